@@ -1,0 +1,1 @@
+"""Adapter: a real Kafka broker for laptops and tests."""

@@ -1,0 +1,1 @@
+"""The `ipdsf` command, one module per verb."""

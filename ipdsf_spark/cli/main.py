@@ -1,0 +1,88 @@
+"""The `ipdsf` command: one verb per task.
+
+A verb is a module with `add_arguments(parser)` and `run(args) -> int`; its help line stands here, so that
+`ipdsf --help` loads no engine. Exit codes: 0 done, 1 a named error, 2 wrong usage or configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from ipdsf_spark import __version__
+from ipdsf_spark.errors import ConfigError, IpdsfError
+
+VERBS: Final[dict[str, tuple[str, str]]] = {
+    "inspect": ("ipdsf_spark.cli.inspect", "say what is in ceilometer files of any maker"),
+    "layers": ("ipdsf_spark.cli.layers", "boundary layer heights of files, without Spark: CSV, netCDF, picture, JSON"),
+    "simulate": ("ipdsf_spark.cli.simulate", "write days of genuine instrument files with known heights"),
+    "broker": ("ipdsf_spark.cli.broker", "start, stop or ask a real Kafka on this machine"),
+    "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),
+    "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),
+    "quarantine": ("ipdsf_spark.cli.quarantine", "list, show or replay what could not be read"),
+    "demo": ("ipdsf_spark.cli.demo", "the whole flow on this machine, ending in a page of pictures"),
+}
+
+EXAMPLES: Final = """examples:
+  ipdsf inspect station/*.DAT --json          what is in these files
+  ipdsf layers day/*.nc --site oslo -o out    heights, uncertainty and a picture of the day
+  ipdsf broker start                          a real Kafka on this laptop
+  ipdsf edge --help                           every verb explains itself, with examples
+"""
+
+
+def parser_for(verb: str | None) -> argparse.ArgumentParser:
+    """The argument parser, with the arguments of `verb` loaded (all verbs are listed)."""
+    parser = argparse.ArgumentParser(
+        prog="ipdsf",
+        description="Ceilometer networks tracked in stream, on Apache Spark.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ipdsf {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what happens, with a traceback on errors")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, (module, help_line) in VERBS.items():
+        sub = verbs.add_parser(
+            name, help=help_line, description=help_line, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == verb:
+            importlib.import_module(module).add_arguments(sub)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in arguments if word in VERBS), None)
+    args = parser_for(verb).parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    try:
+        return int(importlib.import_module(VERBS[args.verb][0]).run(args))
+    except IpdsfError as error:
+        if args.verbose:
+            logging.exception("failed")
+        print(f"ipdsf {args.verb}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: that is its right, not an error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def entry() -> None:
+    """Console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

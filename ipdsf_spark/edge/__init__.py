@@ -1,0 +1,1 @@
+"""Adapter: the node beside the instrument. Watches a folder, keeps a copy, sends, resumes."""

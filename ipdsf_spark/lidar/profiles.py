@@ -1,0 +1,134 @@
+"""The one value the lidar room speaks: a run of profiles of one instrument on one set of gates.
+
+T profiles · G gates · L cloud layers · M mixing layers · S sky-condition layers.
+Missing heights are NaN, never a fill value; heights are metres above the instrument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Time = NDArray[np.datetime64]  # datetime64[us], UTC
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Profiles of one instrument in the order they stand in the file.
+
+    Attributes:
+        instrument: maker and model, e.g. ``"Vaisala CL51"``.
+        message_type: the layout that was read, e.g. ``"2"``, ``"004"``, ``"netcdf mode 1"``, ``"E-PROFILE L2"``.
+        time: (T,) datetime64[us] UTC as stamped by instrument or logger; NaT where neither gave one.
+        range_m: (G,) gate centres along the beam [m].
+        range_resolution_m: gate length [m].
+        beta: (T, G) attenuated backscatter [m-1 sr-1]; if not `is_calibrated`, range-corrected signal in the maker's unit.
+        is_calibrated: whether `beta` is in m-1 sr-1.
+        wavelength_nm: laser wavelength [nm].
+        cloud_base_m: (T, L) cloud bases, lowest first [m].
+        vertical_visibility_m: (T,) vertical visibility under full obscuration [m].
+        maker_layer_height_m: (T, M) the maker's own mixing-layer heights [m].
+        sky_cover_octas: (T, S) sky-condition cover [octa].
+        sky_base_m: (T, S) sky-condition layer heights [m].
+        is_precipitation: (T,) the instrument says it rains or snows.
+        is_fog: (T,) the instrument says fog or full obscuration.
+        tilt_deg: (T,) beam angle from the vertical [degree]; 0 where unknown or already corrected.
+        depolarisation: (T, G) linear depolarisation ratio, or None.
+        alarms: T tuples with the names of the status, warning and alarm bits that are set.
+        health: per-profile housekeeping, each (T,), unit in the name (``laser_energy_percent``,
+            ``window_transmission_percent``, ``laser_temperature_celsius``, ``background_mv``, ...).
+        latitude_deg, longitude_deg, altitude_m: position the file claims; NaN if none. Only a check: sites are configured.
+    """
+
+    instrument: str
+    message_type: str
+    time: Time
+    range_m: Float64
+    range_resolution_m: float
+    beta: Float32
+    is_calibrated: bool
+    wavelength_nm: float
+    cloud_base_m: Float32
+    vertical_visibility_m: Float32
+    maker_layer_height_m: Float32
+    sky_cover_octas: Float32
+    sky_base_m: Float32
+    is_precipitation: NDArray[np.bool_]
+    is_fog: NDArray[np.bool_]
+    tilt_deg: Float32
+    depolarisation: Float32 | None = None
+    alarms: tuple[tuple[str, ...], ...] = ()
+    health: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    latitude_deg: float = float("nan")
+    longitude_deg: float = float("nan")
+    altitude_m: float = float("nan")
+
+    def __post_init__(self) -> None:
+        """Check the shapes once, so that nobody downstream has to."""
+        num_profiles, num_gates = self.beta.shape
+        per_profile = {
+            "time": self.time,
+            "cloud_base_m": self.cloud_base_m,
+            "vertical_visibility_m": self.vertical_visibility_m,
+            "maker_layer_height_m": self.maker_layer_height_m,
+            "sky_cover_octas": self.sky_cover_octas,
+            "sky_base_m": self.sky_base_m,
+            "is_precipitation": self.is_precipitation,
+            "is_fog": self.is_fog,
+            "tilt_deg": self.tilt_deg,
+            **self.health,
+        }
+        for name, values in per_profile.items():
+            if len(values) != num_profiles:
+                raise ValueError(f"{name} has {len(values)} entries for {num_profiles} profiles")
+        if self.range_m.shape != (num_gates,):
+            raise ValueError(f"range_m has shape {self.range_m.shape}, beta has {num_gates} gates")
+
+    def __len__(self) -> int:
+        """Number of profiles."""
+        return len(self.time)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A stretch of a file that gave no profile.
+
+    Attributes:
+        offset: byte offset of the stretch in the file.
+        length: its length in bytes.
+        reason: what was wrong and what would be right, in one line.
+    """
+
+    offset: int
+    length: int
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """All that one file gave: profiles, and named reasons for the rest.
+
+    Attributes:
+        instrument: maker and model, or ``"unknown"``.
+        blocks: profiles in file order; a new block starts where instrument, message layout or gates change.
+        rejected: what gave no profile, in file order.
+        head: bytes before the first message that may end a message begun in the previous file.
+        tail: an unfinished message at the end that the next file may complete. Head and tail stand in `rejected` too.
+    """
+
+    instrument: str
+    blocks: tuple[Profiles, ...]
+    rejected: tuple[Rejected, ...]
+    head: bytes = b""
+    tail: bytes = b""
+
+    @property
+    def num_profiles(self) -> int:
+        """Profiles in all blocks."""
+        return sum(len(block) for block in self.blocks)

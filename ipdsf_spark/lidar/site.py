@@ -1,0 +1,32 @@
+"""Where an instrument stands and how it is set up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Site:
+    """One instrument at one place.
+
+    Attributes:
+        id: site id, the Kafka key and the first half of every product's key.
+        latitude_deg: north positive [degree].
+        longitude_deg: east positive [degree].
+        altitude_m: station above sea level [m].
+        instrument: maker and model expected, e.g. ``"Vaisala CL51"``; empty = whatever arrives.
+        calibration: factor that turns the file's backscatter into m-1 sr-1; None = the instrument's default.
+        min_height_m: lowest trustworthy height [m]; None = the instrument's default.
+        max_height_m: highest mixing height searched for [m].
+        wavelength_nm: laser wavelength [nm]; None = the file's.
+    """
+
+    id: str
+    latitude_deg: float
+    longitude_deg: float
+    altitude_m: float = 0.0
+    instrument: str = ""
+    calibration: float | None = None
+    min_height_m: float | None = None
+    max_height_m: float = 4000.0
+    wavelength_nm: float | None = None

@@ -1,0 +1,1 @@
+"""Adapter: progress lines, metrics and pages."""
