@@ -85,7 +85,7 @@ def load(*files: str | Path, overrides: Sequence[str] = ()) -> Config:
     merged: dict[str, dict[str, Any]] = {}
     for path in [_base_file(), *map(Path, files)]:
         if path is not None:
-            _merge(merged, _read(path), origin=str(path))
+            _merge(merged, _anchored(_read(path), path.parent), origin=str(path))
     for override in overrides:
         _merge(merged, _parse_override(override), origin=f"override {override!r}")
     return _build(merged)
@@ -119,6 +119,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read configuration {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _anchored(values: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """`values` with the table of sites taken relative to the file that names it, not to the working directory."""
+    sites = values.get("sites")
+    if isinstance(sites, dict) and isinstance(sites.get("file"), str):
+        return {**values, "sites": {**sites, "file": str(directory / Path(sites["file"]).expanduser())}}
+    return values
 
 
 def _parse_override(override: str) -> dict[str, Any]:
