@@ -1,4 +1,4 @@
-"""What every room's tests share: the repository, real files, a seeded generator, and an environment without surprises."""
+"""What every room's tests share: the repository, real files, a seeded generator, an environment without surprises."""
 
 from __future__ import annotations
 

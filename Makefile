@@ -1,0 +1,50 @@
+# Two commands do everything: `make demo` and `make test`. Both set up first, which takes a second when nothing changed.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format typecheck bench lock clean distclean
+
+BIN := .venv/bin
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## bring .venv, the Horovod wheel and the jars up to date
+	@bash scripts/setup.sh
+
+demo: setup ## the whole flow, ending in out/demo/index.html; DATA=dir SITES=n SPEED=n CT=dir
+	@$(BIN)/ipdsf demo $(if $(DATA),--data '$(DATA)') $(if $(SITES),--sites '$(SITES)') $(if $(SPEED),--speed '$(SPEED)') \
+		$(if $(CT),--ct '$(CT)')
+
+test: setup ## all tests; ARGS="-m 'not slow' -k fog" chooses
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff: errors, style, formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: setup ## let ruff rewrite
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+typecheck: setup ## mypy, strict
+	@$(BIN)/mypy
+
+bench: setup ## every benchmark, appending to docs/benchmarks/record.jsonl; ARGS=bench_x.py chooses one
+	@for script in $(or $(ARGS),$(notdir $(wildcard tests/bench/bench_*.py))); do \
+		echo "== $$script"; \
+		$(BIN)/python "tests/bench/$$script" --record docs/benchmarks/record.jsonl || exit; \
+	done
+
+lock: setup ## solve the exact versions again; ARGS=--upgrade takes newer ones
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements/lock.txt $(ARGS)
+	@$(BIN)/uv pip compile requirements/uv.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements/uv.txt $(ARGS)
+
+clean: ## remove what tests, builds and demos wrote
+	@rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and remove .venv; the caches of the user stay
+	@rm -rf .venv
