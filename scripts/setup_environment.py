@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import pwd
 import re
 import shutil
 import subprocess
@@ -241,20 +242,22 @@ def connector_coordinates() -> list[str]:
 
 def connectors_are_present() -> bool:
     """Whether Spark's Ivy has them, so that no query starts with a download."""
-    jars = Path.home() / ".ivy2.5.2" / "jars"
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)  # as Java sees it, whatever $HOME says
+    jars = home / ".ivy2.5.2" / "jars"
     names = [f"{coordinate.replace(':', '_', 1).replace(':', '-')}.jar" for coordinate in connector_coordinates()]
     return all((jars / name).is_file() for name in names)
 
 
 def fetch_connectors() -> None:
-    """Let spark-submit resolve them as it will for every query, around a main class that only prints its version."""
+    """Let spark-submit resolve them as it will for every query, around a class that prints its version and ends."""
     run(
         "connectors",
         [
             *(VENV / "bin" / "spark-submit", "--master", "local[1]", "--packages", ",".join(connector_coordinates())),
             *("--class", "org.apache.ivy.Main", "spark-internal", "-version"),
         ],
-        environment={"SPARK_CONF_DIR": str(REPOSITORY / "conf")},
+        # spark-submit looks for Spark beside the interpreter it is told of.
+        environment={"SPARK_CONF_DIR": str(REPOSITORY / "conf"), "PYSPARK_PYTHON": str(PYTHON)},
     )
 
 
