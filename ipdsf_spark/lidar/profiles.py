@@ -28,7 +28,7 @@ class Profiles:
         time: (T,) datetime64[us] UTC as stamped by instrument or logger; NaT where neither gave one.
         range_m: (G,) gate centres along the beam [m].
         range_resolution_m: gate length [m].
-        beta: (T, G) attenuated backscatter [m-1 sr-1]; if not `is_calibrated`, range-corrected signal in the maker's unit.
+        beta: (T, G) attenuated backscatter [m-1 sr-1]; if not `is_calibrated`, range-corrected signal of the maker.
         is_calibrated: whether `beta` is in m-1 sr-1.
         wavelength_nm: laser wavelength [nm].
         cloud_base_m: (T, L) cloud bases, lowest first [m].
@@ -43,7 +43,7 @@ class Profiles:
         alarms: T tuples with the names of the status, warning and alarm bits that are set.
         health: per-profile housekeeping, each (T,), unit in the name (``laser_energy_percent``,
             ``window_transmission_percent``, ``laser_temperature_celsius``, ``background_mv``, ...).
-        latitude_deg, longitude_deg, altitude_m: position the file claims; NaN if none. Only a check: sites are configured.
+        latitude_deg, longitude_deg, altitude_m: position the file claims; NaN if none. Sites are configured; this checks.
     """
 
     instrument: str

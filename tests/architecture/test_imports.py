@@ -39,7 +39,8 @@ DOORS = {
     "streaming": doors("errors config sites lidar monitoring", "pyspark pandas pyarrow numpy delta"),
     "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),
     "demo": doors(
-        "errors config sites lidar edge broker streaming monitoring", "numpy pandas pyarrow matplotlib tqdm psutil"
+        "errors config sites lidar edge broker streaming monitoring",
+        "numpy pandas pyarrow matplotlib jinja2 tqdm psutil",
     ),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors("errors config sites lidar edge broker streaming monitoring demo", "numpy matplotlib tqdm"),

@@ -1,0 +1,94 @@
+"""The files of conf/ and the dataclasses describe the same keys, with the same defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from ipdsf_spark.config import Config, load
+from ipdsf_spark.sites import load_sites
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+DIFFERENCES = sorted(path.name for path in CONF.glob("*.toml") if path.name not in {"base.toml", "sites.toml"})
+
+
+def keys_of(tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {f"{section}.{key}": value for section, keys in tables.items() for key, value in keys.items()}
+
+
+def base() -> dict[str, Any]:
+    return keys_of(tomllib.loads((CONF / "base.toml").read_text(encoding="utf-8")))
+
+
+def defaults() -> dict[str, Any]:
+    return keys_of(
+        {section.name: dataclasses.asdict(getattr(Config(), section.name)) for section in dataclasses.fields(Config)}
+    )
+
+
+def test_base_names_every_key_of_the_dataclasses_and_no_other() -> None:
+    assert set(base()) == {
+        f"{s}.{f.name}" for s, kind in get_type_hints(Config).items() for f in dataclasses.fields(kind)
+    }
+
+
+def test_base_states_the_defaults_of_the_dataclasses() -> None:
+    stated = {key: tuple(value) if isinstance(value, list) else value for key, value in base().items()}
+
+    assert stated == defaults()
+
+
+def test_every_key_of_base_has_a_comment() -> None:
+    lines = (CONF / "base.toml").read_text(encoding="utf-8").splitlines()
+    bare = [
+        f"base.toml:{number}: {line}"
+        for number, line in enumerate(lines, start=1)
+        if re.match(r"\w+ *=", line) and "#" not in line and not lines[number - 2].startswith("#")
+    ]
+
+    assert not bare, "\n".join(bare)
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_a_file_of_differences_loads(name: str) -> None:
+    load(CONF / name)
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_a_file_of_differences_holds_nothing_else(name: str) -> None:
+    stated = keys_of(tomllib.loads((CONF / name).read_text(encoding="utf-8")))
+
+    assert stated
+    assert not {key: value for key, value in stated.items() if base()[key] == value}
+
+
+def test_both_a_laptop_and_a_cluster_are_described() -> None:
+    assert {"local.toml", "cluster.toml"} <= set(DIFFERENCES)
+
+
+def test_the_table_of_sites_loads_and_comments_every_key() -> None:
+    text = (CONF / "sites.toml").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^#   (\w+)  ", text, flags=re.MULTILINE))
+
+    assert load_sites(CONF / "sites.toml")
+    assert set(re.findall(r"^(\w+) *=", text, flags=re.MULTILINE)) <= explained
+
+
+def test_a_cluster_keeps_two_copies_and_is_encrypted() -> None:
+    kafka = load(CONF / "cluster.toml").kafka
+
+    assert kafka.replication_factor == 2
+    assert kafka.security_protocol == "SASL_SSL"
+
+
+def test_no_secret_stands_in_a_configuration_file() -> None:
+    suspicious = re.compile(r"(?i)^\s*\S*(password|secret|token|api_?key)\S*\s*[=\s]\s*(?P<value>\S+)", re.MULTILINE)
+    for path in sorted(CONF.iterdir()):
+        for match in suspicious.finditer(path.read_text(encoding="utf-8")):
+            # The name of an environment variable is all that may stand here.
+            assert re.fullmatch(r'"[A-Z][A-Z0-9_]*"', match["value"]), f"{path.name}: {match[0]}"

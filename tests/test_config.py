@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipdsf_spark import config as configuration
+from ipdsf_spark.config import Config, load, with_overrides
+from ipdsf_spark.errors import ConfigError
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def all_keys() -> list[tuple[str, str, Any]]:
+    return [
+        (section, key.name, getattr(getattr(Config(), section), key.name))
+        for section, kind in get_type_hints(Config).items()
+        for key in dataclasses.fields(kind)
+    ]
+
+
+def test_later_files_change_only_what_they_name(tmp_path: Path) -> None:
+    config = load(written(tmp_path, "[kafka]\npartitions = 150\n"))
+
+    assert config.kafka.partitions == 150
+    assert dataclasses.replace(config.kafka, partitions=load().kafka.partitions) == load().kafka
+
+
+def test_an_override_wins_over_every_file(tmp_path: Path) -> None:
+    config = load(written(tmp_path, "[kafka]\npartitions = 150\n"), overrides=["kafka.partitions=7"])
+
+    assert config.kafka.partitions == 7
+
+
+def test_an_override_may_be_a_bare_word() -> None:
+    assert load(overrides=["kafka.bootstrap_servers=node-1:9092"]).kafka.bootstrap_servers == "node-1:9092"
+
+
+def test_overriding_a_loaded_configuration_leaves_it_as_it_was() -> None:
+    before = load()
+
+    assert with_overrides(before, ["broker.brokers=2"]).broker.brokers == 2
+    assert before.broker.brokers == load().broker.brokers
+
+
+@given(st.sampled_from(all_keys()))
+def test_an_override_with_the_present_value_changes_nothing(key: tuple[str, str, Any]) -> None:
+    section, name, value = key
+    spelled = (
+        str(value).lower() if isinstance(value, bool) else repr(list(value) if isinstance(value, tuple) else value)
+    )
+
+    assert with_overrides(Config(), [f"{section}.{name}={spelled}"]) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[kafka]\npartition = 5\n", r"unknown key kafka\.partition; did you mean 'partitions'\?"),
+        ("[kafak]\npartitions = 5\n", r"unknown section \[kafak\]; did you mean 'kafka'\?"),
+        ("[kafka]\npartitions = '50'\n", r"kafka\.partitions must be a whole number, got '50'"),
+        ("[kafka]\npartitions = true\n", r"kafka\.partitions must be a whole number, got True"),
+        ("[kafka]\nfiles_topic = 5\n", r"kafka\.files_topic must be a text, got 5"),
+        ("[kafka]\npartitions = 0\n", r"kafka\.partitions must be at least 1, got 0"),
+        ("kafka = 5\n", r"\[kafka\] must be a table of keys, got 5"),
+        ("[kafka\n", r"mine\.toml is not valid TOML: .*line 1"),
+    ],
+)
+def test_a_wrong_file_says_what_would_be_right(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(written(tmp_path, text))
+
+
+def test_a_wrong_key_names_the_file_it_stands_in(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"mine\.toml: unknown key"):
+        load(written(tmp_path, "[kafka]\npartition = 5\n"))
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"cannot read configuration nowhere\.toml: No such file"):
+        load("nowhere.toml")
+
+
+@pytest.mark.parametrize("override", ["kafka.partitions", "partitions=5", "=5", "kafka.=5"])
+def test_a_malformed_override_is_refused(override: str) -> None:
+    with pytest.raises(ConfigError, match=r"override must be section\.key=value"):
+        load(overrides=[override])
+
+
+def test_without_a_configuration_folder_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "conf_directory", lambda: None)
+
+    assert load() == Config()
+
+
+def test_the_table_of_sites_lies_beside_the_file_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, '[sites]\nfile = "stations.toml"\n')
+    monkeypatch.chdir("/")
+
+    assert Path(load(path).sites.file) == tmp_path / "stations.toml"
+
+
+def test_no_configuration_can_be_changed_after_it_was_loaded() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load().kafka.partitions = 5  # type: ignore[misc]
