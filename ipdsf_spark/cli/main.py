@@ -12,10 +12,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Final
 
 from ipdsf_spark import __version__
-from ipdsf_spark.errors import ConfigError, IpdsfError
+from ipdsf_spark.errors import ConfigError, IpdsfError, PrerequisiteError
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
     "inspect": ("ipdsf_spark.cli.inspect", "say what is in ceilometer files of any maker"),
@@ -47,12 +48,12 @@ def parser_for(verb: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ipdsf {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens, with a traceback on errors")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name, (module, help_line) in VERBS.items():
+    for name, (_, help_line) in VERBS.items():
         sub = verbs.add_parser(
             name, help=help_line, description=help_line, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         if name == verb:
-            importlib.import_module(module).add_arguments(sub)
+            _module_of(name).add_arguments(sub)
     return parser
 
 
@@ -60,16 +61,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in arguments if word in VERBS), None)
-    args = parser_for(verb).parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO if args.verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    is_verbose = False
     try:
-        return int(importlib.import_module(VERBS[args.verb][0]).run(args))
+        args = parser_for(verb).parse_args(arguments)
+        is_verbose = args.verbose
+        logging.basicConfig(
+            level=logging.INFO if is_verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+        )
+        return int(_module_of(args.verb).run(args))
     except IpdsfError as error:
-        if args.verbose:
+        if is_verbose:
             logging.exception("failed")
-        print(f"ipdsf {args.verb}: {error}", file=sys.stderr)
+        print(f"ipdsf {verb}: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:
         return 130
@@ -77,6 +80,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) has gone: that is its right, not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _module_of(verb: str) -> ModuleType:
+    """The module of `verb`; on the light base an engine may be missing, which is named with what installs it."""
+    try:
+        return importlib.import_module(VERBS[verb][0])
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "ipdsf_spark"}:
+            raise
+        raise PrerequisiteError(f"needs {package}; install it with: pip install 'ipdsf-spark[streaming]'") from error
 
 
 def entry() -> None:

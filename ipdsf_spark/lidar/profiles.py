@@ -43,7 +43,7 @@ class Profiles:
         alarms: T tuples with the names of the status, warning and alarm bits that are set.
         health: per-profile housekeeping, each (T,), unit in the name (``laser_energy_percent``,
             ``window_transmission_percent``, ``laser_temperature_celsius``, ``background_mv``, ...).
-        latitude_deg, longitude_deg, altitude_m: position the file claims; NaN if none. Sites are configured; this checks.
+        latitude_deg, longitude_deg, altitude_m: position the file claims; NaN if it claims none. Only a check.
     """
 
     instrument: str
