@@ -1,0 +1,79 @@
+"""Run a notebook in Databricks source format on this machine.
+
+    python scripts/run_notebook.py notebooks/NAME.py [--out DIR]
+
+Databricks gives a notebook `display` and `spark`. Here `display` writes pictures and tables below --out, which is
+out/notebooks/NAME if not given, and says what it wrote; `spark` is a local session, started only for a notebook that
+speaks of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Display:
+    """`display(anything)`: figures become PNG, tables HTML, everything else is printed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.shown: list[Path] = []
+
+    def __call__(self, *things: Any) -> None:
+        """Show each thing in turn."""
+        for thing in things:
+            self._show(thing)
+
+    def _show(self, thing: Any) -> None:
+        figure = getattr(thing, "figure", thing)  # axes and other artists know theirs
+        table = thing.toPandas() if hasattr(thing, "toPandas") else thing
+        if hasattr(figure, "savefig"):
+            figure.savefig(self._next(".png"), dpi=110, bbox_inches="tight")
+        elif hasattr(table, "to_html"):
+            self._next(".html").write_text(table.to_html(), encoding="utf-8")
+        else:
+            print(thing)
+
+    def _next(self, suffix: str) -> Path:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / f"{len(self.shown) + 1:02d}{suffix}"
+        self.shown.append(path)
+        print(f"shown in {path}")
+        return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one notebook; 0 when every cell did, else its own traceback."""
+    parser = argparse.ArgumentParser(description="Run a notebook in Databricks source format on this machine.")
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("--out", type=Path, help="folder for what it shows; out/notebooks/NAME if not given")
+    args = parser.parse_args(argv)
+    source = args.notebook.read_text(encoding="utf-8")
+    names: dict[str, Any] = {
+        "__name__": "__main__",
+        "__file__": str(args.notebook),
+        "display": Display(args.out or REPOSITORY / "out" / "notebooks" / args.notebook.stem),
+    }
+    if any(isinstance(node, ast.Name) and node.id == "spark" for node in ast.walk(ast.parse(source))):
+        names["spark"] = local_spark()
+    exec(compile(source, str(args.notebook), "exec"), names)
+    return 0
+
+
+def local_spark() -> Any:
+    """A session on two cores, as small as a notebook needs."""
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.builder.master("local[2]").appName("notebook")
+    return session.config("spark.ui.enabled", "false").config("spark.sql.session.timeZone", "UTC").getOrCreate()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""Notebooks are plain Python in Databricks source format: linted, compiled and run like everything else."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.py"))
+CELL = "\n# COMMAND ----------\n"
+
+
+def run(notebook: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "scripts/run_notebook.py", notebook, "--out", out],
+        cwd=REPOSITORY,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_there_is_a_notebook() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_is_in_databricks_source_format(notebook: Path) -> None:
+    source = notebook.read_text(encoding="utf-8")
+    cells = source.split(CELL)
+
+    assert source.startswith("# Databricks notebook source\n# MAGIC %md\n# MAGIC # "), "a title in Markdown comes first"
+    assert 5 <= len(cells) <= 12, f"{len(cells)} cells: one idea a cell, five to twelve of them"
+    assert "# MAGIC %md" in cells[-1], "the last cell says what the reader should have seen"
+    assert not re.search(r"^\s*%|^# MAGIC %run", source, flags=re.MULTILINE), "magics only as # MAGIC lines, no %run"
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_holds_no_logic(notebook: Path) -> None:
+    tree = ast.parse(notebook.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+    assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno > 5] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_runs_here_and_shows_something(notebook: Path, tmp_path: Path) -> None:
+    ended = run(notebook, tmp_path)
+
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert any(path.stat().st_size > 1000 for path in tmp_path.iterdir()), "display() was given nothing to see"
+
+
+def test_display_writes_figures_and_tables_and_prints_the_rest(tmp_path: Path) -> None:
+    notebook = tmp_path / "small.py"
+    notebook.write_text(
+        "import matplotlib.pyplot as plt, pandas as pd\n"
+        "figure, axes = plt.subplots()\n"
+        "display(figure, axes, pd.DataFrame({'height_m': [800]}), 'a word')\n",
+        encoding="utf-8",
+    )
+
+    ended = run(notebook, tmp_path / "out")
+
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["01.png", "02.png", "03.html"]
+    assert (tmp_path / "out" / "01.png").read_bytes().startswith(b"\x89PNG")
+    assert "<td>800</td>" in (tmp_path / "out" / "03.html").read_text(encoding="utf-8")
+    assert ended.stdout.endswith("a word\n")
+
+
+def test_a_cell_that_fails_stops_the_notebook_with_its_own_traceback(tmp_path: Path) -> None:
+    notebook = tmp_path / "broken.py"
+    notebook.write_text("heights = []\n\nheights[3]\n", encoding="utf-8")
+
+    ended = run(notebook, tmp_path)
+
+    assert ended.returncode == 1
+    assert 'broken.py", line 3' in ended.stderr
+    assert "IndexError" in ended.stderr
+
+
+@pytest.mark.spark
+def test_a_notebook_that_speaks_of_spark_is_given_a_session(tmp_path: Path) -> None:
+    notebook = tmp_path / "sparkling.py"
+    notebook.write_text("display(spark.range(3))\n", encoding="utf-8")
+
+    ended = run(notebook, tmp_path / "out")
+
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert (tmp_path / "out" / "01.html").read_text(encoding="utf-8").count("<td>") == 3
