@@ -1,0 +1,1 @@
+"""The demonstration: the whole streaming flow on one machine, ending in a page of pictures."""

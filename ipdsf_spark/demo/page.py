@@ -1,0 +1,126 @@
+"""The page that the demonstration leaves behind: one `index.html`, no script, no foreign resource.
+
+The numbers come from the run; this module only lays them out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+TEMPLATE: Final = "page.html"
+
+
+@dataclass(frozen=True)
+class SiteCard:
+    """What the page shows of one site.
+
+    Attributes:
+        id: site id.
+        instrument: maker and model.
+        curtain: time–height picture, relative to the page.
+        num_products: final product times.
+        availability_percent: product times with a height, of those outside fog and rain.
+        rmse_final_m, rmse_provisional_m, bias_final_m: against the known height [m]; NaN where it is not known.
+        num_rejected: quarantined stretches of this site.
+        note: a sentence about the site's weather or data, may be empty.
+    """
+
+    id: str
+    instrument: str
+    curtain: str
+    num_products: int
+    availability_percent: float
+    rmse_final_m: float
+    rmse_provisional_m: float
+    bias_final_m: float
+    num_rejected: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Send to product [s], per file, after warm-up."""
+
+    num_files: int
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    max_s: float
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Where every record of the files topic went; a whole and a part may both come from one file."""
+
+    sent: int
+    read: int
+    decoded: int
+    quarantined: int
+    both: int
+    profiles: int
+    late: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Every record read was decoded, quarantined, or both."""
+        return self.sent == self.read == self.decoded + self.quarantined - self.both
+
+
+@dataclass(frozen=True)
+class QuarantineLine:
+    """One quarantined stretch."""
+
+    site: str
+    file: str
+    position: str  # topic-partition-offset
+    reason: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """A table or figure the page offers."""
+
+    href: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All the page needs."""
+
+    title: str
+    subtitle: str
+    balance: Balance
+    latency: Latency | None
+    rmse_final_m: float
+    rmse_provisional_m: float
+    sites: Sequence[SiteCard]
+    quarantine: Sequence[QuarantineLine]
+    figures: Sequence[Link]
+    tables: Sequence[Link]
+    commands: Sequence[str]
+
+
+def write_page(report: Report, directory: Path) -> Path:
+    """Render `report` to `directory`/index.html and return its path."""
+    environment = Environment(
+        loader=PackageLoader("ipdsf_spark.demo", "."), autoescape=select_autoescape(), undefined=StrictUndefined
+    )
+    environment.filters["metres"] = lambda value: _number(value, "{:,.0f} m")
+    environment.filters["signed_metres"] = lambda value: _number(value, "{:+,.0f} m")
+    environment.filters["percent"] = lambda value: _number(value, "{:.0f} %")
+    environment.filters["seconds"] = lambda value: _number(value, "{:.2f} s")
+    environment.filters["count"] = lambda value: f"{value:,}"
+    path = directory / "index.html"
+    path.write_text(environment.get_template(TEMPLATE).render(report=report), encoding="utf-8")
+    return path
+
+
+def _number(value: float, layout: str) -> str:
+    return "–" if math.isnan(value) else layout.format(value)
