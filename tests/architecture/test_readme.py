@@ -1,0 +1,118 @@
+"""What the README tells a newcomer to type can be typed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ipdsf_spark.cli.main import VERBS, parser_for
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+MARK = "<!-- executed by tests/architecture/test_readme.py -->\n"
+BLOCK = re.compile(rf"^(?P<mark>{re.escape(MARK)})?```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(*, executed: bool) -> list[tuple[str, str]]:
+    """Language and text of the code blocks that a test runs, or of the others."""
+    return [(m["language"], m["text"]) for m in BLOCK.finditer(README) if bool(m["mark"]) == executed]
+
+
+def shell_lines() -> list[str]:
+    """Every command the README shows, in blocks and in the text."""
+    in_blocks = [line for language, text in blocks(executed=False) if language == "bash" for line in text.splitlines()]
+    in_text = re.findall(r"`((?:make|ipdsf|pip install|\./)[^`\n]*[^`\s])`", README)
+    return sorted({line.partition("  #")[0].strip() for line in [*in_blocks, *in_text]} - {""})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("language", "text"), blocks(executed=True), ids=lambda part: part.split("\n")[0][:40])
+def test_a_block_marked_as_executed_runs_in_an_empty_folder(language: str, text: str, tmp_path: Path) -> None:
+    interpreter = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}[language]
+
+    ended = subprocess.run(
+        [*interpreter, text],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert ended.returncode == 0, f"{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+
+
+def test_the_readme_shows_something_that_is_executed() -> None:
+    assert blocks(executed=True)
+
+
+@pytest.mark.parametrize("line", shell_lines())
+def test_a_command_of_the_readme_exists(line: str) -> None:
+    words = shlex.split(line)
+    match words:
+        case ["make", *rest]:
+            ended = subprocess.run(["make", "-n", *rest], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+            assert ended.returncode == 0, ended.stderr
+        case ["ipdsf", verb, *rest] if "--help" not in rest:
+            parser_for(verb).parse_args([verb, *rest])
+        case ["ipdsf", verb, "--help"]:
+            assert verb in VERBS
+        case ["ipdsf", "--help"]:
+            pass
+        case ["./spark-submit.sh", job, *_]:
+            assert (REPOSITORY / "jobs" / f"{job}.py").is_file()
+        case ["pip", "install", target]:
+            extra = re.fullmatch(r"\.(?:\[(\w+)\])?", target)
+            assert extra, f"{line}: install what?"
+            known = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+            assert extra[1] is None or extra[1] in known["optional-dependencies"]
+        case _:
+            pytest.fail(f"README shows {line!r}, which no test knows how to check")
+
+
+def test_every_verb_stands_in_the_table_of_jobs() -> None:
+    shown = {line.split()[1] for line in shell_lines() if line.startswith("ipdsf ")}
+
+    assert set(VERBS) <= shown
+
+
+def test_every_room_stands_on_the_map() -> None:
+    rooms = {path.name for path in (REPOSITORY / "ipdsf_spark").iterdir() if (path / "__init__.py").is_file()}
+
+    assert rooms <= set(re.findall(r"^  (\w+)/  ", README, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_link_to_a_file_leads_somewhere(document: str) -> None:
+    text = (REPOSITORY / document).read_text(encoding="utf-8")
+    linked = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+
+    assert [link for link in linked if not (REPOSITORY / link).exists()] == []
+
+
+def test_the_targets_a_developer_wants_exist() -> None:
+    for target in ("setup", "demo", "test", "lint", "format", "typecheck", "bench", "clean", "help"):
+        ended = subprocess.run(["make", "-n", target], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_the_demo_passes_its_options_on() -> None:
+    ended = subprocess.run(
+        ["make", "-n", "demo", "DATA=my files", "SITES=3", "SPEED=60", "CT=scans"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    words = shlex.split(ended.stdout.replace("\\\n", " ").splitlines()[-1])
+    assert words[1:] == ["demo", "--data", "my files", "--sites", "3", "--speed", "60", "--ct", "scans"]
+    parser_for("demo").parse_args(words[1:])
