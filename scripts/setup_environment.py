@@ -100,7 +100,7 @@ def steps() -> list[Step]:
     """Every step in order; a step's digest contains those it stands on."""
     base = f"{platform.python_version()} {sysconfig.get_platform()} {VENV}"
     uv = digest(base, UV_LOCK.read_text())
-    packages = digest(uv, LOCK.read_text(), os.environ.get("TORCH_INDEX_URL", ""))
+    packages = digest(uv, LOCK.read_text(), torch_index())
     horovod = digest(packages, repr(sorted(horovod_recipe().items())))
     project = digest(packages, (REPOSITORY / "pyproject.toml").read_text())
     connectors = digest(packages, " ".join(connector_coordinates()))
@@ -134,14 +134,21 @@ def install_uv() -> None:
 
 def install_packages() -> None:
     """Install the lock, hashes required, but for Horovod (built here) and torch if it comes from another index."""
-    torch_index = os.environ.get("TORCH_INDEX_URL")
-    left_out = ("horovod", *(ACCELERATOR_PACKAGES if torch_index else ()))
+    index = torch_index()
+    left_out = ("horovod", *(ACCELERATOR_PACKAGES if index else ()))
     STAMPS.mkdir(parents=True, exist_ok=True)
     chosen = STAMPS / "requirements.txt"
     chosen.write_text("".join(block for name, block in requirement_blocks() if not name.startswith(left_out)))
     uv_pip_install("packages", "--no-deps", "--require-hashes", "--requirement", chosen)
-    if torch_index:
-        uv_pip_install("torch", "--index-url", torch_index, f"torch=={locked_version('torch')}")
+    if index:
+        uv_pip_install("torch", "--index-url", index, f"torch=={locked_version('torch')}")
+    (STAMPS / "torch-index").write_text(index)
+
+
+def torch_index() -> str:
+    """TORCH_INDEX_URL, or that of the last set-up, so that a later `make test` does not fetch another torch."""
+    remembered = STAMPS / "torch-index"
+    return os.environ.get("TORCH_INDEX_URL", remembered.read_text() if remembered.is_file() else "")
 
 
 def install_horovod() -> None:

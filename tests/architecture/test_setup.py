@@ -243,6 +243,19 @@ def test_torch_from_another_index_leaves_its_own_libraries_to_that_index(
     assert asked[1] == ("torch", "--index-url", "https://packages.example/cpu", f"torch=={locked()['torch']}")
 
 
+def test_the_index_of_torch_is_remembered_until_it_is_unset(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "uv_pip_install", lambda *words: None)
+    monkeypatch.setenv("TORCH_INDEX_URL", "https://packages.example/cpu")
+    environment.install_packages()
+
+    monkeypatch.delenv("TORCH_INDEX_URL")
+    assert environment.torch_index() == "https://packages.example/cpu"
+    monkeypatch.setenv("TORCH_INDEX_URL", "")
+    assert environment.torch_index() == ""
+
+
 @pytest.mark.slow
 def test_the_base_installs_alone_and_is_light(tmp_path: Path) -> None:
     """As on a Raspberry Pi: no Spark, no torch, and the readers work."""
