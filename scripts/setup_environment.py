@@ -141,7 +141,9 @@ def install_packages() -> None:
     chosen.write_text("".join(block for name, block in requirement_blocks() if not name.startswith(left_out)))
     uv_pip_install("packages", "--no-deps", "--require-hashes", "--requirement", chosen)
     if index:
-        uv_pip_install("torch", "--index-url", index, f"torch=={locked_version('torch')}")
+        uv_pip_install(
+            "torch", "--reinstall-package", "torch", "--index-url", index, f"torch=={locked_version('torch')}"
+        )
     (STAMPS / "torch-index").write_text(index)
 
 

@@ -240,7 +240,7 @@ def test_torch_from_another_index_leaves_its_own_libraries_to_that_index(
     chosen = (environment.STAMPS / "requirements.txt").read_text()
     assert not re.search(r"^(torch|triton|nvidia|cuda|horovod)", chosen, flags=re.MULTILINE)
     assert re.search(r"^numpy==", chosen, flags=re.MULTILINE)
-    assert asked[1] == ("torch", "--index-url", "https://packages.example/cpu", f"torch=={locked()['torch']}")
+    assert asked[1][-3:] == ("--index-url", "https://packages.example/cpu", f"torch=={locked()['torch']}")
 
 
 def test_the_index_of_torch_is_remembered_until_it_is_unset(
