@@ -1,0 +1,282 @@
+"""What a netCDF file is to the readers, whichever of the two layouts it is stored in.
+
+`netcdf3` and `hdf5` each open bytes as a `Dataset`. Both are written here in plain Python and numpy on purpose: the C
+libraries answer damaged bytes with minutes of work, gigabytes of memory or the death of the process, and need
+milliseconds to open a file of which a few variables are wanted.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.errors import IpdsfError
+from ipdsf_spark.lidar.profiles import Float32, Float64, Time
+
+Attribute = str | float | NDArray[Any]
+
+# A day of CL61 profiles at 5 s is 226 MB a variable; deflate packs 1032 to 1 at best (RFC 1951), so a file that
+# claims more than that for its length is lying.
+MAX_VARIABLE_BYTES: Final = 256 * 2**20
+MAX_EXPANSION: Final = 1032
+FILL_LIMIT: Final = 9e36  # netCDF's default fill for floats is 9.97e36
+
+
+class UnreadableFile(IpdsfError):
+    """A file that gives no profile at all; the text is the reason. Caught by the format's `decode`."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A stretch of a variable's storage that could not be read.
+
+    Attributes:
+        offset, length: where it lies in the file.
+        first, count: the rows (first axis) it held.
+        reason: what was wrong.
+    """
+
+    offset: int
+    length: int
+    first: int
+    count: int
+    reason: str
+
+
+class Variable(ABC):
+    """One variable; nothing is read before `read`."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> tuple[str, ...]:
+        """Names of the axes."""
+
+    @property
+    @abstractmethod
+    def attributes(self) -> Mapping[str, Attribute]:
+        """Attributes by name."""
+
+    @abstractmethod
+    def read(self, damage: list[Damage] | None = None) -> NDArray[Any]:
+        """The stored numbers, unscaled, in native byte order.
+
+        Args:
+            damage: receives what could not be read, which then stands as NaN (or 0 in whole numbers).
+
+        Raises:
+            UnreadableFile: there is damage and nobody asked for it, or the type or size cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An open file or group.
+
+    Attributes:
+        variables, attributes, groups: by name.
+        num_bytes: length of the file.
+        damage: stretches of the file that already failed on opening (a file cut short).
+    """
+
+    variables: Mapping[str, Variable]
+    attributes: Mapping[str, Attribute]
+    groups: Mapping[str, Dataset] = field(default_factory=dict)
+    num_bytes: int = 0
+    damage: tuple[Damage, ...] = ()
+
+    def text(self, key: str) -> str:
+        """A global attribute as text, empty if it is absent."""
+        return str(self.attributes.get(key, ""))
+
+    def require(self, name: str) -> Variable:
+        """A variable.
+
+        Raises:
+            UnreadableFile: it is absent.
+        """
+        if name not in self.variables:
+            raise UnreadableFile(f"variable {name!r} is missing")
+        return self.variables[name]
+
+
+def check_size(name: str, num_bytes: int, file_bytes: int) -> None:
+    """Refuse a size no file of this length can hold.
+
+    Raises:
+        UnreadableFile: with what was claimed.
+    """
+    if num_bytes > min(MAX_VARIABLE_BYTES, MAX_EXPANSION * file_bytes):
+        raise UnreadableFile(f"{name} claims {num_bytes} bytes in a file of {file_bytes}")
+
+
+def physical(variable: Variable, *, damage: list[Damage] | None = None) -> Float64:
+    """Values in float64: fill and missing values NaN, scale factor and offset applied."""
+    return _physical(variable, np.float64, damage)
+
+
+def physical32(variable: Variable, *, damage: list[Damage] | None = None) -> Float32:
+    """Like `physical`, in float32 for whole profiles."""
+    return _physical(variable, np.float32, damage)
+
+
+def _physical(variable: Variable, dtype: type[np.floating[Any]], damage: list[Damage] | None) -> NDArray[Any]:
+    stored = variable.read(damage)
+    if stored.dtype.kind not in "iuf":
+        raise UnreadableFile(f"{variable.name} holds no numbers")
+    values = stored.astype(dtype)
+    for key in ("_FillValue", "missing_value"):
+        fill = number(variable.attributes.get(key))
+        if np.isfinite(fill):
+            values[stored == (stored.dtype.type(fill) if stored.dtype.kind == "f" else fill)] = np.nan
+    if stored.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            values[np.abs(values) > FILL_LIMIT] = np.nan
+    scale, offset = number(variable.attributes.get("scale_factor")), number(variable.attributes.get("add_offset"))
+    # Old Lufft firmware writes the text "10" beside tenths: what is written as text is no factor.
+    if np.isfinite(scale) and not isinstance(variable.attributes.get("scale_factor"), str):
+        values *= scale
+    if np.isfinite(offset):
+        values += offset
+    return values
+
+
+def scalar(dataset: Dataset, name: str) -> float:
+    """The first value of a variable, NaN if it is absent or a fill."""
+    variable = dataset.variables.get(name)
+    if variable is None:
+        return float("nan")
+    values = physical(variable).reshape(-1)
+    return float(values[0]) if values.size else float("nan")
+
+
+def per_profile(dataset: Dataset, name: str, num_profiles: int) -> Float32 | None:
+    """(T,) values of a variable, a scalar repeated; None if it is absent or of another shape."""
+    variable = dataset.variables.get(name)
+    if variable is None:
+        return None
+    values = physical(variable).reshape(-1)
+    if len(values) == 1:
+        return np.full(num_profiles, values[0], np.float32)
+    return values.astype(np.float32) if len(values) == num_profiles else None
+
+
+def number(value: Attribute | None) -> float:
+    """An attribute as a number, NaN if it is none."""
+    if isinstance(value, np.ndarray):
+        value = value.reshape(-1)[0] if value.size else None
+    try:
+        return float(value) if value is not None else float("nan")
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def heights(values: NDArray[Any], *, lowest: float = 0.0) -> Float32:
+    """Heights [m] in float32; below `lowest` or beyond 100 km there is none, whatever the fill value was called."""
+    array = np.asarray(values, np.float32)
+    with np.errstate(invalid="ignore"):
+        return np.where((array >= lowest) & (array < 1e5), array, np.float32(np.nan))
+
+
+def table(values: NDArray[Any], num_profiles: int) -> NDArray[Any]:
+    """(T, L) from (T,) or (T, L); transposed if only the second axis counts profiles."""
+    array = values.reshape(num_profiles, -1) if values.ndim < 2 and values.size else values
+    if array.ndim == 2 and array.shape[0] != num_profiles and array.shape[1] == num_profiles:
+        array = array.T
+    if array.ndim != 2 or array.shape[0] != num_profiles:
+        raise UnreadableFile(f"a table of shape {values.shape} does not fit {num_profiles} profiles")
+    return array
+
+
+def by_time(variable: Variable, values: NDArray[Any], time_name: str, num_profiles: int, num_gates: int) -> NDArray[Any]:
+    """(T, G) values, transposed where the file has them the other way round.
+
+    Raises:
+        UnreadableFile: the shape is neither.
+    """
+    shape = (num_profiles, num_gates)
+    if num_profiles == num_gates and variable.dimensions[-1:] == (time_name,):
+        return values.T
+    if values.shape == shape:
+        return values
+    if values.shape == shape[::-1]:
+        return values.T
+    raise UnreadableFile(f"{variable.name} has shape {values.shape}, expected {shape}")
+
+
+def gate_centres(first_m: float, resolution_m: float, num_gates: int) -> Float64:
+    """(G,) gate centres [m] of a regular grid, told from where its first gate is said to lie.
+
+    Lufft writes the upper edge (first gate at one resolution), Vaisala CL61 the lower edge (0), others the centre.
+    """
+    edge = min((0.0, 0.5, 1.0), key=lambda edge: abs(first_m - edge * resolution_m))
+    start = first_m if first_m > 1.25 * resolution_m else first_m + (0.5 - edge) * resolution_m
+    return start + np.arange(num_gates) * resolution_m
+
+
+def regular_grid(values: Float64) -> tuple[float, float]:
+    """First value and spacing of a range axis [m].
+
+    Raises:
+        UnreadableFile: it is empty, not finite, or not regular.
+    """
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values[[0, -1]]).all():
+        raise UnreadableFile("the range axis is not a list of at least two numbers")
+    spacing = float(values[-1] - values[0]) / (len(values) - 1)
+    if not 0.1 < spacing < 1000.0 or np.abs(np.diff(values) - spacing).max() > 0.05 * spacing:
+        raise UnreadableFile("the range axis does not grow in equal steps")
+    return float(values[0]), round(spacing, 3)
+
+
+_SINCE: Final = re.compile(
+    r"\s*(milliseconds?|msecs?|seconds?|secs?|s|minutes?|mins?|hours?|hrs?|h|days?|d)\s+since\s+"
+    r"(\d{1,4})-(\d{1,2})-(\d{1,2})(?:[T ]+(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.\d*)?)?)?",
+    re.IGNORECASE,
+)
+_UNIT_S: Final = {"m": 60.0, "s": 1.0, "h": 3600.0, "d": 86400.0}
+_SANE: Final = (np.datetime64("1950-01-01", "us"), np.datetime64("2200-01-01", "us"))
+
+
+def times(variable: Variable) -> Time:
+    """(T,) datetime64[us] of a variable counting ``... since ...``; NaT for fills and impossible dates.
+
+    Rounded to the millisecond: counts of days in float64 resolve microseconds only by chance.
+
+    Raises:
+        UnreadableFile: the unit is not understood.
+    """
+    unit = str(variable.attributes.get("units", ""))
+    return since(physical(variable).reshape(-1), unit, variable.name)
+
+
+def since(values: Float64, unit: str, name: str = "time") -> Time:
+    """(T,) datetime64[us] of counts in a unit like ``days since 1970-01-01``.
+
+    Raises:
+        UnreadableFile: the unit is not understood.
+    """
+    match = _SINCE.match(unit)
+    if match is None:
+        raise UnreadableFile(f"{name} has unit {unit!r}, expected one like 'seconds since 1970-01-01'")
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[1:])
+    try:
+        epoch = np.datetime64(f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}", "us")
+    except ValueError as error:
+        raise UnreadableFile(f"{name} counts from an impossible date: {unit!r}") from error
+    word = match[1].lower()
+    unit_s = 1e-3 if word.startswith(("ms", "milli")) else _UNIT_S[word[0]]
+    with np.errstate(invalid="ignore", over="ignore"):
+        milliseconds = values * (unit_s * 1e3)
+        is_count = np.abs(milliseconds) < 1e13
+    whole = np.rint(np.where(is_count, milliseconds, 0.0)).astype(np.int64)
+    stamps = epoch + whole.astype("timedelta64[ms]")
+    is_sane = is_count & (stamps >= _SANE[0]) & (stamps < _SANE[1])
+    return np.where(is_sane, stamps, np.datetime64("NaT", "us"))
