@@ -85,6 +85,7 @@ class Dataset:
         variables, attributes, groups: by name.
         num_bytes: length of the file.
         damage: stretches of the file that already failed on opening (a file cut short).
+        gaps: collects what could not be read of variables without which a profile is still a profile.
     """
 
     variables: Mapping[str, Variable]
@@ -92,6 +93,7 @@ class Dataset:
     groups: Mapping[str, Dataset] = field(default_factory=dict)
     num_bytes: int = 0
     damage: tuple[Damage, ...] = ()
+    gaps: list[Damage] = field(default_factory=list)
 
     def text(self, key: str) -> str:
         """A global attribute as text, empty if it is absent."""
@@ -154,7 +156,7 @@ def scalar(dataset: Dataset, name: str) -> float:
     variable = dataset.variables.get(name)
     if variable is None:
         return float("nan")
-    values = physical(variable).reshape(-1)
+    values = physical(variable, damage=dataset.gaps).reshape(-1)
     return float(values[0]) if values.size else float("nan")
 
 
@@ -163,7 +165,7 @@ def per_profile(dataset: Dataset, name: str, num_profiles: int) -> Float32 | Non
     variable = dataset.variables.get(name)
     if variable is None:
         return None
-    values = physical(variable).reshape(-1)
+    values = physical(variable, damage=dataset.gaps).reshape(-1)
     if len(values) == 1:
         return np.full(num_profiles, values[0], np.float32)
     return values.astype(np.float32) if len(values) == num_profiles else None
@@ -196,7 +198,9 @@ def table(values: NDArray[Any], num_profiles: int) -> NDArray[Any]:
     return array
 
 
-def by_time(variable: Variable, values: NDArray[Any], time_name: str, num_profiles: int, num_gates: int) -> NDArray[Any]:
+def by_time(
+    variable: Variable, values: NDArray[Any], time_name: str, num_profiles: int, num_gates: int
+) -> NDArray[Any]:
     """(T, G) values, transposed where the file has them the other way round.
 
     Raises:
@@ -245,7 +249,7 @@ _UNIT_S: Final = {"m": 60.0, "s": 1.0, "h": 3600.0, "d": 86400.0}
 _SANE: Final = (np.datetime64("1950-01-01", "us"), np.datetime64("2200-01-01", "us"))
 
 
-def times(variable: Variable) -> Time:
+def times(variable: Variable, damage: list[Damage] | None = None) -> Time:
     """(T,) datetime64[us] of a variable counting ``... since ...``; NaT for fills and impossible dates.
 
     Rounded to the millisecond: counts of days in float64 resolve microseconds only by chance.
@@ -254,7 +258,7 @@ def times(variable: Variable) -> Time:
         UnreadableFile: the unit is not understood.
     """
     unit = str(variable.attributes.get("units", ""))
-    return since(physical(variable).reshape(-1), unit, variable.name)
+    return since(physical(variable, damage=damage).reshape(-1), unit, variable.name)
 
 
 def since(values: Float64, unit: str, name: str = "time") -> Time:

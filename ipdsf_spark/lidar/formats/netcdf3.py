@@ -25,7 +25,22 @@ from ipdsf_spark.lidar.formats.container import (
 
 MAGIC: Final = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
 
-_TYPES: Final = {1: "i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8", 7: "u1", 8: ">u2", 9: ">u4", 10: ">i8", 11: ">u8"}
+# Name, dimension names, values, attributes of a variable to be written.
+Written = tuple[str, tuple[str, ...], NDArray[Any], Mapping[str, str | float]]
+
+_TYPES: Final = {
+    1: "i1",
+    2: "S1",
+    3: ">i2",
+    4: ">i4",
+    5: ">f4",
+    6: ">f8",
+    7: "u1",
+    8: ">u2",
+    9: ">u4",
+    10: ">i8",
+    11: ">u8",
+}
 _CODES: Final = {"i1": 1, "i2": 3, "i4": 4, "f4": 5, "f8": 6}
 _DIMENSION, _VARIABLE, _ATTRIBUTE = 10, 11, 12
 _MAX_ITEMS: Final = 4096  # dimensions, variables or attributes of one list; real files have some fifty
@@ -60,7 +75,9 @@ def _open(raw: bytes) -> Dataset:
     if len(records) == 1:  # a lone record variable is not padded
         record_bytes = records[0].row_bytes
     damage: tuple[Damage, ...] = ()
-    if records and record_bytes:
+    if not record_bytes:
+        num_records = 0
+    else:
         first = min(variable.begin for variable in records)
         fit = max(0, min((len(raw) - v.begin - v.row_bytes) // record_bytes + 1 for v in records))
         if num_records in (_STREAMING, 2**64 - 1):
@@ -189,9 +206,10 @@ class _Classic(Variable):
         strides = None
         last = self.begin + num_bytes
         if self.is_record:
-            inner = np.ndarray(self.shape[1:], self._dtype, b"", 0) if 0 in self.shape[1:] else None
-            tail_strides = inner.strides if inner is not None else _row_strides(self.shape[1:], self._dtype.itemsize)
-            strides = (self._record_bytes, *tail_strides)
+            within_row = (
+                self._dtype.itemsize * math.prod(self.shape[axis + 1 :]) for axis in range(1, len(self.shape))
+            )
+            strides = (self._record_bytes, *within_row)
             last = self.begin + (self.shape[0] - 1) * self._record_bytes + self.row_bytes
         if last > len(self._raw):
             raise UnreadableFile(f"file ends inside {self.name}")
@@ -199,14 +217,10 @@ class _Classic(Variable):
         return view.astype(self._dtype.newbyteorder("="))
 
 
-def _row_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    return tuple(itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-
-
 def to_bytes(
     dimensions: Mapping[str, int],
     attributes: Mapping[str, str | float | int],
-    variables: Sequence[tuple[str, tuple[str, ...], NDArray[Any], Mapping[str, str | float]]],
+    variables: Sequence[Written],
     *,
     record: str,
 ) -> bytes:
@@ -248,10 +262,8 @@ def to_bytes(
                 fixed.append(_padded(values.astype(values.dtype.newbyteorder(">")).tobytes()))
     by_index = dict(begins)
     described = [part + struct.pack(">I", by_index[index]) for index, part in enumerate(parts)]
-    rows = [
-        values.astype(values.dtype.newbyteorder(">")) for _, axes, values, _ in variables if axes[:1] == (record,)
-    ]
-    records = [_padded(row[time].tobytes()) for time in range(dimensions[record]) for row in rows]
+    rows = [values.astype(values.dtype.newbyteorder(">")) for _, axes, values, _ in variables if axes[:1] == (record,)]
+    records = [_padded(row[time : time + 1].tobytes()) for time in range(dimensions[record]) for row in rows]
     return b"".join([*head, *described, *fixed, *records])
 
 

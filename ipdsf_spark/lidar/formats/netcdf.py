@@ -1,0 +1,85 @@
+"""netCDF files of any maker: opened once, handed to the family that knows the variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.lidar.formats import lufft_chm, netcdf3
+from ipdsf_spark.lidar.formats.container import Damage, Dataset, UnreadableFile
+from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
+
+Recogniser = Callable[[Dataset], str | None]
+Reader = Callable[[Dataset, list[Damage]], Profiles]
+FAMILIES: Final[tuple[tuple[Recogniser, Reader], ...]] = ((lufft_chm.recognise, lufft_chm.profiles),)
+
+
+def is_netcdf(raw: bytes) -> bool:
+    """Whether the bytes begin as netCDF files of either layout do."""
+    return raw[:4] in netcdf3.MAGIC
+
+
+def open_bytes(raw: bytes) -> Dataset:
+    """The netCDF file behind `raw`.
+
+    Raises:
+        UnreadableFile: it is damaged.
+    """
+    return netcdf3.open_bytes(raw)
+
+
+def recognise(raw: bytes) -> str | None:
+    """Maker and model, or None."""
+    try:
+        dataset = open_bytes(raw)
+        return next((name for name in (recognised(dataset) for recognised, _ in FAMILIES) if name), None)
+    except UnreadableFile:
+        return None
+
+
+def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None) -> Decoded:
+    """The profiles of a netCDF file, and reasons for what is damaged or of no known layout."""
+    instrument = "unknown"
+    damage: list[Damage] = []
+    try:
+        dataset = open_bytes(raw)
+        for recognised, read in FAMILIES:
+            found = recognised(dataset)
+            if found is None:
+                continue
+            instrument = found
+            with np.errstate(all="ignore"):
+                profiles = read(dataset, damage)
+            return _decoded(profiles, [*dataset.damage, *damage], dataset.gaps)
+    except UnreadableFile as error:
+        return Decoded(instrument, (), (Rejected(0, len(raw), f"damaged netCDF file: {error}"),))
+    listed = ", ".join(sorted(dataset.variables)[:12])
+    return Decoded(instrument, (), (Rejected(0, len(raw), f"netCDF file of no known ceilometer: variables {listed}"),))
+
+
+def _decoded(profiles: Profiles, lost: list[Damage], gaps: list[Damage]) -> Decoded:
+    keep = np.ones(len(profiles), bool)
+    for damage in lost:
+        keep[damage.first : damage.first + damage.count] = False
+    rejected = [Rejected(damage.offset, damage.length, damage.reason) for damage in [*lost, *gaps]]
+    rejected.sort(key=lambda stretch: stretch.offset)
+    blocks = () if not keep.any() else (profiles if keep.all() else rows(profiles, keep),)
+    return Decoded(profiles.instrument, blocks, tuple(rejected))
+
+
+def rows(profiles: Profiles, keep: NDArray[np.bool_]) -> Profiles:
+    """The profiles for which `keep` (T,) is true."""
+    chosen: dict[str, Any] = {}
+    for field in fields(Profiles):
+        value = getattr(profiles, field.name)
+        if field.name == "health":
+            chosen[field.name] = {key: column[keep] for key, column in value.items()}
+        elif field.name == "alarms":
+            chosen[field.name] = tuple(names for names, is_kept in zip(value, keep, strict=bool(value)) if is_kept)
+        elif isinstance(value, np.ndarray) and field.name != "range_m":
+            chosen[field.name] = value[keep]
+    return replace(profiles, **chosen)
