@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -132,6 +131,6 @@ def _checked(where: str, key: str, value: Any, wanted: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{where} must be a number, got {value!r}")
     low, high, right = _LIMITS[key]
-    if not (math.isfinite(value) and low <= value <= high):
+    if not low <= value <= high:  # not a number is refused as well
         raise ConfigError(f"{where} must be {right}, got {value!r}")
     return float(value) if float in (wanted, *get_args(wanted)) else value
