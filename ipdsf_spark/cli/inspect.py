@@ -1,0 +1,162 @@
+"""`ipdsf inspect`: what is in ceilometer files of any maker, as a paragraph or one JSON object per file."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from tqdm import tqdm
+
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.lidar import formats
+from ipdsf_spark.lidar.profiles import Decoded, Float32, Profiles, Time
+
+EXAMPLES: Final = """examples:
+  ipdsf inspect C5061800.DAT                     a paragraph a person can read
+  ipdsf inspect station/ --json                  every file of a folder and its folders, one JSON object a line
+  ipdsf inspect 'day/*.nc' --json                any glob, also quoted
+
+Heights are metres above the instrument, times UTC; what gave no profile stands in "rejected" with offset and reason.
+Exit code 1 if a path could not be read; the others are printed all the same.
+"""
+LARGEST_FILE_BYTES: Final = 1 << 30
+WILDCARDS: Final = frozenset("*?[")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("paths", nargs="+", metavar="FILE", help="file, folder or glob pattern")
+    parser.add_argument("--json", action="store_true", help="one JSON object per file and line on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is in each file; 1 if any could not be read."""
+    has_failed = False
+    paths = list(_files(args.paths))
+    for path in tqdm(paths, unit="file", disable=len(paths) < 20 or not sys.stderr.isatty(), file=sys.stderr):
+        try:
+            summary = summary_of(formats.decode(_bytes(path), name=Path(path).name), file=path)
+        except InputError as error:
+            has_failed = True
+            print(f"ipdsf inspect: {error}", file=sys.stderr)
+            summary = {"file": path, "error": str(error)}
+        with tqdm.external_write_mode(file=sys.stdout):
+            print(json.dumps(summary) if args.json else paragraph(summary), flush=True)
+    return int(has_failed)
+
+
+def summary_of(decoded: Decoded, *, file: str) -> dict[str, Any]:
+    """One JSON-ready object about one file.
+
+    Args:
+        decoded: what the file gave.
+        file: its name, as the user gave it.
+    """
+    blocks = decoded.blocks
+    largest = max(blocks, key=len, default=None)
+    stamps = _stamps(blocks)
+    bases = _lowest(block.cloud_base_m for block in blocks)
+    visibilities = _lowest(block.vertical_visibility_m[:, None] for block in blocks)
+    layers = _lowest((block.maker_layer_height_m for block in blocks), only_first=True)
+    return {
+        "file": file,
+        "instrument": decoded.instrument,
+        "message_type": largest.message_type if largest else None,
+        "profiles": decoded.num_profiles,
+        "gates": len(largest.range_m) if largest else None,
+        "range_resolution_m": round(float(largest.range_resolution_m), 3) if largest else None,
+        "first_time": _iso(stamps[:1]),
+        "last_time": _iso(stamps[-1:]),
+        "cloud_base_count": len(bases),
+        "cloud_base_min_m": _metres(bases, np.min),
+        "cloud_base_max_m": _metres(bases, np.max),
+        "vertical_visibility_count": len(visibilities),
+        "maker_layer_heights_m": {
+            "count": len(layers),
+            "min": _metres(layers, np.min),
+            "max": _metres(layers, np.max),
+        },
+        "rejected": [{"offset": stretch.offset, "reason": stretch.reason} for stretch in decoded.rejected],
+    }
+
+
+def paragraph(summary: dict[str, Any]) -> str:
+    """A summary for a person."""
+    if "error" in summary:
+        return f"{summary['file']}\n  could not be read: {summary['error']}\n"
+    lines = [summary["file"], f"  {summary['instrument']}"]
+    if summary["profiles"]:
+        lines[1] += f", message {summary['message_type']}"
+        lines.append(
+            f"  {summary['profiles']} profiles of {summary['gates']} gates of {summary['range_resolution_m']:g} m, "
+            f"{summary['first_time'] or 'no time'} to {summary['last_time'] or 'no time'}"
+        )
+        lines.append(f"  cloud base   {_spread(summary, 'cloud_base')}")
+        lines.append(f"  visibility   vertical visibility in {summary['vertical_visibility_count']} profiles")
+        layers = summary["maker_layer_heights_m"]
+        told = f"in {layers['count']} profiles, {layers['min']:g} to {layers['max']:g} m" if layers["count"] else "none"
+        lines.append(f"  maker layer  {told}")
+    for stretch in summary["rejected"]:
+        lines.append(f"  rejected     at byte {stretch['offset']}: {stretch['reason']}")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(summary: dict[str, Any], key: str) -> str:
+    count = summary[f"{key}_count"]
+    if not count:
+        return "none"
+    return f"in {count} profiles, {summary[f'{key}_min_m']:g} to {summary[f'{key}_max_m']:g} m"
+
+
+def _files(paths: Iterable[str]) -> Iterator[str]:
+    for path in paths:
+        if Path(path).is_dir():
+            yield from (str(inner) for inner in sorted(Path(path).rglob("*")) if inner.is_file())
+        elif WILDCARDS & set(path) and not Path(path).exists():
+            yield from sorted(glob.glob(path, recursive=True)) or [path]
+        else:
+            yield path
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        size = Path(path).stat().st_size
+        if size > LARGEST_FILE_BYTES:
+            raise InputError(f"{path} has {size} bytes; a ceilometer file has at most {LARGEST_FILE_BYTES}")
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _stamps(blocks: tuple[Profiles, ...]) -> Time:
+    times: Time = np.concatenate([np.empty(0, "datetime64[us]"), *(block.time for block in blocks)])
+    return times[~np.isnat(times)]
+
+
+def _lowest(tables: Iterable[Float32], *, only_first: bool = False) -> Float32:
+    """The lowest finite value of every row that has one, or its first column where finite."""
+    columns = []
+    for table in tables:
+        if not table.shape[1]:
+            continue
+        column = table[:, 0] if only_first else np.nanmin(np.where(np.isfinite(table), table, np.inf), axis=1)
+        columns.append(column[np.isfinite(column)])
+    return np.concatenate(columns) if columns else np.empty(0, np.float32)
+
+
+def _metres(values: Float32, reduce: Any) -> float | None:
+    return round(float(reduce(values)), 2) if len(values) else None
+
+
+def _iso(stamp: Time) -> str | None:
+    if not len(stamp):
+        return None
+    has_fraction = stamp[0] != stamp[0].astype("datetime64[s]")
+    return f"{stamp[0].astype('datetime64[ms]' if has_fraction else 'datetime64[s]')}Z"
