@@ -104,7 +104,7 @@ def steps() -> list[Step]:
     horovod = digest(packages, repr(sorted(horovod_recipe().items())))
     project = digest(packages, (REPOSITORY / "pyproject.toml").read_text())
     connectors = digest(packages, " ".join(connector_coordinates()))
-    broker_recipe = [path.read_text() for path in sorted((REPOSITORY / "ipdsf_spark" / "broker").glob("fetch*.py"))]
+    broker = digest(project, (REPOSITORY / "ipdsf_spark" / "broker" / "fetch.py").read_text())
     return [
         Step("venv", "virtual environment in .venv", base, make_venv, PYTHON.exists),
         Step("uv", "uv, which installs the rest", uv, install_uv),
@@ -114,7 +114,7 @@ def steps() -> list[Step]:
         Step(
             "connectors", "Spark connectors for Kafka and Delta", connectors, fetch_connectors, connectors_are_present
         ),
-        *([Step("broker", "Kafka broker", digest(project, *broker_recipe), fetch_broker)] if broker_recipe else []),
+        Step("broker", "Kafka broker", broker, fetch_broker, lambda: any(CACHE.glob("kafka-*"))),
         Step("check", "all engines in one process", digest(horovod, project), check_imports),
     ]
 

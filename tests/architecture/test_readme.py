@@ -61,6 +61,7 @@ def test_a_command_of_the_readme_exists(line: str) -> None:
         case ["make", *rest]:
             ended = subprocess.run(["make", "-n", *rest], cwd=REPOSITORY, capture_output=True, text=True, check=False)
             assert ended.returncode == 0, ended.stderr
+            assert "Nothing to be done" not in ended.stdout
         case ["ipdsf", verb, *rest] if "--help" not in rest:
             parser_for(verb).parse_args([verb, *rest])
         case ["ipdsf", verb, "--help"]:
@@ -102,6 +103,7 @@ def test_the_targets_a_developer_wants_exist() -> None:
     for target in ("setup", "demo", "test", "lint", "format", "typecheck", "bench", "clean", "help"):
         ended = subprocess.run(["make", "-n", target], cwd=REPOSITORY, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
+        assert "Nothing to be done" not in ended.stdout
 
 
 def test_the_demo_passes_its_options_on() -> None:
