@@ -31,6 +31,7 @@ typecheck: setup ## mypy, strict
 	@$(BIN)/mypy
 
 bench: setup ## every benchmark, appending to docs/benchmarks/record.jsonl; ARGS=bench_x.py chooses one
+	@mkdir -p docs/benchmarks
 	@for script in $(or $(ARGS),$(notdir $(wildcard tests/bench/bench_*.py))); do \
 		echo "== $$script"; \
 		$(BIN)/python "tests/bench/$$script" --record docs/benchmarks/record.jsonl || exit; \
