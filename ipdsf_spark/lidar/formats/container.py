@@ -25,6 +25,7 @@ Attribute = str | float | NDArray[Any]
 # claims more than that for its length is lying.
 MAX_VARIABLE_BYTES: Final = 256 * 2**20
 MAX_EXPANSION: Final = 1032
+TIME_NAMES: Final = ("time", "profile", "Time", "TIME")
 FILL_LIMIT: Final = 9e36  # netCDF's default fill for floats is 9.97e36
 
 
@@ -66,11 +67,12 @@ class Variable(ABC):
         """Attributes by name."""
 
     @abstractmethod
-    def read(self, damage: list[Damage] | None = None) -> NDArray[Any]:
+    def read(self, damage: list[Damage] | None = None, *, max_rows: int | None = None) -> NDArray[Any]:
         """The stored numbers, unscaled, in native byte order.
 
         Args:
             damage: receives what could not be read, which then stands as NaN (or 0 in whole numbers).
+            max_rows: read no more than this many rows (first axis).
 
         Raises:
             UnreadableFile: there is damage and nobody asked for it, or the type or size cannot be read.
@@ -161,14 +163,24 @@ def scalar(dataset: Dataset, name: str) -> float:
 
 
 def per_profile(dataset: Dataset, name: str, num_profiles: int) -> Float32 | None:
-    """(T,) values of a variable, a scalar repeated; None if it is absent or of another shape."""
+    """(T,) values of a variable, a scalar repeated; of several columns the first; None if it is absent or longer."""
     variable = dataset.variables.get(name)
     if variable is None:
         return None
-    values = physical(variable, damage=dataset.gaps).reshape(-1)
-    if len(values) == 1:
-        return np.full(num_profiles, values[0], np.float32)
-    return values.astype(np.float32) if len(values) == num_profiles else None
+    values = physical(variable, damage=dataset.gaps)
+    if values.size == 1 and values.ndim == 0:
+        return np.full(num_profiles, values, np.float32)
+    if values.ndim == 0 or 0 in values.shape[1:] or len(values) > num_profiles:
+        return None
+    return padded(values.reshape(len(values), -1)[:, 0] if len(values) else values.reshape(0), num_profiles)
+
+
+def padded(values: NDArray[Any], num_profiles: int) -> Float32:
+    """Float32 rows up to `num_profiles`: what was never written of a growing variable is missing."""
+    short = num_profiles - len(values)
+    if short <= 0:
+        return values.astype(np.float32)
+    return np.concatenate([values.astype(np.float32), np.full((short, *values.shape[1:]), np.nan, np.float32)])
 
 
 def number(value: Attribute | None) -> float:
@@ -188,14 +200,18 @@ def heights(values: NDArray[Any], *, lowest: float = 0.0) -> Float32:
         return np.where((array >= lowest) & (array < 1e5), array, np.float32(np.nan))
 
 
-def table(values: NDArray[Any], num_profiles: int) -> NDArray[Any]:
-    """(T, L) from (T,) or (T, L); transposed if only the second axis counts profiles."""
-    array = values.reshape(num_profiles, -1) if values.ndim < 2 and values.size else values
-    if array.ndim == 2 and array.shape[0] != num_profiles and array.shape[1] == num_profiles:
+def table(variable: Variable, values: NDArray[Any], num_profiles: int) -> Float32:
+    """(T, L) from values of shape (T,), (T, L) or, if the file says so, (L, T); padded if rows are missing.
+
+    Raises:
+        UnreadableFile: the shape fits neither.
+    """
+    array = values.reshape(-1, 1) if values.ndim < 2 else values
+    if array.ndim == 2 and array.shape[0] != num_profiles == array.shape[1] and variable.dimensions[1] in TIME_NAMES:
         array = array.T
-    if array.ndim != 2 or array.shape[0] != num_profiles:
-        raise UnreadableFile(f"a table of shape {values.shape} does not fit {num_profiles} profiles")
-    return array
+    if array.ndim != 2 or array.shape[0] > num_profiles or not array.shape[1]:
+        raise UnreadableFile(f"{variable.name} of shape {values.shape} does not fit {num_profiles} profiles")
+    return padded(array, num_profiles)
 
 
 def by_time(
@@ -213,6 +229,8 @@ def by_time(
         return values
     if values.shape == shape[::-1]:
         return values.T
+    if values.ndim == 2 and values.shape[1] == num_gates and len(values) < num_profiles:
+        return padded(values, num_profiles)
     raise UnreadableFile(f"{variable.name} has shape {values.shape}, expected {shape}")
 
 

@@ -191,7 +191,7 @@ class _Fields:
         if name not in self.by_name or 0 in self.by_name[name].shape:
             return np.full((num_profiles, 1), np.nan, np.float32)
         values = container.physical(self.by_name[name], damage=self.dataset.gaps)
-        return container.heights(self.metres(name, container.table(values, num_profiles)))
+        return container.heights(self.metres(name, container.table(self.by_name[name], values, num_profiles)))
 
 
 def _layout(dataset: Dataset, fields: _Fields) -> tuple[str, bool, str]:

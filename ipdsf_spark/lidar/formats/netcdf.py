@@ -9,18 +9,21 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.formats import lufft_chm, netcdf3
+from ipdsf_spark.lidar.formats import hdf5, lufft_chm, netcdf3, vaisala_cl61
 from ipdsf_spark.lidar.formats.container import Damage, Dataset, UnreadableFile
 from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
 
 Recogniser = Callable[[Dataset], str | None]
 Reader = Callable[[Dataset, list[Damage]], Profiles]
-FAMILIES: Final[tuple[tuple[Recogniser, Reader], ...]] = ((lufft_chm.recognise, lufft_chm.profiles),)
+FAMILIES: Final[tuple[tuple[Recogniser, Reader], ...]] = (
+    (vaisala_cl61.recognise, vaisala_cl61.profiles),
+    (lufft_chm.recognise, lufft_chm.profiles),
+)
 
 
 def is_netcdf(raw: bytes) -> bool:
     """Whether the bytes begin as netCDF files of either layout do."""
-    return raw[:4] in netcdf3.MAGIC
+    return raw[:8] == hdf5.MAGIC or raw[:4] in netcdf3.MAGIC
 
 
 def open_bytes(raw: bytes) -> Dataset:
@@ -29,7 +32,7 @@ def open_bytes(raw: bytes) -> Dataset:
     Raises:
         UnreadableFile: it is damaged.
     """
-    return netcdf3.open_bytes(raw)
+    return hdf5.open_bytes(raw) if raw[:8] == hdf5.MAGIC else netcdf3.open_bytes(raw)
 
 
 def recognise(raw: bytes) -> str | None:

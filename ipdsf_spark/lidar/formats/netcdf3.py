@@ -197,10 +197,11 @@ class _Classic(Variable):
     def attributes(self) -> Mapping[str, Attribute]:
         return self._attributes
 
-    def read(self, damage: list[Damage] | None = None) -> NDArray[Any]:
-        num_bytes = math.prod(self.shape) * self._dtype.itemsize
+    def read(self, damage: list[Damage] | None = None, *, max_rows: int | None = None) -> NDArray[Any]:
+        shape = self.shape if max_rows is None or not self.shape else (min(max_rows, self.shape[0]), *self.shape[1:])
+        num_bytes = math.prod(shape) * self._dtype.itemsize
         if num_bytes == 0:
-            return np.empty(self.shape, self._dtype.newbyteorder("="))
+            return np.empty(shape, self._dtype.newbyteorder("="))
         if num_bytes > MAX_VARIABLE_BYTES:
             raise UnreadableFile(f"{self.name} claims {num_bytes} bytes, more than a file may hold")
         strides = None
@@ -210,10 +211,10 @@ class _Classic(Variable):
                 self._dtype.itemsize * math.prod(self.shape[axis + 1 :]) for axis in range(1, len(self.shape))
             )
             strides = (self._record_bytes, *within_row)
-            last = self.begin + (self.shape[0] - 1) * self._record_bytes + self.row_bytes
+            last = self.begin + (shape[0] - 1) * self._record_bytes + self.row_bytes
         if last > len(self._raw):
             raise UnreadableFile(f"file ends inside {self.name}")
-        view: NDArray[Any] = np.ndarray(self.shape, self._dtype, self._raw, self.begin, strides)
+        view: NDArray[Any] = np.ndarray(shape, self._dtype, self._raw, self.begin, strides)
         return view.astype(self._dtype.newbyteorder("="))
 
 

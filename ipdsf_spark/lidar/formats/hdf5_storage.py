@@ -1,0 +1,282 @@
+"""How HDF5 stores numbers: datatypes, layouts, chunks and their filters (File Format Specification 3.0, IV.A.2)."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.lidar.formats.container import MAX_VARIABLE_BYTES, Damage, UnreadableFile, check_size
+from ipdsf_spark.lidar.formats.hdf5_heap import Store
+
+FIXED, FLOAT, TEXT, REFERENCE, ENUM, LIST = 0, 1, 3, 7, 8, 9  # datatype classes
+DEFLATE, SHUFFLE, CHECKSUM = 1, 2, 3  # filters
+_SMALL_CHUNK_BYTES: Final = 512  # packed columns repeat from variable to variable and from file to file
+
+_Pipeline = tuple[tuple[int, int], ...]  # filter id, first parameter
+
+
+@dataclass(frozen=True)
+class Datatype:
+    """What one element is: `dtype` for numbers, else None.
+
+    Attributes:
+        kind: datatype class.
+        size: bytes of an element in the file.
+        dtype: numpy type, or None.
+        is_text: a text of variable length.
+    """
+
+    kind: int
+    size: int
+    dtype: np.dtype[Any] | None
+    is_text: bool = False
+
+
+@lru_cache(maxsize=256)
+def datatype(message: bytes) -> Datatype:
+    """A datatype message."""
+    kind, bits = message[0] & 15, message[1]
+    size = struct.unpack_from("<I", message, 4)[0]
+    order = ">" if bits & 1 else "<"
+    if kind == FIXED and size in (1, 2, 4, 8):
+        return Datatype(kind, size, np.dtype(f"{order}{'i' if bits & 8 else 'u'}{size}"))
+    if kind == FLOAT and size in (2, 4, 8) and not bits & 0x40:
+        return Datatype(kind, size, np.dtype(f"{order}f{size}"))
+    if kind == ENUM:
+        return Datatype(kind, size, datatype(message[8:]).dtype)
+    return Datatype(kind, size, None, is_text=kind == LIST and bits & 15 == 1)
+
+
+@lru_cache(maxsize=256)
+def shape(message: bytes) -> tuple[int, ...]:
+    """The dimensions of a dataspace message."""
+    version, num_axes = message[0], message[1]
+    if version not in (1, 2) or num_axes > 32:
+        raise UnreadableFile("HDF5 dataspace is damaged")
+    start = 8 if version == 1 else 4
+    return struct.unpack_from(f"<{num_axes}Q", message, start)
+
+
+@lru_cache(maxsize=256)
+def pipeline(message: bytes) -> _Pipeline:
+    """The filters of a filter pipeline message, in the order they were applied."""
+    version, count = message[0], message[1]
+    at = 8 if version == 1 else 2
+    filters = []
+    for _ in range(count):
+        code = struct.unpack_from("<H", message, at)[0]
+        at += 2
+        name_bytes = 0
+        if version == 1 or code >= 256:
+            name_bytes = struct.unpack_from("<H", message, at)[0]
+            at += 2
+        _, num_values = struct.unpack_from("<HH", message, at)
+        at += 4 + (name_bytes + (-name_bytes % 8) if version == 1 else name_bytes)
+        parameter = struct.unpack_from("<I", message, at)[0] if num_values else 0
+        at += 4 * num_values + (4 if version == 1 and num_values % 2 else 0)
+        if code not in (DEFLATE, SHUFFLE, CHECKSUM):
+            raise UnreadableFile(f"packed with HDF5 filter {code}; write it with deflate (nccopy -d 4) instead")
+        filters.append((code, parameter))
+    return tuple(filters)
+
+
+def read(
+    store: Store,
+    name: str,
+    shape: tuple[int, ...],
+    element: Datatype,
+    layout: bytes,
+    filters: _Pipeline,
+    fill: bytes,
+    damage: list[Damage] | None,
+) -> NDArray[Any]:
+    """All values of a dataset in native byte order.
+
+    Raises:
+        UnreadableFile: nothing can be read, or something is damaged and `damage` is None.
+    """
+    dtype = element.dtype
+    if dtype is None:
+        raise UnreadableFile(f"{name} holds no numbers")
+    num_bytes = math.prod(shape) * dtype.itemsize
+    check_size(name, num_bytes, len(store.raw))
+    version, kind = layout[0], layout[1]
+    if version not in (3, 4):
+        raise UnreadableFile(f"{name} is stored in HDF5 layout {version}, which no netCDF-4 writer uses")
+    if num_bytes == 0:
+        return np.empty(shape, dtype.newbyteorder("="))
+    if kind == 0:
+        return _native(np.frombuffer(layout, dtype, math.prod(shape), 4).reshape(shape))
+    if kind == 1:
+        address = int.from_bytes(layout[2 : 2 + store.offset_bytes], "little")
+        if address == (1 << 8 * store.offset_bytes) - 1:
+            return _filled(shape, dtype, fill)
+        return _native(np.frombuffer(store.bytes_at(address, num_bytes), dtype).reshape(shape))
+    if kind != 2 or version == 4:
+        raise UnreadableFile(f"{name} is stored with a chunk index of HDF5 1.10; rewrite it with nccopy")
+    num_axes = layout[2] - 1
+    if num_axes != len(shape) or num_axes < 1:
+        raise UnreadableFile(f"{name} has damaged chunks")
+    root = int.from_bytes(layout[3 : 3 + store.offset_bytes], "little")
+    chunk = struct.unpack_from(f"<{num_axes}I", layout, 3 + store.offset_bytes)
+    if not all(chunk) or math.prod(chunk) * dtype.itemsize > MAX_VARIABLE_BYTES:
+        raise UnreadableFile(f"{name} has impossible chunks {chunk}")
+    if root == (1 << 8 * store.offset_bytes) - 1:
+        return _filled(shape, dtype, fill)
+    return _chunked(store, name, shape, dtype, root, chunk, filters, fill, damage)
+
+
+def _chunked(
+    store: Store,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    root: int,
+    chunk: tuple[int, ...],
+    filters: _Pipeline,
+    fill: bytes,
+    damage: list[Damage] | None,
+) -> NDArray[Any]:
+    num_bytes = math.prod(chunk) * dtype.itemsize
+    check_size(name, num_bytes, len(store.raw))
+    values: NDArray[Any] | None = None
+    rows_of_chunks = chunk[1:] == shape[1:]
+    if rows_of_chunks and chunk[0] >= shape[0]:
+        entries = list(_chunks(store, root, len(shape)))
+        if len(entries) == 1 and not any(entries[0].corner):
+            block = _block(store, entries[0], filters, num_bytes, dtype, damage, name, chunk[0])
+            if block is not None:
+                return _native(block.reshape(chunk)[: shape[0]])
+    else:
+        entries = list(_chunks(store, root, len(shape)))
+    values = _filled(shape, dtype, fill)
+    for entry in entries:
+        if any(corner >= length for corner, length in zip(entry.corner, shape, strict=True)):
+            continue
+        block = _block(store, entry, filters, num_bytes, dtype, damage, name, chunk[0])
+        target = tuple(
+            slice(corner, min(corner + size, length))
+            for corner, size, length in zip(entry.corner, chunk, shape, strict=True)
+        )
+        if block is None:
+            values[target] = np.nan if dtype.kind == "f" else 0
+        elif rows_of_chunks and chunk[0] == 1:
+            values[entry.corner[0]] = block.reshape(shape[1:])
+        else:
+            within = tuple(slice(0, window.stop - window.start) for window in target)
+            values[target] = block.reshape(chunk)[within]
+    return values
+
+
+@dataclass(frozen=True)
+class _Entry:
+    address: int
+    length: int
+    mask: int
+    corner: tuple[int, ...]
+
+
+def _chunks(store: Store, root: int, num_axes: int) -> Iterator[_Entry]:
+    """The chunks of a version 1 B-tree."""
+    pattern = struct.Struct(f"<II{num_axes + 1}Q{'Q' if store.offset_bytes == 8 else 'I'}")
+    pending: list[tuple[int, int]] = [(root, -1)]
+    while pending:
+        node, expected_level = pending.pop()
+        store.expect(node, b"TREE")
+        kind, level, count = struct.unpack_from("<BBH", store.raw, node + 4)
+        if kind != 1 or expected_level not in (-1, level):
+            raise UnreadableFile("HDF5 chunk index is damaged")
+        store.spend(count)
+        block = store.bytes_at(node + 8 + 2 * store.offset_bytes, count * pattern.size)
+        for length, mask, *corner, address in pattern.iter_unpack(block):
+            if level:
+                pending.append((address, level - 1))
+            else:
+                yield _Entry(address, length, mask, tuple(corner[:-1]))
+
+
+def _block(
+    store: Store,
+    entry: _Entry,
+    filters: _Pipeline,
+    num_bytes: int,
+    dtype: np.dtype[Any],
+    damage: list[Damage] | None,
+    name: str,
+    num_rows: int,
+) -> NDArray[Any] | None:
+    """One chunk as a flat array, or None if it is damaged."""
+    packed = store.raw[entry.address : entry.address + entry.length]
+    try:
+        if len(packed) < entry.length:
+            raise UnreadableFile("the file ends inside it")
+        used = filters if not entry.mask else tuple(f for i, f in enumerate(filters) if not entry.mask >> i & 1)
+        if len(packed) <= _SMALL_CHUNK_BYTES:
+            return np.frombuffer(_unpacked_small(packed, used, num_bytes), dtype)
+        return np.frombuffer(_unpacked(packed, used, num_bytes), dtype)
+    except (UnreadableFile, zlib.error, ValueError) as error:
+        reason = f"{name}, row {entry.corner[0]}: damaged chunk, {error}"
+        if damage is None:
+            raise UnreadableFile(reason) from error
+        damage.append(Damage(min(entry.address, len(store.raw)), len(packed), entry.corner[0], num_rows, reason))
+        return None
+
+
+def _unpacked(packed: bytes, filters: _Pipeline, num_bytes: int) -> bytes | memoryview:
+    data: Any = packed
+    for code, parameter in reversed(filters):
+        if code == DEFLATE:
+            stream = zlib.decompressobj()
+            data = stream.decompress(data, num_bytes + 4)
+            if not stream.eof:
+                raise UnreadableFile("its packed data do not end where they should")
+        elif code == CHECKSUM:
+            data = _checked(data)
+        elif parameter > 1:
+            num_elements, rest = divmod(len(data), parameter)
+            if rest:
+                raise UnreadableFile("its length is no multiple of its element size")
+            planes = np.frombuffer(data, np.uint8).reshape(parameter, num_elements)
+            data = np.ascontiguousarray(planes.T).data.cast("B")
+    if len(data) != num_bytes:
+        raise UnreadableFile(f"it unpacks to {len(data)} bytes, expected {num_bytes}")
+    result: bytes | memoryview = data
+    return result
+
+
+@lru_cache(maxsize=1024)
+def _unpacked_small(packed: bytes, filters: _Pipeline, num_bytes: int) -> bytes:
+    return bytes(_unpacked(packed, filters, num_bytes))
+
+
+def _checked(data: bytes) -> bytes:
+    """The data before their Fletcher-32 checksum, which is checked."""
+    body = data[:-4]
+    words = np.frombuffer(body[: len(body) // 2 * 2], ">u2").astype(np.uint64)
+    if len(body) % 2:
+        words = np.append(words, np.uint64(body[-1] << 8))
+    # Closed form of the running sums modulo 65535: the second is the first weighted by how long each word counts.
+    low = int(words.sum()) % 65535
+    high = int((words * (np.arange(len(words), 0, -1, dtype=np.uint64) % np.uint64(65535))).sum()) % 65535
+    given_low, given_high = struct.unpack("<HH", data[-4:])
+    if (low - given_low) % 65535 or (high - given_high) % 65535:
+        raise UnreadableFile("its checksum is wrong")
+    return body
+
+
+def _filled(shape: Sequence[int], dtype: np.dtype[Any], fill: bytes) -> NDArray[Any]:
+    native = dtype.newbyteorder("=")
+    value = np.frombuffer(fill, dtype)[0] if len(fill) == dtype.itemsize else np.zeros((), native)
+    return np.full(shape, value, native)
+
+
+def _native(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
