@@ -68,12 +68,71 @@ class SitesConfig:
 
 
 @dataclass(frozen=True)
+class StreamConfig:
+    """The streaming job."""
+
+    directory: str = "~/.local/share/ipdsf/stream"  # checkpoints and the Parquet archive
+    starting_offsets: str = "earliest"
+    trigger_ms: int = 0
+    max_files_per_batch: int = 2_000
+    max_bytes_per_batch: int = 268_435_456
+    fetch_max_wait_ms: int = 10
+    python_tasks: int = 0
+    state_partitions: int = 0
+    warm_daemon: bool = True
+    fail_on_data_loss: bool = True
+    archive_every_s: int = 30
+    driver_memory_mb: int = 2_048
+    kafka_package: str = "org.apache.spark:spark-sql-kafka-0-10_2.13:4.0.0"
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        _require(
+            self.starting_offsets in ("earliest", "latest"),
+            "stream.starting_offsets",
+            "'earliest' or 'latest'",
+            self.starting_offsets,
+        )
+        for name in ("max_files_per_batch", "max_bytes_per_batch", "archive_every_s", "driver_memory_mb"):
+            _require(getattr(self, name) >= 1, f"stream.{name}", "at least 1", getattr(self, name))
+        for name in ("trigger_ms", "fetch_max_wait_ms", "python_tasks", "state_partitions"):
+            _require(getattr(self, name) >= 0, f"stream.{name}", "0 or more", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class LayersConfig:
+    """The boundary-layer retrieval; the defaults are those of `lidar.mixing_height.LayerSettings`."""
+
+    averaging_s: int = 300
+    dilations_m: tuple[float, ...] = (200.0, 300.0, 400.0)
+    min_strength: float = 0.05
+    min_snr: float = 4.0
+    lag_s: int = 7_200
+    reorder_s: int = 600
+    reset_gap_s: int = 3_600
+    night_ceiling_m: float = 800.0
+    ceiling_opens_after_sunrise_s: float = 3_600.0
+    ceiling_growth_m_per_h: float = 600.0
+    ceiling_closes_after_sunset_s: float = 3_600.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        _require(60 <= self.averaging_s <= 3600, "layers.averaging_s", "between 60 and 3600", self.averaging_s)
+        widths = self.dilations_m
+        _require(bool(widths) and min(widths) >= 30, "layers.dilations_m", "widths of 30 m and more", widths)
+        _require(self.lag_s >= self.averaging_s, "layers.lag_s", "at least layers.averaging_s", self.lag_s)
+        _require(0 <= self.reorder_s < self.lag_s, "layers.reorder_s", "0 or more, below layers.lag_s", self.reorder_s)
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole configuration, one attribute per section."""
 
     kafka: KafkaConfig = field(default_factory=KafkaConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     sites: SitesConfig = field(default_factory=SitesConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    layers: LayersConfig = field(default_factory=LayersConfig)
 
 
 def load(*files: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -93,9 +152,7 @@ def load(*files: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     """`config` with `section.key=value` overrides applied."""
-    merged = {
-        section.name: dataclasses.asdict(getattr(config, section.name)) for section in dataclasses.fields(config)
-    }
+    merged = {section.name: dataclasses.asdict(getattr(config, section.name)) for section in dataclasses.fields(config)}
     for override in overrides:
         _merge(merged, _parse_override(override), origin=f"override {override!r}")
     return _build(merged)

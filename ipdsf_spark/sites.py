@@ -22,6 +22,8 @@ from typing import Any, Final, get_args, get_type_hints
 
 from ipdsf_spark.config import Config
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.lidar.ceiling import Ceiling
+from ipdsf_spark.lidar.mixing_height import LayerSettings
 from ipdsf_spark.lidar.site import Site
 
 DEFAULT: Final = "default"
@@ -134,3 +136,23 @@ def _checked(where: str, key: str, value: Any, wanted: Any) -> Any:
     if not low <= value <= high:  # not a number is refused as well
         raise ConfigError(f"{where} must be {right}, got {value!r}")
     return float(value) if float in (wanted, *get_args(wanted)) else value
+
+
+def layer_settings(config: Config) -> LayerSettings:
+    """The retrieval's parameters, as the kernel wants them."""
+    layers = config.layers
+    return LayerSettings(
+        averaging_s=layers.averaging_s,
+        dilations_m=layers.dilations_m,
+        min_strength=layers.min_strength,
+        min_snr=layers.min_snr,
+        lag_s=layers.lag_s,
+        reorder_s=layers.reorder_s,
+        reset_gap_s=layers.reset_gap_s,
+        ceiling=Ceiling(
+            night_m=layers.night_ceiling_m,
+            open_after_sunrise_s=layers.ceiling_opens_after_sunrise_s,
+            growth_m_per_h=layers.ceiling_growth_m_per_h,
+            close_after_sunset_s=layers.ceiling_closes_after_sunset_s,
+        ),
+    )

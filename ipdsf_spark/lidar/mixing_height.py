@@ -50,7 +50,7 @@ class LayerSettings:
     dilations_m: tuple[float, ...] = (200.0, 300.0, 400.0)
     num_candidates: int = 5
     min_strength: float = 0.05
-    min_snr: float = 3.0
+    min_snr: float = 4.0
     reference_m: tuple[float, float] = (100.0, 600.0)
     ceiling: Ceiling = field(default_factory=Ceiling)
     above_ceiling_cost: float = 5.0
@@ -201,6 +201,11 @@ class SiteTracker:
         kept = [average for average in averages if average.index > closed]
         num_late = before - sum(average.num_profiles for average in kept)
         return Update(self.absorb(kept, only_final=False), num_late)
+
+    def num_late(self, summaries: Sequence[bytes]) -> int:
+        """Profiles of `summaries` whose interval is closed already; `update` leaves them out."""
+        averages = [average for raw in summaries for average in averaging.unpack(raw)]
+        return sum(average.num_profiles for average in averages if average.index <= self._state.closed_index)
 
     def absorb(self, averages: Sequence[Average], *, only_final: bool) -> Layers:
         """Merge averages of intervals that are still open, close those that are complete, and report."""

@@ -31,12 +31,13 @@ DOORS = {
     "errors": doors(),
     "config": doors("errors"),
     "sites": doors("errors config lidar"),
-    # Kernel: no engine, no data frame, no configuration.
+    # Kernels: no engine, no data frame, no configuration, and none of the others.
     "lidar": doors("errors", "numpy scipy netCDF4 astral"),
+    "ct": doors("errors", "numpy scipy SimpleITK nibabel pydicom skimage"),
     # Adapters.
     "edge": doors("errors config sites lidar", "confluent_kafka tqdm"),
     "broker": doors("errors config", "confluent_kafka psutil tqdm"),
-    "streaming": doors("errors config sites lidar monitoring", "pyspark pandas pyarrow numpy delta"),
+    "streaming": doors("errors config sites lidar broker monitoring", "pyspark pandas pyarrow numpy delta"),
     "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),
     "demo": doors(
         "errors config sites lidar edge broker streaming monitoring",

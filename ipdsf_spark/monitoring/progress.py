@@ -1,0 +1,130 @@
+"""What a streaming query reports after each micro-batch, added up and said in one line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from pyspark.sql.streaming import StreamingQueryListener
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counts since the query started.
+
+    Every file read is decoded, quarantined, or both: read = decoded + quarantined - both.
+    """
+
+    read: int = 0
+    decoded: int = 0
+    quarantined: int = 0
+    both: int = 0
+    profiles: int = 0
+    late: int = 0
+    products: int = 0
+    joined: int = 0
+    batches: int = 0
+
+    def add(self, counts: Mapping[str, int]) -> Totals:
+        """These and the counts of one more batch."""
+        return replace(self, **{name: value + counts.get(name, 0) for name, value in asdict(self).items()})
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether nothing was lost between reading and the two topics."""
+        return self.read == self.decoded + self.quarantined - self.both
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch of the live query.
+
+    Attributes:
+        id: batch number.
+        counts: what was observed in it, by the names of `Totals`.
+        duration_ms: how long it took, and its phases.
+        lag: files in Kafka that were not read when it ended.
+        finished: when it ended, ISO-8601 UTC.
+    """
+
+    id: int
+    counts: Mapping[str, int]
+    duration_ms: Mapping[str, int]
+    lag: int
+    started: str
+
+    @classmethod
+    def of(cls, progress: Mapping[str, Any]) -> Batch:
+        """From a query's progress report."""
+        counts = {name: int(value or 0) for row in _observed(progress) for name, value in row.items()}
+        sources = progress.get("sources") or [{}]
+        metrics = sources[0].get("metrics") or {}
+        lag = float(metrics.get("avgOffsetsBehindLatest") or 0.0) * _num_partitions(sources[0])
+        return cls(
+            id=int(progress["batchId"]),
+            counts=counts | {"batches": 1},
+            duration_ms={name: int(value) for name, value in (progress.get("durationMs") or {}).items()},
+            lag=round(lag),
+            started=str(progress["timestamp"]),
+        )
+
+
+@dataclass
+class LiveListener(StreamingQueryListener):
+    """Adds up batches, and calls `on_batch` after each; made for one query name."""
+
+    query_name: str
+    on_batch: Callable[[Batch, Totals], None] | None = None
+    totals: Totals = field(default_factory=Totals)
+    batches: list[Batch] = field(default_factory=list)
+    batch_ended: threading.Event = field(default_factory=threading.Event)
+
+    def onQueryStarted(self, event: Any) -> None:
+        """Nothing to add up yet."""
+
+    def onQueryProgress(self, event: Any) -> None:
+        """One more batch."""
+        progress = json.loads(event.progress.json)
+        if progress.get("name") != self.query_name:
+            return
+        batch = Batch.of(progress)
+        if batch.counts.get("read") or progress.get("numInputRows"):
+            self.totals = self.totals.add(batch.counts)
+            self.batches.append(batch)
+            if self.on_batch is not None:
+                self.on_batch(batch, self.totals)
+        self.batch_ended.set()
+
+    def onQueryIdle(self, event: Any) -> None:
+        """No new files: a batch boundary as good as any."""
+        self.batch_ended.set()
+
+    def onQueryTerminated(self, event: Any) -> None:
+        """Wake whoever waits for the end of a batch."""
+        self.batch_ended.set()
+
+
+def line_of(batch: Batch, totals: Totals) -> str:
+    """One line a person can watch."""
+    seconds = batch.duration_ms.get("triggerExecution", 0) / 1000
+    line = (
+        f"batch {batch.id}: {batch.counts.get('read', 0)} files in {seconds:.2f} s, lag {batch.lag} | total "
+        f"{totals.read} read = {totals.decoded - totals.both} decoded + {totals.quarantined - totals.both} quarantined "
+        f"+ {totals.both} in part, {totals.profiles} profiles, {totals.products} products, {totals.late} late"
+    )
+    return line if totals.is_balanced else f"{line} | COUNTS DO NOT ADD UP"
+
+
+def _observed(progress: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list((progress.get("observedMetrics") or {}).values())
+
+
+def _num_partitions(source: Mapping[str, Any]) -> int:
+    offsets = source.get("endOffset") or {}
+    return sum(len(partitions) for partitions in offsets.values()) if isinstance(offsets, dict) else 0

@@ -1,0 +1,167 @@
+"""Running the streaming job: checks first, two queries, one line per batch, a clean stop on SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from ipdsf_spark.broker import ensure_topics, num_partitions, resolve_bootstrap
+from ipdsf_spark.broker.sample import max_files_within
+from ipdsf_spark.config import Config
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
+from ipdsf_spark.sites import layer_settings, sites_of
+from ipdsf_spark.streaming.archive import start_archive
+from ipdsf_spark.streaming.live import LIVE_QUERY, checkpoint_directory, start_live
+from ipdsf_spark.streaming.session import build_session, num_cores
+
+logger = logging.getLogger(__name__)
+
+STOP_TIMEOUT_S: Final = 60.0
+POLL_S: Final = 0.2
+
+
+class StreamJob:
+    """The live and the archive query of one session.
+
+    Args:
+        config: the whole configuration.
+        on_batch: called after every micro-batch of the live query.
+        spark: a session to use; built from the configuration by default.
+        with_archive: whether products also go to Parquet.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        on_batch: Callable[[Batch, Totals], None] | None = None,
+        spark: SparkSession | None = None,
+        with_archive: bool = True,
+    ) -> None:
+        self.config = config
+        self.bootstrap = check(config)
+        self.spark = spark or build_session(config, app_name="ipdsf-stream")
+        self._owns_session = spark is None
+        self.listener = LiveListener(LIVE_QUERY, on_batch)
+        self._with_archive = with_archive
+        self._stop_asked = threading.Event()
+        self.queries: list[StreamingQuery] = []
+
+    def start(self) -> StreamJob:
+        """Start the queries.
+
+        Raises:
+            ConfigError: the checkpoint was written with parameters that cannot change.
+        """
+        config = self.config
+        _remember_fixed_parameters(config, num_cores(self.spark))
+        max_files = max_files_within(
+            config.kafka, self.bootstrap, config.stream.max_bytes_per_batch, config.stream.max_files_per_batch
+        )
+        self.spark.streams.addListener(self.listener)
+        self.queries = [start_live(self.spark, config, self.bootstrap, max_files=max_files)]
+        if self._with_archive:
+            self.queries.append(start_archive(self.spark, config, self.bootstrap))
+        return self
+
+    def ask_to_stop(self) -> None:
+        """Let `run_until_stopped` return after the current batch."""
+        self._stop_asked.set()
+
+    def run_until_stopped(self) -> None:
+        """Wait until somebody asks to stop or a query fails, then stop cleanly.
+
+        Raises:
+            StreamingQueryException: a query failed.
+        """
+        while not self._stop_asked.wait(POLL_S):
+            for query in self.queries:
+                if not query.isActive:
+                    query.awaitTermination(1)  # raises what ended it
+                    return
+        self.stop()
+
+    def drain(self) -> None:
+        """Process everything that is in the topics now, products archived included."""
+        for query in self.queries:
+            query.processAllAvailable()
+
+    def stop(self) -> None:
+        """End after the batch in progress: what was admitted is finished, nothing is begun."""
+        for query in self.queries:
+            if query.isActive:
+                if query.status["isTriggerActive"]:
+                    self.listener.batch_ended.clear()
+                    self.listener.batch_ended.wait(STOP_TIMEOUT_S)
+                query.stop()
+        self.spark.streams.removeListener(self.listener)
+        if self._owns_session:
+            self.spark.stop()
+
+
+def run(config: Config, *, on_batch: Callable[[Batch, Totals], None]) -> Totals:
+    """Run the job until SIGTERM or SIGINT; returns the counts."""
+    job = StreamJob(config, on_batch=on_batch)
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        logger.warning("signal %s: stopping after this batch", signal.Signals(number).name)
+        job.ask_to_stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    if pid_file := os.environ.get("IPDSF_PID_FILE"):
+        Path(pid_file).write_text(str(os.getpid()))  # spark-submit.sh sends its SIGTERM here
+    job.start().run_until_stopped()
+    return job.listener.totals
+
+
+def check(config: Config) -> str:
+    """Everything that can be wrong before a query starts; returns where Kafka is.
+
+    Raises:
+        IpdsfError: what is wrong, and what would be right.
+    """
+    sites_of(config)
+    layer_settings(config)
+    bootstrap = resolve_bootstrap(config)
+    missing = {config.kafka.files_topic, config.kafka.products_topic, config.kafka.quarantine_topic} - set(
+        num_partitions(config.kafka, bootstrap)
+    )
+    if missing:
+        logger.warning("creating topics %s", ", ".join(sorted(missing)))
+    ensure_topics(config.kafka, bootstrap)
+    return bootstrap
+
+
+def _remember_fixed_parameters(config: Config, cores: int) -> None:
+    """What a checkpoint cannot change, written beside it and compared at the next start."""
+    directory = checkpoint_directory(config)
+    fixed = {
+        "files_topic": config.kafka.files_topic,
+        "averaging_s": str(config.layers.averaging_s),
+        "state_partitions": str(config.stream.state_partitions or cores),
+    }
+    path = directory / "parameters.txt"
+    if path.exists():
+        held = dict(line.split("=", 1) for line in path.read_text().splitlines())
+        changed = [
+            f"{name} was {held.get(name)}, is {value}" for name, value in fixed.items() if held.get(name) != value
+        ]
+        if changed:
+            raise ConfigError(
+                f"the checkpoint in {directory} was written with other parameters ({'; '.join(changed)}): "
+                "restore them, or name another stream.directory"
+            )
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{name}={value}\n" for name, value in fixed.items()))

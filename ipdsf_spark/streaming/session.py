@@ -1,0 +1,67 @@
+"""The only place where a Spark session is built."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from ipdsf_spark.config import Config
+
+ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+
+
+def build_session(config: Config, *, app_name: str, master: str | None = None) -> SparkSession:
+    """The session of a streaming job.
+
+    What spark-submit or a notebook has set already (master, memory, packages) is kept.
+
+    Args:
+        config: the whole configuration.
+        app_name: shown in the Spark UI.
+        master: used if nothing else names one; ``local[*]`` by default.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(app_name)
+    for key, value in spark_settings(config).items():
+        builder = builder.config(key, value)
+    if "spark.master" not in os.environ.get("PYSPARK_SUBMIT_ARGS", "") and "MASTER" not in os.environ:
+        builder = builder.master(master or "local[*]") if not _is_submitted() else builder
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("WARN")
+    return session
+
+
+def spark_settings(config: Config) -> dict[str, str]:
+    """Settings every job of the project runs with; each is there for a measured or a stated reason."""
+    stream = config.stream
+    settings = {
+        "spark.driver.memory": f"{stream.driver_memory_mb}m",
+        "spark.sql.session.timeZone": "UTC",
+        # Adaptive execution re-plans between stages; a micro-batch of a second gains nothing from it.
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.streaming.stateStore.providerClass": ROCKSDB,
+        "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+        "spark.sql.streaming.minBatchesToRetain": "20",
+        "spark.sql.streaming.numRecentProgressUpdates": "500",
+        # Above the number of Kafka partitions, or consumers are closed and opened again in every batch.
+        "spark.kafka.consumer.cache.capacity": str(max(64, 2 * config.kafka.partitions)),
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "500",
+    }
+    if stream.warm_daemon:
+        settings["spark.python.daemon.module"] = "ipdsf_spark.streaming.daemon"
+    if not _is_submitted():
+        settings["spark.jars.packages"] = stream.kafka_package
+    return settings
+
+
+def num_cores(session: SparkSession) -> int:
+    """Tasks the session can run at once."""
+    return int(session.sparkContext.defaultParallelism)
+
+
+def _is_submitted() -> bool:
+    """Whether spark-submit started this process and has chosen master and packages."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ

@@ -1,0 +1,119 @@
+"""Profiles of a site to heights of a site, for `applyInPandasWithState`: a thin shell around `SiteTracker`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from ipdsf_spark.lidar.formats import decode
+from ipdsf_spark.lidar.mixing_height import Layers, LayerSettings, SiteTracker, summarise
+from ipdsf_spark.lidar.quality import names
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.sites import site_named
+from ipdsf_spark.streaming.decode import PROFILES
+
+if TYPE_CHECKING:
+    from pyspark.sql.streaming.state import GroupState
+
+COLUMNS: Final = ("topic", "key", "value", "headers", "num_late", "num_products", "num_joined")
+LONGEST_TAIL: Final = 65_536  # bytes kept of an unfinished message
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Pickled once per query: the rows of one site and its state to outgoing records and the new state."""
+
+    sites: Mapping[str, Site]
+    settings: LayerSettings
+    products_topic: str
+    quarantine_topic: str
+
+    def __call__(self, key: tuple[str], batches: Iterator[pd.DataFrame], state: GroupState) -> Iterator[pd.DataFrame]:
+        """One site's share of a micro-batch."""
+        tracker_bytes, tail = state.get if state.exists else (None, b"")
+        rows = pd.concat(list(batches), ignore_index=True)
+        records, tracker_bytes, tail = self.records_of(key[0], rows, tracker_bytes, tail)
+        state.update((tracker_bytes, tail))
+        yield pd.DataFrame(records, columns=list(COLUMNS))
+
+    def records_of(
+        self, site_id: str, rows: pd.DataFrame, tracker_bytes: bytes | None, tail: bytes
+    ) -> tuple[list[tuple[Any, ...]], bytes, bytes]:
+        """Outgoing records of one site, its tracker's new bytes and its new unfinished message."""
+        site = site_named(self.sites, site_id)
+        if tracker_bytes:
+            tracker = SiteTracker.from_bytes(bytes(tracker_bytes), site, self.settings)
+        else:
+            tracker = SiteTracker.of(site, self.settings)
+        records: list[tuple[Any, ...]] = []
+        summaries: list[bytes] = []
+        num_late = num_joined = 0
+        newest_ms = 0
+        # Within a batch the order of a site's files is the order they were sent in.
+        for row in sorted(rows.itertuples(index=False), key=lambda row: (row.sent_ms, row.position)):
+            if row.kind != PROFILES:
+                records.append(self._quarantined(site_id, row, row.raw, row.start, row.reason))
+                continue
+            newest_ms = max(newest_ms, int(row.sent_ms))
+            if row.head and tail:
+                joined = decode(bytes(tail) + bytes(row.head), name=row.file)
+                summaries.extend(summarise(block, self.settings) for block in joined.blocks)
+                num_joined += joined.num_profiles
+            tail = bytes(row.tail or b"")[:LONGEST_TAIL]
+            if row.summary:
+                late = tracker.num_late([row.summary])
+                if late:
+                    num_late += late
+                    reason = f"late: {late} profile(s) older than what is final for this site"
+                    records.append(self._quarantined(site_id, row, row.raw, 0, reason))
+                summaries.append(row.summary)
+        layers = tracker.update(summaries).layers
+        products = [self._product(site_id, layers, line, newest_ms) for line in range(len(layers))]
+        records.extend(products)
+        # The counts ride on a row that goes nowhere, so that they hold even when there is no record.
+        records.append((None, None, None, None, num_late, len(products), num_joined))
+        return records, tracker.to_bytes(), tail
+
+    def _product(self, site_id: str, layers: Layers, line: int, sent_ms: int) -> tuple[Any, ...]:
+        product = product_of(site_id, layers, line) | {"sent_ms": sent_ms}
+        key = f"{site_id}|{product['time']}".encode()
+        return (self.products_topic, key, json.dumps(product, separators=(",", ":")).encode(), None, 0, 0, 0)
+
+    def _quarantined(self, site_id: str, row: Any, stretch: bytes, start: int, reason: str) -> tuple[Any, ...]:
+        headers = {
+            "reason": reason,
+            "site": site_id,
+            "file": row.file or "",
+            "position": row.position,
+            "start": str(int(start)),
+            "sent_ms": str(int(row.sent_ms)),
+        }
+        # Keyed by where it came from: a batch that is repeated after a crash replaces, it does not add.
+        key = f"{row.position}|{int(start)}".encode()
+        listed = [{"key": name, "value": value.encode()} for name, value in headers.items()]
+        return (self.quarantine_topic, key, bytes(stretch), listed, 0, 0, 0)
+
+
+def product_of(site_id: str, layers: Layers, line: int) -> dict[str, Any]:
+    """One row of `layers` as plain values; missing heights are None."""
+    return {
+        "site": site_id,
+        "time": f"{np.datetime_as_string(layers.time[line], unit='s')}Z",
+        "mixing_height_m": _rounded(layers.mixing_height_m[line]),
+        "uncertainty_m": _rounded(layers.uncertainty_m[line]),
+        "provisional": bool(layers.provisional[line]),
+        "quality": names(int(layers.quality[line])),
+        "candidates_m": [round(float(h), 1) for h in layers.candidates_m[line] if np.isfinite(h)],
+        "candidate_strength": [round(float(s), 3) for s in layers.candidate_strength[line] if np.isfinite(s)],
+        "cloud_base_m": _rounded(layers.cloud_base_m[line]),
+        "num_profiles": int(layers.num_profiles[line]),
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 1) if np.isfinite(value) else None
