@@ -67,6 +67,14 @@ def test_a_file_of_differences_holds_nothing_else(name: str) -> None:
     assert not {key: value for key, value in stated.items() if base()[key] == value}
 
 
+def test_set_up_fetches_the_connector_that_the_job_asks_for() -> None:
+    spark_defaults = (CONF / "spark-defaults.conf").read_text(encoding="utf-8")
+    fetched = re.search(r"^spark\.jars\.packages\s+(\S+)", spark_defaults, flags=re.MULTILINE)
+
+    assert fetched
+    assert load().stream.kafka_package in fetched[1].split(",")
+
+
 def test_both_a_laptop_and_a_cluster_are_described() -> None:
     assert {"local.toml", "cluster.toml"} <= set(DIFFERENCES)
 
