@@ -1,0 +1,194 @@
+"""A DICOM series as one volume: gathered, sorted along its normal, decoded to HU, and made regular if asked to.
+
+* gather: headers of every file; notes what is no image, what cannot be read
+* group_slices: one acquisition, sorted; notes scouts, several series, mixed acquisitions
+* load: pixels to HU, copies dropped; notes unreadable slices and duplicates, then gaps and tilt
+* regular: gaps filled and tilt undone, only where the caller accepts it
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ipdsf_spark.ct.dicom_groups import coincide, group_slices, normal_of, spacing_problems
+from ipdsf_spark.ct.dicom_header import SliceHeader, is_dicom, read_headers
+from ipdsf_spark.ct.dicom_pixels import read_hu
+from ipdsf_spark.ct.volume import AIR_HU, Grid, Hu, Problem, Source, Volume, hu_array, padding_in
+from ipdsf_spark.errors import InputError
+
+Progress = Callable[[int, int], None]  # (done, of)
+
+
+def no_progress(done: int, of: int) -> None:
+    """For callers who do not watch."""
+
+
+def read_dicom(
+    files: Sequence[Path],
+    *,
+    series: int | None = None,
+    pseudonym_key: bytes = b"",
+    progress: Progress = no_progress,
+) -> Volume:
+    """The largest volume among DICOM files, with all that is wrong with them in `problems`; nothing is interpolated.
+
+    Args:
+        files: in any order; files that are not DICOM are noted.
+        series: SeriesNumber to take where there are several.
+        pseudonym_key: see `read_headers`.
+        progress: told how many files are decoded.
+
+    Raises:
+        InputError: there is no readable slice at all.
+    """
+    headers, problems = gather(files, pseudonym_key=pseudonym_key)
+    group = group_slices(headers, series=series)
+    hu, kept, found = load(group.headers, progress)
+    spacing, uneven = spacing_problems(kept)
+    first = kept[0]
+    assert first.spacing_mm and first.row_direction and first.column_direction and first.position_mm
+    normal = normal_of(first)
+    return Volume(
+        hu=hu,
+        grid=Grid(
+            shape=(hu.shape[0], hu.shape[1], hu.shape[2]),
+            spacing_mm=(spacing or 1.0, *first.spacing_mm),
+            origin_mm=first.position_mm,
+            direction=(
+                (float(normal[0]), float(normal[1]), float(normal[2])),
+                first.column_direction,
+                first.row_direction,
+            ),
+        ),
+        padding_hu=padding_in(hu, first.padding_hu),
+        problems=(*problems, *group.problems, *found, *uneven),
+        source=Source(
+            kind="dicom",
+            num_files=len({h.path for h in kept}),
+            patient=first.patient,
+            study_uid=first.study_uid,
+            series_uid=first.series_uid,
+            frame_of_reference_uid=first.frame_of_reference_uid,
+            sop_class_uid=first.sop_class_uid,
+            sop_instance_uids=tuple(h.sop_instance_uid for h in kept),
+            slice_positions_mm=tuple(h.position_mm for h in kept if h.position_mm),
+        ),
+    )
+
+
+def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[SliceHeader], list[Problem]]:
+    """The headers of all images among `files`, and which files are none.
+
+    Raises:
+        InputError: not one image is readable; says why for each of the first.
+    """
+    headers: list[SliceHeader] = []
+    strange: list[str] = []
+    damaged: list[Problem] = []
+    for path in files:
+        try:
+            if is_dicom(path):
+                found = read_headers(path, pseudonym_key=pseudonym_key)
+                headers += found
+                strange += [] if found else [path.name]
+            elif path.suffix.lower() in (".dcm", ".dicom", ".ima"):
+                damaged.append(Problem("unreadable", "is named like DICOM but is not", (path.name,)))
+            else:
+                strange.append(path.name)
+        except (InputError, OSError) as error:
+            damaged.append(Problem("unreadable", str(error), (path.name,)))
+    if not headers:
+        reasons = "; ".join(str(p) for p in damaged[:3]) or "no DICOM image among them"
+        raise InputError(f"{len(files)} file(s), none a readable DICOM image: {reasons}")
+    noted = [Problem("not_an_image", f"{len(strange)} file(s) hold no image", tuple(strange))] if strange else []
+    return headers, [*damaged, *noted]
+
+
+def load(
+    headers: Sequence[SliceHeader], progress: Progress = no_progress
+) -> tuple[Hu, list[SliceHeader], list[Problem]]:
+    """hu[z, y, x] of slices sorted by position, without those that cannot be decoded and without copies.
+
+    Raises:
+        InputError: no slice can be decoded.
+    """
+    hu: Hu = np.empty((len(headers), headers[0].rows, headers[0].columns), np.int16)
+    kept: list[SliceHeader] = []
+    problems: list[Problem] = []
+    copies: list[str] = []
+    rivals: list[str] = []
+    for done, header in enumerate(headers, start=1):
+        try:
+            values = read_hu(header)
+        except (InputError, OSError) as error:
+            problems.append(Problem("unreadable", str(error), (header.name,)))
+            continue
+        finally:
+            progress(done, len(headers))
+        if kept and coincide(kept[-1], header):
+            is_copy = np.array_equal(hu[len(kept) - 1], values)
+            (copies if is_copy else rivals).append(header.name)
+            continue
+        if values.dtype != hu.dtype:
+            hu = hu.astype(np.float32)
+        hu[len(kept)] = values
+        kept.append(header)
+    if not kept:
+        raise InputError("; ".join(p.text for p in problems[:3]))
+    if copies:
+        problems.append(Problem("duplicates", f"{len(copies)} copies of other slices left out", tuple(copies)))
+    if rivals:
+        text = f"{len(rivals)} slice(s) at the place of another but with other values left out"
+        problems.append(Problem("mixed_acquisitions", text, tuple(rivals)))
+    return hu[: len(kept)], kept, problems
+
+
+def regular(volume: Volume) -> Volume:
+    """`volume` with evenly spaced slices that stand above each other.
+
+    Missing or uneven slices are interpolated linearly between their neighbours; a tilt is undone by shifting each slice
+    within its plane, also linearly; what comes in from outside is padding or air.
+    """
+    positions = np.asarray(volume.source.slice_positions_mm)
+    if len(positions) != volume.grid.shape[0] or len(positions) < 2:
+        return volume
+    along_z, along_y, along_x = np.asarray(volume.grid.direction)
+    offsets = positions - positions[0]
+    spacing_z, spacing_y, spacing_x = volume.grid.spacing_mm
+    shifts = np.stack([offsets @ along_y / spacing_y, offsets @ along_x / spacing_x], axis=1)
+    hu = volume.hu
+    if np.abs(shifts).max() > 0.01:
+        outside = volume.padding_hu if volume.padding_hu is not None else AIR_HU
+        hu = _in_plane(hu, shifts, outside)
+    hu = _even(hu, offsets @ along_z / spacing_z)
+    grid = dataclasses.replace(volume.grid, shape=(hu.shape[0], hu.shape[1], hu.shape[2]))
+    return dataclasses.replace(volume, hu=hu, grid=grid)
+
+
+def _in_plane(hu: Hu, shifts: NDArray[np.float64], outside: float) -> Hu:
+    shifted = np.empty(hu.shape, np.float32)
+    for k, shift in enumerate(shifts):
+        ndimage.shift(hu[k].astype(np.float32), shift, shifted[k], order=1, mode="constant", cval=outside)
+    return hu_array(np.rint(shifted) if hu.dtype == np.int16 else shifted)
+
+
+def _even(hu: Hu, index: NDArray[np.float64]) -> Hu:
+    """Slices at 0, 1, 2 … from slices at `index`, linearly; a slice that is there is taken as it is."""
+    wanted = np.arange(round(float(index[-1])) + 1)
+    after = np.clip(np.searchsorted(index, wanted), 1, len(index) - 1)
+    weight = np.clip((wanted - index[after - 1]) / (index[after] - index[after - 1]), 0.0, 1.0)
+    weight[np.abs(weight) < 0.01], weight[np.abs(weight - 1) < 0.01] = 0.0, 1.0
+    even = np.empty((len(wanted), *hu.shape[1:]), hu.dtype)
+    for k, (upper, share) in enumerate(zip(after, weight, strict=True)):
+        if share in (0.0, 1.0):
+            even[k] = hu[upper] if share == 1.0 else hu[upper - 1]
+        else:
+            blend = (1 - share) * hu[upper - 1] + share * hu[upper]
+            even[k] = np.rint(blend) if hu.dtype == np.int16 else blend
+    return even

@@ -1,0 +1,103 @@
+"""A stack of grey pictures (PNG, JPEG, TIFF, BMP) as a volume, only with what the pictures themselves cannot say.
+
+Pictures hold neither HU nor millimetres: the caller states the spacing, and which HU black and white stand for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from ipdsf_spark.ct.volume import Grid, Problem, Source, Volume, hu_array
+from ipdsf_spark.errors import InputError
+
+SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+MAX_PIXELS: Final = 16_384**2
+
+
+@dataclass(frozen=True)
+class PictureScale:
+    """What pictures cannot say."""
+
+    spacing_mm: tuple[float, float, float]  # between pictures, between rows, between columns
+    black_hu: float  # HU of the lowest value a pixel can have
+    white_hu: float  # HU of the highest
+
+    def __post_init__(self) -> None:
+        """Refuse what no scanner produces."""
+        if not all(0 < s < 1000 for s in self.spacing_mm):
+            raise InputError(f"picture spacing must be three lengths in mm, got {self.spacing_mm}")
+        if not -32_768 <= self.black_hu < self.white_hu <= 32_767:
+            raise InputError(f"black and white must be two rising HU values, got {self.black_hu} and {self.white_hu}")
+
+
+def is_picture(path: Path) -> bool:
+    """True when the name ends like a picture."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_pictures(
+    files: Sequence[Path], scale: PictureScale | None, progress: Callable[[int, int], None] = lambda done, of: None
+) -> Volume:
+    """The pictures stacked in the order of the numbers in their names, the first at the feet.
+
+    Raises:
+        InputError: no scale is given, or a picture is damaged, in colour, or of another size than the first.
+    """
+    ordered = sorted(files, key=lambda path: natural_key(path.name))
+    if scale is None:
+        raise InputError(
+            f"{len(ordered)} pictures ({ordered[0].name} …) hold no HU and no spacing: state them with "
+            "--spacing Z,Y,X (mm) and --grey BLACK,WHITE (HU)"
+        )
+    stack: list[NDArray[np.float32]] = []
+    for done, path in enumerate(ordered, start=1):
+        grey = _grey(path)
+        limits = np.iinfo(grey.dtype)
+        share = (grey.astype(np.float32) - limits.min) / (limits.max - limits.min)
+        if stack and share.shape != stack[0].shape:
+            raise InputError(f"{path.name} is {share.shape[1]} × {share.shape[0]}, {ordered[0].name} "
+                             f"{stack[0].shape[1]} × {stack[0].shape[0]}: a stack has one size")  # fmt: skip
+        stack.append(scale.black_hu + share * np.float32(scale.white_hu - scale.black_hu))
+        progress(done, len(ordered))
+    hu = hu_array(np.rint(np.stack(stack)).astype(np.int32))
+    text = f"HU stated by the caller: black = {scale.black_hu:g}, white = {scale.white_hu:g}"
+    return Volume(
+        hu=hu,
+        grid=Grid(shape=(hu.shape[0], hu.shape[1], hu.shape[2]), spacing_mm=scale.spacing_mm),
+        problems=(Problem("no_geometry", text),),
+        source=Source(kind="pictures", num_files=len(ordered)),
+    )
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Sorts slice2 before slice10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name.lower())]
+
+
+def _grey(path: Path) -> NDArray[Any]:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        width, height, *more = reader.GetSize()
+        if width * height > MAX_PIXELS or any(n != 1 for n in more):
+            raise InputError(f"{path.name} is {' × '.join(map(str, reader.GetSize()))}: not one slice")
+        values = sitk.GetArrayFromImage(reader.Execute())
+    except RuntimeError:
+        raise InputError(f"{path.name} is not a readable picture (damaged, cut short or renamed)") from None
+    if reader.GetNumberOfComponents() > 1:
+        colours = values[..., :3]  # without transparency
+        if (colours != colours[..., :1]).any():
+            raise InputError(f"{path.name} is in colour; a CT slice is grey")
+        values = values[..., 0]
+    if values.dtype.kind not in "iu":
+        raise InputError(f"{path.name} holds {values.dtype} values; grey levels are whole numbers")
+    return np.asarray(values.reshape(values.shape[-2:]))

@@ -1,0 +1,97 @@
+"""Any CT on disk as one volume: a DICOM folder or file, NIfTI, NRRD, MetaImage, or a stack of pictures.
+
+What a path is follows from its content: DICOM files have a mark, volume files an ending; everything else is named in the
+error. Arrays come out running to head, back and left (`canonical`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from ipdsf_spark.ct.dicom import Progress, no_progress, read_dicom, regular
+from ipdsf_spark.ct.dicom_header import is_dicom
+from ipdsf_spark.ct.pictures import PictureScale, is_picture, read_pictures
+from ipdsf_spark.ct.volume import SERIOUS, Volume, canonical
+from ipdsf_spark.ct.volume_files import is_volume_file, read_volume_file
+from ipdsf_spark.errors import InputError
+
+
+def read_volume(
+    path: str | Path,
+    *,
+    study: str = "",
+    series: int | None = None,
+    accept: Collection[str] = (),
+    pictures: PictureScale | None = None,
+    pseudonym_key: bytes = b"",
+    progress: Progress = no_progress,
+) -> Volume:
+    """A volume that may be worked with: regular, in HU, or an error that says why not.
+
+    Args:
+        path: file or folder.
+        study: name of the volume; by default the name of the file or folder.
+        series: DICOM SeriesNumber, where a folder holds several.
+        accept: kinds of serious problems to take: missing or uneven slices are then interpolated, a tilt is undone,
+            unreadable and foreign slices are left out.
+        pictures: what a stack of pictures cannot say.
+        pseudonym_key: turns the patient's identifier into `source.patient`, a keyed hash by which volumes of one
+            patient are kept together; without it the identifier is not read.
+        progress: told (done, of) while slices are decoded.
+
+    Raises:
+        InputError: nothing readable is there, or a serious problem that is not accepted.
+    """
+    unknown = set(accept) - SERIOUS
+    if unknown:
+        raise InputError(f"cannot accept {', '.join(sorted(unknown))}; known: {', '.join(sorted(SERIOUS))}")
+    volume = survey(path, study=study, series=series, pictures=pictures, pseudonym_key=pseudonym_key, progress=progress)
+    refused = [p for p in volume.problems if p.is_serious and p.kind not in accept]
+    if refused:
+        raise InputError(f"{path}: " + "; ".join(map(str, refused)))
+    return regular(volume) if {p.kind for p in volume.problems} & SERIOUS else volume
+
+
+def survey(
+    path: str | Path,
+    *,
+    study: str = "",
+    series: int | None = None,
+    pictures: PictureScale | None = None,
+    pseudonym_key: bytes = b"",
+    progress: Progress = no_progress,
+) -> Volume:
+    """What is there, with everything that is wrong with it in `problems`: to be looked at, not to be worked with.
+
+    Raises:
+        InputError: nothing readable is there.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path} is an empty folder; expected DICOM slices, a NIfTI or NRRD file, or pictures")
+    volumes = [p for p in files if is_volume_file(p)]
+    dicom = [p for p in files if p not in volumes and (is_dicom(p) or p.suffix.lower() in (".dcm", ".dicom", ".ima"))]
+    stack = [p for p in files if is_picture(p)]
+    if dicom:
+        volume = read_dicom(files, series=series, pseudonym_key=pseudonym_key, progress=progress)
+    elif len(volumes) == 1:
+        volume = read_volume_file(volumes[0])
+    elif volumes:
+        raise InputError(f"{path} holds {len(volumes)} volumes ({volumes[0].name}, {volumes[1].name} …): name one")
+    elif stack:
+        volume = read_pictures(stack, pictures, progress)
+    else:
+        raise InputError(f"{path}: no CT in {files[0].name}{' …' if len(files) > 1 else ''}; expected DICOM, NIfTI, "
+                         "NRRD, MetaImage or pictures")  # fmt: skip
+    return canonical(dataclasses.replace(volume, study=study or study_name(path)))
+
+
+def study_name(path: Path) -> str:
+    """The name of a file without its endings, or of a folder."""
+    return path.resolve().name if path.is_dir() else re.sub(r"\.(nii|img|nrrd|mha|dcm)?(\.gz)?$", "", path.name)

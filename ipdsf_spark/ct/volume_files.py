@@ -1,0 +1,141 @@
+"""Volumes that lie in one file: NIfTI through nibabel; NRRD and MetaImage through SimpleITK.
+
+NIfTI's world is RAS, DICOM's LPS: x and y change sign on the way in (NIfTI-1 data format, nifti1.h, qform and
+sform).
+A header is believed only as far as the file is long enough to hold what it announces.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Final
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from ipdsf_spark.ct.volume import Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
+from ipdsf_spark.errors import InputError
+
+NIFTI_SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
+ITK_SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd")
+MAX_DEFLATION: Final = 1032  # deflate cannot pack more than this many bytes into one
+SHEAR_TOLERANCE: Final = 1e-3  # scalar product of two axes
+UNIT_MM: Final = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}
+
+
+def is_volume_file(path: Path) -> bool:
+    """True when the name ends like a volume format that is read here."""
+    return path.name.lower().endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES))
+
+
+def read_volume_file(path: Path) -> Volume:
+    """One NIfTI, NRRD or MetaImage file.
+
+    Raises:
+        InputError: damaged, cut short, in colour, with a time axis, or holding values that are not finite.
+    """
+    try:
+        volume = _nifti(path) if path.name.lower().endswith(NIFTI_SUFFIXES) else _itk(path)
+    except (InputError, OSError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path.name} cannot be read: {error.strerror or 'damaged or cut short'}") from None
+    except Exception as error:  # the libraries raise whatever damaged bytes lead to
+        raise InputError(f"{path.name} cannot be read: damaged or cut short ({type(error).__name__})") from None
+    if volume.hu.dtype == np.float32 and not np.isfinite(volume.hu).all():
+        num_bad = int(volume.hu.size - np.isfinite(volume.hu).sum())
+        raise InputError(f"{path.name} holds {num_bad} values that are no number (NaN or infinite); HU are finite")
+    return volume
+
+
+def _nifti(path: Path) -> Volume:
+    image: Any = nib.load(path)
+    header = image.header
+    shape = tuple(int(n) for n in image.shape)
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    dtype = header.get_data_dtype()
+    _check_shape(path, shape)
+    if dtype.kind not in "iuf":
+        raise InputError(f"{path.name} holds {dtype} values; a CT volume holds one number per voxel")
+    _check_length(path, math.prod(shape) * dtype.itemsize)
+    affine = np.asarray(image.affine, dtype=np.float64) * UNIT_MM.get(header.get_xyzt_units()[0], 1.0)
+    affine[:2] *= -1  # RAS to LPS
+    columns = affine[:3, 2::-1].T  # one row per array axis z, y, x
+    stored = np.asanyarray(image.dataobj.get_unscaled()).reshape(shape).T
+    slope, intercept = header.get_slope_inter()
+    hu = _scaled(stored, 1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
+    return _volume(hu, columns, affine[:3, 3], kind="nifti")
+
+
+def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> Hu:
+    if (slope, intercept) == (1.0, 0.0):
+        return hu_array(stored)
+    return hu_array((stored * np.float64(slope) + np.float64(intercept)).astype(np.float32))
+
+
+def _itk(path: Path) -> Volume:
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size, num_components = reader.GetSize(), reader.GetNumberOfComponents()
+    _check_shape(path, size)
+    if num_components != 1:
+        raise InputError(f"{path.name} holds {num_components} values per voxel; a CT volume holds one")
+    if path.suffix.lower() in (".nrrd", ".mha"):
+        _check_length(path, math.prod(size))
+    image = reader.Execute()
+    hu = hu_array(sitk.GetArrayFromImage(image))
+    directions = np.asarray(image.GetDirection()).reshape(3, 3).T[::-1]
+    steps = directions * np.asarray(image.GetSpacing())[::-1, None]
+    kind = "nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "metaimage"
+    return _volume(hu, steps, np.asarray(image.GetOrigin()), kind=kind)
+
+
+def _volume(hu: Hu, steps: NDArray[np.float64], origin: NDArray[np.float64], *, kind: str) -> Volume:
+    """`steps[k]` is the LPS vector from a voxel to its neighbour along array axis k."""
+    spacing = np.linalg.norm(steps, axis=1)
+    problems: list[Problem] = []
+    if not np.isfinite(steps).all() or (spacing <= 0).any() or abs(np.linalg.det(steps)) < 1e-12:
+        problems.append(Problem("no_geometry", "the header gives no usable axes: 1 mm and axial assumed"))
+        steps, spacing = np.asarray([(0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)]), np.ones(3)
+    direction = steps / spacing[:, None]
+    products = np.abs(direction @ direction.T - np.eye(3)).max()
+    if products > SHEAR_TOLERANCE:
+        angle = math.degrees(math.asin(min(1.0, float(products))))
+        problems.append(Problem("tilt", f"the axes are not at right angles (sheared by {angle:.1f}°)"))
+    return Volume(
+        hu=hu,
+        grid=Grid(
+            shape=(hu.shape[0], hu.shape[1], hu.shape[2]),
+            spacing_mm=_vector(spacing),
+            origin_mm=_vector(origin),
+            direction=(_vector(direction[0]), _vector(direction[1]), _vector(direction[2])),
+        ),
+        padding_hu=padding_in(hu),
+        problems=tuple(problems),
+        source=Source(kind=kind, num_files=1),
+    )
+
+
+def _vector(values: NDArray[np.float64]) -> Vector:
+    x, y, z = (float(v) + 0.0 for v in values)  # + 0 makes an ordinary zero of -0
+    return (x, y, z)
+
+
+def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
+    if len(shape) != 3 or min(shape) < 1:
+        raise InputError(f"{path.name} has the shape {' × '.join(map(str, shape))}; a CT volume has three axes")
+
+
+def _check_length(path: Path, num_bytes: int) -> None:
+    """Refuse a header that announces more than the file can hold, before memory is asked for."""
+    data = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
+    length = data.stat().st_size
+    is_packed = data.suffix.lower() != ".nii" and data.suffix.lower() != ".img"
+    if num_bytes > length * (MAX_DEFLATION if is_packed else 1):
+        raise InputError(f"{path.name} announces {num_bytes} bytes of voxels but is only {length} bytes long")
