@@ -26,8 +26,13 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),
     "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),
     "quarantine": ("ipdsf_spark.cli.quarantine", "list, show or replay what could not be read"),
+    "ct": ("ipdsf_spark.cli.ct", "say what is in a CT series, and what is wrong with it"),
     "demo": ("ipdsf_spark.cli.demo", "the whole flow on this machine, ending in a page of pictures"),
 }
+
+TRAINING_PACKAGES: Final = frozenset(
+    {"SimpleITK", "horovod", "nibabel", "petastorm", "pydicom", "skimage", "torch"}
+)  # of the extra [training]; every other engine comes with [streaming]
 
 EXAMPLES: Final = """examples:
   ipdsf inspect station/*.DAT --json          what is in these files
@@ -90,7 +95,8 @@ def _module_of(verb: str) -> ModuleType:
         package = (error.name or "").partition(".")[0]
         if package in {"", "ipdsf_spark"}:
             raise
-        raise PrerequisiteError(f"needs {package}; install it with: pip install 'ipdsf-spark[streaming]'") from error
+        extra = "training" if package in TRAINING_PACKAGES else "streaming"
+        raise PrerequisiteError(f"needs {package}; install it with: pip install 'ipdsf-spark[{extra}]'") from error
 
 
 def entry() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,7 +185,7 @@ def _even(hu: Hu, index: NDArray[np.float64]) -> Hu:
     after = np.clip(np.searchsorted(index, wanted), 1, len(index) - 1)
     weight = np.clip((wanted - index[after - 1]) / (index[after] - index[after - 1]), 0.0, 1.0)
     weight[np.abs(weight) < 0.01], weight[np.abs(weight - 1) < 0.01] = 0.0, 1.0
-    even = np.empty((len(wanted), *hu.shape[1:]), hu.dtype)
+    even: NDArray[Any] = np.empty((len(wanted), *hu.shape[1:]), hu.dtype)
     for k, (upper, share) in enumerate(zip(after, weight, strict=True)):
         if share in (0.0, 1.0):
             even[k] = hu[upper] if share == 1.0 else hu[upper - 1]

@@ -1,7 +1,7 @@
 """Any CT on disk as one volume: a DICOM folder or file, NIfTI, NRRD, MetaImage, or a stack of pictures.
 
-What a path is follows from its content: DICOM files have a mark, volume files an ending; everything else is named in the
-error. Arrays come out running to head, back and left (`canonical`).
+What a path is follows from its content: DICOM files have a mark, volume files an ending; everything else is named in
+the error. Arrays come out running to head, back and left (`canonical`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +133,7 @@ def canonical(volume: Volume) -> Volume:
     """
     components = np.asarray(volume.grid.direction)[:, ::-1]  # [array axis, (S, P, L)]
     order = _nearest_axes(np.abs(components))
-    hu = volume.hu.transpose(order)
+    hu: NDArray[Any] = volume.hu.transpose(order)
     first, direction, flipped = np.zeros(3), [], [False] * 3
     for target, axis in enumerate(order):
         vector = np.asarray(volume.grid.direction[axis])

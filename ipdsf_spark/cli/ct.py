@@ -1,0 +1,136 @@
+"""`ipdsf ct`: CT volumes in, generated CT volumes out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from tqdm import tqdm
+
+from ipdsf_spark.ct.pictures import PictureScale
+from ipdsf_spark.ct.reading import survey
+from ipdsf_spark.ct.volume import Volume
+from ipdsf_spark.errors import InputError
+
+EXAMPLES: Final = """examples:
+  ipdsf ct info series/                                       what is in a folder of DICOM slices
+  ipdsf ct info patient.nii.gz scan.nrrd --json               machine-readable, one line per path
+  ipdsf ct info study/ --series 3                             one of several series in a folder
+  ipdsf ct info png/ --spacing 2.5,0.7,0.7 --grey -1000,400   pictures, with what they cannot say
+
+Exit code 0 when every path holds a volume (its problems are part of the answer), 1 when one does not.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of every `ipdsf ct` verb."""
+    parser.epilog = EXAMPLES
+    verbs = parser.add_subparsers(dest="ct_verb", metavar="VERB", required=True)
+    info = verbs.add_parser(
+        "info",
+        help="shape, spacing, HU range, padding and problems of volumes",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    info.add_argument("paths", nargs="+", metavar="PATH", help="DICOM folder or file, NIfTI, NRRD, MetaImage, pictures")
+    info.add_argument("--json", action="store_true", help="one JSON object per path on standard output")
+    info.add_argument("--series", type=int, metavar="N", help="DICOM series number to take where there are several")
+    info.add_argument("--spacing", metavar="Z,Y,X", help="for pictures: mm between pictures, rows and columns")
+    info.add_argument("--grey", metavar="BLACK,WHITE", help="for pictures: HU of the darkest and the brightest value")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one `ipdsf ct` verb."""
+    return {"info": _info}[args.ct_verb](args)
+
+
+def _info(args: argparse.Namespace) -> int:
+    scale = _picture_scale(args.spacing, args.grey)
+    for path in args.paths:
+        with tqdm(desc=Path(path).name, unit=" slices", leave=False, delay=0.5) as bar:
+
+            def progress(done: int, of: int, bar: Any = bar) -> None:
+                bar.total = of
+                bar.update(done - bar.n)
+
+            volume = survey(path, series=args.series, pictures=scale, progress=progress)
+        facts = volume_facts(path, volume)
+        print(json.dumps(facts) if args.json else _readable(facts))
+    return 0
+
+
+def volume_facts(path: str | Path, volume: Volume) -> dict[str, Any]:
+    """What `ipdsf ct info` says about a volume; sizes and spacings in array order (z, y, x), positions in LPS."""
+    hu, grid = volume.hu, volume.grid
+    is_padding = hu == volume.padding_hu if volume.padding_hu is not None else None
+    measured = hu[~is_padding] if is_padding is not None and not is_padding.all() else hu
+    return {
+        "path": str(path),
+        "study": volume.study,
+        "format": volume.source.kind,
+        "files": volume.source.num_files,
+        "shape": list(grid.shape),
+        "spacing_mm": list(grid.spacing_mm),
+        "origin_mm": list(grid.origin_mm),
+        "direction": [list(axis) for axis in grid.direction],
+        "dtype": str(hu.dtype),
+        "hu_range": [float(hu.min()), float(hu.max())],
+        "hu_range_measured": [float(measured.min()), float(measured.max())],
+        "padding": None
+        if is_padding is None
+        else {"hu": volume.padding_hu, "share": round(float(np.count_nonzero(is_padding)) / hu.size, 6)},
+        "is_usable": not any(p.is_serious for p in volume.problems),
+        "problems": [
+            {"kind": p.kind, "is_serious": p.is_serious, "text": p.text, "files": list(p.files)}
+            for p in volume.problems
+        ],
+    }
+
+
+def _readable(facts: dict[str, Any]) -> str:
+    z, y, x = facts["shape"]
+    spacing = " × ".join(f"{s:g}" for s in facts["spacing_mm"])
+    low, high = facts["hu_range"]
+    lines = [
+        f"{facts['path']}: {facts['format']}, {facts['files']} file(s)",
+        f"  slices × rows × columns  {z} × {y} × {x}",
+        f"  spacing                  {spacing} mm",
+        f"  first voxel (LPS)        {', '.join(f'{v:g}' for v in facts['origin_mm'])} mm",
+        f"  HU                       {low:g} … {high:g}",
+    ]
+    if facts["padding"]:
+        low, high = facts["hu_range_measured"]
+        padding = facts["padding"]
+        lines.append(f"  padding                  {padding['hu']:g} ({padding['share']:.1%} of the voxels)")
+        lines.append(f"  HU without padding       {low:g} … {high:g}")
+    for problem in facts["problems"]:
+        mark = "PROBLEM" if problem["is_serious"] else "note"
+        lines.append(f"  {mark} {problem['kind']}: {problem['text']}")
+        lines += [f"    {name}" for name in problem["files"][:20]]
+        if len(problem["files"]) > 20:
+            lines.append(f"    and {len(problem['files']) - 20} more")
+    lines.append("  " + ("usable" if facts["is_usable"] else "not usable as it is"))
+    return "\n".join(lines)
+
+
+def _picture_scale(spacing: str | None, grey: str | None) -> PictureScale | None:
+    if spacing is None and grey is None:
+        return None
+    if spacing is None or grey is None:
+        raise InputError("pictures need both --spacing Z,Y,X and --grey BLACK,WHITE")
+    z, y, x = _numbers(spacing, 3, "--spacing")
+    black, white = _numbers(grey, 2, "--grey")
+    return PictureScale((z, y, x), black, white)
+
+
+def _numbers(text: str, count: int, option: str) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise InputError(f"{option} must be {count} numbers with commas between, got {text!r}")
+    return values
