@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.lidar.formats import netcdf, text
+from ipdsf_spark.lidar.formats import foreign, micropulse, netcdf, text
 from ipdsf_spark.lidar.profiles import Decoded, Rejected
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -26,7 +26,9 @@ def recognise(raw: bytes) -> str:
         raw, _ = _unpacked(raw)
     if netcdf.is_netcdf(raw):
         return netcdf.recognise(raw) or "unknown"
-    return text.recognise(raw) or "unknown"
+    if micropulse.is_raw_binary(raw):
+        return micropulse.MINI_MPL
+    return text.recognise(raw) or foreign.text_kind(raw) or "unknown"
 
 
 def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None) -> Decoded:
@@ -46,6 +48,10 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
             return Decoded("unknown", (), (Rejected(0, len(raw), reason),))
     if netcdf.is_netcdf(raw):
         return netcdf.decode(raw, name=name, received=received)
+    if micropulse.is_raw_binary(raw):
+        return micropulse.decode_raw_binary(raw)
+    if text.recognise(raw) is None and (kind := foreign.text_kind(raw)):
+        return Decoded(kind, (), (Rejected(0, len(raw), foreign.text_reason(kind)),))
     return text.decode(raw, name=name, received=received)
 
 

@@ -255,7 +255,7 @@ def regular_grid(values: Float64) -> tuple[float, float]:
     spacing = float(values[-1] - values[0]) / (len(values) - 1)
     if not 0.1 < spacing < 1000.0 or np.abs(np.diff(values) - spacing).max() > 0.05 * spacing:
         raise UnreadableFile("the range axis does not grow in equal steps")
-    return float(values[0]), round(spacing, 3)
+    return float(values[0]), spacing
 
 
 _SINCE: Final = re.compile(

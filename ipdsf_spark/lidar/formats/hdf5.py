@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from functools import cached_property, lru_cache
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.formats import hdf5_storage as storage
 from ipdsf_spark.lidar.formats.container import Attribute, Damage, Dataset, UnreadableFile, Variable
-from ipdsf_spark.lidar.formats.hdf5_heap import FractalHeap, Store, old_group, tree_records
+from ipdsf_spark.lidar.formats.hdf5_heap import FractalHeap, Store, old_group
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 # Header messages
 DATASPACE, LINK_INFO, DATATYPE, FILL, LINK, LAYOUT = 0x01, 0x02, 0x03, 0x05, 0x06, 0x08
 FILTERS, ATTRIBUTE, CONTINUATION, SYMBOL_TABLE, ATTRIBUTE_INFO = 0x0B, 0x0C, 0x10, 0x11, 0x15
+_STORAGE: Final = frozenset({DATASPACE, DATATYPE, FILL, LAYOUT, FILTERS})
 _SHARED: Final = 2
 _MAX_CONTINUATIONS: Final = 256
+_LONGEST_HEADER: Final = 1 << 20
+_REQUIRED: Final = frozenset({DATASPACE, DATATYPE, LAYOUT})
+# What Python raises where a damaged structure points outside its bytes.
+_DAMAGED: Final = (struct.error, IndexError, OverflowError, RecursionError)
 
 Result = TypeVar("Result")
-_Message = tuple[int, int, int, int]  # type, flags, start, size
+_Message = tuple[int, int, bytes]  # type, flags, body
 
 
 def open_bytes(raw: bytes) -> Dataset:
@@ -39,7 +45,7 @@ def open_bytes(raw: bytes) -> Dataset:
 def _guarded(action: Callable[[], Result]) -> Result:
     try:
         return action()
-    except (struct.error, IndexError, OverflowError, RecursionError) as error:
+    except _DAMAGED as error:
         raise UnreadableFile("HDF5 structure is cut or damaged") from error
 
 
@@ -56,15 +62,18 @@ def _root(raw: bytes) -> tuple[Store, int]:
 
 
 def _group(store: Store, at: int, above: Mapping[int, str] | None = None) -> Dataset:
-    messages = list(_messages(store, at))
+    messages = _messages(store, at)
     links: dict[str, int] = {}
-    for kind, flags, start, size in messages:
+    for kind, flags, body in messages:
         if kind == LINK and not flags & _SHARED:
-            _add_link(links, store.bytes_at(start, size), store)
+            links.update(_links((body,), store.offset_bytes))
         elif kind == LINK_INFO:
-            _dense_links(links, store, start)
+            heap, tree = _dense(store, body, 10 if body[1] & 1 else 2)
+            if heap is not None:
+                links.update(_links(tuple(heap.objects(tree, 4)), store.offset_bytes))
         elif kind == SYMBOL_TABLE:
-            links.update(old_group(store, store.offset(start), store.offset(start + store.offset_bytes)))
+            tree_at, heap_at = _addresses(store, body, 0)
+            links.update(old_group(store, tree_at, heap_at))
     names = {**(above or {}), **{address: name for name, address in links.items()}}
     return Dataset(
         variables=_Lazy(links, lambda name: _Hdf5Variable(store, name, links[name], names)),
@@ -99,8 +108,8 @@ class _Lazy(Mapping[str, Any]):
         return len(self._links)
 
 
-def _messages(store: Store, at: int) -> Iterator[_Message]:
-    """The messages of an object header of either version."""
+def _stretches(store: Store, at: int) -> list[_Stretch]:
+    """The stretches of an object header of either version."""
     raw = store.raw
     store.spend()
     if raw[at : at + 4] == b"OHDR":
@@ -109,61 +118,98 @@ def _messages(store: Store, at: int) -> Iterator[_Message]:
         size_bytes = 1 << (flags & 3)
         size = store.number(start, size_bytes)
         start += size_bytes
-        head, kind_bytes = (6 if flags & 4 else 4), 1
+        head, is_new = (6 if flags & 4 else 4), True
     elif raw[at : at + 1] == b"\x01":
         start, size = at + 16, store.number(at + 8, 4)
-        head, kind_bytes = 8, 2
+        head, is_new = 8, False
     else:
         raise UnreadableFile("HDF5 object header is not where it should be")
-    stretches = [(start, start + size)]
-    for start, end in stretches:
-        if end > len(raw) or len(stretches) > _MAX_CONTINUATIONS:
+    found: list[_Stretch] = []
+    stretches = [(start, size)]
+    for start, size in stretches:
+        block = raw[start : start + size]
+        if len(block) != size or not 0 <= size <= _LONGEST_HEADER or len(stretches) > _MAX_CONTINUATIONS:
             raise UnreadableFile("HDF5 object header is damaged")
-        while start + head <= end:
-            if kind_bytes == 1:
-                kind, length, flags = raw[start], raw[start + 1] | raw[start + 2] << 8, raw[start + 3]
+        stretch = _stretch(block, head, is_new)
+        found.append(stretch)
+        for body in stretch.continued:
+            store.spend()
+            there, much = _addresses(store, body, 0)
+            if not is_new:
+                stretches.append((there, much))
+            elif raw[there : there + 4] == b"OCHK":
+                stretches.append((there + 4, much - 8))
             else:
-                kind, length, flags = struct.unpack_from("<HHB", raw, start)
-            body = start + head
-            start = body + length
-            if start > end:
-                raise UnreadableFile("HDF5 object header is damaged")
-            if kind == CONTINUATION:
-                store.spend()
-                there, much = store.offset(body), store.length(body + store.offset_bytes)
-                if kind_bytes == 1:
-                    store.expect(there, b"OCHK")
-                    stretches.append((there + 4, there + much - 4))
-                else:
-                    stretches.append((there, there + much))
-            elif kind:
-                yield kind, flags, body, length
+                raise UnreadableFile("HDF5 object header does not go on where it says")
+    return found
 
 
-def _dense_links(links: dict[str, int], store: Store, at: int) -> None:
-    start = at + (10 if store.raw[at + 1] & 1 else 2)
-    heap, tree = store.offset(start), store.offset(start + store.offset_bytes)
-    if heap == (1 << 8 * store.offset_bytes) - 1:
-        return
-    objects = FractalHeap(store, heap)
-    for record in tree_records(store, tree):
-        _add_link(links, objects.object(record[4:]), store)
+def _messages(store: Store, at: int) -> list[_Message]:
+    return [message for stretch in _stretches(store, at) for message in stretch.messages]
 
 
-def _add_link(links: dict[str, int], message: bytes, store: Store) -> None:
-    flags = message[1]
-    at = 2
-    kind = 0
-    if flags & 8:
-        kind, at = message[at], at + 1
-    at += (8 if flags & 4 else 0) + (1 if flags & 16 else 0)
-    size_bytes = 1 << (flags & 3)
-    length = int.from_bytes(message[at : at + size_bytes], "little")
-    at += size_bytes
-    name = message[at : at + length]
-    if kind == 0 and len(message) >= at + length + store.offset_bytes:  # soft and external links lead nowhere here
-        address = int.from_bytes(message[at + length : at + length + store.offset_bytes], "little")
-        links[name.decode("utf-8", "replace")] = address
+class _Stretch(NamedTuple):
+    """What one stretch of an object header holds."""
+
+    messages: tuple[_Message, ...]
+    continued: tuple[bytes, ...]  # where the header goes on
+    storage: dict[int, bytes]  # the messages that say how values are stored
+
+
+@lru_cache(maxsize=4096)
+def _stretch(block: bytes, head: int, is_new: bool) -> _Stretch:
+    """One stretch of an object header, remembered: those of one firmware are the same in file after file."""
+    found, continued, storage_messages = [], [], {}
+    start, end = 0, len(block)
+    while start + head <= end:
+        if is_new:
+            kind, length, flags = block[start], block[start + 1] | block[start + 2] << 8, block[start + 3]
+        else:
+            kind, length, flags = struct.unpack_from("<HHB", block, start)
+        body = block[start + head : start + head + length]
+        start += head + length
+        if start > end:
+            raise UnreadableFile("HDF5 object header is damaged")
+        if kind == CONTINUATION:
+            continued.append(body)
+        elif kind:
+            found.append((kind, flags, body))
+            if kind in _STORAGE:
+                storage_messages[kind] = b"" if flags & _SHARED else body
+    return _Stretch(tuple(found), tuple(continued), storage_messages)
+
+
+def _addresses(store: Store, body: bytes, at: int) -> tuple[int, int]:
+    """Two addresses (or an address and a length, which are of one size) that follow one another."""
+    middle = at + store.offset_bytes
+    return int.from_bytes(body[at:middle], "little"), int.from_bytes(
+        body[middle : middle + store.offset_bytes], "little"
+    )
+
+
+def _dense(store: Store, body: bytes, at: int) -> tuple[FractalHeap | None, int]:
+    """The heap that holds links or attributes and the address of its B-tree; None where there is none."""
+    heap, tree = _addresses(store, body, at)
+    return (None, 0) if heap == store.nowhere else (FractalHeap(store, heap), tree)
+
+
+@lru_cache(maxsize=256)
+def _links(messages: tuple[bytes, ...], offset_bytes: int) -> dict[str, int]:
+    """Names and object addresses of link messages; soft and external links lead nowhere here."""
+    links: dict[str, int] = {}
+    for message in messages:
+        flags = message[1]
+        at = 2
+        kind = 0
+        if flags & 8:
+            kind, at = message[at], at + 1
+        at += (8 if flags & 4 else 0) + (1 if flags & 16 else 0)
+        size_bytes = 1 << (flags & 3)
+        end = at + size_bytes + int.from_bytes(message[at : at + size_bytes], "little")
+        if kind == 0 and len(message) >= end + offset_bytes:
+            name = message[at + size_bytes : end].decode("utf-8", "replace")
+            links[name] = int.from_bytes(message[end : end + offset_bytes], "little")
+    return links
 
 
 class _Attributes(Mapping[str, Attribute]):
@@ -197,23 +243,20 @@ def attributes(
     store: Store, messages: list[_Message]
 ) -> Iterator[tuple[str, storage.Datatype, tuple[int, ...], bytes]]:
     """Name, type, shape and stored bytes of every attribute."""
-    for kind, flags, start, size in messages:
+    for kind, flags, body in messages:
         if kind == ATTRIBUTE and not flags & _SHARED:
-            found = _attribute(store.bytes_at(start, size))
+            found = _attribute(body)
             if found is not None:
                 yield found
         elif kind == ATTRIBUTE_INFO:
-            at = start + (4 if store.raw[start + 1] & 1 else 2)
-            heap, tree = store.offset(at), store.offset(at + store.offset_bytes)
-            if heap == (1 << 8 * store.offset_bytes) - 1:
-                continue
-            objects = FractalHeap(store, heap)
-            for record in tree_records(store, tree):
-                found = None if record[8] & _SHARED else _attribute(objects.object(record[:8]))
+            heap, tree = _dense(store, body, 4 if body[1] & 1 else 2)
+            for message in heap.objects(tree, 0) if heap is not None else ():
+                found = _attribute(message)
                 if found is not None:
                     yield found
 
 
+@lru_cache(maxsize=4096)
 def _attribute(message: bytes) -> tuple[str, storage.Datatype, tuple[int, ...], bytes] | None:
     version = message[0]
     name_bytes, type_bytes, space_bytes = struct.unpack_from("<HHH", message, 2)
@@ -256,25 +299,26 @@ class _Hdf5Variable(Variable):
         self.name = name
         self._store = store
         self._names = names
-        _guarded(lambda: self._take(list(_messages(store, at))))
+        _guarded(lambda: self._take(_stretches(store, at)))
 
-    def _take(self, messages: list[_Message]) -> None:
-        store = self._store
-        found = {}
-        for kind, flags, start, size in messages:
-            if kind in (DATASPACE, DATATYPE, FILL, LAYOUT, FILTERS):
-                if flags & _SHARED:
-                    raise UnreadableFile(f"{self.name} has a type of its own, which no ceilometer file has")
-                found[kind] = store.bytes_at(start, size)
-        if not {DATASPACE, DATATYPE, LAYOUT} <= found.keys():
-            raise UnreadableFile(f"{self.name} is a group or has a damaged header")
-        self.shape = storage.shape(found[DATASPACE])
-        self._element = storage.datatype(found[DATATYPE])
+    def _take(self, stretches: list[_Stretch]) -> None:
+        found: dict[int, bytes] = {}
+        for stretch in stretches:
+            found.update(stretch.storage)
+        if not found.keys() >= _REQUIRED or not all(found.values()):
+            raise UnreadableFile(f"{self.name} is a group, has a type of its own or a damaged header")
+        self._form = storage.form(found[DATASPACE], found[DATATYPE], found.get(FILTERS, b""), found.get(FILL, b""))
+        self.shape = self._form.shape
         self._layout = found[LAYOUT]
-        self._filters = found.get(FILTERS, b"")
-        self._fill = found.get(FILL, b"")
-        self._attributes = _Attributes(store, messages)
-        self._messages = messages
+        self._stretches = stretches
+
+    @cached_property
+    def _messages(self) -> list[_Message]:
+        return [message for stretch in self._stretches for message in stretch.messages]
+
+    @cached_property
+    def _attributes(self) -> _Attributes:
+        return _Attributes(self._store, self._messages)
 
     @property
     def attributes(self) -> Mapping[str, Attribute]:
@@ -300,21 +344,7 @@ class _Hdf5Variable(Variable):
 
     def read(self, damage: list[Damage] | None = None, *, max_rows: int | None = None) -> NDArray[Any]:
         shape = self.shape if max_rows is None or not self.shape else (min(max_rows, self.shape[0]), *self.shape[1:])
-        fill = _fill_value(self._fill)
-        filters = storage.pipeline(self._filters) if self._filters else ()
-        return _guarded(
-            lambda: storage.read(self._store, self.name, shape, self._element, self._layout, filters, fill, damage)
-        )
-
-
-def _fill_value(message: bytes) -> bytes:
-    """The stored fill value of a fill value message, empty if it defines none."""
-    if not message:
-        return b""
-    version = message[0]
-    at = 2 if version == 3 else 4
-    is_defined = bool(message[1] & 0x20) if version == 3 else version == 1 or bool(message[3])
-    if not is_defined or len(message) < at + 4:
-        return b""
-    size = int.from_bytes(message[at : at + 4], "little")
-    return message[at + 4 : at + 4 + size]
+        try:
+            return storage.read(self._store, self.name, shape, self._form, self._layout, damage)
+        except _DAMAGED as error:
+            raise UnreadableFile(f"{self.name} is stored in a damaged way") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from ipdsf_spark.lidar.formats.container import UnreadableFile
@@ -23,14 +24,16 @@ class Store:
     Attributes:
         raw: all bytes.
         offset_bytes, length_bytes: sizes of stored addresses and lengths.
+        nowhere: the address that means none.
     """
 
     def __init__(self, raw: bytes, offset_bytes: int, length_bytes: int) -> None:
-        if offset_bytes not in (4, 8) or length_bytes not in (4, 8):
+        if offset_bytes not in (4, 8) or length_bytes != offset_bytes:
             raise UnreadableFile("HDF5 superblock is damaged")
         self.raw = raw
         self.offset_bytes = offset_bytes
         self.length_bytes = length_bytes
+        self.nowhere = (1 << 8 * offset_bytes) - 1
         self._left = STRUCTURES_PER_FILE
         self._collections: dict[int, dict[int, bytes]] = {}
 
@@ -87,20 +90,24 @@ class Store:
 
     def _collection(self, at: int) -> dict[int, bytes]:
         self.expect(at, b"GCOL")
-        end = at + self.length(at + 8)
-        if end > len(self.raw):
-            raise UnreadableFile("HDF5 global heap reaches over the end of the file")
-        found: dict[int, bytes] = {}
-        position = at + 8 + self.length_bytes
-        while position + 8 + self.length_bytes <= end:
-            self.spend()
-            index, size = self.number(position, 2), self.length(position + 8)
-            if index == 0:
-                break
-            start = position + 8 + self.length_bytes
-            found[index] = self.bytes_at(start, size)
-            position = start + size + (-size % 8)
-        return found
+        self.spend(100)
+        return _collected(self.bytes_at(at, self.length(at + 8)), self.length_bytes)
+
+
+@lru_cache(maxsize=64)
+def _collected(block: bytes, length_bytes: int) -> dict[int, bytes]:
+    """The objects of a global heap collection; remembered, for files of one firmware share theirs."""
+    found: dict[int, bytes] = {}
+    at = 8 + length_bytes
+    while at + 8 + length_bytes <= len(block):
+        index = int.from_bytes(block[at : at + 2], "little")
+        size = int.from_bytes(block[at + 8 : at + 8 + length_bytes], "little")
+        if index == 0:
+            break
+        at += 8 + length_bytes
+        found[index] = block[at : at + size]
+        at += size + (-size % 8)
+    return found
 
 
 def tree_records(store: Store, at: int) -> Iterator[bytes]:
@@ -179,6 +186,11 @@ class FractalHeap:
         else:
             self._collect(address, rows, 0)
 
+    def objects(self, tree: int, id_at: int) -> Iterator[bytes]:
+        """The objects that a B-tree lists, whose records hold the heap id at `id_at`."""
+        for record in tree_records(self._store, tree):
+            yield self.object(record[id_at:])
+
     def object(self, heap_id: bytes) -> bytes:
         """The bytes of one object.
 
@@ -201,14 +213,13 @@ class FractalHeap:
         store = self._store
         store.expect(address, b"FHIB")
         pointer = address + 5 + store.offset_bytes + self._offset_bytes
-        nowhere = (1 << 8 * store.offset_bytes) - 1
         for row in range(rows):
             size = self._start << max(row - 1, 0)
             for _ in range(self._width):
                 store.spend()
                 child = store.offset(pointer)
                 pointer += store.offset_bytes
-                if child != nowhere:
+                if child != store.nowhere:
                     if size <= self._largest_direct:
                         self._blocks.append((first, size, child))
                     else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ DEFLATE, SHUFFLE, CHECKSUM = 1, 2, 3  # filters
 _SMALL_CHUNK_BYTES: Final = 512  # packed columns repeat from variable to variable and from file to file
 
 _Pipeline = tuple[tuple[int, int], ...]  # filter id, first parameter
+_Entry = tuple[int, int, int, tuple[int, ...]]  # address, length, mask of unused filters, first index on every axis
+_NODE: Final = struct.Struct("<4sBBH")
 
 
 @dataclass(frozen=True)
@@ -88,21 +90,44 @@ def pipeline(message: bytes) -> _Pipeline:
     return tuple(filters)
 
 
+class Form(NamedTuple):
+    """Everything about a dataset's values but where they lie."""
+
+    shape: tuple[int, ...]
+    element: Datatype
+    filters: _Pipeline
+    fill: bytes
+
+
+@lru_cache(maxsize=1024)
+def form(dataspace: bytes, datatype_message: bytes, filter_message: bytes, fill_message: bytes) -> Form:
+    """The form that four header messages (the last two may be empty) describe."""
+    filters = pipeline(filter_message) if filter_message else ()
+    return Form(shape(dataspace), datatype(datatype_message), filters, fill_value(fill_message))
+
+
+def fill_value(message: bytes) -> bytes:
+    """The stored fill value of a fill value message, empty if it defines none."""
+    if not message:
+        return b""
+    version = message[0]
+    at = 2 if version == 3 else 4
+    is_defined = bool(message[1] & 0x20) if version == 3 else version == 1 or bool(message[3])
+    if not is_defined or len(message) < at + 4:
+        return b""
+    size = int.from_bytes(message[at : at + 4], "little")
+    return message[at + 4 : at + 4 + size]
+
+
 def read(
-    store: Store,
-    name: str,
-    shape: tuple[int, ...],
-    element: Datatype,
-    layout: bytes,
-    filters: _Pipeline,
-    fill: bytes,
-    damage: list[Damage] | None,
+    store: Store, name: str, shape: tuple[int, ...], form: Form, layout: bytes, damage: list[Damage] | None
 ) -> NDArray[Any]:
-    """All values of a dataset in native byte order.
+    """All values of a dataset in native byte order; they may be a view that cannot be written to.
 
     Raises:
         UnreadableFile: nothing can be read, or something is damaged and `damage` is None.
     """
+    _, element, filters, fill = form
     dtype = element.dtype
     if dtype is None:
         raise UnreadableFile(f"{name} holds no numbers")
@@ -117,7 +142,7 @@ def read(
         return _native(np.frombuffer(layout, dtype, math.prod(shape), 4).reshape(shape))
     if kind == 1:
         address = int.from_bytes(layout[2 : 2 + store.offset_bytes], "little")
-        if address == (1 << 8 * store.offset_bytes) - 1:
+        if address == store.nowhere:
             return _filled(shape, dtype, fill)
         return _native(np.frombuffer(store.bytes_at(address, num_bytes), dtype).reshape(shape))
     if kind != 2 or version == 4:
@@ -129,7 +154,7 @@ def read(
     chunk = struct.unpack_from(f"<{num_axes}I", layout, 3 + store.offset_bytes)
     if not all(chunk) or math.prod(chunk) * dtype.itemsize > MAX_VARIABLE_BYTES:
         raise UnreadableFile(f"{name} has impossible chunks {chunk}")
-    if root == (1 << 8 * store.offset_bytes) - 1:
+    if root == store.nowhere:
         return _filled(shape, dtype, fill)
     return _chunked(store, name, shape, dtype, root, chunk, filters, fill, damage)
 
@@ -147,60 +172,54 @@ def _chunked(
 ) -> NDArray[Any]:
     num_bytes = math.prod(chunk) * dtype.itemsize
     check_size(name, num_bytes, len(store.raw))
-    values: NDArray[Any] | None = None
-    rows_of_chunks = chunk[1:] == shape[1:]
-    if rows_of_chunks and chunk[0] >= shape[0]:
-        entries = list(_chunks(store, root, len(shape)))
-        if len(entries) == 1 and not any(entries[0].corner):
-            block = _block(store, entries[0], filters, num_bytes, dtype, damage, name, chunk[0])
-            if block is not None:
-                return _native(block.reshape(chunk)[: shape[0]])
-    else:
-        entries = list(_chunks(store, root, len(shape)))
+    entries = _chunks(store, root, len(shape))
+    if len(entries) == 1 and chunk[0] >= shape[0] and chunk[1:] == shape[1:] and not any(entries[0][3]):
+        block = _block(store, entries[0], filters, num_bytes, dtype, damage, name, chunk[0])
+        if block is not None:
+            return _native(block.reshape(chunk)[: shape[0]])
     values = _filled(shape, dtype, fill)
+    is_row = chunk[0] == 1 and chunk[1:] == shape[1:]
     for entry in entries:
-        if any(corner >= length for corner, length in zip(entry.corner, shape, strict=True)):
+        corner = entry[3]
+        if any(start >= length for start, length in zip(corner, shape, strict=True)):
             continue
         block = _block(store, entry, filters, num_bytes, dtype, damage, name, chunk[0])
+        if is_row and block is not None:
+            values[corner[0]] = block.reshape(shape[1:])
+            continue
         target = tuple(
-            slice(corner, min(corner + size, length))
-            for corner, size, length in zip(entry.corner, chunk, shape, strict=True)
+            slice(start, min(start + size, length)) for start, size, length in zip(corner, chunk, shape, strict=True)
         )
         if block is None:
             values[target] = np.nan if dtype.kind == "f" else 0
-        elif rows_of_chunks and chunk[0] == 1:
-            values[entry.corner[0]] = block.reshape(shape[1:])
         else:
-            within = tuple(slice(0, window.stop - window.start) for window in target)
-            values[target] = block.reshape(chunk)[within]
+            values[target] = block.reshape(chunk)[tuple(slice(0, part.stop - part.start) for part in target)]
     return values
 
 
-@dataclass(frozen=True)
-class _Entry:
-    address: int
-    length: int
-    mask: int
-    corner: tuple[int, ...]
-
-
-def _chunks(store: Store, root: int, num_axes: int) -> Iterator[_Entry]:
+def _chunks(store: Store, root: int, num_axes: int) -> list[_Entry]:
     """The chunks of a version 1 B-tree."""
-    pattern = struct.Struct(f"<II{num_axes + 1}Q{'Q' if store.offset_bytes == 8 else 'I'}")
+    pattern = _entry_pattern(num_axes, store.offset_bytes)
+    found: list[_Entry] = []
     pending: list[tuple[int, int]] = [(root, -1)]
     while pending:
         node, expected_level = pending.pop()
-        store.expect(node, b"TREE")
-        kind, level, count = struct.unpack_from("<BBH", store.raw, node + 4)
-        if kind != 1 or expected_level not in (-1, level):
+        signature, kind, level, count = _NODE.unpack_from(store.raw, node)
+        if signature != b"TREE" or kind != 1 or expected_level not in (-1, level):
             raise UnreadableFile("HDF5 chunk index is damaged")
-        store.spend(count)
+        store.spend(1 + count)
         block = store.bytes_at(node + 8 + 2 * store.offset_bytes, count * pattern.size)
         for length, mask, *corner, address in pattern.iter_unpack(block):
             if level:
                 pending.append((address, level - 1))
             else:
-                yield _Entry(address, length, mask, tuple(corner[:-1]))
+                found.append((address, length, mask, tuple(corner[:-1])))
+    return found
+
+
+@lru_cache(maxsize=16)
+def _entry_pattern(num_axes: int, offset_bytes: int) -> struct.Struct:
+    return struct.Struct(f"<II{num_axes + 1}Q{'Q' if offset_bytes == 8 else 'I'}")
 
 
 def _block(
@@ -214,19 +233,20 @@ def _block(
     num_rows: int,
 ) -> NDArray[Any] | None:
     """One chunk as a flat array, or None if it is damaged."""
-    packed = store.raw[entry.address : entry.address + entry.length]
+    address, length, mask, corner = entry
+    packed = store.raw[address : address + length]
     try:
-        if len(packed) < entry.length:
+        if len(packed) < length:
             raise UnreadableFile("the file ends inside it")
-        used = filters if not entry.mask else tuple(f for i, f in enumerate(filters) if not entry.mask >> i & 1)
-        if len(packed) <= _SMALL_CHUNK_BYTES:
-            return np.frombuffer(_unpacked_small(packed, used, num_bytes), dtype)
-        return np.frombuffer(_unpacked(packed, used, num_bytes), dtype)
+        if mask:
+            filters = tuple(used for index, used in enumerate(filters) if not mask >> index & 1)
+        unpack = _unpacked_small if length <= _SMALL_CHUNK_BYTES else _unpacked
+        return np.frombuffer(unpack(packed, filters, num_bytes), dtype)
     except (UnreadableFile, zlib.error, ValueError) as error:
-        reason = f"{name}, row {entry.corner[0]}: damaged chunk, {error}"
+        reason = f"{name}, row {corner[0]}: damaged chunk, {error}"
         if damage is None:
             raise UnreadableFile(reason) from error
-        damage.append(Damage(min(entry.address, len(store.raw)), len(packed), entry.corner[0], num_rows, reason))
+        damage.append(Damage(min(address, len(store.raw)), len(packed), corner[0], num_rows, reason))
         return None
 
 
@@ -245,7 +265,10 @@ def _unpacked(packed: bytes, filters: _Pipeline, num_bytes: int) -> bytes | memo
             if rest:
                 raise UnreadableFile("its length is no multiple of its element size")
             planes = np.frombuffer(data, np.uint8).reshape(parameter, num_elements)
-            data = np.ascontiguousarray(planes.T).data.cast("B")
+            woven = np.empty((num_elements, parameter), np.uint8)
+            for index in range(parameter):  # three times as fast as a transposed copy
+                woven[:, index] = planes[index]
+            data = woven.data.cast("B") if num_elements else b""
     if len(data) != num_bytes:
         raise UnreadableFile(f"it unpacks to {len(data)} bytes, expected {num_bytes}")
     result: bytes | memoryview = data

@@ -12,11 +12,12 @@ range gates and `pbl` does not. Each file is tested, because firmware may change
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.formats import container, netcdf3
 from ipdsf_spark.lidar.formats.container import Damage, Dataset, UnreadableFile, Variable
@@ -24,6 +25,7 @@ from ipdsf_spark.lidar.profiles import Float32, Profiles
 
 SIGNALS: Final = ("beta_att", "beta", "beta_raw")
 RAIN, FOG, SNOW, PARTICLES = 1, 2, 3, 4  # sky condition index
+FOG_VISIBILITY_M: Final = 1000.0  # WMO: fog is visibility below 1 km
 FIRST_RANGE_CORRECTED: Final = 0.702
 ZERO_CELSIUS_K: Final = 273.15
 EPOCH: Final = np.datetime64("1904-01-01", "us")
@@ -109,9 +111,10 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     """
     fields = _Fields(dataset, {name.lower(): variable for name, variable in dataset.variables.items()})
     time = container.times(fields.require("time"), damage)
-    first_m, resolution_m = container.regular_grid(fields.metres("range", container.physical(fields.require("range"))))
+    first_m, spacing_m = container.regular_grid(fields.metres("range", container.physical(fields.require("range"))))
     num_profiles, num_gates = len(time), fields.require("range").shape[0]
-    range_m = container.gate_centres(first_m, resolution_m, num_gates)
+    range_m = container.gate_centres(first_m, spacing_m, num_gates)
+    resolution_m = round(spacing_m, 3)
     name, is_calibrated, message_type = _layout(dataset, fields)
     signal = fields.require(name)
     stored = container.physical32(signal, damage=damage)
@@ -119,7 +122,8 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     if not is_calibrated and _firmware(dataset) < FIRST_RANGE_CORRECTED:
         beta = _range_corrected(fields, beta, range_m, num_profiles)
 
-    condition = fields.codes("sci", num_profiles)
+    condition = fields.codes("sci", num_profiles=num_profiles)
+    visibility_m = fields.heights("vor" if "vor" in fields.by_name else "visibility", num_profiles)[:, 0]
     offset_m = fields.scalar("cho")
     offset_m = 0.0 if np.isnan(offset_m) else offset_m
     layers = fields.heights("pbl", num_profiles)
@@ -135,14 +139,14 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         is_calibrated=is_calibrated,
         wavelength_nm=_or(fields.scalar("wavelength"), 1064.0),
         cloud_base_m=container.heights(fields.heights("cbh", num_profiles) - offset_m),
-        vertical_visibility_m=fields.heights("vor" if "vor" in fields.by_name else "visibility", num_profiles)[:, 0],
+        vertical_visibility_m=visibility_m,
         maker_layer_height_m=container.heights(layers - _layer_offset_m(layers, offset_m, resolution_m)),
         sky_cover_octas=np.where(covers <= 8, covers, np.float32(np.nan)),
         sky_base_m=np.full_like(covers, np.nan),
         is_precipitation=np.isin(condition, (RAIN, SNOW, PARTICLES)),
-        is_fog=condition == FOG,
+        is_fog=(condition == FOG) | (visibility_m < FOG_VISIBILITY_M),
         tilt_deg=np.full(num_profiles, _or(zenith, 0.0), np.float32),
-        alarms=_alarms(fields.codes("error_ext" if "error_ext" in fields.by_name else "message_bits", num_profiles)),
+        alarms=named_bits(ERROR_BITS, fields.codes("error_ext", "message_bits", num_profiles=num_profiles)),
         health=_health(fields, num_profiles),
         latitude_deg=fields.scalar("latitude"),
         longitude_deg=fields.scalar("longitude"),
@@ -179,9 +183,10 @@ class _Fields:
             values = container.per_profile(self.dataset, self.by_name[name].name, num_profiles)
         return np.full(num_profiles, np.nan, np.float32) if values is None else values
 
-    def codes(self, name: str, num_profiles: int) -> Any:
-        """(T,) whole numbers as stored, 0 where there are none."""
-        values = self.by_name[name].read(self.dataset.gaps).reshape(-1) if name in self.by_name else np.zeros(0)
+    def codes(self, *names: str, num_profiles: int) -> NDArray[np.int64]:
+        """(T,) whole numbers as stored under the first of `names` that is there, 0 where there are none."""
+        name = next((name for name in names if name in self.by_name), None)
+        values = self.by_name[name].read(self.dataset.gaps).reshape(-1) if name else np.zeros(0)
         if len(values) != num_profiles or values.dtype.kind not in "iu":
             return np.zeros(num_profiles, np.int64)
         return values.astype(np.int64)
@@ -241,9 +246,10 @@ def _layer_offset_m(layers_m: Float32, offset_m: float, resolution_m: float) -> 
     return 0.0 if is_without else offset_m
 
 
-def _alarms(codes: Any) -> tuple[tuple[str, ...], ...]:
+def named_bits(names: Sequence[str], codes: NDArray[np.int64]) -> tuple[tuple[str, ...], ...]:
+    """The names of the bits set in each of (T,) status codes; `names` begins with bit 0."""
     return tuple(
-        tuple(name for bit, name in enumerate(ERROR_BITS) if code >> bit & 1) if code else () for code in codes.tolist()
+        tuple(name for bit, name in enumerate(names) if code >> bit & 1) if code else () for code in codes.tolist()
     )
 
 

@@ -9,7 +9,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.formats import hdf5, lufft_chm, netcdf3, vaisala_cl61
+from ipdsf_spark.lidar.formats import (
+    archive_netcdf,
+    eprofile,
+    foreign,
+    hdf5,
+    lufft_chm,
+    micropulse,
+    netcdf3,
+    vaisala_cl61,
+)
 from ipdsf_spark.lidar.formats.container import Damage, Dataset, UnreadableFile
 from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
 
@@ -17,6 +26,9 @@ Recogniser = Callable[[Dataset], str | None]
 Reader = Callable[[Dataset, list[Damage]], Profiles]
 FAMILIES: Final[tuple[tuple[Recogniser, Reader], ...]] = (
     (vaisala_cl61.recognise, vaisala_cl61.profiles),
+    (eprofile.recognise, eprofile.profiles),
+    (archive_netcdf.recognise, archive_netcdf.profiles),
+    (micropulse.recognise, micropulse.profiles),
     (lufft_chm.recognise, lufft_chm.profiles),
 )
 
@@ -39,7 +51,8 @@ def recognise(raw: bytes) -> str | None:
     """Maker and model, or None."""
     try:
         dataset = open_bytes(raw)
-        return next((name for name in (recognised(dataset) for recognised, _ in FAMILIES) if name), None)
+        found = next((name for name in (recognised(dataset) for recognised, _ in FAMILIES) if name), None)
+        return found or foreign.netcdf_kind(dataset)
     except UnreadableFile:
         return None
 
@@ -60,8 +73,8 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
             return _decoded(profiles, [*dataset.damage, *damage], dataset.gaps)
     except UnreadableFile as error:
         return Decoded(instrument, (), (Rejected(0, len(raw), f"damaged netCDF file: {error}"),))
-    listed = ", ".join(sorted(dataset.variables)[:12])
-    return Decoded(instrument, (), (Rejected(0, len(raw), f"netCDF file of no known ceilometer: variables {listed}"),))
+    kind = foreign.netcdf_kind(dataset)
+    return Decoded(kind or "unknown", (), (Rejected(0, len(raw), foreign.netcdf_reason(dataset, kind)),))
 
 
 def _decoded(profiles: Profiles, lost: list[Damage], gaps: list[Damage]) -> Decoded:

@@ -70,8 +70,8 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     values = dataset.require("time").read(damage).reshape(-1)
     time = container.since(np.asarray(values, np.float64), "seconds since 1970-01-01")
     num_profiles = len(time)
-    first_m, resolution_m = container.regular_grid(np.asarray(dataset.require("range").read(), np.float64).reshape(-1))
-    range_m = container.gate_centres(first_m, resolution_m, dataset.require("range").shape[0])
+    first_m, spacing_m = container.regular_grid(np.asarray(dataset.require("range").read(), np.float64).reshape(-1))
+    range_m = container.gate_centres(first_m, spacing_m, dataset.require("range").shape[0])
     beta = _field(dataset, "beta_att", damage, num_profiles, len(range_m))
     offset_m = np.nan_to_num(_column(dataset, "height_offset", num_profiles))[:, None]
     base_m = _heights(dataset, "cloud_base_heights", num_profiles)
@@ -83,7 +83,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         message_type=_message_type(dataset),
         time=time,
         range_m=range_m,
-        range_resolution_m=resolution_m,
+        range_resolution_m=round(spacing_m, 3),
         beta=beta,
         is_calibrated=True,
         wavelength_nm=WAVELENGTH_NM,

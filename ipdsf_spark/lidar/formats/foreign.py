@@ -1,0 +1,44 @@
+"""Files that lie beside ceilometer files and are none: named, so that nobody searches for a fault in the reader."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ipdsf_spark.lidar.formats.container import Dataset
+
+MODEL: Final = "NWP model column"
+HITS: Final = "airport ceilometer hits csv"
+RADIOMETER: Final = "microwave radiometer"
+_LISTED: Final = 8  # variables named in a reason
+
+
+def netcdf_kind(dataset: Dataset) -> str | None:
+    """What a netCDF file without backscatter is, if it is known."""
+    names = set(dataset.variables)
+    if "sfc_bl_height" in names or {"level", "pressure", "temperature"} <= names:
+        return MODEL
+    if names & {"RPG_time", "brightness_temperatures", "TBs", "rpg_data_version"} or "RPG" in dataset.text("Source"):
+        return RADIOMETER
+    return None
+
+
+def netcdf_reason(dataset: Dataset, kind: str | None) -> str:
+    """Why a netCDF file that no reader knows gives no profiles."""
+    if kind == MODEL:
+        return "output of a weather model (NWP), not of an instrument: there is no backscatter in it"
+    if kind == RADIOMETER:
+        return "microwave radiometer file, not of a ceilometer: there is no backscatter in it"
+    names = sorted(dataset.variables)
+    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    return f"netCDF file of no known ceilometer; its variables are {listed or 'none'}"
+
+
+def text_kind(raw: bytes) -> str | None:
+    """What a text file without instrument messages is, if it is known."""
+    first_line = raw[:200].split(b"\n", 1)[0].strip().lower()
+    return HITS if first_line == b"ceilo,dt,height,type" else None
+
+
+def text_reason(kind: str) -> str:
+    """Why a text file of a known other kind gives no profiles."""
+    return f"{kind}: a list of cloud hits of an airport's ceilometers, without backscatter profiles"
