@@ -234,12 +234,10 @@ def encode_file(profiles: Profiles, *, compression: int = 2) -> bytes:
     for name, length in (("range", num_gates), ("layer", NUM_LAYERS), ("time", None)):
         file.createDimension(name, length)
 
-    def put(
-        group: Any, name: str, kind: str, axes: tuple[str, ...], fill: float, values: Any, **attributes: str
-    ) -> None:
-        chunks = {("time",): (1024,), ("range",): (num_gates,), ("layer",): (NUM_LAYERS,)}.get(axes)
-        if len(axes) == 2:
-            chunks = (1, num_gates if axes[1] == "range" else NUM_LAYERS)
+    lengths = {"time": 1024, "range": num_gates, "layer": NUM_LAYERS}
+
+    def put(group: Any, name: str, kind: str, axes: Any, fill: float, values: Any, **attributes: str) -> None:
+        chunks = [lengths[axis] for axis in axes] if len(axes) < 2 else [1, lengths[axes[1]]]
         packed = {"zlib": True, "complevel": compression, "chunksizes": chunks} if axes else {}
         variable = group.createVariable(name, kind, axes, fill_value=fill, **packed)
         variable.setncatts(attributes)
@@ -257,10 +255,7 @@ def encode_file(profiles: Profiles, *, compression: int = 2) -> bytes:
     time, gates, layered = ("time",), ("time", "range"), ("time", "layer")
     unit, metre, percent = {"units": "1/(m*sr)"}, {"units": "m"}, {"units": "percent"}
     seconds = (profiles.time - EPOCH) / np.timedelta64(1, "s")
-    per_second = {
-        "units": "seconds since 1970-01-01 00:00:00.000",
-        "comment": "represents the end of the averaging period",
-    }
+    counted = {"units": "seconds since 1970-01-01 00:00:00.000", "comment": "end of the averaging period"}
     put(file, "cloud_base_heights", "i4", layered, -99, layers(profiles.cloud_base_m), **metre)
     put(file, "vertical_visibility", "i4", time, -99, np.rint(profiles.vertical_visibility_m), **metre)
     put(file, "p_pol", "f4", gates, -999.0, beta - across, **unit)
