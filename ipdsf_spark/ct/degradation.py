@@ -1,0 +1,80 @@
+"""What the networks have to undo, and what undoes it without a network.
+
+All on the scale of an HU window, 0 … 1 (`metrics.windowed`), before enhancement, so that a network and the trivial
+baselines see the same picture. Random numbers belong to the cube (`cubes.generator_of`) or are passed in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ipdsf_spark.ct.cubes import CubeKey, generator_of
+from ipdsf_spark.errors import InputError
+
+Task = Literal["autoencode", "denoise", "depixelate"]
+TASKS: Final[tuple[Task, ...]] = ("autoencode", "denoise", "depixelate")
+SIGMA: Final = 0.05  # of the window: 70 HU in the lung window
+
+
+def noisy(share: NDArray[Any], rng: np.random.Generator, *, sigma: float = SIGMA) -> NDArray[np.float32]:
+    """`share` with Gaussian noise, kept within 0 … 1 as a scanner's range would."""
+    noise = rng.normal(0.0, sigma, share.shape).astype(np.float32)
+    return np.clip(share + noise, 0.0, 1.0).astype(np.float32)
+
+
+def pixelated(share: NDArray[Any], factor: int) -> NDArray[np.float32]:
+    """Every block of factor³ voxels holds its mean; a last block that is not full, the mean of what it has."""
+    return _spread(block_means(share, factor), factor, share.shape)
+
+
+def block_means(share: NDArray[Any], factor: int) -> NDArray[np.float32]:
+    """Means of blocks of factor³ voxels: the small volume from which a pixelated one is made."""
+    if factor < 1:
+        raise InputError(f"blocks have at least one voxel per edge, got {factor}")
+    means: NDArray[Any] = share.astype(np.float32)
+    for axis in range(3):
+        starts = np.arange(0, means.shape[axis], factor)
+        counts = np.diff(np.append(starts, means.shape[axis])).astype(np.float32)
+        shape = [1, 1, 1]
+        shape[axis] = len(counts)
+        means = np.add.reduceat(means, starts, axis=axis) / counts.reshape(shape)
+    return means.astype(np.float32)
+
+
+def degraded(
+    share: NDArray[Any], task: Task, key: CubeKey, *, sigma: float = SIGMA, factor: int = 2, seed: int = 0
+) -> NDArray[np.float32]:
+    """A training cube as the network gets to see it; the same for the same key on every worker."""
+    if task == "denoise":
+        return noisy(share, generator_of(key, seed=seed, purpose="noise"), sigma=sigma)
+    if task == "depixelate":
+        return pixelated(share, factor)
+    if task == "autoencode":
+        return share.astype(np.float32)
+    raise InputError(f"no such task: {task!r}; known: {', '.join(TASKS)}")
+
+
+def smoothed(share: NDArray[Any], sigma_voxels: float = 1.0) -> NDArray[np.float32]:
+    """Baseline against noise: 3-D Gaussian."""
+    result: NDArray[np.float32] = ndimage.gaussian_filter(share.astype(np.float32), sigma_voxels)
+    return result
+
+
+def interpolated(share: NDArray[Any], factor: int) -> NDArray[np.float32]:
+    """Baseline against pixels: trilinear between the centres of the blocks, whose means stay where they were."""
+    if any(n % factor for n in share.shape):
+        raise InputError(f"a volume of {share.shape} is no whole number of blocks of {factor}")
+    result: NDArray[np.float32] = ndimage.zoom(
+        block_means(share, factor), factor, order=1, mode="nearest", grid_mode=True
+    )
+    return result
+
+
+def _spread(means: NDArray[np.float32], factor: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    for axis in range(3):
+        means = means.repeat(factor, axis=axis)
+    return np.ascontiguousarray(means[: shape[0], : shape[1], : shape[2]])
