@@ -7,6 +7,7 @@ they can reach neither a volume nor a log. An Enhanced multi-frame object (PS3.3
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,12 +116,15 @@ def quiet_pydicom() -> Iterator[None]:
     """Neither warnings nor log lines of pydicom, which quote the values they complain about."""
     before = pydicom.config.settings.reading_validation_mode
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    logger = logging.getLogger("pydicom")
+    was_disabled, logger.disabled = logger.disabled, True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         pydicom.config.settings.reading_validation_mode = before
+        logger.disabled = was_disabled
 
 
 def is_dicom(path: Path) -> bool:

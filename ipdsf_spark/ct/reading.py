@@ -94,4 +94,8 @@ def survey(
 
 def study_name(path: Path) -> str:
     """The name of a file without its endings, or of a folder."""
-    return path.resolve().name if path.is_dir() else re.sub(r"\.(nii|img|nrrd|mha|dcm)?(\.gz)?$", "", path.name)
+    return (
+        path.resolve().name
+        if path.is_dir()
+        else re.sub(r"\.(nii|img|hdr|nrrd|nhdr|mha|mhd|dcm)?(\.gz)?$", "", path.name)
+    )

@@ -52,7 +52,7 @@ def read_volume_file(path: Path) -> Volume:
 
 
 def _nifti(path: Path) -> Volume:
-    image: Any = nib.load(path)
+    image: Any = nib.load(path, mmap=False)
     header = image.header
     shape = tuple(int(n) for n in image.shape)
     while len(shape) > 3 and shape[-1] == 1:
@@ -66,8 +66,7 @@ def _nifti(path: Path) -> Volume:
     affine[:2] *= -1  # RAS to LPS
     columns = affine[:3, 2::-1].T  # one row per array axis z, y, x
     stored = np.asanyarray(image.dataobj.get_unscaled()).reshape(shape).T
-    slope, intercept = header.get_slope_inter()
-    hu = _scaled(stored, 1.0 if slope is None else slope, 0.0 if intercept is None else intercept)
+    hu = _scaled(stored, image.dataobj.slope, image.dataobj.inter)
     return _volume(hu, columns, affine[:3, 3], kind="nifti")
 
 

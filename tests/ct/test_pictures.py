@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from ipdsf_spark.ct.pictures import PictureScale, natural_key
+from ipdsf_spark.ct.reading import read_volume
+from ipdsf_spark.errors import InputError
+
+SCALE = PictureScale((2.5, 0.7, 0.8), black_hu=-1000, white_hu=400)
+
+
+def save_stack(folder: Path, grey: NDArray[np.generic], ending: str = "png") -> Path:
+    for k, picture in enumerate(grey):
+        sitk.WriteImage(sitk.GetImageFromArray(picture), str(folder / f"slice{k + 1}.{ending}"))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("dtype", "ending"), [(np.uint8, "png"), (np.uint16, "png"), (np.uint8, "tif"), (np.uint8, "bmp")]
+)
+def test_grey_levels_become_the_stated_hu(tmp_path: Path, dtype: type[np.unsignedinteger], ending: str) -> None:
+    white = np.iinfo(dtype).max
+    grey = np.linspace(0, white, 12 * 8 * 9).astype(dtype).reshape(12, 8, 9)
+
+    volume = read_volume(save_stack(tmp_path, grey, ending), pictures=SCALE)
+
+    np.testing.assert_allclose(volume.hu, -1000 + 1400 * (grey / white), atol=0.5)
+    assert (volume.hu.min(), volume.hu.max()) == (-1000, 400)
+    assert volume.grid.spacing_mm == (2.5, 0.7, 0.8)
+
+
+def test_pictures_without_what_they_cannot_say_are_refused_with_the_flags_to_give(tmp_path: Path) -> None:
+    save_stack(tmp_path, np.zeros((2, 8, 9), np.uint8))
+
+    with pytest.raises(InputError, match=r"slice1.png …\) hold no HU and no spacing.*--spacing.*--grey"):
+        read_volume(tmp_path)
+
+
+def test_slice_ten_comes_after_slice_two() -> None:
+    assert sorted(["s10.png", "s2.png", "s1.png"], key=natural_key) == ["s1.png", "s2.png", "s10.png"]
+
+
+def test_pictures_of_two_sizes_are_no_stack(tmp_path: Path) -> None:
+    save_stack(tmp_path, np.zeros((2, 8, 9), np.uint8))
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((63, 40), np.uint8)), str(tmp_path / "slice3.png"))
+
+    with pytest.raises(InputError, match=r"slice3.png is 40 × 63, slice1.png 9 × 8: a stack has one size"):
+        read_volume(tmp_path, pictures=SCALE)
+
+
+def test_colour_is_no_hu_but_grey_stored_in_colour_is_grey(tmp_path: Path) -> None:
+    grey = np.arange(72, dtype=np.uint8).reshape(8, 9)
+    path = tmp_path / "slice1.png"
+    sitk.WriteImage(sitk.GetImageFromArray(np.stack([grey] * 3, axis=-1), isVector=True), str(path))
+    assert read_volume(tmp_path, pictures=SCALE).hu[0, 7, 8] == round(-1000 + 1400 * 71 / 255)
+
+    sitk.WriteImage(sitk.GetImageFromArray(np.stack([grey, grey, grey + 1], axis=-1), isVector=True), str(path))
+    with pytest.raises(InputError, match=r"slice1.png is in colour"):
+        read_volume(tmp_path, pictures=SCALE)
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    save_stack(tmp_path, np.zeros((1, 80, 90), np.uint8))
+    whole = (tmp_path / "slice1.png").read_bytes()
+    (tmp_path / "slice2.png").write_bytes(whole[:60])
+    (tmp_path / "slice3.png").write_text("not a picture")
+
+    with pytest.raises(InputError, match=r"slice2.png is not a readable picture"):
+        read_volume(tmp_path, pictures=SCALE)
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "black_hu", "white_hu"), [((0, 1, 1), -1000, 400), ((1, 1, 1), 400, -1000), ((1, 1, 1), 0, 0)]
+)
+def test_an_impossible_scale_is_refused(spacing_mm: tuple[int, int, int], black_hu: int, white_hu: int) -> None:
+    with pytest.raises(InputError, match="must be"):
+        PictureScale(spacing_mm, black_hu, white_hu)

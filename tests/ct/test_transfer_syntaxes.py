@@ -1,0 +1,151 @@
+"""Every way in which scanners and archives pack the same slice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    HTJ2KLossless,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+from synthetic_dicom import save, slice_dataset
+
+from ipdsf_spark.ct.dicom_header import read_headers
+from ipdsf_spark.ct.dicom_pixels import read_hu
+from ipdsf_spark.ct.reading import survey
+from ipdsf_spark.errors import InputError
+
+
+@pytest.fixture
+def hu(rng: np.random.Generator) -> NDArray[np.int16]:
+    """A slice with smooth parts, edges and extremes."""
+    smooth = np.add.outer(np.arange(64) * 9, np.arange(48) * 5) - 900
+    smooth[20:40, 10:30] = 3071
+    smooth[:4] = -1024
+    return (smooth + rng.integers(0, 9, smooth.shape)).astype(np.int16)
+
+
+def packed_by_itk(dataset: Dataset, folder: Path, compressor: str) -> list[bytes]:
+    """The compressed frame that GDCM makes of the stored values."""
+    dtype = "<i2" if dataset.PixelRepresentation else "<u2"
+    stored = np.frombuffer(dataset.PixelData, dtype).reshape(1, dataset.Rows, dataset.Columns)
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(folder / "packed.dcm"))
+    writer.UseCompressionOn()
+    writer.SetCompressor(compressor)
+    writer.Execute(sitk.GetImageFromArray(stored))
+    return list(generate_frames(pydicom.dcmread(folder / "packed.dcm").PixelData, number_of_frames=1))
+
+
+def with_frames(dataset: Dataset, frames: list[bytes], syntax: UID) -> Dataset:
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate(frames)
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    return dataset
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+@pytest.mark.parametrize(("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
+def test_lossless_jpeg_gives_back_every_hu(
+    hu: NDArray[np.int16], tmp_path: Path, compressor: str, syntax: UID, is_signed: bool
+) -> None:
+    dataset = slice_dataset(hu, is_signed=is_signed)
+    packed = with_frames(dataset, packed_by_itk(dataset, tmp_path, compressor), syntax)
+
+    np.testing.assert_array_equal(survey(save(packed, tmp_path / "slice.dcm")).hu[0], hu)
+
+
+def test_run_lengths_give_back_every_hu(hu: NDArray[np.int16], tmp_path: Path) -> None:
+    dataset = slice_dataset(hu)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+
+    np.testing.assert_array_equal(survey(save(dataset, tmp_path / "slice.dcm")).hu[0], hu)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_native_and_deflated_pixels_give_back_every_hu(hu: NDArray[np.int16], tmp_path: Path, syntax: UID) -> None:
+    dataset = slice_dataset(hu)
+    dataset.file_meta.TransferSyntaxUID = syntax
+
+    np.testing.assert_array_equal(survey(save(dataset, tmp_path / "slice.dcm")).hu[0], hu)
+
+
+def test_big_endian_pixels_give_back_every_hu(hu: NDArray[np.int16], tmp_path: Path) -> None:
+    dataset = slice_dataset(hu)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+
+    np.testing.assert_array_equal(survey(save(dataset, tmp_path / "slice.dcm")).hu[0], hu)
+
+
+def test_jpeg_ls_of_another_maker_gives_back_every_stored_value(tmp_path: Path) -> None:
+    """pydicom ships the same picture plain and as JPEG-LS written by CharLS."""
+    plain, packed = (pydicom.dcmread(get_testdata_file(f"MR_small{kind}.dcm")) for kind in ("", "_jpeg_ls_lossless"))
+    stored = np.frombuffer(plain.PixelData, "<i2").reshape(plain.Rows, plain.Columns)
+    dataset = slice_dataset(stored, intercept=0, is_signed=True)
+    frames = list(generate_frames(packed.PixelData, number_of_frames=1))
+
+    volume = survey(save(with_frames(dataset, frames, JPEGLSLossless), tmp_path / "slice.dcm"))
+
+    np.testing.assert_array_equal(volume.hu[0], stored)
+
+
+@pytest.mark.parametrize(
+    "name", ["MR_small_RLE", "MR_small_jp2klossless", "MR_small_jpeg_ls_lossless", "MR_small_bigendian",
+             "MR_small_implicit", "MR_small_padded"]
+)  # fmt: skip
+def test_files_of_other_makers_hold_the_picture_they_say(name: str) -> None:
+    plain, packed = (read_headers(Path(str(get_testdata_file(f"{n}.dcm"))))[0] for n in ("MR_small", name))
+
+    np.testing.assert_array_equal(read_hu(packed), read_hu(plain))
+
+
+@pytest.mark.parametrize("name", ["JPEG-lossy", "JPGExtended", "JPEG2000", "JPEGLSNearLossless_16", "693_J2KI"])
+def test_lossy_files_of_other_makers_read_as_itk_reads_them(name: str) -> None:
+    path = str(get_testdata_file(f"{name}.dcm"))
+
+    read = read_hu(read_headers(Path(path))[0])
+
+    np.testing.assert_array_equal(read, sitk.GetArrayFromImage(sitk.ReadImage(path))[0])
+
+
+def test_compression_with_loss_is_reported(hu: NDArray[np.int16], tmp_path: Path) -> None:
+    dataset = slice_dataset(hu, LossyImageCompression="01")
+
+    assert "lossy" in {p.kind for p in survey(save(dataset, tmp_path / "slice.dcm")).problems}
+
+
+def test_a_syntax_that_cannot_be_decoded_is_named(hu: NDArray[np.int16], tmp_path: Path) -> None:
+    dataset = with_frames(slice_dataset(hu), [b"\xff\x4f\xff\x51 not a code stream"], HTJ2KLossless)
+
+    with pytest.raises(InputError, match=r"its pixels cannot be decoded.*High-Throughput JPEG 2000"):
+        survey(save(dataset, tmp_path / "slice.dcm"))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize(("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
+def test_a_compressed_slice_that_is_cut_short_is_named(
+    hu: NDArray[np.int16], tmp_path: Path, compressor: str, syntax: UID, share: float
+) -> None:
+    dataset = slice_dataset(hu)
+    frames = [frame[: int(len(frame) * share)] for frame in packed_by_itk(dataset, tmp_path, compressor)]
+    path = save(with_frames(dataset, frames, syntax), tmp_path / "slice.dcm")
+
+    with pytest.raises(InputError, match=r"slice\.dcm"):
+        survey(path)

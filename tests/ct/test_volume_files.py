@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ipdsf_spark.ct.reading import read_volume, survey
+from ipdsf_spark.ct.volume import Grid, Volume, canonical, hu_array
+from ipdsf_spark.errors import InputError
+
+SHORT = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def nifti(path: Path, stored: NDArray[np.generic], affine: NDArray[np.float64] | None = None) -> Path:
+    """Write stored[z, y, x]; the affine is RAS of (x, y, z)."""
+    nib.save(nib.Nifti1Image(stored.T, np.diag([-0.7, -0.7, 2.5, 1.0]) if affine is None else affine), path)
+    return path
+
+
+@st.composite
+def axes(draw: st.DrawFn) -> NDArray[np.float64]:
+    """An orthonormal frame: any order and sign of the axes, turned a little, as real couches are."""
+    order = draw(st.permutations(range(3)))
+    signs = draw(st.tuples(*[st.sampled_from([-1.0, 1.0])] * 3))
+    frame = np.eye(3)[list(order)] * np.array(signs)[:, None]
+    x, y, z = draw(st.tuples(*[st.floats(-0.3, 0.3)] * 3))
+    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    turn = np.linalg.solve(np.eye(3) + skew, np.eye(3) - skew)  # Cayley: a rotation
+    return frame @ turn
+
+
+@SHORT
+@given(frame=axes(), shape=st.tuples(*[st.integers(1, 5)] * 3), data=st.data())
+def test_canonical_keeps_every_voxel_at_its_place_in_the_patient(
+    frame: NDArray[np.float64], shape: tuple[int, int, int], data: st.DataObject
+) -> None:
+    hu = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    direction = tuple(tuple(map(float, row)) for row in frame)
+    grid = Grid(shape, (2.5, 0.7, 0.8), (3.0, -4.0, 5.0), direction)  # type: ignore[arg-type]
+    index = data.draw(st.tuples(*[st.integers(0, n - 1) for n in shape]))
+
+    turned = canonical(Volume(hu, grid))
+
+    at = np.argwhere(turned.hu == hu[index])[0]
+    np.testing.assert_allclose(turned.grid.world_mm(at), grid.world_mm(index), atol=1e-9)
+    assert turned.hu.flags.c_contiguous
+    towards = np.diag(np.asarray(turned.grid.direction)[:, ::-1])
+    assert (towards > 0).all()
+
+
+@SHORT
+@given(frame=axes())
+def test_nifti_and_itk_agree_where_a_voxel_lies(tmp_path: Path, frame: NDArray[np.float64]) -> None:
+    rng = np.random.default_rng(0)
+    stored = rng.integers(-1000, 1000, (3, 4, 5)).astype(np.int16)
+    affine = np.eye(4)
+    affine[:3, :3] = frame.T * np.array([0.7, 0.8, 2.5])
+    affine[:3, 3] = (3, -4, 5)
+    path = nifti(tmp_path / "turned.nii.gz", stored, affine)
+
+    volume = read_volume(path)
+
+    image = sitk.ReadImage(str(path))
+    for index in [(0, 0, 0), (2, 1, 3)]:
+        z, y, x = index
+        world = image.TransformIndexToPhysicalPoint((x, y, z))
+        at = np.argwhere(volume.hu == stored[index])[0]
+        np.testing.assert_allclose(volume.grid.world_mm(at), world, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "scan.nrrd", "scan.mha", "scan.mhd"])
+def test_the_same_scan_reads_the_same_from_every_format(chest: NDArray[np.int16], tmp_path: Path, name: str) -> None:
+    image = sitk.GetImageFromArray(chest)
+    image.SetSpacing((0.7, 0.8, 2.5))
+    image.SetOrigin((-10.0, -20.0, 100.0))
+    sitk.WriteImage(image, str(tmp_path / name), useCompression=not name.endswith(".nii"))
+
+    volume = read_volume(tmp_path / name)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    np.testing.assert_allclose(volume.grid.spacing_mm, (2.5, 0.8, 0.7), rtol=1e-6)
+    np.testing.assert_allclose(volume.grid.origin_mm, (-10, -20, 100), rtol=1e-6)
+    np.testing.assert_allclose(volume.grid.direction, ((0, 0, 1), (0, 1, 0), (1, 0, 0)), atol=1e-6)
+    assert (volume.study, volume.problems) == ("scan", ())
+
+
+def test_slope_and_intercept_of_nifti_are_applied(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.arange(24, dtype=np.uint16).reshape(2, 3, 4), np.diag([-1.0, -1, 1, 1]))
+    image.header.set_slope_inter(2, -1024)
+    image.to_filename(tmp_path / "scaled.nii")
+    raw = bytearray((tmp_path / "scaled.nii").read_bytes())
+    raw[352:] = np.arange(24, dtype="<u2").tobytes()  # nibabel rescales what it writes; scanners do not
+
+    (tmp_path / "scaled.nii").write_bytes(raw)
+    stored = np.arange(24).reshape(4, 3, 2)
+
+    hu = read_volume(tmp_path / "scaled.nii").hu
+
+    np.testing.assert_array_equal(hu, stored * 2 - 1024)
+    assert hu.dtype == np.int16
+
+
+def test_a_nifti_in_metres_has_its_spacing_in_millimetres(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.diag([-0.001, -0.001, 0.002, 1]))
+    image.header.set_xyzt_units("meter")
+    image.to_filename(tmp_path / "metres.nii")
+
+    np.testing.assert_allclose(read_volume(tmp_path / "metres.nii").grid.spacing_mm, (2, 1, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_no_number_are_refused(tmp_path: Path, bad: float) -> None:
+    stored = np.zeros((3, 4, 5), np.float32)
+    stored[1, 1, 1] = bad
+
+    with pytest.raises(InputError, match="1 values that are no number"):
+        read_volume(nifti(tmp_path / "nan.nii", stored))
+
+
+def test_a_time_axis_is_refused(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4, 3), np.int16), np.eye(4)), tmp_path / "cine.nii")
+
+    with pytest.raises(InputError, match=r"4 × 4 × 4 × 3; a CT volume has three axes"):
+        read_volume(tmp_path / "cine.nii")
+
+
+def test_colours_are_refused(tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.zeros((3, 4, 5, 3), np.uint8), isVector=True)
+    for name in ("rgb.nrrd", "rgb.nii"):
+        sitk.WriteImage(image, str(tmp_path / name))
+        with pytest.raises(InputError, match=r"rgb\."):
+            read_volume(tmp_path / name)
+
+
+def test_sheared_axes_are_a_tilt(tmp_path: Path) -> None:
+    affine = np.diag([-0.7, -0.7, 2.5, 1.0])
+    affine[1, 2] = 0.7
+    path = nifti(tmp_path / "tilted.nii", np.zeros((3, 4, 5), np.int16), affine)
+
+    with pytest.raises(InputError, match="sheared by 15.6°"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("name", ["short.nii", "short.nii.gz", "short.nrrd", "short.mha"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.95])
+def test_a_file_that_is_cut_short_is_named(chest: NDArray[np.int16], tmp_path: Path, name: str, share: float) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(chest), str(tmp_path / name), useCompression=name.endswith("gz"))
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: int(len(whole) * share)])
+
+    with pytest.raises(InputError, match=r"short\."):
+        survey(tmp_path / name)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_header_that_promises_more_than_the_file_holds_asks_for_no_memory(tmp_path: Path, packed: bool) -> None:
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_data_shape((30_000, 30_000, 30_000))
+    raw = bytes(header.binaryblock) + b"\0" * 1000
+    path = tmp_path / ("liar.nii.gz" if packed else "liar.nii")
+    path.write_bytes(gzip.compress(raw) if packed else raw)
+
+    with pytest.raises(InputError, match=r"liar.nii.* announces 54000000000000 bytes of voxels but is only"):
+        survey(path)
+
+
+@given(values=st.lists(st.floats(-40_000, 40_000, width=32), min_size=1, max_size=20))
+def test_hu_become_short_only_when_nothing_is_lost(values: list[float]) -> None:
+    array = np.array(values, np.float32)
+
+    hu = hu_array(array)
+
+    np.testing.assert_array_equal(hu.astype(np.float64), array.astype(np.float64))
+    is_whole = (array == np.rint(array)).all() and array.min() >= -(2**15) and array.max() < 2**15
+    assert hu.dtype == (np.int16 if is_whole else np.float32)
+
+
+@given(values=st.lists(st.integers(-40_000, 70_000), min_size=1, max_size=20))
+def test_whole_hu_become_short_only_when_nothing_is_lost(values: list[int]) -> None:
+    hu = hu_array(np.array(values))
+
+    assert hu.tolist() == values
+    assert hu.dtype == (np.int16 if min(values) >= -(2**15) and max(values) < 2**15 else np.float32)
+
+
+def test_several_volumes_in_a_folder_must_be_named_one_by_one(chest: NDArray[np.int16], tmp_path: Path) -> None:
+    for name in ("a.nii", "b.nii"):
+        nifti(tmp_path / name, chest)
+
+    with pytest.raises(InputError, match=r"holds 2 volumes \(a.nii, b.nii …\): name one"):
+        read_volume(tmp_path)
+
+
+def test_a_folder_with_one_volume_is_that_volume(chest: NDArray[np.int16], tmp_path: Path) -> None:
+    nifti(tmp_path / "a.nii", chest)
+
+    np.testing.assert_array_equal(read_volume(tmp_path).hu, chest)
+
+
+@pytest.mark.parametrize(("name", "text"), [("missing", "does not exist"), ("empty", "is an empty folder")])
+def test_nothing_to_read_is_said_as_it_is(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(InputError, match=text):
+        survey(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["text.dcm", "text.nii", "text.nii.gz", "text.nrrd", "text.mha", "text", "text.hdr"])
+def test_text_under_any_name_is_no_volume(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("Lorem ipsum dolor sit amet.\n" * 100)
+
+    with pytest.raises(InputError, match="text"):
+        survey(tmp_path / name)
+    with pytest.raises(InputError, match="text"):
+        survey(tmp_path)
