@@ -57,6 +57,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     num_profiles = len(time)
     signal = dataset.require(next(name for name in _SIGNALS if name in dataset.variables))
     range_m, resolution_m = _axis(dataset, signal)
+    container.check_profiles(num_profiles, len(range_m))
     stored = container.physical32(signal, damage=damage)
     beta = container.by_time(signal, stored, "time", num_profiles, len(range_m)) * np.float32(_unit(signal))
     is_obscured = _is_obscured(dataset, num_profiles)
@@ -76,13 +77,15 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         vertical_visibility_m=visibility_m,
         maker_layer_height_m=np.empty((num_profiles, 0), np.float32),
         sky_cover_octas=_cover(dataset, num_profiles),
-        sky_base_m=container.heights(_table(dataset, "layer_height", num_profiles)),
+        sky_base_m=container.heights(container.layers(dataset, "layer_height", num_profiles)),
         is_precipitation=np.zeros(num_profiles, bool),
         is_fog=is_obscured | np.isfinite(visibility_m),
-        tilt_deg=np.nan_to_num(_column(dataset, tilt, num_profiles)),
+        tilt_deg=np.nan_to_num(container.column(dataset, tilt, num_profiles)),
         alarms=_alarms(dataset, num_profiles),
         health={
-            key: _column(dataset, name, num_profiles) for name, key in _HEALTH.items() if name in dataset.variables
+            key: container.column(dataset, name, num_profiles)
+            for name, key in _HEALTH.items()
+            if name in dataset.variables
         },
         latitude_deg=container.scalar(dataset, "latitude"),
         longitude_deg=container.scalar(dataset, "longitude"),
@@ -111,42 +114,30 @@ def _unit(signal: Variable) -> float:
 
 
 def _is_obscured(dataset: Dataset, num_profiles: int) -> NDArray[np.bool_]:
-    is_obscured: NDArray[np.bool_] = _column(dataset, "cloud_status", num_profiles) == FULL_OBSCURATION
+    is_obscured: NDArray[np.bool_] = container.column(dataset, "cloud_status", num_profiles) == FULL_OBSCURATION
     return is_obscured
 
 
 def _clouds(dataset: Dataset, num_profiles: int, is_obscured: NDArray[np.bool_]) -> tuple[Float32, Float32]:
     """Cloud bases and vertical visibility [m], never one for the other."""
     if "cloud_base" in dataset.variables:
-        found = container.heights(_table(dataset, "cloud_base", num_profiles))
+        found = container.heights(container.layers(dataset, "cloud_base", num_profiles))
         bases = np.where(is_obscured[:, None], np.float32(np.nan), found)
         return bases, np.where(is_obscured, found[:, 0], np.float32(np.nan))
-    layers = [container.heights(_column(dataset, f"cbh_{layer}", num_profiles)) for layer in (1, 2, 3)]
-    visibility = container.heights(_column(dataset, "vertical_visibility", num_profiles), lowest=0.1)
+    layers = [container.heights(container.column(dataset, f"cbh_{layer}", num_profiles)) for layer in (1, 2, 3)]
+    visibility = container.heights(container.column(dataset, "vertical_visibility", num_profiles), lowest=0.1)
     return np.stack(layers, axis=1), visibility
 
 
 def _cover(dataset: Dataset, num_profiles: int) -> Float32:
-    cover = container.heights(_table(dataset, "layer_cloud_amount", num_profiles))
+    cover = container.heights(container.layers(dataset, "layer_cloud_amount", num_profiles))
     return np.where(cover <= 8, cover, np.float32(np.nan))
 
 
 def _alarms(dataset: Dataset, num_profiles: int) -> tuple[tuple[str, ...], ...]:
     words = [
-        np.nan_to_num(_column(dataset, f"status_{name}", num_profiles)).astype(np.int64)
+        np.nan_to_num(container.column(dataset, f"status_{name}", num_profiles)).astype(np.int64)
         for name in ("alarm", "warning", "internal")
     ]
     codes = (words[0] & 0xFFFF) << 32 | (words[1] & 0xFFFF) << 16 | (words[2] & 0xFFFF)
     return tuple(vaisala_cl.status_names(code) if code else () for code in codes.tolist())
-
-
-def _column(dataset: Dataset, name: str, num_profiles: int) -> Float32:
-    values = container.per_profile(dataset, name, num_profiles)
-    return np.full(num_profiles, np.nan, np.float32) if values is None else values
-
-
-def _table(dataset: Dataset, name: str, num_profiles: int) -> Float32:
-    variable = dataset.variables.get(name)
-    if variable is None or not variable.shape or 0 in variable.shape:
-        return np.full((num_profiles, 1), np.nan, np.float32)
-    return container.table(variable, container.physical(variable, damage=dataset.gaps), num_profiles)

@@ -25,12 +25,23 @@ Attribute = str | float | NDArray[Any]
 # claims more than that for its length is lying.
 MAX_VARIABLE_BYTES: Final = 256 * 2**20
 MAX_EXPANSION: Final = 1032
+MAX_PROFILES: Final = 100_000  # a day has 86,400 seconds
 TIME_NAMES: Final = ("time", "profile", "Time", "TIME")
 FILL_LIMIT: Final = 9e36  # netCDF's default fill for floats is 9.97e36
 
 
 class UnreadableFile(IpdsfError):
-    """A file that gives no profile at all; the text is the reason. Caught by the format's `decode`."""
+    """Something in a file cannot be read; the text is the reason.
+
+    Caught where the rest can do without it, and else by the format's `decode`: then the file gives no profile at all.
+
+    Attributes:
+        offset: where in the file it stands, as far as that is known.
+    """
+
+    def __init__(self, reason: str, offset: int = 0) -> None:
+        super().__init__(reason)
+        self.offset = offset
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,25 @@ class Dataset:
         """A global attribute as text, empty if it is absent."""
         return str(self.attributes.get(key, ""))
 
+    def stored(self, name: str) -> NDArray[Any] | None:
+        """The stored numbers of a variable that a profile can do without; None if it is absent or unreadable."""
+        variable = self.optional(name)
+        try:
+            return None if variable is None else variable.read(self.gaps)
+        except UnreadableFile as error:
+            self.gaps.append(Damage(error.offset, 0, 0, 0, str(error)))
+            return None
+
+    def optional(self, name: str) -> Variable | None:
+        """A variable that a profile can do without; None if it is absent or unreadable."""
+        if name not in self.variables:
+            return None
+        try:
+            return self.variables[name]
+        except UnreadableFile as error:
+            self.gaps.append(Damage(error.offset, 0, 0, 0, str(error)))
+            return None
+
     def require(self, name: str) -> Variable:
         """A variable.
 
@@ -120,6 +150,16 @@ def check_size(name: str, num_bytes: int, file_bytes: int) -> None:
     """
     if num_bytes > min(MAX_VARIABLE_BYTES, MAX_EXPANSION * file_bytes):
         raise UnreadableFile(f"{name} claims {num_bytes} bytes in a file of {file_bytes}")
+
+
+def check_profiles(num_profiles: int, num_gates: int) -> None:
+    """Refuse more profiles than a day can have.
+
+    Raises:
+        UnreadableFile: with what was claimed.
+    """
+    if num_profiles > MAX_PROFILES or 4 * num_profiles * num_gates > MAX_VARIABLE_BYTES:
+        raise UnreadableFile(f"claims {num_profiles} profiles of {num_gates} gates; split it into files of a day")
 
 
 def physical(variable: Variable, *, damage: list[Damage] | None = None) -> Float64:
@@ -153,26 +193,42 @@ def _physical(variable: Variable, dtype: type[np.floating[Any]], damage: list[Da
     return values
 
 
+def optional(dataset: Dataset, name: str) -> Float64 | None:
+    """Like `physical` for a variable that a profile can do without; None if it is absent or unreadable."""
+    variable = dataset.optional(name)
+    try:
+        return None if variable is None else physical(variable, damage=dataset.gaps)
+    except UnreadableFile as error:
+        dataset.gaps.append(Damage(error.offset, 0, 0, 0, str(error)))
+        return None
+
+
 def scalar(dataset: Dataset, name: str) -> float:
     """The first value of a variable, NaN if it is absent or a fill."""
-    variable = dataset.variables.get(name)
-    if variable is None:
-        return float("nan")
-    values = physical(variable, damage=dataset.gaps).reshape(-1)
-    return float(values[0]) if values.size else float("nan")
+    values = optional(dataset, name)
+    return float(values.flat[0]) if values is not None and values.size else float("nan")
 
 
-def per_profile(dataset: Dataset, name: str, num_profiles: int) -> Float32 | None:
-    """(T,) values of a variable, a scalar repeated; of several columns the first; None if it is absent or longer."""
-    variable = dataset.variables.get(name)
-    if variable is None:
-        return None
-    values = physical(variable, damage=dataset.gaps)
-    if values.size == 1 and values.ndim == 0:
+def column(dataset: Dataset, name: str, num_profiles: int) -> Float32:
+    """(T,) values of a variable, a scalar repeated; of several columns the first; NaN if it is absent or longer."""
+    values = optional(dataset, name)
+    if values is None or 0 in values.shape[1:] or (values.ndim and len(values) > num_profiles):
+        return np.full(num_profiles, np.nan, np.float32)
+    if values.ndim == 0:
         return np.full(num_profiles, values, np.float32)
-    if values.ndim == 0 or 0 in values.shape[1:] or len(values) > num_profiles:
-        return None
     return padded(values.reshape(len(values), -1)[:, 0] if len(values) else values.reshape(0), num_profiles)
+
+
+def layers(dataset: Dataset, name: str, num_profiles: int) -> Float32:
+    """(T, L) values of a variable; one column of NaN if it is absent, empty or unreadable."""
+    values = optional(dataset, name)
+    if values is None or values.ndim == 0 or 0 in values.shape[1:]:
+        return np.full((num_profiles, 1), np.nan, np.float32)
+    try:
+        return table(dataset.variables[name], values, num_profiles)
+    except UnreadableFile as error:
+        dataset.gaps.append(Damage(error.offset, 0, 0, 0, str(error)))
+        return np.full((num_profiles, 1), np.nan, np.float32)
 
 
 def padded(values: NDArray[Any], num_profiles: int) -> Float32:

@@ -78,12 +78,13 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     time = container.times(dataset.require("time"), damage)
     num_profiles = len(time)
     range_m, resolution_m = _axis(dataset, is_level_2)
+    container.check_profiles(num_profiles, len(range_m))
     beta, is_calibrated = _signal(dataset, damage, is_level_2, num_profiles, len(range_m))
     visibility_m = _heights(dataset, ("vertical_visibility", "vor"), num_profiles, lowest=0.1)[:, 0]
-    condition = np.nan_to_num(_column(dataset, "sci", num_profiles))
-    cover = _table(dataset, "cloud_amount", num_profiles)
-    tilt = None if is_level_2 else container.per_profile(dataset, "tilt_angle", num_profiles)
-    codes = np.nan_to_num(_column(dataset, "error_ext", num_profiles)).astype(np.int64)
+    condition = np.nan_to_num(container.column(dataset, "sci", num_profiles))
+    cover = container.layers(dataset, "cloud_amount", num_profiles)
+    tilt = np.zeros(num_profiles, np.float32) if is_level_2 else container.column(dataset, "tilt_angle", num_profiles)
+    codes = np.nan_to_num(container.column(dataset, "error_ext", num_profiles)).astype(np.int64)
     stored_nm = container.scalar(dataset, "l0_wavelength")
     return Profiles(
         instrument=instrument,
@@ -101,7 +102,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         sky_base_m=_sky_base(dataset, num_profiles, cover.shape[1]),
         is_precipitation=np.isin(condition, (RAIN, SNOW, PARTICLES)),
         is_fog=(condition == FOG) | (visibility_m < FOG_VISIBILITY_M),
-        tilt_deg=np.zeros(num_profiles, np.float32) if tilt is None else np.nan_to_num(tilt),
+        tilt_deg=np.nan_to_num(tilt),
         depolarisation=_depolarisation(dataset, num_profiles, len(range_m)),
         alarms=named_bits(ERROR_BITS, codes),
         health=_health(dataset, num_profiles),
@@ -143,7 +144,7 @@ def _signal(
         return beta, "sr" in unit and _model(dataset)[0] == "Vaisala CL61"
     if "quality_flag" in dataset.variables:
         flag = dataset.require("quality_flag")
-        flags = container.by_time(flag, flag.read(dataset.gaps), "time", num_profiles, num_gates)
+        flags = container.by_time(flag, flag.read(damage), "time", num_profiles, num_gates)
         beta = np.where(flags == 0, beta, np.float32(np.nan))
     # Files of the archive say 1E-6; should one say nothing, aerosol is around 1 in that unit and 1e-6 without it.
     finite = np.abs(beta[np.isfinite(beta)])
@@ -151,21 +152,9 @@ def _signal(
     return beta * np.float32(1e-6) if is_micro else beta, True
 
 
-def _column(dataset: Dataset, name: str, num_profiles: int) -> Float32:
-    values = container.per_profile(dataset, name, num_profiles)
-    return np.full(num_profiles, np.nan, np.float32) if values is None else values
-
-
-def _table(dataset: Dataset, name: str, num_profiles: int) -> Float32:
-    variable = dataset.variables.get(name)
-    if variable is None or not variable.shape or 0 in variable.shape:
-        return np.full((num_profiles, 1), np.nan, np.float32)
-    return container.table(variable, container.physical(variable, damage=dataset.gaps), num_profiles)
-
-
 def _heights(dataset: Dataset, names: tuple[str, ...], num_profiles: int, *, lowest: float = 0.0) -> Float32:
     name = next((name for name in names if name in dataset.variables), names[0])
-    return container.heights(_table(dataset, name, num_profiles), lowest=lowest)
+    return container.heights(container.layers(dataset, name, num_profiles), lowest=lowest)
 
 
 def _sky_base(dataset: Dataset, num_profiles: int, num_layers: int) -> Float32:
@@ -177,21 +166,22 @@ def _depolarisation(dataset: Dataset, num_profiles: int, num_gates: int) -> Floa
     name = next((name for name in ("linear_depol_ratio", "depolarization_ratio") if name in dataset.variables), None)
     if name is None:
         return None
-    variable = dataset.require(name)
-    values = container.physical32(variable, damage=dataset.gaps)
-    return container.by_time(variable, values, "time", num_profiles, num_gates)
+    values = container.optional(dataset, name)
+    if values is None or values.ndim != 2:
+        return None
+    return container.by_time(dataset.require(name), values.astype(np.float32), "time", num_profiles, num_gates)
 
 
 def _health(dataset: Dataset, num_profiles: int) -> dict[str, Float32]:
     health: dict[str, Any] = {}
     for name, key in _HEALTH.items():
         if name in dataset.variables:
-            health[key] = _column(dataset, name, num_profiles)
+            health[key] = container.column(dataset, name, num_profiles)
     for name, key in _TEMPERATURES.items():
         if name in dataset.variables and key not in health:
-            health[key] = _column(dataset, name, num_profiles) - np.float32(273.15)
+            health[key] = container.column(dataset, name, num_profiles) - np.float32(273.15)
     if "pbs" in dataset.variables:
-        quality = container.heights(_table(dataset, "pbs", num_profiles))
+        quality = container.heights(container.layers(dataset, "pbs", num_profiles))
         for layer in range(quality.shape[1]):
             health[f"maker_layer_{layer + 1}_quality"] = quality[:, layer]
     return health

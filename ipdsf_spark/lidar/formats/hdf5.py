@@ -31,6 +31,7 @@ _DAMAGED: Final = (struct.error, IndexError, OverflowError, RecursionError)
 
 Result = TypeVar("Result")
 _Message = tuple[int, int, bytes]  # type, flags, body
+_Stored = tuple[str, storage.Datatype, tuple[int, ...], bytes]  # an attribute's name, type, shape and bytes
 
 
 def open_bytes(raw: bytes) -> Dataset:
@@ -70,33 +71,35 @@ def _group(store: Store, at: int, above: Mapping[int, str] | None = None) -> Dat
         elif kind == LINK_INFO:
             heap, tree = _dense(store, body, 10 if body[1] & 1 else 2)
             if heap is not None:
-                links.update(_links(tuple(heap.objects(tree, 4)), store.offset_bytes))
+                links.update(_links(heap.objects(tree, 4), store.offset_bytes))
         elif kind == SYMBOL_TABLE:
             tree_at, heap_at = _addresses(store, body, 0)
             links.update(old_group(store, tree_at, heap_at))
     names = {**(above or {}), **{address: name for name, address in links.items()}}
     return Dataset(
-        variables=_Lazy(links, lambda name: _Hdf5Variable(store, name, links[name], names)),
+        variables=_Variables(store, links, names),
         attributes=_Attributes(store, messages),
-        groups=_Lazy(links, lambda name: _guarded(lambda: _group(store, links[name], names))),
+        groups=_Groups(store, links, names),
         num_bytes=len(store.raw),
     )
 
 
-class _Lazy(Mapping[str, Any]):
-    """Objects made when they are asked for."""
+class _Members(Mapping[str, Any]):
+    """What a group links to, opened when it is asked for."""
 
-    def __init__(self, links: Mapping[str, int], make: Callable[[str], Any]) -> None:
+    def __init__(self, store: Store, links: Mapping[str, int], names: Mapping[int, str]) -> None:
+        self._store = store
         self._links = links
-        self._make = make
-        self._made: dict[str, Any] = {}
+        self._names = names
+        self._opened: dict[str, Any] = {}
+
+    def _open(self, name: str) -> Any:
+        raise NotImplementedError
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._links:
-            raise KeyError(name)
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
+        if name not in self._opened:
+            self._opened[name] = self._open(name)
+        return self._opened[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._links
@@ -108,39 +111,50 @@ class _Lazy(Mapping[str, Any]):
         return len(self._links)
 
 
+class _Variables(_Members):
+    def _open(self, name: str) -> Variable:
+        return _Hdf5Variable(self._store, name, self._links[name], self._names)
+
+
+class _Groups(_Members):
+    def _open(self, name: str) -> Dataset:
+        return _guarded(lambda: _group(self._store, self._links[name], self._names))
+
+
 def _stretches(store: Store, at: int) -> list[_Stretch]:
     """The stretches of an object header of either version."""
     raw = store.raw
-    store.spend()
-    if raw[at : at + 4] == b"OHDR":
+    is_new = raw[at : at + 4] == b"OHDR"
+    if is_new:
         flags = raw[at + 5]
         start = at + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
         size_bytes = 1 << (flags & 3)
-        size = store.number(start, size_bytes)
+        size = int.from_bytes(raw[start : start + size_bytes], "little")
         start += size_bytes
-        head, is_new = (6 if flags & 4 else 4), True
+        head = 6 if flags & 4 else 4
     elif raw[at : at + 1] == b"\x01":
         start, size = at + 16, store.number(at + 8, 4)
-        head, is_new = 8, False
+        head = 8
     else:
         raise UnreadableFile("HDF5 object header is not where it should be")
     found: list[_Stretch] = []
-    stretches = [(start, size)]
-    for start, size in stretches:
-        block = raw[start : start + size]
-        if len(block) != size or not 0 <= size <= _LONGEST_HEADER or len(stretches) > _MAX_CONTINUATIONS:
+    pending = [(start, size)]
+    for start, size in pending:
+        block = raw[start : start + size] if size >= 0 else b""
+        if len(block) != size or size > _LONGEST_HEADER:
             raise UnreadableFile("HDF5 object header is damaged")
-        stretch = _stretch(block, head, is_new)
+        stretch = _stretch(block, head, is_new, store.offset_bytes)
         found.append(stretch)
-        for body in stretch.continued:
-            store.spend()
-            there, much = _addresses(store, body, 0)
+        for there, much in stretch.continued:
             if not is_new:
-                stretches.append((there, much))
+                pending.append((there, much))
             elif raw[there : there + 4] == b"OCHK":
-                stretches.append((there + 4, much - 8))
+                pending.append((there + 4, much - 8))
             else:
                 raise UnreadableFile("HDF5 object header does not go on where it says")
+        if len(pending) > _MAX_CONTINUATIONS:
+            raise UnreadableFile("HDF5 object header runs in a ring")
+    store.spend(len(pending))
     return found
 
 
@@ -152,12 +166,12 @@ class _Stretch(NamedTuple):
     """What one stretch of an object header holds."""
 
     messages: tuple[_Message, ...]
-    continued: tuple[bytes, ...]  # where the header goes on
+    continued: tuple[tuple[int, int], ...]  # addresses and lengths of where the header goes on
     storage: dict[int, bytes]  # the messages that say how values are stored
 
 
 @lru_cache(maxsize=4096)
-def _stretch(block: bytes, head: int, is_new: bool) -> _Stretch:
+def _stretch(block: bytes, head: int, is_new: bool, offset_bytes: int) -> _Stretch:
     """One stretch of an object header, remembered: those of one firmware are the same in file after file."""
     found, continued, storage_messages = [], [], {}
     start, end = 0, len(block)
@@ -171,7 +185,8 @@ def _stretch(block: bytes, head: int, is_new: bool) -> _Stretch:
         if start > end:
             raise UnreadableFile("HDF5 object header is damaged")
         if kind == CONTINUATION:
-            continued.append(body)
+            there, much = body[:offset_bytes], body[offset_bytes : 2 * offset_bytes]
+            continued.append((int.from_bytes(there, "little"), int.from_bytes(much, "little")))
         elif kind:
             found.append((kind, flags, body))
             if kind in _STORAGE:
@@ -213,35 +228,31 @@ def _links(messages: tuple[bytes, ...], offset_bytes: int) -> dict[str, int]:
 
 
 class _Attributes(Mapping[str, Attribute]):
-    """Attributes of an object, read when first asked for; those of unreadable types are left out."""
+    """Attributes of an object, decoded when asked for; those of unreadable types are left out."""
 
     def __init__(self, store: Store, messages: list[_Message]) -> None:
         self._store = store
         self._messages = messages
-        self._found: dict[str, Attribute] | None = None
 
-    def _all(self) -> dict[str, Attribute]:
-        if self._found is None:
-            self._found = {}
-            for name, element, shape, value in _guarded(lambda: list(attributes(self._store, self._messages))):
-                attribute = _guarded(lambda e=element, s=shape, v=value: _value(self._store, e, s, v))  # type: ignore[misc]
-                if attribute is not None:
-                    self._found[name] = attribute
-        return self._found
+    @cached_property
+    def _stored(self) -> dict[str, _Stored]:
+        return _guarded(lambda: {stored[0]: stored for stored in attributes(self._store, self._messages)})
 
     def __getitem__(self, name: str) -> Attribute:
-        return self._all()[name]
+        _, element, shape, value = self._stored[name]
+        decoded = _guarded(lambda: _value(self._store, element, shape, value))
+        if decoded is None:
+            raise KeyError(name)
+        return decoded
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
+        return (name for name, (_, element, _, _) in self._stored.items() if element.is_readable)
 
     def __len__(self) -> int:
-        return len(self._all())
+        return sum(1 for _ in self)
 
 
-def attributes(
-    store: Store, messages: list[_Message]
-) -> Iterator[tuple[str, storage.Datatype, tuple[int, ...], bytes]]:
+def attributes(store: Store, messages: list[_Message]) -> Iterator[_Stored]:
     """Name, type, shape and stored bytes of every attribute."""
     for kind, flags, body in messages:
         if kind == ATTRIBUTE and not flags & _SHARED:
@@ -257,7 +268,7 @@ def attributes(
 
 
 @lru_cache(maxsize=4096)
-def _attribute(message: bytes) -> tuple[str, storage.Datatype, tuple[int, ...], bytes] | None:
+def _attribute(message: bytes) -> _Stored | None:
     version = message[0]
     name_bytes, type_bytes, space_bytes = struct.unpack_from("<HHH", message, 2)
     if version not in (1, 2, 3) or (version > 1 and message[1] & 1):  # bit 0: the type is stored elsewhere
@@ -299,18 +310,18 @@ class _Hdf5Variable(Variable):
         self.name = name
         self._store = store
         self._names = names
-        _guarded(lambda: self._take(_stretches(store, at)))
-
-    def _take(self, stretches: list[_Stretch]) -> None:
         found: dict[int, bytes] = {}
-        for stretch in stretches:
-            found.update(stretch.storage)
-        if not found.keys() >= _REQUIRED or not all(found.values()):
-            raise UnreadableFile(f"{self.name} is a group, has a type of its own or a damaged header")
-        self._form = storage.form(found[DATASPACE], found[DATATYPE], found.get(FILTERS, b""), found.get(FILL, b""))
+        try:
+            self._stretches = _stretches(store, at)
+            for stretch in self._stretches:
+                found.update(stretch.storage)
+            if not found.keys() >= _REQUIRED or not all(found.values()):
+                raise UnreadableFile("it is a group, has a type of its own, or messages are missing")
+            self._form = storage.form(found[DATASPACE], found[DATATYPE], found.get(FILTERS, b""), found.get(FILL, b""))
+        except (UnreadableFile, *_DAMAGED) as error:
+            raise UnreadableFile(f"{name} has a damaged header: {error}", min(at, len(store.raw))) from error
         self.shape = self._form.shape
         self._layout = found[LAYOUT]
-        self._stretches = stretches
 
     @cached_property
     def _messages(self) -> list[_Message]:
@@ -347,4 +358,4 @@ class _Hdf5Variable(Variable):
         try:
             return storage.read(self._store, self.name, shape, self._form, self._layout, damage)
         except _DAMAGED as error:
-            raise UnreadableFile(f"{self.name} is stored in a damaged way") from error
+            raise UnreadableFile(f"{self.name} is stored in a damaged way: {error}") from error

@@ -8,13 +8,13 @@ a damaged file ends.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
 from ipdsf_spark.lidar.formats.container import UnreadableFile
 
 STRUCTURES_PER_FILE: Final = 200_000  # a day of E-PROFILE has some 30,000, one chunk a variable and time
+_REMEMBERED_BYTES: Final = 65_536  # of a heap whose objects are remembered from file to file
 _MANAGED, _TINY = 0, 2  # kinds of fractal heap objects
 
 
@@ -110,8 +110,8 @@ def _collected(block: bytes, length_bytes: int) -> dict[int, bytes]:
     return found
 
 
-def tree_records(store: Store, at: int) -> Iterator[bytes]:
-    """The records of a version 2 B-tree, in order."""
+def tree_records(store: Store, at: int) -> tuple[int, tuple[bytes, ...]]:
+    """The records of a version 2 B-tree: their size, and the stretches in which they lie one after another."""
     store.expect(at, b"BTHD")
     node_bytes, record_bytes, depth = struct.unpack_from("<IHH", store.raw, at + 6)
     root, num_records = store.offset(at + 16), store.number(at + 16 + store.offset_bytes, 2)
@@ -126,29 +126,25 @@ def tree_records(store: Store, at: int) -> Iterator[bytes]:
         fan = (node_bytes - 10 - pointer) // (record_bytes + pointer)
         most_below.append(min((fan + 1) * most_below[-1] + fan, 1 << 62))
         total_bytes.append(_encoded_bytes(most_below[-1]))
+    found: list[bytes] = []
 
-    def visit(node: int, count: int, level: int) -> Iterator[bytes]:
+    def visit(node: int, count: int, level: int) -> None:
         if count * record_bytes > node_bytes:
             raise UnreadableFile("HDF5 B-tree node is damaged")
         store.expect(node, b"BTLF" if level == 0 else b"BTIN")
         store.spend(count)
-        block = store.bytes_at(node + 6, count * record_bytes)
-        records = [block[i : i + record_bytes] for i in range(0, len(block), record_bytes)]
+        found.append(store.bytes_at(node + 6, count * record_bytes))
         if level == 0:
-            yield from records
             return
-        below = total_bytes[level - 1] if level > 1 else 0
-        pointer = node + 6 + len(block)
-        for index in range(count + 1):
-            child = store.offset(pointer)
-            in_child = store.number(pointer + store.offset_bytes, count_bytes)
-            yield from visit(child, in_child, level - 1)
-            if index < count:
-                yield records[index]
-            pointer += store.offset_bytes + count_bytes + below
+        step = store.offset_bytes + count_bytes + (total_bytes[level - 1] if level > 1 else 0)
+        pointer = node + 6 + count * record_bytes
+        for _ in range(count + 1):
+            visit(store.offset(pointer), store.number(pointer + store.offset_bytes, count_bytes), level - 1)
+            pointer += step
 
     if num_records:
-        yield from visit(root, num_records, depth)
+        visit(root, num_records, depth)
+    return record_bytes, tuple(found)
 
 
 def _encoded_bytes(limit: int) -> int:
@@ -164,7 +160,6 @@ class FractalHeap:
         if store.number(at + 7, 2):
             raise UnreadableFile("HDF5 heap is packed, which no known writer of netCDF does")
         self._store = store
-        has_checksum = bool(store.raw[at + 9] & 2)
         largest_object = store.number(at + 10, 4)
         table = at + 14 + 10 * length_bytes + 2 * offset_bytes
         self._width = store.number(table, 2)
@@ -174,40 +169,25 @@ class FractalHeap:
         root = table + 6 + 2 * length_bytes
         address, rows = store.offset(root), store.number(root + offset_bytes, 2)
         self._offset_bytes = (heap_bits + 7) // 8
-        self._header_bytes = 5 + offset_bytes + self._offset_bytes + (4 if has_checksum else 0)
         if not (self._width and self._start and self._largest_direct and largest_object) or heap_bits > 64 or rows > 64:
             raise UnreadableFile("HDF5 heap header is damaged")
         self._size_bytes = min((self._largest_direct.bit_length() + 6) // 8, _encoded_bytes(largest_object))
-        # (heap offset, size, file address) of every direct block
-        self._blocks: list[tuple[int, int, int]] = []
+        self._blocks: list[tuple[int, bytes]] = []  # heap offset and bytes of every direct block
         if rows == 0:
-            store.expect(address, b"FHDB")
-            self._blocks.append((0, self._start, address))
+            self._blocks.append((0, store.raw[address : address + self._start]))
         else:
             self._collect(address, rows, 0)
 
-    def objects(self, tree: int, id_at: int) -> Iterator[bytes]:
-        """The objects that a B-tree lists, whose records hold the heap id at `id_at`."""
-        for record in tree_records(self._store, tree):
-            yield self.object(record[id_at:])
-
-    def object(self, heap_id: bytes) -> bytes:
-        """The bytes of one object.
+    def objects(self, tree: int, id_at: int) -> tuple[bytes, ...]:
+        """The objects that a B-tree lists, whose records hold the heap id at `id_at`.
 
         Raises:
-            UnreadableFile: the id points nowhere, or to a kind of object no known writer uses.
+            UnreadableFile: an id points nowhere, or to a kind of object no known writer uses.
         """
-        kind = heap_id[0] >> 4 & 3
-        if kind == _TINY:
-            return heap_id[1 : 2 + (heap_id[0] & 15)]
-        if kind != _MANAGED:
-            raise UnreadableFile("HDF5 heap object is too large for a name")
-        offset = int.from_bytes(heap_id[1 : 1 + self._offset_bytes], "little")
-        size = int.from_bytes(heap_id[1 + self._offset_bytes : 1 + self._offset_bytes + self._size_bytes], "little")
-        for first, length, address in self._blocks:
-            if first <= offset < first + length:
-                return self._store.bytes_at(address + offset - first, size)
-        raise UnreadableFile("HDF5 heap id points outside the heap")
+        record_bytes, records = tree_records(self._store, tree)
+        is_small = sum(len(block) for _, block in self._blocks) <= _REMEMBERED_BYTES
+        find = _objects if is_small else _objects.__wrapped__
+        return find(tuple(self._blocks), records, record_bytes, id_at, self._offset_bytes, self._size_bytes)
 
     def _collect(self, address: int, rows: int, first: int) -> None:
         store = self._store
@@ -221,11 +201,42 @@ class FractalHeap:
                 pointer += store.offset_bytes
                 if child != store.nowhere:
                     if size <= self._largest_direct:
-                        self._blocks.append((first, size, child))
+                        self._blocks.append((first, store.raw[child : child + size]))
                     else:
                         inner_rows = (size // (self._start * self._width)).bit_length()
                         self._collect(child, inner_rows, first)
                 first += size
+
+
+@lru_cache(maxsize=128)
+def _objects(
+    blocks: tuple[tuple[int, bytes], ...],
+    records: tuple[bytes, ...],
+    record_bytes: int,
+    id_at: int,
+    offset_bytes: int,
+    size_bytes: int,
+) -> tuple[bytes, ...]:
+    """The heap objects that B-tree records name; remembered, for files of one firmware share names and places."""
+    found = []
+    for stretch in records:
+        for at in range(id_at, len(stretch), record_bytes):
+            heap_id = stretch[at : at + record_bytes - id_at]
+            kind = heap_id[0] >> 4 & 3
+            if kind == _TINY:
+                found.append(heap_id[1 : 2 + (heap_id[0] & 15)])
+                continue
+            if kind != _MANAGED:
+                raise UnreadableFile("HDF5 heap object is too large for a name")
+            offset = int.from_bytes(heap_id[1 : 1 + offset_bytes], "little")
+            size = int.from_bytes(heap_id[1 + offset_bytes : 1 + offset_bytes + size_bytes], "little")
+            for first, block in blocks:
+                if first <= offset and offset + size <= first + len(block):
+                    found.append(block[offset - first : offset - first + size])
+                    break
+            else:
+                raise UnreadableFile("HDF5 heap id points outside the heap")
+    return tuple(found)
 
 
 def old_group(store: Store, tree: int, heap: int) -> dict[str, int]:

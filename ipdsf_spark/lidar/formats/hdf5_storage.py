@@ -18,11 +18,13 @@ from ipdsf_spark.lidar.formats.hdf5_heap import Store
 
 FIXED, FLOAT, TEXT, REFERENCE, ENUM, LIST = 0, 1, 3, 7, 8, 9  # datatype classes
 DEFLATE, SHUFFLE, CHECKSUM = 1, 2, 3  # filters
-_SMALL_CHUNK_BYTES: Final = 512  # packed columns repeat from variable to variable and from file to file
+_SMALL_CHUNK_BYTES: Final = 4096  # packed columns and axes repeat from variable to variable and from file to file
 
 _Pipeline = tuple[tuple[int, int], ...]  # filter id, first parameter
 _Entry = tuple[int, int, int, tuple[int, ...]]  # address, length, mask of unused filters, first index on every axis
 _NODE: Final = struct.Struct("<4sBBH")
+_ONE_CHUNK: Final = struct.Struct("<4sBBHQQIIQQQ")  # a B-tree leaf of one chunk of one axis
+_LARGEST_SHORT_COLUMN: Final = 65_536  # bytes
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Datatype:
     size: int
     dtype: np.dtype[Any] | None
     is_text: bool = False
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether values of this type are numbers or text."""
+        return self.dtype is not None or self.is_text or self.kind == TEXT
 
 
 @lru_cache(maxsize=256)
@@ -131,6 +138,9 @@ def read(
     dtype = element.dtype
     if dtype is None:
         raise UnreadableFile(f"{name} holds no numbers")
+    column = _short_column(store, shape, dtype, layout, filters)
+    if column is not None:
+        return column
     num_bytes = math.prod(shape) * dtype.itemsize
     check_size(name, num_bytes, len(store.raw))
     version, kind = layout[0], layout[1]
@@ -159,6 +169,52 @@ def read(
     return _chunked(store, name, shape, dtype, root, chunk, filters, fill, damage)
 
 
+def _short_column(
+    store: Store, shape: tuple[int, ...], dtype: np.dtype[Any], layout: bytes, filters: _Pipeline
+) -> NDArray[Any] | None:
+    """A column that lies in one small chunk, as housekeeping does; None for everything else and anything odd.
+
+    A CL61 file has seventy of them: without this way round the general one they cost more than the profiles.
+    """
+    if len(shape) != 1 or layout[:3] != b"\x03\x02\x02" or store.offset_bytes != 8:
+        return None
+    root, rows = struct.unpack_from("<QI", layout, 3)
+    num_bytes = rows * dtype.itemsize
+    if rows < shape[0] or num_bytes > _LARGEST_SHORT_COLUMN or root > len(store.raw) - _ONE_CHUNK.size:
+        return None
+    signature, kind, level, count, _, _, length, mask, first, _, address = _ONE_CHUNK.unpack_from(store.raw, root)
+    if (signature, kind, level, count, mask, first) != (b"TREE", 1, 0, 1, 0, 0) or length > _SMALL_CHUNK_BYTES:
+        return None
+    store.spend(2)
+    try:
+        data = _unpacked_small(store.raw[address : address + length], filters, num_bytes)
+    except (UnreadableFile, zlib.error):
+        return None
+    return _native(np.frombuffer(data, dtype, shape[0]))
+
+
+def _short_rows(
+    store: Store,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    entries: list[_Entry],
+    filters: _Pipeline,
+    num_bytes: int,
+) -> NDArray[Any] | None:
+    """A table whose rows are small chunks, one after another, as cloud layers are; None for anything odd."""
+    if len(entries) != shape[0]:
+        return None
+    rows = []
+    for row, (address, length, mask, corner) in enumerate(entries):
+        if mask or corner[0] != row or any(corner[1:]) or length > _SMALL_CHUNK_BYTES:
+            return None
+        try:
+            rows.append(_unpacked_small(store.raw[address : address + length], filters, num_bytes))
+        except (UnreadableFile, zlib.error):
+            return None
+    return _native(np.frombuffer(b"".join(rows), dtype).reshape(shape))
+
+
 def _chunked(
     store: Store,
     name: str,
@@ -177,16 +233,24 @@ def _chunked(
         block = _block(store, entries[0], filters, num_bytes, dtype, damage, name, chunk[0])
         if block is not None:
             return _native(block.reshape(chunk)[: shape[0]])
+    if chunk[0] == 1 and chunk[1:] == shape[1:] and num_bytes <= _SMALL_CHUNK_BYTES:
+        table = _short_rows(store, shape, dtype, entries, filters, num_bytes)
+        if table is not None:
+            return table
     values = _filled(shape, dtype, fill)
     is_row = chunk[0] == 1 and chunk[1:] == shape[1:]
+    num_rows = shape[0]
     for entry in entries:
         corner = entry[3]
+        if is_row and corner[0] < num_rows and not any(corner[1:]):
+            block = _block(store, entry, filters, num_bytes, dtype, damage, name, 1)
+            values[corner[0]] = (
+                np.nan if block is None and dtype.kind == "f" else 0 if block is None else block.reshape(shape[1:])
+            )
+            continue
         if any(start >= length for start, length in zip(corner, shape, strict=True)):
             continue
         block = _block(store, entry, filters, num_bytes, dtype, damage, name, chunk[0])
-        if is_row and block is not None:
-            values[corner[0]] = block.reshape(shape[1:])
-            continue
         target = tuple(
             slice(start, min(start + size, length)) for start, size, length in zip(corner, chunk, shape, strict=True)
         )
@@ -240,7 +304,8 @@ def _block(
             raise UnreadableFile("the file ends inside it")
         if mask:
             filters = tuple(used for index, used in enumerate(filters) if not mask >> index & 1)
-        unpack = _unpacked_small if length <= _SMALL_CHUNK_BYTES else _unpacked
+        is_small = length <= _SMALL_CHUNK_BYTES and num_bytes <= _LARGEST_SHORT_COLUMN
+        unpack = _unpacked_small if is_small else _unpacked
         return np.frombuffer(unpack(packed, filters, num_bytes), dtype)
     except (UnreadableFile, zlib.error, ValueError) as error:
         reason = f"{name}, row {corner[0]}: damaged chunk, {error}"
@@ -275,7 +340,7 @@ def _unpacked(packed: bytes, filters: _Pipeline, num_bytes: int) -> bytes | memo
     return result
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=512)
 def _unpacked_small(packed: bytes, filters: _Pipeline, num_bytes: int) -> bytes:
     return bytes(_unpacked(packed, filters, num_bytes))
 

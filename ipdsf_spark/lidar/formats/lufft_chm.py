@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.formats import container, netcdf3
-from ipdsf_spark.lidar.formats.container import Damage, Dataset, UnreadableFile, Variable
+from ipdsf_spark.lidar.formats.container import Damage, Dataset, Variable
 from ipdsf_spark.lidar.profiles import Float32, Profiles
 
 SIGNALS: Final = ("beta_att", "beta", "beta_raw")
@@ -109,10 +109,11 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     Raises:
         UnreadableFile: an axis or the signal is missing or makes no sense.
     """
-    fields = _Fields(dataset, {name.lower(): variable for name, variable in dataset.variables.items()})
+    fields = _Fields(dataset, {name.lower(): name for name in dataset.variables})
     time = container.times(fields.require("time"), damage)
     first_m, spacing_m = container.regular_grid(fields.metres("range", container.physical(fields.require("range"))))
     num_profiles, num_gates = len(time), fields.require("range").shape[0]
+    container.check_profiles(num_profiles, num_gates)
     range_m = container.gate_centres(first_m, spacing_m, num_gates)
     resolution_m = round(spacing_m, 3)
     name, is_calibrated, message_type = _layout(dataset, fields)
@@ -123,7 +124,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         beta = _range_corrected(fields, beta, range_m, num_profiles)
 
     condition = fields.codes("sci", num_profiles=num_profiles)
-    visibility_m = fields.heights("vor" if "vor" in fields.by_name else "visibility", num_profiles)[:, 0]
+    visibility_m = fields.heights("vor" if "vor" in fields.names else "visibility", num_profiles)[:, 0]
     offset_m = fields.scalar("cho")
     offset_m = 0.0 if np.isnan(offset_m) else offset_m
     layers = fields.heights("pbl", num_profiles)
@@ -159,15 +160,16 @@ class _Fields:
     """Variables by lower-case name, absent ones as NaN."""
 
     dataset: Dataset
-    by_name: dict[str, Variable]
+    names: dict[str, str]
 
     def require(self, name: str) -> Variable:
-        if name not in self.by_name:
-            raise UnreadableFile(f"variable {name!r} is missing")
-        return self.by_name[name]
+        return self.dataset.require(self.stored_name(name))
 
     def metres(self, name: str, values: Any) -> Any:
-        is_km = str(self.by_name[name].attributes.get("units", "")).strip().lower() in (
+        variable = self.dataset.optional(self.stored_name(name))
+        if variable is None:
+            return values
+        is_km = str(variable.attributes.get("units", "")).strip().lower() in (
             "km",
             "kilometers",
             "kilometres",
@@ -175,35 +177,35 @@ class _Fields:
         return values * 1000.0 if is_km else values
 
     def scalar(self, name: str) -> float:
-        return container.scalar(self.dataset, self.by_name[name].name) if name in self.by_name else float("nan")
+        return container.scalar(self.dataset, self.stored_name(name))
+
+    def stored_name(self, name: str) -> str:
+        return self.names.get(name, name)
 
     def column(self, name: str, num_profiles: int) -> Float32:
-        values = None
-        if name in self.by_name:
-            values = container.per_profile(self.dataset, self.by_name[name].name, num_profiles)
-        return np.full(num_profiles, np.nan, np.float32) if values is None else values
+        return container.column(self.dataset, self.stored_name(name), num_profiles)
 
     def codes(self, *names: str, num_profiles: int) -> NDArray[np.int64]:
         """(T,) whole numbers as stored under the first of `names` that is there, 0 where there are none."""
-        name = next((name for name in names if name in self.by_name), None)
-        values = self.by_name[name].read(self.dataset.gaps).reshape(-1) if name else np.zeros(0)
-        if len(values) != num_profiles or values.dtype.kind not in "iu":
+        values = next(
+            (found for name in names if (found := self.dataset.stored(self.stored_name(name))) is not None), None
+        )
+        if values is None or values.shape != (num_profiles,) or values.dtype.kind not in "iu":
             return np.zeros(num_profiles, np.int64)
         return values.astype(np.int64)
 
     def heights(self, name: str, num_profiles: int) -> Float32:
         """(T, L) metres, NaN where there is none; one column of NaN if the file has no such variable."""
-        if name not in self.by_name or 0 in self.by_name[name].shape:
-            return np.full((num_profiles, 1), np.nan, np.float32)
-        values = container.physical(self.by_name[name], damage=self.dataset.gaps)
-        return container.heights(self.metres(name, container.table(self.by_name[name], values, num_profiles)))
+        return container.heights(
+            self.metres(name, container.layers(self.dataset, self.stored_name(name), num_profiles))
+        )
 
 
 def _layout(dataset: Dataset, fields: _Fields) -> tuple[str, bool, str]:
     """Name of the signal, whether it is calibrated, and what to call the layout."""
-    if "beta_att" in fields.by_name:
+    if "beta_att" in fields.names:
         return "beta_att", True, "netcdf mode 1"
-    if "beta" in fields.by_name:
+    if "beta" in fields.names:
         return "beta", True, "netcdf Met Office"
     return "beta_raw", False, "netcdf mode 0"
 
@@ -257,7 +259,7 @@ def _health(fields: _Fields, num_profiles: int) -> dict[str, Float32]:
     health = {}
     for group in (_PERCENT, _COUNTS, _KELVIN):
         for key, names in group.items():
-            name = next((name for name in names if name in fields.by_name), None)
+            name = next((name for name in names if name in fields.names), None)
             if name is None:
                 continue
             values = fields.column(name, num_profiles)
@@ -266,7 +268,7 @@ def _health(fields: _Fields, num_profiles: int) -> dict[str, Float32]:
                 values = np.where(values < 100.0, values * np.float32(10.0), values) - np.float32(ZERO_CELSIUS_K)
             health[key] = values
     quality = fields.heights("pbs", num_profiles)
-    for layer in range(quality.shape[1] if "pbs" in fields.by_name else 0):
+    for layer in range(quality.shape[1] if "pbs" in fields.names else 0):
         health[f"maker_layer_{layer + 1}_quality"] = quality[:, layer]
     return health
 

@@ -52,6 +52,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     num_profiles = len(time)
     first_m, spacing_m = container.regular_grid(container.physical(dataset.require("range_nrb")) * KM_M)
     range_m = container.gate_centres(first_m, spacing_m, dataset.require("range_nrb").shape[0])
+    container.check_profiles(num_profiles, len(range_m))
 
     def field(name: str, sink: list[Damage]) -> Float32:
         variable = dataset.require(name)
@@ -59,16 +60,10 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         return container.by_time(variable, values, "time", num_profiles, len(range_m))
 
     bases = np.full((num_profiles, 1), np.nan, np.float32)
-    if "clouds" in dataset.variables:
-        outlines = container.physical(dataset.require("clouds"), damage=dataset.gaps)
-        if outlines.ndim == 3 and outlines.shape[0] == num_profiles and outlines.size:
-            bases = container.heights(outlines[:, :, 0] * KM_M)
-    layers = np.empty((num_profiles, 0), np.float32)
-    if "pbls" in dataset.variables:
-        variable = dataset.require("pbls")
-        stored = container.physical(variable, damage=dataset.gaps) * KM_M
-        layers = container.heights(container.table(variable, stored, num_profiles))
-    health = {key: container.per_profile(dataset, name, num_profiles) for name, key in _HEALTH.items()}
+    outlines = container.optional(dataset, "clouds")
+    if outlines is not None and outlines.ndim == 3 and outlines.shape[0] == num_profiles and outlines.size:
+        bases = container.heights(outlines[:, :, 0] * KM_M)
+    layers = container.heights(container.layers(dataset, "pbls", num_profiles) * np.float32(KM_M))
     return Profiles(
         instrument=MINI_MPL,
         message_type="netcdf NRB",
@@ -90,7 +85,11 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         if "depolarization_ratio" in dataset.variables
         else None,
         alarms=((),) * num_profiles,
-        health={key: values for key, values in health.items() if values is not None},
+        health={
+            key: container.column(dataset, name, num_profiles)
+            for name, key in _HEALTH.items()
+            if name in dataset.variables
+        },
         latitude_deg=container.scalar(dataset, "latitude"),
         longitude_deg=container.scalar(dataset, "longitude"),
         altitude_m=container.scalar(dataset, "altitude"),
@@ -101,6 +100,7 @@ def _times(dataset: Dataset, damage: list[Damage]) -> Time:
     year, month, day, hour, minute, second = (
         container.physical(dataset.require(name), damage=damage).reshape(-1) for name in _DATE
     )
+    container.check_profiles(len(year), 1)
     stamps = []
     for parts in zip(year, month, day, hour, minute, second, strict=False):
         numbers = [int(part) if np.isfinite(part) else -1 for part in parts]

@@ -70,6 +70,8 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
             instrument = found
             with np.errstate(all="ignore"):
                 profiles = read(dataset, damage)
+            if received is not None and np.isnat(profiles.time).all():
+                profiles = replace(profiles, time=np.full(len(profiles), received, "datetime64[us]"))
             return _decoded(profiles, [*dataset.damage, *damage], dataset.gaps)
     except UnreadableFile as error:
         return Decoded(instrument, (), (Rejected(0, len(raw), f"damaged netCDF file: {error}"),))

@@ -4,8 +4,8 @@ Firmware 1.0 counts a `profile` dimension and has no tilt; 1.1 counts `time` and
 attributes of two groups; from 1.2 they are variables. Of growing variables only what was needed is written: a file
 without clouds has no rows of `cloud_base_heights` at all.
 
-`beta_att` is the sum of `p_pol` and `x_pol` to the last bit of a float in every file of every firmware at hand, so the
-depolarisation ratio x_pol / p_pol is computed from two of the three; the first profile is checked against the third.
+`beta_att` is the sum of the components `p_pol` and `x_pol`, in 30 files of four firmwares to the last bit of a float.
+So the depolarisation ratio x_pol / p_pol is taken as x_pol / (beta_att - x_pol): a third field would cost a third more.
 
 Heights are along the beam unless the instrument's tilt correction is on (then cloud bases, but not the profile, are
 vertical). `height_offset` is added by the instrument to cloud bases and is taken off here.
@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from ipdsf_spark.lidar.formats import container
-from ipdsf_spark.lidar.formats.container import Damage, Dataset
+from ipdsf_spark.lidar.formats.container import Damage, Dataset, UnreadableFile
 from ipdsf_spark.lidar.profiles import Float32, Profiles
 
 CL61: Final = "Vaisala CL61"
@@ -42,11 +42,14 @@ _MONITORING: Final = {
     "internal_heater": "internal_heater_on",
 }
 _HOUSEKEEPING: Final = {
+    "beta_att_sum": "beta_sum_sr",
     "beta_att_noise_level": "noise_level",
     "receiver_gain": "receiver_gain",
     "cloud_calibration_factor_user": "calibration_factor",
     "sky_condition_total_cloud_cover": "total_cloud_cover_octas",
 }
+_NEEDED: Final = ("vertical_visibility", "height_offset", "precipitation_detection", "fog_detection", "tilt_angle")
+_LAYERED: Final = ("cloud_base_heights", "sky_condition_cloud_layer_heights", "sky_condition_cloud_layer_covers")
 
 
 def recognise(dataset: Dataset) -> str | None:
@@ -71,14 +74,19 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     values = dataset.require("time").read(damage).reshape(-1)
     time = container.since(np.asarray(values, np.float64), "seconds since 1970-01-01")
     num_profiles = len(time)
-    first_m, spacing_m = container.regular_grid(np.asarray(dataset.require("range").read(), np.float64).reshape(-1))
-    range_m = container.gate_centres(first_m, spacing_m, dataset.require("range").shape[0])
+    stored_m = np.asarray(dataset.require("range").read(), np.float64).reshape(-1)
+    container.check_profiles(num_profiles, len(stored_m))
+    first_m, spacing_m = container.regular_grid(stored_m)
+    range_m = container.gate_centres(first_m, spacing_m, len(stored_m))
     beta = _field(dataset, "beta_att", damage, num_profiles, len(range_m))
-    offset_m = np.nan_to_num(_column(dataset, "height_offset", num_profiles))[:, None]
-    base_m = _heights(dataset, "cloud_base_heights", num_profiles)
-    visibility_m = container.heights(_column(dataset, "vertical_visibility", num_profiles), lowest=0.1)
-    cover = _heights(dataset, "sky_condition_cloud_layer_covers", num_profiles)
-    sky_m = _heights(dataset, "sky_condition_cloud_layer_heights", num_profiles)
+    columns = _columns(dataset, num_profiles)
+    base_m, sky_m, cover = (_layers(dataset, name, num_profiles) for name in _LAYERED)
+    visibility_m = columns["vertical_visibility"]
+    visibility_m = np.where(visibility_m > 0.0, visibility_m, np.float32(np.nan))
+    offset_m = np.where(columns["height_offset"] == columns["height_offset"], columns["height_offset"], 0.0)
+    if offset_m.any():
+        base_m, sky_m = (container.heights(heights - offset_m[:, None]) for heights in (base_m, sky_m))
+    tilt = columns["tilt_angle"]
     return Profiles(
         instrument=recognise(dataset) or CL61,
         message_type=_message_type(dataset),
@@ -88,17 +96,17 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         beta=beta,
         is_calibrated=True,
         wavelength_nm=WAVELENGTH_NM,
-        cloud_base_m=container.heights(base_m - offset_m) if offset_m.any() else base_m,
+        cloud_base_m=base_m,
         vertical_visibility_m=visibility_m,
         maker_layer_height_m=np.empty((num_profiles, 0), np.float32),
         sky_cover_octas=np.where(cover <= 8, cover, np.float32(np.nan)),
-        sky_base_m=container.heights(sky_m - offset_m) if offset_m.any() else sky_m,
-        is_precipitation=_column(dataset, "precipitation_detection", num_profiles) == 1,
-        is_fog=(_column(dataset, "fog_detection", num_profiles) == 1) | np.isfinite(visibility_m),
-        tilt_deg=np.nan_to_num(_column(dataset, "tilt_angle", num_profiles)),
+        sky_base_m=sky_m,
+        is_precipitation=columns["precipitation_detection"] == 1,
+        is_fog=(columns["fog_detection"] == 1) | (visibility_m > 0.0),
+        tilt_deg=np.where(np.isnan(tilt), np.float32(0.0), tilt),
         depolarisation=_depolarisation(dataset, beta, num_profiles, len(range_m)),
         alarms=_alarms(dataset, num_profiles),
-        health=_health(dataset, num_profiles),
+        health=_health(dataset, columns),
         latitude_deg=_position(dataset, "latitude"),
         longitude_deg=_position(dataset, "longitude"),
         altitude_m=_position(dataset, "elevation"),
@@ -116,9 +124,8 @@ def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int,
     values = values.astype(np.float32, copy=not values.flags.writeable)
     values = container.by_time(variable, values, "time", num_profiles, num_gates)
     # Fill values are -999 or 9.97e36; real backscatter is a thousand times below 1 in the densest cloud.
-    is_fill = np.abs(values) > 100.0
-    if is_fill.any():
-        values[is_fill] = np.nan
+    if not (values.max(initial=0.0) < 100.0 and values.min(initial=0.0) > -100.0):
+        values = np.where(np.abs(values) < 100.0, values, np.float32(np.nan))
     return values
 
 
@@ -127,61 +134,69 @@ def _depolarisation(dataset: Dataset, beta: Float32, num_profiles: int, num_gate
         return None
     across = _field(dataset, "x_pol", dataset.gaps, num_profiles, num_gates)
     along = beta - across
-    if "p_pol" in dataset.variables and num_profiles:
-        stored = dataset.require("p_pol").read(dataset.gaps, max_rows=1)
-        largest = np.abs(beta[:1]) + np.abs(across[:1])
-        if stored.shape != along[:1].shape or (np.abs(stored - along[:1]) > 1e-6 * largest).any():
-            along = _field(dataset, "p_pol", dataset.gaps, num_profiles, num_gates)
     ratio: Float32 = np.divide(across, along, out=along)
     ratio[np.isinf(ratio)] = np.nan
     return ratio
 
 
-def _column(dataset: Dataset, name: str, num_profiles: int) -> Float32:
-    """(T,) numbers, NaN for fills and what was never written; of two optics units the near-range one."""
-    variable = dataset.variables.get(name)
-    if variable is None:
-        return np.full(num_profiles, np.nan, np.float32)
-    stored = variable.read(dataset.gaps)
-    if stored.ndim == 0:
-        stored = np.full(num_profiles, stored)
-    if len(stored) > num_profiles or 0 in stored.shape[1:] or stored.dtype.kind not in "iuf":
-        return np.full(num_profiles, np.nan, np.float32)
-    column = container.padded(stored.reshape(len(stored), -1)[:, 0] if len(stored) else stored.reshape(0), num_profiles)
-    column[(column <= -99.0) | (column > container.FILL_LIMIT)] = np.nan
-    return column
+def _columns(dataset: Dataset, num_profiles: int) -> dict[str, Float32]:
+    """(T,) numbers by name, NaN for fills and what was never written; of two optics units the near-range one.
+
+    They are cleaned together: one by one it would cost as much as unpacking the profiles.
+    """
+    found = [(name, dataset.stored(name)) for name in _NEEDED]
+    found += [(name, dataset.stored(name)) for name in _HOUSEKEEPING if name in dataset.variables]
+    monitoring = _group(dataset, "monitoring")
+    if monitoring is not None:
+        found += [(name, monitoring.stored(name)) for name in _MONITORING if name in monitoring.variables]
+    block = np.full((len(found), num_profiles), np.nan, np.float32)
+    for row, (_, stored) in zip(block, found, strict=True):
+        if stored is None or stored.dtype.kind not in "iuf" or 0 in stored.shape[1:] or stored.ndim > 2:
+            continue
+        if stored.ndim < 2 and (stored.ndim == 0 or len(stored) == num_profiles):
+            row[:] = stored
+        elif len(stored) <= num_profiles:
+            row[: len(stored)] = stored if stored.ndim == 1 else stored[:, 0]
+    block[(block <= -99.0) | (block > container.FILL_LIMIT)] = np.nan
+    return {name: row for (name, _), row in zip(found, block, strict=True)}
 
 
-def _heights(dataset: Dataset, name: str, num_profiles: int) -> Float32:
+def _group(dataset: Dataset, name: str) -> Dataset | None:
+    if name not in dataset.variables:
+        return None
+    try:
+        return dataset.groups[name]
+    except UnreadableFile as error:
+        dataset.gaps.append(Damage(error.offset, 0, 0, 0, f"group {name}: {error}"))
+        return None
+
+
+def _layers(dataset: Dataset, name: str, num_profiles: int) -> Float32:
     """(T, 5) heights or covers, NaN where there are none."""
-    variable = dataset.variables.get(name)
-    if variable is None or len(variable.shape) != 2 or variable.shape[1] == 0:
+    stored = dataset.stored(name)
+    if stored is None or stored.ndim != 2 or stored.shape[1] == 0:
         return np.full((num_profiles, 1), np.nan, np.float32)
-    return container.heights(container.table(variable, variable.read(dataset.gaps), num_profiles))
+    return container.heights(container.table(dataset.variables[name], stored, num_profiles))
 
 
 def _alarms(dataset: Dataset, num_profiles: int) -> tuple[tuple[str, ...], ...]:
     """Names of the status codes that are set: variables of a group, or attributes ``"OK: 0"`` for the whole file."""
     set_names: list[list[str]] = [[] for _ in range(num_profiles)]
-    for group in ("status", "monitoring"):
-        if group not in dataset.variables:
-            continue
-        opened = dataset.groups[group]
-        for name, value in opened.attributes.items():
+    for group in filter(None, (_group(dataset, name) for name in ("status", "monitoring"))):
+        for name, value in group.attributes.items():
             word, colon, code = str(value).rpartition(": ")
             if word and colon and code.isdigit() and int(code):
                 label = _label(name, int(code))
                 for names in set_names:
                     names.append(label)
-        if group != "status":
+    status = _group(dataset, "status")
+    for name in status.variables if status is not None else ():
+        stored = status.stored(name) if status is not None else None
+        if stored is None or stored.dtype.kind not in "iu" or stored.shape != (num_profiles,):
             continue
-        for name, variable in opened.variables.items():
-            if name == "time":
-                continue
-            codes = variable.read(dataset.gaps)
-            if codes.dtype.kind not in "iu" or codes.shape != (num_profiles,) or not codes.any():
-                continue
-            for row, code in enumerate(codes.tolist()):
+        codes = stored.tolist()
+        if any(codes):
+            for row, code in enumerate(codes):
                 if code > 0:
                     set_names[row].append(_label(name, code))
     return tuple(map(tuple, set_names))
@@ -191,27 +206,26 @@ def _label(name: str, code: int) -> str:
     return f"{LEVELS.get(code, f'code {code}')}: {name.replace('_', ' ').lower()}"
 
 
-def _health(dataset: Dataset, num_profiles: int) -> dict[str, Float32]:
-    health = {"beta_sum_sr": _column(dataset, "beta_att_sum", num_profiles) * np.float32(1e-4)}
-    for name, key in _HOUSEKEEPING.items():
-        if name in dataset.variables:
-            health[key] = _column(dataset, name, num_profiles)
-    if "monitoring" in dataset.variables:
-        monitoring = dataset.groups["monitoring"]
+def _health(dataset: Dataset, columns: dict[str, Float32]) -> dict[str, Float32]:
+    names = {**_HOUSEKEEPING, **_MONITORING}
+    health = {key: columns[name] for name, key in names.items() if name in columns}
+    if "beta_sum_sr" in health:
+        health["beta_sum_sr"] = health["beta_sum_sr"] * np.float32(1e-4)
+    monitoring = _group(dataset, "monitoring")
+    if monitoring is not None and not monitoring.variables:  # firmware 1.1 keeps one value a file as attributes
         for name, key in _MONITORING.items():
-            if name in monitoring.variables:
-                health[key] = _column(monitoring, name, num_profiles)
-            elif np.isfinite(value := container.number(monitoring.attributes.get(name))):
-                health[key] = np.full(num_profiles, value, np.float32)
+            value = container.number(monitoring.attributes.get(name))
+            if np.isfinite(value):
+                health[key] = np.full(len(columns[_NEEDED[0]]), value, np.float32)
     return health
 
 
 def _position(dataset: Dataset, name: str) -> float:
-    variable = dataset.variables.get(name)
-    if variable is None:
+    stored: Any = dataset.stored(name)
+    if stored is None or not stored.size or stored.dtype.kind not in "iuf":
         return float("nan")
-    values: Any = variable.read(dataset.gaps).reshape(-1)
-    return float(values[0]) if len(values) and values[0] > -900.0 else float("nan")
+    first = float(stored.flat[0])
+    return first if first > -900.0 else float("nan")
 
 
 def encode_file(profiles: Profiles, *, compression: int = 2) -> bytes:
