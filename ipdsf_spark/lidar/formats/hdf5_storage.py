@@ -193,7 +193,7 @@ def _short_column(
     return _native(np.frombuffer(data, dtype, shape[0]))
 
 
-def _short_rows(
+def _rows(
     store: Store,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
@@ -201,18 +201,36 @@ def _short_rows(
     filters: _Pipeline,
     num_bytes: int,
 ) -> NDArray[Any] | None:
-    """A table whose rows are small chunks, one after another, as cloud layers are; None for anything odd."""
-    if len(entries) != shape[0]:
+    """A table whose rows are chunks, one after another, all sound: profiles and cloud layers; None for anything odd."""
+    if len(entries) != shape[0] or len(shape) != 2:
         return None
-    rows = []
-    for row, (address, length, mask, corner) in enumerate(entries):
-        if mask or corner[0] != row or any(corner[1:]) or length > _SMALL_CHUNK_BYTES:
-            return None
-        try:
-            rows.append(_unpacked_small(store.raw[address : address + length], filters, num_bytes))
-        except (UnreadableFile, zlib.error):
-            return None
-    return _native(np.frombuffer(b"".join(rows), dtype).reshape(shape))
+    is_small = num_bytes <= _SMALL_CHUNK_BYTES
+    is_woven = not is_small and filters[:1] == ((SHUFFLE, dtype.itemsize),) and dtype.itemsize > 1
+    rows: list[Any] = []
+    try:
+        for row, (address, length, mask, corner) in enumerate(entries):
+            packed = store.raw[address : address + length]
+            if mask or corner != (row, 0) or len(packed) != length:
+                return None
+            if is_small:
+                rows.append(_unpacked_small(packed, filters, num_bytes))
+            else:
+                rows.append(_unpacked(packed, filters[1:] if is_woven else filters, num_bytes))
+    except (UnreadableFile, zlib.error, ValueError):
+        return None
+    joined = b"".join(rows)
+    if not is_woven:
+        return _native(np.frombuffer(joined, dtype).reshape(shape))
+    return _native(_woven(joined, dtype.itemsize, shape[0]).view(dtype).reshape(shape))
+
+
+def _woven(data: bytes, size: int, num_rows: int) -> NDArray[np.uint8]:
+    """Elements of `size` bytes from planes of first bytes, second bytes ..., row by row: the inverse of `shuffle`."""
+    planes = np.frombuffer(data, np.uint8).reshape(num_rows, size, -1)
+    woven = np.empty((num_rows, planes.shape[2], size), np.uint8)
+    for index in range(size):  # three times as fast as a transposed copy
+        woven[:, :, index] = planes[:, index]
+    return woven
 
 
 def _chunked(
@@ -233,21 +251,13 @@ def _chunked(
         block = _block(store, entries[0], filters, num_bytes, dtype, damage, name, chunk[0])
         if block is not None:
             return _native(block.reshape(chunk)[: shape[0]])
-    if chunk[0] == 1 and chunk[1:] == shape[1:] and num_bytes <= _SMALL_CHUNK_BYTES:
-        table = _short_rows(store, shape, dtype, entries, filters, num_bytes)
+    if chunk[0] == 1 and chunk[1:] == shape[1:]:
+        table = _rows(store, shape, dtype, entries, filters, num_bytes)
         if table is not None:
             return table
     values = _filled(shape, dtype, fill)
-    is_row = chunk[0] == 1 and chunk[1:] == shape[1:]
-    num_rows = shape[0]
     for entry in entries:
         corner = entry[3]
-        if is_row and corner[0] < num_rows and not any(corner[1:]):
-            block = _block(store, entry, filters, num_bytes, dtype, damage, name, 1)
-            values[corner[0]] = (
-                np.nan if block is None and dtype.kind == "f" else 0 if block is None else block.reshape(shape[1:])
-            )
-            continue
         if any(start >= length for start, length in zip(corner, shape, strict=True)):
             continue
         block = _block(store, entry, filters, num_bytes, dtype, damage, name, chunk[0])
@@ -329,11 +339,7 @@ def _unpacked(packed: bytes, filters: _Pipeline, num_bytes: int) -> bytes | memo
             num_elements, rest = divmod(len(data), parameter)
             if rest:
                 raise UnreadableFile("its length is no multiple of its element size")
-            planes = np.frombuffer(data, np.uint8).reshape(parameter, num_elements)
-            woven = np.empty((num_elements, parameter), np.uint8)
-            for index in range(parameter):  # three times as fast as a transposed copy
-                woven[:, index] = planes[index]
-            data = woven.data.cast("B") if num_elements else b""
+            data = _woven(data, parameter, 1).data.cast("B") if num_elements else b""
     if len(data) != num_bytes:
         raise UnreadableFile(f"it unpacks to {len(data)} bytes, expected {num_bytes}")
     result: bytes | memoryview = data
