@@ -95,8 +95,11 @@ def _module_of(verb: str) -> ModuleType:
         package = (error.name or "").partition(".")[0]
         if package in {"", "ipdsf_spark"}:
             raise
-        extra = "training" if package in TRAINING_PACKAGES else "streaming"
-        raise PrerequisiteError(f"needs {package}; install it with: pip install 'ipdsf-spark[{extra}]'") from error
+        # pip alone cannot install [training]: Horovod is compiled against torch, Petastorm's metadata contradict torch's.
+        install = (
+            "make setup, in a checkout" if package in TRAINING_PACKAGES else "pip install 'ipdsf-spark[streaming]'"
+        )
+        raise PrerequisiteError(f"needs {package}; install it with: {install}") from error
 
 
 def entry() -> None:

@@ -39,8 +39,9 @@ DOORS = {
     "broker": doors("errors config", "confluent_kafka psutil tqdm"),
     "streaming": doors("errors config sites lidar broker monitoring", "pyspark pandas pyarrow numpy delta"),
     "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),
+    "plots": doors("errors lidar", "numpy matplotlib"),
     "demo": doors(
-        "errors config sites lidar edge broker streaming monitoring",
+        "errors config sites lidar edge broker streaming monitoring plots",
         "numpy pandas pyarrow matplotlib jinja2 tqdm psutil",
     ),
     # The command may call every room, but no engine behind a room's back.

@@ -20,7 +20,7 @@ def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def commands_in(text: str) -> list[list[str]]:
     """The `ipdsf …` lines of an epilog, without their explanation or comment."""
-    lines = re.findall(r"^\s+(ipdsf .*?)(?:\s{2,}.*|\s+#.*)?$", text, flags=re.MULTILINE)
+    lines = re.findall(r"^\s+(ipdsf .*?)(?:\s{2,}.*|\s+[#|].*)?$", text, flags=re.MULTILINE)
     return [shlex.split(line)[1:] for line in lines]
 
 

@@ -91,17 +91,28 @@ def test_an_unknown_verb_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> N
     assert "invalid choice: 'lairs'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [
+        ("pyspark.sql", "needs pyspark; install it with: pip install 'ipdsf-spark[streaming]'"),
+        ("SimpleITK", "needs SimpleITK; install it with: make setup, in a checkout"),
+    ],
+)
 def test_a_missing_engine_is_named_with_what_installs_it(
-    verb: Callable[[Verb], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    verb: Callable[[Verb], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+    says: str,
 ) -> None:
     def import_nothing(name: str) -> ModuleType:
-        raise ModuleNotFoundError("No module named 'pyspark'", name="pyspark.sql")
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
 
     verb(lambda args: 0)
     monkeypatch.setattr(command.importlib, "import_module", import_nothing)
 
     assert command.main(["try"]) == 1
-    assert "needs pyspark; install it with: pip install 'ipdsf-spark[streaming]'" in capsys.readouterr().err
+    assert says in capsys.readouterr().err
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
