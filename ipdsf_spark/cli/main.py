@@ -95,10 +95,9 @@ def _module_of(verb: str) -> ModuleType:
         package = (error.name or "").partition(".")[0]
         if package in {"", "ipdsf_spark"}:
             raise
-        # pip alone cannot install [training]: Horovod is compiled against torch, Petastorm's metadata contradict torch's.
-        install = (
-            "make setup, in a checkout" if package in TRAINING_PACKAGES else "pip install 'ipdsf-spark[streaming]'"
-        )
+        # pip alone cannot install [training]: Horovod is compiled against torch, Petastorm's metadata contradict it.
+        is_training = package in TRAINING_PACKAGES
+        install = "make setup, in a checkout" if is_training else "pip install 'ipdsf-spark[streaming]'"
         raise PrerequisiteError(f"needs {package}; install it with: {install}") from error
 
 
