@@ -25,6 +25,8 @@ _STORAGE: Final = frozenset({DATASPACE, DATATYPE, FILL, LAYOUT, FILTERS})
 _SHARED: Final = 2
 _MAX_CONTINUATIONS: Final = 256
 _LONGEST_HEADER: Final = 1 << 20
+_REMEMBERED_LINKS: Final = 512
+_REMEMBERED_BYTES: Final = 4096  # of a stretch of a header or an attribute that is remembered from file to file
 _REQUIRED: Final = frozenset({DATASPACE, DATATYPE, LAYOUT})
 # What Python raises where a damaged structure points outside its bytes.
 _DAMAGED: Final = (struct.error, IndexError, OverflowError, RecursionError)
@@ -71,7 +73,9 @@ def _group(store: Store, at: int, above: Mapping[int, str] | None = None) -> Dat
         elif kind == LINK_INFO:
             heap, tree = _dense(store, body, 10 if body[1] & 1 else 2)
             if heap is not None:
-                links.update(_links(heap.objects(tree, 4), store.offset_bytes))
+                messages_of_links = heap.objects(tree, 4)
+                is_small = len(messages_of_links) <= _REMEMBERED_LINKS
+                links.update((_links if is_small else _links.__wrapped__)(messages_of_links, store.offset_bytes))
         elif kind == SYMBOL_TABLE:
             tree_at, heap_at = _addresses(store, body, 0)
             links.update(old_group(store, tree_at, heap_at))
@@ -143,7 +147,8 @@ def _stretches(store: Store, at: int) -> list[_Stretch]:
         block = raw[start : start + size] if size >= 0 else b""
         if len(block) != size or size > _LONGEST_HEADER:
             raise UnreadableFile("HDF5 object header is damaged")
-        stretch = _stretch(block, head, is_new, store.offset_bytes)
+        parse = _stretch if size <= _REMEMBERED_BYTES else _stretch.__wrapped__
+        stretch = parse(block, head, is_new, store.offset_bytes)
         found.append(stretch)
         for there, much in stretch.continued:
             if not is_new:
@@ -170,7 +175,7 @@ class _Stretch(NamedTuple):
     storage: dict[int, bytes]  # the messages that say how values are stored
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _stretch(block: bytes, head: int, is_new: bool, offset_bytes: int) -> _Stretch:
     """One stretch of an object header, remembered: those of one firmware are the same in file after file."""
     found, continued, storage_messages = [], [], {}
@@ -256,7 +261,7 @@ def attributes(store: Store, messages: list[_Message]) -> Iterator[_Stored]:
     """Name, type, shape and stored bytes of every attribute."""
     for kind, flags, body in messages:
         if kind == ATTRIBUTE and not flags & _SHARED:
-            found = _attribute(body)
+            found = _remembered_attribute(body) if len(body) <= _REMEMBERED_BYTES else _attribute(body)
             if found is not None:
                 yield found
         elif kind == ATTRIBUTE_INFO:
@@ -267,7 +272,6 @@ def attributes(store: Store, messages: list[_Message]) -> Iterator[_Stored]:
                     yield found
 
 
-@lru_cache(maxsize=4096)
 def _attribute(message: bytes) -> _Stored | None:
     version = message[0]
     name_bytes, type_bytes, space_bytes = struct.unpack_from("<HHH", message, 2)
@@ -282,6 +286,9 @@ def _attribute(message: bytes) -> _Stored | None:
     space = message[at : at + space_bytes]
     at += space_bytes + (-space_bytes % step)
     return name, element, storage.shape(space), message[at:]
+
+
+_remembered_attribute = lru_cache(maxsize=2048)(_attribute)
 
 
 def _value(store: Store, element: storage.Datatype, shape: tuple[int, ...], stored: bytes) -> Attribute | None:

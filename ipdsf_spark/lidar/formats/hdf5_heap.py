@@ -14,7 +14,8 @@ from typing import Final
 from ipdsf_spark.lidar.formats.container import UnreadableFile
 
 STRUCTURES_PER_FILE: Final = 200_000  # a day of E-PROFILE has some 30,000, one chunk a variable and time
-_REMEMBERED_BYTES: Final = 65_536  # of a heap whose objects are remembered from file to file
+BYTES_PER_FILE: Final = 600 * 2**20  # unpacked; a day of CL61 at 5 s needs 460 MB
+_REMEMBERED_BYTES: Final = 32_768  # of a heap whose objects are remembered from file to file
 _MANAGED, _TINY = 0, 2  # kinds of fractal heap objects
 
 
@@ -35,6 +36,7 @@ class Store:
         self.length_bytes = length_bytes
         self.nowhere = (1 << 8 * offset_bytes) - 1
         self._left = STRUCTURES_PER_FILE
+        self._bytes_left = BYTES_PER_FILE
         self._collections: dict[int, dict[int, bytes]] = {}
 
     def spend(self, count: int = 1) -> None:
@@ -46,6 +48,16 @@ class Store:
         self._left -= count
         if self._left < 0:
             raise UnreadableFile(f"HDF5 structures run in a ring, or are more than {STRUCTURES_PER_FILE}")
+
+    def spend_bytes(self, count: int) -> None:
+        """Pay for `count` bytes of unpacked values.
+
+        Raises:
+            UnreadableFile: the file wants more than any real one.
+        """
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise UnreadableFile(f"unpacks to more than {BYTES_PER_FILE} bytes; split it into files of a day")
 
     def number(self, at: int, num_bytes: int) -> int:
         """A little-endian whole number."""
@@ -91,7 +103,9 @@ class Store:
     def _collection(self, at: int) -> dict[int, bytes]:
         self.expect(at, b"GCOL")
         self.spend(100)
-        return _collected(self.bytes_at(at, self.length(at + 8)), self.length_bytes)
+        block = self.bytes_at(at, self.length(at + 8))
+        collected = _collected if len(block) <= _REMEMBERED_BYTES else _collected.__wrapped__
+        return collected(block, self.length_bytes)
 
 
 @lru_cache(maxsize=64)

@@ -25,6 +25,8 @@ _Entry = tuple[int, int, int, tuple[int, ...]]  # address, length, mask of unuse
 _NODE: Final = struct.Struct("<4sBBH")
 _ONE_CHUNK: Final = struct.Struct("<4sBBHQQIIQQQ")  # a B-tree leaf of one chunk of one axis
 _LARGEST_SHORT_COLUMN: Final = 65_536  # bytes
+_LARGEST_UNWRITTEN: Final = 4 * 2**20  # bytes of fill values that a variable may claim without storing anything
+_LARGEST_EXPANSE: Final = 16  # bytes that a variable may claim for every byte of the chunks it stores
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def read(
         return column
     num_bytes = math.prod(shape) * dtype.itemsize
     check_size(name, num_bytes, len(store.raw))
+    store.spend_bytes(num_bytes)
     version, kind = layout[0], layout[1]
     if version not in (3, 4):
         raise UnreadableFile(f"{name} is stored in HDF5 layout {version}, which no netCDF-4 writer uses")
@@ -153,7 +156,7 @@ def read(
     if kind == 1:
         address = int.from_bytes(layout[2 : 2 + store.offset_bytes], "little")
         if address == store.nowhere:
-            return _filled(shape, dtype, fill)
+            return _unwritten(name, shape, dtype, fill)
         return _native(np.frombuffer(store.bytes_at(address, num_bytes), dtype).reshape(shape))
     if kind != 2 or version == 4:
         raise UnreadableFile(f"{name} is stored with a chunk index of HDF5 1.10; rewrite it with nccopy")
@@ -165,7 +168,7 @@ def read(
     if not all(chunk) or math.prod(chunk) * dtype.itemsize > MAX_VARIABLE_BYTES:
         raise UnreadableFile(f"{name} has impossible chunks {chunk}")
     if root == store.nowhere:
-        return _filled(shape, dtype, fill)
+        return _unwritten(name, shape, dtype, fill)
     return _chunked(store, name, shape, dtype, root, chunk, filters, fill, damage)
 
 
@@ -247,6 +250,9 @@ def _chunked(
     num_bytes = math.prod(chunk) * dtype.itemsize
     check_size(name, num_bytes, len(store.raw))
     entries = _chunks(store, root, len(shape))
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed > _LARGEST_UNWRITTEN + _LARGEST_EXPANSE * len(entries) * num_bytes:
+        raise UnreadableFile(f"{name} claims {claimed} bytes and stores {len(entries)} chunks of {num_bytes}")
     if len(entries) == 1 and chunk[0] >= shape[0] and chunk[1:] == shape[1:] and not any(entries[0][3]):
         block = _block(store, entries[0], filters, num_bytes, dtype, damage, name, chunk[0])
         if block is not None:
@@ -364,6 +370,12 @@ def _checked(data: bytes) -> bytes:
     if (low - given_low) % 65535 or (high - given_high) % 65535:
         raise UnreadableFile("its checksum is wrong")
     return body
+
+
+def _unwritten(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], fill: bytes) -> NDArray[Any]:
+    if math.prod(shape) * dtype.itemsize > _LARGEST_UNWRITTEN:
+        raise UnreadableFile(f"{name} claims shape {shape} and stores nothing")
+    return _filled(shape, dtype, fill)
 
 
 def _filled(shape: Sequence[int], dtype: np.dtype[Any], fill: bytes) -> NDArray[Any]:
