@@ -71,7 +71,7 @@ class CubePlan:
         """First slice of each layer of cubes, from the feet up."""
         return self.starts[0]
 
-    def keys(self, study: str = "") -> Iterator[CubeKey]:
+    def cube_keys(self, study: str = "") -> Iterator[CubeKey]:
         """All cubes, layer by layer from the feet up."""
         return (CubeKey(study, z, y, x) for z, y, x in product(*self.starts))
 
@@ -96,7 +96,7 @@ def cubes_of(volume: NDArray[Voxel], plan: CubePlan, study: str = "") -> Iterato
     """All cubes of a volume with their keys, layer by layer from the feet up."""
     if volume.shape != plan.shape:
         raise InputError(f"the plan is for a volume of {plan.shape}, not {volume.shape}")
-    return ((key, cut(volume, key, plan.size)) for key in plan.keys(study))
+    return ((key, cut(volume, key, plan.size)) for key in plan.cube_keys(study))
 
 
 def is_air(cube_hu: NDArray[Any]) -> bool:

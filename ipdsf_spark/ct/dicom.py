@@ -119,7 +119,7 @@ def load(
     Raises:
         InputError: no slice can be decoded.
     """
-    hu: Hu = np.empty((len(headers), headers[0].rows, headers[0].columns), np.int16)
+    hu: Hu = np.empty((0, 0, 0), np.int16)
     kept: list[SliceHeader] = []
     problems: list[Problem] = []
     copies: list[str] = []
@@ -136,8 +136,10 @@ def load(
             is_copy = np.array_equal(hu[len(kept) - 1], values)
             (copies if is_copy else rivals).append(header.name)
             continue
-        if values.dtype != hu.dtype:
-            hu = hu.astype(np.float32)
+        if not kept:  # a header alone does not get memory for its volume
+            hu = np.empty((len(headers), *values.shape), values.dtype)
+        elif values.dtype == np.float32:
+            hu = hu.astype(np.float32, copy=False)
         hu[len(kept)] = values
         kept.append(header)
     if not kept:

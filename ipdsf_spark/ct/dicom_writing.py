@@ -21,7 +21,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from ipdsf_spark import __version__
 from ipdsf_spark.ct.provenance import STATEMENT, Provenance
 from ipdsf_spark.ct.volume import Grid, Source
-from ipdsf_spark.ct.writing import as_int16
+from ipdsf_spark.ct.writing import filling
 from ipdsf_spark.errors import InputError
 
 WINDOW_HU: Final = (-600.0, 1500.0)  # centre and width at which a lung is usually looked at
@@ -50,15 +50,10 @@ def write_dicom(
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     series = _series(grid, provenance, source)
     try:
-        done = 0
-        for slab in slabs:
-            for hu in as_int16(slab):
-                _slice(series, grid, done, hu, source).save_as(
-                    partial / f"generated-{done + 1:04d}.dcm", enforce_file_format=True
-                )
-                done += 1
-        if done != grid.shape[0]:
-            raise InputError(f"{done} slices came for a volume of {grid.shape[0]}")
+        slices = (hu for slab in filling(grid, slabs) for hu in slab)
+        for index, hu in enumerate(slices):
+            image = _slice(series, grid, index, hu, source)
+            image.save_as(partial / f"generated-{index + 1:04d}.dcm", enforce_file_format=True)
         partial.chmod(0o777 & ~_umask())
         os.rename(partial, folder)
     except OSError as error:

@@ -7,6 +7,8 @@ muscle 50, bone 400 and more (Kalender, Computed Tomography, 3rd ed. 2011, fig. 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.ct.volume import AIR_HU, Grid, Source, Vector, Volume
+from ipdsf_spark.errors import InputError
 
 LUNG_HU, FAT_HU, MUSCLE_HU, BONE_HU, BLOOD_HU = -860, -90, 50, 450, 60
 PADDING_HU: Final = -2048
 NODULE_DIAMETERS_MM: Final = (4.0, 20.0)
 NODULE_HU: Final = ((-650.0, -500.0), (20.0, 80.0))  # ground glass, solid
+NODULE_GAP_MM: Final = 6.0
+MAX_TRIES: Final = 10_000
 NUM_BRANCHINGS: Final = 7
 RIB_RADIUS_MM, RIB_SLOPE = 6.0, 0.35
 Float32 = NDArray[np.float32]
@@ -73,7 +78,9 @@ def chest_phantom(
     lungs, heart = _paint_lungs(canvas, depth, height, width)
     for lung in lungs:
         _paint_vessels(canvas, lung, rng)
-    nodules = tuple(_draw_nodule(lungs[k % len(lungs)], heart, rng) for k in range(num_nodules))
+    nodules: list[Nodule] = []
+    for k in range(num_nodules):
+        nodules.append(_draw_nodule(lungs[k % len(lungs)], heart, nodules, rng))
     for nodule in nodules:
         canvas.ball(nodule.centre_mm[::-1], nodule.diameter_mm / 2, nodule.hu)
     hu = canvas.hu + rng.normal(0.0, noise_hu, shape).astype(np.float32)
@@ -87,7 +94,7 @@ def chest_phantom(
         padding_hu=PADDING_HU if has_padding else None,
         source=Source(kind="phantom", patient=f"phantom-{seed}"),
     )
-    return Phantom(volume, nodules)
+    return Phantom(volume, tuple(nodules))
 
 
 @dataclass(frozen=True)
@@ -204,12 +211,17 @@ def _paint_vessels(canvas: _Canvas, lung: _Ellipsoid, rng: np.random.Generator) 
         length *= 0.9
 
 
-def _draw_nodule(lung: _Ellipsoid, heart: _Ellipsoid, rng: np.random.Generator) -> Nodule:
+def _draw_nodule(lung: _Ellipsoid, heart: _Ellipsoid, others: Sequence[Nodule], rng: np.random.Generator) -> Nodule:
+    """A sphere that stands alone in a lung."""
     diameter_mm = float(rng.uniform(*NODULE_DIAMETERS_MM))
-    while True:
+    for _ in range(MAX_TRIES):
         centre = lung.centre + lung.half_axes * rng.uniform(-0.7, 0.7, 3)
-        if _is_inside(centre, lung, share=0.75) and not _is_inside(centre, heart, share=1.3):
+        gaps = (math.dist(centre[::-1], n.centre_mm) - (n.diameter_mm + diameter_mm) / 2 for n in others)
+        is_alone = all(gap > NODULE_GAP_MM for gap in gaps)
+        if is_alone and _is_inside(centre, lung, share=0.75) and not _is_inside(centre, heart, share=1.3):
             break
+    else:
+        raise InputError(f"no room for nodule {len(others) + 1} in the lungs")
     hu = float(rng.uniform(*NODULE_HU[int(rng.integers(2))]))
     return Nodule(_vector(centre[::-1]), diameter_mm, hu)
 

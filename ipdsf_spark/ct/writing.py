@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -35,14 +35,8 @@ def write_nifti(path: Path, grid: Grid, slabs: Iterable[NDArray[Any]], provenanc
     try:
         with partial.open("wb") as raw, _packed(raw, path) as file:
             file.write(_header(grid, provenance))
-            done = 0
-            for slab in slabs:
-                if slab.shape[1:] != grid.shape[1:]:
-                    raise InputError(f"a slab of {slab.shape} does not fit a volume of {grid.shape}")
-                file.write(np.ascontiguousarray(as_int16(slab)).astype("<i2", copy=False).tobytes())
-                done += len(slab)
-            if done != grid.shape[0]:
-                raise InputError(f"{done} slices came for a volume of {grid.shape[0]}")
+            for slab in filling(grid, slabs):
+                file.write(slab.astype("<i2", copy=False).tobytes())
         os.replace(partial, path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
@@ -54,6 +48,22 @@ def write_nifti(path: Path, grid: Grid, slabs: Iterable[NDArray[Any]], provenanc
 def write_volume(path: Path, volume: Volume, provenance: Provenance) -> Path:
     """A volume that fits in memory, as NIfTI."""
     return write_nifti(path, volume.grid, [volume.hu], provenance)
+
+
+def filling(grid: Grid, slabs: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.int16]]:
+    """The slabs as int16, held to filling the grid exactly.
+
+    Raises:
+        InputError: a slab has another size, slices are missing or too many, or a value is not finite.
+    """
+    done = 0
+    for slab in slabs:
+        if slab.shape[1:] != grid.shape[1:]:
+            raise InputError(f"a slab of {slab.shape} does not fit a volume of {grid.shape}")
+        done += len(slab)
+        yield as_int16(slab)
+    if done != grid.shape[0]:
+        raise InputError(f"{done} slices came for a volume of {grid.shape[0]}")
 
 
 def as_int16(hu: NDArray[Any]) -> NDArray[np.int16]:

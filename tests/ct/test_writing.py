@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from synthetic_dicom import PATIENT_ID, WriteSeries
+
+from ipdsf_spark.ct.dicom_writing import write_dicom
+from ipdsf_spark.ct.provenance import STATEMENT, Provenance
+from ipdsf_spark.ct.reading import read_volume
+from ipdsf_spark.ct.volume import Grid, Volume
+from ipdsf_spark.ct.writing import as_int16, write_nifti, write_volume
+from ipdsf_spark.errors import InputError
+
+MADE = Provenance(
+    "denoise", model="a" * 64, enhancement="b" * 64, source="study-1", made_at=datetime(2026, 1, 2, tzinfo=UTC)
+)
+TURNED = Grid((6, 16, 20), (2.5, 0.7, 0.8), (-10.0, -20.0, 100.0), ((0.0, -0.6, 0.8), (0.0, 0.8, 0.6), (1.0, 0.0, 0.0)))
+
+
+def slabs(hu: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    yield from (hu[:1], hu[1:4], hu[4:])
+
+
+@pytest.mark.parametrize("name", ["made.nii", "made.nii.gz"])
+def test_a_written_nifti_reads_back_with_its_place_in_the_patient(
+    chest: NDArray[np.int16], tmp_path: Path, name: str
+) -> None:
+    path = write_nifti(tmp_path / name, TURNED, slabs(chest), MADE)
+
+    volume = read_volume(path)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    np.testing.assert_allclose(volume.grid.spacing_mm, TURNED.spacing_mm, rtol=1e-6)
+    np.testing.assert_allclose(volume.grid.origin_mm, TURNED.origin_mm, rtol=1e-6)
+    np.testing.assert_allclose(volume.grid.direction, TURNED.direction, atol=1e-6)
+    image = sitk.ReadImage(str(path))
+    np.testing.assert_allclose(image.TransformIndexToPhysicalPoint((3, 2, 1)), TURNED.world_mm((1, 2, 3)), atol=1e-4)
+
+
+def test_a_written_dicom_series_reads_back_with_its_place_in_the_patient(
+    chest: NDArray[np.int16], tmp_path: Path
+) -> None:
+    folder = write_dicom(tmp_path / "made", TURNED, slabs(chest), MADE)
+
+    volume = read_volume(folder)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    assert volume.problems == ()
+    for part, wanted in (
+        ("spacing_mm", TURNED.spacing_mm),
+        ("origin_mm", TURNED.origin_mm),
+        ("direction", TURNED.direction),
+    ):
+        np.testing.assert_allclose(getattr(volume.grid, part), wanted, atol=1e-9)
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(names)), chest)
+
+
+def test_a_generated_nifti_says_so_in_its_header(chest: NDArray[np.int16], tmp_path: Path) -> None:
+    path = write_volume(tmp_path / "made.nii.gz", Volume(chest, TURNED), MADE)
+
+    header = nib.load(path).header
+    record = json.loads(header.extensions[0].get_content())
+    assert bytes(header["descrip"]).rstrip(b"\0").decode() == STATEMENT
+    assert record["is_generated"] is True
+    assert (record["model"], record["enhancement"], record["source"]) == ("a" * 64, "b" * 64, "study-1")
+    assert record["made_at"] == "2026-01-02T00:00:00+00:00"
+
+
+def test_a_generated_dicom_image_says_so_and_refers_to_its_source(
+    chest: NDArray[np.int16], write_series: WriteSeries, tmp_path: Path
+) -> None:
+    files = write_series(chest)
+    measured = read_volume(files[0].parent)
+
+    folder = write_dicom(tmp_path / "made", measured.grid, [measured.hu], MADE, measured.source)
+
+    made = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
+    originals = [pydicom.dcmread(path) for path in files]
+    for image, original in zip(made, originals, strict=True):
+        assert image.ImageType[:2] == ["DERIVED", "SECONDARY"]
+        assert image.SyntheticData == "YES"
+        assert image.BurnedInAnnotation == "NO"
+        assert STATEMENT in image.SeriesDescription
+        assert "denoise from study-1" in image.DerivationDescription
+        assert image.SourceImageSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
+        assert image.FrameOfReferenceUID == original.FrameOfReferenceUID
+        assert image.ImagePositionPatient == original.ImagePositionPatient
+        assert image.PatientIdentityRemoved == "YES"
+    own = {uid for i in made for uid in (i.SOPInstanceUID, i.SeriesInstanceUID, i.StudyInstanceUID)}
+    theirs = {uid for i in originals for uid in (i.SOPInstanceUID, i.SeriesInstanceUID, i.StudyInstanceUID)}
+    assert not own & theirs
+    assert len({i.SOPInstanceUID for i in made}) == 6
+    assert len({i.SeriesInstanceUID for i in made}) == 1
+
+
+def test_no_patient_comes_out_of_what_went_in(
+    chest: NDArray[np.int16], write_series: WriteSeries, tmp_path: Path
+) -> None:
+    measured = read_volume(write_series(chest)[0].parent, pseudonym_key=b"secret")
+
+    folder = write_dicom(tmp_path / "made", measured.grid, [measured.hu], MADE, measured.source)
+    nifti = write_volume(tmp_path / "made.nii", measured, MADE)
+
+    for path in [nifti, *folder.iterdir()]:
+        raw = path.read_bytes()
+        assert not any(secret in raw for secret in (b"Doe", b"Jane", PATIENT_ID.encode(), b"19700101", b"secret"))
+    assert pydicom.dcmread(next(folder.iterdir())).PatientID == measured.source.patient
+
+
+def test_hu_are_rounded_and_held_within_the_type() -> None:
+    hu = np.array([-40_000, -1.6, 0.4, 40_000], np.float32)
+
+    assert as_int16(hu).tolist() == [-32768, -2, 0, 32767]
+    with pytest.raises(InputError, match="no number"):
+        as_int16(np.array([np.nan]))
+
+
+WRITERS = [
+    pytest.param(lambda path, hu: write_nifti(path / "made.nii.gz", TURNED, hu, MADE), id="nifti"),
+    pytest.param(lambda path, hu: write_dicom(path / "made", TURNED, hu, MADE), id="dicom"),
+]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("depth", [5, 7])
+def test_slabs_that_do_not_fill_the_volume_leave_nothing_behind(tmp_path: Path, write: Any, depth: int) -> None:
+    with pytest.raises(InputError, match=f"{depth} slices came for a volume of 6"):
+        write(tmp_path, [np.zeros((depth, 16, 20), np.int16)])
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_an_interruption_leaves_nothing_behind(tmp_path: Path, write: Any) -> None:
+    def broken() -> Iterator[NDArray[np.int16]]:
+        yield np.zeros((2, 16, 20), np.int16)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path, broken())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_series_is_not_written_over_another(chest: NDArray[np.int16], tmp_path: Path) -> None:
+    write_dicom(tmp_path / "made", TURNED, [chest], MADE)
+
+    with pytest.raises(InputError, match="already there"):
+        write_dicom(tmp_path / "made", TURNED, [chest], MADE)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_slab_of_another_size_is_refused(tmp_path: Path, write: Any) -> None:
+    with pytest.raises(InputError, match="does not fit"):
+        write(tmp_path, [np.zeros((6, 16, 21), np.int16)])
+
+
+def test_a_full_disk_is_named_and_the_old_file_stays(
+    chest: NDArray[np.int16], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_volume(tmp_path / "made.nii.gz", Volume(chest, TURNED), MADE)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(gzip.GzipFile, "write", full)
+    with pytest.raises(InputError, match=r"cannot write .*made.nii.gz: No space left on device"):
+        write_volume(path, Volume(chest, TURNED), MADE)
+
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_same_volume_gives_the_same_bytes(chest: NDArray[np.int16], tmp_path: Path) -> None:
+    one, two = (write_volume(tmp_path / f"{k}.nii.gz", Volume(chest, TURNED), MADE) for k in "ab")
+
+    assert one.read_bytes() == two.read_bytes()
