@@ -342,10 +342,9 @@ def _unpacked(packed: bytes, filters: _Pipeline, num_bytes: int) -> bytes | memo
         elif code == CHECKSUM:
             data = _checked(data)
         elif parameter > 1:
-            num_elements, rest = divmod(len(data), parameter)
-            if rest:
-                raise UnreadableFile("its length is no multiple of its element size")
-            data = _woven(data, parameter, 1).data.cast("B") if num_elements else b""
+            rest = len(data) % parameter  # a checksum that was added first is left as it stands
+            whole = data[: len(data) - rest]
+            data = _woven(whole, parameter, 1).tobytes() + data[len(data) - rest :] if whole else data
     if len(data) != num_bytes:
         raise UnreadableFile(f"it unpacks to {len(data)} bytes, expected {num_bytes}")
     result: bytes | memoryview = data
