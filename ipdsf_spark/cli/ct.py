@@ -38,8 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info.add_argument("paths", nargs="+", metavar="PATH", help="DICOM folder or file, NIfTI, NRRD, MetaImage, pictures")
     info.add_argument("--json", action="store_true", help="one JSON object per path on standard output")
     info.add_argument("--series", type=int, metavar="N", help="DICOM series number to take where there are several")
-    info.add_argument("--spacing", metavar="Z,Y,X", help="for pictures: mm between pictures, rows and columns")
-    info.add_argument("--grey", metavar="BLACK,WHITE", help="for pictures: HU of the darkest and the brightest value")
+    info.add_argument(
+        "--spacing",
+        type=float,
+        nargs=3,
+        metavar=("Z", "Y", "X"),
+        help="for pictures: mm between pictures, rows, columns",
+    )
+    info.add_argument(
+        "--grey",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        help="for pictures: HU of the darkest and brightest value",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -116,21 +128,10 @@ def _readable(facts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _picture_scale(spacing: str | None, grey: str | None) -> PictureScale | None:
-    if spacing is None and grey is None:
+def _picture_scale(spacing_mm: list[float] | None, grey_hu: list[float] | None) -> PictureScale | None:
+    if spacing_mm is None and grey_hu is None:
         return None
-    if spacing is None or grey is None:
-        raise InputError("pictures need both --spacing Z,Y,X and --grey BLACK,WHITE")
-    z, y, x = _numbers(spacing, 3, "--spacing")
-    black, white = _numbers(grey, 2, "--grey")
+    if spacing_mm is None or grey_hu is None:
+        raise InputError("pictures need both --spacing Z Y X and --grey BLACK WHITE")
+    (z, y, x), (black, white) = spacing_mm, grey_hu
     return PictureScale((z, y, x), black, white)
-
-
-def _numbers(text: str, count: int, option: str) -> list[float]:
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != count:
-        raise InputError(f"{option} must be {count} numbers with commas between, got {text!r}")
-    return values

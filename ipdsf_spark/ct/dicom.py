@@ -119,7 +119,7 @@ def load(
     Raises:
         InputError: no slice can be decoded.
     """
-    hu: Hu = np.empty((0, 0, 0), np.int16)
+    hu: NDArray[Any] = np.empty((0, 0, 0), np.int16)
     kept: list[SliceHeader] = []
     problems: list[Problem] = []
     copies: list[str] = []

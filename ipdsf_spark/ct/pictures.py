@@ -55,7 +55,7 @@ def read_pictures(
     if scale is None:
         raise InputError(
             f"{len(ordered)} pictures ({ordered[0].name} …) hold no HU and no spacing: state them with "
-            "--spacing Z,Y,X (mm) and --grey BLACK,WHITE (HU)"
+            "--spacing Z Y X (mm) and --grey BLACK WHITE (HU)"
         )
     stack: list[NDArray[np.float32]] = []
     for done, path in enumerate(ordered, start=1):
