@@ -19,7 +19,7 @@ EXAMPLES: Final = """examples:
   ipdsf ct info series/                                       what is in a folder of DICOM slices
   ipdsf ct info patient.nii.gz scan.nrrd --json               machine-readable, one line per path
   ipdsf ct info study/ --series 3                             one of several series in a folder
-  ipdsf ct info png/ --spacing 2.5,0.7,0.7 --grey=-1000,400   pictures, with what they cannot say
+  ipdsf ct info png/ --spacing 2.5 0.7 0.7 --grey -1000 400   pictures, with what they cannot say
 
 Exit code 0 when every path holds a volume (its problems are part of the answer), 1 when one does not.
 """
