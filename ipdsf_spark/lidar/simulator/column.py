@@ -45,19 +45,19 @@ def attenuated_backscatter(weather: Weather, edge_m: Float64, wavelength_nm: flo
         weather: (T,) state of the column.
         edge_m: (G + 1,) equally spaced lower edges of the gates, and the upper one of the last.
         wavelength_nm: of the laser.
-        time_s: (T,) for the streaks in the rain.
+        time_s: (T,) seconds, for plumes and for the streaks in the rain.
     """
     num_profiles, num_gates = len(weather.mixing_height_m), edge_m.size - 1
     beta = np.empty((num_profiles, num_gates), np.float32)
     step = max(1, CHUNK // num_gates)
     for start in range(0, num_profiles, step):
         rows = slice(start, min(start + step, num_profiles))
-        beta[rows] = _clear_air(weather, edge_m, wavelength_nm, rows)
+        beta[rows] = _clear_air(weather, edge_m, wavelength_nm, time_s, rows)
         _add_weather(beta, weather, edge_m, time_s, rows)
     return beta
 
 
-def _clear_air(weather: Weather, edge_m: Float64, wavelength_nm: float, rows: slice) -> Float32:
+def _clear_air(weather: Weather, edge_m: Float64, wavelength_nm: float, time_s: Float64, rows: slice) -> Float32:
     """(t, G) particles and air, with their own attenuation."""
     centre_m = (edge_m[:-1] + edge_m[1:]) / 2
     height_m = centre_m.astype(np.float32)
@@ -65,8 +65,12 @@ def _clear_air(weather: Weather, edge_m: Float64, wavelength_nm: float, rows: sl
     troposphere = np.exp(-height_m / BACKGROUND_SCALE_M)
     dust = np.exp(-(((height_m - LOFTED_HEIGHT_M) / LOFTED_SIGMA_M) ** 2) / 2)
     mixed = _below(height_m, weather.mixing_height_m[rows], weather.entrainment_m[rows])
+    if weather.texture[rows].any():
+        mixed *= _plumes(height_m, weather, time_s, rows)
     residual = _below(height_m, weather.residual_height_m[rows], np.full_like(weather.residual[rows], 110.0))
     residual *= weather.residual[rows, None].astype(np.float32)
+    if weather.texture[rows].any():
+        residual *= _sheets(height_m, weather, time_s, rows)
     share = np.maximum(mixed, residual, out=mixed)
     floor = _column(weather.background, rows) * troposphere[None, :]
     floor += _column(weather.lofted, rows) * dust[None, :]
@@ -79,6 +83,23 @@ def _clear_air(weather: Weather, edge_m: Float64, wavelength_nm: float, rows: sl
     beta += air
     beta *= np.exp(depth, out=depth)
     return np.asarray(beta)
+
+
+def _plumes(height_m: Float32, weather: Weather, time_s: Float64, rows: slice) -> Float32:
+    """(t, G) factor around 1: thermals that come and go, and particles that swell in the moist upper layer."""
+    amplitude = _column(weather.texture, rows)
+    seconds = time_s[rows, None]
+    come_and_go = np.sin(seconds / 140.0) * np.sin(seconds / 531.0) + np.sin(seconds / 1907.0)
+    swelling = np.minimum(height_m[None, :] / _column(weather.mixing_height_m, rows), 1.0) ** 2
+    return np.asarray(1.0 + amplitude * (come_and_go.astype(np.float32) + 2.0 * swelling), np.float32)
+
+
+def _sheets(height_m: Float32, weather: Weather, time_s: Float64, rows: slice) -> Float32:
+    """(t, G) factor around 1: thin sheets that the residual layer settles into, slowly sinking."""
+    sinking, height = time_s[rows, None] / 9000.0, height_m[None, :] / np.float32(70.0)
+    # sin(a + b), without a sine of every gate
+    wave = np.sin(height) * np.cos(sinking) + np.cos(height) * np.sin(sinking)
+    return np.asarray(1.0 + _column(weather.texture, rows) * wave, np.float32)
 
 
 def _column(values: Float64, rows: slice) -> Float32:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.ceiling import daylight
 from ipdsf_spark.lidar.profiles import Float64, Time
-from ipdsf_spark.lidar.simulator.plan import DayPlan
+from ipdsf_spark.lidar.simulator.plan import DayPlan, Wave
 from ipdsf_spark.lidar.site import Site
 
 Plans = Callable[[date], DayPlan]
@@ -34,6 +34,7 @@ class Weather:
         residual: (T,) its particles relative to the mixing layer's.
         entrainment_m: (T,) s of the erf profile at the mixing layer's top.
         backscatter: (T,) of the mixing layer at the ground, particles and air [m-1 sr-1].
+        texture: (T,) relative amplitude of what varies within the layers.
         background, lofted: (T,) particles of the free troposphere and of a layer aloft, relative to `backscatter`.
         cloud_base_m, cloud_depth_m, cloud_extinction_per_m: (T,) lowest liquid cloud.
         cirrus_base_m, cirrus_depth_m, cirrus_extinction_per_m: (T,) ice cloud.
@@ -47,6 +48,7 @@ class Weather:
     residual: Float64
     entrainment_m: Float64
     backscatter: Float64
+    texture: Float64
     background: Float64
     lofted: Float64
     cloud_base_m: Float64
@@ -101,11 +103,17 @@ def weather_at(time: Time, site: Site, plans: Plans) -> Weather:
         return np.interp(seconds, middles, [getattr(course.plan, name) for course in courses])
 
     night_m = between_days("nocturnal_height_m")
+    is_day = np.clip(sum(course.grown() for course in courses), 0.0, 1.0)
+    # From the middle of one day to the next: the night's waves change plan when the day's layer hides them.
+    for course in courses:
+        waves = 1.0 + (1.0 - is_day) * course.waves(course.plan.drift)
+        night_m = np.where(course.offset_s >= 0, between_days("nocturnal_height_m") * waves, night_m)
     height_m = night_m + sum(
-        course.grown() * (np.maximum(course.plan.daytime_height_m - night_m, 0.0) * (1.0 + course.eddies()))
+        course.grown()
+        * np.maximum(course.plan.daytime_height_m - night_m, 0.0)
+        * (1.0 + course.waves(course.plan.eddies))
         for course in courses
     )
-    is_day = np.clip(sum(course.grown() for course in courses), 0.0, 1.0)
     residual_m, residual = _residual(courses, seconds)
     fields = {name: np.full(len(time), np.nan) for name in _WEATHER_FIELDS}
     for course in courses:
@@ -116,6 +124,7 @@ def weather_at(time: Time, site: Site, plans: Plans) -> Weather:
         residual=residual,
         entrainment_m=between_days("entrainment_m") * (0.5 + 0.5 * is_day),
         backscatter=between_days("backscatter"),
+        texture=between_days("texture"),
         background=between_days("background"),
         lofted=between_days("lofted"),
         sun=np.clip(sum(course.sun() for course in courses), 0.0, 1.0),
@@ -164,10 +173,10 @@ class _Course:
         falling = 1.0 - np.clip((self.offset_s - falls_s) / (fallen_s - falls_s), 0.0, 1.0)
         return np.asarray(rising * falling)
 
-    def eddies(self) -> Float64:
-        """(T,) relative rise and fall of the layer's top."""
+    def waves(self, waves: tuple[Wave, ...]) -> Float64:
+        """(T,) relative rise and fall of a layer's top."""
         total = np.zeros(len(self.offset_s))
-        for amplitude, period_s, phase in self.plan.eddies:
+        for amplitude, period_s, phase in waves:
             total += amplitude * np.sin(2 * np.pi * self.offset_s / period_s + phase)
         return total
 

@@ -14,7 +14,11 @@ import numpy as np
 
 HOUR_S: Final = 3600.0
 NUM_EDDIES: Final = 4
+NUM_DRIFTS: Final = 2
 SUMMER_DAYLIGHT_H: Final = 14.0
+
+
+Wave = tuple[float, float, float]  # relative amplitude, period [s], phase
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,10 @@ class DayPlan:
         residual_decay_s: time in which it falls to that from the mixing layer's when the layer has collapsed: until
             then there is nothing to see at the nocturnal layer's top.
         lofted: particles of an elevated layer at 3 km, relative to `backscatter`.
+        texture: relative amplitude of plumes in the mixing layer, of sheets in the residual layer, and of the swelling
+            of particles towards the moist top.
         eddies: (amplitude relative to the height, period [s], phase) of thermals and waves on the layer's top.
+        drift: the same for the slow waves of the nocturnal layer.
         spells: clouds, rain and fog.
     """
 
@@ -75,7 +82,9 @@ class DayPlan:
     residual: float = 0.45
     residual_decay_s: float = 0.0
     lofted: float = 0.0
-    eddies: tuple[tuple[float, float, float], ...] = ()
+    texture: float = 0.0
+    eddies: tuple[Wave, ...] = ()
+    drift: tuple[Wave, ...] = ()
     spells: tuple[Spell, ...] = ()
 
 
@@ -114,12 +123,20 @@ def draw_plan(rng: np.random.Generator, scenario: str, daylight_h: float = SUMME
         background=float(rng.uniform(0.05, 0.15)),
         residual=float(rng.uniform(0.3, 0.6)),
         residual_decay_s=float(rng.uniform(0.0, 1800.0)),
-        eddies=tuple(
-            (float(rng.uniform(0.004, 0.015)), float(period_s), float(rng.uniform(0.0, 2 * np.pi)))
-            for period_s in rng.uniform(900.0, 5400.0, NUM_EDDIES)
-        ),
+        texture=float(rng.uniform(0.03, 0.1)),
+        eddies=_waves(rng, NUM_EDDIES, amplitude=(0.004, 0.015), period_s=(900.0, 5400.0)),
+        drift=_waves(rng, NUM_DRIFTS, amplitude=(0.02, 0.06), period_s=(7200.0, 18_000.0)),
     )
     return replace(plan, **SCENARIOS[scenario](rng, plan))
+
+
+def _waves(
+    rng: np.random.Generator, number: int, *, amplitude: tuple[float, float], period_s: tuple[float, float]
+) -> tuple[Wave, ...]:
+    return tuple(
+        (float(rng.uniform(*amplitude)), float(rng.uniform(*period_s)), float(rng.uniform(0.0, 2 * np.pi)))
+        for _ in range(number)
+    )
 
 
 Weather = dict[str, Any]
