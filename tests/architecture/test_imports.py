@@ -45,7 +45,7 @@ DOORS = {
         "numpy pandas pyarrow matplotlib jinja2 tqdm psutil",
     ),
     # The command may call every room, but no engine behind a room's back.
-    "cli": doors("errors config sites lidar ct edge broker streaming monitoring demo", "numpy matplotlib tqdm"),
+    "cli": doors("errors config sites lidar ct edge broker streaming monitoring plots demo", "numpy matplotlib tqdm"),
 }
 
 

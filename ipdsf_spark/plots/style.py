@@ -1,0 +1,83 @@
+"""One look for all pictures: colours that survive colour blindness and a grey printer, thin lines, small type.
+
+Figures are built with matplotlib's objects, not with pyplot: nothing global is touched, and a worker process that makes
+thousands of pictures keeps none of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from matplotlib import dates
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK: Final = "#1b1f24"
+FAINT_INK: Final = "#6b737c"
+GRID: Final = "#d9dde1"
+PAPER: Final = "#ffffff"
+NO_VALUE: Final = "#eceef0"
+
+BACKSCATTER_MAP: Final = "viridis"
+HEIGHT: Final = "#ffffff"  # the tracked layer, on the dark of the colour map, with an outline of ink
+TRUTH: Final = "#ff4d2e"
+CLOUD: Final = "#f5b7e0"
+
+FINAL: Final = "#21618c"
+PROVISIONAL: Final = "#e08e0b"
+GOAL: Final = "#c0392b"
+
+DPI: Final = 150
+
+
+def figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure that can be saved anywhere, also in a process without a screen."""
+    empty = Figure(figsize=(width_in, height_in), dpi=DPI, facecolor=PAPER)
+    FigureCanvasAgg(empty)
+    return empty
+
+
+def dress(axes: Any, *, size: float, grid: bool = True) -> None:
+    """Thin spines, small labels, a grid behind the data."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(FAINT_INK)
+        axes.spines[side].set_linewidth(0.6)
+    axes.tick_params(labelsize=size, colors=INK, width=0.6, length=3, which="major")
+    axes.tick_params(width=0.4, length=2, which="minor")
+    if grid:
+        axes.grid(color=GRID, linewidth=0.5)
+        axes.set_axisbelow(True)
+
+
+def time_axis(axes: Any, *, size: float, num_ticks: int = 9) -> None:
+    """Hours in UTC, the date only where it changes."""
+    build: Any = dates  # matplotlib's dates carry no types
+    locator = build.AutoDateLocator(minticks=3, maxticks=num_ticks)
+    formatter = build.ConciseDateFormatter(
+        locator,
+        formats=["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"],
+        zero_formats=["", "%Y", "%b", "%H:%M\n%d %b", "%H:%M", "%H:%M"],
+        offset_formats=["", "", "", "", "", ""],
+        show_offset=False,
+    )
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(formatter)
+    axes.tick_params(axis="x", labelsize=size)
+
+
+def save(drawn: Figure, path: str | Path) -> Path:
+    """Write a figure; the format follows the suffix.
+
+    Args:
+        drawn: any of this room's figures.
+        path: its folder is made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # No software name or date inside: the same picture is the same file.
+    metadata: dict[str, Any] = {"Software": None} if path.suffix == ".png" else {}
+    drawn.savefig(path, dpi=DPI, facecolor=drawn.get_facecolor(), metadata=metadata)
+    return path
