@@ -1,0 +1,246 @@
+"""`ipdsf layers`: boundary layer heights of files, by the kernels of the stream but without Spark."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from tqdm import tqdm
+
+from ipdsf_spark.cli.inputs import bytes_of, files_of
+from ipdsf_spark.config import Config, load
+from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.lidar import cf, products
+from ipdsf_spark.lidar.files import FileReader
+from ipdsf_spark.lidar.mixing_height import Layers, retrieve
+from ipdsf_spark.lidar.profiles import Profiles
+from ipdsf_spark.lidar.quality import Quality
+from ipdsf_spark.lidar.replay import replay
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.sites import DEFAULT, layer_settings, load_sites, site_named, sites_of
+
+EXAMPLES: Final = """examples:
+  ipdsf layers day/*.nc --site oslo -o out          CSV, CF netCDF and a picture for every day, in out/
+  ipdsf layers C5061800.DAT --latitude 60.2 --longitude 24.9 --json
+                                                    one JSON object per product time on stdout
+  ipdsf layers network/ --sites network/sites.toml -o out
+                                                    folders called like sites of the table, each on its own
+  ipdsf layers today/ --site munich --live --csv    as the stream stands now: the last two hours provisional
+
+Heights are metres above the instrument, times UTC and the middle of the averaging interval. Where there is no height,
+"quality" says why. What could not be read is listed on stderr; the rest is used.
+"""
+MOST_LISTED: Final = 10
+FAR_DEG: Final = 0.5  # between a file's own position and the site's
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("paths", nargs="+", metavar="FILE", help="file, folder or glob pattern, of any maker")
+    place = parser.add_argument_group("where the instrument stands")
+    place.add_argument("--site", metavar="ID", help="site of the table; not given: the folder a file lies in names it")
+    place.add_argument("--sites", metavar="FILE", help="table of sites (default: the configuration's)")
+    place.add_argument("--latitude", type=float, metavar="DEG", help="north positive; instead of a site of the table")
+    place.add_argument("--longitude", type=float, metavar="DEG", help="east positive")
+    place.add_argument("--altitude", type=float, metavar="M", help="of the station above sea level")
+    place.add_argument("--calibration", type=float, metavar="FACTOR", help="from the file's unit to m-1 sr-1")
+    place.add_argument("--min-height", type=float, metavar="M", help="lowest trustworthy height above the instrument")
+    output = parser.add_argument_group("output")
+    output.add_argument("-o", "--output", metavar="DIR", help="write CSV, netCDF and picture per site and day")
+    form = output.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object per product time and line on stdout")
+    form.add_argument("--csv", action="store_true", help="CSV on stdout")
+    output.add_argument("--top", type=float, metavar="M", help="highest height of the pictures")
+    output.add_argument("--live", action="store_true", help="as the stream stands at the end: the newest provisional")
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Retrieve, print and write the heights of every site; 1 if a site gave nothing."""
+    config = load(*args.config, overrides=args.set)
+    groups = _by_site(args, config)
+    has_failed = False
+    for number, (site, paths) in enumerate(groups):
+        try:
+            _one_site(site, paths, args, config, is_first=number == 0)
+        except InputError as error:
+            if len(groups) == 1:
+                raise
+            has_failed = True
+            _say(f"{site.id}: {error}")
+    return int(has_failed)
+
+
+def _by_site(args: argparse.Namespace, config: Config) -> list[tuple[Site, list[str]]]:
+    """Files grouped by the site they belong to."""
+    paths = list(dict.fromkeys(files_of(args.paths)))
+    if (args.latitude is None) != (args.longitude is None):
+        raise ConfigError("--latitude and --longitude go together")
+    if args.latitude is not None:
+        if not (-90 <= args.latitude <= 90 and -180 <= args.longitude <= 180):
+            raise ConfigError(f"no such place: latitude {args.latitude}, longitude {args.longitude}")
+        return [(_adjusted(Site(args.site or "site", args.latitude, args.longitude), args), paths)]
+    sites = load_sites(args.sites) if args.sites else sites_of(config)
+    listed = {name: site for name, site in sites.items() if name != DEFAULT}
+    if args.site:
+        # [default] stands for unknown senders of a stream; here a misspelt name must not move to Greenwich.
+        return [(_adjusted(site_named(listed, args.site), args), paths)]
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        if path.endswith((".csv", ".toml")) and Path(path).parent.name not in listed:
+            continue  # tables that lie beside the folders of the sites, as those of ipdsf simulate
+        name = next((part for part in reversed(Path(path).resolve().parent.parts) if part in listed), None)
+        if name is None:
+            raise ConfigError(
+                f"where does the instrument of {path} stand? Give --site (known: {', '.join(sorted(listed))}) or "
+                "--latitude and --longitude, or name its folder after the site"
+            )
+        groups.setdefault(name, []).append(path)
+    if not groups:
+        raise InputError(f"no file in {' '.join(args.paths)}")
+    return [(_adjusted(listed[name], args), files) for name, files in groups.items()]
+
+
+def _adjusted(site: Site, args: argparse.Namespace) -> Site:
+    given = {
+        "altitude_m": args.altitude,
+        "calibration": args.calibration,
+        "min_height_m": args.min_height,
+    }
+    return dataclasses.replace(site, **{name: value for name, value in given.items() if value is not None})
+
+
+def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, config: Config, *, is_first: bool) -> None:
+    settings = layer_settings(config)
+    reader = FileReader()
+    kept: list[Profiles] = []
+    blocks = _watched(reader, paths, site, kept if args.output else None)
+    layers = replay(blocks, site, settings).latest if args.live else retrieve(blocks, site, settings)
+    _report_rejected(site, reader)
+    if not reader.num_profiles:
+        raise InputError(f"no profile in {len(paths)} file(s)")
+    if not len(layers):
+        raise InputError(f"none of {reader.num_profiles} profiles carries a time")
+    instrument = next(iter(reader.files_by_instrument))
+    written = []
+    if args.output:
+        history = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} ipdsf layers"
+        names = [Path(path).name for path in paths]
+        for day in np.unique(layers.time.astype("datetime64[D]")):
+            rows = layers.time.astype("datetime64[D]") == day
+            of_day = Layers(*(getattr(layers, name)[rows] for name in Layers.__dataclass_fields__))
+            stem = Path(args.output) / f"{site.id}_{str(day).replace('-', '')}"
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            raw = cf.to_netcdf(of_day, site, instrument=instrument, settings=settings, history=history, inputs=names)
+            stem.with_suffix(".nc").write_bytes(raw)
+            stem.with_suffix(".csv").write_text(products.to_csv(site.id, of_day), encoding="utf-8")
+            _draw(kept, of_day, day, site, stem.with_suffix(".png"), args.top)
+            written += [str(stem.with_suffix(suffix)) for suffix in (".csv", ".nc", ".png")]
+    if args.json:
+        for product in products.products_of(site.id, layers):
+            print(json.dumps(product))
+    elif args.csv:
+        print(products.to_csv(site.id, layers, header=is_first), end="")
+    else:
+        print(summary_of(site, instrument, reader, layers))
+        for path in written:
+            print(f"  wrote        {path}")
+    sys.stdout.flush()
+
+
+def _watched(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Profiles] | None) -> Iterator[Profiles]:
+    """Profiles of all files; checks that they are one instrument's, and keeps what a picture needs."""
+    progress = tqdm(paths, unit="file", desc=site.id, disable=not sys.stderr.isatty(), file=sys.stderr, leave=False)
+    is_warned = False
+    for block in reader.blocks((path, bytes_of(path)) for path in progress):
+        if len(reader.files_by_instrument) > 1:
+            listed = "; ".join(f"{name}: {files[0]}" for name, files in reader.files_by_instrument.items())
+            raise InputError(f"files of more than one instrument at {site.id} ({listed}); give one at a time")
+        if not is_warned:
+            is_warned = True
+            _check(site, block)
+        if kept is not None:
+            kept.append(_below(block, 2.0 * site.max_height_m))
+        yield block
+
+
+def _check(site: Site, block: Profiles) -> None:
+    """Say what does not fit between the table of sites and the file."""
+    if site.instrument and site.instrument != block.instrument:
+        _say(f"{site.id} should have a {site.instrument}, the files are of a {block.instrument}")
+    off_deg = max(abs(block.latitude_deg - site.latitude_deg), abs(block.longitude_deg - site.longitude_deg))
+    if off_deg > FAR_DEG and (block.latitude_deg, block.longitude_deg) != (0.0, 0.0):
+        _say(
+            f"{site.id} stands at {site.latitude_deg:.3f} {site.longitude_deg:.3f}, the files say "
+            f"{block.latitude_deg:.3f} {block.longitude_deg:.3f}; the site's position is used"
+        )
+
+
+def _below(block: Profiles, top_m: float) -> Profiles:
+    """The gates a picture can show, so that months of files fit the memory."""
+    count = max(2, int(np.searchsorted(block.range_m, top_m)))
+    depolarisation = None
+    return dataclasses.replace(
+        block, range_m=block.range_m[:count], beta=block.beta[:, :count].copy(), depolarisation=depolarisation
+    )
+
+
+def _draw(
+    kept: Sequence[Profiles], layers: Layers, day: np.datetime64, site: Site, path: Path, top_m: float | None
+) -> None:
+    from ipdsf_spark import plots  # a second of imports that other outputs do not need
+
+    blocks = [part for part in (_on_day(block, day) for block in kept) if len(part)]
+    plots.save(plots.curtain(blocks, layers, site=site.id, calibration=site.calibration, top_m=top_m), path)
+
+
+def _on_day(block: Profiles, day: np.datetime64) -> Profiles:
+    from ipdsf_spark.lidar.formats.netcdf import rows
+
+    return rows(block, block.time.astype("datetime64[D]") == day)
+
+
+def _report_rejected(site: Site, reader: FileReader) -> None:
+    for stretch in reader.rejected[:MOST_LISTED]:
+        _say(f"{stretch.file} at byte {stretch.offset}: {stretch.reason}")
+    if len(reader.rejected) > MOST_LISTED:
+        _say(f"... and {len(reader.rejected) - MOST_LISTED} more stretches; ipdsf inspect lists them")
+    if reader.rejected:
+        _say(f"{site.id}: {len(reader.rejected)} stretch(es) gave no profile")
+    if reader.num_untimed:
+        _say(f"{site.id}: {reader.num_untimed} profile(s) carry no time and were left out")
+
+
+def summary_of(site: Site, instrument: str, reader: FileReader, layers: Layers) -> str:
+    """A paragraph for a person."""
+    has_height = np.isfinite(layers.mixing_height_m)
+    is_wet = (layers.quality & int(Quality.FOG | Quality.PRECIPITATION)) > 0
+    dry = max(int((~is_wet).sum()), 1)
+    lines = [
+        f"{site.id}",
+        f"  instrument   {instrument}, {reader.num_profiles} profiles",
+        f"  period       {layers.time[0].astype('datetime64[s]')}Z to {layers.time[-1].astype('datetime64[s]')}Z",
+        f"  heights      {int(has_height.sum())} of {len(layers)} product times "
+        f"({100 * int((has_height & ~is_wet).sum()) / dry:.0f} % outside fog and rain)",
+    ]
+    if has_height.any():
+        height_m, sigma_m = layers.mixing_height_m[has_height], layers.uncertainty_m[has_height]
+        span = f"{height_m.min():.0f} to {height_m.max():.0f} m"
+        lines.append(f"  range        {span}, median uncertainty {np.median(sigma_m):.0f} m")
+    counts = {str(flag.name).lower(): int((layers.quality & int(flag) > 0).sum()) for flag in Quality}
+    told = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    lines.append(f"  quality      {told or 'no flag set'}")
+    return "\n".join(lines)
+
+
+def _say(message: str) -> None:
+    print(f"ipdsf layers: {message}", file=sys.stderr)
