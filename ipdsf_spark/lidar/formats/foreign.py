@@ -9,6 +9,7 @@ from ipdsf_spark.lidar.formats.container import Dataset
 MODEL: Final = "NWP model column"
 HITS: Final = "airport ceilometer hits csv"
 RADIOMETER: Final = "microwave radiometer"
+_BARE_DIMENSION: Final = "This is a netCDF dimension but not a netCDF variable"
 _LISTED: Final = 8  # variables named in a reason
 
 
@@ -28,9 +29,15 @@ def netcdf_reason(dataset: Dataset, kind: str | None) -> str:
         return "output of a weather model (NWP), not of an instrument: there is no backscatter in it"
     if kind == RADIOMETER:
         return "microwave radiometer file, not of a ceilometer: there is no backscatter in it"
-    names = sorted(dataset.variables)
+    names = sorted(name for name in dataset.variables if not _is_bare_dimension(dataset, name))
     listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
     return f"netCDF file of no known ceilometer; its variables are {listed or 'none'}"
+
+
+def _is_bare_dimension(dataset: Dataset, name: str) -> bool:
+    """Whether a netCDF-4 file holds `name` only to know the length of a dimension."""
+    variable = dataset.optional(name)
+    return variable is not None and str(variable.attributes.get("NAME", "")).startswith(_BARE_DIMENSION)
 
 
 def text_kind(raw: bytes) -> str | None:

@@ -90,7 +90,7 @@ _COUNTS: Final = {
 def recognise(dataset: Dataset) -> str | None:
     """``"Lufft CHM15k"`` or ``"Lufft CHM8k"``, or None for another instrument's file."""
     names = {name.lower() for name in dataset.variables}
-    if not names & {"beta_raw", "beta_att"} or not {"time", "range"} <= names:
+    if not names & {"beta_raw", "beta_att"}:
         return None
     told = " ".join(dataset.text(key) for key in ("title", "source", "device_name", "source_file", "serlom")).lower()
     if "chm8k" in told or "chm 8k" in told:
