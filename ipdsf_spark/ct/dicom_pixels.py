@@ -6,7 +6,11 @@ extended) by GDCM inside SimpleITK, from a copy that carries the pixels and noth
 
 from __future__ import annotations
 
+import ctypes
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,8 +115,29 @@ def _decoded_by_gdcm(header: SliceHeader, dataset: Dataset) -> NDArray[np.intege
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(path))
-        values: NDArray[np.integer[Any]] = np.squeeze(sitk.GetArrayFromImage(reader.Execute()), axis=0)
+        with _mute_standard_output():
+            image = reader.Execute()
+    values: NDArray[np.integer[Any]] = np.squeeze(sitk.GetArrayFromImage(image), axis=0)
     return values
+
+
+@contextmanager
+def _mute_standard_output() -> Iterator[None]:
+    """Keep what GDCM's codecs say about damaged streams off standard output, where a caller may print JSON."""
+    try:
+        kept = os.dup(1)
+    except OSError:  # a service without standard output
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)  # C keeps its own buffer
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _sign_extended(values: NDArray[np.integer[Any]], bits_stored: int, *, is_signed: bool) -> NDArray[np.integer[Any]]:

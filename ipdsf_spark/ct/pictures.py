@@ -19,7 +19,7 @@ from ipdsf_spark.ct.volume import Grid, Problem, Source, Volume, hu_array
 from ipdsf_spark.errors import InputError
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-MAX_PIXELS: Final = 16_384**2
+MAX_PIXELS: Final = 8192**2
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +144,11 @@ def test_a_syntax_that_cannot_be_decoded_is_named(hu: NDArray[np.int16], tmp_pat
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize(("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
 def test_a_compressed_slice_that_is_cut_short_is_named(
-    hu: NDArray[np.int16], tmp_path: Path, compressor: str, syntax: UID, share: float
+    hu: NDArray[np.int16],
+    tmp_path: Path,
+    compressor: str,
+    syntax: UID,
+    share: float,
 ) -> None:
     dataset = slice_dataset(hu)
     frames = [frame[: int(len(frame) * share)] for frame in packed_by_itk(dataset, tmp_path, compressor)]
@@ -149,3 +156,16 @@ def test_a_compressed_slice_that_is_cut_short_is_named(
 
     with pytest.raises(InputError, match=r"slice\.dcm"):
         survey(path)
+
+
+def test_codecs_keep_silent_where_json_is_printed(tmp_path: Path) -> None:
+    """GDCM tries a 12-bit stream as 8-bit first and says so on standard output."""
+    lossy = pydicom.dcmread(get_testdata_file("JPEG-lossy.dcm"))
+    dataset = slice_dataset(np.zeros((lossy.Rows, lossy.Columns)), BitsStored=12, HighBit=11)
+    frames = list(generate_frames(lossy.PixelData, number_of_frames=1))
+    path = save(with_frames(dataset, frames, lossy.file_meta.TransferSyntaxUID), tmp_path / "slice.dcm")
+
+    command = [sys.executable, "-m", "ipdsf_spark.cli.main", "ct", "info", "--json", str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert json.loads(said)["shape"] == [1, 1024, 256]
