@@ -12,7 +12,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Final
 
 from ipdsf_spark import __version__
@@ -53,12 +52,12 @@ def parser_for(verb: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ipdsf {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens, with a traceback on errors")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name, (_, help_line) in VERBS.items():
+    for name, (module, help_line) in VERBS.items():
         sub = verbs.add_parser(
             name, help=help_line, description=help_line, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         if name == verb:
-            _module_of(name).add_arguments(sub)
+            importlib.import_module(module).add_arguments(sub)
     return parser
 
 
@@ -73,11 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(
             level=logging.INFO if is_verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
         )
-        return int(_module_of(args.verb).run(args))
-    except IpdsfError as error:
+        return int(importlib.import_module(VERBS[args.verb][0]).run(args))
+    except (IpdsfError, ModuleNotFoundError) as error:
+        named = _missing_engine(error) if isinstance(error, ModuleNotFoundError) else error
         if is_verbose:
             logging.exception("failed")
-        print(f"ipdsf {verb}: {error}", file=sys.stderr)
+        print(f"ipdsf {verb}: {named}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:
         return 130
@@ -87,18 +87,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _module_of(verb: str) -> ModuleType:
-    """The module of `verb`; on the light base an engine may be missing, which is named with what installs it."""
-    try:
-        return importlib.import_module(VERBS[verb][0])
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in {"", "ipdsf_spark"}:
-            raise
-        # pip alone cannot install [training]: Horovod is compiled against torch, Petastorm's metadata contradict it.
-        is_training = package in TRAINING_PACKAGES
-        install = "make setup, in a checkout" if is_training else "pip install 'ipdsf-spark[streaming]'"
-        raise PrerequisiteError(f"needs {package}; install it with: {install}") from error
+def _missing_engine(error: ModuleNotFoundError) -> PrerequisiteError:
+    """On the light base an engine may be missing: name it with what installs it; a module of ours is our mistake."""
+    package = (error.name or "").partition(".")[0]
+    if package in {"", "ipdsf_spark"}:
+        raise error
+    # pip alone cannot install [training]: Horovod is compiled against torch, Petastorm's metadata contradict it.
+    is_training = package in TRAINING_PACKAGES
+    install = "make setup, in a checkout" if is_training else "pip install 'ipdsf-spark[streaming]'"
+    return PrerequisiteError(f"needs {package}; install it with: {install}")
 
 
 def entry() -> None:

@@ -32,26 +32,29 @@ def shell_lines() -> list[str]:
     return sorted({line.partition("  #")[0].strip() for line in [*in_blocks, *in_text]} - {""})
 
 
+def run_marked_blocks(folder: Path, *, programs: Path) -> None:
+    """Run the blocks marked as executed one after the other, as a newcomer does, with `programs` first on the path."""
+    interpreters = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [str(programs / "python"), "-c"]}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("IPDSF_", "PYTHON"))}
+    for language, text in blocks(executed=True):
+        ended = subprocess.run(
+            [*interpreters[language], text],
+            cwd=folder,
+            env={**environment, "PATH": f"{programs}{os.pathsep}{environment['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert ended.returncode == 0, f"{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("language", "text"), blocks(executed=True), ids=lambda part: part.split("\n")[0][:40])
-def test_a_block_marked_as_executed_runs_in_an_empty_folder(language: str, text: str, tmp_path: Path) -> None:
-    interpreter = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}[language]
+def test_the_blocks_marked_as_executed_run_in_an_empty_folder(tmp_path: Path) -> None:
+    run_marked_blocks(tmp_path, programs=Path(sys.executable).parent)
 
-    ended = subprocess.run(
-        [*interpreter, text],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-    assert ended.returncode == 0, f"{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
-
-
-def test_the_readme_shows_something_that_is_executed() -> None:
-    assert blocks(executed=True)
+    assert {language for language, _ in blocks(executed=True)} == {"bash", "python"}
+    assert any(tmp_path.rglob("*.png")), "the sixty seconds end with a picture"
 
 
 @pytest.mark.parametrize("line", shell_lines())
