@@ -6,11 +6,7 @@ extended) by GDCM inside SimpleITK, from a copy that carries the pixels and noth
 
 from __future__ import annotations
 
-import ctypes
-import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +17,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import JPEG2000TransferSyntaxes, RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from ipdsf_spark.ct.dicom_header import SliceHeader, quiet_pydicom
+from ipdsf_spark.ct.native import is_whole_jpeg, muted
 from ipdsf_spark.ct.volume import Hu, hu_array
 from ipdsf_spark.errors import InputError
 
@@ -100,6 +97,9 @@ def _decoded_by_gdcm(header: SliceHeader, dataset: Dataset) -> NDArray[np.intege
     """One frame through GDCM; slope and intercept are left out so that it returns the stored values."""
     frames = generate_frames(dataset.PixelData, number_of_frames=header.num_frames)
     stream = next(data for index, data in enumerate(frames) if index == header.frame)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax not in JPEG2000TransferSyntaxes and not is_whole_jpeg(stream):
+        raise InputError(f"{header.name} is cut short: its {syntax.name} stream has no end")
     single = Dataset()
     for keyword in PIXEL_TAGS:
         if keyword in dataset and keyword not in ("PixelData", "NumberOfFrames"):
@@ -108,36 +108,17 @@ def _decoded_by_gdcm(header: SliceHeader, dataset: Dataset) -> NDArray[np.intege
     single.PixelData = encapsulate([stream], has_bot=False)
     single["PixelData"].is_undefined_length = True
     single.file_meta = FileMetaDataset()
-    single.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    single.file_meta.TransferSyntaxUID = syntax
     with tempfile.TemporaryDirectory(prefix="ipdsf-ct-") as folder:
         path = Path(folder) / "frame.dcm"
         single.save_as(path, enforce_file_format=True)
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(path))
-        with _mute_standard_output():
+        with muted():
             image = reader.Execute()
     values: NDArray[np.integer[Any]] = np.squeeze(sitk.GetArrayFromImage(image), axis=0)
     return values
-
-
-@contextmanager
-def _mute_standard_output() -> Iterator[None]:
-    """Keep what GDCM's codecs say about damaged streams off standard output, where a caller may print JSON."""
-    try:
-        kept = os.dup(1)
-    except OSError:  # a service without standard output
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        ctypes.CDLL(None).fflush(None)  # C keeps its own buffer
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _sign_extended(values: NDArray[np.integer[Any]], bits_stored: int, *, is_signed: bool) -> NDArray[np.integer[Any]]:

@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from ipdsf_spark.ct.native import is_whole_jpeg, muted
 from ipdsf_spark.ct.volume import Grid, Problem, Source, Volume, hu_array
 from ipdsf_spark.errors import InputError
 
@@ -83,14 +84,18 @@ def natural_key(name: str) -> list[tuple[int, str]]:
 
 
 def _grey(path: Path) -> NDArray[Any]:
+    if path.suffix.lower() in (".jpg", ".jpeg") and not is_whole_jpeg(path.read_bytes()):
+        raise InputError(f"{path.name} is not a whole JPEG picture (cut short or renamed)")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        with muted():
+            reader.ReadImageInformation()
         width, height, *more = reader.GetSize()
         if width * height > MAX_PIXELS or any(n != 1 for n in more):
             raise InputError(f"{path.name} is {' × '.join(map(str, reader.GetSize()))}: not one slice")
-        values = sitk.GetArrayFromImage(reader.Execute())
+        with muted():
+            values = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError:
         raise InputError(f"{path.name} is not a readable picture (damaged, cut short or renamed)") from None
     if reader.GetNumberOfComponents() > 1:

@@ -16,6 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from ipdsf_spark.ct.native import muted
 from ipdsf_spark.ct.volume import Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
 from ipdsf_spark.errors import InputError
 
@@ -80,14 +81,16 @@ def _itk(path: Path) -> Volume:
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    reader.ReadImageInformation()
+    with muted():
+        reader.ReadImageInformation()
     size, num_components = reader.GetSize(), reader.GetNumberOfComponents()
     _check_shape(path, size)
     if num_components != 1:
         raise InputError(f"{path.name} holds {num_components} values per voxel; a CT volume holds one")
     if path.suffix.lower() in (".nrrd", ".mha"):
         _check_length(path, math.prod(size))
-    image = reader.Execute()
+    with muted():
+        image = reader.Execute()
     hu = hu_array(sitk.GetArrayFromImage(image))
     directions = np.asarray(image.GetDirection()).reshape(3, 3).T[::-1]
     steps = directions * np.asarray(image.GetSpacing())[::-1, None]

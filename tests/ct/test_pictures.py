@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +77,33 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
         read_volume(tmp_path, pictures=SCALE)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+def test_a_jpeg_that_is_cut_short_is_named(tmp_path: Path, rng: np.random.Generator, share: float) -> None:
+    save_stack(tmp_path, rng.integers(0, 255, (1, 80, 90)).astype(np.uint8), "jpg")
+    whole = (tmp_path / "slice1.jpg").read_bytes()
+    (tmp_path / "slice1.jpg").write_bytes(whole[: int(len(whole) * share)])
+
+    with pytest.raises(InputError, match=r"slice1.jpg is not a whole JPEG picture"):
+        read_volume(tmp_path, pictures=SCALE)
+
+
 @pytest.mark.parametrize(
     ("spacing_mm", "black_hu", "white_hu"), [((0, 1, 1), -1000, 400), ((1, 1, 1), 400, -1000), ((1, 1, 1), 0, 0)]
 )
 def test_an_impossible_scale_is_refused(spacing_mm: tuple[int, int, int], black_hu: int, white_hu: int) -> None:
     with pytest.raises(InputError, match="must be"):
         PictureScale(spacing_mm, black_hu, white_hu)
+
+
+def test_a_damaged_jpeg_leaves_standard_output_to_the_caller(tmp_path: Path, rng: np.random.Generator) -> None:
+    """ITK's JPEG reader complains on standard output."""
+    grey = rng.integers(0, 255, (1, 80, 90)).astype(np.uint8)
+    whole = (save_stack(tmp_path, grey, "jpg") / "slice1.jpg").read_bytes()
+    middle = len(whole) // 2
+    (tmp_path / "slice1.jpg").write_bytes(whole[:middle] + whole[middle + 500 :])
+    flags = ["--spacing", "1", "1", "1", "--grey", "0", "255"]
+
+    command = [sys.executable, "-m", "ipdsf_spark.cli.main", "ct", "info", "--json", str(tmp_path), *flags]
+    said = subprocess.run(command, capture_output=True, text=True)
+
+    assert all(json.loads(line) for line in said.stdout.splitlines())

@@ -158,14 +158,27 @@ def test_a_compressed_slice_that_is_cut_short_is_named(
         survey(path)
 
 
-def test_codecs_keep_silent_where_json_is_printed(tmp_path: Path) -> None:
-    """GDCM tries a 12-bit stream as 8-bit first and says so on standard output."""
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize("name", ["JPEG-lossy", "MR_small_jpeg_ls_lossless"])
+def test_a_stream_without_its_end_is_cut_short(tmp_path: Path, name: str, share: float) -> None:
+    packed = pydicom.dcmread(get_testdata_file(f"{name}.dcm"))
+    frame = next(generate_frames(packed.PixelData, number_of_frames=1)).rstrip(b"\0")
+    dataset = slice_dataset(np.zeros((packed.Rows, packed.Columns)))
+    cut = with_frames(dataset, [frame[: int(len(frame) * share)]], packed.file_meta.TransferSyntaxUID)
+
+    with pytest.raises(InputError, match=r"slice\.dcm is cut short: its JPEG.* has no end"):
+        survey(save(cut, tmp_path / "slice.dcm"))
+
+
+def test_codecs_keep_their_doubts_to_themselves(tmp_path: Path) -> None:
+    """GDCM tries a 12-bit stream as 8-bit first, and says so on standard error."""
     lossy = pydicom.dcmread(get_testdata_file("JPEG-lossy.dcm"))
     dataset = slice_dataset(np.zeros((lossy.Rows, lossy.Columns)), BitsStored=12, HighBit=11)
     frames = list(generate_frames(lossy.PixelData, number_of_frames=1))
     path = save(with_frames(dataset, frames, lossy.file_meta.TransferSyntaxUID), tmp_path / "slice.dcm")
 
     command = [sys.executable, "-m", "ipdsf_spark.cli.main", "ct", "info", "--json", str(path)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
 
-    assert json.loads(said)["shape"] == [1, 1024, 256]
+    assert json.loads(said.stdout)["shape"] == [1, 1024, 256]
+    assert said.stderr == ""
