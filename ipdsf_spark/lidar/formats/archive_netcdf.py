@@ -104,6 +104,7 @@ def _axis(dataset: Dataset, signal: Variable) -> tuple[Float64, float]:
     resolution_m = container.scalar(dataset, "vertical_resolution")
     if not 1.0 <= resolution_m <= 100.0 or len(signal.shape) != 2:
         raise UnreadableFile("vertical_resolution is missing or makes no sense")
+    container.check_profiles(1, signal.shape[1])
     return (np.arange(signal.shape[1]) + 0.5) * resolution_m, resolution_m
 
 

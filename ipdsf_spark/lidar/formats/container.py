@@ -26,6 +26,7 @@ Attribute = str | float | NDArray[Any]
 MAX_VARIABLE_BYTES: Final = 256 * 2**20
 MAX_EXPANSION: Final = 1032
 MAX_PROFILES: Final = 100_000  # a day has 86,400 seconds
+MAX_LAYERS: Final = 32  # cloud, sky or mixing layers; MiniMPL lists ten
 TIME_NAMES: Final = ("time", "profile", "Time", "TIME")
 FILL_LIMIT: Final = 9e36  # netCDF's default fill for floats is 9.97e36
 
@@ -265,7 +266,7 @@ def table(variable: Variable, values: NDArray[Any], num_profiles: int) -> Float3
     array = values.reshape(-1, 1) if values.ndim < 2 else values
     if array.ndim == 2 and array.shape[0] != num_profiles == array.shape[1] and variable.dimensions[1] in TIME_NAMES:
         array = array.T
-    if array.ndim != 2 or array.shape[0] > num_profiles or not array.shape[1]:
+    if array.ndim != 2 or array.shape[0] > num_profiles or not 0 < array.shape[1] <= MAX_LAYERS:
         raise UnreadableFile(f"{variable.name} of shape {values.shape} does not fit {num_profiles} profiles")
     return padded(array, num_profiles)
 

@@ -29,7 +29,7 @@ _REMEMBERED_LINKS: Final = 512
 _REMEMBERED_BYTES: Final = 4096  # of a stretch of a header or an attribute that is remembered from file to file
 _REQUIRED: Final = frozenset({DATASPACE, DATATYPE, LAYOUT})
 # What Python raises where a damaged structure points outside its bytes.
-_DAMAGED: Final = (struct.error, IndexError, OverflowError, RecursionError)
+_DAMAGED: Final = (struct.error, IndexError, OverflowError, RecursionError, ValueError)
 
 Result = TypeVar("Result")
 _Message = tuple[int, int, bytes]  # type, flags, body
@@ -273,6 +273,14 @@ def attributes(store: Store, messages: list[_Message]) -> Iterator[_Stored]:
 
 
 def _attribute(message: bytes) -> _Stored | None:
+    """Name, type, shape and bytes of an attribute; None if its type stands elsewhere or it is damaged."""
+    try:
+        return _sound_attribute(message)
+    except (UnreadableFile, *_DAMAGED):
+        return None
+
+
+def _sound_attribute(message: bytes) -> _Stored | None:
     version = message[0]
     name_bytes, type_bytes, space_bytes = struct.unpack_from("<HHH", message, 2)
     if version not in (1, 2, 3) or (version > 1 and message[1] & 1):  # bit 0: the type is stored elsewhere

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, Final
@@ -21,6 +22,9 @@ from ipdsf_spark.lidar.formats import (
 )
 from ipdsf_spark.lidar.formats.container import Damage, Dataset, UnreadableFile
 from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
+
+log: Final = logging.getLogger(__name__)
+UNFORESEEN: Final = "damaged netCDF file in a way no reader foresaw"
 
 Recogniser = Callable[[Dataset], str | None]
 Reader = Callable[[Dataset, list[Damage]], Profiles]
@@ -53,12 +57,18 @@ def recognise(raw: bytes) -> str | None:
         dataset = open_bytes(raw)
         found = next((name for name in (recognised(dataset) for recognised, _ in FAMILIES) if name), None)
         return found or foreign.netcdf_kind(dataset)
-    except UnreadableFile:
+    except Exception:  # as in `decode`, which says why
         return None
 
 
 def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None) -> Decoded:
-    """The profiles of a netCDF file, and reasons for what is damaged or of no known layout."""
+    """The profiles of a netCDF file, and reasons for what is damaged or of no known layout.
+
+    Args:
+        raw: a file's bytes.
+        name: its name; only for the log.
+        received: time for a file in which no profile has one.
+    """
     instrument = "unknown"
     damage: list[Damage] = []
     try:
@@ -73,17 +83,22 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
             if received is not None and np.isnat(profiles.time).all():
                 profiles = replace(profiles, time=np.full(len(profiles), received, "datetime64[us]"))
             return _decoded(profiles, [*dataset.damage, *damage], dataset.gaps)
+        kind = foreign.netcdf_kind(dataset)
+        return Decoded(kind or "unknown", (), (Rejected(0, len(raw), foreign.netcdf_reason(dataset, kind)),))
     except UnreadableFile as error:
-        return Decoded(instrument, (), (Rejected(0, len(raw), f"damaged netCDF file: {error}"),))
-    kind = foreign.netcdf_kind(dataset)
-    return Decoded(kind or "unknown", (), (Rejected(0, len(raw), foreign.netcdf_reason(dataset, kind)),))
+        reason = f"damaged netCDF file: {error}"
+    except Exception as error:
+        # The contract holds for any bytes: what no reader foresaw is a reason too, and a fault of ours to be found.
+        log.exception("no reader foresaw this netCDF file: %s", name or "unnamed")
+        reason = f"{UNFORESEEN}: {type(error).__name__}: {error}"
+    return Decoded(instrument, (), (Rejected(0, len(raw), reason),))
 
 
 def _decoded(profiles: Profiles, lost: list[Damage], gaps: list[Damage]) -> Decoded:
     keep = np.ones(len(profiles), bool)
     for damage in lost:
         keep[damage.first : damage.first + damage.count] = False
-    rejected = [Rejected(damage.offset, damage.length, damage.reason) for damage in [*lost, *gaps]]
+    rejected = list({Rejected(part.offset, part.length, part.reason): None for part in [*lost, *gaps]})
     rejected.sort(key=lambda stretch: stretch.offset)
     blocks = () if not keep.any() else (profiles if keep.all() else rows(profiles, keep),)
     return Decoded(profiles.instrument, blocks, tuple(rejected))
