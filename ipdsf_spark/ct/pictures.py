@@ -21,6 +21,7 @@ from ipdsf_spark.errors import InputError
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 MAX_PIXELS: Final = 8192**2
+MAX_PACKING: Final = 2048  # values per byte; no lossless packing of pictures reaches it
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ def _grey(path: Path) -> NDArray[Any]:
         with muted():
             reader.ReadImageInformation()
         width, height, *more = reader.GetSize()
+        num_values = width * height * reader.GetNumberOfComponents()
+        if num_values > MAX_PACKING * path.stat().st_size:
+            raise InputError(f"{path.name} announces {num_values} values in {path.stat().st_size} bytes")
         if width * height > MAX_PIXELS or any(n != 1 for n in more):
             raise InputError(f"{path.name} is {' × '.join(map(str, reader.GetSize()))}: not one slice")
         with muted():

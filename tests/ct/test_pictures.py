@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,17 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "slice3.png").write_text("not a picture")
 
     with pytest.raises(InputError, match=r"slice2.png is not a readable picture"):
+        read_volume(tmp_path, pictures=SCALE)
+
+
+def test_a_picture_that_promises_more_than_it_holds_asks_for_no_memory(tmp_path: Path) -> None:
+    path = save_stack(tmp_path, np.zeros((1, 8, 9), np.uint8)) / "slice1.png"
+    raw = bytearray(path.read_bytes())
+    raw[16:24] = (8000).to_bytes(4, "big") * 2  # width and height in the IHDR chunk, with a checksum that fits
+    raw[29:33] = zlib.crc32(raw[12:29]).to_bytes(4, "big")
+    path.write_bytes(raw)
+
+    with pytest.raises(InputError, match=r"slice1.png announces 64000000 values in \d+ bytes"):
         read_volume(tmp_path, pictures=SCALE)
 
 
