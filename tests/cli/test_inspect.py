@@ -1,0 +1,135 @@
+"""What `ipdsf inspect` says of files, folders, globs and paths that are not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipdsf_spark.cli import inspect
+from ipdsf_spark.cli.main import main
+from ipdsf_spark.lidar.formats import lufft_chm
+from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
+
+
+def block(num_profiles: int, num_gates: int = 4, **changes: Any) -> Profiles:
+    missing = np.full(num_profiles, np.nan, np.float32)
+    values: dict[str, Any] = {
+        "instrument": "Lufft CHM15k",
+        "message_type": "netcdf mode 0",
+        "time": np.datetime64("2021-09-09T00:00:00", "us") + np.arange(num_profiles) * np.timedelta64(15, "s"),
+        "range_m": np.arange(num_gates) * 15.0 + 7.5,
+        "range_resolution_m": 15.0,
+        "beta": np.zeros((num_profiles, num_gates), np.float32),
+        "is_calibrated": False,
+        "wavelength_nm": 1064.0,
+        "cloud_base_m": np.full((num_profiles, 2), np.nan, np.float32),
+        "vertical_visibility_m": missing,
+        "maker_layer_height_m": np.full((num_profiles, 1), np.nan, np.float32),
+        "sky_cover_octas": np.empty((num_profiles, 0), np.float32),
+        "sky_base_m": np.empty((num_profiles, 0), np.float32),
+        "is_precipitation": np.zeros(num_profiles, bool),
+        "is_fog": np.zeros(num_profiles, bool),
+        "tilt_deg": np.zeros(num_profiles, np.float32),
+        "alarms": ((),) * num_profiles,
+    }
+    return Profiles(**{**values, **changes})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "2021").mkdir()
+    (tmp_path / "2021" / "a.nc").write_bytes(lufft_chm.encode_file(block(2)))
+    (tmp_path / "2021" / "b.nc").write_bytes(lufft_chm.encode_file(block(3)))
+    (tmp_path / "note.txt").write_text("no ceilometer\n")
+    return tmp_path
+
+
+def answers(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    main(["inspect", "--json", *words])
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_folder_is_read_with_its_folders_in_order(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    told = answers(capsys, str(folder))
+
+    assert [Path(one["file"]).name for one in told] == ["a.nc", "b.nc", "note.txt"]
+    assert [one["profiles"] for one in told] == [2, 3, 0]
+
+
+def test_a_quoted_glob_is_as_good_as_one_the_shell_opens(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    told = answers(capsys, str(folder / "**" / "*.nc"))
+
+    assert [Path(one["file"]).name for one in told] == ["a.nc", "b.nc"]
+
+
+def test_a_path_that_cannot_be_read_is_named_and_the_others_are_still_told(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    code = main(["inspect", "--json", str(folder / "absent.nc"), str(folder / "2021" / "a.nc")])
+
+    captured = capsys.readouterr()
+    first, second = map(json.loads, captured.out.splitlines())
+    assert code == 1
+    assert first == {
+        "file": str(folder / "absent.nc"),
+        "error": f"cannot read {folder / 'absent.nc'}: No such file or directory",
+    }
+    assert second["profiles"] == 2
+    assert "absent.nc" in captured.err
+
+
+def test_a_glob_without_a_match_is_a_path_that_cannot_be_read(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert main(["inspect", str(folder / "*.his")]) == 1
+    assert "could not be read" in capsys.readouterr().out
+
+
+def test_a_file_larger_than_any_ceilometers_is_not_read(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect, "LARGEST_FILE_BYTES", 5)
+
+    assert main(["inspect", str(folder / "note.txt")]) == 1
+    assert "has 14 bytes" in capsys.readouterr().err
+
+
+def test_heights_are_those_of_the_lowest_layer_of_the_profiles_that_have_one() -> None:
+    bases = np.array([[np.nan, np.nan], [900.0, 500.0], [1200.0, np.nan]], np.float32)
+    layers = np.array([[700.0, 300.0], [np.nan, 200.0], [650.0, np.nan]], np.float32)
+    visibility = np.array([90.0, np.nan, np.nan], np.float32)
+    made = block(3, cloud_base_m=bases, maker_layer_height_m=layers, vertical_visibility_m=visibility)
+
+    told = inspect.summary_of(Decoded("Lufft CHM15k", (made,), ()), file="x.nc")
+
+    assert (told["cloud_base_count"], told["cloud_base_min_m"], told["cloud_base_max_m"]) == (2, 500.0, 1200.0)
+    assert told["vertical_visibility_count"] == 1
+    assert told["maker_layer_heights_m"] == {"count": 2, "min": 650.0, "max": 700.0}  # the maker's first choice
+
+
+def test_times_are_utc_in_the_order_of_the_file_with_fractions_only_where_there_are_some() -> None:
+    stamps = np.array(["NaT", "2021-09-09T23:59:59.25", "2021-09-09T00:00:01"], "datetime64[us]")
+
+    told = inspect.summary_of(Decoded("Lufft CHM15k", (block(3, time=stamps),), ()), file="x.nc")
+
+    assert (told["first_time"], told["last_time"]) == ("2021-09-09T23:59:59.250Z", "2021-09-09T00:00:01Z")
+
+
+def test_a_file_of_two_layouts_is_told_by_the_larger_and_counted_as_a_whole() -> None:
+    decoded = Decoded("Vaisala CL31", (block(1, 8), block(3, 4)), (Rejected(7, 3, "why"),))
+
+    told = inspect.summary_of(decoded, file="x.nc")
+
+    assert (told["profiles"], told["gates"]) == (4, 4)
+    assert told["rejected"] == [{"offset": 7, "reason": "why"}]
+
+
+def test_a_person_reads_a_paragraph(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    main(["inspect", str(folder)])
+
+    text = capsys.readouterr().out
+    assert "Lufft CHM15k, message netcdf mode 0" in text
+    assert "2 profiles of 4 gates of 15 m, 2021-09-09T00:00:00Z to 2021-09-09T00:00:15Z" in text
+    assert "rejected     at byte 0: no message header" in text
