@@ -1,13 +1,12 @@
-"""Averages over fixed UTC intervals that can be built from any pieces: of / merge / result.
+"""Averages over fixed UTC intervals that can be built from any pieces: of / merge / mean.
 
 A file's profiles become one small `Average` per interval; averages of the same interval merge, in any order, into the
-same sums. They travel as versioned bytes, so that a stream can build them in one task and merge them in another.
+same sums. Clouds are cut out profile by profile before anything is summed, so that one passing cumulus does not paint
+an edge into five minutes of clear air.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles
 from ipdsf_spark.lidar.signal import noise_at_unit_range
 
-VERSION: Final = 1
 TOP_M: Final = 4600.0  # gates above are not carried: no mixing height is looked for there
-_HEAD: Final = struct.Struct("<BBqHHddfffffffff")
+FINEST_M: Final = 9.0  # finer gates are joined to about 10 m: the narrowest half-window of the wavelet is 50 m
+BELOW_CLOUD_M: Final = 50.0  # a cloud begins this far below the base that the instrument reports
+FOG_BASE_M: Final = 200.0  # a cloud base below this is fog to a boundary-layer retrieval
 MICROSECONDS: Final = 1_000_000
 
 
@@ -31,12 +31,13 @@ class Average:
         index: interval number since 1970, time // interval.
         times: (n,) sorted profile times [µs since 1970].
         first_m, resolution_m: centre of the first gate and gate length along the beam.
-        total: (G,) sum of beta over the profiles that have the gate.
+        total: (G,) sum of beta over the profiles that have the gate clear of cloud.
         missing: (G,) profiles that lack the gate, or None if none does.
         variance: sum over profiles of the noise variance at unit range.
         num_noise: profiles with a noise estimate.
-        num_fog, num_precipitation, num_visibility: profiles flagged by the instrument.
-        num_cloud: profiles with a cloud base; cloud_base_m the lowest, cloud_sum_m their sum of lowest bases.
+        num_fog: profiles that the instrument calls fog, or with a cloud base below `FOG_BASE_M`.
+        num_precipitation: profiles that the instrument calls rain or snow.
+        cloud_base_m: (c,) sorted lowest cloud bases of the profiles that have one.
         tilt_sum_deg: sum of beam tilts.
         is_calibrated: beta is in m-1 sr-1.
         instrument: maker and model.
@@ -52,10 +53,7 @@ class Average:
     num_noise: int
     num_fog: int
     num_precipitation: int
-    num_visibility: int
-    num_cloud: int
-    cloud_base_m: float
-    cloud_sum_m: float
+    cloud_base_m: Float32
     tilt_sum_deg: float
     is_calibrated: bool
     instrument: str
@@ -66,24 +64,35 @@ class Average:
         return len(self.times)
 
     @property
-    def geometry(self) -> tuple[float, float, int]:
+    def tilt_deg(self) -> int:
+        """Mean tilt of the beam to the degree; finer differences do not matter."""
+        return round(self.tilt_sum_deg / len(self.times))
+
+    @property
+    def likeness(self) -> tuple[str, bool, float, float, int]:
         """What must agree for two averages to merge."""
-        return (round(self.first_m, 3), round(self.resolution_m, 3), self.total.size)
+        return (
+            self.instrument,
+            self.is_calibrated,
+            round(self.first_m, 3),
+            round(self.resolution_m, 3),
+            self.total.size,
+        )
 
     def mean(self) -> Float64:
         """(G,) mean beta, NaN where fewer than half of the profiles have the gate."""
         if self.missing is None:
-            return self.total.astype(np.float64) / self.num_profiles
+            return self.total / float(self.num_profiles)
         have = self.num_profiles - self.missing.astype(np.int64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(2 * have >= self.num_profiles, self.total.astype(np.float64) / have, np.nan)
+            return np.where(2 * have >= self.num_profiles, self.total / have, np.nan)
 
     @property
     def sigma_unit(self) -> float:
-        """Noise of the mean at unit range; NaN if no profile gave an estimate."""
+        """Noise of the mean at unit range; 0 if no profile gave an estimate."""
         if not self.num_noise:
-            return float("nan")
-        return float(np.sqrt(self.variance / self.num_noise / self.num_profiles))
+            return 0.0
+        return float((self.variance / self.num_noise / self.num_profiles) ** 0.5)
 
     def merge(self, other: Average) -> Average:
         """The average of both sets of profiles.
@@ -92,53 +101,24 @@ class Average:
         shared profiles mean that a file came twice or came again after it had grown. Another geometry or instrument in
         the same interval is treated likewise.
         """
-        if self.geometry != other.geometry or self.instrument != other.instrument or self._shares_times(other):
+        if self.likeness != other.likeness or self._shares_times(other):
             return max(self, other, key=lambda average: (average.num_profiles, average.times.tobytes()))
-        missing = _missing_sum(self, other)
         return Average(
             index=self.index,
             times=np.sort(np.concatenate([self.times, other.times])),
             first_m=self.first_m,
             resolution_m=self.resolution_m,
             total=self.total + other.total,
-            missing=missing,
+            missing=_missing_sum(self, other),
             variance=self.variance + other.variance,
             num_noise=self.num_noise + other.num_noise,
             num_fog=self.num_fog + other.num_fog,
             num_precipitation=self.num_precipitation + other.num_precipitation,
-            num_visibility=self.num_visibility + other.num_visibility,
-            num_cloud=self.num_cloud + other.num_cloud,
-            cloud_base_m=min(self.cloud_base_m, other.cloud_base_m),
-            cloud_sum_m=self.cloud_sum_m + other.cloud_sum_m,
+            cloud_base_m=np.sort(np.concatenate([self.cloud_base_m, other.cloud_base_m])),
             tilt_sum_deg=self.tilt_sum_deg + other.tilt_sum_deg,
             is_calibrated=self.is_calibrated,
             instrument=self.instrument,
         )
-
-    def to_bytes(self) -> bytes:
-        """The average as versioned bytes."""
-        name = self.instrument.encode()
-        head = _HEAD.pack(
-            VERSION,
-            (1 if self.is_calibrated else 0) | (0 if self.missing is None else 2),
-            self.index,
-            len(self.times),
-            self.total.size,
-            self.first_m,
-            self.resolution_m,
-            self.num_noise,
-            self.num_fog,
-            self.num_precipitation,
-            self.num_visibility,
-            self.num_cloud,
-            self.cloud_base_m,
-            self.cloud_sum_m,
-            self.tilt_sum_deg,
-            len(name),
-        )
-        missing = b"" if self.missing is None else self.missing.tobytes()
-        body = b"".join([struct.pack("<d", self.variance), self.times.tobytes(), self.total.tobytes(), missing, name])
-        return struct.pack("<I", len(head) + len(body)) + head + body
 
     def _shares_times(self, other: Average) -> bool:
         if self.times[-1] < other.times[0] or other.times[-1] < self.times[0]:
@@ -148,127 +128,78 @@ class Average:
 
 def averages_of(profiles: Profiles, interval_s: int) -> list[Average]:
     """One average per UTC interval the profiles touch, in time order; profiles without a time are left out."""
-    keep = ~np.isnat(profiles.time)
-    if not keep.any():
+    micros, first = _distinct_times(profiles)
+    if not micros.size or not profiles.range_m.size:
         return []
-    micros = profiles.time.astype("datetime64[us]").astype(np.int64)
-    micros, first = np.unique(np.where(keep, micros, np.iinfo(np.int64).min), return_index=True)
-    if not keep.all():
-        micros, first = micros[1:], first[1:]
     index = micros // (interval_s * MICROSECONDS)
-    num_gates = max(1, int(np.searchsorted(profiles.range_m, TOP_M)))
-    sigma = noise_at_unit_range(profiles.beta[first], profiles.range_m)
-    beta = profiles.beta[first, :num_gates]
+    beta, range_m, sigma = _gates(profiles, first)
     lowest = _lowest(profiles.cloud_base_m[first])
-    edges = np.flatnonzero(np.diff(index)) + 1
-    starts, stops = [0, *edges.tolist()], [*edges.tolist(), len(index)]
-    return [
-        _average(profiles, int(index[a]), micros[a:b], first[a:b], beta[a:b], sigma[a:b], lowest[a:b])
-        for a, b in zip(starts, stops, strict=True)
-    ]
-
-
-def pack(averages: Iterable[Average]) -> bytes:
-    """Several averages as one string of bytes."""
-    return b"".join(average.to_bytes() for average in averages)
-
-
-def unpack(raw: bytes) -> list[Average]:
-    """The inverse of `pack`.
-
-    Raises:
-        ValueError: the bytes were written by another version.
-    """
+    cloudy = np.flatnonzero(lowest < range_m[-1] + BELOW_CLOUD_M)
+    if cloudy.size:
+        beta[cloudy] = np.where(range_m > lowest[cloudy, None] - BELOW_CLOUD_M, np.float32(np.nan), beta[cloudy])
+    is_fog = profiles.is_fog[first] | (lowest <= FOG_BASE_M)
+    starts = np.flatnonzero(np.diff(index, prepend=index[0] - 1)).tolist()
+    resolution_m = float(range_m[1] - range_m[0]) if range_m.size > 1 else float(profiles.range_resolution_m)
+    tilt_deg = profiles.tilt_deg[first]
     found = []
-    view = memoryview(raw)
-    position = 0
-    while position < len(view):
-        (size,) = struct.unpack_from("<I", view, position)
-        found.append(_from_bytes(view[position + 4 : position + 4 + size]))
-        position += 4 + size
+    for start, stop in zip(starts, [*starts[1:], len(index)], strict=True):
+        rows = slice(start, stop)
+        part, bases = beta[rows], lowest[rows]
+        is_missing = np.isnan(part)
+        any_missing = bool(is_missing.any())
+        has_noise = sigma[rows] > 0.0
+        found.append(
+            Average(
+                index=int(index[start]),
+                times=micros[rows],
+                first_m=float(range_m[0]),
+                resolution_m=resolution_m,
+                total=(np.where(is_missing, np.float32(0), part) if any_missing else part).sum(0, dtype=np.float32),
+                missing=is_missing.sum(axis=0, dtype=np.uint16) if any_missing else None,
+                variance=float(np.square(sigma[rows][has_noise]).sum()),
+                num_noise=int(np.count_nonzero(has_noise)),
+                num_fog=int(np.count_nonzero(is_fog[rows])),
+                num_precipitation=int(np.count_nonzero(profiles.is_precipitation[first[rows]])),
+                cloud_base_m=np.sort(bases[bases < np.inf]),
+                tilt_sum_deg=float(np.nan_to_num(tilt_deg[rows]).sum()),
+                is_calibrated=profiles.is_calibrated,
+                instrument=profiles.instrument,
+            )
+        )
     return found
 
 
-def _average(
-    profiles: Profiles,
-    index: int,
-    times: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    beta: Float32,
-    sigma: Float64,
-    lowest: Float64,
-) -> Average:
-    is_missing = ~np.isfinite(beta)
-    has_noise = np.isfinite(sigma)
-    has_cloud = np.isfinite(lowest)
-    any_missing = bool(is_missing.any())
-    return Average(
-        index=index,
-        times=times.copy(),
-        first_m=float(profiles.range_m[0]),
-        resolution_m=float(profiles.range_resolution_m),
-        total=(np.where(is_missing, np.float32(0), beta) if any_missing else beta).sum(axis=0, dtype=np.float32),
-        missing=is_missing.sum(axis=0).astype(np.uint16) if any_missing else None,
-        variance=float(np.sum(sigma[has_noise] ** 2)),
-        num_noise=int(has_noise.sum()),
-        num_fog=int(profiles.is_fog[rows].sum()),
-        num_precipitation=int(profiles.is_precipitation[rows].sum()),
-        num_visibility=int(np.isfinite(profiles.vertical_visibility_m[rows]).sum()),
-        num_cloud=int(has_cloud.sum()),
-        cloud_base_m=float(lowest[has_cloud].min()) if has_cloud.any() else float("inf"),
-        cloud_sum_m=float(lowest[has_cloud].sum()),
-        tilt_sum_deg=float(np.nan_to_num(profiles.tilt_deg[rows]).sum()),
-        is_calibrated=profiles.is_calibrated,
-        instrument=profiles.instrument,
-    )
+def _distinct_times(profiles: Profiles) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sorted profile times [µs], each once, and the profile that has it first."""
+    micros, first = np.unique(profiles.time.astype("datetime64[us]").view(np.int64), return_index=True)
+    is_nat = micros == np.datetime64("NaT").astype(np.int64)
+    return micros[~is_nat], first[~is_nat]
 
 
-def _lowest(cloud_base_m: Float32) -> Float64:
-    """(T,) lowest cloud base of each profile, NaN where there is none."""
+def _gates(profiles: Profiles, rows: NDArray[np.int64]) -> tuple[Float32, Float64, Float64]:
+    """Backscatter of the carried gates (a copy), their centres, and the noise of such a gate at unit range."""
+    sigma = noise_at_unit_range(profiles.beta[rows], profiles.range_m)
+    join = max(1, int((FINEST_M + profiles.range_resolution_m / 2) // profiles.range_resolution_m))
+    num_gates = max(1, int(np.searchsorted(profiles.range_m, TOP_M)))
+    join = min(join, num_gates)
+    num_gates -= num_gates % join
+    beta = profiles.beta[rows, :num_gates]
+    beta = np.where(np.isfinite(beta), beta, np.float32(np.nan))
+    range_m = profiles.range_m[:num_gates]
+    if join == 1:
+        return beta, range_m, sigma
+    joined = beta.reshape(len(beta), -1, join).mean(axis=2, dtype=np.float32)
+    return joined, range_m.reshape(-1, join).mean(axis=1), sigma / np.sqrt(join)
+
+
+def _lowest(cloud_base_m: Float32) -> Float32:
+    """(T,) lowest cloud base of each profile, inf where there is none."""
     if cloud_base_m.shape[1] == 0:
-        return np.full(len(cloud_base_m), np.nan)
-    lowest = np.where(np.isnan(cloud_base_m), np.inf, cloud_base_m).min(axis=1).astype(np.float64)
-    return np.where(np.isinf(lowest), np.nan, lowest)
+        return np.full(len(cloud_base_m), np.inf, np.float32)
+    return np.asarray(np.where(cloud_base_m > -np.inf, cloud_base_m, np.inf).min(axis=1), np.float32)
 
 
 def _missing_sum(one: Average, other: Average) -> NDArray[np.uint16] | None:
     if one.missing is None or other.missing is None:
         return one.missing if other.missing is None else other.missing
     return one.missing + other.missing
-
-
-def _from_bytes(view: memoryview) -> Average:
-    fields: Sequence[float] = _HEAD.unpack_from(view)
-    if fields[0] != VERSION:
-        raise ValueError(f"average written by version {fields[0]}, this is version {VERSION}")
-    num_times, num_gates, name_length = int(fields[3]), int(fields[4]), int(fields[15])
-    position = _HEAD.size
-    (variance,) = struct.unpack_from("<d", view, position)
-    position += 8
-    times = np.frombuffer(view, np.int64, num_times, position)
-    position += 8 * num_times
-    total = np.frombuffer(view, np.float32, num_gates, position)
-    position += 4 * num_gates
-    missing = None
-    if int(fields[1]) & 2:
-        missing = np.frombuffer(view, np.uint16, num_gates, position)
-        position += 2 * num_gates
-    return Average(
-        index=int(fields[2]),
-        times=times,
-        first_m=fields[5],
-        resolution_m=fields[6],
-        total=total,
-        missing=missing,
-        variance=variance,
-        num_noise=int(fields[7]),
-        num_fog=int(fields[8]),
-        num_precipitation=int(fields[9]),
-        num_visibility=int(fields[10]),
-        num_cloud=int(fields[11]),
-        cloud_base_m=fields[12],
-        cloud_sum_m=fields[13],
-        tilt_sum_deg=fields[14],
-        is_calibrated=bool(int(fields[1]) & 1),
-        instrument=bytes(view[position : position + name_length]).decode(),
-    )

@@ -7,98 +7,93 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from ipdsf_spark.lidar.profiles import Float64
 
 SEPARATION_M: Final = 60.0  # two maxima closer than this are one layer top
+FLANK_M: Final = 100.0  # how sharp a maximum is, is seen at this distance
+MOST_UNCERTAIN_M: Final = 500.0
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
-    """The strongest layer tops per profile, strongest first; NaN where there are fewer.
+class Peaks:
+    """The strongest layer tops of T profiles: P peaks, at most N per profile, sorted by profile and strength.
 
     Attributes:
-        height_m: (T, N), interpolated between gate edges.
-        strength: (T, N) W divided by the mean near-surface beta: dimensionless.
-        sigma_m: (T, N) localisation error from noise and from the width of the maximum.
+        row: (P,) profile.
+        rank: (P,) 0 = the strongest of its profile.
+        edge: (P,) nearest gate edge.
+        height_m: (P,) interpolated between gate edges.
+        strength: (P,) W divided by the mean near-surface beta: dimensionless.
+        sigma_m: (P,) localisation error from the noise and the sharpness of the maximum.
     """
 
+    row: NDArray[np.int64]
+    rank: NDArray[np.int64]
+    edge: NDArray[np.int64]
     height_m: Float64
     strength: Float64
     sigma_m: Float64
 
 
 def strongest(
-    transform: Float64,
-    sigma_transform: Float64,
+    w: Float64,
+    sigma_w: Float64,
     edge_m: Float64,
-    is_searched: NDArray[np.bool_],
+    first_edge: int,
     *,
     num: int,
     min_strength: float,
     min_snr: float,
-) -> Candidates:
+) -> Peaks:
     """The `num` strongest local maxima of W.
 
     Args:
-        transform: (T, E) normalised W at gate edges; NaN where undefined.
-        sigma_transform: (T, E) its noise.
+        w: (T, E) normalised W at gate edges; -inf where undefined.
+        sigma_w: (T, E) its noise.
         edge_m: (E,) heights of the edges, equally spaced.
-        is_searched: (T, E) where a candidate may lie.
+        first_edge: lowest edge at which a candidate may lie.
         num: how many to keep.
-        min_strength: a candidate needs W at least this (Baars et al. 2008, ACP 8, 7281: .05).
+        min_strength: a candidate needs W at least this.
         min_snr: and this many times its noise.
     """
     spacing_m = float(edge_m[1] - edge_m[0])
     reach = max(1, round(SEPARATION_M / spacing_m))
-    w = np.where(np.isnan(transform), -np.inf, transform)
-    is_peak = is_searched & (w >= min_strength) & (w >= min_snr * np.nan_to_num(sigma_transform))
-    rows, columns = np.nonzero(is_peak)
-    if rows.size:
-        inside = (columns > 0) & (columns < w.shape[1] - 1)
-        rows, columns = rows[inside], columns[inside]
-        local = np.ones(rows.size, bool)
-        for step in range(1, reach + 1):
-            # the strict sign on one side lets exactly one edge of a plateau win
-            local &= w[rows, columns] > w[rows, np.maximum(columns - step, 0)]
-            local &= w[rows, columns] >= w[rows, np.minimum(columns + step, w.shape[1] - 1)]
-        rows, columns = rows[local], columns[local]
-    height = np.full((len(w), num), np.nan)
-    strength = np.full((len(w), num), np.nan)
-    sigma = np.full((len(w), num), np.nan)
-    if rows.size == 0:
-        return Candidates(height, strength, sigma)
-    peak = w[rows, columns]
-    order = np.lexsort((-peak, rows))
-    rows, columns, peak = rows[order], columns[order], peak[order]
-    rank = np.arange(rows.size) - np.searchsorted(rows, rows, side="left")
+    highest = maximum_filter1d(w, 2 * reach + 1, axis=1, mode="nearest")
+    is_peak = w == highest
+    is_peak &= w >= np.maximum(sigma_w * min_snr, min_strength)
+    is_peak[:, :first_edge] = False
+    is_peak[:, -1] = False
+    is_peak[:, 1:] &= ~is_peak[:, :-1]  # of a plateau, its lowest edge
+    row, edge = np.nonzero(is_peak)
+    peak = w[row, edge]
+    order = np.lexsort((-peak, row))
+    row, edge, peak = row[order], edge[order], peak[order]
+    rank = np.arange(row.size) - np.searchsorted(row, row)
     kept = rank < num
-    rows, columns, peak, rank = rows[kept], columns[kept], peak[kept], rank[kept]
-    below, above = w[rows, columns - 1], w[rows, columns + 1]
+    row, edge, peak, rank = row[kept], edge[kept], peak[kept], rank[kept]
+    below, above = w[row, edge - 1], w[row, edge + 1]
     bend = 2.0 * peak - below - above
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shift = np.where(np.isfinite(bend) & (bend > 0), 0.5 * (above - below) / bend, 0.0)
-    height[rows, rank] = edge_m[columns] + np.clip(shift, -0.5, 0.5) * spacing_m
-    strength[rows, rank] = peak
-    sigma[rows, rank] = _localisation_m(w, sigma_transform, rows, columns, peak, spacing_m)
-    return Candidates(height, strength, sigma)
+    shift = np.where((bend > 0) & (bend < np.inf), 0.5 * (above - below) / bend, 0.0)
+    height_m = edge_m[edge] + np.minimum(np.maximum(shift, -0.5), 0.5) * spacing_m
+    sigma_m = _localisation_m(w, sigma_w[row, edge], row, edge, peak, spacing_m)
+    return Peaks(row, rank, edge, height_m, peak, sigma_m)
 
 
 def _localisation_m(
     w: Float64,
-    sigma_transform: Float64,
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
+    sigma_peak: Float64,
+    row: NDArray[np.int64],
+    edge: NDArray[np.int64],
     peak: Float64,
     spacing_m: float,
 ) -> Float64:
-    """Distance over which W falls by one noise sigma (at least 2 %) from its maximum, from its mean slope nearby."""
-    reach = max(1, round(100.0 / spacing_m))
-    left = w[rows, np.maximum(columns - reach, 0)]
-    right = w[rows, np.minimum(columns + reach, w.shape[1] - 1)]
-    fall = peak - np.where(np.isfinite(np.maximum(left, right)), np.maximum(left, right), 0.0)
-    fall = np.maximum(fall, 1e-3 * peak)
-    noise = np.maximum(np.nan_to_num(sigma_transform[rows, columns]), 0.02 * peak)
-    # a maximum is a parabola: the height error is where it has fallen by the noise
-    error_m: Float64 = np.minimum(reach * spacing_m * np.sqrt(noise / fall), 1000.0)
-    return error_m
+    """Distance over which the parabola through the maximum and its flanks falls by the noise (at least 2 %)."""
+    reach = max(1, round(FLANK_M / spacing_m))
+    left = w[row, np.maximum(edge - reach, 0)]
+    right = w[row, np.minimum(edge + reach, w.shape[1] - 1)]
+    flank = np.maximum(np.maximum(left, right), 0.0)
+    fall = np.maximum(peak - flank, 1e-3 * peak)
+    noise = np.maximum(sigma_peak, 0.02 * peak)
+    return np.asarray(np.minimum(reach * spacing_m * np.sqrt(noise / fall), MOST_UNCERTAIN_M))

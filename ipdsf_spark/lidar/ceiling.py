@@ -1,24 +1,33 @@
 """The diurnal ceiling: how high a mixing layer can be at this hour, from the site's sun.
 
 At night the residual layer above is often the strongest edge of the profile; a ceiling that opens some time after
-sunrise and closes after sunset keeps the path below it (as in STRATfinder, Kotthaus et al. 2020, Remote Sens. 12, 3259).
+sunrise and closes after sunset keeps the path below it (as in STRATfinder; Kotthaus et al. 2020, Remote Sens. 12,
+3259).
 The numbers below need only rough tuning, but the night value must stay below the residual layer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
+from math import cos, degrees, radians
 from typing import Final
 
 import numpy as np
-from astral import Observer
-from astral.sun import midnight, sunrise, sunset
+from astral import SunDirection
+from astral.julian import julianday, julianday_to_juliancentury
+from astral.sun import eq_of_time, hour_angle, sun_declination
 
 from ipdsf_spark.lidar.profiles import Float64, Time
 
+HORIZON_DEG: Final = 90.833  # zenith angle of the rising sun: refraction and half its disc
 ONE_DAY: Final = timedelta(days=1)
+LONGEST_DAY_S: Final = 18 * 3600.0  # where the sun hardly sets, the ground still cools around midnight
+FULL_GROWTH_SINE: Final = 0.6  # of the noon sun's height (37°): from here on the layer may grow at the full rate
+LEAST_GROWTH: Final = 0.3  # of the full rate, under the lowest winter sun
+_EPOCH: Final = datetime(1970, 1, 1)
+_DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Ceiling:
     Attributes:
         night_m: from `close_after_sunset_s` after sunset until it opens.
         open_after_sunrise_s: when it begins to rise.
-        growth_m_per_h: how fast it rises.
+        growth_m_per_h: how fast it rises under a high sun; the heat that the ground gives is less under a low one.
         close_after_sunset_s: when it falls back.
     """
 
@@ -41,58 +50,66 @@ class Ceiling:
 def ceiling_m(time: Time, latitude_deg: float, longitude_deg: float, shape: Ceiling, max_height_m: float) -> Float64:
     """(T,) highest possible mixing height [m].
 
-    Where the sun does not set, the day runs from one solar midnight to the next; where it does not rise, it is night.
-    Without coordinates (NaN) the ceiling is `max_height_m` at all hours.
+    Where the sun hardly sets, the day is `LONGEST_DAY_S` around noon; where it does not rise, it is night. Without
+    coordinates (NaN) the ceiling is `max_height_m` at all hours.
     """
     if not (np.isfinite(latitude_deg) and np.isfinite(longitude_deg)):
         return np.full(len(time), max_height_m)
-    result = np.empty(len(time))
-    days = time.astype("datetime64[D]")
-    for day in np.unique(days):
-        here = days == day
-        position = round(latitude_deg, 4), round(longitude_deg, 4)
-        result[here] = _on_day(time[here], day.item(), *position, shape, max_height_m)
-    return result
+    place = round(latitude_deg, 4), round(longitude_deg, 4)
+    seconds = (time.astype("datetime64[us]").view(np.int64) / 1e6).tolist()
+    return np.array([_at(second, place, shape, max_height_m) for second in seconds])
 
 
-def _on_day(
-    time: Time, day: date, latitude_deg: float, longitude_deg: float, shape: Ceiling, max_height_m: float
-) -> Float64:
-    heights = np.full(len(time), min(shape.night_m, max_height_m))
-    for offset in (-1, 0, 1):
-        span = daylight(day + offset * ONE_DAY, latitude_deg, longitude_deg)
-        if span is None:
+def _at(second: float, place: tuple[float, float], shape: Ceiling, max_height_m: float) -> float:
+    day = int(second // _DAY_S)
+    highest = shape.night_m
+    for number in (day - 1, day, day + 1):
+        course = _course(number, place)
+        if course is None:
             continue
-        opening = np.datetime64(span[0], "us") + np.timedelta64(round(shape.open_after_sunrise_s * 1e6), "us")
-        closing = np.datetime64(span[1], "us") + np.timedelta64(round(shape.close_after_sunset_s * 1e6), "us")
-        is_open = (time >= opening) & (time < closing)
-        hours = (time - opening) / np.timedelta64(1, "h")
-        grown = np.minimum(shape.night_m + shape.growth_m_per_h * hours, max_height_m)
-        heights = np.where(is_open, np.maximum(heights, grown), heights)
-    return heights
+        rise_s, fall_s, share = course
+        opening_s = rise_s + shape.open_after_sunrise_s
+        if opening_s <= second < fall_s + shape.close_after_sunset_s:
+            grown_m = shape.night_m + share * shape.growth_m_per_h * (second - opening_s) / 3600.0
+            highest = max(highest, grown_m)
+    return min(highest, max_height_m)
+
+
+@lru_cache(maxsize=65_536)
+def _course(day: int, place: tuple[float, float]) -> tuple[float, float, float] | None:
+    """Begin and end of the solar day `day` [s since 1970] and the share of the full growth; None in polar night."""
+    of_day = (_EPOCH + timedelta(days=day)).date()
+    span = daylight(of_day, *place)
+    if span is None:
+        return None
+    rise_s, fall_s = ((moment - _EPOCH).total_seconds() for moment in span)
+    excess_s = max(0.0, fall_s - rise_s - LONGEST_DAY_S)
+    noon_sine = cos(radians(place[0] - _noon(of_day, place[1])[1]))
+    share = min(max(noon_sine / FULL_GROWTH_SINE, LEAST_GROWTH), 1.0)
+    return rise_s + excess_s / 2, fall_s - excess_s / 2, share
 
 
 @lru_cache(maxsize=65_536)
 def daylight(day: date, latitude_deg: float, longitude_deg: float) -> tuple[datetime, datetime] | None:
-    """Sunrise and sunset (UTC, naive) of the solar day that begins on `day` at the site; None in polar night.
+    """Sunrise and sunset (UTC, naive) of the solar day around the local noon of `day`; None in polar night.
 
-    In polar day the span is from one solar midnight to the next.
+    In polar day the span is from one solar midnight to the next. Rise and set lie evenly around noon, to a minute or
+    two: unlike a search for "the sunrise on this UTC date", that holds where sunrise drifts over midnight UTC.
     """
-    observer = Observer(latitude_deg, longitude_deg)
+    noon, declination_deg = _noon(day, longitude_deg)
     try:
-        rise = _naive(sunrise(observer, day, tzinfo=UTC))
-        fall = _naive(sunset(observer, day, tzinfo=UTC))
-    except ValueError as error:
-        if "below" in str(error):  # the sun is always below the horizon
+        half = timedelta(
+            hours=degrees(hour_angle(latitude_deg, declination_deg, HORIZON_DEG, SunDirection.RISING)) / 15
+        )
+    except ValueError:  # arc cosine of a number beyond 1: the sun does not cross the horizon
+        if cos(radians(latitude_deg - declination_deg)) < cos(radians(HORIZON_DEG)):
             return None
-        if "above" not in str(error):
-            raise
-        start = _naive(midnight(observer, day, tzinfo=UTC))
-        return start, start + ONE_DAY
-    if fall < rise:  # far from Greenwich the sunset of this solar day falls on the next UTC date
-        fall += ONE_DAY
-    return rise, fall
+        half = ONE_DAY / 2
+    return noon - half, noon + half
 
 
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
+def _noon(day: date, longitude_deg: float) -> tuple[datetime, float]:
+    """Solar noon [UTC] and the sun's declination then [degree]."""
+    mean_noon = datetime(day.year, day.month, day.day, 12) - timedelta(hours=longitude_deg / 15)
+    century = julianday_to_juliancentury(julianday(mean_noon.date()) + (mean_noon.hour - 12) / 24)
+    return mean_noon - timedelta(minutes=eq_of_time(century)), sun_declination(century)

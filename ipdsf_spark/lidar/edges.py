@@ -3,242 +3,251 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.lidar import interval_rows as layout
 from ipdsf_spark.lidar import screening, wavelet
-from ipdsf_spark.lidar.averaging import MICROSECONDS, Average
-from ipdsf_spark.lidar.candidates import strongest
+from ipdsf_spark.lidar.averaging import BELOW_CLOUD_M, MICROSECONDS, Average
+from ipdsf_spark.lidar.candidates import Peaks, strongest
 from ipdsf_spark.lidar.ceiling import ceiling_m
-from ipdsf_spark.lidar.profiles import Float64
+from ipdsf_spark.lidar.grids import Grid, grid_of, node_maxima, nodes
+from ipdsf_spark.lidar.interval_rows import Rows
+from ipdsf_spark.lidar.layer_settings import LayerSettings
+from ipdsf_spark.lidar.profiles import Float32, Float64
 from ipdsf_spark.lidar.quality import Quality
-from ipdsf_spark.lidar.signal import noise
 from ipdsf_spark.lidar.site import Site
 
-if TYPE_CHECKING:
-    from ipdsf_spark.lidar.mixing_height import LayerSettings
+MAX_STRENGTH: Final = 0.5  # a layer cannot lose more than all it has; more than that is a cloud's or a plume's edge
+NOISE_MARGIN: Final = 2.0  # sigmas by which W must exceed its noise before the path notices
+WEAK_STRENGTH: Final = 0.1  # below this the strongest edge of a profile does not draw the path with full force
+CONNECTED: Final = 0.7  # cleanest air below an edge over the air right below it: from here on, surface-connected
+DETACHED: Final = 0.3  # down to here, an elevated layer: no mixing from the ground made it
+HIDDEN_WEIGHT: Final = 0.75  # of W at the lowest edge, for a top that may lie below it
+CLOUD_STRENGTH: Final = 0.25  # W that a cloud base on a mixed layer is worth; what lies above cannot be seen
+CLOUD_COVER: Final = 0.3  # of the interval's profiles, from which on a cloud base counts in full
+CLOUD_SIGMA_M: Final = 100.0  # the mixing height of a cloud-topped layer lies around its base
+LOWEST_CLOUD_M: Final = 400.0  # a lower base is lifted fog or stratus whose top, not base, bounds the mixing
 
 
-@dataclass(frozen=True, eq=False)
-class Edges:
-    """Layer tops of N intervals. K path nodes, C candidates.
-
-    Attributes:
-        index: (N,) interval numbers.
-        node_cost: (N, K) cost of every height node, 0 best; equal costs where the interval says nothing.
-        candidates_m, strength, sigma_m: (N, C).
-        quality: (N,) bits known before the path.
-        cloud_base_m: (N,) lowest cloud base, NaN where none.
-        ceiling_m: (N,) diurnal ceiling.
-        num_profiles: (N,).
-    """
-
-    index: NDArray[np.int64]
-    node_cost: Float64
-    candidates_m: Float64
-    strength: Float64
-    sigma_m: Float64
-    quality: NDArray[np.uint16]
-    cloud_base_m: Float64
-    ceiling_m: Float64
-    num_profiles: NDArray[np.int32]
-
-    def rows(self, start: int, stop: int) -> Edges:
-        """Some of the intervals."""
-        return Edges(*(getattr(self, name)[start:stop] for name in Edges.__dataclass_fields__))
-
-    def row(self, at: int) -> Edges:
-        """One interval."""
-        return self.rows(at, at + 1)
-
-    @staticmethod
-    def concatenate(parts: Sequence[Edges]) -> Edges:
-        """All rows of `parts`, in order."""
-        if len(parts) == 1:
-            return parts[0]
-        return Edges(*(np.concatenate([getattr(p, name) for p in parts]) for name in Edges.__dataclass_fields__))
-
-
-def edges_of(averages: Sequence[Average], site: Site, settings: LayerSettings, nodes_m: Float64) -> Edges:
+def edges_of(averages: Sequence[Average], site: Site, settings: LayerSettings) -> tuple[Rows, Float32]:
     """Layer tops of averaged profiles.
 
     Args:
         averages: in time order; consecutive ones of one geometry are worked on together.
         site: coordinates, calibration and limits.
         settings: parameters of the retrieval.
-        nodes_m: (K,) heights of the path's nodes.
+
+    Returns:
+        (N,) records without path, and (N, K) costs of the path's nodes: 0 best, equal where an interval says nothing.
     """
-    groups = groupby(averages, key=_likeness)
-    return Edges.concatenate([_edges_of_one_geometry(list(group), site, settings, nodes_m) for _, group in groups])
+    if len(averages) == 1:
+        return _edges_of_one_kind(averages, site, settings)
+    groups = groupby(averages, key=lambda average: (average.likeness, average.tilt_deg))
+    parts = [_edges_of_one_kind(list(group), site, settings) for _, group in groups]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def _likeness(average: Average) -> tuple[str, bool, tuple[float, float, int], int]:
-    """Averages that share a height grid: one instrument, one set of gates, one tilt (to the degree)."""
-    tilt_deg = round(average.tilt_sum_deg / average.num_profiles)
-    return average.instrument, average.is_calibrated, average.geometry, tilt_deg
-
-
-def _edges_of_one_geometry(averages: list[Average], site: Site, settings: LayerSettings, nodes_m: Float64) -> Edges:
+def _edges_of_one_kind(averages: Sequence[Average], site: Site, settings: LayerSettings) -> tuple[Rows, Float32]:
     first = averages[0]
-    num = np.array([average.num_profiles for average in averages])
-    index = np.array([average.index for average in averages])
-    factor, is_known = (
-        screening.calibration(first.instrument, site.calibration) if not first.is_calibrated else (1.0, True)
-    )
-    if first.is_calibrated and site.calibration is not None:
-        factor = site.calibration
-    is_absolute = first.is_calibrated or is_known or factor != 1.0
-    range_m = first.first_m + first.resolution_m * np.arange(first.total.size)
-    slant = float(np.cos(np.radians(_likeness(first)[3])))
-    height_m, resolution_m = range_m * slant, first.resolution_m * slant
-    beta = np.stack([average.mean() for average in averages]) * factor
-    sigma = noise(np.array([average.sigma_unit for average in averages]) * factor, range_m)
-    cloud_m = np.array([average.cloud_base_m for average in averages]) * slant
-    cloud_m[np.array([average.num_cloud for average in averages]) < screening.CLOUD_FRACTION * num] = np.nan
-    cloud_m[np.isinf(cloud_m)] = np.nan
+    factor, is_absolute = screening.calibration(first.instrument, site.calibration, is_calibrated=first.is_calibrated)
+    lowest_m = screening.min_height_m(first.instrument, site.min_height_m)
+    geometry = (first.first_m, first.resolution_m, first.total.size)
+    grid = grid_of(geometry, first.tilt_deg, lowest_m, site.max_height_m, settings)
 
-    fog = screening.is_fog(beta, height_m, _fraction(averages, "num_fog", num), cloud_m, is_calibrated=is_absolute)
+    found = _blank(averages, site, settings, first.tilt_deg)
+    num = found["num"]
+    ceiling = found["ceiling_m"].astype(np.float64)
+    cloud_m, cover = _cloud(averages, ceiling, first.tilt_deg)
+    found["cloud_m"] = cloud_m
+    beta = np.stack([average.mean() for average in averages])
+    if factor != 1.0:
+        beta *= factor
+    has_level = is_absolute or factor != 1.0
+    nothing = slice(0, 0)
+    said_fog = _share(averages, "num_fog", num)
     wet = screening.is_precipitation(
-        beta, height_m, _fraction(averages, "num_precipitation", num), is_calibrated=is_absolute
+        _share(averages, "num_precipitation", num),
+        beta[:, grid.rain if has_level else nothing],
+        grid.rain_m if has_level else grid.rain_m[:0],
+        cloud_m,
     )
-    min_height_m = screening.min_height_m(first.instrument, site.min_height_m)
-    time = ((index * settings.averaging_s + settings.averaging_s // 2) * MICROSECONDS).astype("datetime64[us]")
-    top_m = np.minimum(
-        ceiling_m(time, site.latitude_deg, site.longitude_deg, settings.ceiling, site.max_height_m), site.max_height_m
-    )
+    fog = screening.is_fog(said_fog, beta[:, grid.fog if has_level else nothing])
+    fog &= ~wet | (said_fog >= screening.MAJORITY)  # strong rain is as bright as fog
+    _set(found, Quality.FOG, fog)
+    _set(found, Quality.PRECIPITATION, wet)
+    _set(found, Quality.CLOUD_CAPPED, cloud_m <= ceiling)
+    if not is_absolute:
+        found["quality"] |= int(Quality.UNCALIBRATED)
+    if not np.isfinite(site.latitude_deg + site.longitude_deg):
+        found["quality"] |= int(Quality.NO_SUN)
+    cost = np.zeros((len(averages), nodes(site.max_height_m, settings.moves.node_m).size), np.float32)
+    if not grid.is_usable:
+        return found, cost
 
-    beta[:, height_m < min_height_m] = np.nan
-    narrowest = min(settings.dilations_m)
-    beta[height_m[None, :] > (cloud_m - narrowest / 4)[:, None]] = np.nan
-    edge_m = wavelet.boundaries_m(height_m, resolution_m)
-    transform, gain = wavelet.multi_dilation_transform(beta, resolution_m, settings.dilations_m)
-    reference = _reference(beta, height_m, settings.reference_m)
+    found["floor_m"] = grid.edge_m[grid.first_edge]
+    sigma = np.array([[average.sigma_unit * factor] for average in averages])
     with np.errstate(invalid="ignore", divide="ignore"):
-        transform = transform / reference[:, None]
-        variance = sigma**2
-        sigma_edge = np.sqrt(gain * np.concatenate([variance[:, :1], variance], axis=1)) / reference[:, None]
+        w, sigma_w, weight, below = _normalised(beta[:, grid.work], sigma, grid)
+        peaks = strongest(
+            w,
+            sigma_w,
+            grid.edge_m,
+            grid.first_edge,
+            num=settings.num_candidates,
+            min_strength=settings.min_strength,
+            min_snr=settings.min_snr,
+        )
+        cloud_weight = _cloud_weight(below, cloud_m, cover, ceiling, grid)
+    _fill_table(found["table"], peaks, weight, cloud_m, cloud_weight)
+    _cost(cost, node_maxima(weight, grid), w[:, grid.lowest_edge], cloud_m, cloud_weight, ceiling, grid, site, settings)
+    cost[fog | wet] = 0.0
+    return found, cost
 
-    guard_m = narrowest / 2 + resolution_m
-    is_inside = (edge_m >= min_height_m + guard_m) & (edge_m <= site.max_height_m)
-    searched = np.broadcast_to(is_inside, transform.shape) & np.isfinite(transform)
-    found = strongest(
-        transform,
-        sigma_edge,
-        edge_m,
-        searched,
-        num=settings.num_candidates,
-        min_strength=settings.min_strength,
-        min_snr=settings.min_snr,
+
+def _blank(averages: Sequence[Average], site: Site, settings: LayerSettings, tilt_deg: int) -> Rows:
+    """Records with what is known without looking at the profiles."""
+    num_nodes = nodes(site.max_height_m, settings.moves.node_m).size
+    found = np.zeros(len(averages), layout.row_type(num_nodes, settings.num_candidates))
+    found["index"] = [average.index for average in averages]
+    found["first_us"] = [average.times[0] for average in averages]
+    found["last_us"] = [average.times[-1] for average in averages]
+    found["num"] = [average.num_profiles for average in averages]
+    found["restart"] = layout.NO_RESTART
+    found["table"] = np.nan
+    found["table"][:, layout.WEIGHT] = 0.0
+    centre = (found["index"] * settings.averaging_s + settings.averaging_s // 2) * MICROSECONDS
+    found["ceiling_m"] = ceiling_m(
+        centre.view("datetime64[us]"), site.latitude_deg, site.longitude_deg, settings.ceiling, site.max_height_m
     )
-    heights, strength, errors = _with_cloud_top(found.height_m, found.strength, found.sigma_m, cloud_m, top_m)
-    says_nothing = fog | wet
-    node_cost = _node_cost(transform, edge_m, nodes_m, top_m, cloud_m, settings)
-    node_cost[says_nothing] = 0.0
-    quality = _bits(
-        {
-            Quality.FOG: fog,
-            Quality.PRECIPITATION: wet,
-            Quality.CLOUD_CAPPED: cloud_m <= top_m,
-            Quality.NEAR_RANGE_EDGE: _peaks_at_the_edge(transform, edge_m, min_height_m + guard_m, top_m),
-            Quality.FEW_PROFILES: _is_sparse(averages, settings),
-            Quality.UNCALIBRATED: np.full(len(num), not (first.is_calibrated or is_known)),
-            Quality.NO_SUN: np.full(len(num), not np.isfinite(site.latitude_deg + site.longitude_deg)),
-        }
-    )
-    return Edges(index, node_cost, heights, strength, errors, quality, cloud_m, top_m, num.astype(np.int32))
+    found["quality"] = [_few_profiles(average, settings) for average in averages]
+    return found
 
 
-def _fraction(averages: list[Average], name: str, num: NDArray[np.int64]) -> Float64:
+def _few_profiles(average: Average, settings: LayerSettings) -> int:
+    """The bit for less than half of the interval between the first and the last profile's reach."""
+    num = average.num_profiles
+    whole_us = settings.averaging_s * MICROSECONDS
+    if num == 1:
+        return 0  # one profile may stand for the whole interval, as in E-PROFILE L2
+    reach_us = int(average.times[-1] - average.times[0]) * num // (num - 1)
+    return int(Quality.FEW_PROFILES) if 2 * reach_us < whole_us else 0
+
+
+def _cloud(averages: Sequence[Average], ceiling: Float64, tilt_deg: int) -> tuple[Float64, Float64]:
+    """(T,) lowest cloud base, and the share of profiles that have one; of those below the ceiling where there are any.
+
+    The base is the lower quartile of the profiles' bases: one low wisp is no deck, and a deck is seen from below.
+    """
+    slant = float(np.cos(np.radians(tilt_deg)))
+    base_m, cover = np.full(len(averages), np.nan), np.zeros(len(averages))
+    for row, average in enumerate(averages):
+        bases = average.cloud_base_m
+        if bases.size:
+            num_low = int(np.searchsorted(bases, ceiling[row] / slant)) or bases.size
+            base_m[row] = float(bases[(num_low - 1) // 4]) * slant
+            cover[row] = num_low / average.num_profiles
+    return base_m, cover
+
+
+def _normalised(beta: Float64, sigma: Float64, grid: Grid) -> tuple[Float64, Float64, Float64, Float64]:
+    """W over the near-surface mean, its noise, its weight for the path, and the mean below each edge; each (T, E)."""
+    seen = wavelet.transform(beta, grid.windows)
+    scale = _scale(beta[:, grid.reference])
+    w = seen.w * scale
+    sigma = sigma * scale
+    sigma_w = sigma * grid.noise_w
+    below = seen.below * scale
+    sigma_below = sigma * grid.noise_below
+    # An edge belongs to the mixing layer only if no much cleaner air lies between it and the ground.
+    cleanest = np.fmin.accumulate(below + NOISE_MARGIN * sigma_below, axis=1)
+    weight = cleanest / below
+    weight -= DETACHED
+    weight *= 1.0 / (CONNECTED - DETACHED)
+    np.minimum(weight, 1.0, out=weight)
+    strength = np.minimum(w, MAX_STRENGTH)
+    strength -= NOISE_MARGIN * sigma_w
+    weight *= strength
+    weight[~((weight > 0) & (strength > 0) & (below > 0))] = 0.0
+    weight[:, : grid.first_edge] = 0.0
+    w[~(w > -np.inf)] = -np.inf
+    return w, np.nan_to_num(sigma_w), weight, below
+
+
+def _scale(near: Float64) -> Float64:
+    """(T, 1) one over the mean near-surface beta; NaN where it is not positive: nothing is divided by noise."""
+    total = near.sum(axis=1, keepdims=True)
+    if np.isnan(total).any():
+        count = np.isfinite(near).sum(axis=1, keepdims=True)
+        total = np.nansum(near, axis=1, keepdims=True) * (near.shape[1] / np.maximum(count, 1))
+    return np.where(total > 0, near.shape[1] / total, np.nan)
+
+
+def _cloud_weight(below: Float64, cloud_m: Float64, cover: Float64, ceiling: Float64, grid: Grid) -> Float64:
+    """(T,) weight of a cloud base as a layer top: full if the air below it is that of the ground."""
+    result = np.zeros(len(cloud_m))
+    rows = np.flatnonzero((cloud_m <= ceiling) & (cloud_m >= LOWEST_CLOUD_M))
+    if not rows.size:
+        return result
+    step_m = grid.edge_m[1] - grid.edge_m[0]
+    clear_m = cloud_m[rows] - BELOW_CLOUD_M - step_m  # the highest edge below which all gates are clear
+    edge = np.clip(((clear_m - grid.edge_m[0]) / step_m).astype(np.int64), 0, below.shape[1] - 1)
+    filled = below[rows, edge]
+    cleanest = np.fmin.accumulate(below[rows], axis=1)[np.arange(rows.size), edge]
+    connected = np.clip((cleanest / filled - DETACHED) / (CONNECTED - DETACHED), 0.0, 1.0)
+    share = np.minimum(cover[rows] / CLOUD_COVER, 1.0)
+    result[rows] = CLOUD_STRENGTH * share * np.nan_to_num(connected * np.clip(filled, 0.0, 1.0))
+    return result
+
+
+def _fill_table(table: Float32, peaks: Peaks, weight: Float64, cloud_m: Float64, cloud_weight: Float64) -> None:
+    """Write the candidates, strongest first; a cloud base takes the place that its weight gives it."""
+    table[peaks.row, layout.HEIGHT, peaks.rank] = peaks.height_m
+    table[peaks.row, layout.STRENGTH, peaks.rank] = peaks.strength
+    table[peaks.row, layout.SIGMA, peaks.rank] = peaks.sigma_m
+    table[peaks.row, layout.WEIGHT, peaks.rank] = weight[peaks.row, peaks.edge]
+    for row in np.flatnonzero(cloud_weight > 0):
+        strength = cloud_weight[row]
+        rank = int(np.sum(table[row, layout.STRENGTH] >= strength))
+        if rank < table.shape[2]:
+            table[row, :, rank + 1 :] = table[row, :, rank:-1].copy()
+            table[row, :, rank] = (cloud_m[row], strength, CLOUD_SIGMA_M, strength)
+
+
+def _cost(
+    cost: Float32,
+    at_nodes: Float32,
+    lowest_w: Float64,
+    cloud_m: Float64,
+    cloud_weight: Float64,
+    ceiling: Float64,
+    grid: Grid,
+    site: Site,
+    settings: LayerSettings,
+) -> None:
+    """c(t, k) = 1 - weight(t, k) / max weight(t, .) below the ceiling; more above it (SCIENCE notes §1.8)."""
+    nodes_m = nodes(site.max_height_m, settings.moves.node_m)
+    # A drop that is strongest where seeing begins may belong to a layer below: the path may hide there.
+    at_nodes[:, grid.is_hidden] = (HIDDEN_WEIGHT * np.minimum(np.maximum(lowest_w, 0.0), MAX_STRENGTH))[:, None]
+    for row in np.flatnonzero(cloud_weight > 0):
+        near = np.abs(nodes_m - cloud_m[row]) <= settings.moves.node_m
+        at_nodes[row, near] = np.maximum(at_nodes[row, near], cloud_weight[row])
+    is_above = nodes_m > ceiling[:, None]
+    at_nodes[is_above] = 0.0
+    best = np.maximum(at_nodes.max(axis=1, keepdims=True), WEAK_STRENGTH)
+    np.divide(at_nodes, best, out=cost)
+    np.subtract(1.0, cost, out=cost)
+    cost[is_above] += settings.above_ceiling_cost
+
+
+def _share(averages: Sequence[Average], name: str, num: NDArray[np.int32]) -> Float64:
     return np.array([getattr(average, name) for average in averages]) / num
 
 
-def _reference(beta: Float64, height_m: Float64, between_m: tuple[float, float]) -> Float64:
-    """(T,) mean beta near the surface; NaN where it is not positive, so that nothing is divided by noise."""
-    near = (height_m >= between_m[0]) & (height_m <= between_m[1])
-    values = beta[:, near]
-    count = np.isfinite(values).sum(axis=1)
-    mean = np.where(count > 0, np.nansum(values, axis=1) / np.maximum(count, 1), np.nan)
-    return np.where(mean > 0, mean, np.nan)
-
-
-def _node_cost(
-    transform: Float64,
-    edge_m: Float64,
-    nodes_m: Float64,
-    top_m: Float64,
-    cloud_m: Float64,
-    settings: LayerSettings,
-) -> Float64:
-    """c(t, k) = 1 - W(t, k) / max W(t, .) below the ceiling; more above it (SCIENCE notes §1.8)."""
-    spacing_m = edge_m[1] - edge_m[0]
-    nearest = np.rint((nodes_m - edge_m[0]) / spacing_m).astype(np.int64)
-    reach = int(settings.moves.node_m / spacing_m / 2)
-    w = np.where(np.isnan(transform), 0.0, np.maximum(transform, 0.0))
-    # the strongest edge that belongs to the node, so that a narrow maximum between nodes is not missed
-    columns = np.clip(nearest[:, None] + np.arange(-reach, reach + 1), 0, edge_m.size - 1)
-    at_nodes = w[:, columns].max(axis=2)
-    at_nodes[:, (nearest < 0) | (nearest >= edge_m.size)] = 0.0
-    is_above = nodes_m[None, :] > top_m[:, None]
-    # A cloud base within reach of mixing is itself a layer top (the convective layer feeds the cloud).
-    with np.errstate(invalid="ignore"):
-        at_cloud = np.abs(nodes_m[None, :] - cloud_m[:, None]) <= settings.moves.node_m
-    strongest_below = np.where(is_above, 0.0, at_nodes).max(axis=1, keepdims=True)
-    at_nodes = np.where(at_cloud & ~is_above, np.maximum(at_nodes, CLOUD_WEIGHT * strongest_below), at_nodes)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cost = np.where(strongest_below > 0, 1.0 - np.minimum(at_nodes / strongest_below, 1.0), 0.0)
-    total: Float64 = cost + np.where(is_above, settings.above_ceiling_cost, 0.0)
-    return total
-
-
-CLOUD_WEIGHT = 0.8  # of the strongest aerosol edge: a cloud base is a good, not a certain, layer top
-CLOUD_SIGMA_M = 100.0  # the mixing height of a cloud-topped layer lies around its base
-
-
-def _with_cloud_top(
-    height_m: Float64, strength: Float64, sigma_m: Float64, cloud_m: Float64, top_m: Float64
-) -> tuple[Float64, Float64, Float64]:
-    """Put the cloud base among the candidates where mixing can reach it, in place of the weakest."""
-    with np.errstate(invalid="ignore"):
-        here = np.flatnonzero(cloud_m <= top_m)
-    for row in here:
-        if np.nanmin(np.abs(np.append(height_m[row], np.inf) - cloud_m[row])) < 60.0:
-            continue
-        strongest_w = np.nanmax(np.append(strength[row], 0.0))
-        weight = CLOUD_WEIGHT * strongest_w if strongest_w > 0 else 0.05
-        rank = int(np.sum(strength[row] >= weight))
-        if rank < height_m.shape[1]:
-            height_m[row] = np.insert(height_m[row], rank, cloud_m[row])[:-1]
-            strength[row] = np.insert(strength[row], rank, weight)[:-1]
-            sigma_m[row] = np.insert(sigma_m[row], rank, CLOUD_SIGMA_M)[:-1]
-    return height_m, strength, sigma_m
-
-
-def _peaks_at_the_edge(transform: Float64, edge_m: Float64, lowest_m: float, top_m: Float64) -> NDArray[np.bool_]:
-    """(T,) W is largest where the search begins: an overlap artefact or a layer too shallow to see."""
-    below = np.where(np.isnan(transform) | (edge_m[None, :] > top_m[:, None]), -np.inf, transform)
-    strongest_edge = edge_m[below.argmax(axis=1)]
-    return np.asarray((below.max(axis=1) > 0) & (strongest_edge <= lowest_m + (edge_m[1] - edge_m[0])))
-
-
-def _is_sparse(averages: list[Average], settings: LayerSettings) -> NDArray[np.bool_]:
-    """(T,) less than half of the interval lies between neighbouring profiles' reach."""
-    sparse = []
-    for average in averages:
-        step = (
-            float(np.median(np.diff(average.times))) / MICROSECONDS
-            if average.num_profiles > 1
-            else settings.averaging_s
-        )
-        sparse.append(average.num_profiles * min(step, settings.averaging_s) < 0.5 * settings.averaging_s)
-    return np.array(sparse)
-
-
-def _bits(flags: dict[Quality, NDArray[np.bool_]]) -> NDArray[np.uint16]:
-    total = np.zeros(len(next(iter(flags.values()))), np.uint16)
-    for bit, is_set in flags.items():
-        total |= np.where(is_set, np.uint16(bit), np.uint16(0))
-    return total
+def _set(found: Rows, bit: Quality, where: NDArray[np.bool_]) -> None:
+    found["quality"][where] |= int(bit)

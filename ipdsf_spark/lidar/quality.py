@@ -11,7 +11,7 @@ class Quality(IntFlag):
     CLOUD_CAPPED = 1  # the layer reaches a cloud base
     PRECIPITATION = 2  # rain or snow: no height
     FOG = 4  # fog or full obscuration: no height
-    NEAR_RANGE_EDGE = 8  # the strongest drop lies at the lowest trustworthy gates: no height from it
+    NEAR_RANGE_EDGE = 8  # the drop lies at or below the lowest trustworthy gates: no height from it
     LOW_SNR = 16  # no drop stands out of the noise: no height
     AMBIGUOUS = 32  # another layer top is nearly as likely
     GAP_FILLED = 64  # the path was carried over missing profiles

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar import averaging
+from ipdsf_spark.lidar import average_bytes, averaging
 from ipdsf_spark.lidar.averaging import Average
 from ipdsf_spark.lidar.mixing_height import Layers, LayerSettings, SiteTracker
 from ipdsf_spark.lidar.profiles import Profiles
@@ -42,7 +42,7 @@ def replay(blocks: Iterable[Profiles], site: Site, settings: LayerSettings | Non
         for average in averaging.averages_of(block, settings.averaging_s):
             merged[average.index] = merged[average.index].merge(average) if average.index in merged else average
     tracker = SiteTracker.of(site, settings)
-    parts = [tracker.update([averaging.pack([merged[index]])]).layers for index in sorted(merged)]
+    parts = [tracker.update([average_bytes.pack([merged[index]])]).layers for index in sorted(merged)]
     everything = Layers.concatenate(parts)
     return Replay(issued=_first(everything), latest=upserted(everything))
 

@@ -1,6 +1,6 @@
-"""What must not be mistaken for a layer top: cloud, fog, rain and the blind zone of the near range.
+"""What must not be mistaken for a layer top: fog, rain, snow and the blind zone of the near range.
 
-beta[time, gate] in m-1 sr-1 averaged over the interval, height_m[gate] above the instrument.
+beta[time, gate] in m-1 sr-1 averaged over the interval.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.profiles import Float64
 
 FOG_BETA: Final = 10**-4.75  # m-1 sr-1; fog in the lowest gates (a-trous feature detection, Argonne 2023)
+FOG_LOOK_M: Final = (30.0, 250.0)  # gates that are looked at for fog
 RAIN_BETA: Final = 10**-5.5  # m-1 sr-1; cloud or rain strength
-RAIN_DEPTH_M: Final = 1200.0  # such a column from the ground up is rain; the deepest haze seen reached 0.85 km
-FOG_BASE_M: Final = 200.0  # a cloud base below this is fog to a boundary-layer retrieval
-FOG_TOP_M: Final = 250.0  # gates below this are looked at for fog
+RAIN_LOOK_M: Final = (250.0, 1200.0)  # such a column is rain; the deepest haze seen reached 0.85 km
+STRONG_RAIN_BETA: Final = 1e-5  # m-1 sr-1; below a low cloud a shorter column must be stronger
+SHORT_COLUMN_M: Final = 250.0
 MAJORITY: Final = 0.5  # of the interval's profiles
-CLOUD_FRACTION: Final = 0.15  # of the interval's profiles with a cloud base make the interval cloudy
 
 # Lowest height at which the overlap is trusted [m]; the site may say better.
 MIN_HEIGHT_M: Final = {"Lufft CHM15k": 200.0, "Lufft CHM8k": 200.0}
@@ -28,36 +28,40 @@ DEFAULT_MIN_HEIGHT_M: Final = 100.0
 TYPICAL_CALIBRATION: Final = {"Lufft CHM15k": 3.0e-12, "Lufft CHM8k": 3.0e-12}
 
 
-def is_fog(
-    beta: Float64, height_m: Float64, fraction_fog: Float64, cloud_base_m: Float64, *, is_calibrated: bool
-) -> NDArray[np.bool_]:
-    """(T,) fog: said by the instrument, a cloud base on the ground, or a fog-strength signal in the lowest gates.
+def is_fog(fraction_fog: Float64, low_beta: Float64) -> NDArray[np.bool_]:
+    """(T,) fog: in most profiles said by the instrument or by a cloud base on the ground, or a fog-strength signal.
 
     Args:
-        beta: (T, G).
-        height_m: (G,).
-        fraction_fog: (T,) share of profiles that the instrument calls fog or full obscuration.
-        cloud_base_m: (T,) lowest cloud base, NaN where none.
-        is_calibrated: whether beta can be compared with absolute values.
+        fraction_fog: (T,) share of such profiles.
+        low_beta: (T, n) the gates of `FOG_LOOK_M`, in m-1 sr-1; n = 0 if beta has no absolute value.
     """
-    with np.errstate(invalid="ignore"):
-        fog = (fraction_fog >= MAJORITY) | (cloud_base_m <= FOG_BASE_M)
-        if is_calibrated and (low := height_m < FOG_TOP_M).any():
-            fog |= np.where(np.isnan(beta[:, low]), -np.inf, beta[:, low]).max(axis=1) > FOG_BETA
-    return np.asarray(fog)
+    fog = fraction_fog >= MAJORITY
+    if low_beta.shape[1] > 1:
+        # two gates together, so that one bad gate is no fog
+        fog |= np.fmax.reduce(np.fmin(low_beta[:, 1:], low_beta[:, :-1]), axis=1) > FOG_BETA
+    return fog
 
 
 def is_precipitation(
-    beta: Float64, height_m: Float64, fraction_precipitation: Float64, *, is_calibrated: bool
+    fraction_precipitation: Float64, column_beta: Float64, column_m: Float64, cloud_base_m: Float64
 ) -> NDArray[np.bool_]:
-    """(T,) rain or snow: said by the instrument, or a rain-strength column from the ground to `RAIN_DEPTH_M`."""
-    wet = fraction_precipitation >= MAJORITY
-    column = (height_m > FOG_TOP_M) & (height_m < RAIN_DEPTH_M)
-    if is_calibrated and column.any():
-        with np.errstate(invalid="ignore"):
-            strong = beta[:, column] > RAIN_BETA
-        wet = wet | (strong.mean(axis=1) > 0.9)
-    return np.asarray(wet)
+    """(T,) rain or snow: said by the instrument, or a rain-strength column from the ground up.
+
+    Args:
+        fraction_precipitation: (T,) share of profiles that the instrument calls rain or snow.
+        column_beta: (T, n) the gates of `RAIN_LOOK_M`, in m-1 sr-1; n = 0 if beta has no absolute value.
+        column_m: (n,) their heights.
+        cloud_base_m: (T,) lowest cloud base, NaN where none.
+    """
+    wet: NDArray[np.bool_] = fraction_precipitation >= MAJORITY
+    if column_m.size == 0:
+        return wet
+    wet |= np.count_nonzero(column_beta > RAIN_BETA, axis=1) > 0.9 * column_m.size
+    for row in np.flatnonzero(cloud_base_m < column_m[-1]):
+        low = column_beta[row, column_m < cloud_base_m[row] - 100.0]
+        if low.size * (column_m[1] - column_m[0]) >= SHORT_COLUMN_M:
+            wet[row] |= np.count_nonzero(low > STRONG_RAIN_BETA) > 0.9 * low.size
+    return wet
 
 
 def min_height_m(instrument: str, configured_m: float | None) -> float:
@@ -65,8 +69,13 @@ def min_height_m(instrument: str, configured_m: float | None) -> float:
     return configured_m if configured_m is not None else MIN_HEIGHT_M.get(instrument, DEFAULT_MIN_HEIGHT_M)
 
 
-def calibration(instrument: str, configured: float | None) -> tuple[float, bool]:
-    """Factor from the file's unit to m-1 sr-1, and whether it is known rather than typical or 1."""
+def calibration(instrument: str, configured: float | None, *, is_calibrated: bool) -> tuple[float, bool]:
+    """Factor from the file's unit to m-1 sr-1, and whether the product is absolute for certain.
+
+    Without the site's own factor raw signal gets a typical one of the instrument; without that one, 1.
+    """
     if configured is not None:
         return configured, True
+    if is_calibrated:
+        return 1.0, True
     return TYPICAL_CALIBRATION.get(instrument, 1.0), False

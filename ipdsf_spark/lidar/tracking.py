@@ -10,12 +10,14 @@ proportion to its height difference and is limited, and D(t, k) is the cost of t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.profiles import Float64
+from ipdsf_spark.lidar.profiles import Float32
+
+MAX_REACH = 127  # back-pointers are signed bytes
 
 
 @dataclass(frozen=True)
@@ -32,48 +34,64 @@ class Moves:
     max_m: float = 200.0
     node_m: float = 30.0
 
-    @property
-    def reach(self) -> int:
-        """Nodes of the largest move."""
-        return max(1, round(self.max_m / self.node_m))
+    def reach(self, gap: int = 1) -> int:
+        """Nodes of the largest move over `gap` intervals."""
+        return min(MAX_REACH, max(1, round(self.max_m * gap / self.node_m)))
 
 
-def advance(cost: Float64, node_cost: Float64, moves: Moves) -> tuple[Float64, NDArray[np.int8]]:
+def advance(cost: Float32, node_cost: Float32, moves: Moves, gap: int = 1) -> tuple[Float32, NDArray[np.int8]]:
     """One step of the recursion.
 
     Args:
         cost: (K,) D(t-1, .).
         node_cost: (K,) c(t, .).
         moves: what a move costs.
+        gap: intervals since the last step; a move may be so much longer.
 
     Returns:
         D(t, .) with its minimum subtracted (only differences matter, and sums do not grow), and for every node how many
         nodes higher the path was one step before.
     """
-    reach = moves.reach
-    padded = np.full(cost.size + 2 * reach, np.inf)
-    padded[reach:-reach] = cost
-    offsets = np.arange(-reach, reach + 1)
-    penalty = np.abs(offsets) * (moves.node_m / 100.0 * moves.cost_per_100_m)
-    reached = sliding_window_view(padded, 2 * reach + 1) + penalty
-    best = reached.argmin(axis=1)
-    total = node_cost + np.take_along_axis(reached, best[:, None], axis=1)[:, 0]
-    return total - total.min(), (best - reach).astype(np.int8)
+    reach = moves.reach(gap)
+    table, penalty = _neighbours(cost.size, reach, moves.node_m / 100.0 * moves.cost_per_100_m)
+    padded = np.full(cost.size + 2 * reach, np.inf, np.float32)
+    padded[reach : reach + cost.size] = cost
+    reached = padded[table]
+    reached += penalty
+    best = reached.argmin(axis=0)
+    total = np.min(reached, axis=0)
+    total += node_cost
+    total -= total.min()
+    best -= reach
+    return total, best.astype(np.int8)
 
 
-def backtrack(pointers: NDArray[np.int8], last: int) -> NDArray[np.int64]:
+@lru_cache(maxsize=64)
+def _neighbours(num_nodes: int, reach: int, cost_per_node: float) -> tuple[NDArray[np.int64], Float32]:
+    offset = np.arange(-reach, reach + 1)
+    table = np.arange(num_nodes)[None, :] + reach + offset[:, None]
+    return table, (np.abs(offset)[:, None] * cost_per_node).astype(np.float32)
+
+
+def backtrack(pointers: NDArray[np.int8], last: int, restart: NDArray[np.int16] | None = None) -> NDArray[np.int64]:
     """Nodes of the path that ends in node `last`.
 
     Args:
         pointers: (T, K) back-pointers of successive steps; row t leads from t to t - 1.
         last: node at the end of the last row.
+        restart: (T,) where not negative, row t starts a new path and the one before it ends in this node.
 
     Returns:
         (T,) nodes at the times of the rows.
     """
-    path = np.empty(len(pointers), np.int64)
+    path = [int(last)] * len(pointers)
     node = int(last)
-    for row in range(len(pointers) - 1, -1, -1):
+    for row in range(len(pointers) - 1, 0, -1):
         path[row] = node
-        node = node + int(pointers[row, node])
-    return path
+        if restart is not None and restart[row] >= 0:
+            node = int(restart[row])
+        else:
+            node += int(pointers[row, node])
+    if path:
+        path[0] = node
+    return np.array(path, np.int64)
