@@ -95,7 +95,5 @@ def _column_us(stamps: NDArray[np.int64], span: int, max_columns: int) -> int:
 
 def _factor(block: Profiles, calibration: float | None) -> tuple[float, bool]:
     """Factor to m-1 sr-1, and whether the result is in that unit."""
-    if block.is_calibrated:
-        return (1.0 if calibration is None else calibration), True
-    factor, is_known = screening.calibration(block.instrument, calibration)
+    factor, is_known = screening.calibration(block.instrument, calibration, is_calibrated=block.is_calibrated)
     return factor, is_known or factor != 1.0
