@@ -115,6 +115,13 @@ def test_a_missing_engine_is_named_with_what_installs_it(
     assert says in capsys.readouterr().err
 
 
+def test_a_missing_module_of_ours_keeps_its_traceback(verb: Callable[[Verb], None]) -> None:
+    verb(raises(ModuleNotFoundError("No module named 'ipdsf_spark.lidar.lost'", name="ipdsf_spark.lidar.lost")))
+
+    with pytest.raises(ModuleNotFoundError, match="lost"):
+        command.main(["try"])
+
+
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["--version"])
