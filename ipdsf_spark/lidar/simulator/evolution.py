@@ -194,7 +194,7 @@ class _Course:
                 continue
             base, depth, extinction = _FIELDS_OF_KIND[spell.kind]
             if base:
-                base_m = np.where(np.isnan(spell.base_m), CLOUD_BELOW_TOP * height_m[rows], spell.base_m)
+                base_m = np.fmax(CLOUD_BELOW_TOP * height_m[rows], spell.base_m)
                 is_lowest = ~(fields[base][rows] <= base_m)
                 rows, base_m = rows[is_lowest], base_m[is_lowest]
                 fields[base][rows] = base_m

@@ -28,7 +28,7 @@ class Spell:
     Attributes:
         kind: ``"liquid"``, ``"cirrus"``, ``"rain"`` or ``"fog"``.
         start_s, stop_s: seconds from the middle of the day.
-        base_m: of the cloud; NaN = where it forms, at the top of the mixing layer.
+        base_m: of the cloud, which a mixing layer that grows into it lifts; NaN = always at the layer's top.
         depth_m: geometrical depth of cloud or fog.
         extinction_per_m: of cloud droplets, ice, rain or fog droplets [m-1].
     """
@@ -163,17 +163,16 @@ def _stratus(rng: np.random.Generator, plan: DayPlan) -> Weather:
     daytime_m = float(min(plan.daytime_height_m, rng.uniform(700.0, 1100.0)))
     start_s, stop_s = float(rng.uniform(-11.0, -6.0) * HOUR_S), float(rng.uniform(0.5, 5.0) * HOUR_S)
     base_m = float(rng.uniform(450.0, 0.9 * max(daytime_m, 600.0)))
-    night = _liquid(rng, start_s, -3.0 * HOUR_S, depth_m=(200.0, 350.0), base_m=base_m)
-    day = _liquid(rng, -3.0 * HOUR_S, stop_s, depth_m=(200.0, 350.0))
-    return {"daytime_height_m": daytime_m, "residual_height_m": 0.95 * daytime_m, "spells": (night, day)}
+    deck = _liquid(rng, start_s, stop_s, depth_m=(200.0, 350.0), base_m=base_m)
+    return {"daytime_height_m": daytime_m, "residual_height_m": 0.95 * daytime_m, "spells": (deck,)}
 
 
 def _rain(rng: np.random.Generator, plan: DayPlan) -> Weather:
-    """One to three showers from a deck of one to two kilometres."""
+    """One to three showers from a deck above the mixing layer."""
     spells = []
     for _ in range(int(rng.integers(1, 4))):
         start_s, length_s = float(rng.uniform(-10.0, 9.0) * HOUR_S), float(rng.uniform(0.5, 2.5) * HOUR_S)
-        base_m = float(rng.uniform(1300.0, 2200.0))
+        base_m = float(rng.uniform(1.12, 1.4) * plan.daytime_height_m)
         spells.append(
             _liquid(
                 rng, start_s - 0.5 * HOUR_S, start_s + length_s + 0.5 * HOUR_S, depth_m=(300.0, 600.0), base_m=base_m
