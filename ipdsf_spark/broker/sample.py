@@ -47,13 +47,14 @@ def recent_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
     consumer = Consumer(options)
     try:
         listed = consumer.list_topics(kafka.files_topic, timeout=TIMEOUT_S).topics[kafka.files_topic]
-        starts = []
+        starts: list[TopicPartition] = []
         for partition in listed.partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(kafka.files_topic, partition), timeout=TIMEOUT_S)
             if high > low:
                 starts.append(TopicPartition(kafka.files_topic, partition, max(low, high - PER_PARTITION)))
         consumer.assign(starts)
-        wanted, sizes, ended = len(starts), [], 0
+        wanted, ended = len(starts), 0
+        sizes: list[int] = []
         while ended < wanted and len(sizes) < MAX_SAMPLED:
             message = consumer.poll(TIMEOUT_S)
             if message is None:

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.dataset as ds
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from ipdsf_spark.broker import spark_options
 from ipdsf_spark.config import Config
@@ -75,5 +75,5 @@ def read_products(directory: str | Path) -> pd.DataFrame:
     if not folder.is_dir():
         raise InputError(f"no archive of products at {folder}; the streaming job writes it")
     table = ds.dataset(folder, format="parquet", partitioning="hive").to_table().to_pandas()
-    newest = table.sort_values(["partition", "offset"]).drop_duplicates(["site", "time"], keep="last")
+    newest: pd.DataFrame = table.sort_values(["partition", "offset"]).drop_duplicates(["site", "time"], keep="last")
     return newest.sort_values(["site", "time"], ignore_index=True)

@@ -1,9 +1,10 @@
 """A Python daemon for Spark executors that forks warm workers (`spark.python.daemon.module`).
 
-Two costs are paid once here instead of in every task. Importing numpy, pandas, pyarrow and this package happens before
-the fork, and is frozen out of the garbage collector so that workers share the pages. And archives leave `sys.path`:
-for every task the worker calls `importlib.invalidate_caches()`, which re-reads the directory of each archive on the path
-(pyspark.zip, py4j, Spark's own jar): a quarter of a second per task, all of it parsing zip directories.
+Two costs are paid once here instead of in every task. Importing numpy, pandas, pyarrow and this package happens
+before the fork, and is frozen out of the garbage collector so that workers share the pages. And archives leave
+`sys.path`: for every task the worker calls `importlib.invalidate_caches()`, which re-reads the directory of each
+archive on the path (pyspark.zip, py4j, Spark's own jar): a quarter of a second per task, all of it parsing zip
+directories.
 
 Only archives whose content is installed as well are dropped; `--py-files` zips stay.
 """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,33 @@ from ipdsf_spark.lidar.formats import decode
 from ipdsf_spark.lidar.mixing_height import LayerSettings, summarise
 from ipdsf_spark.lidar.profiles import Decoded
 
-PROFILES: Final = "profiles"
-REJECTED: Final = "rejected"
-COLUMNS: Final = (
-    *("site", "kind", "summary", "raw", "start", "reason", "head", "tail", "file", "sent_ms", "position"),
-    *("num_files", "num_decoded", "num_quarantined", "num_both", "num_profiles"),
-)
+COLUMNS: Final = ("site", "piece", "num_files", "num_decoded", "num_quarantined", "num_both", "num_profiles")
+WHOLE_FILE: Final = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one file gave; travels pickled from the decoding to the tracking stage.
+
+    Attributes:
+        file: name the edge sent.
+        sent_ms: when it was sent [ms since 1970].
+        position: topic-partition-offset.
+        raw: the file's bytes: what was rejected is cut from them, and all of them should it prove late.
+        summary: mergeable sums of its profiles, empty if it gave none.
+        rejected: offset, length and reason of every bad stretch.
+        head: bytes that may end a message begun in the site's previous file.
+        tail: an unfinished message that the site's next file may complete.
+    """
+
+    file: str
+    sent_ms: int
+    position: str
+    raw: bytes
+    summary: bytes
+    rejected: tuple[tuple[int, int, str], ...]
+    head: bytes
+    tail: bytes
 
 
 @dataclass(frozen=True)
@@ -28,39 +50,31 @@ class Decoder:
     settings: LayerSettings
 
     def __call__(self, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        """Rows for every file of every batch, in order."""
+        """One row for every file of every batch, in order, so that every record read is accounted for."""
         for batch in batches:
-            rows = [
-                row
-                for file in batch.itertuples(index=False)
-                for row in self.rows_of(
-                    file.site, file.raw, file.file, file.sent_ms, f"{file.topic}-{file.partition}-{file.offset}"
-                )
-            ]
+            columns = (
+                batch[name].tolist() for name in ("site", "raw", "file", "sent_ms", "topic", "partition", "offset")
+            )
+            rows = []
+            for site, raw, file, sent_ms, topic, partition, offset in zip(*columns, strict=True):
+                piece, num_profiles = self.piece_of(raw, file, int(sent_ms), f"{topic}-{partition}-{offset}")
+                is_decoded, is_quarantined = bool(piece.summary), bool(piece.rejected)
+                counts = (1, int(is_decoded), int(is_quarantined), int(is_decoded and is_quarantined), num_profiles)
+                rows.append((site, pickle.dumps(piece, pickle.HIGHEST_PROTOCOL), *counts))
             yield pd.DataFrame(rows, columns=list(COLUMNS))
 
-    def rows_of(self, site: str, raw: bytes, file: str, sent_ms: int, position: str) -> list[tuple[Any, ...]]:
-        """DECODED rows of one file; never empty, so that every record read is accounted for."""
-        decoded = decode(raw, name=file, received=np.datetime64(int(sent_ms), "ms").astype("datetime64[us]"))
+    def piece_of(self, raw: bytes, file: str, sent_ms: int, position: str) -> tuple[Piece, int]:
+        """What a file gave, and how many profiles that is."""
+        decoded = decode(raw, name=file, received=np.datetime64(sent_ms, "ms").astype("datetime64[us]"))
         summary = b"".join(summarise(block, self.settings) for block in decoded.blocks)
         rejected = _rejections(decoded, has_times=bool(summary))
-        origin = (file, sent_ms, position)
-        is_both = bool(summary) and bool(rejected)
-        counts = (1, int(bool(summary)), int(bool(rejected)), int(is_both), decoded.num_profiles)
-        rows: list[tuple[Any, ...]] = []
-        if summary or decoded.head or decoded.tail:
-            rows.append((site, PROFILES, summary, raw, 0, None, decoded.head, decoded.tail, *origin))
-        for start, length, reason in rejected:
-            stretch = raw[start : start + length]
-            rows.append((site, REJECTED, None, stretch, start, reason, None, None, *origin))
-        nothing = (0, 0, 0, 0, 0)
-        return [row + (counts if number == 0 else nothing) for number, row in enumerate(rows)]
+        return Piece(file, sent_ms, position, raw, summary, rejected, decoded.head, decoded.tail), decoded.num_profiles
 
 
-def _rejections(decoded: Decoded, *, has_times: bool) -> list[tuple[int, int, str]]:
+def _rejections(decoded: Decoded, *, has_times: bool) -> tuple[tuple[int, int, str], ...]:
     found = [(each.offset, each.length, each.reason) for each in decoded.rejected]
     if decoded.num_profiles and not has_times:
-        found.append((0, 2**31 - 1, "no profile carries a usable time"))
+        found.append((0, WHOLE_FILE, "no profile carries a usable time"))
     if not decoded.num_profiles and not found:
-        found.append((0, 2**31 - 1, f"{decoded.instrument}: no profile in the file"))
-    return found
+        found.append((0, WHOLE_FILE, f"{decoded.instrument}: no profile in the file"))
+    return tuple(found)

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Final
 
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from ipdsf_spark.broker import ensure_topics, num_partitions, resolve_bootstrap
 from ipdsf_spark.broker.sample import max_files_within

@@ -1,9 +1,10 @@
 """The live query: files from Kafka, decoded, tracked per site, products and quarantine to Kafka.
 
-One query with one job per micro-batch. Kafka partitions are the unit of parallel reading; `coalesce` makes the cores the
-unit of Python, and the shuffle by site brings each site's files to its state. Products and quarantined bytes leave
-through one sink, told apart by the topic column, so that a batch is committed or repeated as a whole. Products are keyed
-by site and time and quarantine records by their origin, in topics read by key: a repeated batch replaces, never adds.
+One query with one job per micro-batch. Kafka partitions are the unit of parallel reading; `coalesce` makes the cores
+the unit of Python, and the shuffle by site brings each site's files to its state. Products and quarantined bytes
+leave through one sink, told apart by the topic column, so that a batch is committed or repeated as a whole. Products
+are keyed by site and time and quarantine records by their origin, in topics read by key: a repeated batch replaces,
+never adds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from ipdsf_spark.broker import spark_options
 from ipdsf_spark.config import Config
@@ -115,6 +116,8 @@ def start_live(spark: SparkSession, config: Config, bootstrap: str, *, max_files
         .transform(with_profiles, settings, tasks=tasks)
         .transform(with_heights, tracker)
         .where(F.col("topic").isNotNull())
+        .withColumn("header", F.map_entries(F.from_json("headers", schemas.HEADERS_DDL)))
+        .withColumn("headers", F.expr("transform(header, h -> struct(h.key as key, cast(h.value as binary) as value))"))
         .select("topic", "key", "value", "headers")
     )
     writer = (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from ipdsf_spark.lidar.mixing_height import Layers, LayerSettings, SiteTracker, 
 from ipdsf_spark.lidar.quality import names
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import site_named
-from ipdsf_spark.streaming.decode import PROFILES
+from ipdsf_spark.streaming.decode import WHOLE_FILE, Piece
 
 if TYPE_CHECKING:
     from pyspark.sql.streaming.state import GroupState
@@ -35,43 +36,47 @@ class Tracker:
 
     def __call__(self, key: tuple[str], batches: Iterator[pd.DataFrame], state: GroupState) -> Iterator[pd.DataFrame]:
         """One site's share of a micro-batch."""
-        tracker_bytes, tail = state.get if state.exists else (None, b"")
-        rows = pd.concat(list(batches), ignore_index=True)
-        records, tracker_bytes, tail = self.records_of(key[0], rows, tracker_bytes, tail)
+        tracker_bytes, tail = state.get if state.exists else (b"", b"")
+        pieces = [pickle.loads(piece) for batch in batches for piece in batch["piece"].tolist()]
+        records, tracker_bytes, tail = self.records_of(key[0], pieces, bytes(tracker_bytes), bytes(tail))
         state.update((tracker_bytes, tail))
         yield pd.DataFrame(records, columns=list(COLUMNS))
 
     def records_of(
-        self, site_id: str, rows: pd.DataFrame, tracker_bytes: bytes | None, tail: bytes
+        self, site_id: str, pieces: Sequence[Piece], tracker_bytes: bytes, tail: bytes
     ) -> tuple[list[tuple[Any, ...]], bytes, bytes]:
-        """Outgoing records of one site, its tracker's new bytes and its new unfinished message."""
+        """Outgoing records of one site, its tracker's new bytes and its new unfinished message.
+
+        Args:
+            site_id: the Kafka key.
+            pieces: what its files gave, in any order.
+            tracker_bytes: the tracker's state, empty for a site not seen before.
+            tail: an unfinished message of the site's last file.
+        """
         site = site_named(self.sites, site_id)
         if tracker_bytes:
-            tracker = SiteTracker.from_bytes(bytes(tracker_bytes), site, self.settings)
+            tracker = SiteTracker.from_bytes(tracker_bytes, site, self.settings)
         else:
             tracker = SiteTracker.of(site, self.settings)
         records: list[tuple[Any, ...]] = []
         summaries: list[bytes] = []
-        num_late = num_joined = 0
-        newest_ms = 0
+        num_late = num_joined = newest_ms = 0
         # Within a batch the order of a site's files is the order they were sent in.
-        for row in sorted(rows.itertuples(index=False), key=lambda row: (row.sent_ms, row.position)):
-            if row.kind != PROFILES:
-                records.append(self._quarantined(site_id, row, row.raw, row.start, row.reason))
-                continue
-            newest_ms = max(newest_ms, int(row.sent_ms))
-            if row.head and tail:
-                joined = decode(bytes(tail) + bytes(row.head), name=row.file)
+        for piece in sorted(pieces, key=lambda piece: (piece.sent_ms, piece.position)):
+            newest_ms = max(newest_ms, piece.sent_ms)
+            for start, length, reason in piece.rejected:
+                records.append(self._quarantined(site_id, piece, start, length, reason))
+            if piece.head and tail:
+                joined = decode(tail + piece.head, name=piece.file)
                 summaries.extend(summarise(block, self.settings) for block in joined.blocks)
                 num_joined += joined.num_profiles
-            tail = bytes(row.tail or b"")[:LONGEST_TAIL]
-            if row.summary:
-                late = tracker.num_late([row.summary])
-                if late:
+            tail = piece.tail[:LONGEST_TAIL]
+            if piece.summary:
+                summaries.append(piece.summary)
+                if late := tracker.num_late([piece.summary]):
                     num_late += late
                     reason = f"late: {late} profile(s) older than what is final for this site"
-                    records.append(self._quarantined(site_id, row, row.raw, 0, reason))
-                summaries.append(row.summary)
+                    records.append(self._quarantined(site_id, piece, 0, WHOLE_FILE, reason))
         layers = tracker.update(summaries).layers
         products = [self._product(site_id, layers, line, newest_ms) for line in range(len(layers))]
         records.extend(products)
@@ -84,19 +89,18 @@ class Tracker:
         key = f"{site_id}|{product['time']}".encode()
         return (self.products_topic, key, json.dumps(product, separators=(",", ":")).encode(), None, 0, 0, 0)
 
-    def _quarantined(self, site_id: str, row: Any, stretch: bytes, start: int, reason: str) -> tuple[Any, ...]:
+    def _quarantined(self, site_id: str, piece: Piece, start: int, length: int, reason: str) -> tuple[Any, ...]:
         headers = {
             "reason": reason,
             "site": site_id,
-            "file": row.file or "",
-            "position": row.position,
-            "start": str(int(start)),
-            "sent_ms": str(int(row.sent_ms)),
+            "file": piece.file,
+            "position": piece.position,
+            "start": str(start),
+            "sent_ms": str(piece.sent_ms),
         }
         # Keyed by where it came from: a batch that is repeated after a crash replaces, it does not add.
-        key = f"{row.position}|{int(start)}".encode()
-        listed = [{"key": name, "value": value.encode()} for name, value in headers.items()]
-        return (self.quarantine_topic, key, bytes(stretch), listed, 0, 0, 0)
+        key = f"{piece.position}|{start}".encode()
+        return (self.quarantine_topic, key, piece.raw[start : start + length], json.dumps(headers), 0, 0, 0)
 
 
 def product_of(site_id: str, layers: Layers, line: int) -> dict[str, Any]:
