@@ -68,6 +68,30 @@ class SitesConfig:
 
 
 @dataclass(frozen=True)
+class EdgeConfig:
+    """The agent beside the instrument."""
+
+    watch: str = ""
+    directory: str = "~/.local/share/ipdsf/edge"
+    every_s: float = 0.0
+    poll_s: float = 1.0
+    settle_s: float = 2.0
+    keep_days: int = 1_096
+    disk_budget_mb: int = 20_000
+    instrument: str = ""
+    partitioning: str = "by_site"
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        _require(0 <= self.every_s <= 3_600, "edge.every_s", "between 0 and 3600", self.every_s)
+        _require(self.poll_s > 0, "edge.poll_s", "above 0", self.poll_s)
+        _require(self.settle_s >= 0, "edge.settle_s", "0 or more", self.settle_s)
+        _require(self.keep_days >= 1, "edge.keep_days", "at least 1", self.keep_days)
+        _require(self.disk_budget_mb >= 1, "edge.disk_budget_mb", "at least 1", self.disk_budget_mb)
+        _require(self.partitioning in PARTITIONINGS, "edge.partitioning", " or ".join(PARTITIONINGS), self.partitioning)
+
+
+@dataclass(frozen=True)
 class StreamConfig:
     """The streaming job."""
 
@@ -167,6 +191,7 @@ class Config:
     kafka: KafkaConfig = field(default_factory=KafkaConfig)
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     sites: SitesConfig = field(default_factory=SitesConfig)
+    edge: EdgeConfig = field(default_factory=EdgeConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     layers: LayersConfig = field(default_factory=LayersConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)

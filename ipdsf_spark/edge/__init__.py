@@ -1,1 +1,1 @@
-"""Adapter: the node beside the instrument. Watches a folder, keeps a copy, sends, resumes."""
+"""Adapter: the node beside the instrument. Watches a folder, keeps a copy, sends every file once, resumes."""

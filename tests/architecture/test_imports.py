@@ -35,7 +35,7 @@ DOORS = {
     "lidar": doors("errors", "numpy scipy netCDF4 astral"),
     "ct": doors("errors", "numpy scipy SimpleITK nibabel pydicom skimage"),
     # Adapters.
-    "edge": doors("errors config sites lidar", "confluent_kafka tqdm"),
+    "edge": doors("errors config sites lidar broker", "confluent_kafka tqdm"),
     "broker": doors("errors config", "confluent_kafka psutil tqdm"),
     "streaming": doors("errors config sites lidar broker monitoring", "pyspark pandas pyarrow numpy delta"),
     "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),

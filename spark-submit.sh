@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Submit a job of jobs/ to Spark.
+#
+#   ./spark-submit.sh <job> [options of the job ...]
+#
+#   ./spark-submit.sh stream_profiles --config conf/local.toml
+#   MASTER=yarn DEPLOY_MODE=client ./spark-submit.sh stream_profiles --config conf/cluster.toml
+#   MASTER=k8s://https://host:6443 SPARK_ARGS="--conf spark.kubernetes.container.image=..." ./spark-submit.sh stream_profiles
+#
+# Environment, for what differs between machines:
+#   MASTER       where to run (default local[*]); yarn, spark://host:7077, k8s://https://host:port
+#   DEPLOY_MODE  client (default) or cluster
+#   SPARK_ARGS   further options of spark-submit, e.g. "--num-executors 4"
+#   SPARK_HOME   another Spark than the one in .venv
+#
+# SIGTERM and Ctrl-C let a streaming job finish its batch.
+set -euo pipefail
+
+usage() { sed -n '2,/^set -euo/p' "$0" | sed -e '$d' -e 's/^# \{0,1\}//'; }
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+if [[ $# -lt 1 || "$1" == "-h" || "$1" == "--help" ]]; then
+  usage
+  printf 'jobs:\n'
+  for path in "$here"/jobs/*.py; do printf '  %s\n' "$(basename "$path" .py)"; done
+  exit 0
+fi
+job="$1"
+shift
+if [[ ! -f "$here/jobs/$job.py" ]]; then
+  printf 'spark-submit.sh: no job %q in jobs/; run with --help for the list\n' "$job" >&2
+  exit 2
+fi
+
+python="${PYSPARK_PYTHON:-$here/.venv/bin/python}"
+if [[ ! -x "$python" ]]; then
+  printf 'spark-submit.sh: no Python at %s: run `make setup`, or set PYSPARK_PYTHON\n' "$python" >&2
+  exit 1
+fi
+export PYSPARK_PYTHON="$python" PYSPARK_DRIVER_PYTHON="$python"
+export IPDSF_CONF="${IPDSF_CONF:-$here/conf}"
+export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
+submit="${SPARK_HOME:+$SPARK_HOME/bin/spark-submit}"
+submit="${submit:-$(dirname "$python")/spark-submit}"
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+# The package travels with the job, so that executors need only its dependencies.
+(cd "$here" && "$python" - "$work/ipdsf_spark.zip" <<'PY'
+import pathlib, sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED) as archive:
+    for path in sorted(pathlib.Path("ipdsf_spark").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            archive.write(path)
+PY
+)
+package="$("$python" -c 'from ipdsf_spark.config import load; print(load().stream.kafka_package)')"
+
+export IPDSF_PID_FILE="$work/driver.pid"
+# shellcheck disable=SC2086  # SPARK_ARGS is a list of words
+"$submit" --master "${MASTER:-local[*]}" --deploy-mode "${DEPLOY_MODE:-client}" --name "ipdsf-$job" \
+  --properties-file "$here/conf/spark-defaults.conf" --packages "$package" --py-files "$work/ipdsf_spark.zip" \
+  ${SPARK_ARGS:-} "$here/jobs/$job.py" "$@" &
+submitted=$!
+# The signal goes to the Python driver, which finishes its batch; the JVM ends after it.
+forward() { if [[ -s "$IPDSF_PID_FILE" ]]; then kill -TERM "$(cat "$IPDSF_PID_FILE")" 2>/dev/null || true; else kill -TERM "$submitted"; fi; }
+trap forward TERM INT
+status=0
+while true; do
+  wait "$submitted" && status=0 || status=$?
+  kill -0 "$submitted" 2>/dev/null || break
+done
+exit "$status"
