@@ -138,6 +138,22 @@ def test_a_file_still_being_written_has_as_many_records_as_fit() -> None:
     assert dataset.damage == ()
 
 
+def test_files_whose_headers_differ_in_one_word_are_not_taken_for_one_another() -> None:
+    """Headers are remembered; what is remembered must be the whole header and nothing but the header."""
+
+    def file(title: str, unit: str, num_records: int) -> bytes:
+        values = np.full(num_records, float(num_records))
+        return netcdf3.to_bytes(
+            {"time": num_records}, {"title": title}, [("v", ("time",), values, {"units": unit})], record="time"
+        )
+
+    for title, unit, num_records in [("a", "m", 2), ("b", "m", 2), ("a", "s", 2), ("a", "m", 3), ("a", "m", 2)]:
+        dataset = netcdf3.open_bytes(file(title, unit, num_records))
+        variable = dataset.variables["v"]
+        assert (dataset.text("title"), variable.attributes["units"]) == (title, unit)
+        assert variable.read().tolist() == [num_records] * num_records
+
+
 @pytest.mark.parametrize(
     ("at", "word", "reason"),
     [

@@ -179,18 +179,17 @@ def _physical(variable: Variable, dtype: type[np.floating[Any]], damage: list[Da
         raise UnreadableFile(f"{variable.name} holds no numbers")
     values = stored.astype(dtype)
     for key in ("_FillValue", "missing_value"):
-        fill = number(variable.attributes.get(key))
-        if np.isfinite(fill):
+        fill = number(variable.attributes[key]) if key in variable.attributes else float("nan")
+        if fill == fill:
             values[stored == (stored.dtype.type(fill) if stored.dtype.kind == "f" else fill)] = np.nan
     if stored.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            values[np.abs(values) > FILL_LIMIT] = np.nan
-    scale, offset = number(variable.attributes.get("scale_factor")), number(variable.attributes.get("add_offset"))
+        values[np.abs(values) > FILL_LIMIT] = np.nan
+    attributes = variable.attributes
     # Old Lufft firmware writes the text "10" beside tenths: what is written as text is no factor.
-    if np.isfinite(scale) and not isinstance(variable.attributes.get("scale_factor"), str):
-        values *= scale
-    if np.isfinite(offset):
-        values += offset
+    if "scale_factor" in attributes and not isinstance(attributes["scale_factor"], str):
+        values *= number(attributes["scale_factor"])
+    if "add_offset" in attributes and np.isfinite(number(attributes["add_offset"])):
+        values += number(attributes["add_offset"])
     return values
 
 
@@ -253,8 +252,7 @@ def number(value: Attribute | None) -> float:
 def heights(values: NDArray[Any], *, lowest: float = 0.0) -> Float32:
     """Heights [m] in float32; below `lowest` or beyond 100 km there is none, whatever the fill value was called."""
     array = np.asarray(values, np.float32)
-    with np.errstate(invalid="ignore"):
-        return np.where((array >= lowest) & (array < 1e5), array, np.float32(np.nan))
+    return np.where((array >= lowest) & (array < 1e5), array, np.float32(np.nan))
 
 
 def table(variable: Variable, values: NDArray[Any], num_profiles: int) -> Float32:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import struct
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -62,24 +64,15 @@ def open_bytes(raw: bytes) -> Dataset:
 def _open(raw: bytes) -> Dataset:
     if raw[:4] not in MAGIC:
         raise UnreadableFile("not a netCDF classic file")
-    header = _Header(raw)
-    num_records = header.count()
-    dimensions = [(header.name(), header.count()) for _ in header.items(_DIMENSION)]
-    attributes = header.attributes()
-    variables: dict[str, _Classic] = {}
-    for _ in header.items(_VARIABLE):
-        variable = header.variable(dimensions)
-        variables[variable.name] = variable
-    records = [variable for variable in variables.values() if variable.is_record]
-    record_bytes = sum(variable.padded_bytes for variable in records)
-    if len(records) == 1:  # a lone record variable is not padded
-        record_bytes = records[0].row_bytes
+    structure = _structure(raw)
+    num_records, record_bytes = _Header(raw).count(), structure.record_bytes
+    records = [described for described in structure.variables if described.is_record]
     damage: tuple[Damage, ...] = ()
     if not record_bytes:
         num_records = 0
     else:
-        first = min(variable.begin for variable in records)
-        fit = max(0, min((len(raw) - v.begin - v.row_bytes) // record_bytes + 1 for v in records))
+        first = min(described.begin for described in records)
+        fit = max(0, min((len(raw) - one.begin - one.row_bytes) // record_bytes + 1 for one in records))
         if num_records in (_STREAMING, 2**64 - 1):
             num_records = fit
         elif fit < num_records:
@@ -87,9 +80,63 @@ def _open(raw: bytes) -> Dataset:
             reason = f"file ends after {fit} of the {num_records} profiles its header promises"
             damage = (Damage(start, len(raw) - start, fit, num_records - fit, reason),)
             num_records = fit
-    for variable in records:
-        variable.set_records(num_records, record_bytes)
-    return Dataset(variables, attributes, num_bytes=len(raw), damage=damage)
+    variables = {one.name: _Classic(raw, one, num_records, record_bytes) for one in structure.variables}
+    return Dataset(variables, structure.attributes, num_bytes=len(raw), damage=damage)
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What the header says of a variable."""
+
+    name: str
+    dimensions: tuple[str, ...]
+    lengths: tuple[int, ...]
+    attributes: Mapping[str, Attribute]
+    dtype: np.dtype[Any]
+    begin: int
+    is_record: bool
+    row_bytes: int
+
+
+@dataclass(frozen=True)
+class _Structure:
+    """What the header says but for the number of records; `num_bytes` is the header's length."""
+
+    attributes: Mapping[str, Attribute]
+    variables: tuple[_Described, ...]
+    record_bytes: int
+    num_bytes: int
+
+
+# The files an instrument writes in a day have the same header but for the number of records: it is parsed once. A few
+# lengths are tried; what is remembered is bounded, because anybody's bytes come through here.
+_REMEMBERED: Final = 32
+_LONGEST_REMEMBERED: Final = 32_768
+_remembered: OrderedDict[tuple[bytes, bytes], _Structure] = OrderedDict()
+
+
+def _structure(raw: bytes) -> _Structure:
+    kind = raw[:4]
+    for length in {structure.num_bytes for structure in _remembered.values()}:
+        found = _remembered.get((kind, raw[8:length]))
+        if found is not None:
+            return found
+    header = _Header(raw)
+    header.count()
+    dimensions = [(header.name(), header.count()) for _ in header.items(_DIMENSION)]
+    attributes = header.attributes()
+    variables = tuple(
+        {one.name: one for one in (header.variable(dimensions) for _ in header.items(_VARIABLE))}.values()
+    )
+    records = [one.row_bytes for one in variables if one.is_record]
+    padded = sum(row_bytes + (-row_bytes % 4) for row_bytes in records)
+    # A lone record variable is not padded.
+    structure = _Structure(attributes, variables, records[0] if len(records) == 1 else padded, header.at)
+    if raw[3] != 5 and header.at <= _LONGEST_REMEMBERED:
+        _remembered[kind, raw[8 : header.at]] = structure
+        while len(_remembered) > _REMEMBERED:
+            _remembered.popitem(last=False)
+    return structure
 
 
 class _Header:
@@ -140,7 +187,7 @@ class _Header:
             found[name] = value.rstrip(b"\x00").decode("utf-8", "replace") if code == 2 else np.frombuffer(value, dtype)
         return found
 
-    def variable(self, dimensions: Sequence[tuple[str, int]]) -> _Classic:
+    def variable(self, dimensions: Sequence[tuple[str, int]]) -> _Described:
         name = self.name()
         num_axes = self.count()
         if num_axes > 32:
@@ -149,12 +196,15 @@ class _Header:
         if any(axis >= len(dimensions) for axis in axes):
             raise UnreadableFile(f"variable {name!r} names a dimension that is not there")
         attributes = self.attributes()
-        code = self.word()
+        dtype = np.dtype(_type(self.word()))
         self.count()  # the stored size wraps at 4 GB, so it is computed instead
         begin: int = struct.unpack_from(self.offset_format, self.raw, self.at)[0]
         self.at += struct.calcsize(self.offset_format)
-        named = [dimensions[axis] for axis in axes]
-        return _Classic(self.raw, name, named, attributes, np.dtype(_type(code)), begin)
+        names = tuple(dimensions[axis][0] for axis in axes)
+        lengths = tuple(dimensions[axis][1] for axis in axes)
+        is_record = lengths[:1] == (0,)
+        row_bytes = math.prod(lengths[is_record:]) * dtype.itemsize
+        return _Described(name, names, lengths, attributes, dtype, begin, is_record, row_bytes)
 
 
 def _type(code: int) -> str:
@@ -164,58 +214,39 @@ def _type(code: int) -> str:
 
 
 class _Classic(Variable):
-    def __init__(
-        self,
-        raw: bytes,
-        name: str,
-        dimensions: Sequence[tuple[str, int]],
-        attributes: Mapping[str, Attribute],
-        dtype: np.dtype[Any],
-        begin: int,
-    ) -> None:
-        self.name = name
-        self.begin = begin
-        self.is_record = bool(dimensions) and dimensions[0][1] == 0
-        self.shape = tuple(length for _, length in dimensions)
-        self.row_bytes = math.prod(self.shape[self.is_record :]) * dtype.itemsize
-        self.padded_bytes = self.row_bytes + (-self.row_bytes % 4)
+    def __init__(self, raw: bytes, described: _Described, num_records: int, record_bytes: int) -> None:
+        self.name = described.name
+        self.shape = (num_records, *described.lengths[1:]) if described.is_record else described.lengths
         self._raw = raw
-        self._names = tuple(name for name, _ in dimensions)
-        self._attributes = attributes
-        self._dtype = dtype
-        self._record_bytes = 0
-
-    def set_records(self, num_records: int, record_bytes: int) -> None:
-        self.shape = (num_records, *self.shape[1:])
+        self._described = described
         self._record_bytes = record_bytes
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        return self._names
+        return self._described.dimensions
 
     @property
     def attributes(self) -> Mapping[str, Attribute]:
-        return self._attributes
+        return self._described.attributes
 
     def read(self, damage: list[Damage] | None = None, *, max_rows: int | None = None) -> NDArray[Any]:
         shape = self.shape if max_rows is None or not self.shape else (min(max_rows, self.shape[0]), *self.shape[1:])
-        num_bytes = math.prod(shape) * self._dtype.itemsize
+        dtype, begin = self._described.dtype, self._described.begin
+        num_bytes = math.prod(shape) * dtype.itemsize
         if num_bytes == 0:
-            return np.empty(shape, self._dtype.newbyteorder("="))
+            return np.empty(shape, dtype.newbyteorder("="))
         if num_bytes > MAX_VARIABLE_BYTES:
             raise UnreadableFile(f"{self.name} claims {num_bytes} bytes, more than a file may hold")
         strides = None
-        last = self.begin + num_bytes
-        if self.is_record:
-            within_row = (
-                self._dtype.itemsize * math.prod(self.shape[axis + 1 :]) for axis in range(1, len(self.shape))
-            )
+        last = begin + num_bytes
+        if self._described.is_record:
+            within_row = (dtype.itemsize * math.prod(self.shape[axis + 1 :]) for axis in range(1, len(self.shape)))
             strides = (self._record_bytes, *within_row)
-            last = self.begin + (shape[0] - 1) * self._record_bytes + self.row_bytes
+            last = begin + (shape[0] - 1) * self._record_bytes + self._described.row_bytes
         if last > len(self._raw):
             raise UnreadableFile(f"file ends inside {self.name}")
-        view: NDArray[Any] = np.ndarray(shape, self._dtype, self._raw, self.begin, strides)
-        return view.astype(self._dtype.newbyteorder("="))
+        view: NDArray[Any] = np.ndarray(shape, dtype, self._raw, begin, strides)
+        return view.astype(dtype.newbyteorder("="))
 
 
 def to_bytes(
