@@ -71,8 +71,7 @@ class FileReader:
 
     def _joined(self) -> Iterator[Profiles]:
         """Messages whose first half ends one file and whose second half begins the next."""
-        ordered = sorted(self._ends, key=lambda ends: (np.isnat(ends.first), ends.first, ends.file))
-        for before, after in pairwise(ordered):
+        for before, after in pairwise(_in_order(self._ends)):
             if not (before.tail and after.head):
                 continue
             joined = decode(before.tail + after.head, name=before.file)
@@ -91,6 +90,16 @@ class FileReader:
             names.append(name)
         self.num_profiles += len(block)
         self.num_untimed += int(np.isnat(block.time).sum())
+
+
+def _in_order(ends: list[_Ends]) -> list[_Ends]:
+    """By time; a file too short for a whole message keeps its place before the one that was given after it."""
+    first = np.datetime64("NaT")
+    keyed = []
+    for each in reversed(ends):
+        first = first if np.isnat(each.first) else each.first
+        keyed.append((np.isnat(first), first, each))
+    return [each for _, _, each in sorted(reversed(keyed), key=lambda entry: entry[:2])]
 
 
 def _ends_of(name: str, decoded: Decoded, rejected: list[RejectedStretch], size: int) -> _Ends:

@@ -22,6 +22,7 @@ from ipdsf_spark.lidar.formats.assemble import NAN, DamagedMessage, UnfinishedMe
 HEADER: Final = re.compile(
     rb"C(?:(L)[0-9A-Z]\d{3}[1-3]\d|(T)[0-9A-Z]\d{2}[1-8]\d|(S)[0-9A-Z]\d{3}00[1-6])(?=\x02|\^B|[ \t]*\r?\n|[ \t]*\Z)"
 )
+END_OF_TEXT: Final = re.compile(rb"\x03|\^C")
 LONGEST_MESSAGE: Final = 32_768  # bytes; a CS135 message with line prefixes needs 11 kB
 LONGEST_GAP: Final = 512  # bytes before a header in which its stamp is looked for
 

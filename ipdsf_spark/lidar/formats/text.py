@@ -59,6 +59,9 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
             tail = raw[_with_stamp(raw, frame.start) : frame.end]
             rejected.append(Rejected(frame.start, frame.end - frame.start, f"unfinished message: {error}"))
         except DamagedMessage as error:
+            # A line cut in the middle reads as damaged; without the end of its text the message may go on.
+            if frame.is_last and not framing.END_OF_TEXT.search(raw, frame.start):
+                tail = raw[_with_stamp(raw, frame.start) : frame.end]
             rejected.append(Rejected(frame.start, frame.end - frame.start, str(error)))
     if not messages and not rejected:
         rejected.append(Rejected(0, len(raw), _why_empty(raw)))
