@@ -115,9 +115,10 @@ class Dataset:
 
     def stored(self, name: str) -> NDArray[Any] | None:
         """The stored numbers of a variable that a profile can do without; None if it is absent or unreadable."""
-        variable = self.optional(name)
         try:
-            return None if variable is None else variable.read(self.gaps)
+            return self.variables[name].read(self.gaps)
+        except KeyError:
+            return None
         except UnreadableFile as error:
             self.gaps.append(Damage(error.offset, 0, 0, 0, str(error)))
             return None

@@ -101,9 +101,10 @@ class _Members(Mapping[str, Any]):
         raise NotImplementedError
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._opened:
-            self._opened[name] = self._open(name)
-        return self._opened[name]
+        found = self._opened.get(name)
+        if found is None:
+            found = self._opened[name] = self._open(name)
+        return found
 
     def __contains__(self, name: object) -> bool:
         return name in self._links
@@ -369,7 +370,9 @@ class _Hdf5Variable(Variable):
         return (self.name,) if len(self.shape) == 1 else unnamed
 
     def read(self, damage: list[Damage] | None = None, *, max_rows: int | None = None) -> NDArray[Any]:
-        shape = self.shape if max_rows is None or not self.shape else (min(max_rows, self.shape[0]), *self.shape[1:])
+        shape = self.shape
+        if max_rows is not None and shape:
+            shape = (min(max_rows, shape[0]), *shape[1:])
         try:
             return storage.read(self._store, self.name, shape, self._form, self._layout, damage)
         except _DAMAGED as error:

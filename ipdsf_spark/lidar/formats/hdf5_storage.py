@@ -23,6 +23,7 @@ _SMALL_CHUNK_BYTES: Final = 4096  # packed columns and axes repeat from variable
 _Pipeline = tuple[tuple[int, int], ...]  # filter id, first parameter
 _Entry = tuple[int, int, int, tuple[int, ...]]  # address, length, mask of unused filters, first index on every axis
 _NODE: Final = struct.Struct("<4sBBH")
+_ONE_AXIS: Final = struct.Struct("<QI")  # address of the B-tree and length of a chunk
 _ONE_CHUNK: Final = struct.Struct("<4sBBHQQIIQQQ")  # a B-tree leaf of one chunk of one axis
 _LARGEST_SHORT_COLUMN: Final = 65_536  # bytes
 _LARGEST_UNWRITTEN: Final = 4 * 2**20  # bytes of fill values that a variable may claim without storing anything
@@ -181,7 +182,7 @@ def _short_column(
     """
     if len(shape) != 1 or layout[:3] != b"\x03\x02\x02" or store.offset_bytes != 8:
         return None
-    root, rows = struct.unpack_from("<QI", layout, 3)
+    root, rows = _ONE_AXIS.unpack_from(layout, 3)
     num_bytes = rows * dtype.itemsize
     if rows < shape[0] or num_bytes > _LARGEST_SHORT_COLUMN or root > len(store.raw) - _ONE_CHUNK.size:
         return None
