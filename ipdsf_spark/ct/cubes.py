@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -75,7 +76,7 @@ class CubePlan:
         """All cubes, layer by layer from the feet up."""
         return (CubeKey(study, z, y, x) for z, y, x in product(*self.starts))
 
-    @property
+    @cached_property
     def starts(self) -> tuple[tuple[int, ...], ...]:
         """First voxels of the cubes along z, y, x."""
         return tuple(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ipdsf_spark.ct.dicom_groups import coincide, group_slices, normal_of, spacing_problems
-from ipdsf_spark.ct.dicom_header import SliceHeader, is_dicom, read_headers
+from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, SliceHeader, is_dicom, read_headers
 from ipdsf_spark.ct.dicom_pixels import read_hu
 from ipdsf_spark.ct.volume import AIR_HU, Grid, Hu, Problem, Source, Volume, hu_array, padding_in
 from ipdsf_spark.errors import InputError
@@ -98,7 +98,7 @@ def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[S
                 found = read_headers(path, pseudonym_key=pseudonym_key)
                 headers += found
                 strange += [] if found else [path.name]
-            elif path.suffix.lower() in (".dcm", ".dicom", ".ima"):
+            elif path.suffix.lower() in DICOM_SUFFIXES:
                 damaged.append(Problem("unreadable", "is named like DICOM but is not", (path.name,)))
             else:
                 strange.append(path.name)

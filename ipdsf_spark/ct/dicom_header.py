@@ -54,6 +54,7 @@ TAGS: Final = (
     "PerFrameFunctionalGroupsSequence",
 )
 IMAGE_WORDS: Final = ("LOCALIZER", "SCOUT", "TOPOGRAM")
+DICOM_SUFFIXES: Final = (".dcm", ".dicom", ".ima")
 MAX_FRAMES: Final = 16_384
 
 

@@ -109,7 +109,7 @@ def _slice(common: Dataset, grid: Grid, index: int, hu: NDArray[np.int16], sourc
     image.InstanceNumber = index + 1
     image.ImagePositionPatient = [_decimal(v) for v in grid.world_mm((float(index), 0.0, 0.0))]
     if source and source.sop_instance_uids:
-        is_aligned = len(source.sop_instance_uids) == grid.shape[0]
+        is_aligned = len(source.slice_positions_mm) == grid.shape[0]
         referred = source.sop_instance_uids[index : index + 1] if is_aligned else source.sop_instance_uids
         image.SourceImageSequence = [_reference(source.sop_class_uid, uid) for uid in dict.fromkeys(referred)]
     image.PixelData = hu.astype("<i2", copy=False).tobytes()

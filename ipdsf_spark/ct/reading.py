@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ipdsf_spark.ct.dicom import Progress, no_progress, read_dicom, regular
-from ipdsf_spark.ct.dicom_header import is_dicom
+from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, is_dicom
 from ipdsf_spark.ct.pictures import PictureScale, is_picture, read_pictures
 from ipdsf_spark.ct.volume import SERIOUS, Volume, canonical
 from ipdsf_spark.ct.volume_files import is_volume_file, read_volume_file
@@ -48,11 +48,13 @@ def read_volume(
     unknown = set(accept) - SERIOUS
     if unknown:
         raise InputError(f"cannot accept {', '.join(sorted(unknown))}; known: {', '.join(sorted(SERIOUS))}")
-    volume = survey(path, study=study, series=series, pictures=pictures, pseudonym_key=pseudonym_key, progress=progress)
+    volume = _found(Path(path), series, pictures, pseudonym_key, progress)
     refused = [p for p in volume.problems if p.is_serious and p.kind not in accept]
     if refused:
         raise InputError(f"{path}: " + "; ".join(map(str, refused)))
-    return regular(volume) if {p.kind for p in volume.problems} & SERIOUS else volume
+    if any(p.is_serious for p in volume.problems):
+        volume = regular(volume)
+    return canonical(dataclasses.replace(volume, study=study or study_name(Path(path))))
 
 
 def survey(
@@ -69,33 +71,35 @@ def survey(
     Raises:
         InputError: nothing readable is there.
     """
-    path = Path(path)
+    volume = _found(Path(path), series, pictures, pseudonym_key, progress)
+    return canonical(dataclasses.replace(volume, study=study or study_name(Path(path))))
+
+
+def study_name(path: Path) -> str:
+    """The name of a file without its endings, or of a folder."""
+    if path.is_dir():
+        return path.resolve().name
+    return re.sub(r"\.(nii|img|hdr|nrrd|nhdr|mha|mhd|dcm)?(\.gz)?$", "", path.name)
+
+
+def _found(
+    path: Path, series: int | None, pictures: PictureScale | None, pseudonym_key: bytes, progress: Progress
+) -> Volume:
+    """The volume as its files hold it."""
     if not path.exists():
         raise InputError(f"{path} does not exist")
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path} is an empty folder; expected DICOM slices, a NIfTI or NRRD file, or pictures")
     volumes = [p for p in files if is_volume_file(p)]
-    dicom = [p for p in files if p not in volumes and (is_dicom(p) or p.suffix.lower() in (".dcm", ".dicom", ".ima"))]
-    stack = [p for p in files if is_picture(p)]
-    if dicom:
-        volume = read_dicom(files, series=series, pseudonym_key=pseudonym_key, progress=progress)
-    elif len(volumes) == 1:
-        volume = read_volume_file(volumes[0])
-    elif volumes:
+    if any(p.suffix.lower() in DICOM_SUFFIXES or is_dicom(p) for p in files if not is_volume_file(p)):
+        return read_dicom(files, series=series, pseudonym_key=pseudonym_key, progress=progress)
+    if len(volumes) == 1:
+        return read_volume_file(volumes[0])
+    if volumes:
         raise InputError(f"{path} holds {len(volumes)} volumes ({volumes[0].name}, {volumes[1].name} …): name one")
-    elif stack:
-        volume = read_pictures(stack, pictures, progress)
-    else:
-        raise InputError(f"{path}: no CT in {files[0].name}{' …' if len(files) > 1 else ''}; expected DICOM, NIfTI, "
-                         "NRRD, MetaImage or pictures")  # fmt: skip
-    return canonical(dataclasses.replace(volume, study=study or study_name(path)))
-
-
-def study_name(path: Path) -> str:
-    """The name of a file without its endings, or of a folder."""
-    return (
-        path.resolve().name
-        if path.is_dir()
-        else re.sub(r"\.(nii|img|hdr|nrrd|nhdr|mha|mhd|dcm)?(\.gz)?$", "", path.name)
-    )
+    stack = [p for p in files if is_picture(p)]
+    if stack:
+        return read_pictures(stack, pictures, progress)
+    more, expected = " …" if len(files) > 1 else "", "expected DICOM, NIfTI, NRRD, MetaImage or pictures"
+    raise InputError(f"{path}: no CT in {files[0].name}{more}; {expected}")

@@ -102,9 +102,10 @@ class Source:
     study_uid: str = field(default="", repr=False)
     series_uid: str = field(default="", repr=False)
     frame_of_reference_uid: str = field(default="", repr=False)
-    sop_class_uid: str = field(default="", repr=False)
-    sop_instance_uids: tuple[str, ...] = field(default=(), repr=False)  # in slice order
-    slice_positions_mm: tuple[Vector, ...] = field(default=(), repr=False)  # LPS of each slice's first voxel
+    sop_class_uid: str = ""
+    sop_instance_uids: tuple[str, ...] = field(default=(), repr=False)
+    # LPS of each slice's first voxel; empty unless the array's slices are those of the files, one identifier for each
+    slice_positions_mm: tuple[Vector, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -155,12 +156,8 @@ def canonical(volume: Volume) -> Volume:
         direction=(direction[0], direction[1], direction[2]),
     )
     source = volume.source
-    if order[0] == 0 and flipped[0]:
-        source = dataclasses.replace(
-            source,
-            sop_instance_uids=source.sop_instance_uids[::-1],
-            slice_positions_mm=source.slice_positions_mm[::-1],
-        )
+    if order[0] != 0 or flipped[0]:  # the slices of the files are no longer those of the array
+        source = dataclasses.replace(source, slice_positions_mm=())
     return dataclasses.replace(volume, hu=np.ascontiguousarray(hu), grid=grid, source=source)
 
 

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ipdsf_spark.ct.native import muted
-from ipdsf_spark.ct.volume import Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
+from ipdsf_spark.ct.volume import AXIAL, Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
 from ipdsf_spark.errors import InputError
 
 NIFTI_SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
@@ -104,7 +104,7 @@ def _volume(hu: Hu, steps: NDArray[np.float64], origin: NDArray[np.float64], *, 
     problems: list[Problem] = []
     if not np.isfinite(steps).all() or (spacing <= 0).any() or abs(np.linalg.det(steps)) < 1e-12:
         problems.append(Problem("no_geometry", "the header gives no usable axes: 1 mm and axial assumed"))
-        steps, spacing = np.asarray([(0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)]), np.ones(3)
+        steps, spacing = np.asarray(AXIAL), np.ones(3)
     direction = steps / spacing[:, None]
     products = np.abs(direction @ direction.T - np.eye(3)).max()
     if products > SHEAR_TOLERANCE:

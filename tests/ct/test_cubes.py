@@ -76,6 +76,12 @@ def test_cubes_that_would_not_overlap_in_pairs_are_refused(size: int, overlap: i
         CubePlan((64, 64, 64), size, overlap)
 
 
+@pytest.mark.parametrize("shape", [(0, 8, 8), (8, 8), (8, 8, 8, 8)])
+def test_what_has_not_three_axes_of_voxels_is_no_volume(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="three axes of at least one voxel"):
+        CubePlan(shape)  # type: ignore[arg-type]
+
+
 def test_a_plan_is_for_one_shape() -> None:
     with pytest.raises(InputError, match=r"for a volume of \(8, 8, 8\), not \(8, 8, 9\)"):
         cubes_of(np.zeros((8, 8, 9)), CubePlan((8, 8, 8), 4, 2))

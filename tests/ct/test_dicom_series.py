@@ -295,6 +295,22 @@ def test_any_orientation_comes_out_running_to_head_back_and_left(
     assert volume.hu[z, y, x] == chest[marked]
 
 
+def test_missing_slices_of_a_coronal_scan_are_interpolated_along_the_body(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    directory = Path()
+    for k in (0, 1, 3, 4, 5):
+        position = (-10.0, 50.0 + 2.5 * k, 100.0)
+        orientation = (1, 0, 0, 0, 0, -1)
+        files = write_series(chest[k : k + 1], position=position, orientation=orientation, prefix=f"c{k}")
+        directory = files[0].parent
+
+    hu = read_volume(directory, accept=["missing_slices"]).hu
+
+    assert hu.shape == (16, 6, 20)
+    np.testing.assert_allclose(hu[::-1, 2], (chest[1].astype(float) + chest[3]) / 2, atol=0.5)
+
+
 def test_an_enhanced_multi_frame_object_reads_like_its_slices(chest: Chest, tmp_path: Path) -> None:
     order = [3, 0, 5, 1, 4, 2]
     enhanced = slice_dataset(chest[0], RescaleSlope=None, RescaleIntercept=None, ImagePositionPatient=None)

@@ -63,6 +63,13 @@ def test_the_truth_itself_has_no_error(rng: np.random.Generator) -> None:
     assert str(found) == "inf dB / 1.000 (data range 1)"
 
 
+def test_one_window_is_enough(rng: np.random.Generator) -> None:
+    a, b = pair(rng, (7, 7, 7))
+
+    whole = structural_similarity(b.astype(np.float64), a.astype(np.float64), data_range=1, win_size=7)
+    assert quality(a, b, data_range=1).ssim == pytest.approx(whole)
+
+
 def test_hu_outside_the_window_do_not_count(rng: np.random.Generator) -> None:
     true_hu = rng.integers(-1000, 400, (40, 12, 12)).astype(np.int16)
     true_hu[:, 0], true_hu[:, 1] = -2048, 3071

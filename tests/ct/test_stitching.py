@@ -56,6 +56,14 @@ def test_cubes_of_a_layer_may_come_in_any_order(plan: CubePlan, seed: int) -> No
     np.testing.assert_allclose(mixed, stitched_volume(plan, cubes), atol=1e-5)
 
 
+def test_two_neighbours_share_their_overlap_in_mirror_image() -> None:
+    plan = CubePlan((40, 40, 40), 16, 6)
+    first, second = (weights(plan, CubeKey("", -3, -3, x))[2] for x in (-3, 7))
+
+    np.testing.assert_allclose(first[-6:], second[:6][::-1], atol=1e-7)
+    assert second[0] < 0.02
+
+
 def test_slabs_come_as_soon_as_no_later_cube_can_change_them() -> None:
     plan = CubePlan((100, 20, 20), 16, 4)
     taken: list[CubeKey] = []
@@ -86,7 +94,7 @@ def test_memory_grows_with_the_slab_and_not_with_the_volume() -> None:
         return peak
 
     peak_bytes(20)  # first use allocates what stays
-    assert peak_bytes(1200) < 1.1 * peak_bytes(60)
+    assert peak_bytes(1200) < 1.3 * peak_bytes(60)  # the list of layers grows a little
 
 
 def test_two_cubes_that_disagree_are_blended_without_a_step() -> None:

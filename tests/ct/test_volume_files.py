@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ipdsf_spark.ct.reading import read_volume, survey
-from ipdsf_spark.ct.volume import Grid, Volume, canonical, hu_array
+from ipdsf_spark.ct.volume import AXIAL, Grid, Volume, canonical, hu_array
 from ipdsf_spark.errors import InputError
 
 SHORT = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -146,6 +146,18 @@ def test_sheared_axes_are_a_tilt(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"sheared by 15.6°"):
         read_volume(path)
+
+
+def test_a_header_without_usable_axes_is_reported(tmp_path: Path) -> None:
+    nib.Nifti1Image(np.zeros((5, 4, 3), np.int16), np.eye(4)).to_filename(tmp_path / "flat.nii")
+    raw = bytearray((tmp_path / "flat.nii").read_bytes())
+    raw[280:328] = np.diag([1.0, 0.0, 1.0, 1.0])[:3].astype("<f4").tobytes()  # srow_x, srow_y, srow_z
+    (tmp_path / "flat.nii").write_bytes(raw)
+
+    volume = read_volume(tmp_path / "flat.nii")
+
+    assert [p.kind for p in volume.problems] == ["no_geometry"]
+    assert (volume.grid.spacing_mm, volume.grid.direction) == ((1, 1, 1), AXIAL)
 
 
 @pytest.mark.parametrize("name", ["short.nii", "short.nii.gz", "short.nrrd", "short.mha"])
