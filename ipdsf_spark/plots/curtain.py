@@ -288,7 +288,7 @@ def _frame(axes: Any, strip: Any, blocks: Sequence[Profiles], top_m: float, size
         lowest.annotate(
             "UTC",
             (0.0, 0.0),
-            xytext=(-18, -7),
+            xytext=(-22, -7),
             xycoords="axes fraction",
             textcoords="offset points",
             ha="right",

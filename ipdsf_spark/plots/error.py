@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 from ipdsf_spark.lidar.profiles import Float64, Time
 from ipdsf_spark.plots import style
 
+# A final height often equals the provisional one: the dot lies inside the ring, and both are seen.
+_FINAL_DOT: dict[str, float] = {"s": 4.0, "linewidths": 0.0}
+_PROVISIONAL_RING: dict[str, float] = {"s": 16.0, "linewidths": 0.7}
 SMALLEST_REACH_M = 100.0  # of the axes: a perfect day is a flat line, not magnified noise
 
 
@@ -36,16 +39,18 @@ def error_figure(
     )
     figure.subplots_adjust(top=0.86, bottom=0.19)
     course.axhline(0.0, color=style.FAINT_INK, linewidth=0.8)
-    series = [("final", final_m, style.FINAL, 5.0)]
+    series = [("final", final_m, style.FINAL, _FINAL_DOT)]
     if provisional_m is not None:
-        series.insert(0, ("provisional", provisional_m, style.PROVISIONAL, 8.0))
+        series.insert(0, ("provisional", provisional_m, style.PROVISIONAL, _PROVISIONAL_RING))
     reach_m = SMALLEST_REACH_M
-    for name, height_m, colour, dot in series:
+    for name, height_m, colour, sign in series:
         error_m = height_m - known_m
         reach_m = max(reach_m, float(np.nanpercentile(np.append(np.abs(error_m), 0.0), 99.0)) * 1.2)
         label = _label(name, error_m)
-        course.scatter(time, error_m, s=dot, color=colour, linewidths=0, alpha=0.8, label=label)
-        _share(share, error_m, colour)
+        course.scatter(
+            time, error_m, edgecolors=colour, label=label, facecolors=colour if name == "final" else "none", **sign
+        )
+        _share(share, error_m, colour, width=1.2 if name == "final" else 2.6)
     style.dress(course, size=8.0)
     style.time_axis(course, size=8.0, num_ticks=8)
     course.set_ylim(-reach_m, reach_m)
@@ -80,8 +85,8 @@ def _label(name: str, error_m: Float64) -> str:
     return f"{name}: RMSE {np.sqrt(np.mean(known_m**2)):.0f} m, bias {np.mean(known_m):+.0f} m"
 
 
-def _share(axes: Any, error_m: Float64, colour: str) -> None:
+def _share(axes: Any, error_m: Float64, colour: str, *, width: float) -> None:
     size_m = np.sort(np.abs(error_m[np.isfinite(error_m)]))
     if len(size_m):
         percent = 100.0 * np.arange(len(size_m) + 1) / len(size_m)
-        axes.step(np.append(0.0, size_m), percent, where="post", color=colour, linewidth=1.4)
+        axes.step(np.append(0.0, size_m), percent, where="post", color=colour, linewidth=width)

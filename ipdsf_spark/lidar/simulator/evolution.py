@@ -21,7 +21,7 @@ from ipdsf_spark.lidar.site import Site
 
 Plans = Callable[[date], DayPlan]
 LONGEST_DAY_S: Final = 18 * 3600.0  # under a sun that does not set, the ground still cools around midnight
-CLOUD_BELOW_TOP: Final = 0.95  # a cloud fed by the layer has its base a little below the layer's top
+CLOUD_BELOW_TOP: Final = 0.98  # a cloud fed by the layer has its base a little below the layer's top
 
 
 @dataclass(frozen=True, eq=False)
