@@ -23,7 +23,7 @@ SHOWN_BYTES = 512
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.epilog = EPILOG
-    parser.add_argument("action", choices=["list", "show", "replay"])
+    parser.add_argument("action", choices=["list", "show", "replay"], help="reasons; one record; send again")
     parser.add_argument("id", nargs="*", help="as `list` prints it; all if none is named")
     parser.add_argument("--site", help="only this site")
     parser.add_argument("--reason", help="only reasons that contain this text")
