@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S: Final = 90.0
 STOP_TIMEOUT_S: Final = 20.0
+SHELL_SETTLES_S: Final = 3.0
 CONTROLLER_ID: Final = 100
 STATE_FILE: Final = "cluster.json"
 # The shell waits for the end of its input: that comes when the parent closes the pipe, or dies.
@@ -140,12 +141,13 @@ class EmbeddedKafka:
 
     def _await_brokers(self) -> None:
         client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
-        deadline = time.monotonic() + START_TIMEOUT_S
+        started = time.monotonic()
+        deadline = started + START_TIMEOUT_S
         while True:
+            is_settled = time.monotonic() > started + SHELL_SETTLES_S  # the watchdog has started its java by then
             for node in self.nodes:
-                if self._processes[node.id].poll() is not None or not _children(
-                    self._processes[node.id].pid, or_self=True
-                ):
+                process = self._processes[node.id]
+                if process.poll() is not None or (is_settled and not _children(process.pid, or_self=True)):
                     raise BrokerError(f"Kafka node {node.id} ended while starting:\n{_end_of_log(node)}")
             try:
                 if len(client.list_topics(timeout=1.0).brokers) == self.brokers:

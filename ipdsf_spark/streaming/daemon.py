@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
+from collections.abc import Callable
 from importlib.machinery import PathFinder
 from pathlib import PurePath
 
@@ -42,13 +43,30 @@ def warm_up() -> None:
         "numpy",
         "pandas",
         "pyarrow",
+        "pyarrow.pandas_compat",
         "pyspark.sql.pandas.serializers",
+        "pyspark.sql.streaming.state",
+        "pyspark.worker",
         "ipdsf_spark.lidar.formats",
         "ipdsf_spark.lidar.mixing_height",
         "ipdsf_spark.streaming.decode",
         "ipdsf_spark.streaming.track",
     ):
         importlib.import_module(module)
+
+
+def add_path_without_jars(add_path: Callable[[str], None]) -> Callable[[str], None]:
+    """The worker's own `add_path`, deaf to jars.
+
+    Spark lists the jars of `spark.jars.packages` among the Python files of a job, so every task would put a dozen of
+    them on its path and parse their directories; a jar holds no Python.
+    """
+
+    def add(path: str) -> None:
+        if not path.endswith(".jar"):
+            add_path(path)
+
+    return add
 
 
 def main() -> None:
@@ -58,6 +76,8 @@ def main() -> None:
     for entry in dropped - set(sys.path):
         sys.path_importer_cache.pop(entry, None)
     warm_up()
+    worker_util = importlib.import_module("pyspark.worker_util")
+    worker_util.add_path = add_path_without_jars(worker_util.add_path)  # type: ignore[attr-defined]
     gc.collect()
     gc.freeze()
     importlib.import_module("pyspark.daemon").manager()

@@ -55,13 +55,16 @@ class Decoder:
             columns = (
                 batch[name].tolist() for name in ("site", "raw", "file", "sent_ms", "topic", "partition", "offset")
             )
-            rows = []
+            rows: list[tuple[object, ...]] = []
             for site, raw, file, sent_ms, topic, partition, offset in zip(*columns, strict=True):
                 piece, num_profiles = self.piece_of(raw, file, int(sent_ms), f"{topic}-{partition}-{offset}")
                 is_decoded, is_quarantined = bool(piece.summary), bool(piece.rejected)
                 counts = (1, int(is_decoded), int(is_quarantined), int(is_decoded and is_quarantined), num_profiles)
                 rows.append((site, pickle.dumps(piece, pickle.HIGHEST_PROTOCOL), *counts))
-            yield pd.DataFrame(rows, columns=list(COLUMNS))
+            values = zip(*rows, strict=True) if rows else ((),) * len(COLUMNS)
+            yield pd.DataFrame(
+                {name: pd.Series(column, dtype=object) for name, column in zip(COLUMNS, values, strict=True)}
+            )
 
     def piece_of(self, raw: bytes, file: str, sent_ms: int, position: str) -> tuple[Piece, int]:
         """What a file gave, and how many profiles that is."""
