@@ -44,7 +44,9 @@ def replay(blocks: Iterable[Profiles], site: Site, settings: LayerSettings | Non
     tracker = SiteTracker.of(site, settings)
     parts = [tracker.update([average_bytes.pack([merged[index]])]).layers for index in sorted(merged)]
     everything = Layers.concatenate(parts)
-    return Replay(issued=_first(everything), latest=upserted(everything))
+    # An interval is the newest, and so provisional, before it can be final.
+    _, first = np.unique(everything.time, return_index=True)
+    return Replay(issued=_taken(everything, first), latest=upserted(everything))
 
 
 def upserted(layers: Layers) -> Layers:
@@ -54,12 +56,6 @@ def upserted(layers: Layers) -> Layers:
     newest_first = layers.time[::-1]
     _, position = np.unique(newest_first, return_index=True)
     return _taken(layers, len(layers) - 1 - position)
-
-
-def _first(layers: Layers) -> Layers:
-    provisional = np.flatnonzero(layers.provisional)
-    _, position = np.unique(layers.time[provisional], return_index=True)
-    return _taken(layers, provisional[position])
 
 
 def _taken(layers: Layers, rows: NDArray[np.int64]) -> Layers:

@@ -68,8 +68,8 @@ def breaches(file: Any) -> list[str]:
             found.append(f"global attribute {name} is missing")
     bounds = {v.bounds for v in file.variables.values() if hasattr(v, "bounds")}
     roles = [v for v in file.variables.values() if getattr(v, "cf_role", "") == "timeseries_id"]
-    if getattr(file, "featureType", "") == "timeSeries" and len(roles) != 1:
-        found.append(f"{len(roles)} variables have the cf_role timeseries_id")
+    if getattr(file, "featureType", "") != "timeSeries" or len(roles) != 1:
+        found.append(f"no timeSeries: {len(roles)} variables have the cf_role timeseries_id")
     for name, variable in file.variables.items():
         found += [f"{name}: {breach}" for breach in _variable_breaches(file, variable, is_bounds=name in bounds)]
     return found

@@ -23,6 +23,7 @@ from ipdsf_spark.lidar.simulator import (
     simulate,
     simulate_day,
 )
+from ipdsf_spark.lidar.simulator.column import molecular
 from ipdsf_spark.lidar.simulator.evolution import middle_of, weather_at
 from ipdsf_spark.lidar.site import Site
 
@@ -139,7 +140,10 @@ def test_days_with_plans_of_their_own_join_without_a_jump() -> None:
 
     days = simulate(MUNICH, hours(0, 96), rng=generator(), plan=plans, noise=0.0, cadence_s=60)
 
-    assert np.abs(np.diff(days.true_mixing_height_m)).max() < 100.0
+    steps_m = np.abs(np.diff(days.true_mixing_height_m))
+    hour = np.arange(len(steps_m)) / 60.0 % 24
+    assert steps_m.max() < 60.0
+    assert steps_m[(hour > 21) | (hour < 3.2)].max() < 3.0
     assert np.unique(np.round(days.true_mixing_height_m.reshape(4, 1440).max(axis=1))).size == 4
 
 
@@ -190,6 +194,27 @@ def test_fog_is_reported_as_vertical_visibility_and_no_cloud_base() -> None:
     assert np.isfinite(day.profiles.vertical_visibility_m[day.is_fog]).all()
     assert np.isnan(day.profiles.cloud_base_m[day.is_fog]).all()
     assert np.isnan(day.profiles.vertical_visibility_m[~day.is_fog]).all()
+
+
+def test_fog_hides_the_cloud_above_it_from_the_instrument() -> None:
+    fog = Spell("fog", -12 * 3600, 12 * 3600, 0.0, 100.0, 0.03)
+    cloud = Spell("liquid", -12 * 3600, 12 * 3600, 1500.0, 200.0, 0.02)
+    day = simulate(MUNICH, hours(6, 7), rng=generator(), plan=DayPlan(spells=(fog, cloud)))
+
+    assert day.is_cloud.all()
+    assert np.isnan(day.profiles.cloud_base_m).all()
+
+
+def test_particles_take_their_light_twice_on_the_way_up_and_down() -> None:
+    plan = DayPlan(background=0.0, residual=0.0, entrainment_m=20.0)
+    noon = simulate(MUNICH, hours(12, 12.1), rng=generator(), plan=plan, noise=0.0, instrument="chm15k")
+    air = molecular(noon.profiles.range_m, 1064.0)
+    far = np.abs(noon.profiles.range_m - 4000.0) < 100.0
+
+    optical_depth = 50.0 * (plan.backscatter - air[0]) * plan.daytime_height_m
+    np.testing.assert_allclose(
+        noon.profiles.beta[:, far], np.broadcast_to(air[far] * np.exp(-2 * optical_depth), (6, far.sum())), rtol=0.03
+    )
 
 
 def test_only_an_instrument_that_tells_rain_tells_rain() -> None:
