@@ -110,7 +110,7 @@ class Report:
 def write_page(report: Report, directory: Path) -> Path:
     """Render `report` to `directory`/index.html and return its path."""
     environment = Environment(
-        loader=PackageLoader("ipdsf_spark.demo", "."), autoescape=select_autoescape(), undefined=StrictUndefined
+        loader=PackageLoader("ipdsf_spark.demo", ""), autoescape=select_autoescape(), undefined=StrictUndefined
     )
     environment.filters["metres"] = lambda value: _number(value, "{:,.0f} m")
     environment.filters["signed_metres"] = lambda value: _number(value, "{:+,.0f} m")

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import pandas as pd
 
 from ipdsf_spark.lidar.formats import decode
 from ipdsf_spark.lidar.mixing_height import Layers, LayerSettings, SiteTracker, summarise
-from ipdsf_spark.lidar.quality import names
+from ipdsf_spark.lidar.products import product_of
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import site_named
 from ipdsf_spark.streaming.decode import WHOLE_FILE, Piece
@@ -101,23 +100,3 @@ class Tracker:
         # Keyed by where it came from: a batch that is repeated after a crash replaces, it does not add.
         key = f"{piece.position}|{start}".encode()
         return (self.quarantine_topic, key, piece.raw[start : start + length], json.dumps(headers), 0, 0, 0)
-
-
-def product_of(site_id: str, layers: Layers, line: int) -> dict[str, Any]:
-    """One row of `layers` as plain values; missing heights are None."""
-    return {
-        "site": site_id,
-        "time": f"{np.datetime_as_string(layers.time[line], unit='s')}Z",
-        "mixing_height_m": _rounded(layers.mixing_height_m[line]),
-        "uncertainty_m": _rounded(layers.uncertainty_m[line]),
-        "provisional": bool(layers.provisional[line]),
-        "quality": names(int(layers.quality[line])),
-        "candidates_m": [round(float(h), 1) for h in layers.candidates_m[line] if np.isfinite(h)],
-        "candidate_strength": [round(float(s), 3) for s in layers.candidate_strength[line] if np.isfinite(s)],
-        "cloud_base_m": _rounded(layers.cloud_base_m[line]),
-        "num_profiles": int(layers.num_profiles[line]),
-    }
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 1) if np.isfinite(value) else None

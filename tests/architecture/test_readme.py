@@ -119,5 +119,5 @@ def test_the_demo_passes_its_options_on() -> None:
     )
 
     words = shlex.split(ended.stdout.replace("\\\n", " ").splitlines()[-1])
-    assert words[1:] == ["demo", "--data", "my files", "--sites", "3", "--speed", "60", "--ct", "scans"]
+    assert words[1:] == ["demo", "--data", "my files", "--sites", "3", "--speed", "60"]
     parser_for("demo").parse_args(words[1:])

@@ -1,0 +1,84 @@
+"""`ipdsf demo`: the whole flow on this machine, ending in a page of pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from ipdsf_spark.config import load
+from ipdsf_spark.errors import InputError
+
+EPILOG = """examples:
+  ipdsf demo                              eight simulated sites, one day, about three minutes
+  ipdsf demo --sites 24 --speed 2         more sites, twice as fast
+  ipdsf demo --data recorded/             your own files, one folder per site
+"""
+DAY = "2026-06-21"
+FILES_PER_SECOND = 40.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.epilog = EPILOG
+    parser.add_argument("--data", metavar="DIR", help="recorded files, one folder per site (default: simulated ones)")
+    parser.add_argument("--sites", type=int, default=8, help="simulated sites (default 8)")
+    parser.add_argument("--hours", type=float, default=24.0, help="simulated hours (default 24)")
+    parser.add_argument("--speed", type=float, default=1.0, help=f"1 = {FILES_PER_SECOND:.0f} files per second")
+    parser.add_argument("--seed", type=int, default=1, help="of the simulation (default 1)")
+    parser.add_argument("-o", "--out", default="out/demo", help="where the page goes (default out/demo)")
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    parser.add_argument("--json", action="store_true", help="the numbers of the page as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate or take the files, stream them, draw the page."""
+    from ipdsf_spark.cli.main import main
+    from ipdsf_spark.demo import network
+    from ipdsf_spark.demo.run import Demonstration
+    from ipdsf_spark.demo.run import run as demonstrate
+
+    out = Path(args.out)
+    overrides = list(args.set)
+    if args.data:
+        data = Path(args.data).expanduser()
+        if not data.is_dir():
+            raise InputError(f"no folder {data}: --data (DATA=) names recorded files, one folder per site")
+    else:
+        data = out / "network"
+        shutil.rmtree(data, ignore_errors=True)
+        simulate = ["simulate", "-o", str(data), "--sites", str(args.sites), "--hours", str(args.hours)]
+        if main([*simulate, "--date", DAY, "--seed", str(args.seed)]):
+            return 1
+        network.add_broken_files(data, rng=np.random.default_rng(args.seed))
+    if (data / "sites.toml").is_file():
+        overrides.append(f'sites.file="{(data / "sites.toml").absolute()}"')
+    demonstration = Demonstration(
+        data=data,
+        out=out,
+        rate=FILES_PER_SECOND * args.speed,
+        num_sites=None,
+        title="A ceilometer network, tracked in stream",
+        is_simulated=not args.data,
+    )
+    page, report = demonstrate(demonstration, load(*args.config, overrides=overrides), commands=_commands(args, data))
+    if args.json:
+        numbers = {"page": str(page), "balance": vars(report.balance), "rmse_final_m": report.rmse_final_m}
+        print(json.dumps(numbers | {"latency": vars(report.latency) if report.latency else None}))
+    print(f"open {page}", file=sys.stderr)
+    return 0 if report.balance.is_complete else 1
+
+
+def _commands(args: argparse.Namespace, data: Path) -> list[str]:
+    return [
+        *([] if args.data else [f"ipdsf simulate -o {data} --sites {args.sites} --date {DAY}"]),
+        "ipdsf broker start",
+        "ipdsf stream                       # in a second terminal",
+        f"ipdsf edge --replay {data} --rate {FILES_PER_SECOND * args.speed:.0f}",
+        "ipdsf quarantine list",
+    ]

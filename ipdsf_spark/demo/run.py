@@ -1,0 +1,259 @@
+"""The demonstration itself: a real Kafka, a replayed network, the streaming job, and a page of what came of it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+from tqdm import tqdm
+
+from ipdsf_spark.broker import EmbeddedKafka
+from ipdsf_spark.broker.quarantine import Quarantined
+from ipdsf_spark.broker.quarantine import read as read_quarantine
+from ipdsf_spark.config import Config, with_overrides
+from ipdsf_spark.demo import outcome
+from ipdsf_spark.demo.page import Balance, Latency, Link, QuarantineLine, Report, SiteCard, write_page
+from ipdsf_spark.edge.replay import Feed, feeds_of, replay
+from ipdsf_spark.lidar.files import FileReader
+from ipdsf_spark.lidar.profiles import Float64
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.monitoring.progress import Batch, Totals
+from ipdsf_spark.plots import curtain, error_figure, latency_figure, save
+from ipdsf_spark.sites import site_named, sites_of
+from ipdsf_spark.streaming.archive import archive_directory
+from ipdsf_spark.streaming.job import StreamJob
+
+logger = logging.getLogger(__name__)
+
+WARM_UP_TIMEOUT_S: Final = 60.0
+MAX_CURTAINS: Final = 24
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What to show.
+
+    Attributes:
+        data: recorded or simulated files, one folder per site.
+        out: where page, pictures and tables go; made anew.
+        rate: files per second.
+        num_sites: sites of the network; those recorded by default.
+        title: of the page.
+        is_simulated: whether ``truth/SITE.csv`` beside the folders holds known heights.
+    """
+
+    data: Path
+    out: Path
+    rate: float
+    num_sites: int | None
+    title: str
+    is_simulated: bool
+
+
+def run(demonstration: Demonstration, config: Config, *, commands: Sequence[str]) -> tuple[Path, Report]:
+    """Run it and return the page and what is on it."""
+    out = demonstration.out
+    for stale in ("kafka", "stream", "pictures", "tables"):
+        shutil.rmtree(out / stale, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    feeds = feeds_of(demonstration.data)
+    feeds = [feed for feed in feeds if feed.site != "truth"]
+    with EmbeddedKafka(out / "kafka", heap_mb=config.broker.heap_mb) as kafka:
+        config = with_overrides(
+            config,
+            [
+                f"kafka.bootstrap_servers={kafka.bootstrap_servers}",
+                f'stream.directory="{out.absolute() / "stream"}"',
+                "stream.archive_every_s=15",
+            ],
+        )
+        totals, sent = _stream(demonstration, config, feeds)
+        quarantined = read_quarantine(config.kafka, kafka.bootstrap_servers)
+    report = _report(demonstration, config, feeds, totals, sent, quarantined, commands)
+    return write_page(report, out), report
+
+
+def _stream(demonstration: Demonstration, config: Config, feeds: Sequence[Feed]) -> tuple[Totals, int]:
+    """Replay the network through the job; returns its counts and the files sent."""
+    num_sites = demonstration.num_sites or len(feeds)
+    laps = max(1, -(-num_sites // len(feeds)))
+    total = sum(len(feed.files) for feed in feeds) * laps if laps > 1 else sum(len(feed.files) for feed in feeds)
+    with tqdm(total=total, unit="file", desc="streaming") as bar:
+
+        def show(batch: Batch, totals: Totals) -> None:
+            bar.set_postfix_str(f"{totals.read} read, {totals.products} products, lag {batch.lag}")
+
+        job = StreamJob(config, on_batch=show).start()
+        try:
+            sent = [0]
+
+            def count(number: int, failed: int) -> None:
+                bar.update(number - sent[0])
+                sent[0] = number
+
+            replay(
+                feeds,
+                config.kafka,
+                config.kafka.bootstrap_servers,
+                rate=demonstration.rate,
+                num_sites=num_sites,
+                on_sent=count,
+            )
+            job.drain()
+            _await_counts(job, sent[0])
+        finally:
+            job.stop()
+    return job.listener.totals, sent[0]
+
+
+def _await_counts(job: StreamJob, sent: int) -> None:
+    """The report of the last batch comes a moment after the batch."""
+    done = threading.Event()
+    deadline = time.monotonic() + WARM_UP_TIMEOUT_S
+    while job.listener.totals.read < sent and time.monotonic() < deadline:
+        done.wait(0.1)
+
+
+def _report(
+    demonstration: Demonstration,
+    config: Config,
+    feeds: Sequence[Feed],
+    totals: Totals,
+    sent: int,
+    quarantined: Sequence[Quarantined],
+    commands: Sequence[str],
+) -> Report:
+    out = demonstration.out
+    (out / "pictures").mkdir(exist_ok=True)
+    (out / "tables").mkdir(exist_ok=True)
+    revisions = ds.dataset(archive_directory(config), format="parquet", partitioning="hive").to_table().to_pandas()
+    final, provisional = outcome.newest(revisions), outcome.last_provisional(revisions)
+    sites = sites_of(config)
+    cards, errors, figures = [], [], []
+    shown = feeds[:MAX_CURTAINS]
+    for feed in tqdm(shown, desc="drawing", unit="site"):
+        card, error = _card(demonstration, feed, site_named(sites, feed.site), final, provisional, quarantined)
+        cards.append(card)
+        if error is not None:
+            errors.append(error)
+    latencies = outcome.latency_s(revisions)
+    if latencies.size:
+        save(latency_figure(latencies), out / "pictures" / "latency.png")
+        figures.append(Link("pictures/latency.png", "Seconds from sending a file to its product, after warm-up."))
+    first_error = next((card for card in cards if not np.isnan(card.rmse_final_m)), None)
+    if first_error is not None:
+        figures.insert(0, Link(f"pictures/{first_error.id}-error.png", f"Tracked less known height, {first_error.id}."))
+    tables = _write_tables(out, final, cards, quarantined)
+    lines = [QuarantineLine(item.site, item.file, item.position, item.reason) for item in quarantined]
+    return Report(
+        title=demonstration.title,
+        subtitle=_subtitle(demonstration, cards),
+        balance=Balance(
+            sent=sent,
+            read=totals.read,
+            decoded=totals.decoded,
+            quarantined=totals.quarantined,
+            both=totals.both,
+            profiles=totals.profiles,
+            late=totals.late,
+        ),
+        latency=_latency(latencies),
+        rmse_final_m=outcome.rmse(np.concatenate([e.final_m for e in errors])) if errors else float("nan"),
+        rmse_provisional_m=outcome.rmse(np.concatenate([e.provisional_m for e in errors])) if errors else float("nan"),
+        sites=cards,
+        quarantine=lines,
+        figures=figures,
+        tables=tables,
+        commands=commands,
+    )
+
+
+def _card(
+    demonstration: Demonstration,
+    feed: Feed,
+    site: Site,
+    final: pd.DataFrame,
+    provisional: pd.DataFrame,
+    quarantined: Sequence[Quarantined],
+) -> tuple[SiteCard, outcome.Errors | None]:
+    out = demonstration.out
+    layers = outcome.layers_of(final[final["site"] == feed.site])
+    reader = FileReader()
+    blocks = [block for block in reader.blocks((path.name, path.read_bytes()) for path in feed.files) if len(block)]
+    instruments = sorted(reader.files_by_instrument)
+    # A picture shows one instrument; a mixed folder shows the one with most files.
+    main = max(instruments, key=lambda name: len(reader.files_by_instrument[name]), default="")
+    drawable = [block for block in blocks if block.instrument == main and not np.isnat(block.time).all()]
+    truth = (
+        outcome.read_truth(demonstration.data / "truth" / f"{feed.site}.csv") if demonstration.is_simulated else None
+    )
+    picture = ""
+    if drawable:
+        drawn = curtain(drawable, layers, site=feed.site, truth=truth, calibration=site.calibration)
+        picture = f"pictures/{feed.site}.png"
+        save(drawn, out / picture)
+    error = None
+    if truth is not None and len(layers):
+        first = outcome.layers_of(provisional[provisional["site"] == feed.site])
+        error = outcome.errors_of(layers, first, truth)
+        as_seen = np.full(len(layers), np.nan)
+        position = np.searchsorted(layers.time, first.time)
+        as_seen[position[position < len(layers)]] = first.mixing_height_m[position < len(layers)]
+        known = outcome.at(truth, layers.time)
+        drawn = error_figure(layers.time, known, layers.mixing_height_m, as_seen, site=feed.site)
+        save(drawn, out / "pictures" / f"{feed.site}-error.png")
+    card = SiteCard(
+        id=feed.site,
+        instrument=", ".join(instruments) or "nothing readable",
+        curtain=picture,
+        num_products=len(layers),
+        availability_percent=outcome.availability_percent(layers),
+        rmse_final_m=outcome.rmse(error.final_m) if error else float("nan"),
+        rmse_provisional_m=outcome.rmse(error.provisional_m) if error else float("nan"),
+        bias_final_m=outcome.bias(error.final_m) if error else float("nan"),
+        num_rejected=sum(item.site == feed.site for item in quarantined),
+    )
+    return card, error
+
+
+def _write_tables(
+    out: Path, final: pd.DataFrame, cards: Sequence[SiteCard], quarantined: Sequence[Quarantined]
+) -> list[Link]:
+    columns = ["site", "time", "mixing_height_m", "uncertainty_m", "provisional", "quality", "cloud_base_m"]
+    final[[*columns, "num_profiles"]].to_csv(out / "tables" / "heights.csv", index=False)
+    pd.DataFrame([vars(card) for card in cards]).to_csv(out / "tables" / "sites.csv", index=False)
+    rows = [(item.site, item.file, item.position, item.start, len(item.raw), item.reason) for item in quarantined]
+    pd.DataFrame(rows, columns=["site", "file", "position", "start", "bytes", "reason"]).to_csv(
+        out / "tables" / "quarantine.csv", index=False
+    )
+    return [
+        Link("tables/heights.csv", "heights.csv: every site and time"),
+        Link("tables/sites.csv", "sites.csv: the numbers per site"),
+        Link("tables/quarantine.csv", "quarantine.csv: what gave no profile, and why"),
+        Link("stream/products/", "stream/products: the Parquet archive"),
+    ]
+
+
+def _latency(seconds: Float64) -> Latency | None:
+    if not seconds.size:
+        return None
+    p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
+    return Latency(int(seconds.size), float(p50), float(p95), float(p99), float(seconds.max()))
+
+
+def _subtitle(demonstration: Demonstration, cards: Sequence[SiteCard]) -> str:
+    kinds = sorted({card.instrument for card in cards})
+    what = "Simulated instruments that write genuine files" if demonstration.is_simulated else "Recorded files"
+    return (
+        f"{what} ({', '.join(kinds[:8])}), sent at {demonstration.rate:g} files per second into a real Kafka, decoded, "
+        "checked and tracked by Spark Structured Streaming on this machine."
+    )
