@@ -41,9 +41,9 @@ def block(num_profiles: int, num_gates: int = 4, **changes: Any) -> Profiles:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "2021").mkdir()
+    (tmp_path / "2021" / "09").mkdir(parents=True)
     (tmp_path / "2021" / "a.nc").write_bytes(lufft_chm.encode_file(block(2)))
-    (tmp_path / "2021" / "b.nc").write_bytes(lufft_chm.encode_file(block(3)))
+    (tmp_path / "2021" / "09" / "b.nc").write_bytes(lufft_chm.encode_file(block(3)))
     (tmp_path / "note.txt").write_text("no ceilometer\n")
     return tmp_path
 
@@ -56,14 +56,14 @@ def answers(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, A
 def test_a_folder_is_read_with_its_folders_in_order(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     told = answers(capsys, str(folder))
 
-    assert [Path(one["file"]).name for one in told] == ["a.nc", "b.nc", "note.txt"]
-    assert [one["profiles"] for one in told] == [2, 3, 0]
+    assert [Path(one["file"]).name for one in told] == ["b.nc", "a.nc", "note.txt"]
+    assert [one["profiles"] for one in told] == [3, 2, 0]
 
 
 def test_a_quoted_glob_is_as_good_as_one_the_shell_opens(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     told = answers(capsys, str(folder / "**" / "*.nc"))
 
-    assert [Path(one["file"]).name for one in told] == ["a.nc", "b.nc"]
+    assert [Path(one["file"]).name for one in told] == ["b.nc", "a.nc"]
 
 
 def test_a_path_that_cannot_be_read_is_named_and_the_others_are_still_told(

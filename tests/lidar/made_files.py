@@ -10,6 +10,8 @@ from typing import Any
 import netCDF4
 import numpy as np
 
+from ipdsf_spark.lidar.formats import hdf5
+from ipdsf_spark.lidar.formats.container import Damage
 from ipdsf_spark.lidar.profiles import Profiles
 
 NAN = float("nan")
@@ -33,6 +35,17 @@ def add(file: Any, name: str, axes: tuple[str, ...], values: Any, **attributes: 
     variable.setncatts(attributes)
     variable[...] = array
     return variable
+
+
+def place_of_chunk(raw: bytes, name: str, *, row: int) -> int:
+    """Offset of the packed chunk of a row: the deflate stream without which that row is lost."""
+    for start in range(len(raw) - 1):
+        if raw[start] == 0x78 and raw[start + 1] in (0x01, 0x5E, 0x9C, 0xDA):
+            damage: list[Damage] = []
+            hdf5.open_bytes(raw[:start] + b"\xff\xff" + raw[start + 2 :]).variables[name].read(damage)
+            if [(stretch.offset, stretch.first) for stretch in damage] == [(start, row)]:
+                return start
+    raise AssertionError(f"no chunk of {name} holds row {row} alone")
 
 
 def profiles(num_profiles: int = 3, num_gates: int = 32, *, seed: int = 1, calibrated: bool = True) -> Profiles:

@@ -16,7 +16,7 @@ from made_files import add, eprofile_l2, profiles, written
 
 from ipdsf_spark.lidar import formats
 from ipdsf_spark.lidar.formats import lufft_chm, vaisala_cl, vaisala_cl61
-from ipdsf_spark.lidar.formats.container import UnreadableFile, gate_centres, regular_grid, since
+from ipdsf_spark.lidar.formats.container import UnreadableFile, check_profiles, gate_centres, regular_grid, since
 from ipdsf_spark.lidar.profiles import Decoded
 
 MADE = {
@@ -145,6 +145,17 @@ def test_a_range_that_begins_high_is_taken_as_it_stands() -> None:
 def test_an_axis_that_is_no_grid_is_refused(values: list[float]) -> None:
     with pytest.raises(UnreadableFile):
         regular_grid(np.array(values))
+
+
+@pytest.mark.parametrize(("num_profiles", "num_gates"), [(100_001, 1), (90_000, 3276), (1, 1 << 31)])
+def test_more_profiles_than_a_day_can_have_are_refused(num_profiles: int, num_gates: int) -> None:
+    with pytest.raises(UnreadableFile, match="split it into files of a day"):
+        check_profiles(num_profiles, num_gates)
+
+
+def test_a_day_of_the_fastest_instruments_is_not_refused() -> None:
+    check_profiles(17_280, 3276)  # CL61 every 5 s
+    check_profiles(86_400, 640)  # one profile a second
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from made_files import add, written
+from made_files import add, place_of_chunk, written
 
 from ipdsf_spark.lidar.formats import hdf5
 from ipdsf_spark.lidar.formats.container import Damage, UnreadableFile
+from ipdsf_spark.lidar.formats.hdf5_heap import STRUCTURES_PER_FILE, Store
 
 KINDS = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", ">i2", ">f4")
 
@@ -132,7 +133,7 @@ def test_what_was_never_written_of_a_growing_variable_is_not_invented() -> None:
 
 def test_a_damaged_chunk_costs_its_row_and_is_named_with_its_place() -> None:
     raw, values = growing()
-    start = place_of_chunk(raw, row=2)
+    start = place_of_chunk(raw, "beta", row=2)
     broken = raw[:start] + bytes(byte ^ 0x5A for byte in raw[start : start + 40]) + raw[start + 40 :]
     damage: list[Damage] = []
 
@@ -144,24 +145,6 @@ def test_a_damaged_chunk_costs_its_row_and_is_named_with_its_place() -> None:
     assert damage[0].reason.startswith("beta, row 2: damaged chunk")
     with pytest.raises(UnreadableFile, match="row 2"):
         hdf5.open_bytes(broken).variables["beta"].read()
-
-
-def place_of_chunk(raw: bytes, *, row: int) -> int:
-    """Offset of the packed chunk of a row: the deflate stream without which that row is lost."""
-    starts = []
-    variable = hdf5.open_bytes(raw).variables["beta"]
-    for at in range(len(raw) - 1):
-        if raw[at] == 0x78 and raw[at + 1] in (0x01, 0x5E, 0x9C, 0xDA):
-            starts.append(at)
-    clean = variable.read()
-    for start in starts:
-        broken = raw[:start] + b"\xff\xff" + raw[start + 2 :]
-        damage: list[Damage] = []
-        hdf5.open_bytes(broken).variables["beta"].read(damage)
-        if [stretch.first for stretch in damage] == [row]:
-            assert damage[0].offset == start
-            return start
-    raise AssertionError(f"no chunk of row {row} among {len(starts)} streams of {clean.shape}")
 
 
 def test_a_wrong_checksum_is_damage() -> None:
@@ -203,6 +186,94 @@ def test_a_claim_of_gigabytes_is_refused_before_anything_is_allocated() -> None:
 
     with pytest.raises(UnreadableFile, match="claims"):
         hdf5.open_bytes(raw).variables["v"].read()
+
+
+def test_a_variable_that_claims_far_more_than_it_stores_is_refused() -> None:
+    def write(file: Any) -> None:
+        file.createDimension("a", 2048)
+        file.createDimension("b", 512)
+        variable = file.createVariable("v", "f8", ("a", "b"), zlib=True, chunksizes=(1, 64))
+        variable[0, :64] = 1.0
+
+    with pytest.raises(UnreadableFile, match="stores 1 chunks"):
+        hdf5.open_bytes(written(write)).variables["v"].read()
+
+
+def test_more_names_than_two_levels_of_a_tree_hold_are_found() -> None:
+    def write(file: Any) -> None:
+        for index in range(1500):
+            file.createVariable(f"v{index}", "i2")[...] = index
+
+    dataset = hdf5.open_bytes(written(write))
+
+    assert len(dataset.variables) == 1500
+    assert [int(dataset.variables[f"v{index}"].read()) for index in range(0, 1500, 149)] == list(range(0, 1500, 149))
+
+
+def test_a_file_may_visit_so_many_structures_and_no_more() -> None:
+    store = Store(b"", 8, 8)
+    store.spend(STRUCTURES_PER_FILE)
+
+    with pytest.raises(UnreadableFile, match="ring"):
+        store.spend()
+
+
+def test_a_damaged_attribute_costs_no_other() -> None:
+    def write(file: Any) -> None:
+        file.first = "sound"
+        file.broken = np.int32(7)
+        file.last = "sound"
+
+    raw = written(write)
+    dataspace = raw.index(b"broken\0") + len(b"broken\0") + 12  # after the datatype of a whole number
+    attributes = hdf5.open_bytes(raw[:dataspace] + b"\x4d" + raw[dataspace + 1 :]).attributes
+
+    assert (attributes["first"], attributes["last"], "broken" in attributes) == ("sound", "sound", False)
+
+
+class TestWhatOnlyH5pyWrites:
+    """Groups in the style before HDF5 1.8 and types of their own: other programs' netCDF-4 files have them."""
+
+    @pytest.fixture(params=["earliest", "v108"])
+    def raw(self, request: pytest.FixtureRequest, tmp_path: Path) -> bytes:
+        h5py = pytest.importorskip("h5py", reason="h5py is not installed, and nothing else writes such files")
+        with h5py.File(tmp_path / "made.h5", "w", libver=(request.param, "v108")) as file:
+            time = file.create_dataset("time", data=np.arange(7.0), maxshape=(None,), chunks=(3,))
+            time.make_scale("time")
+            beta = file.create_dataset("beta", data=np.arange(77.0).reshape(7, 11), chunks=(2, 4), compression=4)
+            beta.dims[0].attach_scale(time)
+            beta.attrs["units"] = "1/(m sr)"
+            inner = file.create_group("inner")
+            for index in range(60):
+                inner.create_dataset(f"v{index}", data=np.full(3, index, "i2"))
+            file["named"] = np.dtype("f4")
+            beta.attrs.create("typed", 2.5, dtype=file["named"])
+            file.create_dataset("typed", data=np.zeros(2, "f4"), dtype=file["named"])
+        return (tmp_path / "made.h5").read_bytes()
+
+    def test_groups_variables_and_attributes_are_read(self, raw: bytes) -> None:
+        dataset = hdf5.open_bytes(raw)
+
+        beta = dataset.variables["beta"]
+        assert np.array_equal(beta.read(), np.arange(77.0).reshape(7, 11))
+        assert beta.dimensions[0] == "time"
+        assert beta.attributes["units"] == "1/(m sr)"
+        assert "typed" not in beta.attributes  # its type stands elsewhere in the file
+        values = [dataset.groups["inner"].variables[f"v{index}"].read().tolist() for index in range(60)]
+        assert values == [[index] * 3 for index in range(60)]
+
+    def test_a_type_of_its_own_is_refused_by_name(self, raw: bytes) -> None:
+        with pytest.raises(UnreadableFile, match="typed"):
+            _ = hdf5.open_bytes(raw).variables["typed"]
+
+
+def test_chunk_indexes_of_newer_hdf5_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed, and nothing else writes such files")
+    with h5py.File(tmp_path / "made.h5", "w", libver="latest") as file:
+        file.create_dataset("v", data=np.arange(40.0).reshape(4, 10), chunks=(1, 10), maxshape=(None, 10))
+
+    with pytest.raises(UnreadableFile, match=r"nccopy|layout"):
+        hdf5.open_bytes((tmp_path / "made.h5").read_bytes()).variables["v"].read()
 
 
 def test_a_group_is_no_variable_and_a_variable_no_group() -> None:

@@ -117,6 +117,12 @@ def test_gates_are_centred_although_the_file_gives_upper_edges() -> None:
     assert only_block(chm_file()).range_m == pytest.approx([7.4925, 22.4775, 37.4625], abs=1e-4)
 
 
+def test_the_default_fill_of_netcdf_is_no_signal() -> None:
+    read = only_block(chm_file(beta_raw=np.array([[1.0, 9.96921e36, 3.0], [4.0, 5.0, 6.0]], "f4")))
+
+    assert np.argwhere(np.isnan(read.beta)).tolist() == [[0, 1]]
+
+
 def test_time_counts_from_1904_and_crosses_midnight_in_order() -> None:
     midnight = (np.datetime64("2020-10-10") - np.datetime64("1904-01-01")) / np.timedelta64(1, "s")
 

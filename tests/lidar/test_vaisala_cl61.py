@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_files import add, profiles, written
+from made_files import add, place_of_chunk, profiles, written
 
 from ipdsf_spark.lidar import formats
 from ipdsf_spark.lidar.formats import vaisala_cl61
@@ -159,6 +159,31 @@ def test_fill_values_in_the_backscatter_are_missing() -> None:
     read = only_block(cl61_file(beta=beta))
 
     assert np.argwhere(np.isnan(read.beta)).tolist() == [[1, 2], [3, 3]]
+
+
+def test_no_fill_value_becomes_housekeeping() -> None:
+    columns = {"tilt_angle": np.full(5, -999.0, "f4"), "beta_att_noise_level": np.array([1, -999, 9.97e36, 2, 3])}
+
+    read = only_block(cl61_file(columns=columns))
+
+    assert (read.tilt_deg == 0.0).all()
+    assert np.array_equal(read.health["noise_level"], [1.0, np.nan, np.nan, 2.0, 3.0], equal_nan=True)
+
+
+def test_a_damaged_profile_is_rejected_alone_with_its_place() -> None:
+    made = profiles(4, 400)
+    raw = vaisala_cl61.encode_file(made)
+    start = place_of_chunk(raw, "beta_att", row=2)
+
+    decoded = formats.decode(raw[:start] + b"\xff" * 20 + raw[start + 20 :])
+
+    (read,) = decoded.blocks
+    kept = [0, 1, 3]
+    assert np.array_equal(read.time, made.time[kept])
+    assert np.array_equal(read.beta, made.beta[kept])
+    assert read.alarms == tuple(made.alarms[row] for row in kept)
+    assert [len(values) for values in read.health.values()] == [3] * len(read.health)
+    assert [(stretch.offset, "beta_att, row 2" in stretch.reason) for stretch in decoded.rejected] == [(start, True)]
 
 
 def test_a_damaged_status_group_costs_no_profile() -> None:

@@ -363,7 +363,10 @@ class _Hdf5Variable(Variable):
             names = []
             step = 8 + self._store.offset_bytes
             for axis in range(len(self.shape)):
-                _, collection, index = _reference(self._store, value[axis * step : (axis + 1) * step])
+                length, collection, index = _reference(self._store, value[axis * step : (axis + 1) * step])
+                if length == 0:  # an axis without a scale
+                    names.append(unnamed[axis])
+                    continue
                 target = self._store.global_object(collection, index)[: self._store.offset_bytes]
                 names.append(self._names.get(int.from_bytes(target, "little"), unnamed[axis]))
             return tuple(names)

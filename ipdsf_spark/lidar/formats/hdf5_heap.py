@@ -135,7 +135,7 @@ def tree_records(store: Store, at: int) -> tuple[int, tuple[bytes, ...]]:
     count_bytes = _encoded_bytes(most)
     # From the leaves up: how many records a node of each depth can hold below it, and the room that number takes.
     total_bytes, most_below = [0], [most]
-    for level in range(1, depth + 1):
+    for level in range(1, depth):
         pointer = store.offset_bytes + count_bytes + (total_bytes[level - 1] if level > 1 else 0)
         fan = (node_bytes - 10 - pointer) // (record_bytes + pointer)
         most_below.append(min((fan + 1) * most_below[-1] + fan, 1 << 62))
