@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from ipdsf_spark.broker import EmbeddedKafka
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -48,3 +53,12 @@ def real_ceilometer_data(real_data: Path) -> Path:
 def rng() -> np.random.Generator:
     """The same random numbers in every run."""
     return np.random.default_rng(20210909)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """A real broker for all tests that need one; each uses topics of its own."""
+    from ipdsf_spark.broker import EmbeddedKafka
+
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), heap_mb=384) as broker:
+        yield broker
