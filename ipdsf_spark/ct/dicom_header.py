@@ -132,7 +132,9 @@ def is_dicom(path: Path) -> bool:
     """True for a file with DICOM's mark, or without the preamble but with the group that must then come first."""
     with path.open("rb") as file:
         head = file.read(136)
-    return head[128:132] == b"DICM" or (head[:2] == b"\x08\x00" and head[4:6].isalpha() and head[2:4] < b"\x20\x00")
+    begins_with_group_8 = head[:2] == b"\x08\x00" and len(head) == 136
+    has_length = head[4:6].isalpha() or int.from_bytes(head[4:8], "little") < 128  # explicit or implicit VR
+    return head[128:132] == b"DICM" or (begins_with_group_8 and has_length)
 
 
 def read_headers(path: Path, *, pseudonym_key: bytes = b"") -> list[SliceHeader]:

@@ -82,6 +82,14 @@ def test_stated_padding_is_known_in_hu(chest: Chest, write_series: WriteSeries) 
     assert read_volume(files[0].parent).padding_hu == -2000
 
 
+def test_stated_padding_is_rescaled_like_every_value(chest: Chest, write_series: WriteSeries) -> None:
+    even = chest // 2 * 2
+    even[:, 0, :] = -2048
+    files = write_series(even, slope=2, intercept=-3000, PixelPaddingValue=476)
+
+    assert read_volume(files[0].parent).padding_hu == -2048
+
+
 def test_padding_that_is_not_stated_is_found(chest: Chest, write_series: WriteSeries) -> None:
     chest[:, 0, :] = -3024
     assert read_volume(write_series(chest, intercept=-3024)[0].parent).padding_hu == -3024
@@ -127,6 +135,32 @@ def test_accepted_missing_slices_are_interpolated_where_they_were(chest: Chest, 
     np.testing.assert_allclose(hu[3], (chest[2].astype(float) + chest[4]) / 2, atol=0.5)
 
 
+def test_remarks_beside_an_accepted_problem_do_not_hinder_its_repair(chest: Chest, write_series: WriteSeries) -> None:
+    files = write_series(chest, LossyImageCompression="01")
+    files[3].unlink()
+
+    volume = read_volume(files[0].parent, accept=["missing_slices"])
+
+    assert volume.grid.shape[0] == len(volume.hu) == 6
+    assert set(problems(volume)) == {"lossy", "missing_slices"}
+
+
+@pytest.mark.parametrize("implicit_vr", [True, False])
+def test_old_files_without_preamble_are_dicom_too(chest: Chest, write_series: WriteSeries, implicit_vr: bool) -> None:
+    files = write_series(chest)
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        del dataset.file_meta
+        dataset.preamble = None
+        pydicom.dcmwrite(path.with_suffix(""), dataset, implicit_vr=implicit_vr, little_endian=True)
+        path.unlink()
+
+    volume = survey(files[0].parent)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    assert volume.study == "series"
+
+
 def test_an_uneven_step_is_reported_and_when_accepted_interpolated(chest: Chest, write_series: WriteSeries) -> None:
     files = write_series(chest[:5])
     odd = pydicom.dcmread(files[2])
@@ -154,9 +188,12 @@ def test_two_passes_a_hair_apart_are_not_stacked(chest: Chest, write_series: Wri
     np.testing.assert_array_equal(read_volume(first[0].parent, accept=["mixed_acquisitions"]).hu, chest)
 
 
-def test_two_passes_that_only_their_order_tells_apart_are_not_stacked(chest: Chest, write_series: WriteSeries) -> None:
+@pytest.mark.parametrize("first_mm", [100.005, 99.995])
+def test_two_passes_that_only_their_order_tells_apart_are_not_stacked(
+    chest: Chest, write_series: WriteSeries, first_mm: float
+) -> None:
     first = write_series(chest)
-    second = write_series(chest[:5] + 3, first_mm=100.005, prefix="again", first_instance=7)
+    second = write_series(chest[:5] + 3, first_mm=first_mm, prefix="again", first_instance=7)
 
     volume = survey(first[0].parent)
 
@@ -212,7 +249,8 @@ def test_one_of_several_series_must_be_named(chest: Chest, write_series: WriteSe
     with pytest.raises(InputError, match=r"2 series in one place, numbers 2 \(6 images\), 5 \(3 images\)"):
         read_volume(files[0].parent)
     np.testing.assert_array_equal(read_volume(files[0].parent, series=5).hu, chest[:3] + 7)
-    with pytest.raises(InputError, match=r"no series number 9 here; there are \[2, 5\]"):
+    write_series(chest[:1], SeriesNumber=7, series_uid="1.2.3.7", prefix="single")
+    with pytest.raises(InputError, match=r"no series number 9 here; there are \[2, 5, 7\]"):
         read_volume(files[0].parent, series=9)
 
 

@@ -98,6 +98,7 @@ def test_a_generated_dicom_image_says_so_and_refers_to_its_source(
         assert image.FrameOfReferenceUID == original.FrameOfReferenceUID
         assert image.ImagePositionPatient == original.ImagePositionPatient
         assert image.PatientIdentityRemoved == "YES"
+        assert (image.SliceThickness, image.InstanceNumber) == (2.5, original.InstanceNumber)
     own = {uid for i in made for uid in (i.SOPInstanceUID, i.SeriesInstanceUID, i.StudyInstanceUID)}
     theirs = {uid for i in originals for uid in (i.SOPInstanceUID, i.SeriesInstanceUID, i.StudyInstanceUID)}
     assert not own & theirs
