@@ -105,7 +105,7 @@ class Average:
             return max(self, other, key=lambda average: (average.num_profiles, average.times.tobytes()))
         return Average(
             index=self.index,
-            times=np.sort(np.concatenate([self.times, other.times])),
+            times=_joined(self.times, other.times),
             first_m=self.first_m,
             resolution_m=self.resolution_m,
             total=self.total + other.total,
@@ -197,6 +197,13 @@ def _lowest(cloud_base_m: Float32) -> Float32:
     if cloud_base_m.shape[1] == 0:
         return np.full(len(cloud_base_m), np.inf, np.float32)
     return np.asarray(np.where(cloud_base_m > -np.inf, cloud_base_m, np.inf).min(axis=1), np.float32)
+
+
+def _joined(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Both, sorted."""
+    if one[-1] < other[0]:
+        return np.concatenate([one, other])
+    return np.sort(np.concatenate([one, other]))
 
 
 def _missing_sum(one: Average, other: Average) -> NDArray[np.uint16] | None:

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
 
 from ipdsf_spark.lidar.profiles import Float64
 
@@ -59,15 +58,17 @@ def strongest(
         min_snr: and this many times its noise.
     """
     spacing_m = float(edge_m[1] - edge_m[0])
-    reach = max(1, round(SEPARATION_M / spacing_m))
-    highest = maximum_filter1d(w, 2 * reach + 1, axis=1, mode="nearest")
-    is_peak = w == highest
-    is_peak &= w >= np.maximum(sigma_w * min_snr, min_strength)
-    is_peak[:, :first_edge] = False
-    is_peak[:, -1] = False
-    is_peak[:, 1:] &= ~is_peak[:, :-1]  # of a plateau, its lowest edge
-    row, edge = np.nonzero(is_peak)
+    inner = w[:, 1:-1]
+    # of a plateau, its lowest edge
+    is_peak = (inner > w[:, :-2]) & (inner >= w[:, 2:])
+    is_peak &= inner >= np.maximum(sigma_w[:, 1:-1] * min_snr, min_strength)
+    row, edge = np.nonzero(is_peak[:, max(first_edge - 1, 0) :])
+    edge += max(first_edge, 1)
     peak = w[row, edge]
+    reach = max(1, round(SEPARATION_M / spacing_m))
+    around = np.minimum(np.maximum(edge[:, None] + np.arange(-reach, reach + 1), 0), w.shape[1] - 1)
+    is_highest = (w[row[:, None], around] <= peak[:, None]).all(axis=1)
+    row, edge, peak = row[is_highest], edge[is_highest], peak[is_highest]
     order = np.lexsort((-peak, row))
     row, edge, peak = row[order], edge[order], peak[order]
     rank = np.arange(row.size) - np.searchsorted(row, row)

@@ -29,6 +29,7 @@ DETACHED: Final = 0.3  # down to here, an elevated layer: no mixing from the gro
 HIDDEN_WEIGHT: Final = 0.75  # of W at the lowest edge, for a top that may lie below it
 CLOUD_STRENGTH: Final = 0.25  # W that a cloud base on a mixed layer is worth; what lies above cannot be seen
 CLOUD_COVER: Final = 0.3  # of the interval's profiles, from which on a cloud base counts in full
+CHUNK: Final = 96  # profiles worked on together, so that they stay in the cache
 CLOUD_SIGMA_M: Final = 100.0  # the mixing height of a cloud-topped layer lies around its base
 LOWEST_CLOUD_M: Final = 400.0  # a lower base is lifted fog or stratus whose top, not base, bounds the mixing
 
@@ -44,13 +45,18 @@ def edges_of(averages: Sequence[Average], site: Site, settings: LayerSettings) -
     Returns:
         (N,) records without path, and (N, K) costs of the path's nodes: 0 best, equal where an interval says nothing.
     """
-    if len(averages) == 1:
-        return _edges_of_one_kind(averages, site, settings)
-    groups = groupby(averages, key=lambda average: (average.likeness, average.tilt_deg))
-    parts = [_edges_of_one_kind(list(group), site, settings) for _, group in groups]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if len(averages) == 1:
+            return _edges_of_one_kind(averages, site, settings)
+        groups = groupby(averages, key=lambda average: (average.likeness, average.tilt_deg))
+        parts = [
+            _edges_of_one_kind(alike[start : start + CHUNK], site, settings)
+            for alike in (list(group) for _, group in groups)
+            for start in range(0, len(alike), CHUNK)
+        ]
     if len(parts) == 1:
         return parts[0]
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    return layout.joined(*(part[0] for part in parts)), np.concatenate([part[1] for part in parts])
 
 
 def _edges_of_one_kind(averages: Sequence[Average], site: Site, settings: LayerSettings) -> tuple[Rows, Float32]:
@@ -90,20 +96,19 @@ def _edges_of_one_kind(averages: Sequence[Average], site: Site, settings: LayerS
     if not grid.is_usable:
         return found, cost
 
-    found["floor_m"] = grid.edge_m[grid.first_edge]
+    found["floor_m"] = grid.edge_m[grid.first_edge] - settings.moves.node_m / 2
     sigma = np.array([[average.sigma_unit * factor] for average in averages])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        w, sigma_w, weight, below = _normalised(beta[:, grid.work], sigma, grid)
-        peaks = strongest(
-            w,
-            sigma_w,
-            grid.edge_m,
-            grid.first_edge,
-            num=settings.num_candidates,
-            min_strength=settings.min_strength,
-            min_snr=settings.min_snr,
-        )
-        cloud_weight = _cloud_weight(below, cloud_m, cover, ceiling, grid)
+    w, sigma_w, weight, below = _normalised(beta[:, grid.work], sigma, grid)
+    peaks = strongest(
+        w,
+        sigma_w,
+        grid.edge_m,
+        grid.first_edge,
+        num=settings.num_candidates,
+        min_strength=settings.min_strength,
+        min_snr=settings.min_snr,
+    )
+    cloud_weight = _cloud_weight(below, cloud_m, cover, ceiling, grid)
     _fill_table(found["table"], peaks, weight, cloud_m, cloud_weight)
     _cost(cost, node_maxima(weight, grid), w[:, grid.lowest_edge], cloud_m, cloud_weight, ceiling, grid, site, settings)
     cost[fog | wet] = 0.0
@@ -115,8 +120,9 @@ def _blank(averages: Sequence[Average], site: Site, settings: LayerSettings, til
     num_nodes = nodes(site.max_height_m, settings.moves.node_m).size
     found = np.zeros(len(averages), layout.row_type(num_nodes, settings.num_candidates))
     found["index"] = [average.index for average in averages]
-    found["first_us"] = [average.times[0] for average in averages]
-    found["last_us"] = [average.times[-1] for average in averages]
+    begin_us = found["index"] * (settings.averaging_s * MICROSECONDS)
+    found["first_us"] = np.array([average.times[0] for average in averages]) - begin_us
+    found["last_us"] = np.array([average.times[-1] for average in averages]) - begin_us
     found["num"] = [average.num_profiles for average in averages]
     found["restart"] = layout.NO_RESTART
     found["table"] = np.nan
@@ -176,16 +182,16 @@ def _normalised(beta: Float64, sigma: Float64, grid: Grid) -> tuple[Float64, Flo
     weight[~((weight > 0) & (strength > 0) & (below > 0))] = 0.0
     weight[:, : grid.first_edge] = 0.0
     w[~(w > -np.inf)] = -np.inf
-    return w, np.nan_to_num(sigma_w), weight, below
+    return w, sigma_w, weight, below
 
 
 def _scale(near: Float64) -> Float64:
-    """(T, 1) one over the mean near-surface beta; NaN where it is not positive: nothing is divided by noise."""
+    """(T, 1) one over the mean near-surface beta; 0 where that is not positive: nothing is divided by noise."""
     total = near.sum(axis=1, keepdims=True)
     if np.isnan(total).any():
         count = np.isfinite(near).sum(axis=1, keepdims=True)
         total = np.nansum(near, axis=1, keepdims=True) * (near.shape[1] / np.maximum(count, 1))
-    return np.where(total > 0, near.shape[1] / total, np.nan)
+    return np.where(total > 0, near.shape[1] / total, 0.0)
 
 
 def _cloud_weight(below: Float64, cloud_m: Float64, cover: Float64, ceiling: Float64, grid: Grid) -> Float64:
@@ -211,7 +217,7 @@ def _fill_table(table: Float32, peaks: Peaks, weight: Float64, cloud_m: Float64,
     table[peaks.row, layout.STRENGTH, peaks.rank] = peaks.strength
     table[peaks.row, layout.SIGMA, peaks.rank] = peaks.sigma_m
     table[peaks.row, layout.WEIGHT, peaks.rank] = weight[peaks.row, peaks.edge]
-    for row in np.flatnonzero(cloud_weight > 0):
+    for row in np.flatnonzero(cloud_weight):
         strength = cloud_weight[row]
         rank = int(np.sum(table[row, layout.STRENGTH] >= strength))
         if rank < table.shape[2]:
@@ -233,8 +239,10 @@ def _cost(
     """c(t, k) = 1 - weight(t, k) / max weight(t, .) below the ceiling; more above it (SCIENCE notes §1.8)."""
     nodes_m = nodes(site.max_height_m, settings.moves.node_m)
     # A drop that is strongest where seeing begins may belong to a layer below: the path may hide there.
-    at_nodes[:, grid.is_hidden] = (HIDDEN_WEIGHT * np.minimum(np.maximum(lowest_w, 0.0), MAX_STRENGTH))[:, None]
-    for row in np.flatnonzero(cloud_weight > 0):
+    hidden = np.minimum(np.maximum(lowest_w, 0.0), MAX_STRENGTH)
+    hidden *= HIDDEN_WEIGHT
+    at_nodes[:, : grid.num_hidden] = hidden[:, None]
+    for row in np.flatnonzero(cloud_weight):
         near = np.abs(nodes_m - cloud_m[row]) <= settings.moves.node_m
         at_nodes[row, near] = np.maximum(at_nodes[row, near], cloud_weight[row])
     is_above = nodes_m > ceiling[:, None]

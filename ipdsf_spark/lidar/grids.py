@@ -30,7 +30,7 @@ class Grid:
         lowest_edge: lowest edge with a value of W; a maximum there may lie below.
         first_edge: lowest edge at which a candidate may lie.
         node_start: (K,) first edge that belongs to each path node.
-        is_hidden: (K,) nodes too low to be seen.
+        num_hidden: the lowest path nodes, which are too low to be seen.
         is_seen: (K,) nodes that have edges.
     """
 
@@ -46,7 +46,7 @@ class Grid:
     lowest_edge: int
     first_edge: int
     node_start: NDArray[np.int64]
-    is_hidden: NDArray[np.bool_]
+    num_hidden: int
     is_seen: NDArray[np.bool_]
 
     @property
@@ -96,7 +96,9 @@ def grid_of(
         lowest_edge=windows.first_edge,
         first_edge=first_edge,
         node_start=np.minimum(starts, edge_m.size - 1),
-        is_hidden=nodes_m < (edge_m[first_edge] - settings.moves.node_m / 2 if first_edge < edge_m.size else np.inf),
+        num_hidden=int(np.searchsorted(nodes_m, edge_m[first_edge] - settings.moves.node_m / 2))
+        if first_edge < edge_m.size
+        else nodes_m.size,
         is_seen=nodes_m <= last_m,
     )
 

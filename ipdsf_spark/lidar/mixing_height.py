@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ipdsf_spark.lidar import average_bytes, averaging, uncertainty
 from ipdsf_spark.lidar import interval_rows as layout
@@ -30,6 +29,9 @@ __all__ = ["LayerSettings", "Layers", "SiteTracker", "Update", "retrieve", "summ
 
 SUPPORT_M = 120.0  # a path value needs a candidate this close
 AMBIGUOUS_M = 150.0  # rivals that make the height uncertain by more than this are worth a bit
+SCREENED, PROVISIONAL = np.uint16(Quality.FOG | Quality.PRECIPITATION), np.uint16(Quality.PROVISIONAL)
+NEAR_RANGE_EDGE, LOW_SNR = np.uint16(Quality.NEAR_RANGE_EDGE), np.uint16(Quality.LOW_SNR)
+AMBIGUOUS = np.uint16(Quality.AMBIGUOUS)
 LONGEST_GAP = 5  # the largest move grows with missing intervals up to this many
 
 
@@ -126,19 +128,19 @@ class SiteTracker:
             self.site,
             self.settings,
         )
-        rows = np.concatenate([state.rows[:num_kept], fresh])
+        rows = layout.joined(state.rows[:num_kept], fresh)
         costs = self._walk(rows, num_kept, node_cost, state.cost[kept_open])
 
         newest = indices[-1]
         num_closing = sum(index < newest - self.settings.reorder_intervals for index in indices)
         num_closed = len(rows) - len(indices) + num_closing
-        final_rows, final_path = self._pass_lag(rows, num_closed - num_closing, num_closed)
-        parts = [self._layers(final_rows, final_path, provisional=False)]
-        num_final = len(final_path)
+        path = self._pass_lag(rows, num_closed - num_closing, num_closed)
+        num_final = len(path)
+        told = rows[:num_final]
         if not only_final:
             since = max(num_kept, num_final)
-            path = backtrack(rows["pointers"][since:], rows["end"][-1], rows["restart"][since:])
-            parts.append(self._layers(rows[since:], path, provisional=True))
+            latest = backtrack(rows["pointers"][since:], rows["end"][-1], rows["restart"][since:])
+            told, path = (layout.joined(told, rows[since:]), path + latest) if path else (rows[since:], latest)
 
         all_costs = np.concatenate([state.cost[: kept_open + 1], costs])
         still_open = indices[num_closing:]
@@ -151,7 +153,7 @@ class SiteTracker:
             },
             closed_index=indices[num_closing - 1] if num_closing else state.closed_index,
         )
-        return Layers.concatenate(parts)
+        return self._layers(told, path, num_final)
 
     def finish(self) -> Layers:
         """End of the data: whatever is pending becomes final, and the tracker starts anew."""
@@ -160,10 +162,10 @@ class SiteTracker:
         if not len(rows):
             return Layers.empty(self.settings.num_candidates)
         # the lag passes for those that close now, in the same order as if more data had closed them
-        _, path = self._pass_lag(rows, len(rows) - num_open, len(rows))
+        path = self._pass_lag(rows, len(rows) - num_open, len(rows))
         done = len(path)
-        rest = backtrack(rows["pointers"][done:], rows["end"][-1], rows["restart"][done:])
-        return self._layers(rows, np.concatenate([path, rest]), provisional=False)
+        path += backtrack(rows["pointers"][done:], rows["end"][-1], rows["restart"][done:])
+        return self._layers(rows, path, num_final=len(rows))
 
     def _is_late(self, average: Average) -> bool:
         """Whether the average's interval is closed and, as far as is remembered, did not have these profiles."""
@@ -173,8 +175,8 @@ class SiteTracker:
         at = int(np.searchsorted(rows["index"], average.index)) if len(rows) else 0
         if at == len(rows) or rows["index"][at] != average.index:
             return True
-        row = rows[at]
-        return bool(average.times[0] < row["first_us"] or average.times[-1] > row["last_us"])
+        row, begin_us = rows[at], average.index * self.settings.averaging_s * averaging.MICROSECONDS
+        return bool(average.times[0] < begin_us + row["first_us"] or average.times[-1] > begin_us + row["last_us"])
 
     def _merge(self, averages: Sequence[Average]) -> dict[int, Average]:
         """The open intervals that `averages` change, as they are then."""
@@ -209,51 +211,50 @@ class SiteTracker:
             costs[at - start] = cost
         return costs
 
-    def _pass_lag(self, rows: Rows, start: int, stop: int) -> tuple[Rows, NDArray[np.int64]]:
-        """Rows that become final while `rows[start:stop]` close one after the other, each seen from the closing one."""
+    def _pass_lag(self, rows: Rows, start: int, stop: int) -> list[int]:
+        """Path over the rows that become final while `rows[start:stop]` close one after the other.
+
+        Each is seen from the row that closes when its lag has passed, however the rows came in.
+        """
         index = rows["index"]
         path: list[int] = []
         pointers, restart, end = rows["pointers"], rows["restart"], rows["end"]
         for at in range(start, stop):
-            num_final = int(np.searchsorted(index[: at + 1], index[at] - self.settings.lag_intervals, side="right"))
             done = len(path)
+            num_final = int(index[: at + 1].searchsorted(index[at] - self.settings.lag_intervals, side="right"))
             if num_final > done:
-                seen = backtrack(pointers[done : at + 1], end[at], restart[done : at + 1])
-                path.extend(seen[: num_final - done].tolist())
-        return rows[: len(path)], np.array(path, np.int64)
+                path += backtrack(pointers[done : at + 1], end[at], restart[done : at + 1])[: num_final - done]
+        return path
 
-    def _layers(self, rows: Rows, path: NDArray[np.int64], *, provisional: bool) -> Layers:
-        """The product of intervals whose path is known."""
+    def _layers(self, rows: Rows, path: Sequence[int], num_final: int) -> Layers:
+        """The product of intervals whose path is known; the first `num_final` of them are final."""
         settings = self.settings
         if not len(rows):
             return Layers.empty(settings.num_candidates)
-        on_path = nodes(self.site.max_height_m, settings.moves.node_m)[path]
+        node_m = settings.moves.node_m
+        on_path = nodes(self.site.max_height_m, node_m)[np.array(path)]
         table = rows["table"]
-        tops, weight = table[:, layout.HEIGHT].astype(np.float64), table[:, layout.WEIGHT]
-        ceiling = rows["ceiling_m"] + settings.moves.node_m
-        distance = np.where((weight > 0) & (tops <= ceiling[:, None]), np.abs(tops - on_path[:, None]), np.inf)
+        tops = table[:, layout.HEIGHT].astype(np.float64)
+        weight = np.where(tops <= rows["ceiling_m"][:, None] + node_m, table[:, layout.WEIGHT], 0.0)
+        distance = np.where(weight > 0, np.abs(tops - on_path[:, None]), np.inf)
         chosen = distance.argmin(axis=1)
         line = np.arange(len(rows))
         quality = rows["quality"].copy()
-        is_screened = (quality & int(Quality.FOG | Quality.PRECIPITATION)) > 0
+        is_screened = (quality & SCREENED) > 0
         is_supported = (distance[line, chosen] <= SUPPORT_M) & ~is_screened
-        # Without a value the reason is said: a top below what is seen, or nothing that stands out.
-        is_missing = ~is_supported & ~is_screened
-        is_hidden = on_path < rows["floor_m"]
-        quality[is_missing & is_hidden] |= int(Quality.NEAR_RANGE_EDGE)
-        quality[is_missing & ~is_hidden] |= int(Quality.LOW_SNR)
         height = np.where(is_supported, tops[line, chosen], np.nan)
-        rivals = uncertainty.ambiguity_m(rows, height)
-        sigma = uncertainty.total_m(uncertainty.localisation_m(rows, chosen), rivals)
-        quality[is_supported & (rivals > AMBIGUOUS_M)] |= int(Quality.AMBIGUOUS)
-        if provisional:
-            quality |= int(Quality.PROVISIONAL)
+        rivals = uncertainty.ambiguity_m(tops, weight, height)
+        sigma = uncertainty.total_m(table[line, layout.SIGMA, chosen], rivals)
+        # Without a value the reason is said: a top below what is seen, or nothing that stands out.
+        reason = np.where(on_path < rows["floor_m"], NEAR_RANGE_EDGE, LOW_SNR)
+        quality |= np.where(is_supported, (rivals > AMBIGUOUS_M) * AMBIGUOUS, ~is_screened * reason)
+        quality[num_final:] |= PROVISIONAL
         centre = (rows["index"] * settings.averaging_s + settings.averaging_s // 2) * averaging.MICROSECONDS
         return Layers(
             time=centre.view("datetime64[us]"),
             mixing_height_m=height,
             uncertainty_m=np.where(is_supported, sigma, np.nan),
-            provisional=np.full(len(rows), provisional),
+            provisional=line >= num_final,
             quality=quality,
             candidates_m=tops,
             candidate_strength=table[:, layout.STRENGTH].astype(np.float64),

@@ -56,7 +56,7 @@ def is_precipitation(
     wet: NDArray[np.bool_] = fraction_precipitation >= MAJORITY
     if column_m.size == 0:
         return wet
-    wet |= np.count_nonzero(column_beta > RAIN_BETA, axis=1) > 0.9 * column_m.size
+    wet |= (column_beta > RAIN_BETA).sum(axis=1) > 0.9 * column_m.size
     for row in np.flatnonzero(cloud_base_m < column_m[-1]):
         low = column_beta[row, column_m < cloud_base_m[row] - 100.0]
         if low.size * (column_m[1] - column_m[0]) >= SHORT_COLUMN_M:

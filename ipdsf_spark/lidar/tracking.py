@@ -53,13 +53,14 @@ def advance(cost: Float32, node_cost: Float32, moves: Moves, gap: int = 1) -> tu
         nodes higher the path was one step before.
     """
     reach = moves.reach(gap)
-    table, penalty = _neighbours(cost.size, reach, moves.node_m / 100.0 * moves.cost_per_100_m)
     padded = np.full(cost.size + 2 * reach, np.inf, np.float32)
     padded[reach : reach + cost.size] = cost
-    reached = padded[table]
-    reached += penalty
+    # row o of the view is the costs o - reach nodes higher
+    step = padded.itemsize
+    moved: Float32 = np.ndarray((2 * reach + 1, cost.size), np.float32, padded, strides=(step, step))
+    reached = moved + _penalty(reach, moves.node_m / 100.0 * moves.cost_per_100_m)
     best = reached.argmin(axis=0)
-    total = np.min(reached, axis=0)
+    total = reached.min(axis=0)
     total += node_cost
     total -= total.min()
     best -= reach
@@ -67,13 +68,12 @@ def advance(cost: Float32, node_cost: Float32, moves: Moves, gap: int = 1) -> tu
 
 
 @lru_cache(maxsize=64)
-def _neighbours(num_nodes: int, reach: int, cost_per_node: float) -> tuple[NDArray[np.int64], Float32]:
-    offset = np.arange(-reach, reach + 1)
-    table = np.arange(num_nodes)[None, :] + reach + offset[:, None]
-    return table, (np.abs(offset)[:, None] * cost_per_node).astype(np.float32)
+def _penalty(reach: int, cost_per_node: float) -> Float32:
+    """(2 reach + 1, 1) cost of moving by that many nodes."""
+    return np.asarray(np.abs(np.arange(-reach, reach + 1))[:, None] * cost_per_node, np.float32)
 
 
-def backtrack(pointers: NDArray[np.int8], last: int, restart: NDArray[np.int16] | None = None) -> NDArray[np.int64]:
+def backtrack(pointers: NDArray[np.int8], last: int, restart: NDArray[np.int16] | None = None) -> list[int]:
     """Nodes of the path that ends in node `last`.
 
     Args:
@@ -82,16 +82,13 @@ def backtrack(pointers: NDArray[np.int8], last: int, restart: NDArray[np.int16] 
         restart: (T,) where not negative, row t starts a new path and the one before it ends in this node.
 
     Returns:
-        (T,) nodes at the times of the rows.
+        T nodes at the times of the rows.
     """
-    path = [int(last)] * len(pointers)
+    starts = {} if restart is None else {int(row): int(restart[row]) for row in np.flatnonzero(restart >= 0)}
+    come_from = pointers.item
     node = int(last)
+    path = [node] * len(pointers)
     for row in range(len(pointers) - 1, 0, -1):
-        path[row] = node
-        if restart is not None and restart[row] >= 0:
-            node = int(restart[row])
-        else:
-            node += int(pointers[row, node])
-    if path:
-        path[0] = node
-    return np.array(path, np.int64)
+        node = starts[row] if row in starts else node + come_from(row, node)
+        path[row - 1] = node
+    return path

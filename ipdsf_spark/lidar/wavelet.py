@@ -58,12 +58,20 @@ class Windows:
         low, high: (D, G + 1) edges where the window begins and ends.
         gain: (G + 1,) variance of W over that of a gate, mean over the dilations; they share gates, so that averaging
             them gains little.
+        ends: (2 D (G + 1),) `low` and `high` of all dilations, one after the other.
+        end_weight: (2 D, G + 1) what the running sums there count in the mean W.
+        edge_weight: (G + 1,) what the running sum at the edge counts; NaN where no window fits.
+        widest_weight: (G + 1,) one over the widest half-window; NaN where none fits.
     """
 
     half: NDArray[np.int64]
     low: NDArray[np.int64]
     high: NDArray[np.int64]
     gain: Float64
+    ends: NDArray[np.int64]
+    end_weight: Float64
+    edge_weight: Float64
+    widest_weight: Float64
 
     @classmethod
     def of(
@@ -90,10 +98,23 @@ def _windows(num_gates: int, resolution_m: float, dilations_m: tuple[float, ...]
     full = np.array([half_window(dilation_m, resolution_m) for dilation_m in sorted(dilations_m)])[:, None]
     half = np.minimum(full, edge[None, :])
     half[(half < np.minimum(full, least)) | (edge + half > num_gates)] = 0
-    used = np.maximum(half, 1)
-    count = np.maximum((half > 0).sum(axis=0), 1)
-    gain = np.where(half > 0, 0.5 / used, 0.0).sum(axis=0) / count
-    return Windows(half, edge - half, edge + half, gain)
+    fits = half > 0
+    inverse = np.where(fits, 1.0 / np.maximum(half, 1), 0.0)
+    count = fits.sum(axis=0)
+    weight = -0.5 * inverse / np.maximum(count, 1)
+    nowhere = np.where(count > 0, 0.0, np.nan)
+    low, high = edge - half, edge + half
+    # the widest window comes last, so that its lower end stands in row D - 1 of `ends`
+    return Windows(
+        half,
+        low,
+        high,
+        gain=0.5 * inverse.sum(axis=0) / np.maximum(count, 1),
+        ends=np.concatenate([low, high]).ravel(),
+        end_weight=np.concatenate([weight, weight]),
+        edge_weight=-2.0 * weight.sum(axis=0) + nowhere,
+        widest_weight=np.where(fits[-1], inverse[-1], np.nan),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +123,8 @@ class Transform:
 
     Attributes:
         w: (T, G + 1) mean of W over the dilations whose window fits and meets no missing gate; NaN where none does.
-        below: (T, G + 1) mean of beta over the lower half of the widest window whose lower half meets none.
+        below: (T, G + 1) mean of beta over the lower half of the widest window, or of the widest one whose lower half
+            meets no missing gate.
     """
 
     w: Float64
@@ -119,36 +141,43 @@ def transform(beta: Profile, windows: Windows) -> Transform:
     num_profiles, num_gates = beta.shape
     sums = np.zeros((num_profiles, num_gates + 1))
     is_missing = np.isnan(beta)
-    any_missing = bool(is_missing.any())
-    np.cumsum(np.where(is_missing, 0.0, beta) if any_missing else beta, axis=1, out=sums[:, 1:])
-    missing = None
-    if any_missing:
-        missing = np.zeros((num_profiles, num_gates + 1), np.int32)
-        np.cumsum(is_missing, axis=1, out=missing[:, 1:])
+    if not is_missing.any():
+        np.cumsum(beta, axis=1, out=sums[:, 1:])
+        return _without_gaps(sums, windows)
+    np.cumsum(np.where(is_missing, 0.0, beta), axis=1, out=sums[:, 1:])
+    missing = np.zeros((num_profiles, num_gates + 1), np.int32)
+    np.cumsum(is_missing, axis=1, out=missing[:, 1:])
+    return _with_gaps(sums, missing, windows)
+
+
+def _without_gaps(sums: Float64, windows: Windows) -> Transform:
+    """All windows at once; every edge's W is a weighted sum of the running sums at seven edges."""
+    num_dilations = len(windows.half)
+    ends = sums.take(windows.ends, axis=1).reshape(len(sums), 2 * num_dilations, -1)
+    w = (ends * windows.end_weight).sum(axis=1)
+    w += sums * windows.edge_weight
+    below = sums - ends[:, num_dilations - 1]
+    below *= windows.widest_weight
+    return Transform(w, below)
+
+
+def _with_gaps(sums: Float64, missing: NDArray[np.int32], windows: Windows) -> Transform:
     total = np.zeros_like(sums)
     count = np.zeros_like(sums)
     below = np.full_like(sums, np.nan)
     for half, low, high in zip(windows.half, windows.low, windows.high, strict=True):
-        first = int(np.argmax(half > 0))
-        stop = half.size - int(np.argmax(half[::-1] > 0))
-        if not half[first]:
-            continue
-        span = slice(first, stop)
-        lower = sums[:, span] - sums[:, low[span]]
-        w = lower - sums[:, high[span]]
-        w += sums[:, span]
-        w *= 0.5 / half[span]
-        lower *= 1.0 / half[span]
-        if missing is None:
-            total[:, span] += w
-            count[:, span] += 1.0
-            below[:, span] = lower
-        else:
-            missing_low = missing[:, low[span]]
-            fits = missing[:, high[span]] == missing_low
-            np.add(total[:, span], w, out=total[:, span], where=fits)
-            count[:, span] += fits
-            np.copyto(below[:, span], lower, where=missing[:, span] == missing_low)
+        has_window = half > 0
+        used = np.maximum(half, 1)
+        low_sums, low_missing = sums[:, low], missing[:, low]
+        fits = (missing[:, high] == low_missing) & has_window
+        lower = sums - low_sums
+        w = lower - sums[:, high]
+        w += sums
+        w *= 0.5 / used
+        np.add(total, w, out=total, where=fits)
+        count += fits
+        lower /= used
+        np.copyto(below, lower, where=(missing == low_missing) & has_window)
     with np.errstate(invalid="ignore", divide="ignore"):
         total /= count
     return Transform(total, below)
