@@ -29,8 +29,14 @@ LONGEST_GAP: Final = 512  # bytes before a header in which its stamp is looked f
 _CALENDAR: Final = re.compile(
     rb"(?<!\d)(\d{4})[-/](\d{2})[-/](\d{2})[T ,_]\s?(\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,6}))?(Z|[+-]\d{2}:?\d{2})?"
 )
-_UNIX: Final = re.compile(rb"(?<![\d.])([1-3]\d{9})(?:\.(\d{1,6}))?(?![\d.])")
+# Day first, as loggers of central Europe write it.
+_DAY_FIRST: Final = re.compile(rb"(?<!\d)(\d{2})\.(\d{2})\.(\d{4})[T ,_]+(\d{2}):(\d{2}):(\d{2})")
+# A word of its own: a hexadecimal profile is full of ten digits in a row.
+_UNIX: Final = re.compile(rb"(?<![0-9A-Za-z.])([1-3]\d{9})(?:\.(\d{1,6}))?(?![0-9A-Za-z.])")
 _CLOCK: Final = re.compile(rb"=\s*(\d{2}):(\d{2}):(\d{2})")
+_FILE_STAMP: Final = re.compile(
+    r"(?<!\d)(20\d{2}|19\d{2})[-_]?(\d{2})[-_]?(\d{2})[-_T ]?(\d{2})[-_:]?(\d{2})[-_:]?(\d{2})(?!\d)"
+)
 _FILE_DATE: Final = re.compile(r"(?<!\d)(20\d{2}|19\d{2})[-_]?(\d{2})[-_]?(\d{2})(?!\d{1,3}(?!\d))")
 _STAMP_TEXT: Final = rb"\d{4}[-/]\d{2}[-/]\d{2}[T ,_]\s?\d{2}:\d{2}:\d{2}(?:[.,]\d{1,6})?(?:Z|[+-]\d{2}:?\d{2})?"
 _LINE_PREFIX: Final = re.compile(rb"^[ \t]*(?:" + _STAMP_TEXT + rb"|\d{10}(?:\.\d+)?)[,; \t]*")
@@ -90,6 +96,17 @@ def frames(raw: bytes, *, name: str = "") -> Iterator[Frame]:
             time=stamp[0] if stamp else None,
             is_last=is_last,
         )
+
+
+def stamp_in(name: str) -> datetime | None:
+    """The moment a file name tells to the second, or None; for files in which nothing carries a stamp."""
+    for match in _FILE_STAMP.finditer(name):
+        try:
+            year, month, dom, hour, minute, second = (int(group) for group in match.groups())
+            return datetime(year, month, dom, hour, minute, second)
+        except ValueError:
+            continue
+    return None
 
 
 def head_of(raw: bytes) -> bytes:
@@ -175,6 +192,10 @@ def _stamp(gap: bytes, day: date | None) -> tuple[datetime, bool] | None:
             micro = int((calendar.group(7) or b"0").ljust(6, b"0"))
             stamp = datetime(year, month, dom, hour, minute, second, micro)
             return stamp - _offset(calendar.group(8)), False
+        day_first = _last(_DAY_FIRST, gap)
+        if day_first is not None:
+            dom, month, year, hour, minute, second = (int(group) for group in day_first.groups())
+            return datetime(year, month, dom, hour, minute, second), False
         unix = _last(_UNIX, gap)
         if unix is not None:
             micro = int((unix.group(2) or b"0").ljust(6, b"0"))

@@ -40,7 +40,8 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
 
     Args:
         raw: a file's bytes.
-        name: its name; gives the date where the logger wrote bare clock times.
+        name: its name; gives the date where the logger wrote bare clock times, and the time where nothing in the file
+            carries a stamp and the name tells one to the second.
         received: time for a file in which no message carries a stamp.
     """
     if _LD40.search(raw[:_RECOGNISED_WITHIN]) and not framing.HEADER.search(raw[:_RECOGNISED_WITHIN]):
@@ -66,6 +67,8 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
     if not messages and not rejected:
         rejected.append(Rejected(0, len(raw), _why_empty(raw)))
     decoded = blocks(messages)
+    told = framing.stamp_in(name)
+    received = np.datetime64(told, "us") if told is not None else received
     if received is not None and decoded and all(bool(np.isnat(block.time).all()) for block in decoded):
         decoded = tuple(_stamped(block, received) for block in decoded)
     return Decoded(recognise(raw) or "unknown", decoded, tuple(rejected), head=head, tail=tail)

@@ -47,7 +47,7 @@ STATUS_BITS: Final = {
 
 _LINE_2: Final = re.compile(rb"([0-5/])([0WA ])\s?([0-9/]{5}) ([0-9/]{5}) ([0-9/]{5}) ([0-9A-Fa-f]{8})\s*$")
 _PARAMETERS: Final = re.compile(
-    rb"\s*(\d{1,3}) ([A-Z])\s+(\d{1,3}) ([+-]?\s*\d{1,3})\s+(\d{1,3})\s+(\d{1,4}) ([+-]?\s*\d{1,3})\s+(\d{1,5})"
+    rb"\s*(\d{1,3}) ([A-Z])\s+(\d{1,3})\s+([+-]?\s*\d{1,3})\s+(\d{1,3})\s+(\d{1,4})\s+([+-]?\s*\d{1,3})\s+(\d{1,5})"
     rb"\s+(\S{6})\s+(\d{1,3})\s*$"
 )
 _PROFILE_LINE: Final = re.compile(rb"\s*(\d{3})([0-9A-Fa-f]{64})\s*$")
