@@ -28,6 +28,7 @@ from ipdsf_spark.errors import InputError
 FORMAT: Final = "ipdsf-enhancement/1"
 LUNG_WINDOW_HU: Final = (-1000, 400)  # air to soft tissue: the window of the published baselines
 LINEAR_SHARE: Final = 0.3
+VOXELS_AT_ONCE: Final = 2**22  # counting takes several times their memory
 ROUNDING: Final = 2.0**-24  # relative rounding error of a float32; of a level in [-1, 1] at most half of it
 
 
@@ -47,8 +48,11 @@ class HuHistogram:
     def of(cls, hu: NDArray[Any], window_hu: tuple[int, int] = LUNG_WINDOW_HU) -> HuHistogram:
         """Of one volume, which counts as much as any other, however many slices it has."""
         low, high = window_hu
-        inside = hu[(hu > low) & (hu < high)]
-        counts = np.bincount(np.rint(inside).astype(np.int64) - low, minlength=high - low + 1)[1 : high - low]
+        counts = np.zeros(high - low + 1, np.int64)
+        for part in np.array_split(hu.ravel(), max(1, hu.size // VOXELS_AT_ONCE)):
+            steps = np.rint(np.clip(part, low, high)).astype(np.int32) - low
+            counts += np.bincount(steps, minlength=high - low + 1)
+        counts = counts[1:-1]
         total = counts.sum()
         return cls(window_hu, counts / total if total else np.zeros(high - low - 1), int(total > 0))
 

@@ -21,7 +21,7 @@ from ipdsf_spark.errors import InputError
 
 SSIM_WINDOW: Final = 7
 HU_WINDOW: Final = (-1000, 400)
-SLAB_SLICES: Final = 16
+SLAB_SLICES: Final = 32
 
 
 @dataclass(frozen=True)
