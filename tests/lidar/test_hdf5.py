@@ -55,7 +55,7 @@ def test_a_variable_of_any_chunks_and_filters_reads_as_it_was_written(
             shuffle=has_shuffle,
             fletcher32=has_checksum,
             chunksizes=(chunk[0], min(chunk[1], shape[1])),
-            endian="big" if kind.startswith(">") else "little",
+            endian={">": "big", "<": "little"}.get(values.dtype.byteorder, "native"),
         )
         variable[...] = values
 

@@ -1,0 +1,180 @@
+"""Text logs of Vaisala and Campbell: framing traps, feet, damage that stays where it is."""
+
+from __future__ import annotations
+
+import binascii
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_files import profiles
+
+from ipdsf_spark.lidar import formats
+from ipdsf_spark.lidar.formats import hexprofile, vaisala_cl
+from ipdsf_spark.lidar.profiles import Decoded, Profiles
+
+
+def cl31(num_profiles: int = 3, num_gates: int = 770) -> tuple[Profiles, bytes]:
+    made = replace(profiles(num_profiles, num_gates), instrument="Vaisala CL31", range_resolution_m=10.0)
+    return made, vaisala_cl.encode_file(made)
+
+
+def times_of(decoded: Decoded) -> list[str]:
+    return [str(stamp.astype("datetime64[s]")) for block in decoded.blocks for stamp in block.time]
+
+
+@given(values=st.lists(st.integers(-(1 << 19), (1 << 19) - 1), min_size=1, max_size=60))
+def test_twenty_bit_numbers_survive_being_written_in_hexadecimal(values: list[int]) -> None:
+    assert hexprofile.int20(hexprofile.hex20(np.array(values))).tolist() == values
+
+
+def test_what_a_vaisala_logger_writes_is_read_back() -> None:
+    made, raw = cl31()
+
+    (read,) = formats.decode(raw).blocks
+
+    assert (read.instrument, read.message_type, read.beta.shape) == ("Vaisala CL31", "2", (3, 770))
+    assert read.beta == pytest.approx(made.beta, abs=0.6e-8)
+    assert np.array_equal(read.time, made.time)
+    assert np.array_equal(read.cloud_base_m[0], [900.0, 2100.0, np.nan], equal_nan=True)
+    assert read.vertical_visibility_m[-1] == 150.0
+    assert not np.isfinite(read.cloud_base_m[-1]).any()  # visibility is no cloud
+
+
+def test_a_message_in_feet_becomes_metres() -> None:
+    _, raw = cl31(1)
+    body = raw[raw.index(b"CL") : raw.index(b"\x03") + 1].replace(b"00000000C080", b"00000000C000")
+    checksum = b"%04x" % (binascii.crc_hqx(body, 0xFFFF) ^ 0xFFFF)
+    feet = raw[: raw.index(b"CL")] + body + checksum + b"\x04\r\n"
+
+    (read,) = formats.decode(feet).blocks
+
+    assert read.vertical_visibility_m[0] == pytest.approx(150.0 * 0.3048)
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        lambda raw: raw,
+        lambda raw: raw.replace(b"\r\n", b"\n"),
+        lambda raw: raw.replace(b"\x01", b"^A").replace(b"\x02", b"^B").replace(b"\x03", b"^C").replace(b"\x04", b"^D"),
+        lambda raw: raw.replace(b"\x01CL", b"\x01 CL"),
+        lambda raw: b"-Ceilometer Logfile\r\n-File created: 09/09/2021 23:59:45\r\n" + raw,
+    ],
+    ids=["as sent", "line ends", "carets", "leading blank", "log header"],
+)
+def test_framing_that_loggers_add_or_strip_changes_nothing(framing: object) -> None:
+    made, raw = cl31()
+
+    decoded = formats.decode(framing(raw))  # type: ignore[operator]
+
+    assert decoded.rejected == ()
+    assert [np.array_equal(block.time, made.time) for block in decoded.blocks] == [True]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [
+        (b"-2015-02-13 10:08:14\r\n", "2015-02-13T10:08:14"),
+        (b"New record 13.02.2015 10:08:14\r\n", "2015-02-13T10:08:14"),
+        (b"1423822094 ", "2015-02-13T10:08:14"),
+        (b"2015-02-13T10:08:14Z,", "2015-02-13T10:08:14"),
+    ],
+)
+def test_every_stamp_met_before_a_message_is_its_time(stamp: bytes, expected: str) -> None:
+    _, raw = cl31(1)
+
+    assert times_of(formats.decode(stamp + raw[raw.index(b"\x01") :])) == [expected]
+
+
+def test_a_profile_full_of_ten_digits_is_not_taken_for_unix_seconds() -> None:
+    made, raw = cl31(2)
+    counts = np.resize([0x0000F, 0x14200, 0x14200, -0x10000], made.beta.shape)  # 0000f 14200 14200 f0000 ...
+    raw = vaisala_cl.encode_file(replace(made, beta=(counts * 1e-8).astype(np.float32)))
+    assert b"f1420014200f" in raw
+    bare = b"".join(part[part.index(b"\x01") :] for part in raw.split(b"-2021-09-")[1:])
+
+    assert times_of(formats.decode(bare)) == ["NaT", "NaT"]
+
+
+def test_a_file_without_stamps_takes_the_time_of_its_name_and_else_of_its_arrival() -> None:
+    _, raw = cl31(1)
+    bare = raw[raw.index(b"\x01") :]
+    arrived = np.datetime64("2021-09-10T00:00:00", "us")
+
+    assert times_of(formats.decode(bare, name="site/20150819125532.log", received=arrived)) == ["2015-08-19T12:55:32"]
+    assert times_of(formats.decode(bare, name="C5061800.DAT", received=arrived)) == ["2021-09-10T00:00:00"]
+
+
+CT25K_LINES = [b"\x01CT02023\x02", b"10 03500 ///// ///// 00000200"]
+CT25K_PROFILE = [b"%03d" % (16 * row) + b"000E" * 16 for row in range(16)]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [b"100 N 101 +24  74  201  +2    5 LF7HN1 125", b"100 N 53 +34 204  146 +2 621 LF7HN1 139"],
+)
+def test_ct25k_parameters_are_read_however_they_are_spaced(parameters: bytes) -> None:
+    raw = b"-2022-01-01 00:00:03\n" + b"\n".join([*CT25K_LINES, parameters, *CT25K_PROFILE, b"\x03\n"])
+
+    decoded = formats.decode(raw)
+
+    assert decoded.rejected == ()
+    (read,) = decoded.blocks
+    assert (read.instrument, read.beta.shape) == ("Vaisala CT25K", (1, 256))
+    assert read.beta[0, 0] == pytest.approx(14e-7)
+    assert read.cloud_base_m[0, 0] == pytest.approx(3500 * 0.3048)
+
+
+def test_one_damaged_message_costs_no_neighbour_and_is_named_with_its_place() -> None:
+    made, raw = cl31(3)
+    starts = [at for at in range(len(raw)) if raw[at : at + 2] == b"CL"]
+    place = starts[1] + 400
+    broken = raw[:place] + (b"0" if raw[place : place + 1] != b"0" else b"1") + raw[place + 1 :]
+
+    decoded = formats.decode(broken)
+
+    assert [np.array_equal(block.time, made.time[[0, 2]]) for block in decoded.blocks] == [True]
+    assert [(stretch.offset, "checksum" in stretch.reason) for stretch in decoded.rejected] == [(starts[1], True)]
+
+
+_, LOG = cl31(3)
+
+
+@settings(max_examples=80)
+@given(
+    flips=st.lists(st.tuples(st.integers(0, len(LOG) - 1), st.integers(1, 255)), max_size=20),
+    start=st.integers(0, len(LOG)),
+    length=st.integers(0, len(LOG)),
+)
+def test_damaged_logs_give_profiles_or_reasons(flips: list[tuple[int, int]], start: int, length: int) -> None:
+    raw = bytearray(LOG)
+    for place, change in flips:
+        raw[place] ^= change
+    for damaged in (
+        bytes(raw),
+        bytes(raw[start : start + length]),
+        bytes(raw[:start] + raw[start : start + length] * 2),
+    ):
+        decoded = formats.decode(damaged)
+        assert decoded.blocks or decoded.rejected
+        for stretch in decoded.rejected:
+            assert stretch.reason
+            assert 0 <= stretch.offset <= len(damaged)
+
+
+def test_real_logs_of_every_maker_are_read_without_rejecting_a_sound_message(real_ceilometer_data: Path) -> None:
+    expected = {
+        "kauniainen_cl31.dat": ("Vaisala CL31", 2),
+        "palaiseau_cl31_msg.dat": ("Vaisala CL31", 1),
+        "cl51.DAT": ("Vaisala CL51", 2),
+        "ct25k.dat": ("Vaisala CT25K", 3),
+        "20230612_ceilometer.txt": ("Campbell CS135", 8),
+        "ceilometer_L0_20250306.dat": ("Campbell CS135", 3),
+    }
+    for name, (instrument, num_profiles) in expected.items():
+        decoded = formats.decode(next(real_ceilometer_data.rglob(name)).read_bytes(), name=name)
+        assert (decoded.instrument, decoded.num_profiles, decoded.rejected) == (instrument, num_profiles, ()), name
