@@ -17,12 +17,12 @@ from ipdsf_spark.lidar.site import Site
 @pytest.mark.parametrize("name", INSTRUMENTS)
 @pytest.mark.parametrize("extinction_per_m", [0.02, 0.05, 0.1])
 def test_an_opaque_liquid_cloud_integrates_to_the_lidar_ratio(name: str, extinction_per_m: float) -> None:
-    cloud = Spell("liquid", -12 * 3600, 12 * 3600, 1000.0, 500.0, extinction_per_m)
+    cloud = Spell("liquid", -12 * 3600, 12 * 3600, 2000.0, 500.0, extinction_per_m)
     plan = DayPlan(backscatter=1e-9, background=0.0, spells=(cloud,))  # almost nothing below the cloud
     noon = np.array(["2026-06-15T11:00"], "datetime64[us]")
 
     day = simulate(Site("x", 48, 11), noon, rng=np.random.default_rng(0), plan=plan, noise=0.0, instrument=name)
-    in_cloud = (day.profiles.range_m > 900) & (day.profiles.range_m < 1600)
+    in_cloud = (day.profiles.range_m > 1900) & (day.profiles.range_m < 2600)
     integral_sr = float(day.profiles.beta[0, in_cloud].sum() * day.profiles.range_resolution_m)
 
     assert integral_sr * MULTIPLE_SCATTERING == pytest.approx(1 / (2 * 18.8), rel=0.02)
