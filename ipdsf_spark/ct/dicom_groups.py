@@ -200,6 +200,7 @@ def _remarks(slices: Sequence[SliceHeader]) -> list[Problem]:
         ("not_ct", "not a CT image, so its values are no HU", lambda h: h.modality not in ("CT", "")),
         ("no_rescale", "no RescaleSlope and RescaleIntercept, so its values are no HU", lambda h: h.intercept is None),
         ("lossy", "compressed with loss", lambda h: h.is_lossy),
+        ("generated", "made by software, not acquired", lambda h: h.is_generated),
     )
     for kind, text, applies in checks:
         concerned = [h for h in slices if applies(h)]

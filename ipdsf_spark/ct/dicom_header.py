@@ -50,6 +50,7 @@ TAGS: Final = (
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
     "LossyImageCompression",
+    "SyntheticData",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
@@ -85,6 +86,7 @@ class SliceHeader:
     intercept: float | None
     padding_stored: float | None
     is_lossy: bool
+    is_generated: bool
     num_frames: int
     transfer_syntax: str
     patient: str = field(repr=False)
@@ -200,6 +202,7 @@ def _header(path: Path, dataset: Dataset, frame: int, num_frames: int, patient: 
         intercept=_number(get("RescaleIntercept")),
         padding_stored=_number(get("PixelPaddingValue")),
         is_lossy=str(get("LossyImageCompression") or "") == "01",
+        is_generated=str(get("SyntheticData") or "") == "YES",
         num_frames=num_frames,
         transfer_syntax=str(meta.get("TransferSyntaxUID", "") or pydicom.uid.ImplicitVRLittleEndian),
         patient=patient,

@@ -13,6 +13,7 @@ from typing import Final
 
 from ipdsf_spark import __version__
 
+GENERATED: Final = "GENERATED"  # the mark by which a program knows it
 STATEMENT: Final = "GENERATED DATA - NOT AN ACQUIRED IMAGE - NOT FOR DIAGNOSIS"
 
 

@@ -37,6 +37,7 @@ ProblemKind = Literal[
     "not_an_image",
     "single_slice",
     "lossy",
+    "generated",
     "no_geometry",
 ]
 # Stacking in spite of these would give a wrong volume; the others are remarks.

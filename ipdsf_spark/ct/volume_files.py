@@ -7,6 +7,7 @@ A header is believed only as far as the file is long enough to hold what it anno
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ipdsf_spark.ct.native import muted
+from ipdsf_spark.ct.provenance import GENERATED
 from ipdsf_spark.ct.volume import AXIAL, Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
 from ipdsf_spark.errors import InputError
 
@@ -68,7 +70,11 @@ def _nifti(path: Path) -> Volume:
     columns = affine[:3, 2::-1].T  # one row per array axis z, y, x
     stored = np.asanyarray(image.dataobj.get_unscaled()).reshape(shape).T
     hu = _scaled(stored, image.dataobj.slope, image.dataobj.inter)
-    return _volume(hu, columns, affine[:3, 3], kind="nifti")
+    volume = _volume(hu, columns, affine[:3, 3], kind="nifti")
+    if bytes(header["intent_name"]).rstrip(b"\0").decode("latin-1") != GENERATED:
+        return volume
+    remark = Problem("generated", "made by software, not acquired", (path.name,))
+    return dataclasses.replace(volume, problems=(*volume.problems, remark))
 
 
 def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> Hu:

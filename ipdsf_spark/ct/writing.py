@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.ct.provenance import STATEMENT, Provenance
+from ipdsf_spark.ct.provenance import GENERATED, STATEMENT, Provenance
 from ipdsf_spark.ct.volume import Grid, Volume
 from ipdsf_spark.errors import InputError
 
@@ -103,7 +103,7 @@ def _header(grid: Grid, provenance: Provenance) -> bytes:
     header.set_sform(affine, code=SCANNER_COORDINATES)
     header.set_slope_inter(1.0, 0.0)
     header["descrip"] = STATEMENT.encode()[:79]
-    header["intent_name"] = b"GENERATED"
+    header["intent_name"] = GENERATED.encode()
     header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT, provenance.record.encode()))
     header["vox_offset"] = 352 + header.extensions.get_sizeondisk()
     header["magic"] = b"n+1"

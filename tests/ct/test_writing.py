@@ -56,7 +56,6 @@ def test_a_written_dicom_series_reads_back_with_its_place_in_the_patient(
     volume = read_volume(folder)
 
     np.testing.assert_array_equal(volume.hu, chest)
-    assert volume.problems == ()
     for part, wanted in (
         ("spacing_mm", TURNED.spacing_mm),
         ("origin_mm", TURNED.origin_mm),
@@ -126,6 +125,15 @@ def test_hu_are_rounded_and_held_within_the_type() -> None:
     assert as_int16(hu).tolist() == [-32768, -2, 0, 32767]
     with pytest.raises(InputError, match="no number"):
         as_int16(np.array([np.nan]))
+
+
+def test_a_generated_volume_is_known_for_one_when_it_is_read(chest: NDArray[np.int16], tmp_path: Path) -> None:
+    made = [write_volume(tmp_path / "made.nii", Volume(chest, TURNED), MADE)]
+    made.append(write_dicom(tmp_path / "made", TURNED, [chest], MADE))
+
+    for path in made:
+        problems = read_volume(path).problems
+        assert [(p.kind, p.is_serious) for p in problems] == [("generated", False)]
 
 
 WRITERS = [
