@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -26,9 +25,6 @@ def is_whole_jpeg(stream: bytes) -> bool:
 @contextmanager
 def muted() -> Iterator[None]:
     """Standard output and error of the whole process lead nowhere meanwhile; not for code that starts threads."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
     try:
         kept = [os.dup(number) for number in (STANDARD_OUTPUT, STANDARD_ERROR)]
     except OSError:  # a service without them

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from ipdsf_spark import __version__
@@ -22,10 +22,10 @@ class Provenance:
     """How the voxels came about."""
 
     made_by: str  # "denoise", "depixelate", "autoencode", "phantom"
+    made_at: datetime
     model: str = ""  # name or hash of the weights
     enhancement: str = ""  # hash of the preprocessing parameters
     source: str = ""  # study the volume was made from
-    made_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
     @property
     def sentence(self) -> str:

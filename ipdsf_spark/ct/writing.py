@@ -97,7 +97,6 @@ def _header(grid: Grid, provenance: Provenance) -> bytes:
     header = nib.Nifti1Header()
     header.set_data_dtype(np.int16)
     header.set_data_shape(grid.shape[::-1])
-    header.set_zooms(grid.spacing_mm[::-1])
     header.set_xyzt_units("mm")
     header.set_qform(affine, code=SCANNER_COORDINATES)
     header.set_sform(affine, code=SCANNER_COORDINATES)

@@ -13,6 +13,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def main() -> None:
     timed("cut, enhance, stitch, restore", lambda: sum(len(s) for s in generated()))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made.nii.gz"
-        timed("the same into .nii.gz", lambda: write_nifti(path, grid, generated(), Provenance("autoencode")))
+        made_by = Provenance("autoencode", datetime.now(UTC))
+        timed("the same into .nii.gz", lambda: write_nifti(path, grid, generated(), made_by))
         made = timed("read .nii.gz", lambda: read_volume(path).hu)
     clipped = np.clip(hu, *enhancement.window_hu)
     print(f"largest difference {np.abs(made.astype(np.int32) - clipped).max()} HU")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from ipdsf_spark.ct.provenance import Provenance
 @pytest.fixture
 def series(tmp_path: Path) -> Path:
     volume = chest_phantom((20, 32, 32), seed=1, spacing_mm=(10, 11, 11), has_padding=True).volume
-    return write_dicom(tmp_path / "series", volume.grid, [volume.hu], Provenance("phantom"))
+    made = Provenance("phantom", datetime(2026, 1, 2, tzinfo=UTC))
+    return write_dicom(tmp_path / "series", volume.grid, [volume.hu], made)
 
 
 def facts(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> list[dict[str, object]]:

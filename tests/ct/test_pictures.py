@@ -25,15 +25,16 @@ def save_stack(folder: Path, grey: NDArray[np.generic], ending: str = "png") -> 
 
 
 @pytest.mark.parametrize(
-    ("dtype", "ending"), [(np.uint8, "png"), (np.uint16, "png"), (np.uint8, "tif"), (np.uint8, "bmp")]
+    ("dtype", "ending"),
+    [(np.uint8, "png"), (np.uint16, "png"), (np.uint8, "tif"), (np.int16, "tif"), (np.uint8, "bmp")],
 )
-def test_grey_levels_become_the_stated_hu(tmp_path: Path, dtype: type[np.unsignedinteger], ending: str) -> None:
-    white = np.iinfo(dtype).max
-    grey = np.linspace(0, white, 12 * 8 * 9).astype(dtype).reshape(12, 8, 9)
+def test_grey_levels_become_the_stated_hu(tmp_path: Path, dtype: type[np.integer], ending: str) -> None:
+    black, white = np.iinfo(dtype).min, np.iinfo(dtype).max
+    grey = np.linspace(black, white, 12 * 8 * 9).astype(dtype).reshape(12, 8, 9)
 
     volume = read_volume(save_stack(tmp_path, grey, ending), pictures=SCALE)
 
-    np.testing.assert_allclose(volume.hu, -1000 + 1400 * (grey / white), atol=0.5)
+    np.testing.assert_allclose(volume.hu, -1000 + 1400 * ((grey - float(black)) / (float(white) - black)), atol=0.5)
     assert (volume.hu.min(), volume.hu.max()) == (-1000, 400)
     assert volume.grid.spacing_mm == (2.5, 0.7, 0.8)
 
