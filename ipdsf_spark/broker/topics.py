@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -74,6 +75,22 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
     if held is not None and held < kafka.partitions:
         logger.warning("topic %s grows from %d to %d partitions", kafka.files_topic, held, kafka.partitions)
         _await(client.create_partitions([NewPartitions(kafka.files_topic, kafka.partitions)]), "grow")
+    _await_metadata(kafka, bootstrap, {name: partitions for name, (partitions, _) in wanted.items()})
+
+
+def _await_metadata(kafka: KafkaConfig, bootstrap: str, wanted: Mapping[str, int]) -> None:
+    """Brokers learn of new partitions a moment after the controller has made them."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        have = num_partitions(kafka, bootstrap)
+        late = [name for name in wanted if name not in have]
+        if not late and have[kafka.files_topic] >= wanted[kafka.files_topic]:
+            return
+        if time.monotonic() > deadline:
+            raise BrokerError(
+                f"{bootstrap} does not show {', '.join(late) or kafka.files_topic} after {TIMEOUT_S:.0f} s"
+            )
+        time.sleep(0.05)
 
 
 def _await(futures: Mapping[str, object], verb: str) -> None:
