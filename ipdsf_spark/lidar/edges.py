@@ -26,6 +26,7 @@ NOISE_MARGIN: Final = 2.0  # sigmas by which W must exceed its noise before the 
 WEAK_STRENGTH: Final = 0.1  # below this the strongest edge of a profile does not draw the path with full force
 CONNECTED: Final = 0.7  # cleanest air below an edge over the air right below it: from here on, surface-connected
 DETACHED: Final = 0.3  # down to here, an elevated layer: no mixing from the ground made it
+HIDDEN_SHARE: Final = 0.5  # of the strongest weight, for a top that is too low to be seen at all
 HIDDEN_WEIGHT: Final = 0.75  # of W at the lowest edge, for a top that may lie below it
 CLOUD_STRENGTH: Final = 0.25  # W that a cloud base on a mixed layer is worth; what lies above cannot be seen
 CLOUD_COVER: Final = 0.3  # of the interval's profiles, from which on a cloud base counts in full
@@ -82,6 +83,7 @@ def _edges_of_one_kind(averages: Sequence[Average], site: Site, settings: LayerS
         beta[:, grid.rain if has_level else nothing],
         grid.rain_m if has_level else grid.rain_m[:0],
         cloud_m,
+        cover,
     )
     fog = screening.is_fog(said_fog, beta[:, grid.fog if has_level else nothing])
     fog &= ~wet | (said_fog >= screening.MAJORITY)  # strong rain is as bright as fog
@@ -205,9 +207,10 @@ def _cloud_weight(below: Float64, cloud_m: Float64, cover: Float64, ceiling: Flo
     edge = np.clip(((clear_m - grid.edge_m[0]) / step_m).astype(np.int64), 0, below.shape[1] - 1)
     filled = below[rows, edge]
     cleanest = np.fmin.accumulate(below[rows], axis=1)[np.arange(rows.size), edge]
+    filled = np.clip(filled, 0.0, 1.0)  # swelling haze right under a cloud is no layer of its own
     connected = np.clip((cleanest / filled - DETACHED) / (CONNECTED - DETACHED), 0.0, 1.0)
     share = np.minimum(cover[rows] / CLOUD_COVER, 1.0)
-    result[rows] = CLOUD_STRENGTH * share * np.nan_to_num(connected * np.clip(filled, 0.0, 1.0))
+    result[rows] = CLOUD_STRENGTH * share * np.nan_to_num(connected * filled)
     return result
 
 
@@ -236,7 +239,10 @@ def _cost(
     site: Site,
     settings: LayerSettings,
 ) -> None:
-    """c(t, k) = 1 - weight(t, k) / max weight(t, .) below the ceiling; more above it (SCIENCE notes §1.8)."""
+    """c(t, k) = 1 - sqrt(weight(t, k) / max weight(t, .)) below the ceiling; more above it (SCIENCE notes §1.8).
+
+    The root lets a weaker edge that goes on hold out against the strong one of the residual layer above it.
+    """
     nodes_m = nodes(site.max_height_m, settings.moves.node_m)
     # A drop that is strongest where seeing begins may belong to a layer below: the path may hide there.
     hidden = np.minimum(np.maximum(lowest_w, 0.0), MAX_STRENGTH)
@@ -248,7 +254,9 @@ def _cost(
     is_above = nodes_m > ceiling[:, None]
     at_nodes[is_above] = 0.0
     best = np.maximum(at_nodes.max(axis=1, keepdims=True), WEAK_STRENGTH)
+    at_nodes[:, : grid.num_hidden] = np.maximum(at_nodes[:, : grid.num_hidden], HIDDEN_SHARE * best)
     np.divide(at_nodes, best, out=cost)
+    np.sqrt(cost, out=cost)
     np.subtract(1.0, cost, out=cost)
     cost[is_above] += settings.above_ceiling_cost
 

@@ -15,13 +15,17 @@ from ipdsf_spark.lidar.profiles import Float64
 FOG_BETA: Final = 10**-4.75  # m-1 sr-1; fog in the lowest gates (a-trous feature detection, Argonne 2023)
 FOG_LOOK_M: Final = (30.0, 250.0)  # gates that are looked at for fog
 RAIN_BETA: Final = 10**-5.5  # m-1 sr-1; cloud or rain strength
-RAIN_LOOK_M: Final = (250.0, 1200.0)  # such a column is rain; the deepest haze seen reached 0.85 km
+RAIN_LOOK_M: Final = (250.0, 2000.0)  # such a column is rain, with or without a cloud that it falls from
+RAIN_DEPTH_M: Final = 1200.0  # a column that deep is rain under a cloud; the deepest haze seen reached 0.85 km
 STRONG_RAIN_BETA: Final = 1e-5  # m-1 sr-1; below a low cloud a shorter column must be stronger
 SHORT_COLUMN_M: Final = 250.0
+BELOW_BASE_M: Final = 100.0  # a cloud's own signal begins this far below its base
+FILLED: Final = 0.9  # of a column's gates must be that strong
 MAJORITY: Final = 0.5  # of the interval's profiles
 
-# Lowest height at which the overlap is trusted [m]; the site may say better.
-MIN_HEIGHT_M: Final = {"Lufft CHM15k": 200.0, "Lufft CHM8k": 200.0}
+# Lowest gate that is used [m]; the site may say better. Up to 300 m the overlap of a CHM15k leaves errors of up to 45 %
+# (Hervo et al. 2016, AMT 9, 2947): what is left of them above 250 m falls to the guard of the wavelet.
+MIN_HEIGHT_M: Final = {"Lufft CHM15k": 250.0, "Lufft CHM8k": 250.0}
 DEFAULT_MIN_HEIGHT_M: Final = 100.0
 
 # Typical calibration [m-1 sr-1 per unit of the file] of instruments that deliver raw signal; the site may say better.
@@ -43,7 +47,7 @@ def is_fog(fraction_fog: Float64, low_beta: Float64) -> NDArray[np.bool_]:
 
 
 def is_precipitation(
-    fraction_precipitation: Float64, column_beta: Float64, column_m: Float64, cloud_base_m: Float64
+    fraction_precipitation: Float64, column_beta: Float64, column_m: Float64, cloud_base_m: Float64, cover: Float64
 ) -> NDArray[np.bool_]:
     """(T,) rain or snow: said by the instrument, or a rain-strength column from the ground up.
 
@@ -52,15 +56,19 @@ def is_precipitation(
         column_beta: (T, n) the gates of `RAIN_LOOK_M`, in m-1 sr-1; n = 0 if beta has no absolute value.
         column_m: (n,) their heights.
         cloud_base_m: (T,) lowest cloud base, NaN where none.
+        cover: (T,) share of profiles with such a base.
     """
     wet: NDArray[np.bool_] = fraction_precipitation >= MAJORITY
     if column_m.size == 0:
         return wet
-    wet |= (column_beta > RAIN_BETA).sum(axis=1) > 0.9 * column_m.size
-    for row in np.flatnonzero(cloud_base_m < column_m[-1]):
-        low = column_beta[row, column_m < cloud_base_m[row] - 100.0]
-        if low.size * (column_m[1] - column_m[0]) >= SHORT_COLUMN_M:
-            wet[row] |= np.count_nonzero(low > STRONG_RAIN_BETA) > 0.9 * low.size
+    strong = column_beta > RAIN_BETA
+    wet |= strong.sum(axis=1) > FILLED * column_m.size
+    for row in np.flatnonzero(cover >= MAJORITY):
+        deep = column_m < min(cloud_base_m[row] - BELOW_BASE_M, RAIN_DEPTH_M)
+        needed = RAIN_BETA if cloud_base_m[row] - BELOW_BASE_M >= RAIN_DEPTH_M else STRONG_RAIN_BETA
+        column = column_beta[row, deep]
+        if column.size and column_m[column.size - 1] - column_m[0] >= SHORT_COLUMN_M:
+            wet[row] |= np.count_nonzero(column > needed) > FILLED * column.size
     return wet
 
 
