@@ -55,7 +55,7 @@ class Windows:
 
     Attributes:
         half: (D, G + 1) gates in each half-window; 0 where none fits.
-        low, high: (D, G + 1) edges where the window begins and ends.
+        low, high: (D, G + 1) edges where the window begins and ends; near the last gate the lower half alone may fit.
         gain: (G + 1,) variance of W over that of a gate, mean over the dilations; they share gates, so that averaging
             them gains little.
         ends: (2 D (G + 1),) `low` and `high` of all dilations, one after the other.
@@ -96,14 +96,15 @@ def _windows(num_gates: int, resolution_m: float, dilations_m: tuple[float, ...]
     edge = np.arange(num_gates + 1)
     least = max(1, round(narrowest_half_m / resolution_m))
     full = np.array([half_window(dilation_m, resolution_m) for dilation_m in sorted(dilations_m)])[:, None]
-    half = np.minimum(full, edge[None, :])
-    half[(half < np.minimum(full, least)) | (edge + half > num_gates)] = 0
+    lower_half = np.minimum(full, edge[None, :])
+    lower_half[lower_half < np.minimum(full, least)] = 0
+    half = np.where(edge + lower_half > num_gates, 0, lower_half)
     fits = half > 0
     inverse = np.where(fits, 1.0 / np.maximum(half, 1), 0.0)
     count = fits.sum(axis=0)
     weight = -0.5 * inverse / np.maximum(count, 1)
     nowhere = np.where(count > 0, 0.0, np.nan)
-    low, high = edge - half, edge + half
+    low, high = edge - lower_half, edge + half
     # the widest window comes last, so that its lower end stands in row D - 1 of `ends`
     return Windows(
         half,
@@ -113,7 +114,7 @@ def _windows(num_gates: int, resolution_m: float, dilations_m: tuple[float, ...]
         ends=np.concatenate([low, high]).ravel(),
         end_weight=np.concatenate([weight, weight]),
         edge_weight=-2.0 * weight.sum(axis=0) + nowhere,
-        widest_weight=np.where(fits[-1], inverse[-1], np.nan),
+        widest_weight=np.where(lower_half[-1] > 0, 1.0 / np.maximum(lower_half[-1], 1), np.nan),
     )
 
 
@@ -165,6 +166,7 @@ def _with_gaps(sums: Float64, missing: NDArray[np.int32], windows: Windows) -> T
     total = np.zeros_like(sums)
     count = np.zeros_like(sums)
     below = np.full_like(sums, np.nan)
+    edge = np.arange(sums.shape[1])
     for half, low, high in zip(windows.half, windows.low, windows.high, strict=True):
         has_window = half > 0
         used = np.maximum(half, 1)
@@ -176,8 +178,9 @@ def _with_gaps(sums: Float64, missing: NDArray[np.int32], windows: Windows) -> T
         w *= 0.5 / used
         np.add(total, w, out=total, where=fits)
         count += fits
-        lower /= used
-        np.copyto(below, lower, where=(missing == low_missing) & has_window)
+        num_below = edge - low
+        lower /= np.maximum(num_below, 1)
+        np.copyto(below, lower, where=(missing == low_missing) & (num_below > 0))
     with np.errstate(invalid="ignore", divide="ignore"):
         total /= count
     return Transform(total, below)
