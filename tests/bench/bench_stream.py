@@ -118,7 +118,7 @@ def measure(args: argparse.Namespace, config: Config, bank: Path) -> dict[str, o
     job.drain()
     started = time.time()
     sender = subprocess.run([*command, str(args.count)], check=True, capture_output=True, text=True)
-    job.drain()
+    job.queries[0].processAllAvailable()  # the live query; the archive has a slower trigger of its own
     excess_s = time.time() - started - args.count / args.rate
     job.stop()
     seconds = latencies(config, since_ms=1000 * (started + 0.1 * args.count / args.rate))
