@@ -28,6 +28,7 @@ from ipdsf_spark.lidar.tracking import advance, backtrack
 __all__ = ["LayerSettings", "Layers", "SiteTracker", "Update", "retrieve", "summarise"]
 
 SUPPORT_M = 120.0  # a path value needs a candidate this close
+SUPPORT_SHARE = 0.45  # and one this strong beside the profile's strongest, be that a residual layer above the ceiling
 AMBIGUOUS_M = 150.0  # rivals that make the height uncertain by more than this are worth a bit
 SCREENED, PROVISIONAL = np.uint16(Quality.FOG | Quality.PRECIPITATION), np.uint16(Quality.PROVISIONAL)
 NEAR_RANGE_EDGE, LOW_SNR = np.uint16(Quality.NEAR_RANGE_EDGE), np.uint16(Quality.LOW_SNR)
@@ -236,7 +237,8 @@ class SiteTracker:
         table = rows["table"]
         tops = table[:, layout.HEIGHT].astype(np.float64)
         weight = np.where(tops <= rows["ceiling_m"][:, None] + node_m, table[:, layout.WEIGHT], 0.0)
-        distance = np.where(weight > 0, np.abs(tops - on_path[:, None]), np.inf)
+        is_clear = weight > SUPPORT_SHARE * table[:, layout.WEIGHT].max(axis=1, keepdims=True)
+        distance = np.where(is_clear, np.abs(tops - on_path[:, None]), np.inf)
         chosen = distance.argmin(axis=1)
         line = np.arange(len(rows))
         quality = rows["quality"].copy()

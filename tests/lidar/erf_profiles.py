@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,4 +89,4 @@ def rows_of(profiles: Profiles, rows: Any) -> Profiles:
 def pieces_of(profiles: Profiles, cuts: Sequence[int]) -> list[Profiles]:
     """The profiles cut before each of `cuts`."""
     bounds = [0, *sorted(set(cuts)), len(profiles)]
-    return [rows_of(profiles, slice(a, b)) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    return [rows_of(profiles, slice(a, b)) for a, b in itertools.pairwise(bounds) if b > a]

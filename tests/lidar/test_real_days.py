@@ -1,0 +1,116 @@
+"""The retrieval on files of real instruments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipdsf_spark.lidar.formats import decode
+from ipdsf_spark.lidar.mixing_height import Layers, retrieve
+from ipdsf_spark.lidar.profiles import Profiles
+from ipdsf_spark.lidar.quality import Quality
+from ipdsf_spark.lidar.site import Site
+
+NO_HEIGHT = int(Quality.FOG | Quality.PRECIPITATION)
+OSLO, NORUNDA = Site("oslo", 59.942, 10.72), Site("norunda", 60.086, 17.479)
+MUNICH, BUCHAREST = Site("munich", 48.148, 11.573), Site("bucharest", 44.345, 26.012)
+HYYTIALA = Site("hyytiala", 61.844, 24.29)
+
+
+def blocks_of(folder: Path, pattern: str) -> list[Profiles]:
+    paths = sorted(path for path in folder.glob(pattern) if path.is_file())
+    assert paths, f"no file {pattern} under {folder}"
+    return [block for path in paths for block in decode(path.read_bytes(), name=path.name).blocks]
+
+
+def layers_of(folder: Path, pattern: str, site: Site) -> Layers:
+    return retrieve(blocks_of(folder, pattern), site)
+
+
+@pytest.fixture(scope="module")
+def oslo(real_ceilometer_data: Path) -> Layers:
+    return layers_of(real_ceilometer_data, "*/**/L2_0-20000-001492_A20210909.nc", OSLO)
+
+
+def test_oslo_has_a_height_for_more_than_half_of_the_profiles_outside_fog_and_rain(oslo: Layers) -> None:
+    is_dry = oslo.quality & NO_HEIGHT == 0
+
+    assert len(oslo) == 273
+    assert is_dry.sum() > 130
+    assert np.isfinite(oslo.mixing_height_m[is_dry]).mean() > 0.49
+
+
+def test_oslo_moves_from_profile_to_profile_as_a_layer_can(oslo: Layers) -> None:
+    steps_m = np.abs(np.diff(oslo.mixing_height_m))
+
+    assert np.nanpercentile(steps_m, 90) <= 150.0
+
+
+def test_oslo_stays_below_the_aerosol_aloft_and_out_of_the_night_fog(oslo: Layers) -> None:
+    hour = (oslo.time - np.datetime64("2021-09-09", "us")) / np.timedelta64(1, "h")
+
+    assert np.nanmax(oslo.mixing_height_m) < 1600.0  # the plumes at 2 to 3.5 km lie over cleaner air
+    assert np.isnan(oslo.mixing_height_m[(hour > 1.0) & (hour < 9.0)]).all()
+    afternoon = oslo.mixing_height_m[(hour > 13.0) & (hour < 15.5)]
+    assert 1000.0 < np.nanmedian(afternoon) < 1300.0  # the drop that the eye sees in the curtain
+
+
+def test_norunda_has_no_layer_top_to_see_at_night_and_none_is_made_up(real_ceilometer_data: Path) -> None:
+    layers = layers_of(real_ceilometer_data, "*/**/20220729_norunda_cl51.nc", NORUNDA)
+
+    assert len(layers) == 26
+    assert np.isnan(layers.mixing_height_m).all()
+    assert (layers.quality & int(Quality.LOW_SNR | Quality.NEAR_RANGE_EDGE) > 0).all()
+
+
+def test_munich_fog_gives_the_flag_and_no_height(real_ceilometer_data: Path) -> None:
+    layers = layers_of(real_ceilometer_data, "*/**/raw_chm15k_lidar.nc", MUNICH)
+
+    assert len(layers) >= 1
+    assert np.isnan(layers.mixing_height_m).all()
+    assert (layers.quality & Quality.FOG > 0).all()
+
+
+@pytest.mark.parametrize("name", ["20210911_hyytiala_cl61d_clu-generated-daily.nc", "HYYlive_20210911_191440.nc"])
+def test_hyytiala_fog_and_cloud_on_the_ground_give_no_height(real_ceilometer_data: Path, name: str) -> None:
+    layers = layers_of(real_ceilometer_data, f"*/**/{name}", HYYTIALA)
+
+    assert np.isnan(layers.mixing_height_m).all()
+    assert (layers.quality & Quality.FOG > 0).all()
+
+
+@pytest.mark.parametrize("name", ["live_20230730_001125.nc", "live_20230730_020625.nc", "live_20230730_052625.nc"])
+def test_kenttarova_rain_gives_no_height(real_ceilometer_data: Path, name: str) -> None:
+    layers = layers_of(real_ceilometer_data, f"*/**/{name}", Site("kenttarova", 67.988, 24.243))
+
+    assert np.isnan(layers.mixing_height_m).all()
+    assert (layers.quality & Quality.PRECIPITATION > 0).all()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["00100_A202010092355", "00100_A202010100000", "00100_A202010221900", "00100_A202010222015", "00100_A202004030000"],
+)
+def test_bucharest_agrees_with_the_maker_where_the_maker_sees_one_clear_layer(
+    real_ceilometer_data: Path, name: str
+) -> None:
+    blocks = blocks_of(real_ceilometer_data, f"*/**/{name}*.nc")
+    maker_m = np.nanmedian(blocks[0].maker_layer_height_m[:, 0])
+    layers = retrieve(blocks, BUCHAREST)
+    has_height = np.isfinite(layers.mixing_height_m)
+
+    assert has_height.any()
+    np.testing.assert_allclose(layers.mixing_height_m[has_height], maker_m, atol=60.0)
+
+
+def test_bucharest_by_night_names_the_residual_layer_but_does_not_call_it_mixed(real_ceilometer_data: Path) -> None:
+    blocks = blocks_of(real_ceilometer_data, "*/**/00100_A202004022125*.nc")
+    maker_m = np.nanmedian(blocks[0].maker_layer_height_m[:, 0])
+    layers = retrieve(blocks, BUCHAREST)
+
+    # the maker reports 1.4 km; the forecast model's boundary layer at that hour is 91 to 110 m deep
+    assert maker_m > 1300.0
+    assert (np.nanmin(np.abs(layers.candidates_m - maker_m), axis=1) < 100.0).all()
+    assert np.isnan(layers.mixing_height_m).all()
