@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_any_split_into_files_and_batches_gives_the_final_heights_of_the_whole(
     files = pieces_of(DAY, cuts)
     ends = data.draw(st.lists(st.integers(1, len(files)), max_size=8))
     bounds = [0, *sorted(set(ends)), len(files)]
-    batches = [files[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    batches = [files[a:b] for a, b in itertools.pairwise(bounds)]
 
     assert_same(streamed(batches), WHOLE)
 

@@ -12,9 +12,9 @@ NO_CLOUD, CLEAR = np.array([np.nan]), np.zeros(1)
 
 
 def wet(beta: float, *, cloud_base_m: float = np.nan, cover: float = 0.0, said: float = 0.0) -> bool:
-    column = np.full((1, COLUMN_M.size), beta)
+    column, height_m = np.full((1, COLUMN_M.size), beta), COLUMN_M
     if np.isfinite(cloud_base_m):
-        column[:, COLUMN_M > cloud_base_m - 50.0] = np.nan
+        column[:, height_m > cloud_base_m - 50.0] = np.nan
     return bool(is_precipitation(np.array([said]), column, COLUMN_M, np.array([cloud_base_m]), np.array([cover]))[0])
 
 
