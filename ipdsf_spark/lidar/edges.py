@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from math import isfinite
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ipdsf_spark.lidar import interval_rows as layout
 from ipdsf_spark.lidar import screening, wavelet
@@ -30,6 +30,7 @@ HIDDEN_SHARE: Final = 0.5  # of the strongest weight, for a top that is too low 
 HIDDEN_WEIGHT: Final = 0.75  # of W at the lowest edge, for a top that may lie below it
 CLOUD_STRENGTH: Final = 0.25  # W that a cloud base on a mixed layer is worth; what lies above cannot be seen
 CLOUD_COVER: Final = 0.3  # of the interval's profiles, from which on a cloud base counts in full
+FOG, PRECIPITATION, CLOUD_CAPPED = map(np.uint16, (Quality.FOG, Quality.PRECIPITATION, Quality.CLOUD_CAPPED))
 CHUNK: Final = 96  # profiles worked on together, so that they stay in the cache
 CLOUD_SIGMA_M: Final = 100.0  # the mixing height of a cloud-topped layer lies around its base
 LOWEST_CLOUD_M: Final = 400.0  # a lower base is lifted fog or stratus whose top, not base, bounds the mixing
@@ -77,9 +78,9 @@ def _edges_of_one_kind(averages: Sequence[Average], site: Site, settings: LayerS
         beta *= factor
     has_level = is_absolute or factor != 1.0
     nothing = slice(0, 0)
-    said_fog = _share(averages, "num_fog", num)
+    said_fog, said_wet = np.array([(average.num_fog, average.num_precipitation) for average in averages]).T / num
     wet = screening.is_precipitation(
-        _share(averages, "num_precipitation", num),
+        said_wet,
         beta[:, grid.rain if has_level else nothing],
         grid.rain_m if has_level else grid.rain_m[:0],
         cloud_m,
@@ -87,12 +88,10 @@ def _edges_of_one_kind(averages: Sequence[Average], site: Site, settings: LayerS
     )
     fog = screening.is_fog(said_fog, beta[:, grid.fog if has_level else nothing])
     fog &= ~wet | (said_fog >= screening.MAJORITY)  # strong rain is as bright as fog
-    _set(found, Quality.FOG, fog)
-    _set(found, Quality.PRECIPITATION, wet)
-    _set(found, Quality.CLOUD_CAPPED, cloud_m <= ceiling)
+    found["quality"] |= fog * FOG | wet * PRECIPITATION | (cloud_m <= ceiling) * CLOUD_CAPPED
     if not is_absolute:
         found["quality"] |= int(Quality.UNCALIBRATED)
-    if not np.isfinite(site.latitude_deg + site.longitude_deg):
+    if not isfinite(site.latitude_deg + site.longitude_deg):
         found["quality"] |= int(Quality.NO_SUN)
     cost = np.zeros((len(averages), nodes(site.max_height_m, settings.moves.node_m).size), np.float32)
     if not grid.is_usable:
@@ -100,7 +99,7 @@ def _edges_of_one_kind(averages: Sequence[Average], site: Site, settings: LayerS
 
     found["floor_m"] = grid.edge_m[grid.first_edge] - settings.moves.node_m / 2
     sigma = np.array([[average.sigma_unit * factor] for average in averages])
-    w, sigma_w, weight, below = _normalised(beta[:, grid.work], sigma, grid)
+    w, sigma_w, weight, below = normalised(beta[:, grid.work], sigma, grid)
     peaks = strongest(
         w,
         sigma_w,
@@ -113,7 +112,9 @@ def _edges_of_one_kind(averages: Sequence[Average], site: Site, settings: LayerS
     cloud_weight = _cloud_weight(below, cloud_m, cover, ceiling, grid)
     _fill_table(found["table"], peaks, weight, cloud_m, cloud_weight)
     _cost(cost, node_maxima(weight, grid), w[:, grid.lowest_edge], cloud_m, cloud_weight, ceiling, grid, site, settings)
-    cost[fog | wet] = 0.0
+    says_nothing = fog | wet
+    if says_nothing.any():
+        cost[says_nothing] = 0.0
     return found, cost
 
 
@@ -163,7 +164,7 @@ def _cloud(averages: Sequence[Average], ceiling: Float64, tilt_deg: int) -> tupl
     return base_m, cover
 
 
-def _normalised(beta: Float64, sigma: Float64, grid: Grid) -> tuple[Float64, Float64, Float64, Float64]:
+def normalised(beta: Float64, sigma: Float64, grid: Grid) -> tuple[Float64, Float64, Float64, Float64]:
     """W over the near-surface mean, its noise, its weight for the path, and the mean below each edge; each (T, E)."""
     seen = wavelet.transform(beta, grid.windows)
     scale = _scale(beta[:, grid.reference])
@@ -259,11 +260,3 @@ def _cost(
     np.sqrt(cost, out=cost)
     np.subtract(1.0, cost, out=cost)
     cost[is_above] += settings.above_ceiling_cost
-
-
-def _share(averages: Sequence[Average], name: str, num: NDArray[np.int32]) -> Float64:
-    return np.array([getattr(average, name) for average in averages]) / num
-
-
-def _set(found: Rows, bit: Quality, where: NDArray[np.bool_]) -> None:
-    found["quality"][where] |= int(bit)

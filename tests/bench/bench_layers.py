@@ -1,0 +1,214 @@
+"""Cost and accuracy of the boundary-layer retrieval, one process.
+
+python tests/bench/bench_layers.py [--accuracy] [--record results.jsonl]
+
+Costs are processor times: the least of several repetitions, so that a shared machine does not blur them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from ipdsf_spark.lidar import averaging, candidates, edges, grids, tracking
+from ipdsf_spark.lidar.averaging import Average
+from ipdsf_spark.lidar.mixing_height import LayerSettings, SiteTracker, retrieve, summarise
+from ipdsf_spark.lidar.profiles import Profiles
+from ipdsf_spark.lidar.replay import replay
+from ipdsf_spark.lidar.simulator import INSTRUMENTS, SCENARIOS, reference_plan, simulate_day
+from ipdsf_spark.lidar.site import Site
+
+SITE = Site("munich", 48.15, 11.57, 539.0)
+DAY = "2026-06-15"
+SETTINGS = LayerSettings()
+PLACES = {
+    "48 N June": (Site("a", 48.0, 11.0), "2026-06-15"),
+    "60 N September": (Site("b", 60.0, 10.7), "2026-09-09"),
+    "35 S July": (Site("c", -35.0, 149.0), "2026-07-15"),
+    "40 N 105 W April": (Site("d", 40.0, -105.0), "2026-04-10"),
+    "48 N January": (Site("e", 48.0, 11.0), "2026-01-20"),
+    "68 N May": (Site("f", 68.0, 24.0), "2026-05-01"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--accuracy", action="store_true", help="also track simulated days and compare with the truth")
+    parser.add_argument("--record", type=Path)
+    args = parser.parse_args()
+    results: dict[str, float] = {}
+    for name in ("cl51", "cl61", "chm15k"):
+        results |= stream_costs(name)
+    results |= kernel_costs("E-PROFILE 511 gates of 30 m", eprofile_day())
+    results |= kernel_costs("CL51 1540 gates of 10 m", simulated("cl51"))
+    if args.accuracy:
+        results |= accuracy()
+    if args.record:
+        entry = {
+            "benchmark": "layers",
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "results": results,
+        }
+        with args.record.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def least_ms(work: Callable[[], object], times: int, repetitions: int = 7) -> float:
+    """Processor milliseconds per unit of `work`, which does `times` units."""
+    spent = []
+    for _ in range(repetitions):
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return min(spent) / times * 1e3
+
+
+def told(name: str, value: float, unit: str) -> dict[str, float]:
+    print(f"{name:<64} {value:9.3f} {unit}", flush=True)
+    return {name: round(value, 4)}
+
+
+def simulated(instrument: str, cadence_s: float = 15.0) -> Profiles:
+    day = simulate_day(
+        SITE, DAY, rng=np.random.default_rng(1), plan=reference_plan(), instrument=instrument, cadence_s=cadence_s
+    )
+    return day.profiles
+
+
+def eprofile_day() -> Profiles:
+    """5-min profiles of 511 gates of 30 m."""
+    fine = simulated("chm15k", cadence_s=300.0)
+    beta = fine.beta[:, : 511 * 2].reshape(len(fine), 511, 2).mean(axis=2)
+    return replace(fine, beta=beta, range_m=(np.arange(511) + 0.5) * 30.0, range_resolution_m=30.0)
+
+
+def rows_of(profiles: Profiles, rows: slice) -> Profiles:
+    cut = {
+        field.name: getattr(profiles, field.name)[rows]
+        for field in fields(Profiles)
+        if isinstance(getattr(profiles, field.name), (np.ndarray, tuple)) and field.name != "range_m"
+    }
+    return replace(profiles, **cut)
+
+
+def stream_costs(instrument: str) -> dict[str, float]:
+    """One file of four profiles: its summary in the decoder, and the site's state from bytes to bytes."""
+    profiles = simulated(instrument)
+    files = [rows_of(profiles, slice(start, start + 4)) for start in range(1600, 4000, 4)]
+    summaries = [summarise(file, SETTINGS) for file in files]
+    warm = SiteTracker.of(SITE, SETTINGS)
+    for summary in summaries[:300]:
+        warm.update([summary])
+    state = warm.to_bytes()
+
+    def through_bytes() -> None:
+        raw = state
+        for summary in summaries[300:]:
+            tracker = SiteTracker.from_bytes(raw, SITE, SETTINGS)
+            tracker.update([summary])
+            raw = tracker.to_bytes()
+
+    num = len(summaries) - 300
+    found = told(
+        f"{instrument}: summary of a file of 4 profiles",
+        least_ms(lambda: [summarise(file, SETTINGS) for file in files[300:]], num),
+        "ms",
+    )
+    found |= told(f"{instrument}: state from bytes, update with a file, to bytes", least_ms(through_bytes, num), "ms")
+    found |= told(f"{instrument}: bytes of a summary", len(summaries[0]), "bytes")
+    found |= told(f"{instrument}: bytes of the state", len(state), "bytes")
+    return found
+
+
+def kernel_costs(name: str, profiles: Profiles) -> dict[str, float]:
+    """A day of 5-min averages through wavelet, candidates and path, and through the whole retrieval."""
+    averages = averaging.averages_of(profiles, SETTINGS.averaging_s)
+    first = averages[0]
+    geometry = (first.first_m, first.resolution_m, first.total.size)
+    grid = grids.grid_of(geometry, 0, 100.0, SITE.max_height_m, SETTINGS)
+    beta = np.stack([average.mean() for average in averages])[:, grid.work]
+    sigma = np.array([[average.sigma_unit] for average in averages])
+
+    def kernels() -> None:
+        for start in range(0, len(beta), edges.CHUNK):
+            rows = slice(start, start + edges.CHUNK)
+            w, sigma_w, weight, _ = edges.normalised(beta[rows], sigma[rows], grid)
+            candidates.strongest(w, sigma_w, grid.edge_m, grid.first_edge, num=5, min_strength=0.05, min_snr=4.0)
+            follow(1.0 - 2.0 * grids.node_maxima(weight, grid))
+
+    def follow(costs: np.ndarray) -> None:
+        total, pointers = np.zeros(costs.shape[1], np.float32), []
+        for cost in costs:
+            total, come_from = tracking.advance(total, cost, SETTINGS.moves)
+            pointers.append(come_from)
+        tracking.backtrack(np.stack(pointers), int(total.argmin()))
+
+    def whole(parts: list[Average]) -> None:
+        tracker = SiteTracker.of(SITE, SETTINGS)
+        tracker.absorb(parts, only_final=True)
+        tracker.finish()
+
+    found = told(f"{name}: wavelet, candidates and path per profile", least_ms(kernels, len(averages)), "ms")
+    return found | told(
+        f"{name}: averages to heights per profile", least_ms(lambda: whole(averages), len(averages)), "ms"
+    )
+
+
+def accuracy() -> dict[str, float]:
+    """RMSE against the truth, with the share of intervals that got a height and of errors within one sigma."""
+    found: dict[str, float] = {}
+    for noise in (0.02, 0.05, 0.10):
+        runs = [
+            simulate_day(SITE, DAY, rng=np.random.default_rng(seed), plan=reference_plan(), noise=noise)
+            for seed in range(4)
+        ]
+        final = [(retrieve([day.profiles], SITE), day) for day in runs]
+        seen = [(replay([day.profiles], SITE).issued, day) for day in runs]
+        found |= told(f"reference day, noise {noise}: final RMSE", rmse_m(final), "m")
+        found |= told(f"reference day, noise {noise}: provisional RMSE", rmse_m(seen), "m")
+    for scenario in SCENARIOS:
+        runs = [
+            (
+                site,
+                simulate_day(
+                    site, day, rng=np.random.default_rng(seed), scenario=scenario, instrument=name, cadence_s=30
+                ),
+            )
+            for seed, ((site, day), name) in enumerate(
+                ((place, name) for place in PLACES.values() for name in INSTRUMENTS), start=100
+            )
+        ]
+        final = [(retrieve([day.profiles], site), day) for site, day in runs]
+        seen = [(replay([day.profiles], site).issued, day) for site, day in runs]
+        errors = [layers.mixing_height_m - day.truth_at(layers.time) for layers, day in final]
+        sigma = np.concatenate([layers.uncertainty_m for layers, _ in final])
+        error = np.concatenate(errors)
+        has_height = np.isfinite(error)
+        is_dry = np.concatenate([layers.quality & 6 == 0 for layers, _ in final])
+        found |= told(f"{scenario}: final RMSE of {len(runs)} days", rmse_m(final), "m")
+        found |= told(f"{scenario}: worst day", max(rmse_m([run]) for run in final), "m")
+        found |= told(f"{scenario}: provisional RMSE", rmse_m(seen), "m")
+        found |= told(f"{scenario}: share of dry intervals with a height", float(has_height[is_dry].mean()), "")
+        within = np.abs(error[has_height]) <= sigma[has_height]
+        found |= told(f"{scenario}: share of errors within one sigma", float(within.mean()), "")
+    return found
+
+
+def rmse_m(runs: list[tuple]) -> float:
+    errors = np.concatenate([layers.mixing_height_m - day.truth_at(layers.time) for layers, day in runs])
+    return float(np.sqrt(np.nanmean(errors**2)))
+
+
+if __name__ == "__main__":
+    main()
