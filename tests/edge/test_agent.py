@@ -164,7 +164,7 @@ def test_a_file_over_the_limit_is_refused_with_the_reason_and_its_neighbours_go(
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_an_agent_killed_again_and_again_neither_loses_nor_repeats(tmp_path: Path, kafka: EmbeddedKafka) -> None:
-    config, edge = topic("killed"), edge_config(tmp_path)
+    config, edge = topic("edge-killed"), edge_config(tmp_path)
     ensure_topics(config, kafka.bootstrap_servers)
     raws = [os.urandom(20_000) for _ in range(300)]
     for number, raw in enumerate(raws):
