@@ -27,7 +27,7 @@ def assert_same(one: Average, other: Average) -> None:
     assert one.index == other.index
     np.testing.assert_array_equal(one.times, other.times)
     np.testing.assert_allclose(one.mean(), other.mean(), rtol=1e-5, atol=1e-12)
-    assert one.sigma_unit == pytest.approx(other.sigma_unit, rel=1e-6)
+    assert one.sigma_unit == pytest.approx(other.sigma_unit, rel=1e-6, abs=0)
     np.testing.assert_array_equal(one.cloud_base_m, other.cloud_base_m)
     assert (one.num_fog, one.num_precipitation, one.num_noise) == (
         other.num_fog,
@@ -140,7 +140,7 @@ def test_gates_finer_than_the_wavelet_needs_are_joined(resolution_m: float, join
 
     assert average.resolution_m == pytest.approx(joined_m)
     assert average.first_m == pytest.approx(joined_m / 2)
-    assert average.mean()[0] == pytest.approx(2e-6, rel=1e-3)
+    assert average.mean()[0] == pytest.approx(2e-6, rel=1e-3, abs=0)
 
 
 def test_joining_gates_keeps_the_noise_of_the_wavelet() -> None:
@@ -148,7 +148,7 @@ def test_joining_gates_keeps_the_noise_of_the_wavelet() -> None:
     height_m = (np.arange(1500) + 0.5) * 5.0
 
     # the mean of two gates has less noise than one
-    assert fine.sigma_unit == pytest.approx(0.2 * 2e-6 / 1500.0**2 / np.sqrt(2 * fine.num_profiles), rel=0.15)
+    assert fine.sigma_unit == pytest.approx(0.2 * 2e-6 / 1500.0**2 / np.sqrt(2 * fine.num_profiles), rel=0.15, abs=0)
     assert height_m[-1] > 7000
 
 

@@ -20,7 +20,7 @@ def test_a_rival_as_strong_counts_its_distance_and_a_weak_one_hardly() -> None:
     strong = uncertainty.ambiguity_m(TOPS_M, np.array([[0.3, 0.3, 0.0, 0.0, 0.0]]), height_m)
     weak = uncertainty.ambiguity_m(TOPS_M, np.array([[0.3, 0.1, 0.0, 0.0, 0.0]]), height_m)
 
-    assert strong[0] == pytest.approx(uncertainty.RIVAL_SHARE * 400.0 / np.sqrt(2), rel=1e-6)
+    assert strong[0] == pytest.approx(uncertainty.RIVAL_SHARE * 400.0 / np.sqrt(2), rel=1e-6, abs=0)
     assert weak[0] < 0.2 * strong[0]
 
 
