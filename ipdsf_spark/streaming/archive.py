@@ -72,8 +72,10 @@ def read_products(directory: str | Path) -> pd.DataFrame:
         InputError: there is no archive.
     """
     folder = Path(directory)
-    if not folder.is_dir():
-        raise InputError(f"no archive of products at {folder}; the streaming job writes it")
+    if not any(folder.rglob("*.parquet")):
+        raise InputError(
+            f"no archive of products at {folder}; the streaming job writes it every stream.archive_every_s"
+        )
     table = ds.dataset(folder, format="parquet", partitioning="hive").to_table().to_pandas()
     newest: pd.DataFrame = table.sort_values(["partition", "offset"]).drop_duplicates(["site", "time"], keep="last")
     return newest.sort_values(["site", "time"], ignore_index=True)
