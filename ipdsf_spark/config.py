@@ -100,7 +100,7 @@ class StreamConfig:
     trigger_ms: int = 0
     max_files_per_batch: int = 2_000
     max_bytes_per_batch: int = 268_435_456
-    fetch_max_wait_ms: int = 10
+    fetch_max_wait_ms: int = 1
     python_tasks: int = 0
     state_partitions: int = 0
     warm_daemon: bool = True

@@ -13,7 +13,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -56,26 +56,26 @@ def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files
         # Spark asks for offsets on a connection whose prefetch the broker has parked for up to this long, once per
         # partition and batch: the client's default of 500 ms costs seconds.
         source = source.option("kafka.fetch.max.wait.ms", stream.fetch_max_wait_ms)
-    header = F.expr("transform(headers, h -> struct(h.key as key, cast(h.value as string) as value))")
-    return (
-        source.load()
-        .withColumn("header", F.map_from_entries(F.coalesce(header, F.expr("array()"))))
-        .select(
-            F.coalesce(F.col("key").cast("string"), F.col("header")["site"], F.lit("unknown")).alias("site"),
-            F.coalesce(F.col("value"), F.lit(b"")).alias("raw"),
-            F.coalesce(F.col("header")["file"], F.lit("")).alias("file"),
-            F.coalesce(F.col("header")["sent_ms"].cast("long"), F.unix_millis("timestamp")).alias("sent_ms"),
-            "topic",
-            "partition",
-            "offset",
-        )
+    return source.load().select(
+        F.coalesce(F.col("key").cast("string"), _header("site"), F.lit("unknown")).alias("site"),
+        F.coalesce(F.col("value"), F.lit(b"")).alias("raw"),
+        F.coalesce(_header("file"), F.lit("")).alias("file"),
+        F.coalesce(_header("sent_ms").try_cast("long"), F.unix_millis("timestamp")).alias("sent_ms"),
+        "topic",
+        "partition",
+        "offset",
     )
 
 
+def _header(name: str) -> Column:
+    """The first header of that name; Kafka allows several, so this is no map, whose keys must be unique."""
+    return F.expr(f"cast(get(filter(headers, h -> h.key = '{name}'), 0).value as string)")
+
+
 def with_profiles(files: DataFrame, settings: LayerSettings, *, tasks: int) -> DataFrame:
-    """DECODED rows: profiles of every file as mergeable sums, and every rejected stretch with its reason."""
+    """Site and piece of every file: its profiles as mergeable sums, and every rejected stretch with its reason."""
     gathered = files.coalesce(tasks) if tasks else files
-    return gathered.mapInPandas(Decoder(settings), schemas.DECODED).observe(  # type: ignore[arg-type]
+    counted = gathered.mapInPandas(Decoder(settings), schemas.DECODED).observe(  # type: ignore[arg-type]
         "files",
         F.sum("num_files").alias("read"),
         F.sum("num_decoded").alias("decoded"),
@@ -83,6 +83,8 @@ def with_profiles(files: DataFrame, settings: LayerSettings, *, tasks: int) -> D
         F.sum("num_both").alias("both"),
         F.sum("num_profiles").alias("profiles"),
     )
+    # Every column costs every group of the next stage a conversion, and every site of every batch is a group.
+    return counted.select("site", "piece")
 
 
 def with_heights(decoded: DataFrame, tracker: Tracker) -> DataFrame:

@@ -33,8 +33,8 @@ FILES: Final = _struct(
     offset=LongType(),
 )
 
-# What decoding a file gave, one row per file. `piece` is a pickled streaming.decode.Piece: a group of two columns costs
-# half of what a group of a dozen costs, and every site of every batch is a group.
+# What decoding a file gave, one row per file. `piece` is a pickled streaming.decode.Piece; the counts are for the
+# metrics and go no further.
 DECODED: Final = _struct(
     site=StringType(),
     piece=BinaryType(),

@@ -11,6 +11,8 @@ from ipdsf_spark.config import Config
 
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
+LOCAL_CHECKPOINTS = "org.apache.spark.sql.execution.streaming.FileSystemBasedCheckpointFileManager"
+
 
 def build_session(config: Config, *, app_name: str, master: str | None = None) -> SparkSession:
     """The session of a streaming job.
@@ -48,8 +50,16 @@ def spark_settings(config: Config) -> dict[str, str]:
         # Above the number of Kafka partitions, or consumers are closed and opened again in every batch.
         "spark.kafka.consumer.cache.capacity": str(max(64, 2 * config.kafka.partitions)),
         "spark.ui.showConsoleProgress": "false",
+        # Interpreted: generating and compiling code for a query of a few hundred rows, anew in every micro-batch,
+        # costs more than it saves. The work is in Python.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "500",
     }
+    if "://" not in stream.directory:
+        # The default manager forks a process for every file it creates or renames on a local disk (chmod, readlink):
+        # a tenth of a second and more per micro-batch. Renaming is atomic there as it is.
+        settings["spark.sql.streaming.checkpointFileManagerClass"] = LOCAL_CHECKPOINTS
     if stream.warm_daemon:
         settings["spark.python.daemon.module"] = "ipdsf_spark.streaming.daemon"
     if not _is_submitted():
