@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from made_files import add, place_of_chunk, written
 
-from ipdsf_spark.lidar.formats import hdf5
+from ipdsf_spark.lidar.formats import hdf5, hdf5_headers
 from ipdsf_spark.lidar.formats.container import Damage, UnreadableFile
 from ipdsf_spark.lidar.formats.hdf5_heap import STRUCTURES_PER_FILE, Store
 
@@ -317,3 +317,35 @@ def test_every_real_netcdf4_file_reads_as_the_c_library_reads_it(real_ceilometer
                     num_variables += 1
     assert len(paths) >= 20
     assert num_variables > 500
+
+
+@settings(max_examples=60)
+@given(name=st.sampled_from(["a", "b"]), stretch=st.integers(0, 5), at=st.integers(0, 400), bit=st.integers(0, 7))
+def test_a_remembered_header_hides_no_damage(name: str, stretch: int, at: int, bit: int) -> None:
+    def write(file: Any) -> None:
+        file.createDimension("time", None)
+        for number, variable in enumerate("ab"):
+            add(file, variable, ("time",), np.arange(5) + 10 * number, fill=-9, packed=True, units="m", note="x" * 99)
+
+    raw = written(write)
+    hdf5.open_bytes(raw).variables[name].read()
+    places = next(
+        header.places
+        for header in reversed(hdf5_headers._remembered_headers.values())
+        if all(raw[place.start : place.start + len(place.block)] == place.block for place in header.places)
+    )
+    place = places[stretch % len(places)]
+    damaged = bytearray(raw)
+    damaged[place.start + at % len(place.block)] ^= 1 << bit
+
+    def outcome() -> str:
+        try:
+            variable = hdf5.open_bytes(bytes(damaged)).variables[name]
+            return f"{variable.shape} {variable.read([]).tolist()} {dict(variable.attributes)}"
+        except UnreadableFile as error:
+            return str(error)
+
+    warm = outcome()
+    hdf5_headers._remembered_headers.clear()
+
+    assert warm == outcome()

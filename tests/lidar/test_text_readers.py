@@ -166,6 +166,35 @@ def test_damaged_logs_give_profiles_or_reasons(flips: list[tuple[int, int]], sta
             assert 0 <= stretch.offset <= len(damaged)
 
 
+def test_noise_with_an_end_of_text_byte_is_no_end_of_a_message(rng: np.random.Generator) -> None:
+    noise = rng.bytes(3000)
+    assert b"\x03" in noise
+
+    decoded = formats.decode(noise)
+
+    assert [(stretch.length, stretch.reason) for stretch in decoded.rejected] == [
+        (3000, "no message header (CL, CT or CS) found")
+    ]
+    assert decoded.head == b""
+
+
+@pytest.mark.parametrize("cut", [-2500, -30, -8])
+def test_the_end_of_a_message_that_began_in_the_previous_file_is_named(cut: int) -> None:
+    _, raw = cl31(1)
+
+    decoded = formats.decode(raw[cut:])
+
+    assert decoded.head == raw[cut:]
+    assert [stretch.reason for stretch in decoded.rejected] == ["end of a message that begins in the previous file"]
+
+
+def test_an_ld40_telegram_is_named_but_a_log_that_only_mentions_one_is_read() -> None:
+    made, raw = cl31(2)
+
+    assert "LD40" in formats.decode(b"X1TA1 some telegram\r\n").rejected[0].reason
+    assert formats.decode(b"-replaced the LD40 X1TA1\r\n" + raw).num_profiles == len(made)
+
+
 def test_real_logs_of_every_maker_are_read_without_rejecting_a_sound_message(real_ceilometer_data: Path) -> None:
     expected = {
         "kauniainen_cl31.dat": ("Vaisala CL31", 2),

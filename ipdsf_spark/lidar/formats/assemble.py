@@ -15,6 +15,8 @@ from ipdsf_spark.errors import IpdsfError
 from ipdsf_spark.lidar.profiles import Float32, Profiles
 
 NAN = float("nan")
+_EPOCH = datetime(1970, 1, 1)
+_NAT = np.iinfo(np.int64).min
 
 
 class DamagedMessage(IpdsfError):
@@ -65,7 +67,9 @@ def blocks(messages: Iterable[Message]) -> tuple[Profiles, ...]:
 
 def times(stamps: Sequence[datetime | None]) -> NDArray[np.datetime64]:
     """(T,) datetime64[us], NaT where there is no stamp."""
-    return np.array([np.datetime64("NaT") if stamp is None else stamp for stamp in stamps], dtype="datetime64[us]")
+    since = [None if stamp is None else stamp - _EPOCH for stamp in stamps]
+    micros = [_NAT if d is None else (d.days * 86_400 + d.seconds) * 1_000_000 + d.microseconds for d in since]
+    return np.array(micros, np.int64).view("datetime64[us]")  # four times as fast as to convert the stamps
 
 
 def _block(messages: list[Message]) -> Profiles:
@@ -76,7 +80,7 @@ def _block(messages: list[Message]) -> Profiles:
         time=times([message.time for message in messages]),
         range_m=(np.arange(len(first.beta)) + 0.5) * first.range_resolution_m,
         range_resolution_m=first.range_resolution_m,
-        beta=np.stack([message.beta for message in messages]),
+        beta=np.array([message.beta for message in messages]),
         is_calibrated=True,
         wavelength_nm=first.wavelength_nm,
         cloud_base_m=_table([message.cloud_base_m for message in messages]),
@@ -88,7 +92,7 @@ def _block(messages: list[Message]) -> Profiles:
         is_fog=np.array([message.is_fog for message in messages]),
         tilt_deg=_column([message.tilt_deg for message in messages]),
         alarms=tuple(message.alarms for message in messages),
-        health={key: _column([message.health[key] for message in messages]) for key in first.health},
+        health=dict(zip(first.health, _column([[*message.health.values()] for message in messages]).T, strict=True)),
     )
 
 

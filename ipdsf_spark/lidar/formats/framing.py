@@ -22,7 +22,9 @@ from ipdsf_spark.lidar.formats.assemble import NAN, DamagedMessage, UnfinishedMe
 HEADER: Final = re.compile(
     rb"C(?:(L)[0-9A-Z]\d{3}[1-3]\d|(T)[0-9A-Z]\d{2}[1-8]\d|(S)[0-9A-Z]\d{3}00[1-6])(?=\x02|\^B|[ \t]*\r?\n|[ \t]*\Z)"
 )
-END_OF_TEXT: Final = re.compile(rb"\x03|\^C")
+ETX: Final = b"\x03"
+END_OF_TEXT: Final = re.compile(rb"[\x03\x04]|\^[CD]")
+_NO_TEXT: Final = re.compile(rb"[^\x01-\x04\t\n\r\x20-\x7e]")  # noise may hold any byte, ETX too
 LONGEST_MESSAGE: Final = 32_768  # bytes; a CS135 message with line prefixes needs 11 kB
 LONGEST_GAP: Final = 512  # bytes before a header in which its stamp is looked for
 
@@ -77,6 +79,7 @@ def frames(raw: bytes, *, name: str = "") -> Iterator[Frame]:
     headers = list(HEADER.finditer(raw))
     for index, match in enumerate(headers):
         gap_start = max(headers[index - 1].end() if index else 0, match.start() - LONGEST_GAP)
+        gap_start = max(gap_start, raw.rfind(ETX, gap_start, match.start()))  # no logger talk before the last ETX
         is_last = index + 1 == len(headers)
         end = min(len(raw) if is_last else headers[index + 1].start(), match.start() + LONGEST_MESSAGE)
         stamp = _stamp(raw[gap_start : match.start()], day)
@@ -112,8 +115,8 @@ def stamp_in(name: str) -> datetime | None:
 def head_of(raw: bytes) -> bytes:
     """The bytes before the first header that can end a message begun in the previous file."""
     first = HEADER.search(raw)
-    head = raw[: first.start() if first else len(raw)]
-    return head[:LONGEST_MESSAGE] if _looks_like_profile(head) else b""
+    head = raw[: first.start() if first else len(raw)][:LONGEST_MESSAGE]
+    return head if _looks_like_profile(head) else b""
 
 
 def required(frame: Frame, index: int, what: str) -> bytes:
@@ -164,10 +167,10 @@ def message_crc(header: bytes, lines: list[bytes]) -> int:
 
 
 def _looks_like_profile(text: bytes) -> bool:
-    """Whether `text` opens with a run of hex digits or holds the ETX that ends a message."""
-    return (
-        re.match(rb"\s*[0-9a-fA-F]{20,}", text) is not None or re.search(rb"[\x03\x04]|\^C", text[:20_000]) is not None
-    )
+    """Whether `text` opens with a run of hex digits, or is text that holds the ETX or EOT that ends a message."""
+    if re.match(rb"\s*[0-9a-fA-F]{20,}", text):
+        return True
+    return END_OF_TEXT.search(text) is not None and _NO_TEXT.search(text) is None
 
 
 def _lines(body: bytes, *, may_have_prefix: bool) -> list[bytes]:

@@ -8,31 +8,22 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, lru_cache
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.lidar.formats import hdf5_headers as headers
 from ipdsf_spark.lidar.formats import hdf5_storage as storage
 from ipdsf_spark.lidar.formats.container import Attribute, Damage, Dataset, UnreadableFile, Variable
 from ipdsf_spark.lidar.formats.hdf5_heap import FractalHeap, Store, old_group
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
-# Header messages
-DATASPACE, LINK_INFO, DATATYPE, FILL, LINK, LAYOUT = 0x01, 0x02, 0x03, 0x05, 0x06, 0x08
-FILTERS, ATTRIBUTE, CONTINUATION, SYMBOL_TABLE, ATTRIBUTE_INFO = 0x0B, 0x0C, 0x10, 0x11, 0x15
-_STORAGE: Final = frozenset({DATASPACE, DATATYPE, FILL, LAYOUT, FILTERS})
-_SHARED: Final = 2
-_MAX_CONTINUATIONS: Final = 256
-_LONGEST_HEADER: Final = 1 << 20
 _REMEMBERED_LINKS: Final = 512
-_REMEMBERED_BYTES: Final = 4096  # of a stretch of a header or an attribute that is remembered from file to file
-_REQUIRED: Final = frozenset({DATASPACE, DATATYPE, LAYOUT})
 # What Python raises where a damaged structure points outside its bytes.
 _DAMAGED: Final = (struct.error, IndexError, OverflowError, RecursionError, ValueError)
 
 Result = TypeVar("Result")
-_Message = tuple[int, int, bytes]  # type, flags, body
 _Stored = tuple[str, storage.Datatype, tuple[int, ...], bytes]  # an attribute's name, type, shape and bytes
 
 
@@ -65,18 +56,18 @@ def _root(raw: bytes) -> tuple[Store, int]:
 
 
 def _group(store: Store, at: int, above: Mapping[int, str] | None = None) -> Dataset:
-    messages = _messages(store, at)
+    messages = headers.messages(store, at)
     links: dict[str, int] = {}
     for kind, flags, body in messages:
-        if kind == LINK and not flags & _SHARED:
+        if kind == headers.LINK and not flags & headers.SHARED:
             links.update(_links((body,), store.offset_bytes))
-        elif kind == LINK_INFO:
+        elif kind == headers.LINK_INFO:
             heap, tree = _dense(store, body, 10 if body[1] & 1 else 2)
             if heap is not None:
                 messages_of_links = heap.objects(tree, 4)
                 is_small = len(messages_of_links) <= _REMEMBERED_LINKS
                 links.update((_links if is_small else _links.__wrapped__)(messages_of_links, store.offset_bytes))
-        elif kind == SYMBOL_TABLE:
+        elif kind == headers.SYMBOL_TABLE:
             tree_at, heap_at = _addresses(store, body, 0)
             links.update(old_group(store, tree_at, heap_at))
     names = {**(above or {}), **{address: name for name, address in links.items()}}
@@ -126,80 +117,6 @@ class _Groups(_Members):
         return _guarded(lambda: _group(self._store, self._links[name], self._names))
 
 
-def _stretches(store: Store, at: int) -> list[_Stretch]:
-    """The stretches of an object header of either version."""
-    raw = store.raw
-    is_new = raw[at : at + 4] == b"OHDR"
-    if is_new:
-        flags = raw[at + 5]
-        start = at + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
-        size_bytes = 1 << (flags & 3)
-        size = int.from_bytes(raw[start : start + size_bytes], "little")
-        start += size_bytes
-        head = 6 if flags & 4 else 4
-    elif raw[at : at + 1] == b"\x01":
-        start, size = at + 16, store.number(at + 8, 4)
-        head = 8
-    else:
-        raise UnreadableFile("HDF5 object header is not where it should be")
-    found: list[_Stretch] = []
-    pending = [(start, size)]
-    for start, size in pending:
-        block = raw[start : start + size] if size >= 0 else b""
-        if len(block) != size or size > _LONGEST_HEADER:
-            raise UnreadableFile("HDF5 object header is damaged")
-        parse = _stretch if size <= _REMEMBERED_BYTES else _stretch.__wrapped__
-        stretch = parse(block, head, is_new, store.offset_bytes)
-        found.append(stretch)
-        for there, much in stretch.continued:
-            if not is_new:
-                pending.append((there, much))
-            elif raw[there : there + 4] == b"OCHK":
-                pending.append((there + 4, much - 8))
-            else:
-                raise UnreadableFile("HDF5 object header does not go on where it says")
-        if len(pending) > _MAX_CONTINUATIONS:
-            raise UnreadableFile("HDF5 object header runs in a ring")
-    store.spend(len(pending))
-    return found
-
-
-def _messages(store: Store, at: int) -> list[_Message]:
-    return [message for stretch in _stretches(store, at) for message in stretch.messages]
-
-
-class _Stretch(NamedTuple):
-    """What one stretch of an object header holds."""
-
-    messages: tuple[_Message, ...]
-    continued: tuple[tuple[int, int], ...]  # addresses and lengths of where the header goes on
-    storage: dict[int, bytes]  # the messages that say how values are stored
-
-
-@lru_cache(maxsize=2048)
-def _stretch(block: bytes, head: int, is_new: bool, offset_bytes: int) -> _Stretch:
-    """One stretch of an object header, remembered: those of one firmware are the same in file after file."""
-    found, continued, storage_messages = [], [], {}
-    start, end = 0, len(block)
-    while start + head <= end:
-        if is_new:
-            kind, length, flags = block[start], block[start + 1] | block[start + 2] << 8, block[start + 3]
-        else:
-            kind, length, flags = struct.unpack_from("<HHB", block, start)
-        body = block[start + head : start + head + length]
-        start += head + length
-        if start > end:
-            raise UnreadableFile("HDF5 object header is damaged")
-        if kind == CONTINUATION:
-            there, much = body[:offset_bytes], body[offset_bytes : 2 * offset_bytes]
-            continued.append((int.from_bytes(there, "little"), int.from_bytes(much, "little")))
-        elif kind:
-            found.append((kind, flags, body))
-            if kind in _STORAGE:
-                storage_messages[kind] = b"" if flags & _SHARED else body
-    return _Stretch(tuple(found), tuple(continued), storage_messages)
-
-
 def _addresses(store: Store, body: bytes, at: int) -> tuple[int, int]:
     """Two addresses (or an address and a length, which are of one size) that follow one another."""
     middle = at + store.offset_bytes
@@ -236,7 +153,7 @@ def _links(messages: tuple[bytes, ...], offset_bytes: int) -> dict[str, int]:
 class _Attributes(Mapping[str, Attribute]):
     """Attributes of an object, decoded when asked for; those of unreadable types are left out."""
 
-    def __init__(self, store: Store, messages: list[_Message]) -> None:
+    def __init__(self, store: Store, messages: list[headers.Message]) -> None:
         self._store = store
         self._messages = messages
 
@@ -258,14 +175,14 @@ class _Attributes(Mapping[str, Attribute]):
         return sum(1 for _ in self)
 
 
-def attributes(store: Store, messages: list[_Message]) -> Iterator[_Stored]:
+def attributes(store: Store, messages: list[headers.Message]) -> Iterator[_Stored]:
     """Name, type, shape and stored bytes of every attribute."""
     for kind, flags, body in messages:
-        if kind == ATTRIBUTE and not flags & _SHARED:
-            found = _remembered_attribute(body) if len(body) <= _REMEMBERED_BYTES else _attribute(body)
+        if kind == headers.ATTRIBUTE and not flags & headers.SHARED:
+            found = _remembered_attribute(body) if len(body) <= headers.REMEMBERED_BYTES else _attribute(body)
             if found is not None:
                 yield found
-        elif kind == ATTRIBUTE_INFO:
+        elif kind == headers.ATTRIBUTE_INFO:
             heap, tree = _dense(store, body, 4 if body[1] & 1 else 2)
             for message in heap.objects(tree, 0) if heap is not None else ():
                 found = _attribute(message)
@@ -326,22 +243,15 @@ class _Hdf5Variable(Variable):
         self.name = name
         self._store = store
         self._names = names
-        found: dict[int, bytes] = {}
         try:
-            self._stretches = _stretches(store, at)
-            for stretch in self._stretches:
-                found.update(stretch.storage)
-            if not found.keys() >= _REQUIRED or not all(found.values()):
-                raise UnreadableFile("it is a group, has a type of its own, or messages are missing")
-            self._form = storage.form(found[DATASPACE], found[DATATYPE], found.get(FILTERS, b""), found.get(FILL, b""))
+            self._header = headers.described(store, at)
         except (UnreadableFile, *_DAMAGED) as error:
             raise UnreadableFile(f"{name} has a damaged header: {error}", min(at, len(store.raw))) from error
-        self.shape = self._form.shape
-        self._layout = found[LAYOUT]
+        self.shape = self._header.form.shape
 
     @cached_property
-    def _messages(self) -> list[_Message]:
-        return [message for stretch in self._stretches for message in stretch.messages]
+    def _messages(self) -> list[headers.Message]:
+        return [message for place in self._header.places for message in place.stretch.messages]
 
     @cached_property
     def _attributes(self) -> _Attributes:
@@ -377,6 +287,7 @@ class _Hdf5Variable(Variable):
         if max_rows is not None and shape:
             shape = (min(max_rows, shape[0]), *shape[1:])
         try:
-            return storage.read(self._store, self.name, shape, self._form, self._layout, damage)
+            header = self._header
+            return storage.read(self._store, self.name, shape, header.form, header.layout, damage)
         except _DAMAGED as error:
             raise UnreadableFile(f"{self.name} is stored in a damaged way: {error}") from error

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def int20(text: bytes) -> NDArray[np.int32]:
     """Values of five hex digits each, two's complement (Vaisala CL, Campbell CS).
 
-    Two values share five bytes, so the block is turned into bytes first: half the work of going digit by digit.
+    Two values share five bytes, so the block is turned into bytes first and read pair by pair.
 
     Args:
         text: 5·n hex digits.
@@ -22,16 +22,18 @@ def int20(text: bytes) -> NDArray[np.int32]:
     num_values, odd = divmod(len(text), 5)
     if odd:
         raise ValueError(f"{len(text)} hex digits are not a multiple of 5")
-    padded = text if num_values % 2 == 0 else text + b"00000"
+    odd_digits = num_values % 2 * 5
     try:
-        five = np.frombuffer(binascii.unhexlify(padded), np.uint8).reshape(-1, 5).astype(np.int32)
+        packed = binascii.unhexlify(text + b"0" * (odd_digits + 6))  # every pair may be read as eight bytes
     except binascii.Error as error:
         raise ValueError(str(error)) from error
-    values = np.empty((len(five), 2), np.int32)
-    values[:, 0] = (five[:, 0] << 12) | (five[:, 1] << 4) | (five[:, 2] >> 4)
-    values[:, 1] = ((five[:, 2] & 15) << 16) | (five[:, 3] << 8) | five[:, 4]
-    flat = values.reshape(-1)[:num_values]
-    return np.where(flat >= 1 << 19, flat - (1 << 20), flat)
+    # The pair's forty bits stand at the top of its eight bytes; an arithmetic shift extends the sign.
+    pairs = np.ndarray(((num_values + 1) // 2,), ">i8", packed, strides=(5,)).astype(np.int64)
+    values = np.empty((len(pairs), 2), np.int32)
+    np.right_shift(pairs, 44, out=values[:, 0], casting="same_kind")
+    np.left_shift(pairs, 20, out=pairs)
+    np.right_shift(pairs, 44, out=values[:, 1], casting="same_kind")
+    return values.reshape(-1)[:num_values]
 
 
 def int16(text: bytes) -> NDArray[np.int32]:

@@ -44,7 +44,8 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
             carries a stamp and the name tells one to the second.
         received: time for a file in which no message carries a stamp.
     """
-    if _LD40.search(raw[:_RECOGNISED_WITHIN]) and not framing.HEADER.search(raw[:_RECOGNISED_WITHIN]):
+    start = raw[:_RECOGNISED_WITHIN]
+    if not framing.HEADER.search(start) and _LD40.search(start):
         reason = "Vaisala LD40 telegram: recognised, but this reader takes no profile from it"
         return Decoded("Vaisala LD40", (), (Rejected(0, len(raw), reason),))
     messages: list[Message] = []
