@@ -8,7 +8,7 @@
 #   MASTER=k8s://https://host:6443 SPARK_ARGS="--conf spark.kubernetes.container.image=..." ./spark-submit.sh stream_profiles
 #
 # Environment, for what differs between machines:
-#   MASTER       where to run (default local[*]); yarn, spark://host:7077, k8s://https://host:port
+#   MASTER       where to run (default this machine, three task slots per core); yarn, spark://host:7077, k8s://https://host:port
 #   DEPLOY_MODE  client (default) or cluster
 #   SPARK_ARGS   further options of spark-submit, e.g. "--num-executors 4"
 #   SPARK_HOME   another Spark than the one in .venv
@@ -45,8 +45,12 @@ submit="${submit:-$(dirname "$python")/spark-submit}"
 
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-# The package travels with the job, so that executors need only its dependencies.
-(cd "$here" && "$python" - "$work/ipdsf_spark.zip" <<'PY'
+# Reading Kafka waits more than it computes, hence more slots than cores.
+master="${MASTER:-local[$((3 * $(nproc)))]}"
+# The package travels with the job, so that executors need only its dependencies; on this machine it is here already.
+travelling=()
+[[ "$master" == local* ]] || travelling=(--py-files "$work/ipdsf_spark.zip")
+[[ "$master" == local* ]] || (cd "$here" && "$python" - "$work/ipdsf_spark.zip" <<'PY'
 import pathlib, sys, zipfile
 with zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED) as archive:
     for path in sorted(pathlib.Path("ipdsf_spark").rglob("*")):
@@ -58,8 +62,8 @@ package="$("$python" -c 'from ipdsf_spark.config import load; print(load().strea
 
 export IPDSF_PID_FILE="$work/driver.pid"
 # shellcheck disable=SC2086  # SPARK_ARGS is a list of words
-"$submit" --master "${MASTER:-local[*]}" --deploy-mode "${DEPLOY_MODE:-client}" --name "ipdsf-$job" \
-  --properties-file "$here/conf/spark-defaults.conf" --packages "$package" --py-files "$work/ipdsf_spark.zip" \
+"$submit" --master "$master" --deploy-mode "${DEPLOY_MODE:-client}" --name "ipdsf-$job" \
+  --properties-file "$here/conf/spark-defaults.conf" --packages "$package" ${travelling[@]+"${travelling[@]}"} \
   ${SPARK_ARGS:-} "$here/jobs/$job.py" "$@" &
 submitted=$!
 # The signal goes to the Python driver, which finishes its batch; the JVM ends after it.

@@ -107,6 +107,7 @@ class StreamConfig:
     fail_on_data_loss: bool = True
     archive_every_s: int = 30
     driver_memory_mb: int = 2_048
+    driver_java_options: str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     kafka_package: str = "org.apache.spark:spark-sql-kafka-0-10_2.13:4.0.0"
 
     def __post_init__(self) -> None:

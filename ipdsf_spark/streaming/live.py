@@ -23,7 +23,7 @@ from ipdsf_spark.lidar.mixing_height import LayerSettings
 from ipdsf_spark.sites import layer_settings, sites_of
 from ipdsf_spark.streaming import schemas
 from ipdsf_spark.streaming.decode import Decoder
-from ipdsf_spark.streaming.session import num_cores
+from ipdsf_spark.streaming.session import num_cores, num_reading_tasks
 from ipdsf_spark.streaming.track import Tracker
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def with_heights(decoded: DataFrame, tracker: Tracker) -> DataFrame:
 def start_live(spark: SparkSession, config: Config, bootstrap: str, *, max_files: int) -> StreamingQuery:
     """Start the live query and return it."""
     settings = layer_settings(config)
-    tasks = config.stream.python_tasks or num_cores(spark)
+    tasks = config.stream.python_tasks or num_reading_tasks(spark, config.kafka.partitions)
     spark.conf.set("spark.sql.shuffle.partitions", str(config.stream.state_partitions or num_cores(spark)))
     tracker = Tracker(sites_of(config), settings, config.kafka.products_topic, config.kafka.quarantine_topic)
     outgoing = (

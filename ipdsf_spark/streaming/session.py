@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 
@@ -11,6 +12,8 @@ from ipdsf_spark.config import Config
 
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
+SLOTS_PER_CORE = 3
+PARTITIONS_PER_TASK = 25  # a partition costs its reader 2-5 ms per batch, nearly all of it waiting
 LOCAL_CHECKPOINTS = "org.apache.spark.sql.execution.streaming.FileSystemBasedCheckpointFileManager"
 
 
@@ -22,14 +25,14 @@ def build_session(config: Config, *, app_name: str, master: str | None = None) -
     Args:
         config: the whole configuration.
         app_name: shown in the Spark UI.
-        master: used if nothing else names one; ``local[*]`` by default.
+        master: used if nothing else names one; `local_master` by default.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app_name)
     for key, value in spark_settings(config).items():
         builder = builder.config(key, value)
     if "spark.master" not in os.environ.get("PYSPARK_SUBMIT_ARGS", "") and "MASTER" not in os.environ:
-        builder = builder.master(master or "local[*]") if not _is_submitted() else builder
+        builder = builder.master(master or local_master()) if not _is_submitted() else builder
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("WARN")
     return session
@@ -63,13 +66,26 @@ def spark_settings(config: Config) -> dict[str, str]:
     if stream.warm_daemon:
         settings["spark.python.daemon.module"] = "ipdsf_spark.streaming.daemon"
     if not _is_submitted():
+        settings["spark.driver.extraJavaOptions"] = stream.driver_java_options
         settings["spark.jars.packages"] = stream.kafka_package
     return settings
 
 
+def local_master() -> str:
+    """More task slots than cores: a task that reads Kafka mostly waits for the broker, partition by partition."""
+    return f"local[{SLOTS_PER_CORE * (os.cpu_count() or 1)}]"
+
+
 def num_cores(session: SparkSession) -> int:
-    """Tasks the session can run at once."""
-    return int(session.sparkContext.defaultParallelism)
+    """Cores of the session: what does not wait runs on so many at once."""
+    slots = int(session.sparkContext.defaultParallelism)
+    return min(slots, os.cpu_count() or 1) if session.sparkContext.master.startswith("local") else slots
+
+
+def num_reading_tasks(session: SparkSession, num_partitions: int) -> int:
+    """Tasks that read and decode one batch: one per core, and more when each would wait for many partitions."""
+    slots = int(session.sparkContext.defaultParallelism)
+    return min(max(num_cores(session), math.ceil(num_partitions / PARTITIONS_PER_TASK)), slots)
 
 
 def _is_submitted() -> bool:

@@ -3,7 +3,7 @@
     python tests/bench/bench_stream.py                                          18,000 files at 200/s, 50 partitions
     python tests/bench/bench_stream.py --partitions 150
     python tests/bench/bench_stream.py --sites 10000 --rate 167 --count 20000   10,000 sites at a file a minute
-    python tests/bench/bench_stream.py --lever fetch_wait|coalesce|daemon       one lever off, to see its effect
+    python tests/bench/bench_stream.py --lever fetch_wait|coalesce|daemon|compiler   one lever off
 
 Everything runs on this machine, the sending network included. Latency is per newest file of a site and batch: from the
 send time in its header to the time Kafka wrote the product, after a tenth of the run.
@@ -40,9 +40,11 @@ LEVERS = {
     "none": [],
     "fetch_wait": ["stream.fetch_max_wait_ms=500"],
     "coalesce": ["stream.python_tasks=100000"],
+    "compiler": ['stream.driver_java_options="-XX:+UseG1GC"'],
     "daemon": ["stream.warm_daemon=false"],
 }
 SENDER = "--send"
+WARM_UP_S = 20
 
 
 def main() -> int:
@@ -114,7 +116,8 @@ def measure(args: argparse.Namespace, config: Config, bank: Path) -> dict[str, o
     bootstrap = config.kafka.bootstrap_servers
     command = [sys.executable, __file__, SENDER, bootstrap, str(bank), "--partitions", str(args.partitions)]
     command += ["--sites", str(args.sites), "--rate", str(args.rate), "--count"]
-    subprocess.run([*command, str(args.sites // 10)], check=True, capture_output=True)  # compile and load
+    # Workers are forked, code is compiled, every partition gets its consumer, and sites get their state.
+    subprocess.run([*command, str(int(WARM_UP_S * args.rate))], check=True, capture_output=True)
     job.drain()
     started = time.time()
     sender = subprocess.run([*command, str(args.count)], check=True, capture_output=True, text=True)
