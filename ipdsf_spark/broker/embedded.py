@@ -317,7 +317,8 @@ def _write_settings(node: Node, nodes: list[Node]) -> None:
 
 def _format(node: Node, class_path: str, cluster_id: str) -> None:
     command = [fetch.java_command(), "-XX:TieredStopAtLevel=1", "-cp", class_path, "kafka.tools.StorageTool", "format"]
-    command += ["-t", cluster_id, "-c", f"{node.directory}/server.properties"]
+    # With "=", because an identifier may begin with a dash.
+    command += [f"--cluster-id={cluster_id}", "-c", f"{node.directory}/server.properties"]
     command += ["--standalone"] if "controller" in node.roles else ["--no-initial-controllers"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S)
     if done.returncode:
