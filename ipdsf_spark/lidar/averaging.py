@@ -138,9 +138,9 @@ def averages_of(profiles: Profiles, interval_s: int) -> list[Average]:
     if cloudy.size:
         beta[cloudy] = np.where(range_m > lowest[cloudy, None] - BELOW_CLOUD_M, np.float32(np.nan), beta[cloudy])
     is_fog = profiles.is_fog[first] | (lowest <= FOG_BASE_M)
-    starts = np.flatnonzero(np.diff(index, prepend=index[0] - 1)).tolist()
+    starts = [0] if index[0] == index[-1] else [0, *(np.flatnonzero(index[1:] > index[:-1]) + 1).tolist()]
     resolution_m = float(range_m[1] - range_m[0]) if range_m.size > 1 else float(profiles.range_resolution_m)
-    tilt_deg = profiles.tilt_deg[first]
+    tilt_deg = np.where(np.isnan(profiles.tilt_deg), np.float32(0), profiles.tilt_deg)[first]
     found = []
     for start, stop in zip(starts, [*starts[1:], len(index)], strict=True):
         rows = slice(start, stop)
@@ -161,7 +161,7 @@ def averages_of(profiles: Profiles, interval_s: int) -> list[Average]:
                 num_fog=int(np.count_nonzero(is_fog[rows])),
                 num_precipitation=int(np.count_nonzero(profiles.is_precipitation[first[rows]])),
                 cloud_base_m=np.sort(bases[bases < np.inf]),
-                tilt_sum_deg=float(np.nan_to_num(tilt_deg[rows]).sum()),
+                tilt_sum_deg=float(tilt_deg[rows].sum()),
                 is_calibrated=profiles.is_calibrated,
                 instrument=profiles.instrument,
             )

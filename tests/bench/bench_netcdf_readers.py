@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -118,7 +120,15 @@ def main() -> None:
         print(f"{kind:64} {best:7.3f} {middle:7.3f} {cold:7.3f} {library:10.3f}")
     if args.record:
         with args.record.open("a") as lines:
-            lines.write(json.dumps({"bench": "netcdf_readers", "unit": "ms per profile", "results": results}) + "\n")
+            entry = {
+                "bench": "netcdf_readers",
+                "command": "python tests/bench/bench_netcdf_readers.py",
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+                "unit": "ms per profile, one core",
+                "results": results,
+            }
+            lines.write(json.dumps(entry) + "\n")
 
 
 if __name__ == "__main__":

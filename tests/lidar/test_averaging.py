@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,6 +47,15 @@ def test_any_pieces_in_any_order_give_the_average_of_the_whole(cuts: list[int], 
     assert len(whole) == 3
     for average in whole:
         assert_same(found[average.index], average)
+
+
+def test_a_tilt_that_is_not_told_counts_as_vertical() -> None:
+    tilt_deg = np.full(60, 4.0, np.float32)
+    tilt_deg[::2] = np.nan
+
+    averages = averages_of(replace(DAY, tilt_deg=tilt_deg), 300)
+
+    assert [average.tilt_deg for average in averages] == [2, 2, 2]
 
 
 @given(st.lists(st.integers(1, 59), max_size=3), st.data())

@@ -319,33 +319,33 @@ def test_every_real_netcdf4_file_reads_as_the_c_library_reads_it(real_ceilometer
     assert num_variables > 500
 
 
-@settings(max_examples=60)
-@given(name=st.sampled_from(["a", "b"]), stretch=st.integers(0, 5), at=st.integers(0, 400), bit=st.integers(0, 7))
-def test_a_remembered_header_hides_no_damage(name: str, stretch: int, at: int, bit: int) -> None:
+@pytest.mark.parametrize("bit", [0, 6])
+def test_a_remembered_header_hides_no_damage(bit: int) -> None:
     def write(file: Any) -> None:
         file.createDimension("time", None)
-        for number, variable in enumerate("ab"):
-            add(file, variable, ("time",), np.arange(5) + 10 * number, fill=-9, packed=True, units="m", note="x" * 99)
+        add(file, "a", ("time",), np.arange(5), fill=-9, packed=True, units="m", note="x" * 99)
+        file["a"].second_note = "y" * 300
 
     raw = written(write)
-    hdf5.open_bytes(raw).variables[name].read()
-    places = next(
-        header.places
-        for header in reversed(hdf5_headers._remembered_headers.values())
-        if all(raw[place.start : place.start + len(place.block)] == place.block for place in header.places)
-    )
-    place = places[stretch % len(places)]
-    damaged = bytearray(raw)
-    damaged[place.start + at % len(place.block)] ^= 1 << bit
 
-    def outcome() -> str:
+    def outcome(of: bytes) -> str:
         try:
-            variable = hdf5.open_bytes(bytes(damaged)).variables[name]
+            variable = hdf5.open_bytes(of).variables["a"]
             return f"{variable.shape} {variable.read([]).tolist()} {dict(variable.attributes)}"
         except UnreadableFile as error:
             return str(error)
 
-    warm = outcome()
     hdf5_headers._remembered_headers.clear()
-
-    assert warm == outcome()
+    outcome(raw)
+    (known,) = hdf5_headers._remembered_headers.items()
+    places = known[1].places
+    assert any(place.stretch.layout_at >= 0 for place in places[1:]), "the layout moves with the data behind it"
+    for place in places:
+        for at in range(place.start, place.start + len(place.block)):
+            damaged = bytearray(raw)
+            damaged[at] ^= 1 << bit
+            hdf5_headers._remembered_headers.clear()
+            cold = outcome(bytes(damaged))
+            hdf5_headers._remembered_headers.clear()
+            hdf5_headers._remembered_headers[known[0]] = known[1]
+            assert outcome(bytes(damaged)) == cold, f"byte {at - place.start} of {len(place.block)}"

@@ -37,6 +37,7 @@ class _Stretch(NamedTuple):
     messages: tuple[Message, ...]
     continued: tuple[tuple[int, int], ...]  # addresses and lengths of where the header goes on
     storage: dict[int, bytes]  # the messages that say how values are stored
+    layout_at: int  # where in the stretch the layout message's body begins; -1 if it is elsewhere
 
 
 class Place(NamedTuple):
@@ -69,12 +70,17 @@ def described(store: Store, at: int) -> Header:
     key = (head, raw[start : start + size])
     known = _remembered_headers.get(key) if store.offset_bytes == _USUAL_OFFSET_BYTES else None
     if known is not None:
+        layout = known.layout
         for place in known.places[1:]:
-            if raw[place.start : place.start + len(place.block)] != place.block:
-                break
+            block = raw[place.start : place.start + len(place.block)]
+            if block != place.block:
+                moved = _moved_layout(block, place, len(layout))
+                if moved is None:
+                    break
+                layout = moved
         else:
             store.spend(len(known.places))
-            return known
+            return known if layout is known.layout else known._replace(layout=layout)
     places = _stretches(store, at)
     found: dict[int, bytes] = {}
     for place in places:
@@ -88,6 +94,15 @@ def described(store: Store, at: int) -> Header:
         while len(_remembered_headers) > _REMEMBERED_HEADERS:
             _remembered_headers.popitem(last=False)
     return header
+
+
+def _moved_layout(block: bytes, place: Place, num_bytes: int) -> bytes | None:
+    """The layout message of a stretch that differs from `place` in nothing else; packed data move from file to file."""
+    at = place.stretch.layout_at
+    end = at + num_bytes
+    if at < 0 or len(block) != len(place.block) or block[:at] != place.block[:at] or block[end:] != place.block[end:]:
+        return None
+    return block[at:end]
 
 
 def _first_stretch(store: Store, at: int) -> tuple[int, int, int]:
@@ -139,7 +154,7 @@ def messages(store: Store, at: int) -> list[Message]:
 @lru_cache(maxsize=2048)
 def _stretch(block: bytes, head: int, is_new: bool, offset_bytes: int) -> _Stretch:
     """One stretch of an object header, remembered: those of one firmware are the same in file after file."""
-    found, continued, storage_messages = [], [], {}
+    found, continued, storage_messages, layout_at = [], [], {}, -1
     start, end = 0, len(block)
     while start + head <= end:
         if is_new:
@@ -157,4 +172,5 @@ def _stretch(block: bytes, head: int, is_new: bool, offset_bytes: int) -> _Stret
             found.append((kind, flags, body))
             if kind in _STORAGE:
                 storage_messages[kind] = b"" if flags & SHARED else body
-    return _Stretch(tuple(found), tuple(continued), storage_messages)
+                layout_at = start - length if kind == LAYOUT else layout_at
+    return _Stretch(tuple(found), tuple(continued), storage_messages, layout_at)

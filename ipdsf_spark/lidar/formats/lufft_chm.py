@@ -144,7 +144,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         maker_layer_height_m=container.heights(layers - _layer_offset_m(layers, offset_m, resolution_m)),
         sky_cover_octas=np.where(covers <= 8, covers, np.float32(np.nan)),
         sky_base_m=np.full_like(covers, np.nan),
-        is_precipitation=np.isin(condition, (RAIN, SNOW, PARTICLES)),
+        is_precipitation=(condition == RAIN) | (condition == SNOW) | (condition == PARTICLES),
         is_fog=(condition == FOG) | (visibility_m < FOG_VISIBILITY_M),
         tilt_deg=np.full(num_profiles, _or(zenith, 0.0), np.float32),
         alarms=named_bits(ERROR_BITS, fields.codes("error_ext", "message_bits", num_profiles=num_profiles)),
