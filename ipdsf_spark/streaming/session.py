@@ -79,7 +79,8 @@ def local_master() -> str:
 def num_cores(session: SparkSession) -> int:
     """Cores of the session: what does not wait runs on so many at once."""
     slots = int(session.sparkContext.defaultParallelism)
-    return min(slots, os.cpu_count() or 1) if session.sparkContext.master.startswith("local") else slots
+    is_local = str(session.sparkContext.master).startswith("local")
+    return min(slots, os.cpu_count() or 1) if is_local else slots
 
 
 def num_reading_tasks(session: SparkSession, num_partitions: int) -> int:
