@@ -26,6 +26,7 @@ from ipdsf_spark.lidar.ceiling import Ceiling
 from ipdsf_spark.lidar.mixing_height import LayerSettings
 from ipdsf_spark.lidar.site import Site
 
+POSITION: Final = ("latitude_deg", "longitude_deg")
 DEFAULT: Final = "default"
 
 # Kafka keys, file names and table partitions are made of site ids, so they keep to what all three accept.
@@ -117,12 +118,13 @@ def _site(site_id: str, values: Any, *, origin: _Origin) -> Site:
             close = difflib.get_close_matches(key, types, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(types))}"
             raise ConfigError(f"{origin.of(site_id, key)}: unknown key; {hint}")
-    for key in ("latitude_deg", "longitude_deg"):
-        if key not in values:
-            raise ConfigError(f"{origin.of(site_id)} has no {key}; the sun of the site follows from its position")
-    return Site(
-        id=site_id, **{key: _checked(origin.of(site_id, key), key, value, types[key]) for key, value in values.items()}
-    )
+    checked = {key: _checked(origin.of(site_id, key), key, value, types[key]) for key, value in values.items()}
+    missing = [key for key in POSITION if key not in values]
+    if len(missing) == len(POSITION) and site_id == DEFAULT:
+        checked |= dict.fromkeys(POSITION, float("nan"))  # an unknown place has no sun: no diurnal ceiling
+    elif missing:
+        raise ConfigError(f"{origin.of(site_id)} has no {missing[0]}; the sun of the site follows from its position")
+    return Site(id=site_id, **checked)
 
 
 def _checked(where: str, key: str, value: Any, wanted: Any) -> Any:

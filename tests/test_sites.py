@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,17 @@ def test_a_site_that_is_not_listed_gets_the_default_under_its_own_id(tmp_path: P
     sites = load_sites(table(tmp_path, OSLO + "[default]\nlatitude_deg = 50\nlongitude_deg = 8\naltitude_m = 100\n"))
 
     assert site_named(sites, "new") == Site(id="new", latitude_deg=50.0, longitude_deg=8.0, altitude_m=100.0)
+
+
+def test_an_unknown_place_has_no_sun(tmp_path: Path) -> None:
+    new = site_named(sites_of(load()), "new")
+
+    assert math.isnan(new.latitude_deg)
+    assert math.isnan(new.longitude_deg)
+    with pytest.raises(ConfigError, match=r"\[default\] has no longitude_deg"):
+        load_sites(table(tmp_path, "[default]\nlatitude_deg = 50\n"))
+    with pytest.raises(ConfigError, match=r"\[oslo\] has no latitude_deg"):
+        load_sites(table(tmp_path, "[oslo]\naltitude_m = 50\n"))
 
 
 def test_a_listed_site_takes_nothing_from_the_default(tmp_path: Path) -> None:

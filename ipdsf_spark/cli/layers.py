@@ -92,7 +92,7 @@ def _by_site(args: argparse.Namespace, config: Config) -> list[tuple[Site, list[
     sites = load_sites(args.sites) if args.sites else sites_of(config)
     listed = {name: site for name, site in sites.items() if name != DEFAULT}
     if args.site:
-        # [default] stands for unknown senders of a stream; here a misspelt name must not move to Greenwich.
+        # [default] stands for unknown senders of a stream; here a misspelt name must not lose its sun.
         return [(_adjusted(site_named(listed, args.site), args), paths)]
     groups: dict[str, list[str]] = {}
     for path in paths:
