@@ -18,6 +18,7 @@ import numpy as np
 from astral import SunDirection
 from astral.julian import julianday, julianday_to_juliancentury
 from astral.sun import eq_of_time, hour_angle, sun_declination
+from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.profiles import Float64, Time
 
@@ -25,6 +26,7 @@ HORIZON_DEG: Final = 90.833  # zenith angle of the rising sun: refraction and ha
 ONE_DAY: Final = timedelta(days=1)
 LONGEST_DAY_S: Final = 18 * 3600.0  # where the sun hardly sets, the ground still cools around midnight
 FULL_GROWTH_SINE: Final = 0.6  # of the noon sun's height (37°): from here on the layer may grow at the full rate
+MORNING: Final = 0.8  # share of the time from sunrise to noon in which a residual layer may lie above the mixing layer
 LEAST_GROWTH: Final = 0.3  # of the full rate, under the lowest winter sun
 _EPOCH: Final = datetime(1970, 1, 1)
 _DAY_S: Final = 86_400.0
@@ -39,12 +41,14 @@ class Ceiling:
         open_after_sunrise_s: when it begins to rise.
         growth_m_per_h: how fast it rises under a high sun; the heat that the ground gives is less under a low one.
         close_after_sunset_s: when it falls back.
+        dusk_before_sunset_s: from when on the layer may have collapsed: the ground cools before the sun has set.
     """
 
     night_m: float = 800.0
     open_after_sunrise_s: float = 3600.0
     growth_m_per_h: float = 600.0
     close_after_sunset_s: float = 3600.0
+    dusk_before_sunset_s: float = 3600.0
 
 
 def ceiling_m(time: Time, latitude_deg: float, longitude_deg: float, shape: Ceiling, max_height_m: float) -> Float64:
@@ -53,16 +57,40 @@ def ceiling_m(time: Time, latitude_deg: float, longitude_deg: float, shape: Ceil
     Where the sun hardly sets, the day is `LONGEST_DAY_S` around noon; where it does not rise, it is night. Without
     coordinates (NaN) the ceiling is `max_height_m` at all hours.
     """
+    return course_of_day(time, latitude_deg, longitude_deg, shape, max_height_m).ceiling_m
+
+
+@dataclass(frozen=True, eq=False)
+class CourseOfDay:
+    """What the sun says at T times.
+
+    Attributes:
+        ceiling_m: (T,) highest possible mixing height.
+        is_dusk: (T,) the layer may have collapsed and left its top to the residual layer: until the ceiling closes,
+            nothing but a new drop below tells one from the other.
+        is_day: (T,) from late morning, when a growing layer has used up the residual layer above it, until dusk.
+    """
+
+    ceiling_m: Float64
+    is_dusk: NDArray[np.bool_]
+    is_day: NDArray[np.bool_]
+
+
+def course_of_day(
+    time: Time, latitude_deg: float, longitude_deg: float, shape: Ceiling, max_height_m: float
+) -> CourseOfDay:
+    """The course of the day at (T,) times; arguments as `ceiling_m`. Without coordinates it is always day."""
     if not (np.isfinite(latitude_deg) and np.isfinite(longitude_deg)):
-        return np.full(len(time), max_height_m)
+        return CourseOfDay(np.full(len(time), max_height_m), np.zeros(len(time), bool), np.ones(len(time), bool))
     place = round(latitude_deg, 4), round(longitude_deg, 4)
     seconds = (time.astype("datetime64[us]").view(np.int64) / 1e6).tolist()
-    return np.array([_at(second, place, shape, max_height_m) for second in seconds])
+    found = np.array([_at(second, place, shape, max_height_m) for second in seconds]).reshape(-1, 3)
+    return CourseOfDay(found[:, 0], found[:, 1] > 0, found[:, 2] > 0)
 
 
-def _at(second: float, place: tuple[float, float], shape: Ceiling, max_height_m: float) -> float:
+def _at(second: float, place: tuple[float, float], shape: Ceiling, max_height_m: float) -> tuple[float, float, float]:
     day = int(second // _DAY_S)
-    highest = shape.night_m
+    highest, is_dusk, is_day = shape.night_m, False, False
     for number in (day - 1, day, day + 1):
         course = _course(number, place)
         if course is None:
@@ -72,7 +100,10 @@ def _at(second: float, place: tuple[float, float], shape: Ceiling, max_height_m:
         if opening_s <= second < fall_s + shape.close_after_sunset_s:
             grown_m = shape.night_m + share * shape.growth_m_per_h * (second - opening_s) / 3600.0
             highest = max(highest, grown_m)
-    return min(highest, max_height_m)
+            has_sunk = second >= fall_s - shape.dusk_before_sunset_s
+            is_dusk |= has_sunk
+            is_day |= not has_sunk and second >= rise_s + MORNING * (fall_s - rise_s) / 2
+    return min(highest, max_height_m), is_dusk, is_day
 
 
 @lru_cache(maxsize=65_536)

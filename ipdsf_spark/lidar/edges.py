@@ -13,7 +13,7 @@ from ipdsf_spark.lidar import interval_rows as layout
 from ipdsf_spark.lidar import screening, wavelet
 from ipdsf_spark.lidar.averaging import BELOW_CLOUD_M, MICROSECONDS, Average
 from ipdsf_spark.lidar.candidates import Peaks, strongest
-from ipdsf_spark.lidar.ceiling import ceiling_m
+from ipdsf_spark.lidar.ceiling import course_of_day
 from ipdsf_spark.lidar.grids import Grid, grid_of, node_maxima, nodes
 from ipdsf_spark.lidar.interval_rows import Rows
 from ipdsf_spark.lidar.layer_settings import LayerSettings
@@ -31,6 +31,7 @@ HIDDEN_WEIGHT: Final = 0.75  # of W at the lowest edge, for a top that may lie b
 CLOUD_STRENGTH: Final = 0.25  # W that a cloud base on a mixed layer is worth; what lies above cannot be seen
 CLOUD_COVER: Final = 0.3  # of the interval's profiles, from which on a cloud base counts in full
 FOG, PRECIPITATION, CLOUD_CAPPED = map(np.uint16, (Quality.FOG, Quality.PRECIPITATION, Quality.CLOUD_CAPPED))
+RESIDUAL_LAYER: Final = np.uint16(Quality.RESIDUAL_LAYER)
 CHUNK: Final = 96  # profiles worked on together, so that they stay in the cache
 CLOUD_SIGMA_M: Final = 100.0  # the mixing height of a cloud-topped layer lies around its base
 LOWEST_CLOUD_M: Final = 400.0  # a lower base is lifted fog or stratus whose top, not base, bounds the mixing
@@ -131,10 +132,12 @@ def _blank(averages: Sequence[Average], site: Site, settings: LayerSettings, til
     found["table"] = np.nan
     found["table"][:, layout.WEIGHT] = 0.0
     centre = (found["index"] * settings.averaging_s + settings.averaging_s // 2) * MICROSECONDS
-    found["ceiling_m"] = ceiling_m(
+    sun = course_of_day(
         centre.view("datetime64[us]"), site.latitude_deg, site.longitude_deg, settings.ceiling, site.max_height_m
     )
+    found["ceiling_m"], found["is_day"] = sun.ceiling_m, sun.is_day
     found["quality"] = [_few_profiles(average, settings) for average in averages]
+    found["quality"] |= sun.is_dusk * RESIDUAL_LAYER  # until the path shows how high the drop lies
     return found
 
 

@@ -28,7 +28,8 @@ def row_type(num_nodes: int, num_candidates: int) -> np.dtype[Any]:
     index: interval number. first_us, last_us: first and last profile [µs since its begin]. cloud_m: lowest cloud base,
     NaN where none. ceiling_m: diurnal ceiling. floor_m: lowest height that is seen. num: profiles. quality: bits known
     before the path. restart: node in which the path before this interval ends if a new one starts here, else -1. end:
-    node of the best path that ends here. table: candidates, strongest first. pointers: where the path to every node
+    node of the best path that ends here. is_day: late morning to dusk. residual_m: top of the residual layer, seen for
+    residual_seen intervals. table: candidates, strongest first. pointers: where the path to every node
     comes from, in nodes.
     """
     return np.dtype(
@@ -43,6 +44,9 @@ def row_type(num_nodes: int, num_candidates: int) -> np.dtype[Any]:
             ("quality", "<u2"),
             ("restart", "<i2"),
             ("end", "<i2"),
+            ("is_day", "?"),
+            ("residual_seen", "u1"),
+            ("residual_m", "<f4"),
             ("table", "<f4", (4, num_candidates)),
             ("pointers", "i1", (num_nodes,)),
         ]

@@ -12,7 +12,7 @@ from ipdsf_spark.lidar import average_bytes
 from ipdsf_spark.lidar.interval_rows import Rows, row_type
 from ipdsf_spark.lidar.profiles import Float32
 
-VERSION: Final = 2
+VERSION: Final = 3
 NOTHING_CLOSED: Final = -(2**62)
 _HEAD: Final = struct.Struct("<BBHHHqI")
 

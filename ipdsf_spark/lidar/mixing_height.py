@@ -22,6 +22,7 @@ from ipdsf_spark.lidar.layer_state import NOTHING_CLOSED, LayerState, pack_state
 from ipdsf_spark.lidar.layers import Layers, Update
 from ipdsf_spark.lidar.profiles import Float32, Profiles
 from ipdsf_spark.lidar.quality import Quality
+from ipdsf_spark.lidar.residual_layer import ceiling_below, followed
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.lidar.tracking import advance, backtrack
 
@@ -32,7 +33,7 @@ SUPPORT_SHARE = 0.45  # and one this strong beside the profile's strongest, be t
 AMBIGUOUS_M = 150.0  # rivals that make the height uncertain by more than this are worth a bit
 SCREENED, PROVISIONAL = np.uint16(Quality.FOG | Quality.PRECIPITATION), np.uint16(Quality.PROVISIONAL)
 NEAR_RANGE_EDGE, LOW_SNR = np.uint16(Quality.NEAR_RANGE_EDGE), np.uint16(Quality.LOW_SNR)
-AMBIGUOUS = np.uint16(Quality.AMBIGUOUS)
+AMBIGUOUS, RESIDUAL_LAYER = np.uint16(Quality.AMBIGUOUS), np.uint16(Quality.RESIDUAL_LAYER)
 LONGEST_GAP = 5  # the largest move grows with missing intervals up to this many
 
 
@@ -207,10 +208,28 @@ class SiteTracker:
                 rows["restart"][at] = np.argmin(cost)
                 rows["quality"][at] &= ~int(Quality.GAP_FILLED) & 0xFFFF
                 cost = np.zeros_like(cost)
+            self._shade(rows, at, node_cost[at - start], is_new=not at or gap > longest)
             cost, rows["pointers"][at] = advance(cost, node_cost[at - start], settings.moves, min(gap, LONGEST_GAP))
             rows["end"][at] = cost.argmin()
             costs[at - start] = cost
         return costs
+
+    def _shade(self, rows: Rows, at: int, node_cost: Float32, *, is_new: bool) -> None:
+        """Follow the residual layer's top into row `at`, and keep the path below it if it is far below."""
+        row = rows[at]
+        if row["is_day"] or is_new:
+            return
+        before = rows[at - 1]
+        residual = float(before["residual_m"]), int(before["residual_seen"])
+        if not row["quality"] & SCREENED:
+            table, ceiling_m = row["table"], float(row["ceiling_m"])
+            residual = followed(residual, table[layout.HEIGHT].tolist(), table[layout.WEIGHT].tolist(), ceiling_m)
+            nodes_m = nodes(self.site.max_height_m, self.settings.moves.node_m)
+            lower_m = ceiling_below(residual, ceiling_m, float(nodes_m[before["end"]]))
+            if lower_m < ceiling_m:
+                node_cost[(nodes_m > lower_m) & (nodes_m <= ceiling_m)] = 1.0 + self.settings.above_ceiling_cost
+                row["ceiling_m"] = lower_m
+        row["residual_m"], row["residual_seen"] = residual
 
     def _pass_lag(self, rows: Rows, start: int, stop: int) -> list[int]:
         """Path over the rows that become final while `rows[start:stop]` close one after the other.
@@ -244,12 +263,16 @@ class SiteTracker:
         quality = rows["quality"].copy()
         is_screened = (quality & SCREENED) > 0
         is_supported = (distance[line, chosen] <= SUPPORT_M) & ~is_screened
+        # Dusk: what stays up there while the layer collapses is the residual layer.
+        is_residual = is_supported & (quality & RESIDUAL_LAYER > 0) & (tops[line, chosen] > settings.ceiling.night_m)
+        is_supported &= ~is_residual
+        quality[~is_residual] &= ~RESIDUAL_LAYER
         height = np.where(is_supported, tops[line, chosen], np.nan)
         rivals = uncertainty.ambiguity_m(tops, weight, height)
         sigma = uncertainty.total_m(table[line, layout.SIGMA, chosen], rivals)
         # Without a value the reason is said: a top below what is seen, or nothing that stands out.
         reason = np.where(on_path < rows["floor_m"], NEAR_RANGE_EDGE, LOW_SNR)
-        quality |= np.where(is_supported, (rivals > AMBIGUOUS_M) * AMBIGUOUS, ~is_screened * reason)
+        quality |= np.where(is_supported, (rivals > AMBIGUOUS_M) * AMBIGUOUS, ~(is_screened | is_residual) * reason)
         quality[num_final:] |= PROVISIONAL
         centre = (rows["index"] * settings.averaging_s + settings.averaging_s // 2) * averaging.MICROSECONDS
         return Layers(

@@ -19,6 +19,7 @@ class Quality(IntFlag):
     FEW_PROFILES = 256  # less than half of the averaging interval was measured
     UNCALIBRATED = 512  # absolute thresholds used a typical calibration of this instrument
     NO_SUN = 1024  # the site has no coordinates: no diurnal ceiling
+    RESIDUAL_LAYER = 2048  # at dusk: a drop this high may be the residual layer's already, no height from it
 
 
 def names(bits: int) -> list[str]:

@@ -12,7 +12,7 @@ from astral.sun import sunrise, sunset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar.ceiling import Ceiling, ceiling_m, daylight
+from ipdsf_spark.lidar.ceiling import Ceiling, ceiling_m, course_of_day, daylight
 
 SHAPE = Ceiling()
 LATITUDES, LONGITUDES = st.floats(-90.0, 90.0), st.floats(-180.0, 180.0)
@@ -91,3 +91,21 @@ def test_a_low_winter_sun_lets_the_layer_grow_slowly() -> None:
 
 def test_without_coordinates_there_is_no_diurnal_ceiling() -> None:
     assert (over_a_day("2021-06-21", float("nan"), 10.0) == 4000.0).all()
+
+
+def test_day_begins_late_in_the_morning_and_ends_with_dusk_before_sunset() -> None:
+    times = np.datetime64("2021-06-21", "us") + np.arange(288) * np.timedelta64(5, "m")
+    sun = course_of_day(times, 48.15, 11.57, SHAPE, 4000.0)
+    hour = (times - times[0]) / np.timedelta64(1, "h")
+    rise, fall = daylight(date(2021, 6, 21), 48.15, 11.57)
+
+    assert not (sun.is_day & sun.is_dusk).any()
+    assert hour[sun.is_day].min() == pytest.approx(rise.hour + rise.minute / 60 + 0.8 * 8.05, abs=0.15)
+    assert hour[sun.is_dusk].min() == pytest.approx(fall.hour + fall.minute / 60 - 1.0, abs=0.1)
+    assert hour[sun.is_dusk].max() == pytest.approx(fall.hour + fall.minute / 60 + 1.0, abs=0.1)
+
+
+def test_an_unknown_place_has_no_dusk() -> None:
+    sun = course_of_day(np.array(["2021-06-21T19:00"], "datetime64[us]"), np.nan, np.nan, SHAPE, 4000.0)
+
+    assert (sun.ceiling_m[0], sun.is_dusk[0], sun.is_day[0]) == (4000.0, False, True)

@@ -20,6 +20,7 @@ def test_the_bits_are_those_of_the_science_notes() -> None:
         "FEW_PROFILES": 256,
         "UNCALIBRATED": 512,
         "NO_SUN": 1024,
+        "RESIDUAL_LAYER": 2048,
     }
 
 
