@@ -203,7 +203,7 @@ def _scale(near: Float64) -> Float64:
 def _cloud_weight(below: Float64, cloud_m: Float64, cover: Float64, ceiling: Float64, grid: Grid) -> Float64:
     """(T,) weight of a cloud base as a layer top: full if the air below it is that of the ground."""
     result = np.zeros(len(cloud_m))
-    rows = np.flatnonzero((cloud_m <= ceiling) & (cloud_m >= LOWEST_CLOUD_M))
+    rows = np.flatnonzero((cloud_m <= grid.edge_m[-1]) & (cloud_m >= LOWEST_CLOUD_M))
     if not rows.size:
         return result
     step_m = grid.edge_m[1] - grid.edge_m[0]

@@ -36,6 +36,11 @@ def growing(hours: float = 2.0, cadence_s: float = 60.0) -> Profiles:
 
 
 DAY = growing()
+MORNING = profiles_of(  # 01:00 to 06:00 UTC: a nocturnal layer that hardly grows, and a strong drop at 1.3 km
+    np.tile(erf_profile(HEIGHT_M, 400.0, below=1e-6, above=0.0) + erf_profile(HEIGHT_M, 1300.0, below=1e-6), (300, 1)),
+    start=np.datetime64("2021-06-15T01:00", "us"),
+    cadence_s=60.0,
+)
 WHOLE = retrieve([DAY], MUNICH, SETTINGS)
 
 
@@ -86,6 +91,16 @@ def test_any_split_into_files_and_batches_gives_the_final_heights_of_the_whole(
     batches = [files[a:b] for a, b in itertools.pairwise(bounds)]
 
     assert_same(streamed(batches), WHOLE)
+
+
+@settings(max_examples=15)
+@given(cuts=st.lists(st.integers(1, 299), max_size=12))
+def test_a_morning_under_a_residual_layer_is_the_same_in_any_pieces(cuts: list[int]) -> None:
+    whole = retrieve([MORNING], MUNICH, SETTINGS)
+    layers = streamed([piece] for piece in pieces_of(MORNING, cuts))
+
+    assert np.nanmax(whole.mixing_height_m) < 1000.0  # the ceiling opens past the residual layer at 05:12
+    assert_same(layers, whole)
 
 
 @settings(max_examples=15)
@@ -290,6 +305,15 @@ def test_fog_and_rain_give_a_flag_and_no_height(name: str, bit: Quality) -> None
 
     assert np.isnan(layers.mixing_height_m).all()
     assert (layers.quality & bit > 0).all()
+
+
+def test_rain_as_bright_as_fog_is_rain_alone_unless_the_instrument_says_fog() -> None:
+    bright = profiles_of(np.full((80, 500), 5e-5))
+    rain = retrieve([bright], MUNICH)
+    both = retrieve([dataclasses.replace(bright, is_fog=np.ones(80, bool))], MUNICH)
+
+    assert (rain.quality & (Quality.FOG | Quality.PRECIPITATION) == Quality.PRECIPITATION).all()
+    assert (both.quality & Quality.FOG > 0).all()
 
 
 def test_an_elevated_plume_above_clean_air_is_not_the_mixing_layer() -> None:

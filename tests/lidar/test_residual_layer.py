@@ -114,3 +114,16 @@ def test_at_dusk_a_high_drop_is_called_residual_and_gets_no_height() -> None:
     assert ((hour[is_residual] > 18.0) & (hour[is_residual] < 20.5)).all()  # sunset is at 19:15 UTC
     noon = (hour > 10.0) & (hour < 17.0)
     assert np.isfinite(layers.mixing_height_m[noon]).mean() > 0.95
+
+
+@pytest.mark.slow
+def test_at_dusk_a_new_low_drop_is_a_height_like_any_other() -> None:
+    day = simulate_day(
+        MUNICH, "2026-06-15", rng=np.random.default_rng(1), plan=reference_plan(), noise=0.02, cadence_s=30
+    )
+    layers = retrieve([day.profiles], MUNICH)
+    hour = (layers.time - layers.time[0]) / np.timedelta64(1, "h")
+    has_collapsed = (hour > 19.9) & (hour < 20.2)
+
+    assert (layers.mixing_height_m[has_collapsed] < 400.0).all()
+    assert (layers.quality[has_collapsed] & Quality.RESIDUAL_LAYER == 0).all()

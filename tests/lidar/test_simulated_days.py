@@ -5,6 +5,8 @@ The goals: RMSE of at most 66 m final and 240 m provisional at the noise levels 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from ipdsf_spark.lidar.mixing_height import Layers, retrieve
 from ipdsf_spark.lidar.quality import Quality
 from ipdsf_spark.lidar.replay import replay
 from ipdsf_spark.lidar.simulator import INSTRUMENTS, SCENARIOS, SimulatedDay, reference_plan, simulate_day
+from ipdsf_spark.lidar.simulator.plan import Spell
 from ipdsf_spark.lidar.site import Site
 
 MUNICH = Site("munich", 48.15, 11.57, 539.0)
@@ -55,3 +58,56 @@ def test_fog_and_rain_give_a_flag_and_no_height(scenario: str, mask: str, instru
     assert wet.any()
     assert np.isnan(layers.mixing_height_m[wet]).all()
     assert (layers.quality[wet] & int(Quality.FOG | Quality.PRECIPITATION) > 0).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixed_m", [400.0, 700.0])
+def test_under_a_stratus_deck_at_700_m_there_is_a_height_at_all_hours(mixed_m: float) -> None:
+    deck = Spell("liquid", -36_000.0, 36_000.0, base_m=700.0, depth_m=250.0, extinction_per_m=0.02)
+    plan = replace(reference_plan(), daytime_height_m=mixed_m, residual_height_m=0.95 * mixed_m, spells=(deck,))
+    day = simulate_day(MUNICH, DAY, rng=np.random.default_rng(1), plan=plan, instrument="cl51", cadence_s=30)
+    layers = retrieve([day.profiles], MUNICH)
+    is_capped = layers.quality & Quality.CLOUD_CAPPED > 0
+
+    assert is_capped.mean() > 0.5
+    assert np.isfinite(layers.mixing_height_m[is_capped]).mean() > 0.95
+    assert rmse_m(layers, day) <= 66.0
+
+
+@pytest.mark.slow
+def test_a_deck_above_the_night_ceiling_lends_no_weak_drop_below_it_its_place() -> None:
+    north = Site("north", 60.0, 10.7)
+    day = simulate_day(
+        north,
+        "2026-09-09",
+        rng=np.random.default_rng(106),
+        scenario="stratus",
+        instrument="chm15k",
+        cadence_s=30,
+    )
+    assert day.plan.spells[0].base_m > 900.0
+
+    assert rmse_m(retrieve([day.profiles], north), day) <= 66.0
+
+
+@pytest.mark.slow
+def test_two_errors_of_three_lie_within_the_stated_uncertainty_and_nearly_all_within_twice_that() -> None:
+    error, sigma = [], []
+    for seed, scenario in enumerate(("clear", "cumulus", "rain", "fog", "mixed")):
+        for instrument in ("cl31", "chm15k"):
+            day = simulate_day(
+                MUNICH,
+                DAY,
+                rng=np.random.default_rng(seed),
+                scenario=scenario,
+                instrument=instrument,
+                cadence_s=30,
+            )
+            layers = retrieve([day.profiles], MUNICH)
+            has_height = np.isfinite(layers.mixing_height_m)
+            error.append((layers.mixing_height_m - day.truth_at(layers.time))[has_height])
+            sigma.append(layers.uncertainty_m[has_height])
+    ratio = np.abs(np.concatenate(error)) / np.concatenate(sigma)
+
+    assert 0.6 < (ratio <= 1.0).mean() < 0.9
+    assert 0.95 < (ratio <= 2.0).mean() < 0.999
