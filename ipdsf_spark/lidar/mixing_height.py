@@ -169,6 +169,32 @@ class SiteTracker:
         path += backtrack(rows["pointers"][done:], rows["end"][-1], rows["restart"][done:])
         return self._layers(rows, path, num_final=len(rows))
 
+    @property
+    def silent_from(self) -> np.datetime64:
+        """When the site counts as silent if nothing more comes: then `flush` has something to tell. NaT if never."""
+        rows = self._state.rows
+        if not len(rows):
+            return np.datetime64("NaT", "us")
+        settings = self.settings
+        end = (int(rows["index"][-1]) + 1) * settings.averaging_s
+        return np.datetime64((end + settings.reset_gap_s + settings.reorder_s) * averaging.MICROSECONDS, "us")
+
+    def flush(self, now: np.datetime64) -> Layers:
+        """What is pending becomes final if the site has been silent for so long that the path will start anew.
+
+        The heights are those that data after the gap would have made final. Profiles of flushed intervals that come
+        after all are late.
+
+        Args:
+            now: UTC, on the clock of the data: where a recording is replayed, the newest profile of all sites.
+        """
+        if not now >= self.silent_from:  # nor if nothing is pending
+            return Layers.empty(self.settings.num_candidates)
+        newest = int(self._state.rows["index"][-1])
+        layers = self.finish()
+        self._state.closed_index = newest
+        return layers
+
     def _is_late(self, average: Average) -> bool:
         """Whether the average's interval is closed and, as far as is remembered, did not have these profiles."""
         if average.index > self._state.closed_index:

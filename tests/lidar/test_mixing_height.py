@@ -182,6 +182,32 @@ def test_every_interval_of_a_backlog_gets_a_height_at_once() -> None:
     assert len(np.unique(layers.time)) == 24
 
 
+@settings(max_examples=10)
+@given(st.integers(31, 240))
+def test_a_silent_sites_heights_become_final_and_what_follows_is_as_after_any_gap(gap_min: int) -> None:
+    pause = np.timedelta64(gap_min, "m")
+    after = dataclasses.replace(DAY, time=DAY.time + (DAY.time[-1] - DAY.time[0]) + pause)
+    whole = retrieve([DAY, after], MUNICH, SETTINGS)
+
+    tracker = SiteTracker.of(MUNICH, SETTINGS)
+    parts = [tracker.update([summarise(piece, SETTINGS)]).layers for piece in pieces_of(DAY, [40, 80])]
+    tracker = SiteTracker.from_bytes(tracker.to_bytes(), MUNICH, SETTINGS)
+    due = tracker.silent_from
+    assert len(tracker.flush(due - np.timedelta64(1, "s"))) == 0
+    if after.time[0] > due:
+        flushed = tracker.flush(due)
+        assert len(flushed) > 0
+        assert not flushed.provisional.any()
+        parts.append(flushed)
+        assert np.isnat(tracker.silent_from)
+        assert len(tracker.flush(due)) == 0
+        assert tracker.update([summarise(DAY, SETTINGS)]).num_late == len(DAY)
+    tracker = SiteTracker.from_bytes(tracker.to_bytes(), MUNICH, SETTINGS)
+    parts.append(tracker.update([summarise(after, SETTINGS)]).layers)
+
+    assert_same(final_of([*parts, tracker.finish()]), whole)
+
+
 def test_late_profiles_are_counted_and_change_nothing() -> None:
     tracker = SiteTracker.of(MUNICH, SETTINGS)
     early = summarise(rows_of(DAY, slice(0, 4)), SETTINGS)
