@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -15,7 +16,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from ipdsf_spark.broker import ensure_topics, num_partitions, resolve_bootstrap
-from ipdsf_spark.broker.sample import max_files_within
+from ipdsf_spark.broker.sample import Admission, admission
 from ipdsf_spark.config import Config
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.2
+LOOK_AGAIN_S: Final = 5.0  # between looks at the size of files while none has been seen
 
 
 class StreamJob:
@@ -55,6 +57,7 @@ class StreamJob:
         self.listener = LiveListener(LIVE_QUERY, on_batch)
         self._with_archive = with_archive
         self._stop_asked = threading.Event()
+        self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self.queries: list[StreamingQuery] = []
 
     def start(self) -> StreamJob:
@@ -65,11 +68,9 @@ class StreamJob:
         """
         config = self.config
         _remember_fixed_parameters(config, num_cores(self.spark))
-        max_files = max_files_within(
-            config.kafka, self.bootstrap, config.stream.max_bytes_per_batch, config.stream.max_files_per_batch
-        )
+        self._admitted = self._admission()
         self.spark.streams.addListener(self.listener)
-        self.queries = [start_live(self.spark, config, self.bootstrap, max_files=max_files)]
+        self.queries = [start_live(self.spark, config, self.bootstrap, max_files=self._admitted.max_files)]
         if self._with_archive:
             self.queries.append(start_archive(self.spark, config, self.bootstrap))
         return self
@@ -84,12 +85,41 @@ class StreamJob:
         Raises:
             StreamingQueryException: a query failed.
         """
+        next_look = time.monotonic() + LOOK_AGAIN_S
         while not self._stop_asked.wait(POLL_S):
+            if not self._admitted.num_sampled and time.monotonic() > next_look:
+                self.admit_by_size()
+                next_look = time.monotonic() + LOOK_AGAIN_S
             for query in self.queries:
                 if not query.isActive:
                     query.awaitTermination(1)  # raises what ended it
                     return
         self.stop()
+
+    def admit_by_size(self) -> None:
+        """Look at the size of the files again; if they are larger than was assumed, go on with smaller batches.
+
+        A topic that is empty at the start tells nothing, and the bound of a running query cannot change: the query is
+        stopped between two batches and started again at once.
+        """
+        found = self._admission()
+        is_too_much = found.num_sampled and found.max_files < self._admitted.max_files
+        self._admitted = found if found.num_sampled else self._admitted
+        if is_too_much:
+            logger.warning("files are larger than was assumed: up to %d per batch from now on", found.max_files)
+            live = self.queries[0]
+            self._end_batch(live)
+            live.stop()
+            self.queries[0] = start_live(self.spark, self.config, self.bootstrap, max_files=found.max_files)
+
+    def _admission(self) -> Admission:
+        stream = self.config.stream
+        return admission(self.config.kafka, self.bootstrap, stream.max_bytes_per_batch, stream.max_files_per_batch)
+
+    def _end_batch(self, query: StreamingQuery) -> None:
+        if query.status["isTriggerActive"]:
+            self.listener.batch_ended.clear()
+            self.listener.batch_ended.wait(STOP_TIMEOUT_S)
 
     def drain(self) -> None:
         """Process everything that is in the topics now, products archived included."""
@@ -100,9 +130,7 @@ class StreamJob:
         """End after the batch in progress: what was admitted is finished, nothing is begun."""
         for query in self.queries:
             if query.isActive:
-                if query.status["isTriggerActive"]:
-                    self.listener.batch_ended.clear()
-                    self.listener.batch_ended.wait(STOP_TIMEOUT_S)
+                self._end_batch(query)
                 query.stop()
         self.spark.streams.removeListener(self.listener)
         if self._owns_session:
