@@ -22,6 +22,11 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 from ipdsf_spark.errors import ConfigError
 
 PARTITIONINGS: Final = ("by_site", "round_robin")
+COMPRESSIONS: Final = ("zstd", "snappy", "none")
+TASKS: Final = ("autoencode", "denoise", "depixelate")
+NORMS: Final = ("group", "instance", "none")
+PRECISIONS: Final = ("auto", "bf16", "fp32")
+SCALINGS: Final = ("sqrt", "linear", "none")
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,72 @@ class CtConfig:
 
 
 @dataclass(frozen=True)
+class PackingConfig:
+    """How cubes are written to the storage array."""
+
+    row_group_mb: int = 8
+    compression: str = "zstd"
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        _require(1 <= self.row_group_mb <= 1024, "packing.row_group_mb", "between 1 and 1024", self.row_group_mb)
+        _require(self.compression in COMPRESSIONS, "packing.compression", " or ".join(COMPRESSIONS), self.compression)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The training of the conditional GAN; the defaults are those of `training.settings` and the `gan` room."""
+
+    task: str = "denoise"
+    sigma_low: float = 0.025
+    sigma_high: float = 0.1
+    factor: int = 2
+    is_flipped: bool = True
+    thick_share: float = 0.5
+    width: int = 16
+    halvings: int = 3
+    norm: str = "group"
+    discriminator_width: int = 16
+    recomputes: bool = False
+    batch: int = 8
+    epochs: int = 100
+    minutes: float = 0.0
+    learning_rate: float = 4e-4
+    discriminator_share: float = 0.5
+    lr_scaling: str = "sqrt"
+    warm_up_samples: int = 800
+    l1_weight: float = 100.0
+    ema_decay: float = 0.999
+    precision: str = "auto"
+    channels_last: bool = True
+    validation_share: float = 0.02
+    validate_every: int = 2_000
+    patience: int = 10
+    min_gain_db: float = 0.02
+    checkpoint_every_s: float = 60.0
+    cache_directory: str = "~/.cache/ipdsf/cubes"
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        _require(self.task in TASKS, "training.task", ", ".join(TASKS), self.task)
+        sigma = (self.sigma_low, self.sigma_high)
+        _require(0 <= sigma[0] <= sigma[1] <= 1, "training.sigma_low and sigma_high", "rising within 0 … 1", sigma)
+        _require(self.norm in NORMS, "training.norm", ", ".join(NORMS), self.norm)
+        _require(self.precision in PRECISIONS, "training.precision", ", ".join(PRECISIONS), self.precision)
+        _require(self.lr_scaling in SCALINGS, "training.lr_scaling", ", ".join(SCALINGS), self.lr_scaling)
+        for name in ("width", "halvings", "discriminator_width", "batch", "epochs", "validate_every"):
+            _require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
+        _require(self.factor >= 2, "training.factor", "at least 2", self.factor)
+        for name in ("minutes", "warm_up_samples", "l1_weight", "patience", "min_gain_db", "checkpoint_every_s"):
+            _require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
+        for name in ("learning_rate", "discriminator_share"):
+            _require(getattr(self, name) > 0, f"training.{name}", "above 0", getattr(self, name))
+        _require(0 <= self.thick_share <= 1, "training.thick_share", "between 0 and 1", self.thick_share)
+        for name in ("ema_decay", "validation_share"):
+            _require(0 <= getattr(self, name) < 1, f"training.{name}", "0 or more, below 1", getattr(self, name))
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole configuration, one attribute per section."""
 
@@ -197,6 +268,8 @@ class Config:
     layers: LayersConfig = field(default_factory=LayersConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     ct: CtConfig = field(default_factory=CtConfig)
+    packing: PackingConfig = field(default_factory=PackingConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 def load(*files: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -1,15 +1,17 @@
-"""`ipdsf ct`: CT volumes in, generated CT volumes out."""
+"""`ipdsf ct`: CT volumes in, generated CT volumes out; the other verbs stand in `ct_pack`, `ct_train` and so on."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from tqdm import tqdm
 
+from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_train
 from ipdsf_spark.ct.pictures import PictureScale
 from ipdsf_spark.ct.reading import survey
 from ipdsf_spark.ct.volume import Volume
@@ -21,7 +23,12 @@ EXAMPLES: Final = """examples:
   ipdsf ct info study/ --series 3                             one of several series in a folder
   ipdsf ct info png/ --spacing 2.5 0.7 0.7 --grey -1000 400   pictures, with what they cannot say
 
-Exit code 0 when every path holds a volume (its problems are part of the answer), 1 when one does not.
+  ipdsf ct pack --name chest --train a.nii.gz b/ --test c/    volumes to Petastorm cubes, by Spark
+  ipdsf ct train --name chest --task denoise --workers 2      a 3-D conditional GAN, by Horovod on Spark
+  ipdsf ct generate scan/ --model chest-denoise -o clean.nii.gz
+  ipdsf ct evaluate c/ --model chest-denoise -o report        PSNR and SSIM beside the baselines, on one page
+
+`ipdsf ct info` ends with 0 when every path holds a volume (its problems are part of the answer), 1 when one does not.
 """
 
 
@@ -29,6 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of every `ipdsf ct` verb."""
     parser.epilog = EXAMPLES
     verbs = parser.add_subparsers(dest="ct_verb", metavar="VERB", required=True)
+    _add_info(verbs)
+    ct_pack.add_verbs(verbs)
+    ct_train.add_verb(verbs)
+    ct_generate.add_verb(verbs)
+    ct_evaluate.add_verb(verbs)
+
+
+def _add_info(verbs: Any) -> None:
     info = verbs.add_parser(
         "info",
         help="shape, spacing, HU range, padding and problems of volumes",
@@ -56,7 +71,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one `ipdsf ct` verb."""
-    return {"info": _info}[args.ct_verb](args)
+    runs: dict[str, Callable[[argparse.Namespace], int]] = {
+        "info": _info,
+        "pack": ct_pack.run_pack,
+        "export": ct_pack.run_export,
+        "train": ct_train.run,
+        "generate": ct_generate.run,
+        "evaluate": ct_evaluate.run,
+    }
+    return runs[args.ct_verb](args)
 
 
 def _info(args: argparse.Namespace) -> int:

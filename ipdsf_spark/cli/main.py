@@ -25,7 +25,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),
     "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),
     "quarantine": ("ipdsf_spark.cli.quarantine", "list, show or replay what could not be read"),
-    "ct": ("ipdsf_spark.cli.ct", "say what is in a CT series, and what is wrong with it"),
+    "ct": ("ipdsf_spark.cli.ct", "CT volumes: look, pack into cubes, train a 3-D GAN, generate, evaluate"),
     "demo": ("ipdsf_spark.cli.demo", "the whole flow on this machine, ending in a page of pictures"),
 }
 
@@ -45,7 +45,7 @@ def parser_for(verb: str | None) -> argparse.ArgumentParser:
     """The argument parser, with the arguments of `verb` loaded (all verbs are listed)."""
     parser = argparse.ArgumentParser(
         prog="ipdsf",
-        description="Ceilometer networks tracked in stream, on Apache Spark.",
+        description="Ceilometer networks tracked in stream and 3-D CT networks trained in parallel, on Apache Spark.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

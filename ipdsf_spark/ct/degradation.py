@@ -1,7 +1,8 @@
-"""What the networks have to undo, and what undoes it without a network.
+"""What the networks have to undo.
 
-All on the scale of an HU window, 0 … 1 (`metrics.windowed`), before enhancement, so that a network and the trivial
-baselines see the same picture. Random numbers belong to the cube (`cubes.generator_of`) or are passed in.
+All on the scale of an HU window, 0 … 1 (`window.windowed`), before enhancement, so that a network and the trivial
+baselines see the same picture. Random numbers belong to the cube (`cubes.generator_of`) or are passed in. Nothing but
+numpy is needed: training runs where no image library is installed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ipdsf_spark.ct.cubes import CubeKey, generator_of
 from ipdsf_spark.errors import InputError
@@ -56,22 +56,6 @@ def degraded(
     if task == "autoencode":
         return share.astype(np.float32)
     raise InputError(f"no such task: {task!r}; known: {', '.join(TASKS)}")
-
-
-def smoothed(share: NDArray[Any], sigma_voxels: float = 1.0) -> NDArray[np.float32]:
-    """Baseline against noise: 3-D Gaussian."""
-    result: NDArray[np.float32] = ndimage.gaussian_filter(share.astype(np.float32), sigma_voxels)
-    return result
-
-
-def interpolated(share: NDArray[Any], factor: int) -> NDArray[np.float32]:
-    """Baseline against pixels: trilinear between the centres of the blocks, whose means stay where they were."""
-    if any(n % factor for n in share.shape):
-        raise InputError(f"a volume of {share.shape} is no whole number of blocks of {factor}")
-    result: NDArray[np.float32] = ndimage.zoom(
-        block_means(share, factor), factor, order=1, mode="nearest", grid_mode=True
-    )
-    return result
 
 
 def _spread(means: NDArray[np.float32], factor: int, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -150,10 +150,14 @@ class Enhancement:
 
     def save(self, path: Path) -> Path:
         """Write the parameters and their hash as JSON."""
-        text = json.dumps({**self._parameters(), "sha256": self.sha256}, indent=1)
+        text = self.to_json(indent=1)
         partial = path.with_name(f".{path.name}.part")
         partial.write_text(text + "\n", encoding="utf-8")
         return partial.replace(path)
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The parameters and their hash, to be read by `from_json`."""
+        return json.dumps({**self._parameters(), "sha256": self.sha256}, indent=indent)
 
     @classmethod
     def load(cls, path: Path) -> Enhancement:

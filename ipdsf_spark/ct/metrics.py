@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from ipdsf_spark.ct.window import HU_WINDOW, windowed
 from ipdsf_spark.errors import InputError
 
 SSIM_WINDOW: Final = 7
-HU_WINDOW: Final = (-1000, 400)
 SLAB_SLICES: Final = 32
 
 
@@ -34,13 +34,6 @@ class Quality:
 
     def __str__(self) -> str:
         return f"{self.psnr_db:.1f} dB / {self.ssim:.3f} (data range {self.data_range:g})"
-
-
-def windowed(hu: NDArray[Any], window_hu: tuple[float, float] = HU_WINDOW) -> NDArray[np.float32]:
-    """HU clipped to a window and scaled to [0, 1], float32: the space with data range 1."""
-    low, high = window_hu
-    share: NDArray[np.float32] = (np.clip(hu, low, high).astype(np.float32) - np.float32(low)) / np.float32(high - low)
-    return share
 
 
 def quality(volume: NDArray[Any], truth: NDArray[Any], *, data_range: float) -> Quality:

@@ -34,7 +34,12 @@ DOORS = {
     # Kernels: no engine, no data frame, no configuration, and none of the others.
     "lidar": doors("errors", "numpy scipy netCDF4 astral"),
     "ct": doors("errors", "numpy scipy SimpleITK nibabel pydicom skimage"),
+    "gan": doors("errors", "torch numpy"),
     # Adapters.
+    "packing": doors("errors config ct", "pyspark petastorm pyarrow numpy"),
+    # horovod in two files only, petastorm and pyspark behind those two: the loop runs with numpy and torch alone.
+    "training": doors("errors config ct gan packing", "torch numpy horovod pyspark"),
+    "imaging": doors("errors config ct gan plots", "torch numpy matplotlib jinja2 tqdm"),
     "edge": doors("errors config sites lidar broker", "confluent_kafka tqdm"),
     "broker": doors("errors config", "confluent_kafka psutil tqdm"),
     "streaming": doors("errors config sites lidar broker monitoring", "pyspark pandas pyarrow numpy delta"),
@@ -45,7 +50,10 @@ DOORS = {
         "numpy pandas pyarrow matplotlib jinja2 tqdm psutil",
     ),
     # The command may call every room, but no engine behind a room's back.
-    "cli": doors("errors config sites lidar ct edge broker streaming monitoring plots demo", "numpy matplotlib tqdm"),
+    "cli": doors(
+        "errors config sites lidar ct gan edge broker streaming packing training imaging monitoring plots demo",
+        "numpy matplotlib tqdm",
+    ),
 }
 
 
@@ -131,6 +139,31 @@ def test_the_lidar_room_loads_no_engine(repository: Path) -> None:
     loaded = loaded_by(f"import {', '.join(names)}", "pyspark", "torch", "pandas", "pyarrow", "confluent_kafka")
 
     assert loaded == set()
+
+
+def test_the_training_loop_loads_neither_spark_nor_horovod_nor_petastorm() -> None:
+    loaded = loaded_by(
+        "import ipdsf_spark.training.worker",
+        "pyspark",
+        "horovod",
+        "petastorm",
+        "pyarrow",
+        "scipy",
+        "SimpleITK",
+        "skimage",
+    )
+
+    assert loaded == set()
+
+
+def test_horovod_stands_in_two_files_of_training(repository: Path) -> None:
+    having = [
+        path.name
+        for path in modules_of(repository)
+        if any(m.startswith("horovod") for _, m in imported_modules(path.read_text(encoding="utf-8"), PACKAGE))
+    ]
+
+    assert sorted(having) == ["horovod_collective.py", "horovod_workers.py"]
 
 
 def test_asking_the_command_for_help_loads_no_engine() -> None:

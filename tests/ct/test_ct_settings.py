@@ -5,7 +5,7 @@ import pytest
 from ipdsf_spark.config import CtConfig, load
 from ipdsf_spark.ct.cubes import DEFAULT_OVERLAP, SIZES
 from ipdsf_spark.ct.enhancement import LINEAR_SHARE, LUNG_WINDOW_HU
-from ipdsf_spark.ct.metrics import HU_WINDOW
+from ipdsf_spark.ct.window import HU_WINDOW
 from ipdsf_spark.errors import ConfigError
 
 

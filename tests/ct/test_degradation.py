@@ -6,17 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ipdsf_spark.ct.baselines import interpolated, smoothed
 from ipdsf_spark.ct.cubes import CubeKey
-from ipdsf_spark.ct.degradation import (
-    TASKS,
-    Task,
-    block_means,
-    degraded,
-    interpolated,
-    noisy,
-    pixelated,
-    smoothed,
-)
+from ipdsf_spark.ct.degradation import TASKS, Task, block_means, degraded, noisy, pixelated
 from ipdsf_spark.errors import InputError
 
 KEY = CubeKey("a", 4, 5, 6)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from ipdsf_spark.ct.metrics import quality, quality_of_hu, quality_of_slabs, windowed
+from ipdsf_spark.ct.metrics import quality, quality_of_hu, quality_of_slabs
+from ipdsf_spark.ct.window import windowed
 from ipdsf_spark.errors import InputError
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]

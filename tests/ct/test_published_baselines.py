@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ipdsf_spark.ct.degradation import interpolated, noisy, pixelated, smoothed
-from ipdsf_spark.ct.metrics import quality, windowed
+from ipdsf_spark.ct.baselines import interpolated, smoothed
+from ipdsf_spark.ct.degradation import noisy, pixelated
+from ipdsf_spark.ct.metrics import quality
 from ipdsf_spark.ct.reading import read_volume
+from ipdsf_spark.ct.window import windowed
 
 Share = NDArray[np.float32]
 

@@ -1,0 +1,118 @@
+"""`ipdsf ct evaluate`: how good a model is on patients it has not seen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tqdm import tqdm
+
+from ipdsf_spark.cli.ct_generate import model_path
+from ipdsf_spark.cli.ct_pack import add_configuration, counting
+from ipdsf_spark.config import Config, load
+from ipdsf_spark.errors import InputError
+
+if TYPE_CHECKING:
+    from ipdsf_spark.imaging.report import Trained
+
+EXAMPLES: Final = """examples:
+  ipdsf ct evaluate test/* --model chest-denoise -o report
+  ipdsf ct evaluate test/* --model chest-solo --horovod chest-two -o report     the table with and without Horovod
+  ipdsf ct evaluate test/Lung_Dx-A0002 --model chest-denoise --slices 64 --json
+
+Volumes are degraded as the model's task says (numpy seed 0), generated from cubes, stitched, and compared with what
+they were: PSNR and SSIM in the HU window and in enhanced space, beside the baselines that need no network. The folder
+holds table.md, table.csv, curves.png, figure.png and index.html, with everything on one page.
+"""
+
+
+def add_verb(verbs: Any) -> None:
+    """The verb."""
+    help_line = "PSNR and SSIM of models after stitching, beside the baselines, on one page"
+    parser = verbs.add_parser(
+        "evaluate",
+        help=help_line,
+        description=help_line,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="clean volumes of patients not trained on")
+    parser.add_argument("--model", help="model trained without Horovod: name, folder or file")
+    parser.add_argument("--horovod", metavar="MODEL", help="model trained with Horovod")
+    parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="for the report")
+    parser.add_argument("--slices", type=int, default=0, metavar="N", help="from the middle (default: all)")
+    parser.add_argument("--sigma", type=float, default=0.05, help="noise of denoise, share of the window (default .05)")
+    parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
+    parser.add_argument("--json", action="store_true", help="one JSON object per case on standard output")
+    add_configuration(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate one or two models."""
+    from dataclasses import asdict
+
+    from ipdsf_spark.imaging.cases import CASES_FILE, save_cases
+    from ipdsf_spark.imaging.report import write_report
+
+    config = load(*args.config, overrides=args.set)
+    if not args.model and not args.horovod:
+        raise InputError("no model: say --model, --horovod, or both")
+    missing = [path for path in args.paths if not Path(path).exists()]
+    if missing:
+        raise InputError(f"{missing[0]} does not exist")
+    without = _trained(args, config, args.model) if args.model else None
+    with_horovod = _trained(args, config, args.horovod) if args.horovod else None
+    cases = [case for trained in (without, with_horovod) if trained for case in trained.cases]
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        save_cases(args.out / CASES_FILE, cases)
+        page = write_report(args.out, without, with_horovod)
+    for case in cases:
+        beaten = " - beats every baseline" if case.baselines and case.beats_baselines else ""
+        line = f"{case.volume}, {case.model}: {case.window.psnr_db:.2f} dB / {case.window.ssim:.4f}{beaten}"
+        print(json.dumps(asdict(case)) if args.json else line)
+        if not args.json:
+            for name, b in case.baselines.items():
+                print(f"  {name}: {b.psnr_db:.2f} dB / {b.ssim:.4f}")
+    if args.out and not args.json:
+        print(f"report: {page}")
+    return 0
+
+
+def _trained(args: argparse.Namespace, config: Config, said: str) -> Trained:
+    from ipdsf_spark.ct.reading import read_volume
+    from ipdsf_spark.gan.checkpoint import load_model
+    from ipdsf_spark.gan.inference import Predictor
+    from ipdsf_spark.imaging.degrade import Degradation
+    from ipdsf_spark.imaging.evaluate import evaluate
+    from ipdsf_spark.imaging.generate import Generation
+    from ipdsf_spark.imaging.report import Trained
+
+    where = model_path(config, said)
+    generation = Generation.of(Predictor(load_model(where), args.device or None))
+    facts = generation.predictor.facts
+    degradation = Degradation(facts["task"], args.sigma, int(facts.get("factor", 2)))
+    num_workers = int(facts.get("num_workers", 1)) if facts.get("horovod") else 0
+    cases, slices = [], []
+    for path in args.paths:
+        volume = read_volume(path)
+        if volume.study in facts.get("trained_on", ()):
+            raise InputError(f"{volume.study} is one of the volumes {said} was trained on: it says nothing about it")
+        depth = min(args.slices or len(volume.hu), len(volume.hu)) // 8 * 8
+        _, rows, columns = volume.grid.shape
+        total = generation.plan((max(8, depth), rows, columns)).num_cubes
+        with tqdm(total=total, desc=volume.study, unit=" cubes") as bar:
+            case, middle = evaluate(
+                generation,
+                volume,
+                degradation,
+                model=where.name,
+                num_workers=num_workers,
+                num_slices=args.slices,
+                on_cubes=counting(bar),
+            )
+        cases.append(case)
+        slices.append(middle)
+    return Trained(cases, slices, where if where.is_dir() else where.parent, dict(facts))

@@ -1,0 +1,171 @@
+"""`ipdsf ct pack` and `ipdsf ct export`: volumes to Petastorm cubes, and cubes to plain files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tqdm import tqdm
+
+from ipdsf_spark.config import load
+from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
+
+PACK_EXAMPLES: Final = """examples:
+  ipdsf ct pack --name chest --train a.nii.gz b.nrrd series/ --test other/
+  ipdsf ct pack --name chest studies/*                        the patient decides the split, one in five is for testing
+  ipdsf ct pack --name chest new/ --json                      adds what is new, leaves the rest as it is
+  ipdsf ct pack --name big studies/* --set ct.cube_size=64 --set ct.overlap=16
+  ipdsf ct pack --name chest studies/* --set storage.root=/mnt/array
+
+Volumes are packed in parallel, one Spark task each. The data set changes only when all are packed.
+"""
+EXPORT_EXAMPLES: Final = """examples:
+  ipdsf ct export --name chest -o cubes                       for a machine with numpy and torch alone
+"""
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """The arguments by which every verb is configured."""
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+
+
+def add_verbs(verbs: Any) -> None:
+    """Both verbs."""
+    pack = _verb(verbs, "pack", "CT volumes to one Petastorm data set of cubes, by Spark", PACK_EXAMPLES)
+    add_pack_arguments(pack)
+    export = _verb(verbs, "export", "the cubes of a data set as plain files", EXPORT_EXAMPLES)
+    export.add_argument("--name", required=True, help="of the data set")
+    export.add_argument("--split", default="train", choices=("train", "test"), help="(default train)")
+    export.add_argument("-o", "--out", required=True, type=Path, metavar="FOLDER", help="new folder for the cubes")
+    add_configuration(export)
+
+
+def add_pack_arguments(pack: argparse.ArgumentParser) -> None:
+    """Arguments of `ipdsf ct pack` and of its Spark job."""
+    pack.add_argument("paths", nargs="*", metavar="PATH", help="volumes whose patients decide the split")
+    pack.add_argument("--name", required=True, help="of the data set")
+    pack.add_argument("--train", nargs="+", default=[], metavar="PATH", help="volumes to train on")
+    pack.add_argument("--test", nargs="+", default=[], metavar="PATH", help="volumes never to train on")
+    pack.add_argument("--test-share", type=float, default=0.2, metavar="SHARE", help="of the patients (default 0.2)")
+    pack.add_argument("--skip-bad", action="store_true", help="leave unreadable volumes out instead of refusing all")
+    pack.add_argument("--master", help="Spark master (default: all cores of this machine)")
+    pack.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
+    add_configuration(pack)
+
+
+def run_pack(args: argparse.Namespace) -> int:
+    """Pack volumes."""
+    from ipdsf_spark.packing.pack import pack, wanted_volumes
+    from ipdsf_spark.packing.session import imaging_session
+
+    config = load(*args.config, overrides=args.set)
+    if not 0 <= args.test_share < 1:
+        raise ConfigError(f"--test-share must be 0 or more and below 1, got {args.test_share:g}")
+    wanted = wanted_volumes(args.train, args.test, args.paths)
+    if not wanted:
+        raise InputError("no volumes: name some, or use --train and --test")
+    spark = imaging_session("ipdsf-pack", master=args.master)
+    with tqdm(total=len(wanted), desc="packing", unit=" volumes") as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        report = pack(
+            spark,
+            config,
+            args.name,
+            wanted,
+            test_share=args.test_share,
+            skips_bad=args.skip_bad,
+            on_progress=progress,
+        )
+    for reason in report.left_out:
+        print(f"left out: {reason}", file=sys.stderr)
+    facts = {
+        "dataset": args.name,
+        "volumes": len(report.manifest.studies),
+        "added": list(report.added),
+        "left_out": list(report.left_out),
+        "cubes": report.manifest.num_cubes,
+        "cubes_added": report.num_cubes,
+        "bytes_per_cube": round(report.bytes / report.num_cubes) if report.num_cubes else None,
+        "cubes_per_s": round(report.num_cubes / report.seconds, 1),
+        "seconds": round(report.seconds, 1),
+        "train": [s.name for s in report.manifest.studies.values() if s.split == "train"],
+        "test": [s.name for s in report.manifest.studies.values() if s.split == "test"],
+    }
+    print(json.dumps(facts) if args.json else _readable(facts))
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write cubes as plain files."""
+    from ipdsf_spark.packing.local_copy import export
+    from ipdsf_spark.packing.reference import is_mounted, reference_of
+    from ipdsf_spark.packing.session import imaging_session
+
+    config = load(*args.config, overrides=args.set)
+    spark = None if is_mounted(config.storage.root) else imaging_session("ipdsf-export")
+    reference = reference_of(config, args.name, split=args.split, spark=spark)
+    with tqdm(total=reference.num_cubes, desc="exporting", unit=" cubes") as bar:
+        num_cubes = export(reference, args.out, on_progress=counting(bar))
+    print(f"{num_cubes} cubes in {args.out}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the Spark job."""
+    parser = argparse.ArgumentParser(
+        prog="pack_cubes",
+        description="CT volumes to one Petastorm data set of cubes",
+        epilog=PACK_EXAMPLES.replace("ipdsf ct pack", "./spark-submit.sh pack_cubes"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_pack_arguments(parser)
+    return ended_as("pack_cubes", lambda: run_pack(parser.parse_args(argv)))
+
+
+def counting(bar: Any) -> Callable[[int], None]:
+    """What moves a progress bar on by a number."""
+
+    def count(number: int) -> None:
+        bar.update(number)
+
+    return count
+
+
+def ended_as(name: str, run: Any) -> int:
+    """Run a job; its errors become a line and an exit code."""
+    try:
+        return int(run())
+    except IpdsfError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+
+
+def _verb(verbs: Any, name: str, help_line: str, examples: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=help_line,
+        description=help_line,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def _readable(facts: dict[str, Any]) -> str:
+    if not facts["cubes_added"]:
+        return f"nothing new: {facts['dataset']} holds {facts['cubes']} cubes of {facts['volumes']} volumes"
+    return (
+        f"{facts['cubes_added']} cubes of {len(facts['added'])} volumes in {facts['seconds']:g} s "
+        f"({facts['cubes_per_s']:g} cubes/s, {facts['bytes_per_cube']} bytes each); "
+        f"{facts['dataset']} now holds {facts['cubes']} cubes: "
+        f"{len(facts['train'])} volumes to train on, {len(facts['test'])} to test with"
+    )

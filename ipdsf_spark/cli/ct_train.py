@@ -1,0 +1,244 @@
+"""`ipdsf ct train`: the 3-D conditional GAN, by one process or by Horovod on Spark."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlparse
+
+from tqdm import tqdm
+
+from ipdsf_spark.cli.ct_pack import add_configuration, counting, ended_as
+from ipdsf_spark.config import Config, load, with_overrides
+from ipdsf_spark.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ipdsf_spark.training.loop import Progress
+
+EXAMPLES: Final = """examples:
+  ipdsf ct train --name chest --task denoise --minutes 20        one process, no Spark
+  ipdsf ct train --name chest --task denoise --workers 2         two Horovod processes on Spark
+  ipdsf ct train --name chest --workers 4 --elastic              goes on when a worker is lost
+  ipdsf ct train --name chest --task depixelate --set training.factor=4 --model chest-x4
+  ipdsf ct train --cubes exported --task autoencode -o model     numpy and torch alone, a GPU if there is one
+  tensorboard --logdir STORAGE/models/chest-denoise/tensorboard
+
+The same command again resumes; --anew begins anew. Ctrl-C or SIGTERM end after a checkpoint. Training ends by itself
+when the validation PSNR has not risen by training.min_gain_db in training.patience validations, or at a limit.
+"""
+POLL_S: Final = 0.5
+
+
+def add_verb(verbs: Any) -> None:
+    """The verb."""
+    help_line = "train the 3-D conditional GAN, by one process or by Horovod on Spark"
+    parser = verbs.add_parser(
+        "train",
+        help=help_line,
+        description=help_line,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_train_arguments(parser)
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `ipdsf ct train` and of its Spark job."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--name", help="of a packed data set")
+    source.add_argument("--cubes", type=Path, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
+    parser.add_argument("--task", choices=("autoencode", "denoise", "depixelate"), help="(default: training.task)")
+    parser.add_argument("--workers", type=int, default=0, metavar="K", help="Horovod processes; 0 = without (default)")
+    parser.add_argument("--elastic", action="store_true", help="go on when a worker is lost")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="per worker on a CPU (default: its share)")
+    parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
+    parser.add_argument("--minutes", type=float, metavar="M", help="of training to stop after (training.minutes)")
+    parser.add_argument("--samples", type=int, default=0, metavar="N", help="cubes to stop after")
+    parser.add_argument("--model", help="name of the model (default: NAME-TASK)")
+    parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="(default: storage.root/models/MODEL)")
+    parser.add_argument("--anew", action="store_true", help="forget an earlier training in this folder")
+    parser.add_argument("--master", help="Spark master (default: one task slot per worker on this machine)")
+    parser.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
+    add_configuration(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train."""
+    config = _config(args)
+    if args.workers < 0 or (args.elastic and args.workers < 1) or (args.cubes and args.workers):
+        raise ConfigError("--elastic needs --workers 1 or more; --cubes is for one process without Spark")
+    folder = _folder(args, config)
+    if args.anew and folder.exists():
+        shutil.rmtree(folder)
+    progress = _by_horovod(args, config, folder) if args.workers else _alone(args, config, folder)
+    best = progress.best_psnr_db
+    facts = {
+        "model": str(folder),
+        "ended": progress.reason,
+        "steps": progress.step,
+        "samples": progress.samples,
+        "seconds": round(progress.seconds, 1),
+        "samples_per_s": round(progress.samples / progress.seconds, 2) if progress.seconds else None,
+        "best_validation_psnr_db": round(best, 2) if best > 0 else None,
+        "workers": args.workers,
+    }
+    print(json.dumps(facts) if args.json else _readable(facts))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the Spark job."""
+    parser = argparse.ArgumentParser(
+        prog="train_cgan",
+        description="a 3-D conditional GAN on CT cubes, by Horovod on Spark",
+        epilog=EXAMPLES.replace("ipdsf ct train", "./spark-submit.sh train_cgan"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_train_arguments(parser)
+    return ended_as("train_cgan", lambda: run(parser.parse_args(argv)))
+
+
+def _config(args: argparse.Namespace) -> Config:
+    said = []
+    if args.task:
+        said.append(f"training.task={args.task}")
+    if args.minutes is not None:
+        said.append(f"training.minutes={float(args.minutes)}")
+    return with_overrides(load(*args.config, overrides=args.set), said)
+
+
+def _folder(args: argparse.Namespace, config: Config) -> Path:
+    if args.out:
+        return Path(args.out).absolute()
+    if args.cubes and not args.model:
+        raise ConfigError("where does the model go? Say --out FOLDER or --model NAME")
+    return model_folder(config, args.model or f"{args.name}-{config.training.task}")
+
+
+def model_folder(config: Config, name: str) -> Path:
+    """Where a model of a name lies: a folder that worker 0 can write.
+
+    Raises:
+        ConfigError: the storage array is no mounted path.
+    """
+    root = urlparse(config.storage.root)
+    if root.scheme not in ("", "file"):
+        raise ConfigError(f"models are written to a mounted path, and storage.root is {config.storage.root}: say --out")
+    return Path(unquote(root.path)).expanduser().absolute() / "models" / name
+
+
+def _alone(args: argparse.Namespace, config: Config, folder: Path) -> Progress:
+    from ipdsf_spark.training.configured import settings_of
+    from ipdsf_spark.training.worker import Work, train_alone
+
+    cubes, facts = args.cubes, {"dataset": str(args.cubes), "overlap": config.ct.overlap}
+    if cubes is None:
+        from ipdsf_spark.packing.local_copy import local_copy
+        from ipdsf_spark.packing.reference import reference_of
+
+        reference = reference_of(config, args.name)
+        with tqdm(total=reference.num_cubes, desc="copying cubes", unit=" cubes", delay=0.5, leave=False) as bar:
+            cubes = local_copy(reference, _cache(config), on_progress=counting(bar))
+        facts = _facts(reference)
+    settings = settings_of(config, samples=args.samples, device=args.device)
+    work = Work(settings, str(folder), str(cubes), {**facts, "horovod": False}, args.threads, args.device)
+    with _bar(config, args) as bar:
+        return train_alone(work, on_step=lambda step: _show(bar, asdict(step)))
+
+
+def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progress:
+    from ipdsf_spark.packing.reference import reference_of
+    from ipdsf_spark.packing.session import imaging_session
+    from ipdsf_spark.training.configured import settings_of
+    from ipdsf_spark.training.horovod_workers import SparkWork, train_elastically, train_on_spark
+    from ipdsf_spark.training.worker import Work
+
+    slots = f"local[{args.workers},4]" if args.elastic else f"local[{args.workers}]"
+    spark = imaging_session("ipdsf-train", master=args.master or slots)
+    reference = reference_of(config, args.name, spark=spark)
+    settings = settings_of(config, samples=args.samples, device=args.device)
+    facts = {**_facts(reference), "horovod": True}
+    work = Work(settings, str(folder), "", facts, args.threads, args.device)
+    train = train_elastically if args.elastic else train_on_spark
+    with _bar(config, args) as bar, _Tail(folder / "history.csv", lambda row: _show(bar, row)):
+        return train(spark, SparkWork(work, reference, str(_cache(config))), args.workers)
+
+
+def _facts(reference: Any) -> dict[str, Any]:
+    manifest = reference.manifest
+    return {
+        "dataset": manifest.name,
+        "dataset_sha256": manifest.sha256,
+        "overlap": manifest.parameters.overlap,
+        "trained_on": [study.name for study in manifest.of_split("train")],
+    }
+
+
+def _cache(config: Config) -> Path:
+    return Path(config.training.cache_directory).expanduser()
+
+
+def _bar(config: Config, args: argparse.Namespace) -> Any:
+    return tqdm(total=args.samples or None, desc=config.training.task, unit=" cubes", smoothing=0.05)
+
+
+def _show(bar: Any, row: dict[str, Any]) -> None:
+    bar.update(int(row["samples"]) - bar.n)
+    bar.set_postfix_str(
+        f"step {row['step']}, L1 {float(row['loss_l1']):.4f}, D {float(row['loss_d']):.3f}, "
+        f"PSNR {float(row['psnr_db']):.1f} dB",
+        refresh=False,
+    )
+
+
+class _Tail:
+    """Shows the last row of a growing history: what workers in other processes do."""
+
+    def __init__(self, path: Path, show: Callable[[dict[str, Any]], None]) -> None:
+        self._path, self._show_row = path, show
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="ipdsf-history", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._is_over.wait(POLL_S):
+            self._show_last()
+        self._show_last()
+
+    def _show_last(self) -> None:
+        try:
+            with self._path.open(newline="", encoding="utf-8") as file:
+                header = file.readline()
+                file.seek(max(len(header), self._path.stat().st_size - 4096))
+                lines = file.read().splitlines()
+        except OSError:
+            return  # the first step is still to come
+        names = next(csv.reader([header]), [])
+        rows = [row for row in csv.reader(lines) if len(row) == len(names)]
+        if rows and names:
+            self._show_row(dict(zip(names, rows[-1], strict=True)))
+
+
+def _readable(facts: dict[str, Any]) -> str:
+    best = facts["best_validation_psnr_db"]
+    said = f", best validation {best:.2f} dB" if best else ""
+    return (
+        f"{facts['samples']} cubes in {facts['steps']} steps and {facts['seconds']:g} s{said}; "
+        f"ended: {facts['ended']}; model in {facts['model']}"
+    )

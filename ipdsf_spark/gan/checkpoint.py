@@ -1,0 +1,115 @@
+"""Models and checkpoints on disk: whole or not at all.
+
+    model.pt        the averaged generator and the facts about it: what inference needs
+    model.json      the same facts, to be read by people
+    checkpoint.pt   everything a resumed training needs
+
+Files are written beside their place and moved into it, so that an interruption or a full disk leaves the older ones.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.gan.generator import Generator, GeneratorSettings
+from ipdsf_spark.gan.networks import Networks
+
+FORMAT: Final = "ipdsf-cgan/1"
+MODEL_FILE: Final = "model.pt"
+FACTS_FILE: Final = "model.json"
+CHECKPOINT_FILE: Final = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained generator and what is known about it: task, cube size, enhancement, data."""
+
+    generator: Generator
+    facts: Mapping[str, Any]
+
+
+def save_model(folder: Path, nets: Networks, facts: Mapping[str, Any]) -> None:
+    """Write the averaged generator with its facts (anything that JSON can hold)."""
+    whole = {"format": FORMAT, "generator_settings": asdict(nets.generator.settings), **facts}
+    text = json.dumps(whole, indent=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.cpu() for name, tensor in nets.average.state_dict().items()}
+    _write(folder / MODEL_FILE, lambda part: torch.save({"facts": text, "weights": weights}, part))
+    _write(folder / FACTS_FILE, lambda part: part.write_text(text + "\n", encoding="utf-8"))
+
+
+def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
+    """Read a model from its folder or file.
+
+    Raises:
+        InputError: nothing is there, or it is damaged, or of another format.
+    """
+    file = path / MODEL_FILE if path.is_dir() else path
+    stored = _load(file)
+    try:
+        facts = json.loads(stored["facts"])
+        if facts.get("format") != FORMAT:
+            raise InputError(f"{file} is a model of format {facts.get('format')!r}; this version reads {FORMAT}")
+        generator = Generator(GeneratorSettings(**facts["generator_settings"]))
+        generator.load_state_dict(stored["weights"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{file} is no model of this project, or a damaged one ({error})") from error
+    return Model(generator.to(device).eval().requires_grad_(False), facts)
+
+
+def save_checkpoint(folder: Path, nets: Networks, progress: Mapping[str, Any]) -> None:
+    """Write the state of a training; `progress` is what the training loop needs beside the networks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"format": FORMAT, "progress": json.dumps(dict(progress)), "state": nets.state()}
+    _write(folder / CHECKPOINT_FILE, lambda part: torch.save(content, part))
+
+
+def load_checkpoint(folder: Path, nets: Networks) -> dict[str, Any]:
+    """Put a saved state into `nets` and return the progress saved with it.
+
+    Raises:
+        InputError: the checkpoint is damaged, or of networks of another shape.
+    """
+    file = folder / CHECKPOINT_FILE
+    stored = _load(file)
+    try:
+        progress: dict[str, Any] = json.loads(stored["progress"])
+        nets.load_state(stored["state"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{file} does not fit these networks, or is damaged ({error})") from error
+    return progress
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a training was begun here."""
+    return (folder / CHECKPOINT_FILE).is_file()
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        stored = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{file} does not exist; `ipdsf ct train` writes it") from error
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"{file} is no file of this project, or a damaged one ({error})") from error
+    if not isinstance(stored, dict):
+        raise InputError(f"{file} is no file of this project: it holds a {type(stored).__name__}")
+    return stored
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write(part)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch names a full disk by a RuntimeError
+        part.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error}; what was there before is untouched") from error

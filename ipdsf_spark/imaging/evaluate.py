@@ -1,0 +1,105 @@
+"""A model judged on a volume it has not seen: degrade, generate, stitch, and measure beside the trivial baselines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.ct.metrics import Quality, quality
+from ipdsf_spark.ct.stitching import seam_ratio
+from ipdsf_spark.ct.volume import Volume
+from ipdsf_spark.ct.window import windowed
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.imaging.cases import Case, Scores
+from ipdsf_spark.imaging.degrade import Degradation
+from ipdsf_spark.imaging.generate import Generation
+
+Float32 = NDArray[np.float32]
+MIN_SLICES = 8
+BLOCK = 8  # slices are taken in whole blocks of the coarsest pixels
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The middle axial slice of a case in three forms, as shares of the window: for the figure."""
+
+    original: Float32
+    condition: Float32
+    prediction: Float32
+    spacing_yx_mm: tuple[float, float]
+
+
+def central(hu: NDArray[np.int16], num_slices: int) -> NDArray[np.int16]:
+    """At most `num_slices` slices from the middle of a volume, a multiple of eight; 0 = as many as there are.
+
+    Raises:
+        InputError: fewer than eight slices.
+    """
+    wanted = min(num_slices or len(hu), len(hu)) // BLOCK * BLOCK
+    if wanted < MIN_SLICES:
+        raise InputError(f"a volume of {len(hu)} slices cannot be judged: SSIM and pixels need {MIN_SLICES} and more")
+    first = (len(hu) - wanted) // 2
+    return hu[first : first + wanted]
+
+
+def evaluate(
+    generation: Generation,
+    volume: Volume,
+    degradation: Degradation,
+    *,
+    model: str,
+    num_workers: int,
+    num_slices: int = 0,
+    on_cubes: Callable[[int], None] = lambda cubes: None,
+) -> tuple[Case, Slices]:
+    """Judge a model on a volume.
+
+    Args:
+        generation: the model.
+        volume: clean, of a patient the model was not trained on.
+        degradation: what is done to it; the whole volume at once, numpy seed 0.
+        model: its name.
+        num_workers: Horovod processes that trained it; 0 = without Horovod.
+        num_slices: from the middle; 0 = all (in blocks of eight).
+        on_cubes: told how many cubes were made.
+    """
+    window = generation.enhancement.window_hu
+    hu = central(np.rint(volume.hu).astype(np.int16, copy=False), num_slices)
+    truth = windowed(hu, window)
+    degraded = degradation.applied(truth)
+    started = time.monotonic()
+    degraded_hu = degradation.degraded_hu(degraded, window)
+    levels = np.concatenate(list(generation.levels(degraded_hu, on_cubes=on_cubes)))
+    predicted = windowed(generation.enhancement.restored(levels), window)
+    seconds = time.monotonic() - started
+    plan = generation.plan((hu.shape[0], hu.shape[1], hu.shape[2]))
+    case = Case(
+        volume=volume.study,
+        task=degradation.task,
+        degradation=degradation.name,
+        model=model,
+        num_workers=num_workers,
+        shape=plan.shape,
+        spacing_mm=volume.grid.spacing_mm,
+        window_hu=window,
+        window=_scores(quality(predicted, truth, data_range=1.0)),
+        enhanced=_scores(quality(levels, generation.enhancement.enhanced(hu), data_range=2.0)),
+        baselines={
+            name: _scores(quality(baseline, truth, data_range=1.0))
+            for name, baseline in degradation.baselines(truth, degraded).items()
+        },
+        seam_ratio=seam_ratio(predicted, plan, truth),
+        seconds=seconds,
+        num_cubes=plan.num_cubes,
+    )
+    middle = len(hu) // 2
+    spacing = volume.grid.spacing_mm[1:]
+    return case, Slices(truth[middle], degraded[middle], predicted[middle], (spacing[0], spacing[1]))
+
+
+def _scores(found: Quality) -> Scores:
+    return Scores(found.psnr_db, found.ssim)

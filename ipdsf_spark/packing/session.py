@@ -1,0 +1,25 @@
+"""The Spark session of the imaging jobs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+
+def imaging_session(app_name: str, *, master: str | None = None) -> SparkSession:
+    """A session for packing and training; what spark-submit or a notebook has set already is kept.
+
+    Args:
+        app_name: shown in the Spark UI.
+        master: used if nothing else names one; all cores of this machine by default.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(app_name).config("spark.ui.showConsoleProgress", "false")
+    is_submitted = "spark.master" in os.environ.get("PYSPARK_SUBMIT_ARGS", "") or "MASTER" in os.environ
+    if master or not is_submitted:
+        builder = builder.master(master or "local[*]")
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session

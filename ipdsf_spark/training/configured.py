@@ -1,0 +1,50 @@
+"""A training's settings from the configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ipdsf_spark.config import Config
+from ipdsf_spark.gan.discriminator import DiscriminatorSettings
+from ipdsf_spark.gan.generator import GeneratorSettings
+from ipdsf_spark.gan.networks import OptimiserSettings
+from ipdsf_spark.gan.precision import is_bf16_fast
+from ipdsf_spark.gan.update import UpdateSettings
+from ipdsf_spark.training.pairs import PairSettings
+from ipdsf_spark.training.settings import TrainSettings
+
+
+def settings_of(config: Config, *, samples: int = 0, device: str = "") -> TrainSettings:
+    """What [training] and [ct] say.
+
+    Args:
+        config: the whole configuration.
+        samples: cubes to stop after; 0 = no such limit.
+        device: "cpu", "cuda" or "" for what there is; decides what precision "auto" means.
+    """
+    t: Any = config.training
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    is_mixed = is_bf16_fast(torch.device(name)) if t.precision == "auto" else t.precision == "bf16"
+    return TrainSettings(
+        pairs=PairSettings(t.task, (t.sigma_low, t.sigma_high), t.factor, t.is_flipped, t.thick_share, config.ct.seed),
+        # Nothing would be left to learn for a residual autoencoder.
+        generator=GeneratorSettings(t.width, t.halvings, t.norm, t.task != "autoencode", t.recomputes),
+        discriminator=DiscriminatorSettings(t.discriminator_width, t.halvings, t.norm),
+        optimiser=OptimiserSettings(t.learning_rate, t.discriminator_share),
+        update=UpdateSettings(t.l1_weight, t.ema_decay, is_mixed),
+        batch=t.batch,
+        epochs=t.epochs,
+        samples=samples,
+        minutes=t.minutes,
+        scaling=t.lr_scaling,
+        warm_up_samples=t.warm_up_samples,
+        validation_share=t.validation_share,
+        validate_every=t.validate_every,
+        patience=t.patience,
+        min_gain_db=t.min_gain_db,
+        checkpoint_every_s=t.checkpoint_every_s,
+        channels_last=t.channels_last,
+        seed=config.ct.seed,
+    )

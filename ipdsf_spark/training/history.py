@@ -1,0 +1,102 @@
+"""The history of a training, step by step: CSV for programs, TensorBoard for people. Written by worker 0 only."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+logger = logging.getLogger(__name__)
+
+HISTORY_FILE: Final = "history.csv"
+VALIDATION_FILE: Final = "validation.csv"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of all workers together; losses are those of worker 0's batch, seconds those of worker 0."""
+
+    step: int
+    epoch: int
+    samples: int  # cubes seen by all workers since the beginning
+    seconds: float  # of training since the beginning, interruptions not counted
+    loss_g: float
+    loss_l1: float
+    loss_adversarial: float
+    loss_d: float
+    accuracy_d: float
+    psnr_db: float  # in enhanced space, data range 2
+    samples_per_s: float  # of all workers
+    data_s: float  # waiting for the batch
+    compute_s: float  # forward, backward, optimisers
+    allreduce_s: float  # waiting for and exchanging with the other workers
+    rest_s: float  # history, checkpoints, validation
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The averaged generator on cubes that are never trained on."""
+
+    step: int
+    samples: int
+    seconds: float
+    psnr_db: float
+
+
+class History:
+    """Appends to the files of a training; rows after `resumed_at` belong to steps that will be taken again."""
+
+    def __init__(self, folder: Path, *, resumed_at: int = 0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._steps = _open(folder / HISTORY_FILE, [f.name for f in dataclasses.fields(Step)], resumed_at)
+        self._validations = _open(
+            folder / VALIDATION_FILE, [f.name for f in dataclasses.fields(Validation)], resumed_at
+        )
+        self._board = _tensorboard(folder / "tensorboard", purge_step=resumed_at + 1)
+
+    def add(self, row: Step | Validation) -> None:
+        """Append a row."""
+        file, group = (self._steps, "train") if isinstance(row, Step) else (self._validations, "validation")
+        values = dataclasses.asdict(row)
+        csv.writer(file).writerow([f"{v:.6g}" if isinstance(v, float) else v for v in values.values()])
+        if self._board is not None:
+            for name, value in values.items():
+                if name not in ("step", "epoch"):
+                    self._board.add_scalar(f"{group}/{name}", value, row.step)
+
+    def flush(self) -> None:
+        """Make everything visible to readers."""
+        self._steps.flush()
+        self._validations.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._steps.close()
+        self._validations.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _open(path: Path, header: list[str], resumed_at: int) -> Any:
+    kept: Iterable[list[str]] = []
+    if resumed_at and path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+        kept = [row for row in rows[1:] if len(row) == len(header) and int(row[0]) <= resumed_at]
+    file = path.open("w", newline="", encoding="utf-8")
+    csv.writer(file).writerows([header, *kept])
+    return file
+
+
+def _tensorboard(folder: Path, *, purge_step: int) -> Any | None:
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        logger.warning("tensorboard is not installed: the history goes to CSV only")
+        return None
+    return SummaryWriter(str(folder), purge_step=purge_step)

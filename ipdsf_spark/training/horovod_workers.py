@@ -1,0 +1,161 @@
+"""A training by Horovod processes on Spark executors.
+
+    driver ── horovod.spark.run ──► task 0 … K-1, one Horovod process each
+                                      │  Petastorm data set → this machine's copy of the cubes
+                                      └─ the training loop, gradients averaged by Horovod
+
+Elastic: the job goes on with fewer workers when one is lost, from the last step on which all agreed.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import horovod.spark
+import horovod.spark.task
+import horovod.torch as hvd
+from horovod.common.elastic import State
+from pyspark.sql import SparkSession
+
+from ipdsf_spark.packing.local_copy import DatasetReference, local_copy
+from ipdsf_spark.training.horovod_collective import HorovodCollective
+from ipdsf_spark.training.loop import Progress, Trainer
+from ipdsf_spark.training.worker import Work, trainer_of
+
+START_TIMEOUT_S: Final = 120
+CYCLE_MS: Final = "2"  # how often Horovod looks for work; at its default of 1 it costs a CPU worker a few percent
+
+
+@dataclass(frozen=True)
+class SparkWork:
+    """A training and the data set it reads."""
+
+    work: Work
+    dataset: DatasetReference
+    cache: str  # folder on every machine for its copy of the cubes
+
+
+def train_on_spark(spark: SparkSession, job: SparkWork, num_workers: int) -> Progress:
+    """Train with `num_workers` Horovod processes; ends when all have ended.
+
+    Args:
+        spark: session with at least as many task slots.
+        job: the training.
+        num_workers: Horovod processes.
+    """
+    results = horovod.spark.run(
+        _work,
+        args=(job,),
+        num_proc=num_workers,
+        start_timeout=START_TIMEOUT_S,
+        env=_environment(),
+        stdout=sys.stderr,
+        stderr=sys.stderr,
+        verbose=0,
+        prefix_output_with_timestamp=False,
+    )
+    return Progress(**results[0])
+
+
+def train_elastically(
+    spark: SparkSession, job: SparkWork, num_workers: int, *, min_workers: int = 1, max_workers: int | None = None
+) -> Progress:
+    """As `train_on_spark`, but goes on when workers are lost or come.
+
+    A Spark task fails with its worker, so the master must allow for that: ``local[N,F]`` with F task failures, or a
+    cluster's ``spark.task.maxFailures``.
+
+    Args:
+        spark: session with at least as many task slots.
+        job: the training.
+        num_workers: Horovod processes to begin with.
+        min_workers: fewer end the training.
+        max_workers: more are not started.
+    """
+    results = horovod.spark.run_elastic(
+        _work_elastically,
+        args=(job,),
+        num_proc=num_workers,
+        min_np=min_workers,
+        max_np=max_workers or num_workers,
+        start_timeout=START_TIMEOUT_S,
+        elastic_timeout=START_TIMEOUT_S,
+        env=_environment(),
+        stdout=sys.stderr,
+        stderr=sys.stderr,
+        verbose=0,
+        prefix_output_with_timestamp=False,
+    )
+    return Progress(**next(result for result in results if result))
+
+
+def _environment() -> dict[str, str]:
+    """What a Horovod process inherits from the driver."""
+    return {"HOROVOD_CYCLE_TIME": CYCLE_MS, **os.environ}
+
+
+def _work(job: SparkWork) -> dict[str, Any]:
+    """In every Horovod process."""
+    hvd.init()
+    trainer = _trainer(job, HorovodCollective())
+    progress = dataclasses.asdict(trainer.run())
+    hvd.shutdown()
+    return progress
+
+
+def _work_elastically(job: SparkWork) -> dict[str, Any]:
+    """In every Horovod process; called again by those that are left when one is lost."""
+    hvd.init()
+    state = _Agreed(job)
+    run: Any = hvd.elastic.run(_go_on)
+    progress: dict[str, Any] = run(state)
+    return progress
+
+
+def _go_on(state: _Agreed) -> dict[str, Any]:
+    return dataclasses.asdict(state.trainer.run(commit=state.commit))
+
+
+class _Agreed(State):  # type: ignore[misc]
+    """The state of a training on which all workers last agreed; `commit` is called between steps."""
+
+    def __init__(self, job: SparkWork) -> None:
+        super().__init__(bcast_object=hvd.broadcast_object, get_rank=hvd.rank)
+        self._job = job
+        self.trainer = _trainer(job, HorovodCollective())
+        self.save()
+
+    def save(self) -> None:
+        """Remember this state."""
+        self._networks = copy.deepcopy(self.trainer.nets.state())
+        self._progress = copy.copy(self.trainer.progress)
+
+    def restore(self) -> None:
+        """Go back to it: a step may have been cut off in its middle."""
+        self.trainer.nets.load_state(self._networks)
+        self.trainer.progress = copy.copy(self._progress)
+
+    def sync(self) -> None:
+        """Take over worker 0's state; the workers may be others than before."""
+        self.trainer.collective = HorovodCollective()
+        self.trainer.progress = Progress(
+            **hvd.broadcast_object(dataclasses.asdict(self.trainer.progress), root_rank=0, name="progress")
+        )
+        self.trainer.collective.share(self.trainer.nets)
+        self.save()
+
+    def reset(self) -> None:
+        """Nothing of this process depends on the others but what `sync` renews."""
+
+
+def _trainer(job: SparkWork, collective: HorovodCollective) -> Trainer:
+    """This worker's loop, on this machine's copy of the cubes."""
+    work = dataclasses.replace(job.work, cubes=str(local_copy(job.dataset, Path(job.cache).expanduser())))
+    gpus = tuple(horovod.spark.task.get_available_devices())
+    return trainer_of(work, collective, gpus=gpus)

@@ -1,0 +1,109 @@
+"""What every worker of a training does, whoever started it: device, threads, cubes, loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ipdsf_spark.ct.cube_set import CubeSet
+from ipdsf_spark.training.collective import Collective, Solo
+from ipdsf_spark.training.history import Step
+from ipdsf_spark.training.loop import Progress, Trainer
+from ipdsf_spark.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Work:
+    """One training, as plain values that travel to every worker.
+
+    Attributes:
+        settings: how it is run.
+        folder: for model, checkpoint and history; worker 0 must reach it.
+        cubes: folder of a cube set on this machine.
+        facts: what else is known about the data, written into the model.
+        threads: of each worker on a CPU; 0 = the machine's cores shared among its workers.
+        device: "cpu", "cuda" or "" for what there is.
+    """
+
+    settings: TrainSettings
+    folder: str
+    cubes: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    threads: int = 0
+    device: str = ""
+
+
+def trainer_of(
+    work: Work,
+    collective: Collective | None = None,
+    *,
+    gpus: tuple[str, ...] = (),
+    is_stopped: Callable[[], bool] = lambda: False,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> Trainer:
+    """The loop of this worker, at the checkpoint if there is one.
+
+    Args:
+        work: the training.
+        collective: the other workers.
+        gpus: addresses of the GPUs Spark has given to this worker's task.
+        is_stopped: True on any worker ends the training after a checkpoint.
+        on_step: told after every step, on worker 0.
+    """
+    collective = collective or Solo()
+    device = device_of(work.device, collective.local_rank, gpus)
+    if device.type == "cpu":
+        torch.set_num_threads(work.threads or max(1, (os.cpu_count() or 1) // collective.local_size))
+    else:
+        torch.cuda.set_device(device)
+    trainer = Trainer(
+        CubeSet.load(Path(work.cubes)),
+        work.settings,
+        Path(work.folder),
+        collective=collective,
+        device=device,
+        facts=work.facts,
+        is_stopped=is_stopped,
+        on_step=on_step,
+    )
+    trainer.resume()
+    return trainer
+
+
+def train_alone(work: Work, on_step: Callable[[Step], None] = lambda step: None) -> Progress:
+    """The training by one worker in this process: needs numpy and torch, nothing else."""
+    with stopping() as is_stopped:
+        return trainer_of(work, is_stopped=is_stopped, on_step=on_step).run()
+
+
+def device_of(wanted: str, local_rank: int, gpus: tuple[str, ...] = ()) -> torch.device:
+    """The GPU that Spark gave to the task, else the one of this worker's number on its machine, else the CPU."""
+    if wanted == "cpu" or (not wanted and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    number = int(gpus[0]) if gpus else local_rank % max(1, torch.cuda.device_count())
+    return torch.device("cuda", number)
+
+
+class stopping:
+    """Turns SIGTERM and Ctrl-C into a question that the loop asks: it ends after a checkpoint."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Callable[[], bool]:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, lambda *_: self._asked.set())
+        return self._asked.is_set
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
