@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,3 +65,46 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
 
     with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), heap_mb=384) as broker:
         yield broker
+
+
+@dataclass(frozen=True)
+class PackedChest:
+    """A data set of phantoms on a storage array of its own: two volumes to train on, one to test with."""
+
+    storage: Path
+    volumes: Path  # train-1.nii.gz, train-2.nii.gz, test-1.nii.gz
+    name: str = "chest"
+
+    @property
+    def settings(self) -> list[str]:
+        """What makes the command use it."""
+        cache = self.storage.parent / "cache"
+        return ["--set", f"storage.root={self.storage}", "--set", f"training.cache_directory={cache}"]
+
+
+def run_ipdsf(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """The `ipdsf` command in a process of its own, as a person runs it."""
+    command = [sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert not check or ended.returncode == 0, f"{arguments}\n{ended.stdout[-2000:]}\n{ended.stderr[-4000:]}"
+    return ended
+
+
+@pytest.fixture(scope="session")
+def packed_chest(tmp_path_factory: pytest.TempPathFactory) -> PackedChest:
+    """Phantoms packed by the real Spark job into a real Petastorm data set."""
+    from ipdsf_spark.ct.phantom import chest_phantom
+    from ipdsf_spark.ct.provenance import Provenance
+    from ipdsf_spark.ct.writing import write_volume
+
+    folder = tmp_path_factory.mktemp("imaging")
+    packed = PackedChest(folder / "storage", folder / "volumes")
+    packed.volumes.mkdir()
+    for seed, name in enumerate(("train-1", "train-2", "test-1")):
+        phantom = chest_phantom((32, 64, 64), seed=seed, spacing_mm=(8.0, 5.6, 5.6))
+        provenance = Provenance("phantom", datetime(2026, 1, 1, tzinfo=UTC))
+        write_volume(packed.volumes / f"{name}.nii.gz", phantom.volume, provenance)
+    train = [packed.volumes / f"train-{k}.nii.gz" for k in (1, 2)]
+    run_ipdsf("ct", "pack", "--name", packed.name, "--train", *train, "--test", packed.volumes / "test-1.nii.gz",
+              *packed.settings)  # fmt: skip
+    return packed

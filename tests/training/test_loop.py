@@ -1,0 +1,240 @@
+"""The loop: where it ends, how it resumes, what it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ipdsf_spark.ct.cube_set import CubeSet
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.gan.discriminator import DiscriminatorSettings
+from ipdsf_spark.gan.generator import GeneratorSettings
+from ipdsf_spark.gan.networks import Networks, OptimiserSettings
+from ipdsf_spark.training.history import Step
+from ipdsf_spark.training.loop import Trainer
+from ipdsf_spark.training.pairs import PairSettings
+from ipdsf_spark.training.settings import TrainSettings
+
+pytestmark = pytest.mark.training
+
+SMALL = TrainSettings(
+    pairs=PairSettings(task="denoise"),
+    generator=GeneratorSettings(width=4, halvings=2),
+    discriminator=DiscriminatorSettings(width=4, halvings=2),
+    optimiser=OptimiserSettings(learning_rate=2e-3),
+    batch=4,
+    samples=80,
+    warm_up_samples=16,
+    validation_share=0.1,
+    validate_every=24,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def rows(folder: Path, name: str = "history.csv") -> list[dict[str, str]]:
+    with (folder / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(phantom_cubes: CubeSet, tmp_path: Path) -> None:
+    whole = Trainer(phantom_cubes, SMALL, tmp_path / "whole")
+    whole.run()
+
+    part = Trainer(phantom_cubes, dataclasses.replace(SMALL, samples=40), tmp_path / "parts")
+    part.run()
+    resumed = Trainer(phantom_cubes, SMALL, tmp_path / "parts")
+    assert resumed.resume()
+    resumed.run()
+
+    expected = dict(whole.nets.tensors())
+    assert {n for n, t in resumed.nets.tensors() if not torch.equal(t, expected[n])} == set()
+    losses = [[r["loss_g"] for r in rows(tmp_path / name)] for name in ("whole", "parts")]
+    assert losses[0] == losses[1]
+    assert [int(r["step"]) for r in rows(tmp_path / "parts")] == list(range(1, 21))
+    assert rows(tmp_path / "parts", "validation.csv")[-1]["psnr_db"] == rows(tmp_path / "whole", "validation.csv")[-1]["psnr_db"]  # fmt: skip
+
+
+def test_steps_after_the_last_checkpoint_are_taken_again_and_stand_once_in_the_history(
+    phantom_cubes: CubeSet, tmp_path: Path
+) -> None:
+    class PulledThePlug(Exception):
+        pass
+
+    def pull(step: Step) -> None:
+        if step.step == 13:
+            raise PulledThePlug
+
+    Trainer(phantom_cubes, dataclasses.replace(SMALL, samples=40), tmp_path).run()  # checkpoint at step 10
+    crashing = Trainer(phantom_cubes, SMALL, tmp_path, on_step=pull)
+    crashing.resume()
+    with pytest.raises(PulledThePlug):
+        crashing.run()
+    again = Trainer(phantom_cubes, SMALL, tmp_path)
+    again.resume()
+
+    assert again.progress.step == 10
+    again.run()
+    assert [int(r["step"]) for r in rows(tmp_path)] == list(range(1, 21))
+
+
+def test_a_training_that_has_ended_does_not_go_on_when_it_is_started_again(
+    phantom_cubes: CubeSet, tmp_path: Path
+) -> None:
+    first = Trainer(phantom_cubes, SMALL, tmp_path)
+    first.run()
+    again = Trainer(phantom_cubes, SMALL, tmp_path)
+    again.resume()
+
+    assert again.run().step == first.progress.step == 20
+    assert again.progress.reason == "80 cubes seen"
+
+
+def test_it_ends_early_when_validation_no_longer_rises(phantom_cubes: CubeSet, tmp_path: Path) -> None:
+    settings = dataclasses.replace(SMALL, samples=0, epochs=10_000, patience=2, min_gain_db=100.0, validate_every=8)
+
+    progress = Trainer(phantom_cubes, settings, tmp_path).run()
+
+    assert progress.reason.startswith("no better validation in 2")
+    assert progress.step < 60
+
+
+def test_it_ends_after_its_epochs_and_every_epoch_sees_every_cube_but_the_last_few(
+    phantom_cubes: CubeSet, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(SMALL, samples=0, epochs=2, validation_share=0.0, batch=3)
+
+    progress = Trainer(phantom_cubes, settings, tmp_path).run()
+
+    assert progress.reason == "2 epochs"
+    assert progress.samples == 2 * 30  # 32 cubes: ten steps of three
+
+
+def test_a_stop_is_a_checkpoint(phantom_cubes: CubeSet, tmp_path: Path) -> None:
+    progress = Trainer(phantom_cubes, SMALL, tmp_path, is_stopped=lambda: True).run()
+
+    assert progress.reason == "stopped"
+    resumed = Trainer(phantom_cubes, SMALL, tmp_path)
+    assert resumed.resume()
+    assert resumed.progress.step == progress.step == 5
+
+
+def test_a_checkpoint_of_another_task_is_refused_with_the_difference_and_left_alone(
+    phantom_cubes: CubeSet, tmp_path: Path
+) -> None:
+    Trainer(phantom_cubes, dataclasses.replace(SMALL, samples=20), tmp_path).run()
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    other = dataclasses.replace(SMALL, pairs=PairSettings(task="depixelate"))
+
+    with pytest.raises(InputError, match=r"of another training .*'denoise'.* there"):
+        Trainer(phantom_cubes, other, tmp_path).resume()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_data_set_with_another_enhancement_than_the_models_is_refused(phantom_cubes: CubeSet, tmp_path: Path) -> None:
+    Trainer(phantom_cubes, dataclasses.replace(SMALL, samples=20), tmp_path).run()
+    other = dataclasses.replace(phantom_cubes, enhancement=phantom_cubes.enhancement.straight())
+
+    with pytest.raises(InputError, match="enhancement_sha256"):
+        Trainer(other, SMALL, tmp_path).resume()
+
+
+def test_too_few_cubes_are_named_before_anything_is_written(phantom_cubes: CubeSet, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="do not fill one step"):
+        Trainer(phantom_cubes, dataclasses.replace(SMALL, batch=64), tmp_path / "new").run()
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_model_says_what_it_is(phantom_cubes: CubeSet, tmp_path: Path) -> None:
+    Trainer(phantom_cubes, SMALL, tmp_path, facts={"dataset": "phantoms"}).run()
+    facts = json.loads((tmp_path / "model.json").read_text())
+
+    assert (facts["task"], facts["dataset"], facts["cube_size"], facts["num_workers"]) == ("denoise", "phantoms", 16, 1)
+    assert facts["enhancement_sha256"] == phantom_cubes.enhancement.sha256
+    assert facts["ended"] == "80 cubes seen"
+
+
+def test_the_learning_rate_rises_over_the_warm_up_and_scales_with_the_global_batch() -> None:
+    settings = dataclasses.replace(SMALL, batch=8, warm_up_samples=80)
+
+    assert settings.learning_rate(0, 1) == pytest.approx(2e-3 * 0.1)
+    assert settings.learning_rate(10_000, 1) == pytest.approx(2e-3)
+    assert settings.learning_rate(10_000, 4) == pytest.approx(4e-3)
+    assert dataclasses.replace(settings, scaling="linear").learning_rate(10_000, 4) == pytest.approx(8e-3)
+
+
+class Threads:
+    """Workers in threads, with a real exchange and no engine: what the loop asks of any collective."""
+
+    def __init__(self, size: int) -> None:
+        self.barrier, self.lock = threading.Barrier(size, timeout=60), threading.Lock()
+        self.given: dict[str, list[object]] = {}
+
+    def exchange(self, name: str, mine: object) -> list[object]:
+        with self.lock:
+            self.given.setdefault(name, []).append(mine)
+        self.barrier.wait()
+        everything = list(self.given[name])
+        if self.barrier.wait() == 0:
+            del self.given[name]
+        self.barrier.wait()
+        return everything
+
+
+class Worker:
+    """One of them."""
+
+    def __init__(self, together: Threads, rank: int, size: int) -> None:
+        self.rank = self.local_rank = rank
+        self.size = self.local_size = size
+        self._together = together
+
+    def average(self, name: str, gradients: Sequence[Tensor]) -> None:
+        copies = [g.clone() for g in gradients]
+        everyone = self._together.exchange(name, copies)
+        for k, gradient in enumerate(gradients):
+            gradient.copy_(sum(theirs[k] for theirs in everyone) / self.size)  # type: ignore[index]
+
+    def total(self, name: str, values: Sequence[float]) -> list[float]:
+        return [sum(column) for column in zip(*self._together.exchange(name, list(values)), strict=True)]  # type: ignore[call-overload]
+
+    def share(self, nets: Networks) -> None:
+        states = self._together.exchange("share", (self.rank, {n: t.clone() for n, t in nets.tensors()}))
+        first = min(states, key=lambda item: item[0])[1]  # type: ignore[index]
+        for name, tensor in nets.tensors():
+            tensor.copy_(first[name])
+
+
+def test_two_workers_take_the_steps_of_one_with_twice_the_batch_and_agree_on_the_end(
+    phantom_cubes: CubeSet, tmp_path: Path
+) -> None:
+    together = Threads(2)
+    trainers = [
+        Trainer(phantom_cubes, SMALL, tmp_path / "two", collective=Worker(together, rank, 2)) for rank in range(2)
+    ]
+    threads = [threading.Thread(target=trainer.run) for trainer in trainers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    alone = Trainer(phantom_cubes, dataclasses.replace(SMALL, batch=8), tmp_path / "one")
+    alone.run()
+
+    assert [t.progress.step for t in trainers] == [10, 10]
+    assert [t.progress.reason for t in trainers] == ["80 cubes seen"] * 2
+    first, second, expected = (dict(t.nets.tensors()) for t in (*trainers, alone))
+    for name, tensor in expected.items():
+        assert torch.equal(first[name], second[name]), name
+        torch.testing.assert_close(first[name], tensor, atol=5e-4, rtol=5e-3)
+    assert [p.name for p in (tmp_path / "two").iterdir()].count("history.csv") == 1
