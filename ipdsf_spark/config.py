@@ -212,7 +212,6 @@ class TrainingConfig:
     sigma_high: float = 0.1
     factor: int = 2
     is_flipped: bool = True
-    thick_share: float = 0.5
     width: int = 16
     halvings: int = 3
     norm: str = "group"
@@ -251,7 +250,6 @@ class TrainingConfig:
             _require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
         for name in ("learning_rate", "discriminator_share"):
             _require(getattr(self, name) > 0, f"training.{name}", "above 0", getattr(self, name))
-        _require(0 <= self.thick_share <= 1, "training.thick_share", "between 0 and 1", self.thick_share)
         for name in ("ema_decay", "validation_share"):
             _require(0 <= getattr(self, name) < 1, f"training.{name}", "0 or more, below 1", getattr(self, name))
 

@@ -6,8 +6,10 @@ worker of the machine then reads in any order. It is kept: the next training on 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -80,13 +82,17 @@ def cube_batches(
             cur_shard=shard if num_shards > 1 else None,
             shard_count=num_shards if num_shards > 1 else None,
         )
-        with reader:
+        try:
             for rows in reader:
                 keys = [
                     CubeKey(str(study), int(z), int(y), int(x))
                     for study, z, y, x in zip(rows.study, rows.z, rows.y, rows.x, strict=True)
                 ]
                 yield _decoded(rows.cube, size), keys
+        finally:
+            with contextlib.redirect_stdout(sys.stderr):  # Petastorm prints that it cleans up
+                reader.stop()
+                reader.join()
 
 
 def local_copy(

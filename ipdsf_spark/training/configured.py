@@ -28,7 +28,7 @@ def settings_of(config: Config, *, samples: int = 0, device: str = "") -> TrainS
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     is_mixed = is_bf16_fast(torch.device(name)) if t.precision == "auto" else t.precision == "bf16"
     return TrainSettings(
-        pairs=PairSettings(t.task, (t.sigma_low, t.sigma_high), t.factor, t.is_flipped, t.thick_share, config.ct.seed),
+        pairs=PairSettings(t.task, (t.sigma_low, t.sigma_high), t.factor, t.is_flipped, config.ct.seed),
         # Nothing would be left to learn for a residual autoencoder.
         generator=GeneratorSettings(t.width, t.halvings, t.norm, t.task != "autoencode", t.recomputes),
         discriminator=DiscriminatorSettings(t.discriminator_width, t.halvings, t.norm),

@@ -9,7 +9,7 @@ Everything random belongs to the cube and the epoch, so it is the same whichever
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from ipdsf_spark.ct.window import unwindowed, windowed
 from ipdsf_spark.errors import InputError
 
 Float32 = NDArray[np.float32]
-THICKER: Final = (2, 4)
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,6 @@ class PairSettings:
         sigma: noise of `denoise`, as shares of the window: drawn anew for every cube and epoch from this range.
         factor: edge of the blocks of `depixelate`, voxels.
         is_flipped: whether cubes are mirrored and turned at random. A chest is not symmetric, its texture is.
-        thick_share: of the cubes that are shown as a scan with thicker slices would show them: neighbouring slices
-            averaged two by two or four by four. Patients to come are scanned with other slices than those at hand.
         seed: of everything random.
     """
 
@@ -42,7 +39,6 @@ class PairSettings:
     sigma: tuple[float, float] = (0.025, 0.1)
     factor: int = 2
     is_flipped: bool = True
-    thick_share: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,8 +48,6 @@ class PairSettings:
         low, high = self.sigma
         if not 0 <= low <= high <= 1:
             raise InputError(f"the noise range must rise within 0 … 1 of the window, got {self.sigma}")
-        if not 0 <= self.thick_share <= 1:
-            raise InputError(f"the share of cubes with thick slices must be within 0 … 1, got {self.thick_share}")
         if self.factor < 2:
             raise InputError(f"blocks of pixels have an edge of 2 and more, got {self.factor}")
 
@@ -75,8 +69,6 @@ def pairs_of(
     for row, key in enumerate(keys):
         rng = generator_of(key, seed=settings.seed, purpose=f"epoch {epoch}")
         cube = _turned(hu[row], rng) if settings.is_flipped else hu[row]
-        if rng.random() < settings.thick_share:
-            cube = thickened(cube, int(rng.choice(THICKER)))
         targets[row] = enhanced = enhancement.enhanced(cube)
         conditions[row] = enhanced if settings.task == "autoencode" else _degraded(cube, enhancement, settings, rng)
     return conditions, targets
@@ -85,15 +77,6 @@ def pairs_of(
 def enhanced_share(share: NDArray[Any], enhancement: Enhancement) -> Float32:
     """Enhanced levels of shares of the window, by way of whole HU, as scanners deliver them."""
     return enhancement.enhanced(np.rint(unwindowed(share, enhancement.window_hu)).astype(np.int16))
-
-
-def thickened(cube: NDArray[np.int16], times: int) -> NDArray[np.int16]:
-    """A cube of slices `times` as thick: means of neighbouring slices, then their mirror image up to the same size."""
-    size = len(cube)
-    thick = np.rint(cube.reshape(size // times, times, size, size).mean(axis=1, dtype=np.float32)).astype(np.int16)
-    mirrored = np.concatenate([thick, thick[::-1]])
-    filled: NDArray[np.int16] = np.concatenate([mirrored] * -(-times // 2))[:size]
-    return filled
 
 
 def _degraded(

@@ -63,7 +63,8 @@ def test_interrupted_and_resumed_is_uninterrupted_bit_for_bit(phantom_cubes: Cub
     losses = [[r["loss_g"] for r in rows(tmp_path / name)] for name in ("whole", "parts")]
     assert losses[0] == losses[1]
     assert [int(r["step"]) for r in rows(tmp_path / "parts")] == list(range(1, 21))
-    assert rows(tmp_path / "parts", "validation.csv")[-1]["psnr_db"] == rows(tmp_path / "whole", "validation.csv")[-1]["psnr_db"]  # fmt: skip
+    validated = [[r["psnr_db"] for r in rows(tmp_path / name, "validation.csv")] for name in ("whole", "parts")]
+    assert validated[0] == validated[1]
 
 
 def test_steps_after_the_last_checkpoint_are_taken_again_and_stand_once_in_the_history(
@@ -234,7 +235,10 @@ def test_two_workers_take_the_steps_of_one_with_twice_the_batch_and_agree_on_the
     assert [t.progress.step for t in trainers] == [10, 10]
     assert [t.progress.reason for t in trainers] == ["80 cubes seen"] * 2
     first, second, expected = (dict(t.nets.tensors()) for t in (*trainers, alone))
-    for name, tensor in expected.items():
-        assert torch.equal(first[name], second[name]), name
-        torch.testing.assert_close(first[name], tensor, atol=5e-4, rtol=5e-3)
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    begun = dict(Trainer(phantom_cubes, SMALL, tmp_path / "none").nets.tensors())
+    for network in ("generator", "discriminator", "average"):
+        apart = torch.cat([(first[n] - expected[n]).flatten() for n in begun if n.startswith(f"{network}.")])
+        moved = torch.cat([(expected[n] - begun[n]).flatten() for n in begun if n.startswith(f"{network}.")])
+        assert apart.norm() < 0.01 * moved.norm(), network
     assert [p.name for p in (tmp_path / "two").iterdir()].count("history.csv") == 1

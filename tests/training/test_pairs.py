@@ -6,16 +6,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.ct.cubes import CubeKey
 from ipdsf_spark.ct.window import windowed
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.training.pairs import PairSettings, pairs_of, thickened
+from ipdsf_spark.training.pairs import PairSettings, pairs_of
 
-PLAIN = PairSettings(task="autoencode", is_flipped=False, thick_share=0.0)
+PLAIN = PairSettings(task="autoencode", is_flipped=False)
 
 
 def made(cubes: CubeSet, settings: PairSettings, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +29,7 @@ def test_autoencode_asks_for_the_cube_itself(phantom_cubes: CubeSet) -> None:
 
 
 def test_noise_has_the_strength_that_was_asked_for_where_the_window_does_not_clip(phantom_cubes: CubeSet) -> None:
-    settings = PairSettings(task="denoise", sigma=(0.05, 0.05), is_flipped=False, thick_share=0.0)
+    settings = PairSettings(task="denoise", sigma=(0.05, 0.05), is_flipped=False)
     condition, target = made(phantom_cubes, settings)
     share = windowed(phantom_cubes.enhancement.restored(condition)) - windowed(
         phantom_cubes.enhancement.restored(target)
@@ -74,19 +72,7 @@ def test_flips_never_exchange_the_bodys_axis_with_another(phantom_cubes: CubeSet
     assert seen == {True, False}
 
 
-@given(st.sampled_from([2, 4]), st.integers(0, 2**32 - 1))
-def test_thick_slices_are_means_of_thin_ones_and_fill_the_cube(times: int, seed: int) -> None:
-    cube = np.random.default_rng(seed).integers(-1000, 400, (16, 16, 16)).astype(np.int16)
-
-    thick = thickened(cube, times)
-
-    assert thick.shape == cube.shape
-    np.testing.assert_allclose(thick[0], cube[:times].mean(axis=0), atol=0.5)
-    np.testing.assert_allclose(thick[16 // times - 1], cube[-times:].mean(axis=0), atol=0.5)
-    assert np.array_equal(thick[16 // times], thick[16 // times - 1])  # the mirror
-
-
 def test_settings_that_cannot_be_done_are_refused() -> None:
-    for wrong in ({"task": "colourise"}, {"sigma": (0.2, 0.1)}, {"factor": 1}, {"thick_share": 1.5}):
+    for wrong in ({"task": "colourise"}, {"sigma": (0.2, 0.1)}, {"factor": 1}):
         with pytest.raises(InputError):
             PairSettings(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,213 @@
+"""Volumes to a Petastorm data set, by the real Spark job."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ipdsf_spark.config import load
+from ipdsf_spark.ct.cube_set import CubeSet
+from ipdsf_spark.ct.cubes import CubePlan, cut
+from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
+from ipdsf_spark.ct.reading import read_volume
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.packing.local_copy import DatasetReference, cube_batches, export, local_copy
+from ipdsf_spark.packing.reference import reference_of
+from tests.conftest import PackedChest, run_ipdsf
+
+pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
+
+
+def reference(packed: PackedChest, split: str = "train") -> DatasetReference:
+    return reference_of(load(overrides=[f"storage.root={packed.storage}"]), packed.name, split=split)
+
+
+@pytest.fixture
+def own(packed_chest: PackedChest, tmp_path: Path) -> PackedChest:
+    """A copy that a test may spoil."""
+    shutil.copytree(packed_chest.storage, tmp_path / "storage")
+    return PackedChest(tmp_path / "storage", packed_chest.volumes)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_every_packed_cube_is_the_one_cut_from_its_volume(packed_chest: PackedChest) -> None:
+    found = reference(packed_chest)
+    volumes = {n: read_volume(packed_chest.volumes / f"{n}.nii.gz").hu for n in ("train-1", "train-2")}
+    seen = set()
+    for cubes, keys in cube_batches(found.file_urls, 32):
+        for cube, key in zip(cubes, keys, strict=True):
+            assert np.array_equal(cube, cut(volumes[key.study], key, 32))
+            seen.add(key)
+
+    assert len(seen) == found.num_cubes
+    for name, volume in volumes.items():
+        study = found.manifest.studies[name]
+        assert study.num_cubes + study.num_air_left_out == CubePlan(volume.shape).num_cubes
+
+
+def test_shards_of_readers_are_disjoint_and_complete(packed_chest: PackedChest) -> None:
+    urls = reference(packed_chest).file_urls
+    shards = [[k for _, keys in cube_batches(urls, 32, shard=s, num_shards=2) for k in keys] for s in range(2)]
+
+    assert not set(shards[0]) & set(shards[1])
+    assert len(shards[0]) + len(shards[1]) == reference(packed_chest).num_cubes
+    assert min(map(len, shards)) > 0
+
+
+def test_petastorms_own_reader_reads_the_data_set_with_its_schema(packed_chest: PackedChest) -> None:
+    from petastorm import make_reader
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with make_reader(f"{reference(packed_chest).url}/cubes", num_epochs=1, workers_count=2) as reader:
+            rows = [(row.split, row.cube.shape, row.cube.dtype.name) for row in reader]
+
+    assert set(rows) == {(split, (32, 32, 32), "int16") for split in ("train", "test")}
+    assert len(rows) == reference(packed_chest).manifest.num_cubes
+
+
+def test_the_test_patient_has_no_part_in_the_enhancement(packed_chest: PackedChest) -> None:
+    histograms = {
+        n: HuHistogram.of(read_volume(packed_chest.volumes / f"{n}.nii.gz").hu) for n in ("train-1", "train-2")
+    }
+
+    assert reference(packed_chest).enhancement.sha256 == Enhancement.fit(histograms).sha256
+
+
+def test_the_local_copy_is_whole_and_made_once(packed_chest: PackedChest, tmp_path: Path) -> None:
+    counted: list[int] = []
+    folder = local_copy(reference(packed_chest), tmp_path, on_progress=counted.append)
+    cubes = CubeSet.load(folder)
+    again = local_copy(reference(packed_chest), tmp_path, on_progress=counted.append)
+
+    assert folder == again
+    assert sum(counted) == len(cubes) == reference(packed_chest).num_cubes
+    volume = read_volume(packed_chest.volumes / "train-1.nii.gz").hu
+    number = next(k for k, key in enumerate(cubes.keys) if key.study == "train-1")
+    assert np.array_equal(cubes.take(np.array([number]))[0], cut(volume, cubes.keys[number], 32))
+
+
+def test_a_copy_of_an_earlier_state_is_forgotten(own: PackedChest, tmp_path: Path) -> None:
+    old = local_copy(reference(own), tmp_path / "cache")
+    manifest = own.storage / "cubes" / own.name / "dataset.json"
+    manifest.write_text(manifest.read_text().replace('"spacing_mm": [\n    8.0', '"spacing_mm": [\n    8.5'))
+    manifest.write_text(manifest.read_text().replace("8.0,", "8.25,"))
+    new = local_copy(reference(own), tmp_path / "cache")
+
+    assert new != old
+    assert not old.exists()
+
+
+def test_a_second_run_adds_what_is_new_and_leaves_the_rest_as_it_is(own: PackedChest, tmp_path: Path) -> None:
+    before = snapshot(own.storage)
+    third = tmp_path / "train-3.nii.gz"
+    shutil.copy(own.volumes / "train-2.nii.gz", third)
+    nothing = json.loads(run_ipdsf("ct", "pack", "--name", "chest", "--json", "--train", own.volumes / "train-1.nii.gz",
+                                   *own.settings).stdout)  # fmt: skip
+    assert (nothing["cubes_added"], snapshot(own.storage)) == (0, before)
+
+    added = json.loads(run_ipdsf("ct", "pack", "--name", "chest", "--json", "--train", own.volumes / "train-1.nii.gz",
+                                 third, *own.settings).stdout)  # fmt: skip
+
+    after = snapshot(own.storage)
+    assert added["added"] == ["train-3"]
+    kept = [n for n in before if n.endswith(".parquet") or n.endswith("enhancement.json")]
+    assert {n: after[n] == before[n] for n in kept} == dict.fromkeys(kept, True)
+    assert reference(own).num_cubes == added["cubes"] - reference(own, "test").num_cubes
+    assert sum(len(keys) for _, keys in cube_batches(reference(own).file_urls, 32)) == reference(own).num_cubes
+
+
+def test_what_an_interrupted_run_left_is_not_read_and_is_removed_by_the_next(own: PackedChest, tmp_path: Path) -> None:
+    root = own.storage / "cubes" / own.name
+    orphan = root / "cubes" / "train-9-deadbeef.parquet"
+    shutil.copy(next((root / "cubes").glob("train-1*.parquet")), orphan)
+    (root / ".staging" / "x").mkdir(parents=True)
+
+    assert sum(len(keys) for _, keys in cube_batches(reference(own).file_urls, 32)) == reference(own).num_cubes
+    run_ipdsf("ct", "pack", "--name", "chest", "--train", own.volumes / "train-1.nii.gz", *own.settings)
+    assert not orphan.exists()
+    assert not (root / ".staging").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("cut.nii.gz", None, "cut.nii.gz"),
+        ("text.dcm", b"this is no image", "text.dcm"),
+        ("empty", None, "empty folder"),
+    ],
+)
+def test_a_volume_that_cannot_be_used_is_named_and_nothing_changes(
+    own: PackedChest, tmp_path: Path, name: str, content: bytes | None, reason: str
+) -> None:
+    bad = tmp_path / name
+    if name == "empty":
+        bad.mkdir()
+    else:
+        bad.write_bytes(content or (own.volumes / "train-1.nii.gz").read_bytes()[:5_000])
+    before = snapshot(own.storage)
+
+    ended = run_ipdsf("ct", "pack", "--name", "chest", "--train", bad, *own.settings, check=False)
+
+    assert ended.returncode == 1
+    assert reason in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+    assert snapshot(own.storage) == before
+
+
+def test_unreadable_volumes_can_be_left_out_by_name(own: PackedChest, tmp_path: Path) -> None:
+    bad, good = tmp_path / "bad.nii.gz", tmp_path / "train-4.nii.gz"
+    bad.write_bytes(b"nothing")
+    shutil.copy(own.volumes / "train-1.nii.gz", good)
+
+    ended = run_ipdsf("ct", "pack", "--name", "chest", "--skip-bad", "--json", "--train", bad, good, *own.settings)
+
+    assert json.loads(ended.stdout)["added"] == ["train-4"]
+    assert "left out" in ended.stderr
+
+
+def test_other_parameters_than_the_data_sets_are_refused_with_the_difference(own: PackedChest) -> None:
+    ended = run_ipdsf("ct", "pack", "--name", "chest", "--train", own.volumes / "train-1.nii.gz", "--set",
+                      "ct.cube_size=64", "--set", "ct.overlap=16", *own.settings, check=False)  # fmt: skip
+
+    assert ended.returncode == 1
+    assert "cube_size 32, not 64" in ended.stderr
+    assert "another name" in ended.stderr
+
+
+def test_a_data_set_without_the_cubes_its_manifest_names_is_not_trained_on(own: PackedChest, tmp_path: Path) -> None:
+    manifest = own.storage / "cubes" / own.name / "dataset.json"
+    said = json.loads(manifest.read_text())
+    said["studies"]["train-1"]["num_cubes"] += 1
+    manifest.write_text(json.dumps(said))
+
+    with pytest.raises(InputError, match="its manifest says"):
+        local_copy(reference(own), tmp_path / "cache")
+
+
+def test_exported_cubes_need_nothing_but_numpy(packed_chest: PackedChest, tmp_path: Path) -> None:
+    number = export(reference(packed_chest, "test"), tmp_path / "exported")
+
+    assert len(CubeSet.load(tmp_path / "exported")) == number
+    with pytest.raises(InputError, match="not empty"):
+        export(reference(packed_chest), tmp_path / "exported")
+
+
+def test_row_groups_are_small_enough_to_share(packed_chest: PackedChest) -> None:
+    for file in (packed_chest.storage / "cubes" / "chest" / "cubes").glob("*.parquet"):
+        described = pq.ParquetFile(file).metadata
+        assert all(described.row_group(k).total_byte_size < 12 * 2**20 for k in range(described.num_row_groups))
+
+
+def test_a_missing_data_set_names_the_command_that_makes_one(packed_chest: PackedChest) -> None:
+    with pytest.raises(InputError, match="ipdsf ct pack"):
+        reference_of(load(overrides=[f"storage.root={packed_chest.storage}"]), "nowhere")
