@@ -25,7 +25,7 @@ PARTITIONINGS: Final = ("by_site", "round_robin")
 COMPRESSIONS: Final = ("zstd", "snappy", "none")
 TASKS: Final = ("autoencode", "denoise", "depixelate")
 NORMS: Final = ("group", "instance", "none")
-PRECISIONS: Final = ("auto", "bf16", "fp32")
+PRECISIONS: Final = ("auto", "bf16", "fp32", "fp64")
 SCALINGS: Final = ("sqrt", "linear", "none")
 
 

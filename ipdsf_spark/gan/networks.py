@@ -45,6 +45,7 @@ class Networks:
         *,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
     ) -> Networks:
         """Fresh networks; the same weights for the same seed on every worker and device."""
@@ -52,7 +53,7 @@ class Networks:
             torch.manual_seed(seed)
             nets = Generator(generator), Discriminator(discriminator)
         layout = torch.channels_last_3d if channels_last else torch.contiguous_format
-        g, d = nets[0].to(device, memory_format=layout), nets[1].to(device, memory_format=layout)  # type: ignore[call-overload]
+        g, d = (net.to(device, dtype).to(memory_format=layout) for net in nets)  # type: ignore[call-overload]
         average = copy.deepcopy(g).requires_grad_(False).eval()
         betas = (optimiser.beta_1, optimiser.beta_2)
         rate = optimiser.learning_rate
@@ -71,6 +72,11 @@ class Networks:
     def device(self) -> torch.device:
         """Where the networks live."""
         return next(self.generator.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and cubes."""
+        return next(self.generator.parameters()).dtype
 
     @property
     def num_parameters(self) -> int:

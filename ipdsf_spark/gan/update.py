@@ -66,12 +66,12 @@ def adversarial_update(
     g, d = nets.generator, nets.discriminator
     with _autocast(nets, settings):
         generated = g(condition)
-    generated = generated.float()
+    generated = generated.to(target.dtype)
 
     nets.discriminator_optimiser.zero_grad(set_to_none=True)
     with _autocast(nets, settings):
         scores = d(torch.cat([target, generated.detach()]), torch.cat([condition, condition]))
-    scores_real, scores_fake = scores.float().chunk(2)
+    scores_real, scores_fake = scores.to(target.dtype).chunk(2)
     loss_d = discriminator_loss(scores_real, scores_fake)
     loss_d.backward()  # type: ignore[no-untyped-call]
     exchange_s = _exchange("discriminator", d, average)
@@ -82,7 +82,7 @@ def adversarial_update(
     with _autocast(nets, settings):
         scores_again = d(generated, condition)
     d.requires_grad_(True)
-    adversarial = adversarial_loss(scores_again.float())
+    adversarial = adversarial_loss(scores_again.to(target.dtype))
     l1 = (generated - target).abs().mean()
     loss_g = adversarial + settings.l1_weight * l1
     loss_g.backward()

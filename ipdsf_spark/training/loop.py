@@ -85,6 +85,7 @@ class Trainer:
             settings.optimiser,
             seed=settings.seed,
             device=device,
+            dtype=torch.float64 if settings.is_double else torch.float32,
             channels_last=settings.channels_last,
         )
         self.progress = Progress()
@@ -173,7 +174,7 @@ class Trainer:
         self.nets.set_learning_rate(rate)
         layout = torch.channels_last_3d if s.channels_last else torch.contiguous_format
         condition, target = (
-            t.to(self.nets.device, non_blocking=True).contiguous(memory_format=layout)
+            t.to(self.nets.device, self.nets.dtype, non_blocking=True).contiguous(memory_format=layout)
             for t in (batch.condition, batch.target)
         )
         average = all_.average if all_.size > 1 else alone

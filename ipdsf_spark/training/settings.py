@@ -39,6 +39,7 @@ class TrainSettings:
         min_gain_db: what counts as better.
         checkpoint_every_s: between checkpoints.
         channels_last: memory layout of the convolutions.
+        is_double: float64 throughout: slow, for showing that two ways to train are the same.
         seed: of weights, order, degradations, flips and the choice of validation cubes.
     """
 
@@ -59,6 +60,7 @@ class TrainSettings:
     min_gain_db: float = 0.02
     checkpoint_every_s: float = 60.0
     channels_last: bool = True
+    is_double: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ def validated(
         condition, target = pairs_of(
             cubes.take(part), [cubes.keys[i] for i in part], cubes.enhancement, settings.pairs, epoch=-1
         )
-        batch = torch.from_numpy(condition)[:, None].to(nets.device)
+        batch = torch.from_numpy(condition)[:, None].to(nets.device, nets.dtype)
         with (
             torch.inference_mode(),
             torch.autocast(nets.device.type, dtype=torch.bfloat16, enabled=settings.update.is_mixed),

@@ -1,0 +1,107 @@
+"""Real Horovod processes on Spark, on a real Petastorm data set."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from tests.conftest import PackedChest, run_ipdsf
+
+pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
+
+TINY = [
+    "--set", "training.width=4", "--set", "training.halvings=2", "--set", "training.discriminator_width=4",
+    "--set", "training.precision=fp32", "--set", "training.learning_rate=1e-3", "--set", "training.warm_up_samples=8",
+    "--threads", "1", "--device", "cpu",
+]  # fmt: skip
+
+
+def train(packed: PackedChest, out: Path, *arguments: str) -> dict[str, object]:
+    ended = run_ipdsf("ct", "train", "--name", packed.name, "-o", out, "--json", *TINY, *packed.settings, *arguments)
+    return dict(json.loads(ended.stdout))
+
+
+def checkpoint(folder: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)["state"]
+    return {f"{net}.{name}": t for net in ("generator", "discriminator", "average") for name, t in state[net].items()}
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_two_horovod_processes_with_batch_b_are_one_process_with_batch_2b(
+    packed_chest: PackedChest, tmp_path: Path
+) -> None:
+    exact = ("--samples", "40", "--set", "training.precision=fp64")  # rounding would grow with every step of Adam
+    two = train(packed_chest, tmp_path / "two", "--workers", "2", "--set", "training.batch=2", *exact)
+    one = train(packed_chest, tmp_path / "one", "--set", "training.batch=4", *exact)
+
+    assert (two["steps"], two["samples"], two["workers"]) == (10, 40, 2)
+    assert one["steps"] == 10
+    found, expected = (checkpoint(tmp_path / name) for name in ("two", "one"))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, atol=1e-9, rtol=1e-7)
+    facts = json.loads((tmp_path / "two" / "model.json").read_text())
+    assert (facts["num_workers"], facts["horovod"], facts["dataset"]) == (2, True, "chest")
+    assert all(float(row["allreduce_s"]) > 0 for row in rows(tmp_path / "two"))
+
+
+def test_a_training_of_two_workers_is_resumed_bit_for_bit(packed_chest: PackedChest, tmp_path: Path) -> None:
+    for samples in ("20", "40"):
+        train(packed_chest, tmp_path / "parts", "--workers", "2", "--set", "training.batch=2", "--samples", samples)
+    train(packed_chest, tmp_path / "whole", "--workers", "2", "--set", "training.batch=2", "--samples", "40")
+
+    found, expected = checkpoint(tmp_path / "parts"), checkpoint(tmp_path / "whole")
+    assert [name for name, tensor in expected.items() if not torch.equal(tensor, found[name])] == []
+    assert [int(row["step"]) for row in rows(tmp_path / "parts")] == list(range(1, 11))
+
+
+def test_an_elastic_training_survives_the_loss_of_a_worker(packed_chest: PackedChest, tmp_path: Path) -> None:
+    out = tmp_path / "elastic"
+    command = [
+        sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", "ct", "train", "--name", packed_chest.name,
+        "-o", str(out), "--json", "--workers", "2", "--elastic", "--samples", "2400", "--set", "training.batch=2",
+        "--set", "training.epochs=1000000", *TINY, *packed_chest.settings,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+        try:
+            victim = _await_worker(driver, out, rank=1)
+            step_at_loss = len(rows(out))
+            os.kill(victim, signal.SIGKILL)
+            said, complained = driver.communicate(timeout=240)
+        finally:
+            driver.kill()
+
+    assert driver.returncode == 0, complained[-3000:]
+    ended = json.loads(said.splitlines()[-1])
+    assert ended["samples"] >= 2400
+    steps = [int(row["step"]) for row in rows(out)]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(steps) > step_at_loss
+
+
+def _await_worker(driver: subprocess.Popen[str], out: Path, *, rank: int) -> int:
+    """The process of a worker, once the training has taken some steps."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and driver.poll() is None:
+        if (out / "history.csv").is_file() and len(rows(out)) > 20:
+            for process in psutil.Process(driver.pid).children(recursive=True):
+                try:
+                    if process.environ().get("HOROVOD_RANK") == str(rank) and "exec_fn" in " ".join(process.cmdline()):
+                        return process.pid
+                except (psutil.NoSuchProcess, psutil.AccessDenied):
+                    continue
+        time.sleep(0.1)
+    raise AssertionError(f"no worker of rank {rank} appeared")
