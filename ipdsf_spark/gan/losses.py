@@ -15,9 +15,14 @@ L1_WEIGHT: Final = 100.0
 LEVEL_RANGE: Final = 2.0  # of enhanced levels in [-1, 1]
 
 
-def discriminator_loss(scores_real: Tensor, scores_fake: Tensor) -> Tensor:
-    """How far real patches are from 1 and generated ones from 0."""
-    return 0.5 * (scores_real - 1).square().mean() + 0.5 * scores_fake.square().mean()
+def discriminator_loss_real(scores_real: Tensor) -> Tensor:
+    """How far real patches are from 1: the first term of the discriminator's loss."""
+    return 0.5 * (scores_real - 1).square().mean()
+
+
+def discriminator_loss_fake(scores_fake: Tensor) -> Tensor:
+    """How far generated patches are from 0: the second term."""
+    return 0.5 * scores_fake.square().mean()
 
 
 def adversarial_loss(scores_fake: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,17 +24,26 @@ class OptimiserSettings:
     beta_2: float = 0.999
 
 
-@dataclass
 class Networks:
-    """Generator, discriminator, one optimiser for each, and the averaged generator that is used for inference."""
+    """Generator, discriminator, one optimiser for each, and the averaged generator that is used for inference.
 
-    generator: Generator
-    discriminator: Discriminator
-    average: Generator
-    generator_optimiser: torch.optim.Adam
-    discriminator_optimiser: torch.optim.Adam
-    optimiser_settings: OptimiserSettings = field(default_factory=OptimiserSettings)
-    num_updates: int = 0
+    The generator's last step may still be on its way, while its gradients travel between workers. Whoever asks for the
+    generator, its average or the state gets them after that step.
+    """
+
+    def __init__(self, generator: Generator, discriminator: Discriminator, optimiser: OptimiserSettings) -> None:
+        betas, rate = (optimiser.beta_1, optimiser.beta_2), optimiser.learning_rate
+        self._generator = generator
+        self._average = copy.deepcopy(generator).requires_grad_(False).eval()
+        self._generator_optimiser = torch.optim.Adam(generator.parameters(), lr=rate, betas=betas)
+        self._discriminator_share = optimiser.discriminator_share
+        self.discriminator = discriminator
+        self.discriminator_optimiser = torch.optim.Adam(
+            discriminator.parameters(), lr=rate * optimiser.discriminator_share, betas=betas
+        )
+        self.learning_rate = rate
+        self.num_updates = 0
+        self._on_its_way: tuple[Callable[[], None], Callable[[], None]] | None = None  # gradients, step
 
     @classmethod
     def new(
@@ -54,49 +63,85 @@ class Networks:
             nets = Generator(generator), Discriminator(discriminator)
         layout = torch.channels_last_3d if channels_last else torch.contiguous_format
         g, d = (net.to(device, dtype).to(memory_format=layout) for net in nets)  # type: ignore[call-overload]
-        average = copy.deepcopy(g).requires_grad_(False).eval()
-        betas = (optimiser.beta_1, optimiser.beta_2)
-        rate = optimiser.learning_rate
-        return cls(
-            generator=g,
-            discriminator=d,
-            average=average,
-            generator_optimiser=torch.optim.Adam(g.parameters(), lr=rate, betas=betas),
-            discriminator_optimiser=torch.optim.Adam(
-                d.parameters(), lr=rate * optimiser.discriminator_share, betas=betas
-            ),
-            optimiser_settings=optimiser,
-        )
+        return cls(g, d, optimiser)
+
+    @property
+    def generator(self) -> Generator:
+        """With all its steps made."""
+        self.settle()
+        return self._generator
+
+    @property
+    def average(self) -> Generator:
+        """The averaged generator, with all its steps made."""
+        self.settle()
+        return self._average
+
+    @property
+    def generator_optimiser(self) -> torch.optim.Adam:
+        """With all its steps made."""
+        self.settle()
+        return self._generator_optimiser
 
     @property
     def device(self) -> torch.device:
         """Where the networks live."""
-        return next(self.generator.parameters()).device
+        return next(self.discriminator.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
         """Of weights and cubes."""
-        return next(self.generator.parameters()).dtype
+        return next(self.discriminator.parameters()).dtype
 
     @property
     def num_parameters(self) -> int:
         """Weights of generator and discriminator together."""
-        return sum(p.numel() for net in (self.generator, self.discriminator) for p in net.parameters())
+        return sum(p.numel() for net in (self._generator, self.discriminator) for p in net.parameters())
 
-    def set_learning_rate(self, learning_rate: float) -> None:
-        """Of the generator; the discriminator's keeps its share."""
-        for optimiser, share in (
-            (self.generator_optimiser, 1.0),
-            (self.discriminator_optimiser, self.optimiser_settings.discriminator_share),
-        ):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate * share
+    def step_discriminator(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
+        """One step of its optimiser, at its share of the learning rate."""
+        _step(self.discriminator_optimiser, gradients, learning_rate * self._discriminator_share)
 
-    def follow(self, decay: float) -> None:
-        """Let the averaged generator follow: θ̄ ← d θ̄ + (1 - d) θ, with d rising to `decay` as training goes on."""
+    def step_generator_later(
+        self, gradients: Sequence[Tensor], learning_rate: float, ema_decay: float, arrive: Callable[[], None]
+    ) -> None:
+        """One step of its optimiser and of the average, when somebody asks for either.
+
+        Args:
+            gradients: one per parameter; complete when `arrive` has returned.
+            learning_rate: of this step.
+            ema_decay: of the averaged weights.
+            arrive: waits for the gradients.
+        """
+        self.settle()
+
+        def step() -> None:
+            _step(self._generator_optimiser, gradients, learning_rate)
+            self.num_updates += 1
+            self._follow(ema_decay)
+
+        self._on_its_way = arrive, step
+
+    def receive(self) -> None:
+        """Wait for the gradients of the generator's step that is on its way."""
+        if self._on_its_way is not None:
+            arrive, step = self._on_its_way
+            arrive()
+            self._on_its_way = _nothing, step
+
+    def settle(self) -> None:
+        """Make the generator's step that is on its way."""
+        self.receive()
+        if self._on_its_way is not None:
+            _, step = self._on_its_way
+            self._on_its_way = None
+            step()
+
+    def _follow(self, decay: float) -> None:
+        # θ̄ ← d θ̄ + (1 - d) θ, with d rising to `decay` as training goes on
         warmed = min(decay, (1 + self.num_updates) / (10 + self.num_updates))
         with torch.no_grad():
-            for slow, fast in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+            for slow, fast in zip(self._average.parameters(), self._generator.parameters(), strict=True):
                 slow.lerp_(fast, 1.0 - warmed)
 
     def state(self) -> dict[str, Any]:
@@ -112,6 +157,7 @@ class Networks:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
+        self._on_its_way = None
         for name in ("generator", "discriminator", "average", "generator_optimiser", "discriminator_optimiser"):
             getattr(self, name).load_state_dict(state[name])
         self.num_updates = int(state["num_updates"])
@@ -132,3 +178,16 @@ class Networks:
                 for key, value in sorted(optimiser.state.get(parameter, {}).items()):
                     if isinstance(value, Tensor):
                         yield f"{name}.{number}.{key}", value
+
+
+def _step(optimiser: torch.optim.Adam, gradients: Sequence[Tensor], learning_rate: float) -> None:
+    (group,) = optimiser.param_groups
+    group["lr"] = learning_rate
+    for parameter, gradient in zip(group["params"], gradients, strict=True):
+        parameter.grad = gradient
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+
+
+def _nothing() -> None:
+    pass

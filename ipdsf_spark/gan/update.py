@@ -1,4 +1,4 @@
-"""One adversarial update: the discriminator learns from a batch, then the generator from the discriminator.
+"""One adversarial update: discriminator and generator learn from the same batch.
 
 Shapes: condition and target (B, 1, S, S, S), enhanced levels in [-1, 1].
 """
@@ -15,11 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ipdsf_spark.gan.losses import L1_WEIGHT, accuracy, adversarial_loss, discriminator_loss, psnr_db
+from ipdsf_spark.gan.losses import (
+    L1_WEIGHT,
+    accuracy,
+    adversarial_loss,
+    discriminator_loss_fake,
+    discriminator_loss_real,
+    psnr_db,
+)
 from ipdsf_spark.gan.networks import Networks
 
-Average = Callable[[str, Sequence[Tensor]], None]
-"""Replaces gradients, in place, by their mean over all workers; the name tells one network's from the other's."""
+Wait = Callable[[], None]
+Exchange = Callable[[str, Sequence[Tensor]], Wait]
+"""Begins to replace gradients, in place, by their mean over all workers; what it returns waits for the end."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class UpdateSettings:
 
 @dataclass(frozen=True)
 class UpdateReport:
-    """What one update did: losses of this worker's batch, and seconds in the exchange with others."""
+    """What one update did: losses of this worker's batch, and seconds it waited for others' gradients."""
 
     loss_g: float
     loss_l1: float
@@ -50,46 +58,51 @@ class UpdateReport:
     exchange_s: float
 
 
-def alone(name: str, gradients: Sequence[Tensor]) -> None:
-    """The average of one worker."""
+def alone(name: str, gradients: Sequence[Tensor]) -> Wait:
+    """The exchange of one worker."""
+    return _nothing_to_wait_for
 
 
 def adversarial_update(
-    nets: Networks, condition: Tensor, target: Tensor, settings: UpdateSettings, average: Average = alone
+    nets: Networks, condition: Tensor, target: Tensor, settings: UpdateSettings, exchange: Exchange = alone
 ) -> UpdateReport:
     """Update both networks, and the generator's averaged weights, in place.
 
-    The generator runs once: its cubes teach the discriminator first and are then judged by the updated one, whose own
-    weights take no gradient from that. Gradients are averaged between backward and step, one network at a time, so
-    two optimisers share one exchange without hooks.
+    Both learn at once from the same generated cubes (simultaneous gradient descent, Mescheder et al. 2018): each gets
+    the gradient of its own loss and of no other. So the order of work is free, and is chosen such that workers wait
+    for each other's gradients while they compute: the discriminator's travel during the generator's backward pass, the
+    generator's during the next update's look at the real cubes.
+
+         last update        this update
+        ── G backward ──┐ D real │ G forward, D fake │ D backward ──┐ G backward ─────┐ D real of the next …
+                        └─ G's ─►  step G                           └─ D's ─► step D  └─ G's ─► step G
     """
-    g, d = nets.generator, nets.discriminator
+    d, learning_rate = nets.discriminator, nets.learning_rate
+    own_d = list(d.parameters())
     with _autocast(nets, settings):
-        generated = g(condition)
-    generated = generated.to(target.dtype)
+        scores_real = d(target, condition).to(target.dtype)
+    loss_real = discriminator_loss_real(scores_real)
+    gradients_real = torch.autograd.grad(loss_real, own_d)
 
-    nets.discriminator_optimiser.zero_grad(set_to_none=True)
+    waited_s = _timed(nets.receive)
+    g = nets.generator
     with _autocast(nets, settings):
-        scores = d(torch.cat([target, generated.detach()]), torch.cat([condition, condition]))
-    scores_real, scores_fake = scores.to(target.dtype).chunk(2)
-    loss_d = discriminator_loss(scores_real, scores_fake)
-    loss_d.backward()  # type: ignore[no-untyped-call]
-    exchange_s = _exchange("discriminator", d, average)
-    nets.discriminator_optimiser.step()
+        generated = g(condition).to(target.dtype)
+        scores_fake = d(generated, condition).to(target.dtype)
+    loss_fake = discriminator_loss_fake(scores_fake)
+    gradients_d = torch.autograd.grad(loss_fake, own_d, retain_graph=True)
+    torch._foreach_add_(gradients_d, gradients_real)
+    d_arrives = exchange("discriminator", gradients_d)
 
-    nets.generator_optimiser.zero_grad(set_to_none=True)
-    d.requires_grad_(False)
-    with _autocast(nets, settings):
-        scores_again = d(generated, condition)
-    d.requires_grad_(True)
-    adversarial = adversarial_loss(scores_again.to(target.dtype))
+    adversarial = adversarial_loss(scores_fake)
     l1 = (generated - target).abs().mean()
     loss_g = adversarial + settings.l1_weight * l1
-    loss_g.backward()
-    exchange_s += _exchange("generator", g, average)
-    nets.generator_optimiser.step()
-    nets.num_updates += 1
-    nets.follow(settings.ema_decay)
+    gradients_g = torch.autograd.grad(loss_g, list(g.parameters()))
+    g_arrives = exchange("generator", gradients_g)
+
+    waited_s += _timed(d_arrives)
+    nets.step_discriminator(gradients_d, learning_rate)
+    nets.step_generator_later(gradients_g, learning_rate, settings.ema_decay, g_arrives)
 
     with torch.no_grad():
         total, l1_mean, fooled, judged, share, psnr = torch.stack(
@@ -97,19 +110,21 @@ def adversarial_update(
                 loss_g.detach(),
                 l1.detach(),
                 adversarial.detach(),
-                loss_d.detach(),
-                accuracy(scores_real, scores_fake),
+                (loss_real + loss_fake).detach(),
+                accuracy(scores_real, scores_fake).to(target.dtype),
                 psnr_db(generated.detach(), target),
             ]
         ).tolist()  # one wait for the device, not six
-    return UpdateReport(total, l1_mean, fooled, judged, share, psnr, exchange_s)
+    return UpdateReport(total, l1_mean, fooled, judged, share, psnr, waited_s)
 
 
-def _exchange(name: str, network: torch.nn.Module, average: Average) -> float:
-    if average is alone:
-        return 0.0
+def _nothing_to_wait_for() -> None:
+    pass
+
+
+def _timed(wait: Wait) -> float:
     started = time.perf_counter()
-    average(name, [p.grad for p in network.parameters() if p.grad is not None])
+    wait()
     return time.perf_counter() - started
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from torch import Tensor
 
 from ipdsf_spark.gan.networks import Networks
+from ipdsf_spark.gan.update import alone
 
 
 class Collective(Protocol):
@@ -18,8 +19,8 @@ class Collective(Protocol):
     local_rank: int
     local_size: int
 
-    def average(self, name: str, gradients: Sequence[Tensor]) -> None:
-        """Replace tensors, in place, by their mean over the workers."""
+    def exchange(self, name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
+        """Begin to replace tensors, in place, by their mean over the workers; what is returned waits for the end."""
 
     def total(self, name: str, values: Sequence[float]) -> list[float]:
         """Sums of numbers over the workers, the same on each."""
@@ -36,8 +37,9 @@ class Solo:
     local_rank = 0
     local_size = 1
 
-    def average(self, name: str, gradients: Sequence[Tensor]) -> None:
+    def exchange(self, name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
         """Leave them as they are."""
+        return alone(name, gradients)
 
     def total(self, name: str, values: Sequence[float]) -> list[float]:
         """The values themselves."""

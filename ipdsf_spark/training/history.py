@@ -33,8 +33,8 @@ class Step:
     samples_per_s: float  # of all workers
     data_s: float  # waiting for the batch
     compute_s: float  # forward, backward, optimisers
-    allreduce_s: float  # waiting for and exchanging with the other workers
-    rest_s: float  # history, checkpoints, validation
+    allreduce_s: float  # waiting for the other workers' gradients
+    rest_s: float  # history, checkpoints, validation, agreeing to go on
     learning_rate: float
 
 

@@ -1,20 +1,23 @@
 """Workers that train one model, by Horovod. With `horovod_workers` the only place that imports it.
 
-Gradients of a network travel as one buffer: one exchange per network and step, under a name of its own, so that two
-optimisers in one job never collide, and the exchange costs one latency, not one per layer.
+The gradients of a network travel as one buffer under a name of its own, while the worker goes on computing: two
+optimisers in one job never collide, and an exchange costs one latency, not one per layer.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import horovod.torch as hvd
 import torch
 from torch import Tensor
 
 from ipdsf_spark.gan.networks import Networks
+
+POLL_S: Final = 0.0005
 
 
 class HorovodCollective:
@@ -26,14 +29,20 @@ class HorovodCollective:
         self.local_rank: int = hvd.local_rank()
         self.local_size: int = hvd.local_size()
 
-    def average(self, name: str, gradients: Sequence[Tensor]) -> None:
-        """Replace tensors, in place, by their mean over the workers."""
+    def exchange(self, name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
+        """Begin to replace tensors, in place, by their mean over the workers; what is returned waits for the end."""
         buffer = torch.cat([g.reshape(-1) for g in gradients])
-        hvd.allreduce_(buffer, name=name, op=hvd.Average)
-        offset = 0
-        for gradient in gradients:
-            gradient.copy_(buffer[offset : offset + gradient.numel()].view(gradient.shape))
-            offset += gradient.numel()
+        handle = hvd.allreduce_async_(buffer, name=name, op=hvd.Average)
+
+        def arrive() -> None:
+            while not hvd.poll(handle):  # `synchronize` spins, on a core that others of this machine compute on
+                time.sleep(POLL_S)
+            hvd.synchronize(handle)
+            means = torch.split(buffer, [g.numel() for g in gradients])
+            for gradient, mean in zip(gradients, means, strict=True):
+                gradient.copy_(mean.view(gradient.shape))
+
+        return arrive
 
     def total(self, name: str, values: Sequence[float]) -> list[float]:
         """Sums of numbers over the workers, the same on each."""

@@ -1,7 +1,7 @@
 """The training loop, the same for one worker and for many.
 
 A step: the next batch, one adversarial update with averaged gradients, a row of history. Every few steps the workers
-agree whether to go on; at intervals the averaged generator is validated, and worker 0 writes a checkpoint.
+ask each other whether to go on; at intervals the averaged generator is validated, and worker 0 writes a checkpoint.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.ct.cubes import uniform_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint, save_model
 from ipdsf_spark.gan.networks import Networks
-from ipdsf_spark.gan.update import adversarial_update, alone
+from ipdsf_spark.gan.update import Wait, adversarial_update
 from ipdsf_spark.training.collective import Collective, Solo
 from ipdsf_spark.training.feed import Feed
 from ipdsf_spark.training.history import History, Step, Validation
@@ -33,7 +34,7 @@ from ipdsf_spark.training.validation import validated
 
 logger = logging.getLogger(__name__)
 
-AGREE_EVERY: Final = 5  # steps
+ASK_EVERY: Final = 5  # steps
 
 
 @dataclass
@@ -95,6 +96,8 @@ class Trainer:
         self._validation = np.flatnonzero(held_out < settings.validation_share)
         self._training = np.flatnonzero(held_out >= settings.validation_share)
         self._saved_s = time.monotonic()
+        self._clock_s = time.perf_counter()  # where the last step ended
+        self._asked: tuple[Tensor, Wait] | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -151,40 +154,47 @@ class Trainer:
         )
         try:
             with feed:
+                self._clock_s = time.perf_counter()
+                self._ask()
                 if p.step:
-                    self._agree(history)  # a training that had ended does not go on
+                    self._hear()  # a training that had ended does not go on
                 while not p.reason:
                     self._step(feed, history)
-                    if p.step % AGREE_EVERY == 0:
-                        self._agree(history)
+                    self._hear()
+                    if p.step % ASK_EVERY == 0:
+                        self._ask()
                         commit()
+                        if history is not None:
+                            history.flush()
+                if self._asked is not None:
+                    self._asked[1]()  # nobody leaves while others wait for an answer
         finally:
             if history is not None:
                 history.close()
+        self.nets.settle()
         if all_.rank == 0:
             self._save()
         return p
 
     def _step(self, feed: Feed, history: History | None) -> None:
         p, s, all_ = self.progress, self.settings, self.collective
-        started = time.perf_counter()
+        started, asked = self._clock_s, time.perf_counter()
         batch = feed.next()
         waited = time.perf_counter()
         rate = s.learning_rate(p.samples, all_.size)
-        self.nets.set_learning_rate(rate)
+        self.nets.learning_rate = rate
         layout = torch.channels_last_3d if s.channels_last else torch.contiguous_format
         condition, target = (
             t.to(self.nets.device, self.nets.dtype, non_blocking=True).contiguous(memory_format=layout)
             for t in (batch.condition, batch.target)
         )
-        average = all_.average if all_.size > 1 else alone
-        report = adversarial_update(self.nets, condition, target, s.update, average)
+        report = adversarial_update(self.nets, condition, target, s.update, all_.exchange)
         computed = time.perf_counter()
         p.step, p.samples = p.step + 1, p.samples + s.batch * all_.size
         p.epoch, p.position = batch.epoch, batch.position
         self._validate_when_due(history)
         self._save_when_due()
-        ended = time.perf_counter()
+        self._clock_s = ended = time.perf_counter()
         p.seconds += ended - started
         if history is not None:
             step = Step(
@@ -199,32 +209,41 @@ class Trainer:
                 accuracy_d=report.accuracy_d,
                 psnr_db=report.psnr_db,
                 samples_per_s=s.batch * all_.size / (ended - started),
-                data_s=waited - started,
+                data_s=waited - asked,
                 compute_s=computed - waited - report.exchange_s,
                 allreduce_s=report.exchange_s,
-                rest_s=ended - computed,
+                rest_s=(ended - computed) + (asked - started),
                 learning_rate=rate,
             )
             history.add(step)
             self._on_step(step)
 
-    def _agree(self, history: History | None) -> None:
-        """Whether to go on: one word for all workers, however their clocks differ."""
+    def _ask(self) -> None:
+        """Ask all workers what only one of them may know: whether it was stopped, or its time is up."""
         p, s = self.progress, self.settings
         is_late = bool(s.minutes) and p.seconds >= 60 * s.minutes
-        stopped, late = self.collective.total("agree", [float(self._is_stopped()), float(is_late)])
-        if stopped:
+        word = torch.tensor([float(self._is_stopped()), float(is_late)])
+        self._asked = word, self.collective.exchange("word", [word])
+
+    def _hear(self) -> None:
+        """Whether to go on, the same on every worker: by their answers, a step after the question, and by progress."""
+        p, s = self.progress, self.settings
+        is_stopped = is_late = False
+        if self._asked is not None:
+            word, arrive = self._asked
+            self._asked = None
+            arrive()
+            is_stopped, is_late = (word > 0).tolist()
+        if is_stopped:
             p.reason = "stopped"
-        elif late:
-            p.reason = f"{s.minutes:g} minutes of training"
         elif s.samples and p.samples >= s.samples:
             p.reason = f"{s.samples} cubes seen"
         elif p.epoch >= s.epochs - 1 and p.position + s.batch * self.collective.size > len(self._training):
             p.reason = f"{s.epochs} epochs"
+        elif is_late:
+            p.reason = f"{s.minutes:g} minutes of training"
         elif s.patience and p.since_best >= s.patience:
             p.reason = f"no better validation in {s.patience} (by {s.min_gain_db:g} dB)"
-        if history is not None:
-            history.flush()
 
     def _validate_when_due(self, history: History | None) -> None:
         p, s = self.progress, self.settings

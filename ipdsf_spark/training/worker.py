@@ -16,6 +16,7 @@ from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.training.collective import Collective, Solo
 from ipdsf_spark.training.history import Step
 from ipdsf_spark.training.loop import Progress, Trainer
+from ipdsf_spark.training.memory import keep_freed_memory
 from ipdsf_spark.training.settings import TrainSettings
 
 
@@ -60,6 +61,7 @@ def trainer_of(
     collective = collective or Solo()
     device = device_of(work.device, collective.local_rank, gpus)
     if device.type == "cpu":
+        keep_freed_memory()
         torch.set_num_threads(work.threads or max(1, (os.cpu_count() or 1) // collective.local_size))
     else:
         torch.cuda.set_device(device)

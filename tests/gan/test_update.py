@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -11,7 +12,13 @@ from torch import Tensor
 
 from ipdsf_spark.gan.discriminator import DiscriminatorSettings
 from ipdsf_spark.gan.generator import GeneratorSettings
-from ipdsf_spark.gan.losses import accuracy, adversarial_loss, discriminator_loss, psnr_db
+from ipdsf_spark.gan.losses import (
+    accuracy,
+    adversarial_loss,
+    discriminator_loss_fake,
+    discriminator_loss_real,
+    psnr_db,
+)
 from ipdsf_spark.gan.networks import Networks, OptimiserSettings
 from ipdsf_spark.gan.update import UpdateSettings, adversarial_update
 
@@ -39,21 +46,26 @@ class Together:
 
     def __init__(self, size: int) -> None:
         self._barrier = threading.Barrier(size)
-        self._given: list[Sequence[Tensor]] = []
+        self._given: list[list[Tensor]] = []
         self._lock = threading.Lock()
         self.names: list[str] = []
 
-    def average(self, name: str, gradients: Sequence[Tensor]) -> None:
-        with self._lock:
-            self._given.append(gradients)
-            self.names.append(name)
-        if self._barrier.wait() == 0:
-            for tensors in zip(*self._given, strict=True):
-                mean = torch.stack(list(tensors)).mean(dim=0)
-                for tensor in tensors:
-                    tensor.copy_(mean)
-            self._given = []
-        self._barrier.wait()
+    def exchange(self, name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
+        self.names.append(name)
+        given = [g.clone() for g in gradients]
+
+        def arrive() -> None:
+            with self._lock:
+                self._given.append(given)
+            self._barrier.wait()
+            means = [torch.stack(tensors).mean(dim=0) for tensors in zip(*self._given, strict=True)]
+            if self._barrier.wait() == 0:
+                self._given = []
+            self._barrier.wait()
+            for gradient, mean in zip(gradients, means, strict=True):
+                gradient.copy_(mean)
+
+        return arrive
 
 
 def test_k_workers_with_batch_b_are_one_worker_with_batch_k_times_b_for_both_networks() -> None:
@@ -65,7 +77,8 @@ def test_k_workers_with_batch_b_are_one_worker_with_batch_k_times_b_for_both_net
     def work(rank: int) -> None:
         for _ in range(3):
             part = slice(rank, None, 3)
-            adversarial_update(workers[rank], condition[part], target[part], UpdateSettings(), together.average)
+            adversarial_update(workers[rank], condition[part], target[part], UpdateSettings(), together.exchange)
+        workers[rank].settle()
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(3)]
     for thread in threads:
@@ -75,7 +88,7 @@ def test_k_workers_with_batch_b_are_one_worker_with_batch_k_times_b_for_both_net
     for _ in range(3):
         adversarial_update(alone, condition, target, UpdateSettings())
 
-    assert set(together.names) == {"generator", "discriminator"}
+    assert sorted(together.names) == ["discriminator"] * 9 + ["generator"] * 9  # per step and worker one of each
     # Against the way that the weights went: Adam makes a whole step of a gradient that is nothing but rounding.
     begun, expected = dict(networks().tensors()), dict(alone.tensors())
     for worker in workers:
@@ -87,31 +100,79 @@ def test_k_workers_with_batch_b_are_one_worker_with_batch_k_times_b_for_both_net
             assert apart.norm() < 0.005 * moved.norm(), network
 
 
-def test_the_generators_step_leaves_no_gradient_in_the_discriminator() -> None:
-    nets, seen = networks(), {}
-
-    def remember(name: str, gradients: Sequence[Tensor]) -> None:
-        seen[name] = [g.clone() for g in gradients]
-
-    adversarial_update(nets, *pairs(2), UpdateSettings(), remember)
-
-    left = [p.grad for p in nets.discriminator.parameters() if p.grad is not None]
-    assert all(torch.equal(a, b) for a, b in zip(left, seen["discriminator"], strict=True))
-    assert all(p.requires_grad for p in nets.discriminator.parameters())
-
-
-def test_the_discriminators_step_moves_no_weight_of_the_generator() -> None:
+def test_each_network_gets_the_gradient_of_its_own_loss_and_of_no_other() -> None:
     nets = networks()
-    before = [p.detach().clone() for p in nets.generator.parameters()]
+    condition, target = pairs(2)
+    generated = nets.generator(condition)
+    real, fake = nets.discriminator(target, condition), nets.discriminator(generated, condition)
+    loss_d = discriminator_loss_real(real) + discriminator_loss_fake(fake)
+    loss_g = adversarial_loss(fake) + 100 * (generated - target).abs().mean()
+    expected = {
+        "discriminator": torch.autograd.grad(loss_d, list(nets.discriminator.parameters()), retain_graph=True),
+        "generator": torch.autograd.grad(loss_g, list(nets.generator.parameters())),
+    }
+    seen: dict[str, Sequence[Tensor]] = {}
 
-    def stop(name: str, gradients: Sequence[Tensor]) -> None:
-        if name == "generator":
-            for gradient in gradients:
-                gradient.zero_()
+    def remember(name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
+        seen[name] = [g.clone() for g in gradients]
+        return lambda: None
 
-    adversarial_update(nets, *pairs(2), UpdateSettings(), stop)
+    report = adversarial_update(nets, condition, target, UpdateSettings(), remember)
 
-    assert all(torch.equal(a, b) for a, b in zip(before, nets.generator.parameters(), strict=True))
+    assert report.loss_g == pytest.approx(loss_g.item(), rel=1e-6)
+    assert report.loss_d == pytest.approx(loss_d.item(), rel=1e-6)
+    for name, wanted in expected.items():
+        for found, gradient in zip(seen[name], wanted, strict=True):
+            torch.testing.assert_close(found, gradient, atol=1e-7, rtol=1e-4)
+
+
+def test_what_arrives_from_the_workers_is_what_the_optimisers_apply() -> None:
+    nets = networks()
+    before = {name: tensor.clone() for name, tensor in nets.tensors()}
+
+    def nothing(name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
+        return lambda: [g.zero_() for g in gradients] and None
+
+    adversarial_update(nets, *pairs(2), UpdateSettings(), nothing)
+
+    assert all(torch.equal(tensor, before[n]) for n, tensor in nets.tensors() if n in before)
+
+
+def test_the_generators_gradients_travel_until_somebody_asks_for_the_generator() -> None:
+    nets = networks()
+    asked: list[str] = []
+
+    def slow(name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
+        return lambda: asked.append(name)
+
+    adversarial_update(nets, *pairs(2), UpdateSettings(), slow)
+    assert (asked, nets.num_updates) == (["discriminator"], 0)
+    weights = nets.generator.state_dict()
+
+    assert (asked, nets.num_updates) == (["discriminator", "generator"], 1)
+    assert any(not torch.equal(weights[n], w) for n, w in networks().generator.state_dict().items())
+
+
+def test_a_step_on_its_way_is_made_at_the_learning_rate_it_was_begun_with() -> None:
+    nets, patient = networks(), networks()
+    for rate in (1e-3, 0.0):
+        nets.learning_rate = patient.learning_rate = rate
+        adversarial_update(nets, *pairs(2), UpdateSettings())
+        adversarial_update(patient, *pairs(2), UpdateSettings())
+        patient.settle()
+
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(nets.tensors(), patient.tensors(), strict=True))
+
+
+def test_a_restored_state_forgets_the_step_that_was_on_its_way() -> None:
+    nets = networks()
+    state = copy.deepcopy(nets.state())
+    adversarial_update(nets, *pairs(2), UpdateSettings())
+
+    nets.load_state(state)
+
+    assert nets.state()["num_updates"] == 0
+    assert all(torch.equal(w, state["generator"][n]) for n, w in nets.generator.state_dict().items())
 
 
 def test_training_brings_the_generated_cubes_nearer_to_the_clean_ones() -> None:
@@ -124,7 +185,9 @@ def test_training_brings_the_generated_cubes_nearer_to_the_clean_ones() -> None:
 def test_least_squares_losses_are_those_of_the_literature() -> None:
     real, fake = torch.tensor([1.0, 0.5]), torch.tensor([0.0, 0.2])
 
-    assert discriminator_loss(real, fake).item() == pytest.approx(0.5 * 0.125 + 0.5 * 0.02)  # Mao et al. 2017, eq. 9
+    # Mao et al. 2017, eq. 9
+    assert discriminator_loss_real(real).item() == pytest.approx(0.5 * 0.125)
+    assert discriminator_loss_fake(fake).item() == pytest.approx(0.5 * 0.02)
     assert adversarial_loss(fake).item() == pytest.approx((1 + 0.64) / 2)
     assert accuracy(real, fake).item() == pytest.approx(0.75)
 
