@@ -7,3 +7,8 @@ An adapter of Petastorm and Spark around `ct`:
     storage      the storage array through Hadoop: a mounted path, HDFS, an object store
     local_copy   through Petastorm into numpy files on the machine that trains
 """
+
+import warnings
+
+# Petastorm warns on every use of an interface of Arrow that its own lock of versions provides.
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\.")

@@ -7,6 +7,8 @@ import sys
 
 from pyspark.sql import SparkSession
 
+from ipdsf_spark.config import conf_directory
+
 
 def imaging_session(app_name: str, *, master: str | None = None) -> SparkSession:
     """A session for packing and training; what spark-submit or a notebook has set already is kept.
@@ -20,6 +22,10 @@ def imaging_session(app_name: str, *, master: str | None = None) -> SparkSession
     is_submitted = "spark.master" in os.environ.get("PYSPARK_SUBMIT_ARGS", "") or "MASTER" in os.environ
     if master or not is_submitted:
         builder = builder.master(master or "local[*]")
+        folder = conf_directory()
+        if folder is not None and (folder / "log4j2.properties").is_file():
+            quiet = f"-Dlog4j2.configurationFile={(folder / 'log4j2.properties').resolve()}"
+            builder = builder.config("spark.driver.extraJavaOptions", quiet)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session

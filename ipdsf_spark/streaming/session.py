@@ -1,4 +1,4 @@
-"""The only place where a Spark session is built."""
+"""The Spark session of the streaming jobs."""
 
 from __future__ import annotations
 

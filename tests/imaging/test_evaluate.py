@@ -1,0 +1,129 @@
+"""Models judged: the degradations, the trivial baselines, and the form of a case."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipdsf_spark.ct.stitching import SEAM_LIMIT
+from ipdsf_spark.ct.volume import Volume
+from ipdsf_spark.ct.window import windowed
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.imaging.cases import Case, load_cases, save_cases
+from ipdsf_spark.imaging.degrade import Degradation
+from ipdsf_spark.imaging.evaluate import central, evaluate
+from tests.imaging.conftest import Known
+
+pytestmark = pytest.mark.training
+
+
+def judged(chest: Volume, known: Known, degradation: Degradation, **keywords: int) -> Case:
+    case, _ = evaluate(known(), chest, degradation, model="m", num_workers=0, **keywords)
+    return case
+
+
+@pytest.mark.parametrize(
+    ("degradation", "untouched"),
+    [(Degradation("denoise"), "noisy, untouched"), (Degradation("depixelate"), "nearest")],
+)
+def test_a_model_that_changes_nothing_is_as_good_as_the_degraded_volume(
+    chest: Volume, known: Known, degradation: Degradation, untouched: str
+) -> None:
+    case = judged(chest, known, degradation)
+
+    assert case.window.psnr_db == pytest.approx(case.baselines[untouched].psnr_db, abs=0.02)  # whole HU in between
+    assert case.window.ssim == pytest.approx(case.baselines[untouched].ssim, abs=0.002)
+    assert not case.beats_baselines
+
+
+def test_noise_of_a_twentieth_of_the_window_is_26_db_before_clipping(chest: Volume, known: Known) -> None:
+    case = judged(chest, known, Degradation("denoise"))
+
+    # 20 log10(1 / .05) = 26.02 dB; noise beyond the ends of the window is cut off, which only helps
+    assert 26.0 < case.baselines["noisy, untouched"].psnr_db < 29.0
+
+
+def test_a_perfect_model_is_perfect_and_leaves_no_seam(chest: Volume, known: Known) -> None:
+    case = judged(chest, known, Degradation("autoencode"))
+
+    assert case.window.psnr_db > 100
+    assert case.window.ssim == pytest.approx(1.0, abs=1e-6)
+    assert case.seam_ratio <= SEAM_LIMIT
+    assert case.baselines == {}
+    assert case.degradation == "none"
+
+
+def test_the_pictures_of_a_case_are_its_middle_slice_in_three_forms(chest: Volume, known: Known) -> None:
+    case, slices = evaluate(known(), chest, Degradation("depixelate"), model="m", num_workers=2)
+
+    truth = windowed(chest.hu, case.window_hu)
+    assert np.array_equal(slices.original, truth[12])
+    assert np.array_equal(slices.condition[::2, ::2], slices.condition[1::2, 1::2])
+    np.testing.assert_allclose(slices.prediction, slices.condition, atol=1e-3)
+    assert slices.spacing_yx_mm == (9.0, 8.0)
+
+
+def test_the_same_noise_is_drawn_for_every_model(chest: Volume, known: Known) -> None:
+    first, second = (judged(chest, known, Degradation("denoise", sigma=0.1)) for _ in range(2))
+
+    assert first.window == second.window
+    assert first.baselines == second.baselines
+    assert "0.1" in first.degradation
+
+
+def test_slices_are_taken_from_the_middle_in_whole_blocks() -> None:
+    hu = np.arange(45, dtype=np.int16)[:, None, None]
+
+    assert central(hu, 0).ravel().tolist() == list(range(2, 42))
+    assert central(hu, 20).ravel().tolist() == list(range(14, 30))
+    with pytest.raises(InputError, match="7 slices cannot be judged"):
+        central(hu[:7], 0)
+
+
+def test_pixels_that_do_not_divide_a_volume_have_no_trilinear_baseline(known: Known) -> None:
+    share = np.random.default_rng(0).random((8, 9, 10), np.float32)
+    degradation = Degradation("depixelate", factor=2)
+
+    assert set(degradation.baselines(share, degradation.applied(share))) == {"nearest"}
+
+
+def test_cases_are_read_back_as_they_were_written(chest: Volume, known: Known, tmp_path: Path) -> None:
+    cases = [judged(chest, known, Degradation(task)) for task in ("denoise", "autoencode")]
+
+    save_cases(tmp_path / "cases.json", cases)
+
+    assert load_cases(tmp_path / "cases.json") == cases
+    assert [p.name for p in tmp_path.iterdir()] == ["cases.json"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"format": "ipdsf-cases/9", "cases": []}',
+        '{"format": "ipdsf-cases/1", "cases": [{"volume": 1}]}',
+    ],
+)
+def test_damaged_results_are_refused_with_the_name_of_their_file(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "cases.json").write_text(damage)
+
+    with pytest.raises(InputError, match=r"cases\.json"):
+        load_cases(tmp_path / "cases.json")
+
+
+def test_results_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no results"):
+        load_cases(tmp_path / "cases.json")
+
+
+def test_a_case_is_plain_json(chest: Volume, known: Known, tmp_path: Path) -> None:
+    save_cases(tmp_path / "cases.json", [judged(chest, known, Degradation("denoise"), num_slices=8)])
+
+    (case,) = json.loads((tmp_path / "cases.json").read_text())["cases"]
+    assert case["shape"] == [8, 40, 44]
+    assert set(case["baselines"]) == {"noisy, untouched", "3-D Gaussian, σ = 1 voxel"}

@@ -1,0 +1,190 @@
+"""Tables in the form of the IPDSF table, times to reach, and the page that shows them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ipdsf_spark.ct.volume import Volume
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.imaging.cases import Case, Scores
+from ipdsf_spark.imaging.degrade import Degradation
+from ipdsf_spark.imaging.evaluate import evaluate
+from ipdsf_spark.imaging.history import TrainingHistory, read_history, time_to_reach
+from ipdsf_spark.imaging.report import Trained, write_report
+from ipdsf_spark.imaging.tables import baseline_table, cost_table, quality_table, reach_table
+from tests.imaging.conftest import Known
+
+pytestmark = pytest.mark.training
+
+COLUMNS = (
+    "step",
+    "samples",
+    "seconds",
+    "loss_g",
+    "loss_d",
+    "accuracy_d",
+    "data_s",
+    "compute_s",
+    "allreduce_s",
+    "rest_s",
+)
+
+
+def case(volume: str, psnr_db: float, ssim: float, *, workers: int = 0, **changes: object) -> Case:
+    plain = Case(
+        volume, "denoise", "noise", "model", workers, (24, 40, 44), (5.0, 1.0, 1.0), (-1000, 400),
+        Scores(psnr_db, ssim), Scores(psnr_db - 3, ssim), {"noisy": Scores(26.0, 0.6)}, 1.02, 3.2, 48,
+    )  # fmt: skip
+    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+
+
+WITHOUT = [case(f"patient-{k}", 30.0 + k, 0.9) for k in range(4)]
+WITH = [case(f"patient-{k}", 29.5 + k, 0.91, workers=4) for k in range(4)]
+
+
+def history(folder: Path, *, steps: int = 200, pace_s: float = 0.5) -> TrainingHistory:
+    folder.mkdir(parents=True, exist_ok=True)
+    k = np.arange(1, steps + 1)
+    falling = np.exp(-k / 60)
+    values = {"step": k, "samples": 8 * k, "seconds": pace_s * k, "loss_g": 20 * falling + 1, "loss_d": 0.2 * falling,
+              "accuracy_d": 1 - 0.5 * falling, "data_s": 0 * k, "compute_s": 0 * k + 0.4, "allreduce_s": 0 * k + 0.05,
+              "rest_s": 0 * k + 0.05}  # fmt: skip
+    with (folder / "history.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *zip(*(values[name] for name in COLUMNS), strict=True)])
+    found = read_history(folder)
+    assert found is not None
+    return found
+
+
+def test_the_table_has_a_row_per_patient_their_mean_and_what_distribution_costs() -> None:
+    table = quality_table(WITHOUT, WITH)
+
+    assert [row[0] for row in table.rows] == ["patient-0", "patient-1", "patient-2", "patient-3", "mean"]
+    assert table.rows[0] == ("patient-0", "30.00", "0.9000", "29.50", "0.9100", "-0.50", "+0.0100")
+    assert table.rows[-1] == ("mean", "31.50", "0.9000", "31.00", "0.9100", "-0.50", "+0.0100")
+    assert "data range 1" in table.title
+    assert "data range 2" in quality_table(WITHOUT, WITH, is_enhanced=True).title
+
+
+def test_a_side_that_is_missing_is_a_dash_and_not_a_zero() -> None:
+    assert quality_table(WITHOUT[:1], []).rows == (("patient-0", "30.00", "0.9000", "–", "–", "–", "–"),)
+    assert quality_table([], WITH[:1]).rows[0][1:3] == ("–", "–")
+
+
+def test_a_perfect_score_has_no_difference() -> None:
+    perfect = [case("p", float("inf"), 1.0)]
+
+    assert quality_table(perfect, WITH[:1]).rows[0][1] == "inf"
+    assert quality_table(perfect, [case("p", 30, 0.9)]).rows[0][-2:] == ("–", "–")
+
+
+def test_baselines_stand_beside_every_model_and_are_beaten_only_in_both_measures() -> None:
+    table = baseline_table([*WITHOUT[:1], *WITH[:1]])
+
+    assert table is not None
+    assert [row[1] for row in table.rows] == ["noisy", "model model", "model model"]
+    assert case("p", 26.1, 0.61).beats_baselines
+    assert not case("p", 30.0, 0.59).beats_baselines
+    assert not case("p", 25.9, 0.99).beats_baselines
+    assert baseline_table([case("p", 40, 0.99, baselines={})]) is None
+
+
+def test_markdown_and_csv_hold_the_same_cells_whatever_a_patient_is_called() -> None:
+    table = quality_table([case('a|b, "c"', 30, 0.9)], [])
+
+    assert 'a\\|b, "c"' in table.markdown()
+    assert list(csv.reader(io.StringIO(table.csv())))[1][1] == 'a|b, "c"'
+    lines = table.markdown().splitlines()[2:]
+    assert {line.replace("\\|", "").count("|") for line in lines} == {len(table.header) + 1}
+
+
+def test_time_to_reach_is_when_the_smoothed_curve_first_gets_there(tmp_path: Path) -> None:
+    slow, fast = history(tmp_path / "slow", pace_s=1.0), history(tmp_path / "fast", pace_s=0.5)
+
+    rows = time_to_reach({"slow": slow, "fast": fast})
+
+    assert len(rows) == 9
+    for _, seconds in rows:
+        assert seconds["slow"] == pytest.approx(2 * seconds["fast"])  # type: ignore[operator]
+    assert slow.seconds_to_reach("loss_g", -1.0, falling=True) is None
+    assert reach_table([("never", {"slow": None, "fast": 3.0})]).rows == (("never", "–", "3"),)
+
+
+def test_a_smoothed_constant_is_the_constant_from_the_first_step_on(tmp_path: Path) -> None:
+    found = history(tmp_path)
+
+    np.testing.assert_allclose(found.smoothed("compute_s"), 0.4, rtol=1e-12)
+    assert found.step_times_ms() == pytest.approx({"data": 0, "forward and backward": 400, "allreduce": 50, "rest": 50})
+
+
+def test_a_history_that_is_missing_is_none_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    assert read_history(tmp_path) is None
+    (tmp_path / "history.csv").write_text("step,seconds\n1,2\n")
+    with pytest.raises(InputError, match="lacks the columns accuracy_d"):
+        read_history(tmp_path)
+    (tmp_path / "history.csv").write_text("step,seconds\n1,what\n")
+    with pytest.raises(InputError, match=r"history\.csv is no history"):
+        read_history(tmp_path)
+    (tmp_path / "history.csv").write_text("step,seconds\n")
+    assert read_history(tmp_path) is None
+
+
+def trained(chest: Volume, known: Known, folder: Path, name: str = "chest-9") -> Trained:
+    volume = dataclasses.replace(chest, study=name)
+    found, slices = evaluate(known(), volume, Degradation("denoise"), model=folder.name, num_workers=0)
+    return Trained([found], [slices], folder, {"samples": 1600, "ended": "1600 cubes seen"})
+
+
+def test_a_report_is_tables_curves_figure_and_a_page_with_all_of_them(
+    chest: Volume, known: Known, tmp_path: Path
+) -> None:
+    for name in ("solo", "two"):
+        history(tmp_path / name)
+
+    page = write_report(
+        tmp_path / "report", trained(chest, known, tmp_path / "solo"), trained(chest, known, tmp_path / "two")
+    )
+
+    text = page.read_text()
+    for name in ("figure.png", "curves.png", "step_time.png"):
+        with Image.open(tmp_path / "report" / name) as picture:
+            assert min(picture.size) > 200
+        assert f'src="{name}"' in text
+    assert (tmp_path / "report" / "table.md").read_text().count("**") == 2 * 5
+    titles = {row[0] for row in csv.reader((tmp_path / "report" / "table.csv").open()) if row} - {"table"}
+    assert len(titles) == 5
+    assert all(title.partition("[")[0] in text for title in titles)
+    assert "Every baseline is beaten" not in text
+
+
+def test_a_report_of_one_model_without_history_has_a_figure_and_no_curves(
+    chest: Volume, known: Known, tmp_path: Path
+) -> None:
+    page = write_report(tmp_path, None, trained(chest, known, tmp_path / "two"))
+
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["figure.png", "index.html", "table.csv", "table.md"]
+    assert "curves.png" not in page.read_text()
+
+
+def test_names_of_patients_are_text_and_never_markup(chest: Volume, known: Known, tmp_path: Path) -> None:
+    page = write_report(tmp_path, trained(chest, known, tmp_path / "m", name="<script>alert(1)</script>"), None)
+
+    assert "<script>" not in page.read_text()
+    assert "&lt;script&gt;" in page.read_text()
+
+
+def test_nothing_evaluated_is_no_report(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing was evaluated"):
+        write_report(tmp_path / "report", None, None)
+    assert not (tmp_path / "report").exists()
+
+
+def test_the_cost_table_states_size_seams_and_time() -> None:
+    assert cost_table(WITHOUT[:1]).rows == (("patient-0", "model", "24 × 40 × 44", "5 × 1 × 1", "48", "1.020", "3.2"),)
