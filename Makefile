@@ -12,8 +12,8 @@ help: ## list the targets
 setup: ## bring .venv, the Horovod wheel and the jars up to date
 	@bash scripts/setup.sh
 
-demo: setup ## the whole flow, ending in out/demo/index.html; DATA=dir SITES=n SPEED=n
-	@$(BIN)/ipdsf demo $(if $(DATA),--data '$(DATA)') $(if $(SITES),--sites '$(SITES)') $(if $(SPEED),--speed '$(SPEED)')
+demo: setup ## the whole flow, ending in out/demo/index.html; DATA=dir SITES=n SPEED=n CT=dir ONLY=imaging
+	@$(BIN)/ipdsf demo $(if $(DATA),--data '$(DATA)') $(if $(SITES),--sites '$(SITES)') $(if $(SPEED),--speed '$(SPEED)') $(if $(CT),--ct '$(CT)') $(if $(ONLY),--only '$(ONLY)')
 
 test: setup ## all tests; ARGS="-m 'not slow' -k fog" chooses
 	@$(BIN)/python -m pytest $(ARGS)

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import InputError
 
+if TYPE_CHECKING:
+    from ipdsf_spark.demo.imaging import ImagingReport
+
 EPILOG = """examples:
-  ipdsf demo                              eight simulated sites, one day, about three minutes
+  ipdsf demo                              eight simulated sites and four phantoms, about four minutes
   ipdsf demo --sites 24 --speed 2         more sites, twice as fast
   ipdsf demo --data recorded/             your own files, one folder per site
+  ipdsf demo --only imaging --ct volumes/ your own CT, in the folders train and test or side by side
 """
 DAY = "2026-06-21"
 FILES_PER_SECOND = 40.0
+PHANTOM_CUBES = 1_600
+CT_CUBES = 4_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hours", type=float, default=24.0, help="simulated hours (default 24)")
     parser.add_argument("--speed", type=float, default=1.0, help=f"1 = {FILES_PER_SECOND:.0f} files per second")
     parser.add_argument("--seed", type=int, default=1, help="of the simulation (default 1)")
+    parser.add_argument("--ct", metavar="DIR", help="CT volumes for the imaging flow (default: phantoms)")
+    parser.add_argument("--only", choices=("streaming", "imaging"), help="one of the two flows (default: both)")
+    parser.add_argument(
+        "--cubes", type=int, help=f"each training sees (default {PHANTOM_CUBES} of phantoms, {CT_CUBES} of --ct)"
+    )
     parser.add_argument("-o", "--out", default="out/demo", help="where the page goes (default out/demo)")
     parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
@@ -37,9 +50,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate or take the files, stream them, draw the page."""
+    """Both flows, and the page."""
+    from ipdsf_spark.demo.imaging import volumes_of
+
+    if args.ct:
+        volumes_of(Path(args.ct).expanduser())  # what is missing there is said before the work begins
+    if args.only == "imaging":
+        return _imaging_alone(args)
+    return _both(args, has_imaging=args.only != "streaming")
+
+
+def _both(args: argparse.Namespace, *, has_imaging: bool) -> int:
     from ipdsf_spark.cli.main import main
     from ipdsf_spark.demo import network
+    from ipdsf_spark.demo.page import write_page
     from ipdsf_spark.demo.run import Demonstration
     from ipdsf_spark.demo.run import run as demonstrate
 
@@ -66,12 +90,34 @@ def run(args: argparse.Namespace) -> int:
         title="A ceilometer network, tracked in stream",
         is_simulated=not args.data,
     )
-    page, report = demonstrate(demonstration, load(*args.config, overrides=overrides), commands=_commands(args, data))
+    report = demonstrate(demonstration, load(*args.config, overrides=overrides), commands=_commands(args, data))
+    page = write_page(report, out)
+    if has_imaging:
+        report = dataclasses.replace(report, imaging=_imaging(args))
+        page = write_page(report, out)
     if args.json:
         numbers = {"page": str(page), "balance": vars(report.balance), "rmse_final_m": report.rmse_final_m}
         print(json.dumps(numbers | {"latency": vars(report.latency) if report.latency else None}))
     print(f"open {page}", file=sys.stderr)
     return 0 if report.balance.is_complete else 1
+
+
+def _imaging_alone(args: argparse.Namespace) -> int:
+    report = _imaging(args)
+    page = Path(args.out) / report.folder / "index.html"
+    if args.json:
+        print(json.dumps({"page": str(page)}))
+    print(f"open {page}", file=sys.stderr)
+    return 0
+
+
+def _imaging(args: argparse.Namespace) -> ImagingReport:
+    from ipdsf_spark.demo.imaging import ImagingDemonstration
+    from ipdsf_spark.demo.imaging import run as demonstrate
+
+    ct = Path(args.ct).expanduser() if args.ct else None
+    samples = args.cubes or (CT_CUBES if ct else PHANTOM_CUBES)
+    return demonstrate(ImagingDemonstration(ct, Path(args.out) / "ct", samples))
 
 
 def _commands(args: argparse.Namespace, data: Path) -> list[str]:

@@ -13,6 +13,8 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from ipdsf_spark.demo.imaging import ImagingReport
+
 TEMPLATE: Final = "page.html"
 
 
@@ -105,6 +107,7 @@ class Report:
     figures: Sequence[Link]
     tables: Sequence[Link]
     commands: Sequence[str]
+    imaging: ImagingReport | None = None
 
 
 def write_page(report: Report, directory: Path) -> Path:

@@ -21,7 +21,7 @@ from ipdsf_spark.broker.quarantine import Quarantined
 from ipdsf_spark.broker.quarantine import read as read_quarantine
 from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.demo import outcome
-from ipdsf_spark.demo.page import Balance, Latency, Link, QuarantineLine, Report, SiteCard, write_page
+from ipdsf_spark.demo.page import Balance, Latency, Link, QuarantineLine, Report, SiteCard
 from ipdsf_spark.edge.replay import Feed, feeds_of, replay
 from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.profiles import Float64
@@ -59,8 +59,8 @@ class Demonstration:
     is_simulated: bool
 
 
-def run(demonstration: Demonstration, config: Config, *, commands: Sequence[str]) -> tuple[Path, Report]:
-    """Run it and return the page and what is on it."""
+def run(demonstration: Demonstration, config: Config, *, commands: Sequence[str]) -> Report:
+    """Run it and return what goes on the page."""
     out = demonstration.out
     for stale in ("kafka", "stream", "pictures", "tables"):
         shutil.rmtree(out / stale, ignore_errors=True)
@@ -78,8 +78,7 @@ def run(demonstration: Demonstration, config: Config, *, commands: Sequence[str]
         )
         totals, sent = _stream(demonstration, config, feeds)
         quarantined = read_quarantine(config.kafka, kafka.bootstrap_servers)
-    report = _report(demonstration, config, feeds, totals, sent, quarantined, commands)
-    return write_page(report, out), report
+    return _report(demonstration, config, feeds, totals, sent, quarantined, commands)
 
 
 def _stream(demonstration: Demonstration, config: Config, feeds: Sequence[Feed]) -> tuple[Totals, int]:

@@ -94,6 +94,7 @@ def replay(
     rate: float,
     num_sites: int | None = None,
     count: int | None = None,
+    begin: int = 0,
     partitioning: str = "by_site",
     on_sent: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -107,6 +108,7 @@ def replay(
         rate: files per second of the whole network.
         num_sites: sites of the network; those recorded by default.
         count: files to send; every file once by default.
+        begin: files of the network that were sent before; it goes on after them.
         partitioning: ``by_site`` keeps a site's order; ``round_robin`` spreads files evenly, as in the presentation.
         on_sent: called with the files sent and failed so far, about five times a second.
         should_stop: asked before every file.
@@ -128,7 +130,8 @@ def replay(
     cached = sent = total = 0
     started = time.monotonic()
     next_report = 0.0
-    for site, path in schedule(feeds, num_sites or len(feeds), count):
+    everything = schedule(feeds, num_sites or len(feeds), None if count is None else begin + count)
+    for site, path in itertools.islice(everything, begin, None):
         if should_stop():
             break
         if path not in cache:

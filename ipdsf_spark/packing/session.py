@@ -19,6 +19,8 @@ def imaging_session(app_name: str, *, master: str | None = None) -> SparkSession
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app_name).config("spark.ui.showConsoleProgress", "false")
+    # As in `packing`, but in Petastorm's own tasks, which import nothing of this project.
+    builder = builder.config("spark.executorEnv.PYTHONWARNINGS", "ignore::FutureWarning:petastorm.fs_utils")
     is_submitted = "spark.master" in os.environ.get("PYSPARK_SUBMIT_ARGS", "") or "MASTER" in os.environ
     if master or not is_submitted:
         builder = builder.master(master or "local[*]")

@@ -57,7 +57,7 @@ def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files
         # partition and batch: the client's default of 500 ms costs seconds.
         source = source.option("kafka.fetch.max.wait.ms", stream.fetch_max_wait_ms)
     return source.load().select(
-        F.coalesce(F.col("key").cast("string"), _header("site"), F.lit("unknown")).alias("site"),
+        F.coalesce(_text(F.col("key")), _header("site"), F.lit("unknown")).alias("site"),
         F.coalesce(F.col("value"), F.lit(b"")).alias("raw"),
         F.coalesce(_header("file"), F.lit("")).alias("file"),
         F.coalesce(_header("sent_ms").try_cast("long"), F.unix_millis("timestamp")).alias("sent_ms"),
@@ -69,7 +69,12 @@ def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files
 
 def _header(name: str) -> Column:
     """The first header of that name; Kafka allows several, so this is no map, whose keys must be unique."""
-    return F.expr(f"cast(get(filter(headers, h -> h.key = '{name}'), 0).value as string)")
+    return _text(F.expr(f"get(filter(headers, h -> h.key = '{name}'), 0).value"))
+
+
+def _text(raw: Column) -> Column:
+    """Bytes as text; what is no UTF-8, which Arrow and with it Python would refuse, becomes U+FFFD."""
+    return F.make_valid_utf8(raw.cast("string"))
 
 
 def with_profiles(files: DataFrame, settings: LayerSettings, *, tasks: int) -> DataFrame:

@@ -46,7 +46,7 @@ DOORS = {
     "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),
     "plots": doors("errors lidar", "numpy matplotlib"),
     "demo": doors(
-        "errors config sites lidar edge broker streaming monitoring plots",
+        "errors config sites lidar ct edge broker streaming imaging monitoring plots",
         "numpy pandas pyarrow matplotlib jinja2 tqdm psutil",
     ),
     # The command may call every room, but no engine behind a room's back.

@@ -111,7 +111,7 @@ def test_the_targets_a_developer_wants_exist() -> None:
 
 def test_the_demo_passes_its_options_on() -> None:
     ended = subprocess.run(
-        ["make", "-n", "demo", "DATA=my files", "SITES=3", "SPEED=60"],
+        ["make", "-n", "demo", "DATA=my files", "SITES=3", "SPEED=60", "CT=my scans"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -119,5 +119,5 @@ def test_the_demo_passes_its_options_on() -> None:
     )
 
     words = shlex.split(ended.stdout.replace("\\\n", " ").splitlines()[-1])
-    assert words[1:] == ["demo", "--data", "my files", "--sites", "3", "--speed", "60"]
+    assert words[1:] == ["demo", "--data", "my files", "--sites", "3", "--speed", "60", "--ct", "my scans"]
     parser_for("demo").parse_args(words[1:])

@@ -55,6 +55,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=18_000, help="files")
     parser.add_argument("--lever", choices=LEVERS, default="none", help="which lever is off")
     parser.add_argument("--record", help="file to append one JSON line to")
+    parser.add_argument("--begin", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(SENDER, nargs=2, metavar=("BOOTSTRAP", "DIR"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.send:
@@ -100,7 +101,9 @@ def send(args: argparse.Namespace, bootstrap: str, folder: str) -> int:
     """The network, in a process of its own."""
     config = load(overrides=[f"kafka.partitions={args.partitions}"])
     feeds = list(feeds_in(Path(folder)))
-    done = replay(feeds, config.kafka, bootstrap, rate=args.rate, num_sites=args.sites, count=args.count)
+    done = replay(
+        feeds, config.kafka, bootstrap, rate=args.rate, num_sites=args.sites, count=args.count, begin=args.begin
+    )
     print(json.dumps({"sent": done.sent, "failed": done.failed, "seconds": done.seconds, "cpu_s": time.process_time()}))
     return 0
 
@@ -117,10 +120,11 @@ def measure(args: argparse.Namespace, config: Config, bank: Path) -> dict[str, o
     command = [sys.executable, __file__, SENDER, bootstrap, str(bank), "--partitions", str(args.partitions)]
     command += ["--sites", str(args.sites), "--rate", str(args.rate), "--count"]
     # Workers are forked, code is compiled, every partition gets its consumer, and sites get their state.
-    subprocess.run([*command, str(int(WARM_UP_S * args.rate))], check=True, capture_output=True)
+    warm_up = str(int(WARM_UP_S * args.rate))
+    subprocess.run([*command, warm_up], check=True, capture_output=True)
     job.drain()
     started = time.time()
-    sender = subprocess.run([*command, str(args.count)], check=True, capture_output=True, text=True)
+    sender = subprocess.run([*command, str(args.count), "--begin", warm_up], check=True, capture_output=True, text=True)
     job.queries[0].processAllAvailable()  # the live query; the archive has a slower trigger of its own
     excess_s = time.time() - started - args.count / args.rate
     job.stop()

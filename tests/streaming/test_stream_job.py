@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from confluent_kafka import Producer
 
 from ipdsf_spark.broker import EmbeddedKafka, ensure_topics
 from ipdsf_spark.broker.quarantine import read as read_quarantine
@@ -179,3 +180,38 @@ def test_sigterm_finishes_the_batch_and_says_what_was_done(
     assert process.wait(timeout=90.0) == 0, log.read_text()[-2000:]
     assert "stopping after this batch" in log.read_text()
     assert "stopped after 8 files" in log.read_text()
+
+
+def test_records_of_strangers_are_decoded_or_quarantined_whatever_their_key_and_headers(
+    kafka: EmbeddedKafka, tmp_path: Path, cl51_file: bytes
+) -> None:
+    config, _ = config_for("strangers", kafka, tmp_path)
+    records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = [
+        (b"no-headers", cl51_file, []),
+        (None, cl51_file, [("site", b"named-by-header")]),
+        (None, cl51_file, []),
+        (b"twice", cl51_file, [("file", b"first"), ("file", b"second"), ("sent_ms", b"no number")]),
+        (b"\xff\xfe-oslo", cl51_file, [("file", b"\xc3\x28.dat"), ("site", None)]),
+        (b"empty", b"", []),
+        (b"tombstone", None, []),
+        (b"\xff\xfe-bad", GARBAGE, [("file", b"\xff")]),
+    ]
+
+    job = StreamJob(config).start()
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for key, value, headers in records:
+        producer.produce(config.kafka.files_topic, value, key, headers=headers)
+    producer.flush(30)
+    job.drain()
+    job.stop()
+
+    assert job.listener.totals.read == len(records)
+    assert job.listener.totals.is_balanced
+    bad = read_quarantine(config.kafka, kafka.bootstrap_servers)
+    assert sorted((item.site, item.raw) for item in bad) == [
+        ("empty", b""),
+        ("tombstone", b""),
+        ("\ufffd\ufffd-bad", GARBAGE),
+    ]
+    sites = set(read_products(archive_directory(config))["site"])
+    assert sites == {"no-headers", "named-by-header", "unknown", "twice", "\ufffd\ufffd-oslo"}

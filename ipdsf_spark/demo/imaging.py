@@ -1,0 +1,143 @@
+"""The imaging flow of the demonstration: pack volumes, train without and with Horovod, judge both on an unseen patient.
+
+Every step is the command that a person would type, in a process of its own; the page shows them.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from ipdsf_spark.ct.phantom import chest_phantom
+from ipdsf_spark.ct.provenance import Provenance
+from ipdsf_spark.ct.writing import write_volume
+from ipdsf_spark.errors import InputError, IpdsfError
+from ipdsf_spark.imaging.cases import CASES_FILE, load_cases
+from ipdsf_spark.imaging.tables import Table, baseline_table, quality_table
+
+NAME: Final = "chest"
+NUM_WORKERS: Final = 2
+PHANTOM_SHAPE: Final = (48, 128, 128)
+PHANTOM_SPACING_MM: Final = (6.0, 2.8, 2.8)
+TEST_SHARE: Final = 5  # of so many volumes one is for testing, where the folder does not say
+
+
+@dataclass(frozen=True)
+class ImagingDemonstration:
+    """What to show.
+
+    Attributes:
+        ct: real volumes, either in the folders ``train`` and ``test`` or side by side; None makes phantoms.
+        out: where storage array, models and report go; made anew.
+        samples: cubes that each training sees.
+        num_slices: of every test volume, from the middle.
+    """
+
+    ct: Path | None
+    out: Path
+    samples: int
+    num_slices: int = 24
+
+
+@dataclass(frozen=True)
+class ImagingReport:
+    """What the page shows of the flow.
+
+    Attributes:
+        folder: with the whole report, relative to the page.
+        tables: quality without and with Horovod, and beside the baselines.
+        commands: by which it was made.
+    """
+
+    folder: str
+    tables: Sequence[Table]
+    commands: Sequence[str]
+
+
+def run(demonstration: ImagingDemonstration) -> ImagingReport:
+    """Run it.
+
+    Raises:
+        InputError: there are too few volumes.
+        IpdsfError: a command failed.
+    """
+    out = demonstration.out
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    train, test = volumes_of(demonstration.ct) if demonstration.ct else _phantoms(out / "volumes")
+    where = ["--set", f"storage.root={out / 'storage'}", "--set", f"training.cache_directory={out / 'cache'}"]
+    common = ["--name", NAME, "--task", "denoise", "--samples", str(demonstration.samples), "--threads", "1"]
+    if demonstration.ct is None:
+        common += ["--set", "training.width=8"]  # minutes
+    steps: list[list[str | Path]] = [
+        ["pack", "--name", NAME, "--train", *train, "--test", *test],
+        ["train", *common, "--model", "alone"],
+        ["train", *common, "--model", "horovod", "--workers", str(NUM_WORKERS)],
+        [
+            "evaluate",
+            *test,
+            "--model",
+            "alone",
+            "--horovod",
+            "horovod",
+            "--slices",
+            str(demonstration.num_slices),
+            "-o",
+            out / "report",
+        ],
+    ]
+    shown = []
+    for step in steps:
+        words = ["ct", *map(str, step), *where]
+        shown.append(shlex.join(["ipdsf", *words]))
+        _ipdsf(words)
+    cases = load_cases(out / "report" / CASES_FILE)
+    without, with_horovod = ([c for c in cases if c.model == name] for name in ("alone", "horovod"))
+    tables = [quality_table(without, with_horovod), baseline_table(cases)]
+    return ImagingReport(f"{out.name}/report", [table for table in tables if table is not None], shown)
+
+
+def volumes_of(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Volumes to train on and to test with: the folders ``train`` and ``test``, or the last fifth by name for testing.
+
+    Raises:
+        InputError: there are fewer than one of each.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"no folder {folder}: --ct (CT=) names CT volumes, in the folders train and test or side by side"
+        )
+    parts = [sorted(p for p in (folder / split).glob("*") if not p.name.startswith(".")) for split in ("train", "test")]
+    if not any(parts):
+        everything = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+        num_test = max(1, len(everything) // TEST_SHARE)
+        parts = [everything[:-num_test], everything[-num_test:]]
+    train, test = parts
+    if not train or not test:
+        raise InputError(
+            f"{folder} must hold one volume to train on and one to test with, found {len(train)} and {len(test)}"
+        )
+    return train, test
+
+
+def _phantoms(folder: Path) -> tuple[list[Path], list[Path]]:
+    provenance = Provenance("phantom", datetime.now(UTC))
+    folder.mkdir()
+    paths = []
+    for seed in range(4):
+        volume = chest_phantom(PHANTOM_SHAPE, seed=seed, spacing_mm=PHANTOM_SPACING_MM).volume
+        paths.append(write_volume(folder / f"phantom-{seed + 1}.nii.gz", volume, provenance))
+    return paths[:3], paths[3:]
+
+
+def _ipdsf(words: Sequence[str]) -> None:
+    ended = subprocess.run([sys.executable, "-m", "ipdsf_spark.cli.main", *words], check=False)
+    if ended.returncode:
+        raise IpdsfError(f"`{shlex.join(['ipdsf', *words])}` failed; its reason stands above")
