@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,8 +70,10 @@ def run_pack(args: argparse.Namespace) -> int:
     wanted = wanted_volumes(args.train, args.test, args.paths)
     if not wanted:
         raise InputError("no volumes: name some, or use --train and --test")
-    spark = imaging_session("ipdsf-pack", master=args.master)
-    with tqdm(total=len(wanted), desc="packing", unit=" volumes") as bar:
+    with (
+        imaging_session("ipdsf-pack", master=args.master) as spark,
+        tqdm(total=len(wanted), desc="packing", unit=" volumes") as bar,
+    ):
 
         def progress(done: int, of: int) -> None:
             bar.total = of
@@ -111,8 +114,8 @@ def run_export(args: argparse.Namespace) -> int:
     from ipdsf_spark.packing.session import imaging_session
 
     config = load(*args.config, overrides=args.set)
-    spark = None if is_mounted(config.storage.root) else imaging_session("ipdsf-export")
-    reference = reference_of(config, args.name, split=args.split, spark=spark)
+    with nullcontext() if is_mounted(config.storage.root) else imaging_session("ipdsf-export") as spark:
+        reference = reference_of(config, args.name, split=args.split, spark=spark)
     with tqdm(total=reference.num_cubes, desc="exporting", unit=" cubes") as bar:
         num_cubes = export(reference, args.out, on_progress=counting(bar))
     print(f"{num_cubes} cubes in {args.out}")

@@ -162,14 +162,14 @@ def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progr
     from ipdsf_spark.training.worker import Work
 
     slots = f"local[{args.workers},4]" if args.elastic else f"local[{args.workers}]"
-    spark = imaging_session("ipdsf-train", master=args.master or slots)
-    reference = reference_of(config, args.name, spark=spark)
-    settings = settings_of(config, samples=args.samples, device=args.device)
-    facts = {**_facts(reference), "horovod": True}
-    work = Work(settings, str(folder), "", facts, args.threads, args.device)
-    train = train_elastically if args.elastic else train_on_spark
-    with _bar(config, args) as bar, _Tail(folder / "history.csv", lambda row: _show(bar, row)):
-        return train(spark, SparkWork(work, reference, str(_cache(config))), args.workers)
+    with imaging_session("ipdsf-train", master=args.master or slots) as spark:
+        reference = reference_of(config, args.name, spark=spark)
+        settings = settings_of(config, samples=args.samples, device=args.device)
+        facts = {**_facts(reference), "horovod": True}
+        work = Work(settings, str(folder), "", facts, args.threads, args.device)
+        train = train_elastically if args.elastic else train_on_spark
+        with _bar(config, args) as bar, _Tail(folder / "history.csv", lambda row: _show(bar, row)):
+            return train(spark, SparkWork(work, reference, str(_cache(config))), args.workers)
 
 
 def _facts(reference: Any) -> dict[str, Any]:

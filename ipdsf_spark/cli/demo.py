@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ipdsf_spark.demo.imaging import ImagingReport
 
 EPILOG = """examples:
-  ipdsf demo                              eight simulated sites and four phantoms, about four minutes
-  ipdsf demo --sites 24 --speed 2         more sites, twice as fast
-  ipdsf demo --data recorded/             your own files, one folder per site
-  ipdsf demo --only imaging --ct volumes/ your own CT, in the folders train and test or side by side
+  ipdsf demo                                eight simulated sites and four phantoms, about four minutes
+  ipdsf demo --sites 24 --speed 2           more sites, twice as fast
+  ipdsf demo --data recorded/               your own files, one folder per site
+  ipdsf demo --only imaging --ct volumes/   your own CT, in the folders train and test or side by side
 """
 DAY = "2026-06-21"
 FILES_PER_SECOND = 40.0

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import conf_directory
 
+JVM_STOP_S: Final = 30
 
-def imaging_session(app_name: str, *, master: str | None = None) -> SparkSession:
+
+@contextmanager
+def imaging_session(app_name: str, *, master: str | None = None) -> Iterator[SparkSession]:
     """A session for packing and training; what spark-submit or a notebook has set already is kept.
+
+    A session that was there stays. One that begins here ends here, with its JVM: what is on a JVM's class path is
+    decided when it starts, and the next session of this process, a streaming one perhaps, needs other packages.
 
     Args:
         app_name: shown in the Spark UI.
         master: used if nothing else names one; all cores of this machine by default.
     """
+    contexts: Any = SparkContext
+    had_jvm, had_session = contexts._gateway is not None, contexts._active_spark_context is not None
+    session = _session(app_name, master)
+    try:
+        yield session
+    finally:
+        if not had_session:
+            session.stop()
+        if not had_jvm:
+            _end_jvm()
+
+
+def _session(app_name: str, master: str | None) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app_name).config("spark.ui.showConsoleProgress", "false")
     # As in `packing`, but in Petastorm's own tasks, which import nothing of this project.
@@ -31,3 +54,13 @@ def imaging_session(app_name: str, *, master: str | None = None) -> SparkSession
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _end_jvm() -> None:
+    contexts: Any = SparkContext
+    gateway, contexts._gateway, contexts._jvm = contexts._gateway, None, None
+    if gateway is None or gateway.proc is None:
+        return  # spark-submit's own: it ends with this process
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    gateway.proc.wait(JVM_STOP_S)

@@ -13,12 +13,14 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from ipdsf_spark.broker import spark_options
 from ipdsf_spark.config import Config
+from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.mixing_height import LayerSettings
 from ipdsf_spark.sites import layer_settings, sites_of
 from ipdsf_spark.streaming import schemas
@@ -39,6 +41,9 @@ def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files
         config: topics and Kafka options.
         bootstrap: where Kafka is.
         max_files: rows admitted to one micro-batch.
+
+    Raises:
+        ConfigError: the session knows no Kafka.
     """
     stream = config.stream
     source = (
@@ -56,7 +61,16 @@ def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files
         # Spark asks for offsets on a connection whose prefetch the broker has parked for up to this long, once per
         # partition and batch: the client's default of 500 ms costs seconds.
         source = source.option("kafka.fetch.max.wait.ms", stream.fetch_max_wait_ms)
-    return source.load().select(
+    try:
+        records = source.load()
+    except AnalysisException as error:
+        if "Failed to find data source: kafka" not in str(error):
+            raise
+        raise ConfigError(
+            f"this Spark was started without the Kafka connector: give it spark.jars.packages={stream.kafka_package} "
+            "before the first session of this process, or begin the job in a process of its own"
+        ) from error
+    return records.select(
         F.coalesce(_text(F.col("key")), _header("site"), F.lit("unknown")).alias("site"),
         F.coalesce(F.col("value"), F.lit(b"")).alias("raw"),
         F.coalesce(_header("file"), F.lit("")).alias("file"),

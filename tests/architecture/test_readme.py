@@ -111,7 +111,7 @@ def test_the_targets_a_developer_wants_exist() -> None:
 
 def test_the_demo_passes_its_options_on() -> None:
     ended = subprocess.run(
-        ["make", "-n", "demo", "DATA=my files", "SITES=3", "SPEED=60", "CT=my scans"],
+        ["make", "--no-print-directory", "-n", "demo", "DATA=my files", "SITES=3", "SPEED=60", "CT=my scans"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
