@@ -42,7 +42,9 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument("--model", help="model trained without Horovod: name, folder or file")
     parser.add_argument("--horovod", metavar="MODEL", help="model trained with Horovod")
     parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="for the report")
-    parser.add_argument("--slices", type=int, default=0, metavar="N", help="from the middle (default: all)")
+    parser.add_argument(
+        "--slices", type=int, default=0, metavar="N", help="from the middle, in whole blocks of 8 (default: all)"
+    )
     parser.add_argument("--sigma", type=float, default=0.05, help="noise of denoise, share of the window (default .05)")
     parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
     parser.add_argument("--json", action="store_true", help="one JSON object per case on standard output")
@@ -86,7 +88,7 @@ def _trained(args: argparse.Namespace, config: Config, said: str) -> Trained:
     from ipdsf_spark.gan.checkpoint import load_model
     from ipdsf_spark.gan.inference import Predictor
     from ipdsf_spark.imaging.degrade import Degradation
-    from ipdsf_spark.imaging.evaluate import evaluate
+    from ipdsf_spark.imaging.evaluate import central, evaluate
     from ipdsf_spark.imaging.generate import Generation
     from ipdsf_spark.imaging.report import Trained
 
@@ -100,9 +102,8 @@ def _trained(args: argparse.Namespace, config: Config, said: str) -> Trained:
         volume = read_volume(path)
         if volume.study in facts.get("trained_on", ()):
             raise InputError(f"{volume.study} is one of the volumes {said} was trained on: it says nothing about it")
-        depth = min(args.slices or len(volume.hu), len(volume.hu)) // 8 * 8
         _, rows, columns = volume.grid.shape
-        total = generation.plan((max(8, depth), rows, columns)).num_cubes
+        total = generation.plan((len(central(volume.hu, args.slices)), rows, columns)).num_cubes
         with tqdm(total=total, desc=volume.study, unit=" cubes") as bar:
             case, middle = evaluate(
                 generation,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tqdm import tqdm
 
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
+
+if TYPE_CHECKING:
+    from ipdsf_spark.packing.manifest import Study
 
 PACK_EXAMPLES: Final = """examples:
   ipdsf ct pack --name chest --train a.nii.gz b.nrrd series/ --test other/
@@ -97,13 +100,16 @@ def run_pack(args: argparse.Namespace) -> int:
         "left_out": list(report.left_out),
         "cubes": report.manifest.num_cubes,
         "cubes_added": report.num_cubes,
+        "row_groups": report.num_row_groups,
+        "cubes_per_row_group": round(report.manifest.num_cubes / report.num_row_groups, 1),
+        "megabytes": round(sum(s.bytes for s in report.manifest.studies.values()) / 2**20, 2),
         "bytes_per_cube": round(report.bytes / report.num_cubes) if report.num_cubes else None,
         "cubes_per_s": round(report.num_cubes / report.seconds, 1),
         "seconds": round(report.seconds, 1),
         "train": [s.name for s in report.manifest.studies.values() if s.split == "train"],
         "test": [s.name for s in report.manifest.studies.values() if s.split == "test"],
     }
-    print(json.dumps(facts) if args.json else _readable(facts))
+    print(json.dumps(facts) if args.json else _readable(facts, report.manifest.studies.values()))
     return 0
 
 
@@ -163,12 +169,21 @@ def _verb(verbs: Any, name: str, help_line: str, examples: str) -> argparse.Argu
     return parser
 
 
-def _readable(facts: dict[str, Any]) -> str:
-    if not facts["cubes_added"]:
-        return f"nothing new: {facts['dataset']} holds {facts['cubes']} cubes of {facts['volumes']} volumes"
-    return (
+def _readable(facts: dict[str, Any], studies: Iterable[Study]) -> str:
+    rows = [("volume", "split", "slices × rows × columns", "cubes", "air left out", "MB")]
+    for s in sorted(studies, key=lambda s: (s.split, s.name)):
+        shape = " × ".join(map(str, s.shape))
+        rows.append((s.name, s.split, shape, str(s.num_cubes), str(s.num_air_left_out), f"{s.bytes / 2**20:.1f}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    added = (
         f"{facts['cubes_added']} cubes of {len(facts['added'])} volumes in {facts['seconds']:g} s "
-        f"({facts['cubes_per_s']:g} cubes/s, {facts['bytes_per_cube']} bytes each); "
-        f"{facts['dataset']} now holds {facts['cubes']} cubes: "
-        f"{len(facts['train'])} volumes to train on, {len(facts['test'])} to test with"
+        f"({facts['cubes_per_s']:g} cubes/s, {facts['bytes_per_cube']} bytes each)"
+        if facts["cubes_added"]
+        else "nothing new"
     )
+    holds = (
+        f"{facts['dataset']} holds {facts['cubes']} cubes in {facts['row_groups']} row groups of about "
+        f"{facts['cubes_per_row_group']:g} cubes, {facts['megabytes']:g} MB"
+    )
+    return "\n".join([*table, f"{added}; {holds}"])

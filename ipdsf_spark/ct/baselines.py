@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ipdsf_spark.ct.degradation import block_means
-from ipdsf_spark.errors import InputError
 
 
 def smoothed(share: NDArray[Any], sigma_voxels: float = 1.0) -> NDArray[np.float32]:
@@ -22,10 +21,24 @@ def smoothed(share: NDArray[Any], sigma_voxels: float = 1.0) -> NDArray[np.float
 
 
 def interpolated(share: NDArray[Any], factor: int) -> NDArray[np.float32]:
-    """Baseline against pixels: trilinear between the centres of the blocks, whose means stay where they were."""
-    if any(n % factor for n in share.shape):
-        raise InputError(f"a volume of {share.shape} is no whole number of blocks of {factor}")
-    result: NDArray[np.float32] = ndimage.zoom(
-        block_means(share, factor), factor, order=1, mode="nearest", grid_mode=True
-    )
-    return result
+    """Baseline against pixels: trilinear between the centres of the blocks, whose means stay where they were.
+
+    A last block that is not full has its centre in the middle of what it has; outside the outermost centres their
+    values go on.
+    """
+    means = block_means(share, factor)
+    for axis, length in enumerate(share.shape):
+        first = np.arange(0, length, factor)
+        centres = (first + np.minimum(first + factor, length) - 1) / 2
+        means = _between(means, centres, axis, length)
+    return means
+
+
+def _between(means: NDArray[np.float32], centres: NDArray[np.float64], axis: int, length: int) -> NDArray[np.float32]:
+    place = np.interp(np.arange(length), centres, np.arange(len(centres)))
+    low = np.minimum(place.astype(np.intp), max(0, len(centres) - 2))
+    high = np.minimum(low + 1, len(centres) - 1)
+    weight = np.expand_dims(place - low, tuple(k for k in range(3) if k != axis)).astype(np.float32)
+    a, b = means.take(low, axis), means.take(high, axis)
+    a += weight * (b - a)
+    return a

@@ -44,10 +44,7 @@ class Degradation:
         if self.task == "denoise":
             return {"noisy, untouched": degraded, "3-D Gaussian, σ = 1 voxel": smoothed(degraded)}
         if self.task == "depixelate":
-            whole = tuple(n - n % self.factor for n in share.shape)
-            is_whole = whole == share.shape
-            trilinear = {"trilinear": interpolated(share, self.factor)} if is_whole else {}
-            return {"nearest": degraded, **trilinear}
+            return {"nearest": degraded, "trilinear": interpolated(share, self.factor)}
         return {}
 
     def degraded_hu(self, degraded: Float32, window_hu: tuple[int, int]) -> Float32:

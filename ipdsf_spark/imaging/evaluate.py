@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,9 @@ from ipdsf_spark.imaging.degrade import Degradation
 from ipdsf_spark.imaging.generate import Generation
 
 Float32 = NDArray[np.float32]
+Voxel = TypeVar("Voxel", bound=np.generic)
 MIN_SLICES = 8
-BLOCK = 8  # slices are taken in whole blocks of the coarsest pixels
+BLOCK = 8  # a choice of slices is a whole number of blocks of the coarsest pixels
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,18 @@ class Slices:
     spacing_yx_mm: tuple[float, float]
 
 
-def central(hu: NDArray[np.int16], num_slices: int) -> NDArray[np.int16]:
-    """At most `num_slices` slices from the middle of a volume, a multiple of eight; 0 = as many as there are.
+def central(hu: NDArray[Voxel], num_slices: int) -> NDArray[Voxel]:
+    """At most `num_slices` slices from the middle of a volume, a multiple of eight; 0 = all there are.
 
     Raises:
         InputError: fewer than eight slices.
     """
-    wanted = min(num_slices or len(hu), len(hu)) // BLOCK * BLOCK
-    if wanted < MIN_SLICES:
-        raise InputError(f"a volume of {len(hu)} slices cannot be judged: SSIM and pixels need {MIN_SLICES} and more")
+    if len(hu) < MIN_SLICES or 0 < num_slices < MIN_SLICES:
+        few = min(len(hu), num_slices or len(hu))
+        raise InputError(f"a volume of {few} slices cannot be judged: SSIM and pixels need {MIN_SLICES} and more")
+    if not num_slices:
+        return hu
+    wanted = min(num_slices, len(hu)) // BLOCK * BLOCK
     first = (len(hu) - wanted) // 2
     return hu[first : first + wanted]
 
@@ -64,7 +69,7 @@ def evaluate(
         degradation: what is done to it; the whole volume at once, numpy seed 0.
         model: its name.
         num_workers: Horovod processes that trained it; 0 = without Horovod.
-        num_slices: from the middle; 0 = all (in blocks of eight).
+        num_slices: from the middle, in whole blocks of eight; 0 = all.
         on_cubes: told how many cubes were made.
     """
     window = generation.enhancement.window_hu

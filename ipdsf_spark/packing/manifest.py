@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -58,6 +58,7 @@ class Manifest:
     parameters: Parameters
     enhancement_sha256: str
     studies: Mapping[str, Study] = field(default_factory=dict)
+    fields: Sequence[Mapping[str, Any]] = ()  # of a row: name, dtype, shape, unit, meaning
 
     @property
     def num_cubes(self) -> int:
@@ -101,6 +102,7 @@ class Manifest:
                 name: Study(**{**study, "shape": tuple(study["shape"]), "spacing_mm": tuple(study["spacing_mm"])})
                 for name, study in values["studies"].items()
             }
-            return cls(str(values["name"]), Parameters(**parameters), str(values["enhancement_sha256"]), studies)
+            sha256, fields = str(values["enhancement_sha256"]), tuple(values.get("fields", ()))
+            return cls(str(values["name"]), Parameters(**parameters), sha256, studies, fields)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{origin} is no manifest of a data set, or a damaged one ({error})") from error

@@ -7,6 +7,7 @@ data set is never seen half: whatever an interrupted run left is removed by the 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import time
 import uuid
@@ -17,7 +18,9 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from petastorm.etl.dataset_metadata import materialize_dataset
+import pyarrow.parquet as pq
+from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, materialize_dataset
+from petastorm.fs_utils import FilesystemResolver
 from pyspark.accumulators import AccumulatorParam
 from pyspark.sql import SparkSession
 
@@ -34,7 +37,7 @@ from ipdsf_spark.packing.manifest import (
     Parameters,
     Study,
 )
-from ipdsf_spark.packing.schema import ROW_TYPE, unischema
+from ipdsf_spark.packing.schema import ROW_TYPE, described, unischema
 from ipdsf_spark.packing.storage import Storage, url_of
 from ipdsf_spark.packing.volumes import Packed, Wanted, packed_cubes
 
@@ -43,7 +46,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class PackReport:
-    """What a run added."""
+    """What a run added, and what the data set holds now."""
 
     manifest: Manifest
     added: tuple[str, ...]
@@ -51,6 +54,7 @@ class PackReport:
     num_cubes: int
     bytes: int
     seconds: float
+    num_row_groups: int  # of the whole data set
 
 
 def parameters_of(config: Config) -> Parameters:
@@ -120,7 +124,8 @@ def pack(
     if not new:
         if manifest is None:
             raise InputError("no volumes to pack")
-        return PackReport(manifest, (), (), 0, 0, time.monotonic() - started)
+        num_row_groups = _num_row_groups(spark, f"{root}/{CUBES_FOLDER}")
+        return PackReport(manifest, (), (), 0, 0, time.monotonic() - started, num_row_groups)
     storage.make_folder(f"{root}/{CUBES_FOLDER}")
     staging = f"{root}/.staging/{uuid.uuid4().hex}"
     try:
@@ -136,7 +141,8 @@ def pack(
         studies = _publish(spark, storage, root, staging, good, parameters)
     finally:
         storage.delete(f"{root}/.staging")
-    merged = Manifest(name, parameters, enhancement.sha256, {**known, **{s.name: s for s in studies}})
+    everything = {**known, **{s.name: s for s in studies}}
+    merged = Manifest(name, parameters, enhancement.sha256, everything, described(parameters.cube_size))
     storage.write(f"{root}/{ENHANCEMENT_FILE}", enhancement.to_json(indent=1))
     storage.write(f"{root}/{MANIFEST_FILE}", merged.to_json())
     return PackReport(
@@ -146,6 +152,7 @@ def pack(
         num_cubes=sum(s.num_cubes for s in studies),
         bytes=sum(s.bytes for s in studies),
         seconds=time.monotonic() - started,
+        num_row_groups=_num_row_groups(spark, f"{root}/{CUBES_FOLDER}"),
     )
 
 
@@ -230,6 +237,14 @@ def _publish(
     with materialize_dataset(spark, cubes, unischema(parameters.cube_size)):
         pass  # the rows are there already: only the metadata is written
     return studies
+
+
+def _num_row_groups(spark: SparkSession, cubes: str) -> int:
+    """Of all files, as Petastorm noted them in the metadata of the data set."""
+    resolver = FilesystemResolver(cubes, spark.sparkContext._jsc.hadoopConfiguration())
+    with resolver.filesystem().open(f"{resolver.get_dataset_path()}/_common_metadata") as file:
+        noted = pq.read_schema(file).metadata[ROW_GROUPS_PER_FILE_KEY]
+    return sum(json.loads(noted).values())
 
 
 def _enhancement(

@@ -1,47 +1,68 @@
-"""What one row of a packed data set holds.
+"""What one row of a packed data set holds: the fields of its Unischema, with their units.
 
-field   type               unit    meaning
-study   string             -       name of the volume
-z y x   int32              voxel   first voxel of the cube; negative where it begins in the padding
-split   string             -       "train" or "test": of the patient
-is_air  bool               -       shows nothing but air; a sample of these is packed
-cube    int16 (S, S, S)    HU      before clipping and enhancement, so that these can be chosen again
+The manifest of a data set carries the same table, so that whoever finds the files knows what they hold.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Final
+
 import numpy as np
 from petastorm.codecs import NdarrayCodec, ScalarCodec
 from petastorm.unischema import Unischema, UnischemaField
-from pyspark.sql.types import BinaryType, BooleanType, IntegerType, StringType, StructField, StructType
+from pyspark.sql.types import BinaryType, BooleanType, DataType, IntegerType, StringType, StructField, StructType
 
 SPLITS = ("train", "test")
 
-ROW_TYPE = StructType(
-    [
-        StructField("study", StringType(), nullable=False),
-        StructField("z", IntegerType(), nullable=False),
-        StructField("y", IntegerType(), nullable=False),
-        StructField("x", IntegerType(), nullable=False),
-        StructField("split", StringType(), nullable=False),
-        StructField("is_air", BooleanType(), nullable=False),
-        StructField("cube", BinaryType(), nullable=False),
-    ]
+
+@dataclass(frozen=True)
+class Field:
+    """A column: its numpy type, its type in Parquet, its unit (CF spelling) and what it means; cubes have a shape."""
+
+    name: str
+    dtype: type[Any]
+    stored: DataType
+    unit: str
+    meaning: str
+    is_cube: bool = False
+
+    def shape(self, size: int) -> tuple[int, ...]:
+        """Of one value, in a data set of cubes of an edge."""
+        return (size, size, size) if self.is_cube else ()
+
+
+FIELDS: Final = (
+    Field("study", np.str_, StringType(), "", "name of the volume"),
+    Field("z", np.int32, IntegerType(), "voxel", "first slice of the cube; negative where it begins in the padding"),
+    Field("y", np.int32, IntegerType(), "voxel", "first row"),
+    Field("x", np.int32, IntegerType(), "voxel", "first column"),
+    Field("split", np.str_, StringType(), "", "train or test: of the patient"),
+    Field("is_air", np.bool_, BooleanType(), "", "shows nothing but air; a sample of these is packed"),
+    Field(
+        "cube", np.int16, BinaryType(), "HU", "before clipping and enhancement, so that these can be chosen again", True
+    ),
 )
+ROW_TYPE: Final = StructType([StructField(f.name, f.stored, nullable=False) for f in FIELDS])
 
 
 def unischema(size: int) -> Unischema:
     """The schema of cubes of an edge."""
-    text, number, flag = ScalarCodec(StringType()), ScalarCodec(IntegerType()), ScalarCodec(BooleanType())
     return Unischema(
         f"CtCubes{size}",
         [
-            UnischemaField("study", np.str_, (), text, False),
-            UnischemaField("z", np.int32, (), number, False),
-            UnischemaField("y", np.int32, (), number, False),
-            UnischemaField("x", np.int32, (), number, False),
-            UnischemaField("split", np.str_, (), text, False),
-            UnischemaField("is_air", np.bool_, (), flag, False),
-            UnischemaField("cube", np.int16, (size, size, size), NdarrayCodec(), False),
+            UnischemaField(
+                f.name, f.dtype, f.shape(size), NdarrayCodec() if f.is_cube else ScalarCodec(f.stored), False
+            )
+            for f in FIELDS
         ],
     )
+
+
+def described(size: int) -> list[dict[str, Any]]:
+    """The fields as plain values."""
+    return [
+        {"name": f.name, "dtype": f.dtype.__name__.rstrip("_"), "shape": list(f.shape(size)), "unit": f.unit}
+        | {"meaning": f.meaning}
+        for f in FIELDS
+    ]

@@ -17,7 +17,7 @@ from ipdsf_spark.ct.enhancement import HuHistogram
 from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.errors import IpdsfError
 from ipdsf_spark.packing.manifest import Parameters
-from ipdsf_spark.packing.schema import unischema
+from ipdsf_spark.packing.schema import FIELDS, unischema
 
 CUBES_AT_ONCE = 64
 
@@ -116,5 +116,5 @@ def _batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
             pa.array(columns[5], pa.bool_()),
             pa.array(columns[6], pa.binary()),
         ],
-        ["study", "z", "y", "x", "split", "is_air", "cube"],
+        [f.name for f in FIELDS],
     )

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ipdsf_spark.cli.main import VERBS, parser_for
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 MARK = "<!-- executed by tests/architecture/test_readme.py -->\n"
+CT_MARK = "<!-- executed by tests/architecture/test_readme.py, on phantoms and with a tiny network -->\n"
 BLOCK = re.compile(rf"^(?P<mark>{re.escape(MARK)})?```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -33,20 +35,25 @@ def shell_lines() -> list[str]:
 
 
 def run_marked_blocks(folder: Path, *, programs: Path) -> None:
-    """Run the blocks marked as executed one after the other, as a newcomer does, with `programs` first on the path."""
+    """Run the blocks marked as executed one after the other, as a newcomer does."""
+    for language, text in blocks(executed=True):
+        run_block(language, text, folder, programs=programs)
+
+
+def run_block(language: str, text: str, folder: Path, *, programs: Path) -> None:
+    """Run a block in `folder`, with `programs` first on the path."""
     interpreters = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [str(programs / "python"), "-c"]}
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("IPDSF_", "PYTHON"))}
-    for language, text in blocks(executed=True):
-        ended = subprocess.run(
-            [*interpreters[language], text],
-            cwd=folder,
-            env={**environment, "PATH": f"{programs}{os.pathsep}{environment['PATH']}"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert ended.returncode == 0, f"{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+    ended = subprocess.run(
+        [*interpreters[language], text],
+        cwd=folder,
+        env={**environment, "PATH": f"{programs}{os.pathsep}{environment['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{text}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
 
 
 @pytest.mark.slow
@@ -55,6 +62,34 @@ def test_the_blocks_marked_as_executed_run_in_an_empty_folder(tmp_path: Path) ->
 
     assert {language for language, _ in blocks(executed=True)} == {"bash", "python"}
     assert any(tmp_path.rglob("*.png")), "the sixty seconds end with a picture"
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.training
+def test_the_imaging_commands_run_from_volumes_to_a_report_and_a_clean_volume(tmp_path: Path) -> None:
+    from ipdsf_spark.ct.dicom_writing import write_dicom
+    from ipdsf_spark.ct.phantom import chest_phantom
+    from ipdsf_spark.ct.provenance import Provenance
+    from ipdsf_spark.ct.reading import survey
+    from ipdsf_spark.ct.writing import write_volume
+
+    (text,) = re.findall(rf"{re.escape(CT_MARK)}```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    made = Provenance("phantom", datetime(2026, 1, 1, tzinfo=UTC))
+    for seed, name in enumerate(("train/a", "train/b", "test/c")):
+        (tmp_path / "volumes" / name).parent.mkdir(parents=True, exist_ok=True)
+        chest = chest_phantom((32, 64, 64), seed=seed, spacing_mm=(8.0, 5.6, 5.6)).volume
+        write_volume(tmp_path / "volumes" / f"{name}.nii.gz", chest, made)
+    write_dicom(tmp_path / "noisy", chest.grid, [chest.hu], made, source=chest.source)
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "base.toml").write_text(  # found before that of the checkout
+        '[storage]\nroot = "storage"\n[training]\ncache_directory = "cache"\nwidth = 4\nhalvings = 2\nepochs = 1\n'
+    )
+
+    run_block("bash", text, tmp_path, programs=Path(sys.executable).parent)
+
+    assert (tmp_path / "report" / "index.html").is_file()
+    assert survey(tmp_path / "clean.nii.gz").hu.shape == chest.hu.shape
 
 
 @pytest.mark.parametrize("line", shell_lines())

@@ -77,17 +77,22 @@ def test_each_task_does_what_it_is_called(rng: np.random.Generator) -> None:
         degraded(share, "sharpen", KEY)  # type: ignore[arg-type]
 
 
-@given(slope=st.tuples(*[st.floats(-0.1, 0.1)] * 3))
-def test_trilinear_between_blocks_restores_a_slope_away_from_the_border(slope: tuple[float, ...]) -> None:
-    ramp = (0.5 + np.tensordot(slope, np.indices((16, 16, 16)), axes=1) / 8).astype(np.float32)
-    inside = np.s_[2:-2, 2:-2, 2:-2]
+@given(
+    slope=st.tuples(*[st.floats(-0.1, 0.1)] * 3), shape=st.tuples(*[st.integers(9, 16)] * 3), factor=st.integers(2, 4)
+)
+def test_trilinear_between_blocks_restores_a_slope_away_from_the_border(
+    slope: tuple[float, ...], shape: tuple[int, ...], factor: int
+) -> None:
+    ramp = (0.5 + np.tensordot(slope, np.indices(shape), axes=1) / 8).astype(np.float32)
+    inside = (slice(factor, -factor),) * 3
 
-    np.testing.assert_allclose(interpolated(ramp, 2)[inside], ramp[inside], atol=1e-5)
+    np.testing.assert_allclose(interpolated(ramp, factor)[inside], ramp[inside], atol=1e-5)
 
 
-def test_trilinear_needs_whole_blocks() -> None:
-    with pytest.raises(InputError, match="no whole number of blocks of 2"):
-        interpolated(np.zeros((4, 4, 5)), 2)
+def test_trilinear_keeps_the_outermost_means_beyond_their_centres() -> None:
+    row = np.array([0.0, 0.2, 0.6], np.float32)[None, None]
+
+    np.testing.assert_allclose(interpolated(row, 2)[0, 0], [0.1, 0.1 + 0.5 / 3, 0.6], atol=1e-6)
 
 
 def test_blocks_have_at_least_one_voxel() -> None:

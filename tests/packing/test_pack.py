@@ -75,6 +75,15 @@ def test_petastorms_own_reader_reads_the_data_set_with_its_schema(packed_chest: 
     assert len(rows) == reference(packed_chest).manifest.num_cubes
 
 
+def test_the_data_set_says_what_its_fields_are_and_in_which_unit(packed_chest: PackedChest) -> None:
+    fields = {f["name"]: f for f in reference(packed_chest).manifest.fields}
+
+    cube = fields["cube"]
+    assert (cube["dtype"], cube["shape"], cube["unit"]) == ("int16", [32, 32, 32], "HU")
+    assert [fields[name]["unit"] for name in "zyx"] == ["voxel"] * 3
+    assert set(fields) == {"study", "z", "y", "x", "split", "is_air", "cube"}
+
+
 def test_the_test_patient_has_no_part_in_the_enhancement(packed_chest: PackedChest) -> None:
     histograms = {
         n: HuHistogram.of(read_volume(packed_chest.volumes / f"{n}.nii.gz").hu) for n in ("train-1", "train-2")
@@ -114,6 +123,8 @@ def test_a_second_run_adds_what_is_new_and_leaves_the_rest_as_it_is(own: PackedC
     nothing = json.loads(run_ipdsf("ct", "pack", "--name", "chest", "--json", "--train", own.volumes / "train-1.nii.gz",
                                    *own.settings).stdout)  # fmt: skip
     assert (nothing["cubes_added"], snapshot(own.storage)) == (0, before)
+    files = (own.storage / "cubes" / "chest" / "cubes").glob("*.parquet")
+    assert nothing["row_groups"] == sum(pq.ParquetFile(file).metadata.num_row_groups for file in files)
 
     added = json.loads(run_ipdsf("ct", "pack", "--name", "chest", "--json", "--train", own.volumes / "train-1.nii.gz",
                                  third, *own.settings).stdout)  # fmt: skip

@@ -80,7 +80,7 @@ def described(store: Store, at: int) -> Header:
                 layout = moved
         else:
             store.spend(len(known.places))
-            return known if layout is known.layout else known._replace(layout=layout)
+            return known if layout is known.layout else Header(known.form, layout, known.places)
     places = _stretches(store, at)
     found: dict[int, bytes] = {}
     for place in places:

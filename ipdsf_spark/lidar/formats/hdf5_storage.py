@@ -385,4 +385,5 @@ def _filled(shape: Sequence[int], dtype: np.dtype[Any], fill: bytes) -> NDArray[
 
 
 def _native(values: NDArray[Any]) -> NDArray[Any]:
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
+    dtype = values.dtype
+    return values if dtype.isnative else values.astype(dtype.newbyteorder("="))
