@@ -1,9 +1,9 @@
 # Databricks notebook source
 # MAGIC %md
 # MAGIC # Noise out of a CT
-# MAGIC Volumes to Petastorm cubes, a 3-D conditional GAN on the cubes, a full-size volume back, and how good it is. Chests
-# MAGIC are phantoms and the network is small, so that all of it takes a minute or two; put your own volumes in place of
-# MAGIC `paths` and give the training an hour.
+# MAGIC Volumes to Petastorm cubes, a 3-D conditional GAN on the cubes, a full-size volume back, and how good it is. The
+# MAGIC chests are phantoms and the network is small, so that all of it takes a minute or two; put your own volumes in
+# MAGIC place of `paths` and give the training an hour.
 
 # COMMAND ----------
 
@@ -35,7 +35,8 @@ from ipdsf_spark.training.worker import Work, train_alone
 
 # MAGIC %md
 # MAGIC ## Three chests to learn from, one to be judged on
-# MAGIC They are written as NIfTI. DICOM series, NRRD and MetaImage are read just so; `ipdsf ct info` says what is in them.
+# MAGIC They are written as NIfTI. DICOM series, NRRD and MetaImage are read just so; `ipdsf ct info` says what is in
+# MAGIC them.
 
 # COMMAND ----------
 
@@ -48,8 +49,8 @@ paths = [str(write_volume(folder / f"chest-{k}.nii.gz", chest, made)) for k, che
 
 # MAGIC %md
 # MAGIC ## Packed by Spark
-# MAGIC One task per volume, one Petastorm data set, split by patient. The contrast enhancement is fitted on the training
-# MAGIC volumes only, and saved with the cubes.
+# MAGIC One task per volume, one Petastorm data set, split by patient. The contrast enhancement is fitted on the
+# MAGIC training volumes only, and saved with the cubes.
 
 # COMMAND ----------
 
@@ -62,7 +63,7 @@ display(f"{packed.num_cubes} cubes in {packed.num_row_groups} row groups, {packe
 
 # MAGIC %md
 # MAGIC ## The training
-# MAGIC The loop that Horovod runs on Spark executors (`ipdsf ct train --workers 2`), here by one worker in this process.
+# MAGIC The loop that Horovod runs on Spark executors (`ipdsf ct train --workers 2`), here by one worker.
 
 # COMMAND ----------
 
@@ -79,8 +80,8 @@ display(curves_figure(curves))
 
 # MAGIC %md
 # MAGIC ## The chest it has not seen
-# MAGIC Noise of a twentieth of the window is added to the whole volume, its cubes go through the averaged generator, and
-# MAGIC are blended where they overlap. PSNR and SSIM are those of the stitched volume.
+# MAGIC Noise of a twentieth of the window is added to the whole volume, its cubes go through the averaged generator,
+# MAGIC and are blended where they overlap. PSNR and SSIM are those of the stitched volume.
 
 # COMMAND ----------
 
@@ -93,5 +94,5 @@ display(baseline_table([case]).markdown())
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC You should have seen losses that fall within the first hundred steps, a chest whose differences from the original
-# MAGIC are noise and thin edges, and a model above both baselines in PSNR and SSIM.
+# MAGIC You should have seen losses that fall within the first hundred steps, a chest whose differences from the
+# MAGIC original are noise and thin edges, and a model above both baselines in PSNR and SSIM.

@@ -95,6 +95,15 @@ class Generator(nn.Module):
         change: Tensor = self.exit(x)
         return condition + change if self.settings.is_residual else change
 
+    def parts_by_arrival(self) -> list[list[nn.Parameter]]:
+        """All parameters in two parts: those whose gradients a backward pass finds early, and the few it ends with.
+
+        The first levels hold a twentieth of the parameters and take a third of the pass.
+        """
+        last = [*self.entry.parameters(), *self.downs[0].parameters()]
+        known = set(last)
+        return [[p for p in self.parameters() if p not in known], last]
+
     def _level(self, level: nn.Module, x: Tensor) -> Tensor:
         if self.settings.recomputes and self.training:
             result: Any = checkpoint(level, x, use_reentrant=False)

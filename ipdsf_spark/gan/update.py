@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from ipdsf_spark.gan.losses import (
     L1_WEIGHT,
@@ -70,39 +71,38 @@ def adversarial_update(
 
     Both learn at once from the same generated cubes (simultaneous gradient descent, Mescheder et al. 2018): each gets
     the gradient of its own loss and of no other. So the order of work is free, and is chosen such that workers wait
-    for each other's gradients while they compute: the discriminator's travel during the generator's backward pass, the
-    generator's during the next update's look at the real cubes.
+    for each other's gradients while they compute: the generator's travel while the discriminator learns, the
+    discriminator's during the next update's look through the generator.
 
-         last update        this update
-        ── G backward ──┐ D real │ G forward, D fake │ D backward ──┐ G backward ─────┐ D real of the next …
-                        └─ G's ─►  step G                           └─ D's ─► step D  └─ G's ─► step G
+         this update                                                                next update
+        ── G forward │ D fake │ G backward, deep │ and first levels │ D fake and real ─┐ G forward │ D fake …
+                                                 ├─ deep levels' gradients ────────────┼─► step G
+                                                 │                  └─ first levels' ──┤
+                                                                                       └─ D's ─────► step D
     """
-    d, learning_rate = nets.discriminator, nets.learning_rate
-    own_d = list(d.parameters())
-    with _autocast(nets, settings):
-        scores_real = d(target, condition).to(target.dtype)
-    loss_real = discriminator_loss_real(scores_real)
-    gradients_real = torch.autograd.grad(loss_real, own_d)
-
-    waited_s = _timed(nets.receive)
+    learning_rate, waited_s = nets.learning_rate, _timed(nets.generator_step.receive)
     g = nets.generator
     with _autocast(nets, settings):
         generated = g(condition).to(target.dtype)
+    waited_s += _timed(nets.discriminator_step.receive)
+    d = nets.discriminator
+    with _autocast(nets, settings):
         scores_fake = d(generated, condition).to(target.dtype)
-    loss_fake = discriminator_loss_fake(scores_fake)
-    gradients_d = torch.autograd.grad(loss_fake, own_d, retain_graph=True)
-    torch._foreach_add_(gradients_d, gradients_real)
-    d_arrives = exchange("discriminator", gradients_d)
-
     adversarial = adversarial_loss(scores_fake)
     l1 = (generated - target).abs().mean()
     loss_g = adversarial + settings.l1_weight * l1
-    gradients_g = torch.autograd.grad(loss_g, list(g.parameters()))
-    g_arrives = exchange("generator", gradients_g)
+    gradients_g, g_arrive = _exchanged_as_they_come("generator", loss_g, g.parts_by_arrival(), exchange)
+    in_order = [gradients_g[parameter] for parameter in g.parameters()]
+    nets.step_generator_later(in_order, learning_rate, settings.ema_decay, g_arrive)
 
-    waited_s += _timed(d_arrives)
-    nets.step_discriminator(gradients_d, learning_rate)
-    nets.step_generator_later(gradients_g, learning_rate, settings.ema_decay, g_arrives)
+    own_d = list(d.parameters())
+    loss_fake = discriminator_loss_fake(scores_fake)
+    gradients_d = torch.autograd.grad(loss_fake, own_d)
+    with _autocast(nets, settings):
+        scores_real = d(target, condition).to(target.dtype)
+    loss_real = discriminator_loss_real(scores_real)
+    torch._foreach_add_(gradients_d, torch.autograd.grad(loss_real, own_d))
+    nets.step_discriminator_later(gradients_d, learning_rate, exchange("discriminator", gradients_d))
 
     with torch.no_grad():
         total, l1_mean, fooled, judged, share, psnr = torch.stack(
@@ -116,6 +116,45 @@ def adversarial_update(
             ]
         ).tolist()  # one wait for the device, not six
     return UpdateReport(total, l1_mean, fooled, judged, share, psnr, waited_s)
+
+
+def _exchanged_as_they_come(
+    name: str, loss: Tensor, parts: Sequence[Sequence[Parameter]], exchange: Exchange
+) -> tuple[dict[Parameter, Tensor], Wait]:
+    """Gradients of a loss, and the wait for all of them; the exchange of a part begins when its last one is known.
+
+    The graph is kept: the other network's backward pass goes through it too.
+    """
+    gradients: dict[Parameter, Tensor] = {}
+    waits: list[Wait] = []
+
+    def noted(part: Sequence[Parameter], number: int) -> Callable[[Parameter], None]:
+        missing = set(part)
+
+        def note(parameter: Parameter) -> None:
+            assert parameter.grad is not None
+            gradients[parameter], parameter.grad = parameter.grad, None
+            missing.discard(parameter)
+            if not missing:
+                waits.append(exchange(f"{name} {number}", [gradients[p] for p in part]))
+
+        return note
+
+    hooks = []
+    for number, part in enumerate(parts):
+        note = noted(part, number)
+        hooks += [parameter.register_post_accumulate_grad_hook(note) for parameter in part]
+    try:
+        loss.backward(inputs=[parameter for part in parts for parameter in part], retain_graph=True)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+    def arrive() -> None:
+        for wait in waits:
+            wait()
+
+    return gradients, arrive
 
 
 def _nothing_to_wait_for() -> None:

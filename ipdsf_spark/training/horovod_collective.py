@@ -31,7 +31,7 @@ class HorovodCollective:
 
     def exchange(self, name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
         """Begin to replace tensors, in place, by their mean over the workers; what is returned waits for the end."""
-        buffer = torch.cat([g.reshape(-1) for g in gradients])
+        buffer = torch.cat([_as_stored(g) for g in gradients])
         handle = hvd.allreduce_async_(buffer, name=name, op=hvd.Average)
 
         def arrive() -> None:
@@ -40,7 +40,7 @@ class HorovodCollective:
             hvd.synchronize(handle)
             means = torch.split(buffer, [g.numel() for g in gradients])
             for gradient, mean in zip(gradients, means, strict=True):
-                gradient.copy_(mean.view(gradient.shape))
+                _as_stored(gradient).copy_(mean)
 
         return arrive
 
@@ -57,3 +57,11 @@ class HorovodCollective:
         shared = hvd.broadcast_object(content.getvalue(), root_rank=0, name="networks")
         if self.rank != 0:
             nets.load_state(torch.load(io.BytesIO(shared), map_location="cpu", weights_only=True))
+
+
+def _as_stored(gradient: Tensor) -> Tensor:
+    """A flat view in the order of memory, which is the same on every worker: channels last need not be unravelled."""
+    is_dense = gradient.is_contiguous() or (
+        gradient.ndim == 5 and gradient.is_contiguous(memory_format=torch.channels_last_3d)
+    )
+    return gradient.as_strided((gradient.numel(),), (1,)) if is_dense else gradient.view(-1)

@@ -33,7 +33,7 @@ START_TIMEOUT_S: Final = 120
 # How often Horovod looks for work. Each look is a message between all workers, in a step as well as between steps: at
 # its default of 1 ms a tenth of a CPU worker's time. CPU steps are long and compute while gradients travel, so a CPU
 # worker looks rarely; a GPU's steps are short and leave the CPU free.
-CPU_CYCLE_MS: Final = "40"
+CPU_CYCLE_MS: Final = "20"
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def test_what_arrives_from_the_workers_is_what_the_optimisers_apply() -> None:
     assert all(torch.equal(tensor, before[n]) for n, tensor in nets.tensors() if n in before)
 
 
-def test_the_generators_gradients_travel_until_somebody_asks_for_the_generator() -> None:
+def test_gradients_of_both_networks_travel_until_somebody_asks_for_the_network() -> None:
     nets = networks()
     asked: list[str] = []
 
@@ -146,11 +146,30 @@ def test_the_generators_gradients_travel_until_somebody_asks_for_the_generator()
         return lambda: asked.append(name)
 
     adversarial_update(nets, *pairs(2), UpdateSettings(), slow)
-    assert (asked, nets.num_updates) == (["discriminator"], 0)
+    assert (asked, nets.num_updates) == ([], 0)
     weights = nets.generator.state_dict()
+    assert (asked, nets.num_updates) == (["generator"], 1)
+    judge = nets.discriminator.state_dict()
 
-    assert (asked, nets.num_updates) == (["discriminator", "generator"], 1)
+    assert asked == ["generator", "discriminator"]
     assert any(not torch.equal(weights[n], w) for n, w in networks().generator.state_dict().items())
+    assert any(not torch.equal(judge[n], w) for n, w in networks().discriminator.state_dict().items())
+
+
+def test_the_next_update_waits_for_the_discriminator_only_after_the_generator_has_looked() -> None:
+    nets = networks()
+    order: list[str] = []
+
+    def slow(name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
+        return lambda: order.append(name)
+
+    adversarial_update(nets, *pairs(2), UpdateSettings(), slow)
+    generator, judge = nets._generator, nets._discriminator
+    generator.register_forward_hook(lambda *_: order.append("G looks"))
+    judge.register_forward_hook(lambda *_: order.append("D looks"))
+    adversarial_update(nets, *pairs(2), UpdateSettings(), slow)
+
+    assert order == ["generator", "G looks", "discriminator", "D looks", "D looks"]
 
 
 def test_a_step_on_its_way_is_made_at_the_learning_rate_it_was_begun_with() -> None:
