@@ -143,9 +143,11 @@ def _exchanged_as_they_come(
     hooks = []
     for number, part in enumerate(parts):
         note = noted(part, number)
-        hooks += [parameter.register_post_accumulate_grad_hook(note) for parameter in part]
+        for parameter in part:
+            hooks.append(parameter.register_post_accumulate_grad_hook(note))  # type: ignore[no-untyped-call]
     try:
-        loss.backward(inputs=[parameter for part in parts for parameter in part], retain_graph=True)
+        everything = [parameter for part in parts for parameter in part]
+        torch.autograd.backward(loss, inputs=everything, retain_graph=True)
     finally:
         for hook in hooks:
             hook.remove()

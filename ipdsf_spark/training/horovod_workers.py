@@ -25,6 +25,7 @@ from horovod.common.elastic import State
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.packing.local_copy import DatasetReference, local_copy
+from ipdsf_spark.training.cores import keep_to_share_of_cores
 from ipdsf_spark.training.horovod_collective import HorovodCollective
 from ipdsf_spark.training.loop import Progress, Trainer
 from ipdsf_spark.training.worker import Work, trainer_of
@@ -101,13 +102,19 @@ def train_elastically(
 
 def _environment(spark: SparkSession, job: SparkWork) -> dict[str, str]:
     """What a Horovod process inherits from the driver."""
-    has_gpu = torch.cuda.is_available() or float(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
-    is_on_gpu = job.work.device == "cuda" or (not job.work.device and has_gpu)
+    gives_gpus = float(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
+    is_on_gpu = _is_on_gpu(job) or (gives_gpus and not job.work.device)
     return dict(os.environ) if is_on_gpu else {"HOROVOD_CYCLE_TIME": CPU_CYCLE_MS, **os.environ}
+
+
+def _is_on_gpu(job: SparkWork) -> bool:
+    return job.work.device == "cuda" or (not job.work.device and torch.cuda.is_available())
 
 
 def _work(job: SparkWork) -> dict[str, Any]:
     """In every Horovod process."""
+    if not _is_on_gpu(job):
+        keep_to_share_of_cores()  # before Horovod starts its threads
     hvd.init()
     trainer = _trainer(job, HorovodCollective())
     progress = dataclasses.asdict(trainer.run())

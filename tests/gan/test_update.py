@@ -88,7 +88,8 @@ def test_k_workers_with_batch_b_are_one_worker_with_batch_k_times_b_for_both_net
     for _ in range(3):
         adversarial_update(alone, condition, target, UpdateSettings())
 
-    assert sorted(together.names) == ["discriminator"] * 9 + ["generator"] * 9  # per step and worker one of each
+    exchanged = sorted(together.names)  # per step and worker one of each
+    assert exchanged == ["discriminator"] * 9 + ["generator 0"] * 9 + ["generator 1"] * 9
     # Against the way that the weights went: Adam makes a whole step of a gradient that is nothing but rounding.
     begun, expected = dict(networks().tensors()), dict(alone.tensors())
     for worker in workers:
@@ -107,15 +108,17 @@ def test_each_network_gets_the_gradient_of_its_own_loss_and_of_no_other() -> Non
     real, fake = nets.discriminator(target, condition), nets.discriminator(generated, condition)
     loss_d = discriminator_loss_real(real) + discriminator_loss_fake(fake)
     loss_g = adversarial_loss(fake) + 100 * (generated - target).abs().mean()
-    expected = {
-        "discriminator": torch.autograd.grad(loss_d, list(nets.discriminator.parameters()), retain_graph=True),
-        "generator": torch.autograd.grad(loss_g, list(nets.generator.parameters())),
+    expected: dict[str, Sequence[Tensor]] = {
+        "discriminator": torch.autograd.grad(loss_d, list(nets.discriminator.parameters()), retain_graph=True)
     }
-    seen: dict[str, Sequence[Tensor]] = {}
+    seen: dict[str, list[Tensor]] = {"generator": [], "discriminator": []}
 
     def remember(name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
-        seen[name] = [g.clone() for g in gradients]
+        seen[name.split()[0]] += [g.clone() for g in gradients]
         return lambda: None
+
+    in_order = [p for part in nets.generator.parts_by_arrival() for p in part]
+    expected["generator"] = torch.autograd.grad(loss_g, in_order)
 
     report = adversarial_update(nets, condition, target, UpdateSettings(), remember)
 
@@ -148,10 +151,10 @@ def test_gradients_of_both_networks_travel_until_somebody_asks_for_the_network()
     adversarial_update(nets, *pairs(2), UpdateSettings(), slow)
     assert (asked, nets.num_updates) == ([], 0)
     weights = nets.generator.state_dict()
-    assert (asked, nets.num_updates) == (["generator"], 1)
+    assert (asked, nets.num_updates) == (["generator 0", "generator 1"], 1)
     judge = nets.discriminator.state_dict()
 
-    assert asked == ["generator", "discriminator"]
+    assert asked == ["generator 0", "generator 1", "discriminator"]
     assert any(not torch.equal(weights[n], w) for n, w in networks().generator.state_dict().items())
     assert any(not torch.equal(judge[n], w) for n, w in networks().discriminator.state_dict().items())
 
@@ -169,7 +172,31 @@ def test_the_next_update_waits_for_the_discriminator_only_after_the_generator_ha
     judge.register_forward_hook(lambda *_: order.append("D looks"))
     adversarial_update(nets, *pairs(2), UpdateSettings(), slow)
 
-    assert order == ["generator", "G looks", "discriminator", "D looks", "D looks"]
+    assert order == ["generator 0", "generator 1", "G looks", "discriminator", "D looks", "D looks"]
+
+
+def test_the_deep_levels_gradients_leave_while_the_first_levels_are_still_computed() -> None:
+    nets = networks()
+    first = nets.generator.parts_by_arrival()[1]
+    order: list[str] = []
+
+    def note(name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
+        order.append(name)
+        return lambda: None
+
+    for parameter in first:
+        parameter.register_hook(lambda gradient: order.append("first levels"))
+    adversarial_update(nets, *pairs(2), UpdateSettings(), note)
+
+    assert order[0] == "generator 0"
+    assert order[1:] == ["first levels"] * len(first) + ["generator 1", "discriminator"]
+
+
+def test_every_parameter_of_the_generator_travels_in_one_of_its_parts() -> None:
+    generator = networks().generator
+    parts = generator.parts_by_arrival()
+
+    assert sorted(id(p) for part in parts for p in part) == sorted(id(p) for p in generator.parameters())
 
 
 def test_a_step_on_its_way_is_made_at_the_learning_rate_it_was_begun_with() -> None:
