@@ -20,7 +20,7 @@ def run(notebook: Path, out: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "scripts/run_notebook.py", notebook, "--out", out],
         cwd=REPOSITORY,
-        env={**os.environ, "MPLBACKEND": "Agg"},
+        env={**{k: v for k, v in os.environ.items() if not k.startswith("PYSPARK_")}, "MPLBACKEND": "Agg"},
         capture_output=True,
         text=True,
         timeout=300,
