@@ -38,7 +38,7 @@ def comparison_figure(rows: Sequence[Comparison], *, title: str) -> Figure:
         rows: one or two models.
         title: the patient and the task.
     """
-    figure = style.figure(9.6, 3.3 * len(rows) + 0.3)
+    figure = style.figure(9.6, 2.85 * len(rows) + 0.35)
     grid = figure.subplots(len(rows), 3, squeeze=False)
     letters = iter(string.ascii_lowercase)
     differences = [row.prediction_hu - row.original_hu for row in rows]

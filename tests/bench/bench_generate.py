@@ -1,0 +1,57 @@
+"""Time and memory of a full-size volume, 512 × 512 × 600, from a trained model.
+
+python tests/bench/bench_generate.py --model FOLDER [--slices 600] [--record FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ipdsf_spark.ct.phantom import chest_phantom
+from ipdsf_spark.ct.provenance import Provenance
+from ipdsf_spark.ct.volume import Grid
+from ipdsf_spark.ct.writing import write_nifti
+
+PERIOD = 100  # slices of the phantom, repeated
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--slices", type=int, default=600)
+    parser.add_argument("--record", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        chest = chest_phantom((PERIOD, 512, 512), seed=3, spacing_mm=(3.0, 0.7, 0.7)).volume
+        grid = Grid((args.slices, 512, 512), (1.0, 0.7, 0.7))
+        slabs = (chest.hu[: min(PERIOD, args.slices - k)] for k in range(0, args.slices, PERIOD))
+        source = Path(scratch, "chest.nii.gz")
+        write_nifti(source, grid, slabs, Provenance("phantom", datetime.now(UTC)))
+        del chest
+        command = [sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", "ct", "generate", str(source)]
+        command += ["--model", args.model, "-o", str(Path(scratch, "out.nii.gz")), "--json"]
+        facts = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    del facts["out"]
+    entry = {
+        "bench": "generate",
+        "command": " ".join(["python", *sys.argv]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        **facts,
+    }
+    print(json.dumps(entry, indent=1))
+    if args.record:
+        with args.record.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(entry) + "\n")
+
+
+if __name__ == "__main__":
+    main()
