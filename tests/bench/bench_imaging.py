@@ -1,9 +1,10 @@
 """The imaging flow on real CT: pack, train a task, and judge it on a patient it has not seen.
 
-python tests/bench/bench_imaging.py --ct DIR -o WORK --task denoise [--workers 2] [--samples 20000] [--record FILE]
+python tests/bench/bench_imaging.py [--ct DIR] [-o WORK] [--task denoise] [--workers 2] [--samples N] [--record FILE]
 
-DIR holds `train` and `test`. WORK keeps the storage array and the models, so that runs of several tasks, without and
-with Horovod, share the packed cubes; `ipdsf ct evaluate` then draws them together.
+DIR holds `train` and `test`: $IPDSF_DATA/ct or ../shared/data/ct if not given. WORK keeps the storage array and the
+models, so that runs of several tasks, without and with Horovod, share the packed cubes; `ipdsf ct evaluate` then draws
+them together.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "chest"
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def ipdsf(*arguments: str | Path) -> list[dict[str, Any]]:
@@ -29,8 +31,9 @@ def ipdsf(*arguments: str | Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ct", type=Path, required=True)
-    parser.add_argument("-o", "--out", type=Path, required=True)
+    data = Path(os.environ.get("IPDSF_DATA", REPOSITORY.parent / "shared" / "data"))
+    parser.add_argument("--ct", type=Path, default=data / "ct")
+    parser.add_argument("-o", "--out", type=Path, default=REPOSITORY / "out" / "imaging")
     parser.add_argument("--task", default="denoise")
     parser.add_argument("--workers", type=int, default=0, help="Horovod processes; 0 = without")
     parser.add_argument("--threads", type=int, default=1, help="per worker")
@@ -39,6 +42,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
+    if not args.ct.is_dir():
+        print(f"no CT volumes at {args.ct}: name some with --ct")
+        return
     out = args.out.absolute()
     where = ["--set", f"storage.root={out / 'storage'}", "--set", f"training.cache_directory={out / 'cache'}"]
     overrides = [word for override in args.set for word in ("--set", override)]
