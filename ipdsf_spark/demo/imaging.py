@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from ipdsf_spark.config import TrainingConfig
+from ipdsf_spark.config import load
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.ct.provenance import Provenance
 from ipdsf_spark.ct.writing import write_volume
@@ -25,7 +25,6 @@ from ipdsf_spark.imaging.tables import Table, baseline_table, quality_table
 
 NAME: Final = "chest"
 NUM_WORKERS: Final = 2
-SHARE: Final = TrainingConfig().batch // NUM_WORKERS
 PHANTOM_SHAPE: Final = (48, 128, 128)
 PHANTOM_SPACING_MM: Final = (6.0, 2.8, 2.8)
 TEST_SHARE: Final = 5  # of so many volumes one is for testing, where the folder does not say
@@ -78,11 +77,12 @@ def run(demonstration: ImagingDemonstration) -> ImagingReport:
     common = ["--name", NAME, "--task", "denoise", "--samples", str(demonstration.samples), "--threads", "1"]
     if demonstration.ct is None:
         common += ["--set", "training.width=8"]  # minutes
+    # As many cubes in a step of all workers together as in one of the lonely worker: the same training.
+    share = max(1, load().training.batch // NUM_WORKERS)
     steps: list[list[str | Path]] = [
         ["pack", "--name", NAME, "--train", *train, "--test", *test],
         ["train", *common, "--model", "alone"],
-        # As many cubes in a step of all workers together as in one of the lonely worker: the same training.
-        ["train", *common, "--model", "horovod", "--workers", str(NUM_WORKERS), "--set", f"training.batch={SHARE}"],
+        ["train", *common, "--model", "horovod", "--workers", str(NUM_WORKERS), "--set", f"training.batch={share}"],
         [
             "evaluate",
             *test,

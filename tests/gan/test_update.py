@@ -175,6 +175,19 @@ def test_the_next_update_waits_for_the_discriminator_only_after_the_generator_ha
     assert order == ["generator 0", "generator 1", "G looks", "discriminator", "D looks", "D looks"]
 
 
+def test_the_time_waited_for_both_networks_gradients_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    nets = networks()
+    clock = [0.0]
+
+    def second_long(name: str, gradients: Sequence[Tensor]) -> Callable[[], None]:
+        return lambda: clock.__setitem__(0, clock[0] + 1.0)
+
+    monkeypatch.setattr("ipdsf_spark.gan.update.time.perf_counter", lambda: clock[0])
+    first, second = (adversarial_update(nets, *pairs(2), UpdateSettings(), second_long) for _ in range(2))
+
+    assert (first.exchange_s, second.exchange_s) == (0.0, 3.0)  # two parts of the generator, one discriminator
+
+
 def test_the_deep_levels_gradients_leave_while_the_first_levels_are_still_computed() -> None:
     nets = networks()
     first = nets.generator.parts_by_arrival()[1]
