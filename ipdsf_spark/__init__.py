@@ -2,13 +2,20 @@
 
 Rooms, and the direction in which they may import (checked by tests/architecture):
 
-    errors   <- config <- everything that adapts
-    lidar    KERNEL   numpy, scipy, netCDF4: instruments, signal, boundary layer, per-site tracking
-    edge     ADAPTER  confluent-kafka: the node beside the instrument
-    broker   ADAPTER  the embedded Kafka for laptops and tests
-    streaming ADAPTER pyspark around lidar
-    monitoring ADAPTER progress, pages
-    cli      the `ipdsf` command, one module per verb
+    errors, config, sites      what everybody may import; config has a module per section
+    lidar     KERNEL   numpy, scipy
+      containers/      bytes -> arrays (HDF5, netCDF classic); knows no lidar
+      instruments/     makers' messages and files -> Profiles
+      averages/        Profiles -> averages over fixed intervals: all that an analysis sees
+      layers/          averages -> boundary layer heights          products/   records, CF netCDF
+      simulator/       days of genuine files with known heights
+    ct        KERNEL   volumes in and out, cubes, stitching, PSNR and SSIM        gan    KERNEL   torch
+    kafka     ADAPTER  clients, topics, quarantine         devkafka   a real broker for laptops and tests
+    spark     ADAPTER  one session, the warm daemon        storage    the storage array by one name
+    stream    ADAPTER  source, decode, track, sinks, job   archive    products kept as tables
+    edge      ADAPTER  the node beside the instrument      loadgen    recorded files as a network
+    packing, training, imaging ADAPTER  volumes -> Petastorm cubes -> Horovod on Spark -> full-size volumes
+    monitoring, plots, demo; cli, the `ipdsf` command, one module per verb
 
 Kernels know no engine; adapters know no formula.
 """

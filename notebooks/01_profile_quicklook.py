@@ -10,9 +10,9 @@ import numpy as np
 
 from ipdsf_spark import plots
 from ipdsf_spark.lidar.files import FileReader
-from ipdsf_spark.lidar.mixing_height import retrieve
-from ipdsf_spark.lidar.products import products_of
-from ipdsf_spark.lidar.replay import replay
+from ipdsf_spark.lidar.layers.mixing_height import retrieve
+from ipdsf_spark.lidar.layers.replay import replay
+from ipdsf_spark.lidar.products.records import products_of
 from ipdsf_spark.lidar.simulator import FileBank, simulate_day
 from ipdsf_spark.lidar.site import Site
 

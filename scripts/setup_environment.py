@@ -104,7 +104,7 @@ def steps() -> list[Step]:
     horovod = digest(packages, repr(sorted(horovod_recipe().items())))
     project = digest(packages, (REPOSITORY / "pyproject.toml").read_text())
     connectors = digest(packages, " ".join(connector_coordinates()))
-    broker = digest(project, (REPOSITORY / "ipdsf_spark" / "broker" / "fetch.py").read_text())
+    broker = digest(project, (REPOSITORY / "ipdsf_spark" / "devkafka" / "fetch.py").read_text())
     return [
         Step("venv", "virtual environment in .venv", base, make_venv, PYTHON.exists),
         Step("uv", "uv, which installs the rest", uv, install_uv),

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from ipdsf_spark.broker import EmbeddedKafka
+    from ipdsf_spark.devkafka import EmbeddedKafka
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -61,7 +61,7 @@ def rng() -> np.random.Generator:
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """A real broker for all tests that need one; each uses topics of its own."""
-    from ipdsf_spark.broker import EmbeddedKafka
+    from ipdsf_spark.devkafka import EmbeddedKafka
 
     with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), heap_mb=384) as broker:
         yield broker

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark import config as configuration
-from ipdsf_spark.config import Config, load, with_overrides
+from ipdsf_spark.config import Config, load, loading, with_overrides
 from ipdsf_spark.errors import ConfigError
 
 
@@ -96,7 +95,7 @@ def test_a_malformed_override_is_refused(override: str) -> None:
 
 
 def test_without_a_configuration_folder_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(configuration, "conf_directory", lambda: None)
+    monkeypatch.setattr(loading, "conf_directory", lambda: None)
 
     assert load() == Config()
 

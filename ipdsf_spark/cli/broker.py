@@ -8,8 +8,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from ipdsf_spark.broker import embedded, fetch, topics
 from ipdsf_spark.config import load
+from ipdsf_spark.devkafka import embedded, fetch
+from ipdsf_spark.kafka import topics
 
 EPILOG = """examples:
   ipdsf broker start                    one node, topics made, runs until stopped

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ipdsf_spark.broker import ensure_topics, resolve_bootstrap
-from ipdsf_spark.config import PARTITIONINGS, Config, load
+from ipdsf_spark.config import Config, load
+from ipdsf_spark.config.edge import PARTITIONINGS
+from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.edge.journal import Journal
-from ipdsf_spark.edge.replay import feeds_of, replay, schedule
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.kafka import ensure_topics
+from ipdsf_spark.loadgen.replay import feeds_of, replay, schedule
 
 EPILOG = """examples:
   ipdsf edge --watch /data/cl51 --site oslo              send every file once it is complete

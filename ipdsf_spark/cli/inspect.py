@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.lidar import formats
+from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.profiles import Decoded, Float32, Profiles, Time
 
 EXAMPLES: Final = """examples:
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     paths = list(_files(args.paths))
     for path in tqdm(paths, unit="file", disable=len(paths) < 20 or not sys.stderr.isatty(), file=sys.stderr):
         try:
-            summary = summary_of(formats.decode(_bytes(path), name=Path(path).name), file=path)
+            summary = summary_of(instruments.decode(_bytes(path), name=Path(path).name), file=path)
         except InputError as error:
             has_failed = True
             print(f"ipdsf inspect: {error}", file=sys.stderr)

@@ -17,12 +17,13 @@ from tqdm import tqdm
 from ipdsf_spark.cli.inputs import bytes_of, files_of
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError
-from ipdsf_spark.lidar import cf, products
 from ipdsf_spark.lidar.files import FileReader
-from ipdsf_spark.lidar.mixing_height import Layers, retrieve
+from ipdsf_spark.lidar.layers.mixing_height import Layers, retrieve
+from ipdsf_spark.lidar.layers.replay import replay
+from ipdsf_spark.lidar.products import cf
+from ipdsf_spark.lidar.products import records as products
+from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.profiles import Profiles
-from ipdsf_spark.lidar.quality import Quality
-from ipdsf_spark.lidar.replay import replay
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import DEFAULT, layer_settings, load_sites, site_named, sites_of
 
@@ -204,7 +205,7 @@ def _draw(
 
 
 def _on_day(block: Profiles, day: np.datetime64) -> Profiles:
-    from ipdsf_spark.lidar.formats.netcdf import rows
+    from ipdsf_spark.lidar.instruments.netcdf import rows
 
     return rows(block, block.time.astype("datetime64[D]") == day)
 

@@ -6,10 +6,10 @@ import argparse
 import json
 from datetime import UTC, datetime
 
-from ipdsf_spark.broker import resolve_bootstrap
-from ipdsf_spark.broker.quarantine import Quarantined, read, resend
 from ipdsf_spark.config import load
+from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.kafka.quarantine import Quarantined, read, resend
 
 EPILOG = """examples:
   ipdsf quarantine list                            one line per stretch that gave no profile

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the job until it is stopped."""
     from ipdsf_spark.monitoring.progress import Batch, Totals, line_of
-    from ipdsf_spark.streaming import job
+    from ipdsf_spark.stream import job
 
     config = load(*args.config, overrides=args.set)
     logger.info("configuration: %s", config)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ipdsf_spark.lidar.layers import Layers
+from ipdsf_spark.lidar.layers.product import Layers
+from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.profiles import Float64, Time
-from ipdsf_spark.lidar.quality import Quality
 from ipdsf_spark.plots import Truth
 
 WARM_UP_SHARE = 0.2  # of the run: the first batches compile and load

@@ -16,21 +16,21 @@ import pandas as pd
 import pyarrow.dataset as ds
 from tqdm import tqdm
 
-from ipdsf_spark.broker import EmbeddedKafka
-from ipdsf_spark.broker.quarantine import Quarantined
-from ipdsf_spark.broker.quarantine import read as read_quarantine
+from ipdsf_spark.archive.parquet import archive_directory
 from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.demo import outcome
 from ipdsf_spark.demo.page import Balance, Latency, Link, QuarantineLine, Report, SiteCard
-from ipdsf_spark.edge.replay import Feed, feeds_of, replay
+from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.kafka.quarantine import Quarantined
+from ipdsf_spark.kafka.quarantine import read as read_quarantine
 from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.profiles import Float64
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.loadgen.replay import Feed, feeds_of, replay
 from ipdsf_spark.monitoring.progress import Batch, Totals
 from ipdsf_spark.plots import curtain, error_figure, latency_figure, save
 from ipdsf_spark.sites import site_named, sites_of
-from ipdsf_spark.streaming.archive import archive_directory
-from ipdsf_spark.streaming.job import StreamJob
+from ipdsf_spark.stream.job import StreamJob
 
 logger = logging.getLogger(__name__)
 

@@ -21,11 +21,11 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from ipdsf_spark.broker.client import client_options
 from ipdsf_spark.config import EdgeConfig, KafkaConfig
 from ipdsf_spark.edge import arrived, store
 from ipdsf_spark.edge.journal import DELIVERED, PENDING, REFUSED, Entry, Journal
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.kafka.client import client_options
 
 logger = logging.getLogger(__name__)
 

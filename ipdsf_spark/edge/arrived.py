@@ -8,8 +8,8 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from ipdsf_spark.broker.client import client_options
 from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.kafka.client import client_options
 
 TIMEOUT_S: Final = 10.0
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ipdsf_spark.lidar.formats import decode
+from ipdsf_spark.lidar.instruments import decode
 from ipdsf_spark.lidar.profiles import Decoded, Profiles
 
 

@@ -38,8 +38,8 @@ from ipdsf_spark.packing.manifest import (
     Study,
 )
 from ipdsf_spark.packing.schema import ROW_TYPE, described, unischema
-from ipdsf_spark.packing.storage import Storage, url_of
 from ipdsf_spark.packing.volumes import Packed, Wanted, packed_cubes
+from ipdsf_spark.storage.hadoop import Storage, url_of
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

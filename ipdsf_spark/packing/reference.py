@@ -12,7 +12,7 @@ from ipdsf_spark.ct.enhancement import Enhancement
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.local_copy import DatasetReference
 from ipdsf_spark.packing.manifest import ENHANCEMENT_FILE, MANIFEST_FILE, Manifest
-from ipdsf_spark.packing.storage import Storage, url_of
+from ipdsf_spark.storage.hadoop import Storage, url_of
 
 
 def reference_of(

@@ -21,7 +21,7 @@ def imaging_session(app_name: str, *, master: str | None = None) -> Iterator[Spa
     """A session for packing and training; what spark-submit or a notebook has set already is kept.
 
     A session that was there stays. One that begins here ends here, with its JVM: what is on a JVM's class path is
-    decided when it starts, and the next session of this process, a streaming one perhaps, needs other packages.
+    decided when it starts, and the next session of this process, one of the stream perhaps, needs other packages.
 
     Args:
         app_name: shown in the Spark UI.

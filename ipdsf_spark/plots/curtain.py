@@ -15,9 +15,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.mixing_height import Layers
+from ipdsf_spark.lidar.layers.mixing_height import Layers
+from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.profiles import Float64, Profiles, Time
-from ipdsf_spark.lidar.quality import Quality
 from ipdsf_spark.plots import style
 from ipdsf_spark.plots.raster import raster
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar import screening
+from ipdsf_spark.lidar.layers import screening
 from ipdsf_spark.lidar.profiles import Float64, Profiles, Time
 
 MAX_COLUMNS = 1440

@@ -33,32 +33,44 @@ DOORS = {
     "sites": doors("errors config lidar"),
     # Kernels: no engine, no data frame, no configuration, and none of the others.
     "lidar": doors("errors", "numpy scipy netCDF4 astral"),
+    "forecast": doors("errors", "torch numpy"),
+    "tensor": doors("errors", "numpy"),
     "ct": doors("errors", "numpy scipy SimpleITK nibabel pydicom skimage"),
     "gan": doors("errors", "torch numpy"),
-    # Adapters.
-    "packing": doors("errors config ct", "pyspark petastorm pyarrow numpy"),
+    # Adapters around one engine each.
+    "kafka": doors("errors config", "confluent_kafka"),
+    "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
+    "spark": doors("errors config", "pyspark"),
+    "storage": doors("errors config", "pyspark"),
+    # The stream.
+    "edge": doors("errors config sites lidar kafka", "confluent_kafka tqdm"),
+    "loadgen": doors("errors config sites lidar kafka", "confluent_kafka tqdm numpy"),
+    "stream": doors(
+        "errors config sites lidar forecast kafka devkafka spark archive monitoring", "pyspark pandas pyarrow numpy"
+    ),
+    "archive": doors("errors config lidar kafka spark storage", "pyspark pandas pyarrow numpy delta"),
+    "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),
+    # Imaging.
+    "packing": doors("errors config ct storage", "pyspark petastorm pyarrow numpy"),
     # horovod in two files only, petastorm and pyspark behind those two: the loop runs with numpy and torch alone.
     "training": doors("errors config ct gan packing", "torch numpy horovod pyspark"),
     "imaging": doors("errors config ct gan plots", "torch numpy matplotlib jinja2 tqdm"),
-    "edge": doors("errors config sites lidar broker", "confluent_kafka tqdm"),
-    "broker": doors("errors config", "confluent_kafka psutil tqdm"),
-    "streaming": doors("errors config sites lidar broker monitoring", "pyspark pandas pyarrow numpy delta"),
-    "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),
     "plots": doors("errors lidar", "numpy matplotlib"),
     "demo": doors(
-        "errors config sites lidar ct edge broker streaming imaging monitoring plots",
+        "errors config sites lidar ct edge loadgen kafka devkafka stream spark archive imaging monitoring plots",
         "numpy pandas pyarrow matplotlib jinja2 tqdm psutil",
     ),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors(
-        "errors config sites lidar ct gan edge broker streaming packing training imaging monitoring plots demo",
+        "errors config sites lidar forecast tensor ct gan edge loadgen kafka devkafka stream spark archive storage "
+        "packing training imaging monitoring plots demo",
         "numpy matplotlib tqdm",
     ),
 }
 
 
 def room_of(module: str) -> str:
-    """`ipdsf_spark.lidar.formats.cl` stands in the room `lidar`."""
+    """`ipdsf_spark.lidar.instruments.cl` stands in the room `lidar`."""
     return module.partition(".")[2].partition(".")[0]
 
 
@@ -111,8 +123,8 @@ def test_every_room_imports_only_through_its_doors(repository: Path) -> None:
         "import pyspark.sql",
         "def late():\n    from torch import nn",
         "from ipdsf_spark import config",
-        "from ipdsf_spark.streaming import session",
-        "from .. import streaming",
+        "from ipdsf_spark.stream import job",
+        "from .. import stream",
         "from ..config import load",
     ],
 )

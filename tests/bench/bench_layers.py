@@ -19,11 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ipdsf_spark.lidar import averaging, candidates, edges, grids, tracking
-from ipdsf_spark.lidar.averaging import Average
-from ipdsf_spark.lidar.mixing_height import LayerSettings, SiteTracker, retrieve, summarise
+from ipdsf_spark.lidar.averages import averaging
+from ipdsf_spark.lidar.averages.averaging import Average
+from ipdsf_spark.lidar.layers import candidates, grids, tracking
+from ipdsf_spark.lidar.layers.mixing_height import LayerSettings, SiteTracker, retrieve, summarise
+from ipdsf_spark.lidar.layers.product import screened as edges
+from ipdsf_spark.lidar.layers.replay import replay
 from ipdsf_spark.lidar.profiles import Profiles
-from ipdsf_spark.lidar.replay import replay
 from ipdsf_spark.lidar.simulator import INSTRUMENTS, SCENARIOS, reference_plan, simulate_day
 from ipdsf_spark.lidar.site import Site
 

@@ -23,7 +23,7 @@ from statistics import median
 
 import netCDF4
 
-from ipdsf_spark.lidar import formats
+from ipdsf_spark.lidar import instruments
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROUNDS = 60
@@ -41,7 +41,7 @@ def generated_files(folder: Path) -> list[Path]:
     sys.path.insert(0, str(REPOSITORY / "tests" / "lidar"))
     from made_files import profiles
 
-    from ipdsf_spark.lidar.formats import lufft_chm, vaisala_cl61
+    from ipdsf_spark.lidar.instruments import lufft_chm, vaisala_cl61
 
     folder.mkdir(parents=True, exist_ok=True)
     made = {
@@ -55,7 +55,7 @@ def generated_files(folder: Path) -> list[Path]:
 
 def kind_of(path: Path, raw: bytes) -> str | None:
     """Instrument, layout and profiles of a file that has any."""
-    decoded = formats.decode(raw)
+    decoded = instruments.decode(raw)
     if not decoded.blocks:
         return None
     layout = "netCDF-4" if raw[:4] == b"\x89HDF" else "netCDF-3"
@@ -88,7 +88,7 @@ def cold_ms(path: Path, num_profiles: int) -> float:
     """The first file of a fresh process, modules loaded, nothing remembered."""
     code = (
         "import sys, time; from pathlib import Path; from ipdsf_spark.lidar import formats;"
-        "raw = Path(sys.argv[1]).read_bytes(); t = time.perf_counter(); formats.decode(raw);"
+        "raw = Path(sys.argv[1]).read_bytes(); t = time.perf_counter(); instruments.decode(raw);"
         "print((time.perf_counter() - t) * 1e3)"
     )
     return float(subprocess.check_output([sys.executable, "-c", code, str(path)], text=True)) / num_profiles
@@ -111,8 +111,8 @@ def main() -> None:
     print(f"{'ms per profile':64} {'best':>7} {'median':>7} {'cold':>7} {'C library':>10}")
     for kind, paths in sorted(kinds.items()):
         raws = [path.read_bytes() for path in paths]
-        num_profiles = formats.decode(raws[0]).num_profiles
-        best, middle = per_profile_ms(raws, num_profiles, formats.decode)
+        num_profiles = instruments.decode(raws[0]).num_profiles
+        best, middle = per_profile_ms(raws, num_profiles, instruments.decode)
         library, _ = per_profile_ms(raws, num_profiles, read_with_c_library)
         cold = cold_ms(paths[0], num_profiles)
         results.append({"kind": kind, "files": len(paths), "best_ms": best, "median_ms": middle, "cold_ms": cold})

@@ -18,10 +18,10 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from ipdsf_spark.lidar import formats
-from ipdsf_spark.lidar.mixing_height import Layers, retrieve
+from ipdsf_spark.lidar import instruments
+from ipdsf_spark.lidar.layers.mixing_height import Layers, retrieve
+from ipdsf_spark.lidar.products.quality import Quality, names
 from ipdsf_spark.lidar.profiles import Profiles
-from ipdsf_spark.lidar.quality import Quality, names
 from ipdsf_spark.sites import load_sites
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def blocks_of(pattern: str) -> list[Profiles]:
     return [
         block
         for path in sorted(DATA.rglob(pattern))
-        for block in formats.decode(path.read_bytes(), name=path.name).blocks
+        for block in instruments.decode(path.read_bytes(), name=path.name).blocks
     ]
 
 
@@ -71,7 +71,7 @@ def days() -> dict[str, float]:
 
 def bucharest() -> Iterator[tuple[Layers, float]]:
     for path in sorted(DATA.rglob("00100_A20*.nc")):
-        blocks = formats.decode(path.read_bytes(), name=path.name).blocks
+        blocks = instruments.decode(path.read_bytes(), name=path.name).blocks
         yield retrieve(blocks, SITES["bucharest"]), float(np.nanmedian(blocks[0].maker_layer_height_m[:, 0]))
 
 

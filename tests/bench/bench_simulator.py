@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ipdsf_spark import plots
-from ipdsf_spark.lidar.mixing_height import Layers, retrieve
+from ipdsf_spark.lidar.layers.mixing_height import Layers, retrieve
 from ipdsf_spark.lidar.simulator import INSTRUMENTS, FileBank, SimulatedDay, simulate_day
 from ipdsf_spark.lidar.site import Site
 

@@ -26,14 +26,14 @@ from pathlib import Path
 import numpy as np
 from confluent_kafka import Consumer, TopicPartition
 
-from ipdsf_spark.broker import EmbeddedKafka
 from ipdsf_spark.config import Config, load
-from ipdsf_spark.edge.replay import Feed, replay
+from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.lidar.simulator import simulate_day
 from ipdsf_spark.lidar.simulator.bank import FileBank
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.loadgen.replay import Feed, replay
 from ipdsf_spark.monitoring.progress import Batch, Totals
-from ipdsf_spark.streaming.job import StreamJob
+from ipdsf_spark.stream.job import StreamJob
 
 INSTRUMENTS = ("cl51", "cl31", "cl51", "cl31", "chm15k")
 LEVERS = {

@@ -20,7 +20,7 @@ from statistics import median
 
 import numpy as np
 
-from ipdsf_spark.lidar import formats
+from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.simulator import FileBank, simulate_day
 from ipdsf_spark.lidar.site import Site
 
@@ -49,7 +49,7 @@ def real_files() -> dict[str, list[bytes]]:
     found: dict[str, list[bytes]] = {}
     for path in sorted(folder.rglob("*")):
         raw = path.read_bytes() if path.suffix.lower() in {".dat", ".txt"} else b""
-        decoded = formats.decode(raw, name=path.name)
+        decoded = instruments.decode(raw, name=path.name)
         if decoded.blocks and not decoded.rejected:
             block = decoded.blocks[0]
             kind = f"{decoded.instrument} message {block.message_type}, {block.beta.shape[1]} gates, real"
@@ -59,12 +59,12 @@ def real_files() -> dict[str, list[bytes]]:
 
 def per_profile_ms(files: list[bytes]) -> tuple[float, float]:
     """Best and median time per profile, the files in turn."""
-    counts = [formats.decode(raw).num_profiles for raw in files]
+    counts = [instruments.decode(raw).num_profiles for raw in files]
     taken = []
     for turn in range(ROUNDS):
         raw, count = files[turn % len(files)], counts[turn % len(files)]
         started = time.perf_counter()
-        formats.decode(raw)
+        instruments.decode(raw)
         taken.append((time.perf_counter() - started) * 1e3 / count)
     return min(taken), median(taken)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ipdsf_spark.broker import num_partitions
 from ipdsf_spark.config import load
+from ipdsf_spark.kafka import num_partitions
 
 
 def ipdsf_broker(directory: Path, action: str, *words: str) -> tuple[int, Any, str]:

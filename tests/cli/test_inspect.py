@@ -11,7 +11,7 @@ import pytest
 
 from ipdsf_spark.cli import inspect
 from ipdsf_spark.cli.main import main
-from ipdsf_spark.lidar.formats import lufft_chm
+from ipdsf_spark.lidar.instruments import lufft_chm
 from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
 
 

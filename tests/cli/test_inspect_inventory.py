@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ipdsf_spark.cli.main import main
-from ipdsf_spark.lidar import formats
+from ipdsf_spark.lidar import instruments
 
 # What the inventory counts but no profile can come of: it counted message headers.
 DAMAGED = {
@@ -167,7 +167,7 @@ def test_cloud_bases_are_those_of_the_inventory_above_the_instrument(
         # inspect tells the lowest layer of each profile, the inventory all layers (text files: the lowest)
         assert told["cloud_base_max_m"] <= highest - offset_of(path) + 0.06, path
         if row["format"] != "text":
-            decoded = formats.decode((real_ceilometer_data / path).read_bytes())
+            decoded = instruments.decode((real_ceilometer_data / path).read_bytes())
             top = max(float(np.nanmax(block.cloud_base_m)) for block in decoded.blocks)
             assert top == pytest.approx(highest - offset_of(path), abs=0.06), path
     assert num_compared >= 25
@@ -202,7 +202,7 @@ def test_the_makers_layers_are_those_of_the_inventory_above_the_instrument(
         share, lowest, highest = expected
         assert int(100 * told["count"] / summaries[path]["profiles"]) == share, path
         assert lowest - offset_of(path) <= told["min"] <= told["max"] <= highest - offset_of(path), path
-        (block,) = formats.decode((real_ceilometer_data / path).read_bytes()).blocks
+        (block,) = instruments.decode((real_ceilometer_data / path).read_bytes()).blocks
         assert np.nanmin(block.maker_layer_height_m) == lowest - offset_of(path), path
         assert np.nanmax(block.maker_layer_height_m) == highest - offset_of(path), path
     assert num_compared >= 11

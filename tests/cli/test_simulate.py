@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ipdsf_spark.cli.main import main
-from ipdsf_spark.lidar.formats import decode
+from ipdsf_spark.lidar.instruments import decode
 from ipdsf_spark.sites import load_sites
 
 SHORT = ["--hours", "0.5", "--date", "2026-06-15", "--start", "12:00"]

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from ipdsf_spark.broker import EmbeddedKafka, ensure_topics
 from ipdsf_spark.config import EdgeConfig, KafkaConfig
+from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.edge import store
 from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.edge.arrived import checksums_since, ends
 from ipdsf_spark.edge.journal import DELIVERED, PENDING, Entry, Journal
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.kafka import ensure_topics
 
 NOBODY = "localhost:1"  # no Kafka listens there
 

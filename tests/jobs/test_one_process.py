@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 STREAM = """
 from ipdsf_spark.config import load
-from ipdsf_spark.streaming.live import read_files
-from ipdsf_spark.streaming.session import build_session
+from ipdsf_spark.stream.live import read_files
+from ipdsf_spark.spark.session import build_session
 config = load()
 print(read_files(build_session(config, app_name="second"), config, "localhost:1", max_files=1).isStreaming)
 """

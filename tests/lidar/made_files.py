@@ -10,8 +10,8 @@ from typing import Any
 import netCDF4
 import numpy as np
 
-from ipdsf_spark.lidar.formats import hdf5
-from ipdsf_spark.lidar.formats.container import Damage
+from ipdsf_spark.lidar.containers import hdf5
+from ipdsf_spark.lidar.containers.container import Damage
 from ipdsf_spark.lidar.profiles import Profiles
 
 NAN = float("nan")

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from made_files import add, written
 
-from ipdsf_spark.lidar import formats
+from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.profiles import Profiles
 
 
 def only_block(raw: bytes) -> Profiles:
-    decoded = formats.decode(raw)
+    decoded = instruments.decode(raw)
     assert decoded.rejected == ()
     (block,) = decoded.blocks
     return block

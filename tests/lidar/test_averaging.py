@@ -11,8 +11,8 @@ from erf_profiles import NOON, pieces_of, profiles_of, rows_of, steady
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar import average_bytes
-from ipdsf_spark.lidar.averaging import Average, averages_of
+from ipdsf_spark.lidar.averages import average_bytes
+from ipdsf_spark.lidar.averages.averaging import Average, averages_of
 
 DAY = steady(num_profiles=60, noise=0.1)
 

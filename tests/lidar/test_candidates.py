@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar.candidates import Peaks, strongest
+from ipdsf_spark.lidar.layers.candidates import Peaks, strongest
 
 EDGE_M = np.arange(301) * 10.0
 

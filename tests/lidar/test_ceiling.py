@@ -12,7 +12,7 @@ from astral.sun import sunrise, sunset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar.ceiling import Ceiling, ceiling_m, course_of_day, daylight
+from ipdsf_spark.lidar.layers.ceiling import Ceiling, ceiling_m, course_of_day, daylight
 
 SHAPE = Ceiling()
 LATITUDES, LONGITUDES = st.floats(-90.0, 90.0), st.floats(-180.0, 180.0)

@@ -9,9 +9,9 @@ import netCDF4
 import numpy as np
 import pytest
 
-from ipdsf_spark.lidar import cf
-from ipdsf_spark.lidar.mixing_height import Layers, LayerSettings
-from ipdsf_spark.lidar.quality import Quality
+from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings
+from ipdsf_spark.lidar.products import cf
+from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.site import Site
 
 OSLO = Site("oslo", 59.942, 10.720, 96.0)

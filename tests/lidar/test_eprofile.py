@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from made_files import add, eprofile_l2, written
 
-from ipdsf_spark.lidar import formats
+from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.profiles import Profiles
 
 
 def only_block(raw: bytes) -> Profiles:
-    decoded = formats.decode(raw)
+    decoded = instruments.decode(raw)
     assert decoded.rejected == ()
     (block,) = decoded.blocks
     return block
@@ -68,7 +68,7 @@ def test_the_unit_is_a_millionth_however_it_is_written(unit: str, factor: float)
 def test_heights_without_a_station_altitude_are_refused() -> None:
     raw = eprofile_l2().replace(b"station_altitude", b"station_altitudo")
 
-    decoded = formats.decode(raw)
+    decoded = instruments.decode(raw)
 
     assert decoded.blocks == ()
     assert "station_altitude" in decoded.rejected[0].reason

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import add, eprofile_l2, profiles, written
 
-from ipdsf_spark.lidar import formats
-from ipdsf_spark.lidar.formats import lufft_chm, vaisala_cl, vaisala_cl61
-from ipdsf_spark.lidar.formats.container import UnreadableFile, check_profiles, gate_centres, regular_grid, since
+from ipdsf_spark.lidar import instruments
+from ipdsf_spark.lidar.containers.container import UnreadableFile, check_profiles, gate_centres, regular_grid, since
+from ipdsf_spark.lidar.instruments import lufft_chm, vaisala_cl, vaisala_cl61
 from ipdsf_spark.lidar.profiles import Decoded
 
 MADE = {
@@ -28,9 +28,9 @@ MADE = {
 
 @pytest.mark.parametrize(("name", "raw"), MADE.items())
 def test_a_format_is_told_by_content_and_not_by_file_name(name: str, raw: bytes) -> None:
-    decoded = formats.decode(raw, name="C5061800.DAT")
+    decoded = instruments.decode(raw, name="C5061800.DAT")
 
-    assert decoded.instrument == formats.recognise(raw)
+    assert decoded.instrument == instruments.recognise(raw)
     assert decoded.instrument.startswith(name) or name == "E-PROFILE"
     assert decoded.num_profiles >= 3
 
@@ -39,22 +39,24 @@ def test_a_format_is_told_by_content_and_not_by_file_name(name: str, raw: bytes)
 def test_packing_with_gzip_changes_nothing(raw: bytes) -> None:
     packed = gzip.compress(raw)
 
-    assert formats.recognise(packed) == formats.recognise(raw)
-    assert np.array_equal(formats.decode(packed).blocks[0].beta, formats.decode(raw).blocks[0].beta, equal_nan=True)
+    assert instruments.recognise(packed) == instruments.recognise(raw)
+    assert np.array_equal(
+        instruments.decode(packed).blocks[0].beta, instruments.decode(raw).blocks[0].beta, equal_nan=True
+    )
 
 
 @pytest.mark.parametrize("kept", [2, 30, -9, -1])
 def test_a_damaged_gzip_file_is_rejected_with_its_reason(kept: int) -> None:
-    decoded = formats.decode(gzip.compress(MADE["Lufft CHM15k"])[:kept])
+    decoded = instruments.decode(gzip.compress(MADE["Lufft CHM15k"])[:kept])
 
     assert decoded.blocks == ()
     assert "gzip" in decoded.rejected[0].reason
 
 
 def test_a_gzip_bomb_is_refused_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(instruments, "MAX_UNPACKED_BYTES", 1000)
 
-    decoded = formats.decode(gzip.compress(bytes(1_000_000)))
+    decoded = instruments.decode(gzip.compress(bytes(1_000_000)))
 
     assert "unpacks to over" in decoded.rejected[0].reason
 
@@ -62,17 +64,17 @@ def test_a_gzip_bomb_is_refused_at_its_limit(monkeypatch: pytest.MonkeyPatch) ->
 @settings(max_examples=200)
 @given(raw=st.binary(max_size=400))
 def test_any_bytes_give_an_answer(raw: bytes) -> None:
-    decoded = formats.decode(raw)
+    decoded = instruments.decode(raw)
 
     assert isinstance(decoded, Decoded)
     assert decoded.blocks or decoded.rejected
-    assert isinstance(formats.recognise(raw), str)
+    assert isinstance(instruments.recognise(raw), str)
 
 
 @settings(max_examples=100)
 @given(start=st.sampled_from([b"CDF\x01", b"CDF\x05", b"\x89HDF\r\n\x1a\n", b"\x1f\x8b", b"\x01CL"]), rest=st.binary())
 def test_any_bytes_after_a_known_beginning_give_an_answer(start: bytes, rest: bytes) -> None:
-    decoded = formats.decode(start + rest)
+    decoded = instruments.decode(start + rest)
 
     assert decoded.blocks or decoded.rejected
 
@@ -82,13 +84,13 @@ def test_a_file_without_any_time_takes_the_time_it_was_received() -> None:
     raw = lufft_chm.encode_file(made).replace(b"seconds since 1904-01-01", b"seconds since 1004-01-01")
     received = np.datetime64("2021-09-09T12:00:00", "us")
 
-    assert np.isnat(formats.decode(raw).blocks[0].time).all()
-    assert (formats.decode(raw, received=received).blocks[0].time == received).all()
+    assert np.isnat(instruments.decode(raw).blocks[0].time).all()
+    assert (instruments.decode(raw, received=received).blocks[0].time == received).all()
 
 
 def test_model_output_and_lists_of_hits_are_named_for_what_they_are(real_ceilometer_data: Path) -> None:
-    model = formats.decode(next(real_ceilometer_data.rglob("ecmwf_model.nc")).read_bytes())
-    hits = formats.decode(next(real_ceilometer_data.rglob("Geneva*.csv")).read_bytes())
+    model = instruments.decode(next(real_ceilometer_data.rglob("ecmwf_model.nc")).read_bytes())
+    hits = instruments.decode(next(real_ceilometer_data.rglob("Geneva*.csv")).read_bytes())
 
     assert "weather model" in model.rejected[0].reason
     assert "cloud hits" in hits.rejected[0].reason
@@ -101,7 +103,7 @@ def test_a_netcdf_file_of_nobody_says_which_variables_it_has() -> None:
         for index in range(12):
             add(file, f"quantity_{index:02d}", ("x",), np.arange(2))
 
-    decoded = formats.decode(written(write))
+    decoded = instruments.decode(written(write))
 
     assert decoded.rejected[0].reason.endswith("quantity_06, quantity_07 and 4 more")
 
@@ -112,14 +114,13 @@ def test_text_logs_go_to_their_own_readers() -> None:
         type(made)(**{**made.__dict__, "instrument": "Vaisala CL31", "range_resolution_m": 10.0})
     )
 
-    assert formats.recognise(raw) == "Vaisala CL31"
-    assert formats.decode(raw).num_profiles == 2
+    assert instruments.recognise(raw) == "Vaisala CL31"
+    assert instruments.decode(raw).num_profiles == 2
 
 
 def test_reading_needs_no_engine_and_no_c_library() -> None:
-    code = (
-        "import sys, ipdsf_spark.lidar.formats; print({'pyspark','pandas','torch','netCDF4','h5py'} & set(sys.modules))"
-    )
+    heavy = "{'pyspark', 'pandas', 'torch', 'netCDF4', 'h5py'}"
+    code = f"import sys, ipdsf_spark.lidar.instruments; print({heavy} & set(sys.modules))"
 
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 

@@ -20,8 +20,8 @@ from test_archive_netcdf import cl2nc_file
 from test_lufft_chm import chm_file, met_office_file
 from test_micropulse import mini_mpl_file
 
-from ipdsf_spark.lidar import formats
-from ipdsf_spark.lidar.formats import lufft_chm, netcdf, vaisala_cl61
+from ipdsf_spark.lidar import instruments
+from ipdsf_spark.lidar.instruments import lufft_chm, netcdf, vaisala_cl61
 from ipdsf_spark.lidar.profiles import Decoded
 
 FILES = {
@@ -40,7 +40,7 @@ LONGEST_S = 5.0  # of one file of a few kB; a hang, not a slow machine
 
 
 def check(raw: bytes) -> Decoded:
-    decoded = formats.decode(raw)
+    decoded = instruments.decode(raw)
     assert isinstance(decoded, Decoded)
     assert decoded.blocks or decoded.rejected
     for block in decoded.blocks:

@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from made_files import add, place_of_chunk, written
 
-from ipdsf_spark.lidar.formats import hdf5, hdf5_headers
-from ipdsf_spark.lidar.formats.container import Damage, UnreadableFile
-from ipdsf_spark.lidar.formats.hdf5_heap import STRUCTURES_PER_FILE, Store
+from ipdsf_spark.lidar.containers import hdf5, hdf5_headers
+from ipdsf_spark.lidar.containers.container import Damage, UnreadableFile
+from ipdsf_spark.lidar.containers.hdf5_heap import STRUCTURES_PER_FILE, Store
 
 KINDS = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", ">i2", ">f4")
 

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_files import add, profiles, written
 
-from ipdsf_spark.lidar import formats
-from ipdsf_spark.lidar.formats import lufft_chm
+from ipdsf_spark.lidar import instruments
+from ipdsf_spark.lidar.instruments import lufft_chm
 from ipdsf_spark.lidar.profiles import Profiles
 
 
 def only_block(raw: bytes) -> Profiles:
-    decoded = formats.decode(raw)
+    decoded = instruments.decode(raw)
     assert decoded.rejected == ()
     (block,) = decoded.blocks
     return block
@@ -177,7 +177,7 @@ def test_a_file_without_health_or_clouds_is_still_profiles() -> None:
 
 @pytest.mark.parametrize(("missing", "reason"), [("range", "'range' is missing"), ("time", "'time' is missing")])
 def test_a_file_without_an_axis_is_rejected_with_its_name(missing: str, reason: str) -> None:
-    decoded = formats.decode(chm_file(**{missing: None}))
+    decoded = instruments.decode(chm_file(**{missing: None}))
 
     assert (decoded.instrument, decoded.blocks) == ("Lufft CHM15k", ())
     assert [reason in stretch.reason for stretch in decoded.rejected] == [True]
@@ -186,7 +186,7 @@ def test_a_file_without_an_axis_is_rejected_with_its_name(missing: str, reason: 
 def test_a_file_cut_in_its_second_profile_gives_the_first_and_names_the_rest() -> None:
     raw = lufft_chm.encode_file(profiles(3))
 
-    decoded = formats.decode(raw[:-100])
+    decoded = instruments.decode(raw[:-100])
 
     assert decoded.num_profiles == 2
     assert decoded.rejected[0].reason == "file ends after 2 of the 3 profiles its header promises"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from made_files import add, written
 
-from ipdsf_spark.lidar import formats
+from ipdsf_spark.lidar import instruments
 
 
 def mini_mpl_file(*, month: float = 6.0) -> bytes:
@@ -34,7 +34,7 @@ def mini_mpl_file(*, month: float = 6.0) -> bytes:
 
 
 def test_mini_mpl_gives_total_signal_layers_and_clouds_in_metres() -> None:
-    decoded = formats.decode(mini_mpl_file())
+    decoded = instruments.decode(mini_mpl_file())
 
     (read,) = decoded.blocks
     assert (decoded.instrument, read.message_type, read.is_calibrated) == ("Sigma MiniMPL", "netcdf NRB", False)
@@ -47,7 +47,7 @@ def test_mini_mpl_gives_total_signal_layers_and_clouds_in_metres() -> None:
 
 
 def test_an_impossible_date_is_no_time() -> None:
-    (read,) = formats.decode(mini_mpl_file(month=13.0)).blocks
+    (read,) = instruments.decode(mini_mpl_file(month=13.0)).blocks
 
     assert np.isnat(read.time[0])
 
@@ -63,7 +63,7 @@ def raw_binary(num_records: int = 2, num_bins: int = 20) -> bytes:
 
 @pytest.mark.parametrize("num_records", [1, 2, 7])
 def test_raw_photon_counts_are_rejected_by_name_with_what_would_be_right(num_records: int) -> None:
-    decoded = formats.decode(raw_binary(num_records))
+    decoded = instruments.decode(raw_binary(num_records))
 
     assert (decoded.instrument, decoded.blocks) == ("Sigma MiniMPL", ())
     assert f"{num_records} records of photon counts" in decoded.rejected[0].reason
@@ -74,11 +74,11 @@ def test_other_bytes_are_not_taken_for_photon_counts() -> None:
     damaged = bytearray(raw_binary())
     struct.pack_into("<H", damaged, 6, 13)  # the month
 
-    assert formats.recognise(bytes(damaged)) == "unknown"
+    assert instruments.recognise(bytes(damaged)) == "unknown"
 
 
 def test_the_real_raw_file_is_recognised(real_ceilometer_data: Path) -> None:
-    decoded = formats.decode(next(real_ceilometer_data.rglob("*.bi")).read_bytes())
+    decoded = instruments.decode(next(real_ceilometer_data.rglob("*.bi")).read_bytes())
 
     assert decoded.instrument == "Sigma MiniMPL"
     assert "102 records" in decoded.rejected[0].reason

@@ -13,9 +13,9 @@ from erf_profiles import MUNICH, NOON, erf_profile, pieces_of, profiles_of, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar.mixing_height import Layers, LayerSettings, SiteTracker, retrieve, summarise
+from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings, SiteTracker, retrieve, summarise
+from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.profiles import Profiles
-from ipdsf_spark.lidar.quality import Quality
 from ipdsf_spark.lidar.site import Site
 
 SETTINGS = LayerSettings(lag_s=1800, reset_gap_s=1800)

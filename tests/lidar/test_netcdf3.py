@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_files import add, written
 
-from ipdsf_spark.lidar.formats import netcdf3
-from ipdsf_spark.lidar.formats.container import Damage, UnreadableFile
+from ipdsf_spark.lidar.containers import netcdf3
+from ipdsf_spark.lidar.containers.container import Damage, UnreadableFile
 
 KINDS = ("i1", "i2", "i4", "f4", "f8")
 LAYOUTS = ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA")

@@ -8,9 +8,9 @@ import json
 
 import numpy as np
 
-from ipdsf_spark.lidar import products
-from ipdsf_spark.lidar.mixing_height import Layers
-from ipdsf_spark.lidar.quality import Quality
+from ipdsf_spark.lidar.layers.mixing_height import Layers
+from ipdsf_spark.lidar.products import records as products
+from ipdsf_spark.lidar.products.quality import Quality
 
 
 def two_rows() -> Layers:

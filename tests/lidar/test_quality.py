@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipdsf_spark.lidar.quality import Quality, names
+from ipdsf_spark.lidar.products.quality import Quality, names
 
 
 def test_the_bits_are_those_of_the_science_notes() -> None:

@@ -8,10 +8,10 @@ import netCDF4
 import numpy as np
 import pytest
 
-from ipdsf_spark.lidar.formats import decode
-from ipdsf_spark.lidar.mixing_height import Layers, LayerSettings, retrieve
+from ipdsf_spark.lidar.instruments import decode
+from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings, retrieve
+from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.profiles import Profiles
-from ipdsf_spark.lidar.quality import Quality
 from ipdsf_spark.lidar.site import Site
 
 NO_HEIGHT = int(Quality.FOG | Quality.PRECIPITATION)

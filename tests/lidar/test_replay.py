@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 
-from ipdsf_spark.lidar.mixing_height import LayerSettings, retrieve
-from ipdsf_spark.lidar.replay import replay, upserted
+from ipdsf_spark.lidar.layers.mixing_height import LayerSettings, retrieve
+from ipdsf_spark.lidar.layers.replay import replay, upserted
 from ipdsf_spark.lidar.simulator import SimulatedDay, reference_plan, simulate_day
 from ipdsf_spark.lidar.site import Site
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar.mixing_height import retrieve
-from ipdsf_spark.lidar.quality import Quality
-from ipdsf_spark.lidar.replay import replay
-from ipdsf_spark.lidar.residual_layer import CONFIRMED, LONGEST_MEMORY, ceiling_below, followed
+from ipdsf_spark.lidar.layers.mixing_height import retrieve
+from ipdsf_spark.lidar.layers.replay import replay
+from ipdsf_spark.lidar.layers.residual_layer import CONFIRMED, LONGEST_MEMORY, ceiling_below, followed
+from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.simulator import SimulatedDay, reference_plan, simulate_day
 from ipdsf_spark.lidar.site import Site
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipdsf_spark.lidar.screening import calibration, is_fog, is_precipitation, min_height_m
+from ipdsf_spark.lidar.layers.screening import calibration, is_fog, is_precipitation, min_height_m
 
 COLUMN_M = np.arange(255.0, 2000.0, 10.0)
 NO_CLOUD, CLEAR = np.array([np.nan]), np.zeros(1)

@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ipdsf_spark.lidar.mixing_height import Layers, retrieve
-from ipdsf_spark.lidar.quality import Quality
-from ipdsf_spark.lidar.replay import replay
+from ipdsf_spark.lidar.layers.mixing_height import Layers, retrieve
+from ipdsf_spark.lidar.layers.replay import replay
+from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.simulator import INSTRUMENTS, SCENARIOS, SimulatedDay, reference_plan, simulate_day
 from ipdsf_spark.lidar.simulator.plan import Spell
 from ipdsf_spark.lidar.site import Site

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ipdsf_spark.lidar.formats import decode
+from ipdsf_spark.lidar.instruments import decode
 from ipdsf_spark.lidar.simulator import INSTRUMENTS, FileBank, SimulatedDay, simulate, simulate_day
 from ipdsf_spark.lidar.site import Site
 

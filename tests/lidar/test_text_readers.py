@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import profiles
 
-from ipdsf_spark.lidar import formats
-from ipdsf_spark.lidar.formats import hexprofile, vaisala_cl
+from ipdsf_spark.lidar import instruments
+from ipdsf_spark.lidar.instruments import hexprofile, vaisala_cl
 from ipdsf_spark.lidar.profiles import Decoded, Profiles
 
 
@@ -34,7 +34,7 @@ def test_twenty_bit_numbers_survive_being_written_in_hexadecimal(values: list[in
 def test_what_a_vaisala_logger_writes_is_read_back() -> None:
     made, raw = cl31()
 
-    (read,) = formats.decode(raw).blocks
+    (read,) = instruments.decode(raw).blocks
 
     assert (read.instrument, read.message_type, read.beta.shape) == ("Vaisala CL31", "2", (3, 770))
     assert read.beta == pytest.approx(made.beta, abs=0.6e-8)
@@ -50,7 +50,7 @@ def test_a_message_in_feet_becomes_metres() -> None:
     checksum = b"%04x" % (binascii.crc_hqx(body, 0xFFFF) ^ 0xFFFF)
     feet = raw[: raw.index(b"CL")] + body + checksum + b"\x04\r\n"
 
-    (read,) = formats.decode(feet).blocks
+    (read,) = instruments.decode(feet).blocks
 
     assert read.vertical_visibility_m[0] == pytest.approx(150.0 * 0.3048)
 
@@ -69,7 +69,7 @@ def test_a_message_in_feet_becomes_metres() -> None:
 def test_framing_that_loggers_add_or_strip_changes_nothing(framing: object) -> None:
     made, raw = cl31()
 
-    decoded = formats.decode(framing(raw))  # type: ignore[operator]
+    decoded = instruments.decode(framing(raw))  # type: ignore[operator]
 
     assert decoded.rejected == ()
     assert [np.array_equal(block.time, made.time) for block in decoded.blocks] == [True]
@@ -87,7 +87,7 @@ def test_framing_that_loggers_add_or_strip_changes_nothing(framing: object) -> N
 def test_every_stamp_met_before_a_message_is_its_time(stamp: bytes, expected: str) -> None:
     _, raw = cl31(1)
 
-    assert times_of(formats.decode(stamp + raw[raw.index(b"\x01") :])) == [expected]
+    assert times_of(instruments.decode(stamp + raw[raw.index(b"\x01") :])) == [expected]
 
 
 def test_a_profile_full_of_ten_digits_is_not_taken_for_unix_seconds() -> None:
@@ -97,7 +97,7 @@ def test_a_profile_full_of_ten_digits_is_not_taken_for_unix_seconds() -> None:
     assert b"f1420014200f" in raw
     bare = b"".join(part[part.index(b"\x01") :] for part in raw.split(b"-2021-09-")[1:])
 
-    assert times_of(formats.decode(bare)) == ["NaT", "NaT"]
+    assert times_of(instruments.decode(bare)) == ["NaT", "NaT"]
 
 
 def test_a_file_without_stamps_takes_the_time_of_its_name_and_else_of_its_arrival() -> None:
@@ -105,8 +105,10 @@ def test_a_file_without_stamps_takes_the_time_of_its_name_and_else_of_its_arriva
     bare = raw[raw.index(b"\x01") :]
     arrived = np.datetime64("2021-09-10T00:00:00", "us")
 
-    assert times_of(formats.decode(bare, name="site/20150819125532.log", received=arrived)) == ["2015-08-19T12:55:32"]
-    assert times_of(formats.decode(bare, name="C5061800.DAT", received=arrived)) == ["2021-09-10T00:00:00"]
+    assert times_of(instruments.decode(bare, name="site/20150819125532.log", received=arrived)) == [
+        "2015-08-19T12:55:32"
+    ]
+    assert times_of(instruments.decode(bare, name="C5061800.DAT", received=arrived)) == ["2021-09-10T00:00:00"]
 
 
 CT25K_LINES = [b"\x01CT02023\x02", b"10 03500 ///// ///// 00000200"]
@@ -120,7 +122,7 @@ CT25K_PROFILE = [b"%03d" % (16 * row) + b"000E" * 16 for row in range(16)]
 def test_ct25k_parameters_are_read_however_they_are_spaced(parameters: bytes) -> None:
     raw = b"-2022-01-01 00:00:03\n" + b"\n".join([*CT25K_LINES, parameters, *CT25K_PROFILE, b"\x03\n"])
 
-    decoded = formats.decode(raw)
+    decoded = instruments.decode(raw)
 
     assert decoded.rejected == ()
     (read,) = decoded.blocks
@@ -135,7 +137,7 @@ def test_one_damaged_message_costs_no_neighbour_and_is_named_with_its_place() ->
     place = starts[1] + 400
     broken = raw[:place] + (b"0" if raw[place : place + 1] != b"0" else b"1") + raw[place + 1 :]
 
-    decoded = formats.decode(broken)
+    decoded = instruments.decode(broken)
 
     assert [np.array_equal(block.time, made.time[[0, 2]]) for block in decoded.blocks] == [True]
     assert [(stretch.offset, "checksum" in stretch.reason) for stretch in decoded.rejected] == [(starts[1], True)]
@@ -159,7 +161,7 @@ def test_damaged_logs_give_profiles_or_reasons(flips: list[tuple[int, int]], sta
         bytes(raw[start : start + length]),
         bytes(raw[:start] + raw[start : start + length] * 2),
     ):
-        decoded = formats.decode(damaged)
+        decoded = instruments.decode(damaged)
         assert decoded.blocks or decoded.rejected
         for stretch in decoded.rejected:
             assert stretch.reason
@@ -170,7 +172,7 @@ def test_noise_with_an_end_of_text_byte_is_no_end_of_a_message(rng: np.random.Ge
     noise = rng.bytes(3000)
     assert b"\x03" in noise
 
-    decoded = formats.decode(noise)
+    decoded = instruments.decode(noise)
 
     assert [(stretch.length, stretch.reason) for stretch in decoded.rejected] == [
         (3000, "no message header (CL, CT or CS) found")
@@ -182,7 +184,7 @@ def test_noise_with_an_end_of_text_byte_is_no_end_of_a_message(rng: np.random.Ge
 def test_the_end_of_a_message_that_began_in_the_previous_file_is_named(cut: int) -> None:
     _, raw = cl31(1)
 
-    decoded = formats.decode(raw[cut:])
+    decoded = instruments.decode(raw[cut:])
 
     assert decoded.head == raw[cut:]
     assert [stretch.reason for stretch in decoded.rejected] == ["end of a message that begins in the previous file"]
@@ -191,8 +193,8 @@ def test_the_end_of_a_message_that_began_in_the_previous_file_is_named(cut: int)
 def test_an_ld40_telegram_is_named_but_a_log_that_only_mentions_one_is_read() -> None:
     made, raw = cl31(2)
 
-    assert "LD40" in formats.decode(b"X1TA1 some telegram\r\n").rejected[0].reason
-    assert formats.decode(b"-replaced the LD40 X1TA1\r\n" + raw).num_profiles == len(made)
+    assert "LD40" in instruments.decode(b"X1TA1 some telegram\r\n").rejected[0].reason
+    assert instruments.decode(b"-replaced the LD40 X1TA1\r\n" + raw).num_profiles == len(made)
 
 
 def test_real_logs_of_every_maker_are_read_without_rejecting_a_sound_message(real_ceilometer_data: Path) -> None:
@@ -205,5 +207,5 @@ def test_real_logs_of_every_maker_are_read_without_rejecting_a_sound_message(rea
         "ceilometer_L0_20250306.dat": ("Campbell CS135", 3),
     }
     for name, (instrument, num_profiles) in expected.items():
-        decoded = formats.decode(next(real_ceilometer_data.rglob(name)).read_bytes(), name=name)
+        decoded = instruments.decode(next(real_ceilometer_data.rglob(name)).read_bytes(), name=name)
         assert (decoded.instrument, decoded.num_profiles, decoded.rejected) == (instrument, num_profiles, ()), name

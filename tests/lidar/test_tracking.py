@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ipdsf_spark.lidar.tracking import Moves, advance, backtrack
+from ipdsf_spark.lidar.layers.tracking import Moves, advance, backtrack
 
 MOVES = Moves(cost_per_100_m=0.7, max_down_m=60.0, max_up_m=30.0, node_m=30.0)
 COSTS = hnp.arrays(np.float32, (5, 5), elements=st.floats(0, 8, width=16))

@@ -8,9 +8,9 @@ from erf_profiles import MUNICH, steady
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar import uncertainty
-from ipdsf_spark.lidar.mixing_height import retrieve
-from ipdsf_spark.lidar.quality import Quality
+from ipdsf_spark.lidar.layers import uncertainty
+from ipdsf_spark.lidar.layers.mixing_height import retrieve
+from ipdsf_spark.lidar.products.quality import Quality
 
 TOPS_M = np.array([[500.0, 900.0, 1500.0, np.nan, np.nan]])
 

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import add, place_of_chunk, profiles, written
 
-from ipdsf_spark.lidar import formats
-from ipdsf_spark.lidar.formats import vaisala_cl61
+from ipdsf_spark.lidar import instruments
+from ipdsf_spark.lidar.instruments import vaisala_cl61
 from ipdsf_spark.lidar.profiles import Profiles
 
 
 def only_block(raw: bytes) -> Profiles:
-    decoded = formats.decode(raw)
+    decoded = instruments.decode(raw)
     assert decoded.rejected == ()
     (block,) = decoded.blocks
     return block
@@ -175,7 +175,7 @@ def test_a_damaged_profile_is_rejected_alone_with_its_place() -> None:
     raw = vaisala_cl61.encode_file(made)
     start = place_of_chunk(raw, "beta_att", row=2)
 
-    decoded = formats.decode(raw[:start] + b"\xff" * 20 + raw[start + 20 :])
+    decoded = instruments.decode(raw[:start] + b"\xff" * 20 + raw[start + 20 :])
 
     (read,) = decoded.blocks
     kept = [0, 1, 3]
@@ -190,7 +190,7 @@ def test_a_damaged_status_group_costs_no_profile() -> None:
     raw = vaisala_cl61.encode_file(profiles(4))
     start = raw.index(b"Receiver_overall")
 
-    decoded = formats.decode(raw[: start - 4] + b"\xff\xff\xff\xff" + raw[start:])
+    decoded = instruments.decode(raw[: start - 4] + b"\xff\xff\xff\xff" + raw[start:])
 
     assert decoded.num_profiles == 4
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ipdsf_spark.lidar.wavelet import Windows, covariance_transform, half_window, transform
+from ipdsf_spark.lidar.layers.wavelet import Windows, covariance_transform, half_window, transform
 
 VALUES = st.floats(-10.0, 10.0, width=32)
 SMALL = hnp.arrays(np.float64, (3, 60), elements=VALUES)

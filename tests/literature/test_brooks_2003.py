@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from ipdsf_spark.lidar.wavelet import Windows, boundaries_m, covariance_transform, transform
+from ipdsf_spark.lidar.layers.wavelet import Windows, boundaries_m, covariance_transform, transform
 
 STEP_M = 10.0
 CENTRE_M = (np.arange(400) + 0.5) * STEP_M

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 
 from ipdsf_spark import plots
 from ipdsf_spark.lidar.files import FileReader
-from ipdsf_spark.lidar.formats.netcdf import rows
-from ipdsf_spark.lidar.mixing_height import Layers, retrieve
-from ipdsf_spark.lidar.quality import Quality
-from ipdsf_spark.lidar.replay import replay
+from ipdsf_spark.lidar.instruments.netcdf import rows
+from ipdsf_spark.lidar.layers.mixing_height import Layers, retrieve
+from ipdsf_spark.lidar.layers.replay import replay
+from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.simulator import SimulatedDay, simulate_day
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.plots.raster import raster

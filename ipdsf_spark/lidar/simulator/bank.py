@@ -13,8 +13,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from ipdsf_spark.lidar.formats import hdf5, lufft_chm
-from ipdsf_spark.lidar.formats.netcdf import rows
+from ipdsf_spark.lidar.containers import hdf5
+from ipdsf_spark.lidar.instruments import lufft_chm
+from ipdsf_spark.lidar.instruments.netcdf import rows
 from ipdsf_spark.lidar.profiles import Profiles, Time
 from ipdsf_spark.lidar.simulator.day import SimulatedDay, shifted
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.ceiling import daylight
+from ipdsf_spark.lidar.layers.ceiling import daylight
 from ipdsf_spark.lidar.profiles import Float64, Time
 from ipdsf_spark.lidar.simulator.plan import DayPlan, Wave
 from ipdsf_spark.lidar.site import Site

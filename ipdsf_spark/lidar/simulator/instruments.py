@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.lidar.formats import lufft_chm, vaisala_cl, vaisala_cl61
+from ipdsf_spark.lidar.instruments import lufft_chm, vaisala_cl, vaisala_cl61
 from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles
 
 NOISE_HEIGHT_M: Final = 1500.0

@@ -1,0 +1,20 @@
+"""[broker] the embedded Kafka."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipdsf_spark.config.checks import require
+
+
+@dataclass(frozen=True)
+class BrokerConfig:
+    """The embedded Kafka."""
+
+    directory: str = "~/.local/share/ipdsf/broker"
+    brokers: int = 1
+    heap_mb: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        require(1 <= self.brokers <= 3, "broker.brokers", "1, 2 or 3", self.brokers)

@@ -1,0 +1,34 @@
+"""[edge] the agent beside the instrument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ipdsf_spark.config.checks import require
+
+PARTITIONINGS: Final = ("by_site", "round_robin")
+
+
+@dataclass(frozen=True)
+class EdgeConfig:
+    """The agent beside the instrument."""
+
+    watch: str = ""
+    directory: str = "~/.local/share/ipdsf/edge"
+    every_s: float = 0.0
+    poll_s: float = 1.0
+    settle_s: float = 2.0
+    keep_days: int = 1_096
+    disk_budget_mb: int = 20_000
+    instrument: str = ""
+    partitioning: str = "by_site"
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        require(0 <= self.every_s <= 3_600, "edge.every_s", "between 0 and 3600", self.every_s)
+        require(self.poll_s > 0, "edge.poll_s", "above 0", self.poll_s)
+        require(self.settle_s >= 0, "edge.settle_s", "0 or more", self.settle_s)
+        require(self.keep_days >= 1, "edge.keep_days", "at least 1", self.keep_days)
+        require(self.disk_budget_mb >= 1, "edge.disk_budget_mb", "at least 1", self.disk_budget_mb)
+        require(self.partitioning in PARTITIONINGS, "edge.partitioning", " or ".join(PARTITIONINGS), self.partitioning)

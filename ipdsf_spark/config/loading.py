@@ -1,0 +1,150 @@
+"""One configuration for laptop and cluster: frozen dataclasses filled from conf/*.toml and overrides.
+
+    load()                                   conf/base.toml
+    load("conf/local.toml")                  base, then the differences in local
+    load("conf/local.toml", overrides=["stream.trigger_ms=500"])
+
+Files hold differences only; an unknown key is refused and the nearest name offered; a value of the wrong type or out of
+range is refused with what would be right. Secrets are named by environment variable or file, never written here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+from ipdsf_spark.config.broker import BrokerConfig
+from ipdsf_spark.config.ct import CtConfig
+from ipdsf_spark.config.edge import EdgeConfig
+from ipdsf_spark.config.kafka import KafkaConfig
+from ipdsf_spark.config.layers import LayersConfig
+from ipdsf_spark.config.packing import PackingConfig
+from ipdsf_spark.config.sites import SitesConfig
+from ipdsf_spark.config.storage import StorageConfig
+from ipdsf_spark.config.stream import StreamConfig
+from ipdsf_spark.config.training import TrainingConfig
+from ipdsf_spark.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration, one attribute per section."""
+
+    kafka: KafkaConfig = field(default_factory=KafkaConfig)
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
+    sites: SitesConfig = field(default_factory=SitesConfig)
+    edge: EdgeConfig = field(default_factory=EdgeConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    layers: LayersConfig = field(default_factory=LayersConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    ct: CtConfig = field(default_factory=CtConfig)
+    packing: PackingConfig = field(default_factory=PackingConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def load(*files: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read conf/base.toml, then each file, then `section.key=value` overrides.
+
+    Raises:
+        ConfigError: a file is missing or not TOML, a key is unknown, or a value is wrong.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for path in [_base_file(), *map(Path, files)]:
+        if path is not None:
+            _merge(merged, _anchored(_read(path), path.parent), origin=str(path))
+    for override in overrides:
+        _merge(merged, _parse_override(override), origin=f"override {override!r}")
+    return _build(merged)
+
+
+def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
+    """`config` with `section.key=value` overrides applied."""
+    merged = {section.name: dataclasses.asdict(getattr(config, section.name)) for section in dataclasses.fields(config)}
+    for override in overrides:
+        _merge(merged, _parse_override(override), origin=f"override {override!r}")
+    return _build(merged)
+
+
+def conf_directory() -> Path | None:
+    """The folder with base.toml: $IPDSF_CONF, ./conf, or conf beside the package; None if there is none."""
+    candidates = [os.environ.get("IPDSF_CONF"), "conf", Path(__file__).resolve().parents[2] / "conf"]
+    return next((Path(c) for c in candidates if c and (Path(c) / "base.toml").is_file()), None)
+
+
+def _base_file() -> Path | None:
+    directory = conf_directory()
+    return directory / "base.toml" if directory else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read configuration {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _anchored(values: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """`values` with the table of sites taken relative to the file that names it, not to the working directory."""
+    sites = values.get("sites")
+    if isinstance(sites, dict) and isinstance(sites.get("file"), str):
+        return {**values, "sites": {**sites, "file": str(directory / Path(sites["file"]).expanduser())}}
+    return values
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    name, separator, text = override.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (separator and dot and section and key):
+        raise ConfigError(f"override must be section.key=value, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string: kafka.bootstrap_servers=host:9092
+    return {section: {key: value}}
+
+
+def _merge(target: dict[str, dict[str, Any]], source: Mapping[str, Any], *, origin: str) -> None:
+    sections = get_type_hints(Config)
+    for section, values in source.items():
+        if section not in sections:
+            raise ConfigError(f"{origin}: unknown section [{section}]{_nearest(section, sections)}")
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{origin}: [{section}] must be a table of keys, got {values!r}")
+        types = get_type_hints(sections[section])
+        for key, value in values.items():
+            if key not in types:
+                raise ConfigError(f"{origin}: unknown key {section}.{key}{_nearest(key, types)}")
+            target.setdefault(section, {})[key] = _typed(value, types[key], name=f"{origin}: {section}.{key}")
+
+
+def _typed(value: Any, wanted: Any, *, name: str) -> Any:
+    if get_origin(wanted) is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{name} must be a list, got {value!r}")
+        return tuple(_typed(item, get_args(wanted)[0], name=name) for item in value)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not wanted:
+        raise ConfigError(f"{name} must be {_TYPE_NAMES.get(wanted, wanted)}, got {value!r}")
+    return value
+
+
+_TYPE_NAMES: Final = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+
+
+def _build(merged: Mapping[str, Mapping[str, Any]]) -> Config:
+    sections = get_type_hints(Config)
+    return Config(**{section: sections[section](**values) for section, values in merged.items()})

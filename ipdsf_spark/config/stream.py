@@ -1,0 +1,40 @@
+"""[stream] the streaming job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipdsf_spark.config.checks import require
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """The streaming job."""
+
+    directory: str = "~/.local/share/ipdsf/stream"  # checkpoints and the Parquet archive
+    starting_offsets: str = "earliest"
+    trigger_ms: int = 0
+    max_files_per_batch: int = 2_000
+    max_bytes_per_batch: int = 268_435_456
+    fetch_max_wait_ms: int = 1
+    python_tasks: int = 0
+    state_partitions: int = 0
+    warm_daemon: bool = True
+    fail_on_data_loss: bool = True
+    archive_every_s: int = 30
+    driver_memory_mb: int = 2_048
+    driver_java_options: str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    kafka_package: str = "org.apache.spark:spark-sql-kafka-0-10_2.13:4.0.0"
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        require(
+            self.starting_offsets in ("earliest", "latest"),
+            "stream.starting_offsets",
+            "'earliest' or 'latest'",
+            self.starting_offsets,
+        )
+        for name in ("max_files_per_batch", "max_bytes_per_batch", "archive_every_s", "driver_memory_mb"):
+            require(getattr(self, name) >= 1, f"stream.{name}", "at least 1", getattr(self, name))
+        for name in ("trigger_ms", "fetch_max_wait_ms", "python_tasks", "state_partitions"):
+            require(getattr(self, name) >= 0, f"stream.{name}", "0 or more", getattr(self, name))

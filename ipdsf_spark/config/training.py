@@ -1,0 +1,64 @@
+"""[training] the training of the conditional GAN; the defaults are those of `training.settings` and the `gan` room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ipdsf_spark.config.checks import require
+
+TASKS: Final = ("autoencode", "denoise", "depixelate")
+NORMS: Final = ("group", "instance", "none")
+PRECISIONS: Final = ("auto", "bf16", "fp32", "fp64")
+SCALINGS: Final = ("sqrt", "linear", "none")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The training of the conditional GAN; the defaults are those of `training.settings` and the `gan` room."""
+
+    task: str = "denoise"
+    sigma_low: float = 0.025
+    sigma_high: float = 0.1
+    factor: int = 2
+    is_flipped: bool = True
+    width: int = 16
+    halvings: int = 3
+    norm: str = "group"
+    discriminator_width: int = 16
+    recomputes: bool = False
+    batch: int = 8
+    epochs: int = 100
+    minutes: float = 0.0
+    learning_rate: float = 4e-4
+    discriminator_share: float = 0.5
+    lr_scaling: str = "sqrt"
+    warm_up_samples: int = 800
+    l1_weight: float = 100.0
+    ema_decay: float = 0.999
+    precision: str = "auto"
+    channels_last: bool = True
+    validation_share: float = 0.02
+    validate_every: int = 2_000
+    patience: int = 10
+    min_gain_db: float = 0.02
+    checkpoint_every_s: float = 60.0
+    cache_directory: str = "~/.cache/ipdsf/cubes"
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        require(self.task in TASKS, "training.task", ", ".join(TASKS), self.task)
+        sigma = (self.sigma_low, self.sigma_high)
+        require(0 <= sigma[0] <= sigma[1] <= 1, "training.sigma_low and sigma_high", "rising within 0 … 1", sigma)
+        require(self.norm in NORMS, "training.norm", ", ".join(NORMS), self.norm)
+        require(self.precision in PRECISIONS, "training.precision", ", ".join(PRECISIONS), self.precision)
+        require(self.lr_scaling in SCALINGS, "training.lr_scaling", ", ".join(SCALINGS), self.lr_scaling)
+        for name in ("width", "halvings", "discriminator_width", "batch", "epochs", "validate_every"):
+            require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
+        require(self.factor >= 2, "training.factor", "at least 2", self.factor)
+        for name in ("minutes", "warm_up_samples", "l1_weight", "patience", "min_gain_db", "checkpoint_every_s"):
+            require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
+        for name in ("learning_rate", "discriminator_share"):
+            require(getattr(self, name) > 0, f"training.{name}", "above 0", getattr(self, name))
+        for name in ("ema_decay", "validation_share"):
+            require(0 <= getattr(self, name) < 1, f"training.{name}", "0 or more, below 1", getattr(self, name))

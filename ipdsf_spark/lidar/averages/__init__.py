@@ -1,0 +1,1 @@
+"""Profiles to averages over fixed UTC intervals: all that an analysis sees."""

@@ -1,0 +1,1 @@
+"""Bytes to arrays: HDF5, netCDF classic. Knows no lidar."""

@@ -1,0 +1,187 @@
+"""E-PROFILE netCDF of any maker's ceilometer: level 1 (`rcs_0`) and level 2 (attenuated backscatter), SCIENCE 7.4.
+
+Level 2 gives altitudes above sea level, already corrected for tilt, and 1e-6 m-1 sr-1; pixels whose `quality_flag` is
+not 0 become NaN, profiles are kept. Either order of the axes is read, told by their names where the lengths agree.
+`start_time` counts from another epoch than its unit says in files of 2026 and is not used.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import numpy as np
+
+from ipdsf_spark.lidar.containers import container
+from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
+from ipdsf_spark.lidar.instruments.lufft_chm import ERROR_BITS, FOG, FOG_VISIBILITY_M, PARTICLES, RAIN, SNOW, named_bits
+from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles
+
+LEVEL_1: Final = "E-PROFILE L1"
+LEVEL_2: Final = "E-PROFILE L2"
+FALLBACK: Final = "E-PROFILE ceilometer"
+
+# What `instrument_type`, or failing that the title, says: maker, model and laser wavelength [nm].
+_MODELS: Final = (
+    (re.compile(r"chm\W?15k", re.I), "Lufft CHM15k", 1064.0),
+    (re.compile(r"chm\W?8k", re.I), "Lufft CHM8k", 905.0),
+    (re.compile(r"cl\W?31", re.I), "Vaisala CL31", 910.0),
+    (re.compile(r"cl\W?51", re.I), "Vaisala CL51", 910.0),
+    (re.compile(r"cl\W?61", re.I), "Vaisala CL61", 910.55),
+    (re.compile(r"ct\W?25k", re.I), "Vaisala CT25K", 905.0),
+    (re.compile(r"cs\W?135|skyvue", re.I), "Campbell CS135", 912.0),
+    (re.compile(r"mini\W?mpl", re.I), "Sigma MiniMPL", 532.0),
+    (re.compile(r"\bmpl", re.I), "Sigma MPL", 532.0),
+    (re.compile(r"nimbus|chm", re.I), "Lufft CHM15k", 1064.0),
+)
+_MICRO: Final = re.compile(r"1\.?0?e-0?6|10\^?-6|\bmm\W?-1|\bmega", re.I)
+_HEALTH: Final = {
+    "window_transmission": "window_transmission_percent",
+    "status_laser": "laser_quality_percent",
+    "status_detector": "detector_quality_percent",
+    "laser_energy": "laser_energy_percent",
+    "laser_life_time": "laser_hours",
+    "laser_pulses": "laser_pulses",
+    "bckgrd_rcs_0": "background",
+    "stddev": "noise_counts",
+    "calibration_constant_0": "calibration_constant",
+}
+_TEMPERATURES: Final = {
+    "temperature_optical_module": "laser_temperature_celsius",
+    "temperature_laser": "laser_temperature_celsius",
+    "temperature_detector": "detector_temperature_celsius",
+    "temp_int": "internal_temperature_celsius",
+    "temp_ext": "external_temperature_celsius",
+}
+
+
+def recognise(dataset: Dataset) -> str | None:
+    """Maker and model, or None for a file of another kind."""
+    names = dataset.variables
+    if "attenuated_backscatter_0" not in names and not ("rcs_0" in names and "range" in names):
+        return None
+    return _model(dataset)[0]
+
+
+def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
+    """The profiles of a file.
+
+    Args:
+        dataset: an open file.
+        damage: receives the stretches of time or signal that could not be read; their rows are NaN.
+
+    Raises:
+        UnreadableFile: an axis, the signal or (level 2) the station altitude is missing or makes no sense.
+    """
+    instrument, wavelength_nm = _model(dataset)
+    is_level_2 = "attenuated_backscatter_0" in dataset.variables
+    time = container.times(dataset.require("time"), damage)
+    num_profiles = len(time)
+    range_m, resolution_m = _axis(dataset, is_level_2)
+    container.check_profiles(num_profiles, len(range_m))
+    beta, is_calibrated = _signal(dataset, damage, is_level_2, num_profiles, len(range_m))
+    visibility_m = _heights(dataset, ("vertical_visibility", "vor"), num_profiles, lowest=0.1)[:, 0]
+    condition = np.nan_to_num(container.column(dataset, "sci", num_profiles))
+    cover = container.layers(dataset, "cloud_amount", num_profiles)
+    tilt = np.zeros(num_profiles, np.float32) if is_level_2 else container.column(dataset, "tilt_angle", num_profiles)
+    codes = np.nan_to_num(container.column(dataset, "error_ext", num_profiles)).astype(np.int64)
+    stored_nm = container.scalar(dataset, "l0_wavelength")
+    return Profiles(
+        instrument=instrument,
+        message_type=LEVEL_2 if is_level_2 else LEVEL_1,
+        time=time,
+        range_m=range_m,
+        range_resolution_m=resolution_m,
+        beta=beta,
+        is_calibrated=is_calibrated,
+        wavelength_nm=stored_nm if 200.0 < stored_nm < 3000.0 else wavelength_nm,
+        cloud_base_m=_heights(dataset, ("cloud_base_height",), num_profiles),
+        vertical_visibility_m=visibility_m,
+        maker_layer_height_m=_heights(dataset, ("pbl",), num_profiles),
+        sky_cover_octas=np.where((cover >= 0) & (cover <= 8), cover, np.float32(np.nan)),
+        sky_base_m=_sky_base(dataset, num_profiles, cover.shape[1]),
+        is_precipitation=np.isin(condition, (RAIN, SNOW, PARTICLES)),
+        is_fog=(condition == FOG) | (visibility_m < FOG_VISIBILITY_M),
+        tilt_deg=np.nan_to_num(tilt),
+        depolarisation=_depolarisation(dataset, num_profiles, len(range_m)),
+        alarms=named_bits(ERROR_BITS, codes),
+        health=_health(dataset, num_profiles),
+        latitude_deg=container.scalar(dataset, "station_latitude"),
+        longitude_deg=container.scalar(dataset, "station_longitude"),
+        altitude_m=container.scalar(dataset, "station_altitude"),
+    )
+
+
+def _model(dataset: Dataset) -> tuple[str, float]:
+    for key in ("instrument_type", "title", "source", "comment"):
+        told = dataset.text(key)
+        for pattern, name, wavelength_nm in _MODELS:
+            if pattern.search(told):
+                return name, wavelength_nm
+    return FALLBACK, float("nan")
+
+
+def _axis(dataset: Dataset, is_level_2: bool) -> tuple[Float64, float]:
+    if not is_level_2:
+        first_m, spacing_m = container.regular_grid(container.physical(dataset.require("range")))
+        return container.gate_centres(first_m, spacing_m, dataset.require("range").shape[0]), round(spacing_m, 3)
+    station_m = container.scalar(dataset, "station_altitude")
+    if not -500.0 < station_m < 9000.0:
+        raise UnreadableFile("station_altitude is missing, so heights above ground cannot be told")
+    altitude_m = container.physical(dataset.require("altitude")) - station_m
+    _, spacing_m = container.regular_grid(altitude_m)
+    return altitude_m, round(spacing_m, 3)
+
+
+def _signal(
+    dataset: Dataset, damage: list[Damage], is_level_2: bool, num_profiles: int, num_gates: int
+) -> tuple[Float32, bool]:
+    variable = dataset.require("attenuated_backscatter_0" if is_level_2 else "rcs_0")
+    values = container.physical32(variable, damage=damage)
+    beta = container.by_time(variable, values, "time", num_profiles, num_gates)
+    unit = str(variable.attributes.get("units", ""))
+    if not is_level_2:
+        return beta, "sr" in unit and _model(dataset)[0] == "Vaisala CL61"
+    if "quality_flag" in dataset.variables:
+        flag = dataset.require("quality_flag")
+        flags = container.by_time(flag, flag.read(damage), "time", num_profiles, num_gates)
+        beta = np.where(flags == 0, beta, np.float32(np.nan))
+    # Files of the archive say 1E-6; should one say nothing, aerosol is around 1 in that unit and 1e-6 without it.
+    finite = np.abs(beta[np.isfinite(beta)])
+    is_micro = _MICRO.search(unit) is not None or not len(finite) or float(np.quantile(finite, 0.9)) > 1e-3
+    return beta * np.float32(1e-6) if is_micro else beta, True
+
+
+def _heights(dataset: Dataset, names: tuple[str, ...], num_profiles: int, *, lowest: float = 0.0) -> Float32:
+    name = next((name for name in names if name in dataset.variables), names[0])
+    return container.heights(container.layers(dataset, name, num_profiles), lowest=lowest)
+
+
+def _sky_base(dataset: Dataset, num_profiles: int, num_layers: int) -> Float32:
+    base = _heights(dataset, ("clh",), num_profiles)
+    return base if base.shape[1] == num_layers else np.full((num_profiles, num_layers), np.nan, np.float32)
+
+
+def _depolarisation(dataset: Dataset, num_profiles: int, num_gates: int) -> Float32 | None:
+    name = next((name for name in ("linear_depol_ratio", "depolarization_ratio") if name in dataset.variables), None)
+    if name is None:
+        return None
+    values = container.optional(dataset, name)
+    if values is None or values.ndim != 2:
+        return None
+    return container.by_time(dataset.require(name), values.astype(np.float32), "time", num_profiles, num_gates)
+
+
+def _health(dataset: Dataset, num_profiles: int) -> dict[str, Float32]:
+    health: dict[str, Any] = {}
+    for name, key in _HEALTH.items():
+        if name in dataset.variables:
+            health[key] = container.column(dataset, name, num_profiles)
+    for name, key in _TEMPERATURES.items():
+        if name in dataset.variables and key not in health:
+            health[key] = container.column(dataset, name, num_profiles) - np.float32(273.15)
+    if "pbs" in dataset.variables:
+        quality = container.heights(container.layers(dataset, "pbs", num_profiles))
+        for layer in range(quality.shape[1]):
+            health[f"maker_layer_{layer + 1}_quality"] = quality[:, layer]
+    return health

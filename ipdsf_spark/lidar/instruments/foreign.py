@@ -1,0 +1,51 @@
+"""Files that lie beside ceilometer files and are none: named, so that nobody searches for a fault in the reader."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ipdsf_spark.lidar.containers.container import Dataset
+
+MODEL: Final = "NWP model column"
+HITS: Final = "airport ceilometer hits csv"
+RADIOMETER: Final = "microwave radiometer"
+_BARE_DIMENSION: Final = "This is a netCDF dimension but not a netCDF variable"
+_LISTED: Final = 8  # variables named in a reason
+
+
+def netcdf_kind(dataset: Dataset) -> str | None:
+    """What a netCDF file without backscatter is, if it is known."""
+    names = set(dataset.variables)
+    if "sfc_bl_height" in names or {"level", "pressure", "temperature"} <= names:
+        return MODEL
+    if names & {"RPG_time", "brightness_temperatures", "TBs", "rpg_data_version"} or "RPG" in dataset.text("Source"):
+        return RADIOMETER
+    return None
+
+
+def netcdf_reason(dataset: Dataset, kind: str | None) -> str:
+    """Why a netCDF file that no reader knows gives no profiles."""
+    if kind == MODEL:
+        return "output of a weather model (NWP), not of an instrument: there is no backscatter in it"
+    if kind == RADIOMETER:
+        return "microwave radiometer file, not of a ceilometer: there is no backscatter in it"
+    names = sorted(name for name in dataset.variables if not _is_bare_dimension(dataset, name))
+    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    return f"netCDF file of no known ceilometer; its variables are {listed or 'none'}"
+
+
+def _is_bare_dimension(dataset: Dataset, name: str) -> bool:
+    """Whether a netCDF-4 file holds `name` only to know the length of a dimension."""
+    variable = dataset.optional(name)
+    return variable is not None and str(variable.attributes.get("NAME", "")).startswith(_BARE_DIMENSION)
+
+
+def text_kind(raw: bytes) -> str | None:
+    """What a text file without instrument messages is, if it is known."""
+    first_line = raw[:200].split(b"\n", 1)[0].strip().lower()
+    return HITS if first_line == b"ceilo,dt,height,type" else None
+
+
+def text_reason(kind: str) -> str:
+    """Why a text file of a known other kind gives no profiles."""
+    return f"{kind}: a list of cloud hits of an airport's ceilometers, without backscatter profiles"

@@ -1,0 +1,1 @@
+"""Averages to boundary layer heights: wavelet, candidates, tracking, uncertainty."""

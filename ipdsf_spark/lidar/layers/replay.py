@@ -1,0 +1,62 @@
+"""Recorded profiles through the tracker in the order of time, as the stream would have seen them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.lidar.averages import average_bytes, averaging
+from ipdsf_spark.lidar.averages.averaging import Average
+from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings, SiteTracker
+from ipdsf_spark.lidar.profiles import Profiles
+from ipdsf_spark.lidar.site import Site
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What a reader of the stream has seen.
+
+    Attributes:
+        issued: the provisional height of every interval, as first issued.
+        latest: one row per product time as it stands at the end: final where the lag has passed, else provisional.
+    """
+
+    issued: Layers
+    latest: Layers
+
+
+def replay(blocks: Iterable[Profiles], site: Site, settings: LayerSettings | None = None) -> Replay:
+    """Feed the tracker interval by interval.
+
+    Args:
+        blocks: profiles of one instrument in any order.
+        site: where it stands.
+        settings: parameters of the retrieval.
+    """
+    settings = settings or LayerSettings()
+    merged: dict[int, Average] = {}
+    for block in blocks:
+        for average in averaging.averages_of(block, settings.averaging_s):
+            merged[average.index] = merged[average.index].merge(average) if average.index in merged else average
+    tracker = SiteTracker.of(site, settings)
+    parts = [tracker.update([average_bytes.pack([merged[index]])]).layers for index in sorted(merged)]
+    everything = Layers.concatenate(parts)
+    # An interval is the newest, and so provisional, before it can be final.
+    _, first = np.unique(everything.time, return_index=True)
+    return Replay(issued=_taken(everything, first), latest=upserted(everything))
+
+
+def upserted(layers: Layers) -> Layers:
+    """One row per product time, in time order; a later row replaces an earlier one, as consumers of the stream do."""
+    if not len(layers):
+        return layers
+    newest_first = layers.time[::-1]
+    _, position = np.unique(newest_first, return_index=True)
+    return _taken(layers, len(layers) - 1 - position)
+
+
+def _taken(layers: Layers, rows: NDArray[np.int64]) -> Layers:
+    return Layers(*(getattr(layers, name)[rows] for name in Layers.__dataclass_fields__))

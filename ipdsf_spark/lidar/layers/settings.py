@@ -1,0 +1,51 @@
+"""Every parameter of the boundary-layer retrieval, with where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ipdsf_spark.lidar.layers.ceiling import Ceiling
+from ipdsf_spark.lidar.layers.tracking import Moves
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """Parameters of the retrieval; sources in the science notes §1.2, §1.7 and §1.8.
+
+    Attributes:
+        averaging_s: interval of a product, aligned to UTC (E-PROFILE: 5 min).
+        dilations_m: wavelet widths, averaged (Brooks 2003); below 150 m ceilometer noise dominates.
+        num_candidates: layer tops kept per product.
+        min_strength: W over the mean of `reference_m` that a candidate needs (Baars et al. 2008, ACP 8, 7281).
+        min_snr: W over its own noise that a candidate needs.
+        reference_m: heights whose mean beta makes W dimensionless.
+        ceiling: diurnal ceiling.
+        above_ceiling_cost: added to a node's cost above the ceiling.
+        moves: cost and limit of the path's moves.
+        lag_s: a height is final this long after its interval; 2 h cost no accuracy against the whole day.
+        reorder_s: intervals this much older than the newest still take late profiles.
+        reset_gap_s: after such a gap the path starts anew.
+    """
+
+    averaging_s: int = 300
+    dilations_m: tuple[float, ...] = (200.0, 300.0, 400.0)
+    num_candidates: int = 5
+    min_strength: float = 0.05
+    min_snr: float = 4.0
+    reference_m: tuple[float, float] = (100.0, 600.0)
+    ceiling: Ceiling = field(default_factory=Ceiling)
+    above_ceiling_cost: float = 5.0
+    moves: Moves = field(default_factory=Moves)
+    lag_s: int = 7200
+    reorder_s: int = 600
+    reset_gap_s: int = 3600
+
+    @property
+    def lag_intervals(self) -> int:
+        """The lag in intervals."""
+        return self.lag_s // self.averaging_s
+
+    @property
+    def reorder_intervals(self) -> int:
+        """Closed intervals that still take profiles."""
+        return self.reorder_s // self.averaging_s

@@ -1,0 +1,1 @@
+"""Heights as records, CSV rows and CF netCDF; their quality bits."""

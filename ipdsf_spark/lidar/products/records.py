@@ -1,0 +1,67 @@
+"""Heights as plain values: one row per product time, the same in JSON, CSV and the stream's records."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any, Final
+
+import numpy as np
+
+from ipdsf_spark.lidar.layers.mixing_height import Layers
+from ipdsf_spark.lidar.products.quality import names
+
+CSV_COLUMNS: Final = (
+    *("site", "time", "mixing_height_m", "uncertainty_m", "provisional", "quality"),
+    *("candidates_m", "candidate_strength", "cloud_base_m", "num_profiles"),
+)
+
+
+def product_of(site_id: str, layers: Layers, line: int) -> dict[str, Any]:
+    """One row of `layers` as plain values; missing heights are None.
+
+    Args:
+        site_id: written into the row.
+        layers: heights of the site.
+        line: which row.
+    """
+    return {
+        "site": site_id,
+        "time": f"{np.datetime_as_string(layers.time[line], unit='s')}Z",
+        "mixing_height_m": _rounded(layers.mixing_height_m[line]),
+        "uncertainty_m": _rounded(layers.uncertainty_m[line]),
+        "provisional": bool(layers.provisional[line]),
+        "quality": names(int(layers.quality[line])),
+        "candidates_m": [round(float(h), 1) for h in layers.candidates_m[line] if np.isfinite(h)],
+        "candidate_strength": [round(float(s), 3) for s in layers.candidate_strength[line] if np.isfinite(s)],
+        "cloud_base_m": _rounded(layers.cloud_base_m[line]),
+        "num_profiles": int(layers.num_profiles[line]),
+    }
+
+
+def products_of(site_id: str, layers: Layers) -> list[dict[str, Any]]:
+    """All rows of `layers` as plain values."""
+    return [product_of(site_id, layers, line) for line in range(len(layers))]
+
+
+def to_csv(site_id: str, layers: Layers, *, header: bool = True) -> str:
+    """The rows as CSV; lists are joined by blanks, missing values are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if header:
+        writer.writerow(CSV_COLUMNS)
+    for product in products_of(site_id, layers):
+        writer.writerow([_cell(product[column]) for column in CSV_COLUMNS])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return int(value)
+    return "" if value is None else value
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 1) if np.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Adapter: recorded files as a live network, for demonstrations and load tests."""

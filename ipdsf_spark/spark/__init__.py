@@ -1,0 +1,1 @@
+"""Adapter: the Spark session of every job, and what its executors are given."""

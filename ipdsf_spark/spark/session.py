@@ -1,0 +1,94 @@
+"""The Spark session of the streaming jobs."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from ipdsf_spark.config import Config
+
+ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+
+SLOTS_PER_CORE = 3
+PARTITIONS_PER_TASK = 25  # a partition costs its reader 2-5 ms per batch, nearly all of it waiting
+LOCAL_CHECKPOINTS = "org.apache.spark.sql.execution.streaming.FileSystemBasedCheckpointFileManager"
+
+
+def build_session(config: Config, *, app_name: str, master: str | None = None) -> SparkSession:
+    """The session of a streaming job.
+
+    What spark-submit or a notebook has set already (master, memory, packages) is kept.
+
+    Args:
+        config: the whole configuration.
+        app_name: shown in the Spark UI.
+        master: used if nothing else names one; `local_master` by default.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(app_name)
+    for key, value in spark_settings(config).items():
+        builder = builder.config(key, value)
+    if "spark.master" not in os.environ.get("PYSPARK_SUBMIT_ARGS", "") and "MASTER" not in os.environ:
+        builder = builder.master(master or local_master()) if not _is_submitted() else builder
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("WARN")
+    return session
+
+
+def spark_settings(config: Config) -> dict[str, str]:
+    """Settings every job of the project runs with; each is there for a measured or a stated reason."""
+    stream = config.stream
+    settings = {
+        "spark.driver.memory": f"{stream.driver_memory_mb}m",
+        "spark.sql.session.timeZone": "UTC",
+        # Adaptive execution re-plans between stages; a micro-batch of a second gains nothing from it.
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.streaming.stateStore.providerClass": ROCKSDB,
+        "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+        "spark.sql.streaming.minBatchesToRetain": "20",
+        "spark.sql.streaming.numRecentProgressUpdates": "500",
+        # Above the number of Kafka partitions, or consumers are closed and opened again in every batch.
+        "spark.kafka.consumer.cache.capacity": str(max(64, 2 * config.kafka.partitions)),
+        "spark.ui.showConsoleProgress": "false",
+        # Interpreted: generating and compiling code for a query of a few hundred rows, anew in every micro-batch,
+        # costs more than it saves. The work is in Python.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "500",
+    }
+    if "://" not in stream.directory:
+        # The default manager forks a process for every file it creates or renames on a local disk (chmod, readlink):
+        # a tenth of a second and more per micro-batch. Renaming is atomic there as it is.
+        settings["spark.sql.streaming.checkpointFileManagerClass"] = LOCAL_CHECKPOINTS
+    if stream.warm_daemon:
+        settings["spark.python.daemon.module"] = "ipdsf_spark.spark.daemon"
+    if not _is_submitted():
+        settings["spark.driver.extraJavaOptions"] = stream.driver_java_options
+        settings["spark.jars.packages"] = stream.kafka_package
+    return settings
+
+
+def local_master() -> str:
+    """More task slots than cores: a task that reads Kafka mostly waits for the broker, partition by partition."""
+    return f"local[{SLOTS_PER_CORE * (os.cpu_count() or 1)}]"
+
+
+def num_cores(session: SparkSession) -> int:
+    """Cores of the session: what does not wait runs on so many at once."""
+    slots = int(session.sparkContext.defaultParallelism)
+    is_local = str(session.sparkContext.master).startswith("local")
+    return min(slots, os.cpu_count() or 1) if is_local else slots
+
+
+def num_reading_tasks(session: SparkSession, num_partitions: int) -> int:
+    """Tasks that read and decode one batch: one per core, and more when each would wait for many partitions."""
+    slots = int(session.sparkContext.defaultParallelism)
+    return min(max(num_cores(session), math.ceil(num_partitions / PARTITIONS_PER_TASK)), slots)
+
+
+def _is_submitted() -> bool:
+    """Whether spark-submit started this process and has chosen master and packages."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ

@@ -1,0 +1,1 @@
+"""Adapter: the storage array by one name, whatever lies under it."""

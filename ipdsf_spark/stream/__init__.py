@@ -1,0 +1,1 @@
+"""Adapter: pyspark around the lidar room: source, decode, operators, sinks, job."""

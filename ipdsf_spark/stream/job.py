@@ -1,0 +1,197 @@
+"""Running the streaming job: checks first, two queries, one line per batch, a clean stop on SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from ipdsf_spark.archive.parquet import start_archive
+from ipdsf_spark.config import Config
+from ipdsf_spark.devkafka import resolve_bootstrap
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.kafka import ensure_topics, num_partitions
+from ipdsf_spark.kafka.sample import Admission, admission
+from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
+from ipdsf_spark.sites import layer_settings, sites_of
+from ipdsf_spark.spark.checkpoint import checkpoint_directory
+from ipdsf_spark.spark.session import build_session, num_cores
+from ipdsf_spark.stream.live import LIVE_QUERY, start_live
+
+logger = logging.getLogger(__name__)
+
+STOP_TIMEOUT_S: Final = 60.0
+POLL_S: Final = 0.2
+LOOK_AGAIN_S: Final = 5.0  # between looks at the size of files while none has been seen
+
+
+class StreamJob:
+    """The live and the archive query of one session.
+
+    Args:
+        config: the whole configuration.
+        on_batch: called after every micro-batch of the live query.
+        spark: a session to use; built from the configuration by default.
+        with_archive: whether products also go to Parquet.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        on_batch: Callable[[Batch, Totals], None] | None = None,
+        spark: SparkSession | None = None,
+        with_archive: bool = True,
+    ) -> None:
+        self.config = config
+        self.bootstrap = check(config)
+        self.spark = spark or build_session(config, app_name="ipdsf-stream")
+        self._owns_session = spark is None
+        self.listener = LiveListener(LIVE_QUERY, on_batch)
+        self._with_archive = with_archive
+        self._stop_asked = threading.Event()
+        self._admitted = Admission(config.stream.max_files_per_batch, 0)
+        self.queries: list[StreamingQuery] = []
+
+    def start(self) -> StreamJob:
+        """Start the queries.
+
+        Raises:
+            ConfigError: the checkpoint was written with parameters that cannot change.
+        """
+        config = self.config
+        _remember_fixed_parameters(config, num_cores(self.spark))
+        self._admitted = self._admission()
+        self.spark.streams.addListener(self.listener)
+        self.queries = [start_live(self.spark, config, self.bootstrap, max_files=self._admitted.max_files)]
+        if self._with_archive:
+            self.queries.append(start_archive(self.spark, config, self.bootstrap))
+        return self
+
+    def ask_to_stop(self) -> None:
+        """Let `run_until_stopped` return after the current batch."""
+        self._stop_asked.set()
+
+    def run_until_stopped(self) -> None:
+        """Wait until somebody asks to stop or a query fails, then stop cleanly.
+
+        Raises:
+            StreamingQueryException: a query failed.
+        """
+        next_look = time.monotonic() + LOOK_AGAIN_S
+        while not self._stop_asked.wait(POLL_S):
+            if not self._admitted.num_sampled and time.monotonic() > next_look:
+                self.admit_by_size()
+                next_look = time.monotonic() + LOOK_AGAIN_S
+            for query in self.queries:
+                if not query.isActive:
+                    query.awaitTermination(1)  # raises what ended it
+                    return
+        self.stop()
+
+    def admit_by_size(self) -> None:
+        """Look at the size of the files again; if they are larger than was assumed, go on with smaller batches.
+
+        A topic that is empty at the start tells nothing, and the bound of a running query cannot change: the query is
+        stopped between two batches and started again at once.
+        """
+        found = self._admission()
+        is_too_much = found.num_sampled and found.max_files < self._admitted.max_files
+        self._admitted = found if found.num_sampled else self._admitted
+        if is_too_much:
+            logger.warning("files are larger than was assumed: up to %d per batch from now on", found.max_files)
+            live = self.queries[0]
+            self._end_batch(live)
+            live.stop()
+            self.queries[0] = start_live(self.spark, self.config, self.bootstrap, max_files=found.max_files)
+
+    def _admission(self) -> Admission:
+        stream = self.config.stream
+        return admission(self.config.kafka, self.bootstrap, stream.max_bytes_per_batch, stream.max_files_per_batch)
+
+    def _end_batch(self, query: StreamingQuery) -> None:
+        if query.status["isTriggerActive"]:
+            self.listener.batch_ended.clear()
+            self.listener.batch_ended.wait(STOP_TIMEOUT_S)
+
+    def drain(self) -> None:
+        """Process everything that is in the topics now, products archived included."""
+        for query in self.queries:
+            query.processAllAvailable()
+
+    def stop(self) -> None:
+        """End after the batch in progress: what was admitted is finished, nothing is begun."""
+        for query in self.queries:
+            if query.isActive:
+                self._end_batch(query)
+                query.stop()
+        self.spark.streams.removeListener(self.listener)
+        if self._owns_session:
+            self.spark.stop()
+
+
+def run(config: Config, *, on_batch: Callable[[Batch, Totals], None]) -> Totals:
+    """Run the job until SIGTERM or SIGINT; returns the counts."""
+    job = StreamJob(config, on_batch=on_batch)
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        logger.warning("signal %s: stopping after this batch", signal.Signals(number).name)
+        job.ask_to_stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    if pid_file := os.environ.get("IPDSF_PID_FILE"):
+        Path(pid_file).write_text(str(os.getpid()))  # spark-submit.sh sends its SIGTERM here
+    job.start().run_until_stopped()
+    return job.listener.totals
+
+
+def check(config: Config) -> str:
+    """Everything that can be wrong before a query starts; returns where Kafka is.
+
+    Raises:
+        IpdsfError: what is wrong, and what would be right.
+    """
+    sites_of(config)
+    layer_settings(config)
+    bootstrap = resolve_bootstrap(config)
+    missing = {config.kafka.files_topic, config.kafka.products_topic, config.kafka.quarantine_topic} - set(
+        num_partitions(config.kafka, bootstrap)
+    )
+    if missing:
+        logger.warning("creating topics %s", ", ".join(sorted(missing)))
+    ensure_topics(config.kafka, bootstrap)
+    return bootstrap
+
+
+def _remember_fixed_parameters(config: Config, cores: int) -> None:
+    """What a checkpoint cannot change, written beside it and compared at the next start."""
+    directory = checkpoint_directory(config)
+    fixed = {
+        "files_topic": config.kafka.files_topic,
+        "averaging_s": str(config.layers.averaging_s),
+        "state_partitions": str(config.stream.state_partitions or cores),
+    }
+    path = directory / "parameters.txt"
+    if path.exists():
+        held = dict(line.split("=", 1) for line in path.read_text().splitlines())
+        changed = [
+            f"{name} was {held.get(name)}, is {value}" for name, value in fixed.items() if held.get(name) != value
+        ]
+        if changed:
+            raise ConfigError(
+                f"the checkpoint in {directory} was written with other parameters ({'; '.join(changed)}): "
+                "restore them, or name another stream.directory"
+            )
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{name}={value}\n" for name, value in fixed.items()))

@@ -1,0 +1,156 @@
+"""The live query: files from Kafka, decoded, tracked per site, products and quarantine to Kafka.
+
+One query with one job per micro-batch. Kafka partitions are the unit of parallel reading; `coalesce` makes the cores
+the unit of Python, and the shuffle by site brings each site's files to its state. Products and quarantined bytes
+leave through one sink, told apart by the topic column, so that a batch is committed or repeated as a whole. Products
+are keyed by site and time and quarantine records by their origin, in topics read by key: a repeated batch replaces,
+never adds.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+
+from ipdsf_spark.config import Config
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.kafka import spark_options
+from ipdsf_spark.lidar.layers.mixing_height import LayerSettings
+from ipdsf_spark.sites import layer_settings, sites_of
+from ipdsf_spark.spark.checkpoint import checkpoint_directory
+from ipdsf_spark.spark.session import num_cores, num_reading_tasks
+from ipdsf_spark.stream import schemas
+from ipdsf_spark.stream.decode import Decoder
+from ipdsf_spark.stream.track import Tracker
+
+logger = logging.getLogger(__name__)
+
+LIVE_QUERY: Final = "ipdsf-live"
+
+
+def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files: int) -> DataFrame:
+    """The files topic as a stream of FILES rows.
+
+    Args:
+        spark: session.
+        config: topics and Kafka options.
+        bootstrap: where Kafka is.
+        max_files: rows admitted to one micro-batch.
+
+    Raises:
+        ConfigError: the session knows no Kafka.
+    """
+    stream = config.stream
+    source = (
+        spark.readStream.format("kafka")
+        .options(**spark_options(config.kafka, bootstrap))
+        .option("subscribe", config.kafka.files_topic)
+        .option("startingOffsets", stream.starting_offsets)
+        .option("maxOffsetsPerTrigger", max_files)
+        .option("failOnDataLoss", str(stream.fail_on_data_loss).lower())
+        .option("includeHeaders", "true")
+        # A record may be as large as the topic allows, and one fetch must hold it.
+        .option("kafka.max.partition.fetch.bytes", max(1_048_576, config.kafka.max_message_bytes))
+    )
+    if stream.fetch_max_wait_ms:
+        # Spark asks for offsets on a connection whose prefetch the broker has parked for up to this long, once per
+        # partition and batch: the client's default of 500 ms costs seconds.
+        source = source.option("kafka.fetch.max.wait.ms", stream.fetch_max_wait_ms)
+    try:
+        records = source.load()
+    except AnalysisException as error:
+        if "Failed to find data source: kafka" not in str(error):
+            raise
+        raise ConfigError(
+            f"this Spark was started without the Kafka connector: give it spark.jars.packages={stream.kafka_package} "
+            "before the first session of this process, or begin the job in a process of its own"
+        ) from error
+    return records.select(
+        F.coalesce(_text(F.col("key")), _header("site"), F.lit("unknown")).alias("site"),
+        F.coalesce(F.col("value"), F.lit(b"")).alias("raw"),
+        F.coalesce(_header("file"), F.lit("")).alias("file"),
+        F.coalesce(_header("sent_ms").try_cast("long"), F.unix_millis("timestamp")).alias("sent_ms"),
+        "topic",
+        "partition",
+        "offset",
+    )
+
+
+def _header(name: str) -> Column:
+    """The first header of that name; Kafka allows several, so this is no map, whose keys must be unique."""
+    return _text(F.expr(f"get(filter(headers, h -> h.key = '{name}'), 0).value"))
+
+
+def _text(raw: Column) -> Column:
+    """Bytes as text; what is no UTF-8, which Arrow and with it Python would refuse, becomes U+FFFD."""
+    return F.make_valid_utf8(raw.cast("string"))
+
+
+def with_profiles(files: DataFrame, settings: LayerSettings, *, tasks: int) -> DataFrame:
+    """Site and piece of every file: its profiles as mergeable sums, and every rejected stretch with its reason."""
+    gathered = files.coalesce(tasks) if tasks else files
+    counted = gathered.mapInPandas(Decoder(settings), schemas.DECODED).observe(  # type: ignore[arg-type]
+        "files",
+        F.sum("num_files").alias("read"),
+        F.sum("num_decoded").alias("decoded"),
+        F.sum("num_quarantined").alias("quarantined"),
+        F.sum("num_both").alias("both"),
+        F.sum("num_profiles").alias("profiles"),
+    )
+    # Every column costs every group of the next stage a conversion, and every site of every batch is a group.
+    return counted.select("site", "piece")
+
+
+def with_heights(decoded: DataFrame, tracker: Tracker) -> DataFrame:
+    """OUTGOING rows: heights that are new or revised, and what was quarantined."""
+    return (
+        decoded.groupBy("site")
+        .applyInPandasWithState(
+            tracker,  # type: ignore[arg-type]
+            outputStructType=schemas.OUTGOING,
+            stateStructType=schemas.STATE,
+            outputMode="append",
+            timeoutConf="NoTimeout",
+        )
+        .observe(
+            "products",
+            F.sum("num_late").alias("late"),
+            F.sum("num_products").alias("products"),
+            F.sum("num_joined").alias("joined"),
+        )
+    )
+
+
+def start_live(spark: SparkSession, config: Config, bootstrap: str, *, max_files: int) -> StreamingQuery:
+    """Start the live query and return it."""
+    settings = layer_settings(config)
+    tasks = config.stream.python_tasks or num_reading_tasks(spark, config.kafka.partitions)
+    spark.conf.set("spark.sql.shuffle.partitions", str(config.stream.state_partitions or num_cores(spark)))
+    tracker = Tracker(sites_of(config), settings, config.kafka.products_topic, config.kafka.quarantine_topic)
+    outgoing = (
+        read_files(spark, config, bootstrap, max_files=max_files)
+        .transform(with_profiles, settings, tasks=tasks)
+        .transform(with_heights, tracker)
+        .where(F.col("topic").isNotNull())
+        .withColumn("header", F.map_entries(F.from_json("headers", schemas.HEADERS_DDL)))
+        .withColumn("headers", F.expr("transform(header, h -> struct(h.key as key, cast(h.value as binary) as value))"))
+        .select("topic", "key", "value", "headers")
+    )
+    writer = (
+        outgoing.writeStream.format("kafka")
+        .queryName(LIVE_QUERY)
+        .options(**spark_options(config.kafka, bootstrap))
+        .option("includeHeaders", "true")
+        .option("kafka.max.request.size", 2 * config.kafka.max_message_bytes)
+        .option("kafka.acks", "all")
+        .option("checkpointLocation", str(checkpoint_directory(config) / "live"))
+        .outputMode("append")
+    )
+    if config.stream.trigger_ms:
+        writer = writer.trigger(processingTime=f"{config.stream.trigger_ms} milliseconds")
+    return writer.start()

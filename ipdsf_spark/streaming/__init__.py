@@ -1,1 +1,0 @@
-"""Adapter: pyspark around the lidar room."""

@@ -1,0 +1,78 @@
+"""Recorded files as a live network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.edge.arrived import ends
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.kafka import ensure_topics
+from ipdsf_spark.loadgen.replay import Feed, feeds_of, replay, schedule
+
+
+def recorded(tmp_path: Path, **files: int) -> Path:
+    for site, count in files.items():
+        (tmp_path / site).mkdir()
+        for number in range(count):
+            (tmp_path / site / f"{number:03d}.dat").write_bytes(f"{site} {number}".encode())
+    (tmp_path / "sites.toml").write_text("")
+    return tmp_path
+
+
+def test_every_folder_is_a_site_and_tables_are_not_sent(tmp_path: Path) -> None:
+    feeds = feeds_of(recorded(tmp_path, oslo=3, bergen=2))
+
+    assert [(feed.site, len(feed.files)) for feed in feeds] == [("bergen", 2), ("oslo", 3)]
+
+
+def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no instrument files"):
+        feeds_of(tmp_path)
+
+
+def test_a_site_keeps_the_order_of_its_files(tmp_path: Path) -> None:
+    feeds = feeds_of(recorded(tmp_path, oslo=3, bergen=2))
+
+    sent = list(schedule(feeds, 2, None))
+
+    assert [path.name for site, path in sent if site == "oslo"] == ["000.dat", "001.dat", "002.dat"]
+    assert len(sent) == 5
+
+
+def test_more_sites_than_recorded_share_the_files_under_names_of_their_own() -> None:
+    feed = Feed("oslo", [Path("a"), Path("b")])
+
+    sent = list(islice(schedule([feed], 3, 100), 6))
+
+    assert [site for site, _ in sent] == ["oslo", "oslo-1", "oslo-2"] * 2
+
+
+def test_a_count_makes_the_feeds_start_over() -> None:
+    sent = list(schedule([Feed("oslo", [Path("a"), Path("b")])], 1, 5))
+
+    assert [path.name for _, path in sent] == ["a", "b", "a", "b", "a"]
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("partitioning", ["by_site", "round_robin"])
+def test_round_robin_spreads_evenly_and_by_site_keeps_a_site_together(
+    tmp_path: Path, kafka: EmbeddedKafka, partitioning: str
+) -> None:
+    name = partitioning.replace("_", "")
+    config = KafkaConfig(
+        files_topic=f"{name}.files", products_topic=f"{name}.layers", quarantine_topic=f"{name}.bad", partitions=4
+    )
+    ensure_topics(config, kafka.bootstrap_servers)
+    feeds = feeds_of(recorded(tmp_path, oslo=12))
+
+    done = replay(feeds, config, kafka.bootstrap_servers, rate=1000.0, partitioning=partitioning)
+
+    assert (done.sent, done.failed) == (12, 0)
+    counts = Counter({part: end for part, end in ends(config, kafka.bootstrap_servers).items() if end})
+    assert sorted(counts.values()) == ([3, 3, 3, 3] if partitioning == "round_robin" else [12])
