@@ -22,6 +22,7 @@ from ipdsf_spark.kafka import spark_options
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
 
 ARCHIVE_QUERY: Final = "ipdsf-archive"
+LAYERS_KIND: Final = "layers"
 MAX_PRODUCTS: Final = 200_000  # rows of one archive batch
 
 
@@ -41,6 +42,7 @@ def read_product_records(spark: SparkSession, config: Config, bootstrap: str) ->
             "partition",
             "offset",
         )
+        .where(F.col("product.kind") == LAYERS_KIND)
         .select("product.*", "published", "partition", "offset", F.to_date("product.time").alias("date"))
     )
 

@@ -23,6 +23,7 @@ def _struct(**fields: object) -> StructType:
 
 # The JSON value of a product record, and a row of the archive.
 PRODUCT: Final = _struct(
+    kind=StringType(),
     site=StringType(),
     time=TimestampType(),
     mixing_height_m=DoubleType(),

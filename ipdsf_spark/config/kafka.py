@@ -13,7 +13,8 @@ class KafkaConfig:
 
     bootstrap_servers: str = ""  # empty = the embedded broker of [broker]
     files_topic: str = "ceilometer.files"
-    products_topic: str = "ceilometer.layers"
+    averages_topic: str = "ceilometer.averages"
+    products_topic: str = "ceilometer.products"
     quarantine_topic: str = "ceilometer.quarantine"
     partitions: int = 50
     replication_factor: int = 1

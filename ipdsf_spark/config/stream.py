@@ -22,6 +22,9 @@ class StreamConfig:
     warm_daemon: bool = True
     fail_on_data_loss: bool = True
     archive_every_s: int = 30
+    operators: tuple[str, ...] = ("layers",)
+    publish_averages: bool = True
+    forget_site_after_days: int = 30
     driver_memory_mb: int = 2_048
     driver_java_options: str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     kafka_package: str = "org.apache.spark:spark-sql-kafka-0-10_2.13:4.0.0"
@@ -34,7 +37,13 @@ class StreamConfig:
             "'earliest' or 'latest'",
             self.starting_offsets,
         )
-        for name in ("max_files_per_batch", "max_bytes_per_batch", "archive_every_s", "driver_memory_mb"):
+        for name in (
+            "max_files_per_batch",
+            "max_bytes_per_batch",
+            "archive_every_s",
+            "driver_memory_mb",
+            "forget_site_after_days",
+        ):
             require(getattr(self, name) >= 1, f"stream.{name}", "at least 1", getattr(self, name))
         for name in ("trigger_ms", "fetch_max_wait_ms", "python_tasks", "state_partitions"):
             require(getattr(self, name) >= 0, f"stream.{name}", "0 or more", getattr(self, name))

@@ -1,4 +1,4 @@
-"""The three topics: files in, products out (compacted), quarantine."""
+"""The four topics: files in; averages and products (compacted) out; quarantine."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S: Final = 30.0
 PRODUCT_PARTITIONS: Final = 4
 QUARANTINE_PARTITIONS: Final = 1
+AVERAGES_KEPT_MS: Final = 30 * 86_400_000  # the archive keeps them for good
 
 
 def admin(kafka: KafkaConfig, bootstrap: str) -> AdminClient:
@@ -40,7 +41,7 @@ def num_partitions(kafka: KafkaConfig, bootstrap: str, *, timeout_s: float = TIM
 
 
 def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
-    """Create what is missing of the three topics; grow the files topic to the configured partitions.
+    """Create what is missing of the four topics; grow the files topic to the configured partitions.
 
     Raises:
         BrokerError: the broker refuses, or the files topic has more partitions than configured.
@@ -55,6 +56,7 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
     }
     wanted: Mapping[str, tuple[int, dict[str, str]]] = {
         kafka.files_topic: (kafka.partitions, size),
+        kafka.averages_topic: (PRODUCT_PARTITIONS, size | {"retention.ms": str(AVERAGES_KEPT_MS)}),
         kafka.products_topic: (PRODUCT_PARTITIONS, compacted),
         kafka.quarantine_topic: (QUARANTINE_PARTITIONS, size),
     }

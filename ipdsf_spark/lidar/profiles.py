@@ -44,6 +44,8 @@ class Profiles:
         health: per-profile housekeeping, each (T,), unit in the name (``laser_energy_percent``,
             ``window_transmission_percent``, ``laser_temperature_celsius``, ``background_mv``, ...).
         latitude_deg, longitude_deg, altitude_m: position the file claims; NaN if it claims none. Only a check.
+        identity: the single instrument, e.g. its serial number; empty if the file does not say.
+        clipped_from_m: (T,) height above which the signal is clipped, NaN where it is not [m]; None if nobody looked.
     """
 
     instrument: str
@@ -68,6 +70,8 @@ class Profiles:
     latitude_deg: float = float("nan")
     longitude_deg: float = float("nan")
     altitude_m: float = float("nan")
+    identity: str = ""
+    clipped_from_m: Float32 | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes once, so that nobody downstream has to."""

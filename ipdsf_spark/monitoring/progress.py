@@ -5,29 +5,37 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from pyspark.sql.streaming.listener import StreamingQueryListener
 
 logger = logging.getLogger(__name__)
+
+BATCHES_KEPT: Final = 1_000  # of years of them
 
 
 @dataclass(frozen=True)
 class Totals:
     """Counts since the query started.
 
-    Every file read is decoded, quarantined, or both: read = decoded + quarantined - both.
+    Every file read is decoded, quarantined, both, or waits for the next file to complete its message:
+    read = decoded + quarantined - both + waiting. Spark counts a task that it repeats twice; the counts that hold
+    under repetition are those of the sites' state.
     """
 
     read: int = 0
     decoded: int = 0
     quarantined: int = 0
     both: int = 0
+    waiting: int = 0
     profiles: int = 0
     late: int = 0
     products: int = 0
+    averages: int = 0
+    dead_letters: int = 0
     joined: int = 0
     batches: int = 0
 
@@ -38,7 +46,7 @@ class Totals:
     @property
     def is_balanced(self) -> bool:
         """Whether nothing was lost between reading and the two topics."""
-        return self.read == self.decoded + self.quarantined - self.both
+        return self.read == self.decoded + self.quarantined - self.both + self.waiting
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class LiveListener(StreamingQueryListener):
     query_name: str
     on_batch: Callable[[Batch, Totals], None] | None = None
     totals: Totals = field(default_factory=Totals)
-    batches: list[Batch] = field(default_factory=list)
+    batches: deque[Batch] = field(default_factory=lambda: deque(maxlen=BATCHES_KEPT))
     batch_ended: threading.Event = field(default_factory=threading.Event)
 
     def onQueryStarted(self, event: Any) -> None:

@@ -78,6 +78,9 @@ def site_named(sites: Mapping[str, Site], site_id: str) -> Site:
     """
     if site_id in sites:
         return sites[site_id]
+    if not _SITE_ID.fullmatch(site_id):
+        shown = repr(site_id[:64]) if site_id else "a record without key and site header"
+        raise ConfigError(f"{shown} is no site id: up to 64 letters, digits, dots, hyphens and underscores")
     if DEFAULT in sites:
         return dataclasses.replace(sites[DEFAULT], id=site_id)
     close = difflib.get_close_matches(site_id, sites, n=1)

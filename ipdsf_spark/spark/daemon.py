@@ -48,9 +48,9 @@ def warm_up() -> None:
         "pyspark.sql.streaming.state",
         "pyspark.worker",
         "ipdsf_spark.lidar.instruments",
-        "ipdsf_spark.lidar.layers.mixing_height",
+        "ipdsf_spark.lidar.layers.operator",
         "ipdsf_spark.stream.decode",
-        "ipdsf_spark.stream.track",
+        "ipdsf_spark.stream.operate",
     ):
         importlib.import_module(module)
 
@@ -78,6 +78,7 @@ def main() -> None:
     warm_up()
     worker_util = importlib.import_module("pyspark.worker_util")
     worker_util.add_path = add_path_without_jars(worker_util.add_path)  # type: ignore[attr-defined]
+    importlib.import_module("ipdsf_spark.spark.state_rows").install()
     gc.collect()
     gc.freeze()
     importlib.import_module("pyspark.daemon").manager()

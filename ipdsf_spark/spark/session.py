@@ -53,6 +53,8 @@ def spark_settings(config: Config) -> dict[str, str]:
         # Above the number of Kafka partitions, or consumers are closed and opened again in every batch.
         "spark.kafka.consumer.cache.capacity": str(max(64, 2 * config.kafka.partitions)),
         "spark.ui.showConsoleProgress": "false",
+        # Silent sites are looked for in batches that have files: an empty batch after another would do nothing else.
+        "spark.sql.streaming.noDataMicroBatches.enabled": "false",
         # Interpreted: generating and compiling code for a query of a few hundred rows, anew in every micro-batch,
         # costs more than it saves. The work is in Python.
         "spark.sql.codegen.wholeStage": "false",

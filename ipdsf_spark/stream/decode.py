@@ -1,83 +1,146 @@
-"""Files to profiles, for `mapInPandas`: a thin loop around the lidar room's decoder."""
+"""Files to averages, for `mapInArrow`: a guarded loop around the lidar room's decoder.
+
+Whatever a record holds ends as a row: averages, or the reason why there are none. A record that belongs to no site,
+because its key is none or no such site is known, goes on under the empty group, which keeps no state.
+"""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.kafka.dead_letter import ROOM
+from ipdsf_spark.lidar.averages import average_bytes
+from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.instruments import decode
-from ipdsf_spark.lidar.layers.mixing_height import LayerSettings, summarise
 from ipdsf_spark.lidar.profiles import Decoded
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.sites import site_named
+from ipdsf_spark.stream.piece import Piece, Stretch
 
-COLUMNS: Final = ("site", "piece", "num_files", "num_decoded", "num_quarantined", "num_both", "num_profiles")
-WHOLE_FILE: Final = 2**31 - 1
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Piece:
-    """What one file gave; travels pickled from the decoding to the tracking stage.
-
-    Attributes:
-        file: name the edge sent.
-        sent_ms: when it was sent [ms since 1970].
-        position: topic-partition-offset.
-        raw: the file's bytes: what was rejected is cut from them, and all of them should it prove late.
-        summary: mergeable sums of its profiles, empty if it gave none.
-        rejected: offset, length and reason of every bad stretch.
-        head: bytes that may end a message begun in the site's previous file.
-        tail: an unfinished message that the site's next file may complete.
-    """
-
-    file: str
-    sent_ms: int
-    position: str
-    raw: bytes
-    summary: bytes
-    rejected: tuple[tuple[int, int, str], ...]
-    head: bytes
-    tail: bytes
+NO_SITE: Final = ""  # the group of records that belong to no site
+COLUMNS: Final = ("site", "raw", "file", "sent_ms", "published_ms", "joined", "topic", "partition", "offset")
+MOST_PROFILES: Final = 6_000  # of one interval: twenty a second, which no ceilometer measures
+LAST_MS: Final = 4_102_444_800_000  # 2100-01-01: a clock beyond it is none
+AHEAD_MS: Final = 86_400_000  # a sender's clock further ahead of the broker's is not believed
+RESULT: Final = pa.schema(
+    [("site", pa.string()), ("piece", pa.binary()), ("num_profiles", pa.int32()), ("num_rejected", pa.int32())]
+)
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """Pickled once per query: batches of FILES rows to batches of DECODED rows."""
+    """Pickled once per query: batches of FILES rows to batches of DECODED rows.
 
-    settings: LayerSettings
+    Args:
+        sites: known sites, `default` included where there is one.
+        interval_s: length of an interval [s].
+        max_bytes: what the quarantine topic takes.
+    """
 
-    def __call__(self, batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        """One row for every file of every batch, in order, so that every record read is accounted for."""
+    sites: Mapping[str, Site]
+    interval_s: int
+    max_bytes: int
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """One row for every record of every batch, in order, so that every record read is accounted for."""
         for batch in batches:
-            columns = (
-                batch[name].tolist() for name in ("site", "raw", "file", "sent_ms", "topic", "partition", "offset")
-            )
-            rows: list[tuple[object, ...]] = []
-            for site, raw, file, sent_ms, topic, partition, offset in zip(*columns, strict=True):
-                piece, num_profiles = self.piece_of(raw, file, int(sent_ms), f"{topic}-{partition}-{offset}")
-                is_decoded, is_quarantined = bool(piece.summary), bool(piece.rejected)
-                counts = (1, int(is_decoded), int(is_quarantined), int(is_decoded and is_quarantined), num_profiles)
-                rows.append((site, pickle.dumps(piece, pickle.HIGHEST_PROTOCOL), *counts))
-            values = zip(*rows, strict=True) if rows else ((),) * len(COLUMNS)
-            yield pd.DataFrame(
-                {name: pd.Series(column, dtype=object) for name, column in zip(COLUMNS, values, strict=True)}
+            columns = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in COLUMNS]
+            rows = [self.row_of(*record) for record in zip(*columns, strict=True)]
+            arrays = zip(*rows, strict=True) if rows else ((),) * len(RESULT)
+            yield pa.RecordBatch.from_arrays(
+                [pa.array(values, field.type) for values, field in zip(arrays, RESULT, strict=True)], schema=RESULT
             )
 
-    def piece_of(self, raw: bytes, file: str, sent_ms: int, position: str) -> tuple[Piece, int]:
-        """What a file gave, and how many profiles that is."""
-        decoded = decode(raw, name=file, received=np.datetime64(sent_ms, "ms").astype("datetime64[us]"))
-        summary = b"".join(summarise(block, self.settings) for block in decoded.blocks)
-        rejected = _rejections(decoded, has_times=bool(summary))
-        return Piece(file, sent_ms, position, raw, summary, rejected, decoded.head, decoded.tail), decoded.num_profiles
+    def row_of(
+        self,
+        site_id: str,
+        raw: bytes,
+        file: str,
+        sent_ms: int,
+        published_ms: int,
+        joined: str | None,
+        topic: str,
+        partition: int,
+        offset: int,
+    ) -> tuple[str, bytes, int, int]:
+        """Group, piece, profiles and rejected stretches of one record. Raises nothing."""
+        sent_ms = believable_ms(sent_ms, published_ms)
+        where = Piece(file, sent_ms, topic, partition, offset, 0, b"", is_joined=bool(joined), key=site_id)
+        try:
+            site = site_named(self.sites, site_id)
+        except ConfigError as error:
+            piece = self._refused(where, raw, str(error))
+            return NO_SITE, piece.to_bytes(), 0, 1
+        try:
+            piece = self.piece_of(site, where, raw)
+        except Exception as error:
+            logger.warning("%s of site %s: %s: %s", where.position, site_id, type(error).__name__, error)
+            piece = self._refused(where, raw, f"the reader failed: {type(error).__name__}: {error}")
+        return site_id, piece.to_bytes(), piece.num_profiles, len(piece.rejected)
+
+    def piece_of(self, site: Site, where: Piece, raw: bytes) -> Piece:
+        """What a file gave.
+
+        Args:
+            site: whose it is.
+            where: name, time of sending and position.
+            raw: its bytes.
+        """
+        sent = np.datetime64(where.sent_ms, "ms").astype("datetime64[us]")
+        decoded = decode(raw, name=where.file, received=sent)
+        averages = [average for block in decoded.blocks for average in averages_of(block, self.interval_s)]
+        if any(average.num_profiles > MOST_PROFILES for average in averages):
+            return self._refused(where, raw, f"more than {MOST_PROFILES} profiles in {self.interval_s} s")
+        num_timed = sum(average.num_profiles for average in averages)
+        rejected = _rejections(decoded, num_timed=num_timed, is_joined=where.is_joined)
+        return where._replace(
+            num_profiles=num_timed,
+            averages=average_bytes.pack(averages),
+            rejected=rejected,
+            raw=self._kept(raw) if rejected else b"",
+            head=b"" if where.is_joined else decoded.head,
+            tail=b"" if where.is_joined else decoded.tail,
+        )
+
+    def _refused(self, where: Piece, raw: bytes, reason: str) -> Piece:
+        return where._replace(rejected=(Stretch(0, len(raw), reason),), raw=self._kept(raw))
+
+    def _kept(self, raw: bytes) -> bytes:
+        """The value, where the quarantine can take it; else the dead letter refers to the record."""
+        return raw if len(raw) + ROOM <= self.max_bytes else b""
 
 
-def _rejections(decoded: Decoded, *, has_times: bool) -> tuple[tuple[int, int, str], ...]:
-    found = [(each.offset, each.length, each.reason) for each in decoded.rejected]
-    if decoded.num_profiles and not has_times:
-        found.append((0, WHOLE_FILE, "no profile carries a usable time"))
-    if not decoded.num_profiles and not found:
-        found.append((0, WHOLE_FILE, f"{decoded.instrument}: no profile in the file"))
+def believable_ms(sent_ms: int | None, published_ms: int | None) -> int:
+    """The time of sending: the sender's, unless its clock is none or far ahead of the broker's."""
+    published = published_ms if published_ms is not None and 0 <= published_ms < LAST_MS else 0
+    if sent_ms is None or not 0 <= sent_ms < LAST_MS or (published and sent_ms > published + AHEAD_MS):
+        return published
+    return sent_ms
+
+
+def _rejections(decoded: Decoded, *, num_timed: int, is_joined: bool) -> tuple[Stretch, ...]:
+    """What is wrong with the file by itself; a head and a tail are the site's to decide upon."""
+    found: Sequence[Stretch] = [Stretch(each.offset, each.length, each.reason) for each in decoded.rejected]
+    if not is_joined:
+        if decoded.head and found and found[0].offset == 0 and found[0].length == len(decoded.head):
+            found = found[1:]
+        if decoded.tail and found:
+            found = found[:-1]
+    lost = decoded.num_profiles - num_timed
+    if lost > 0:
+        found = [
+            *found,
+            Stretch(0, 0, f"{lost} of {decoded.num_profiles} profile(s) without a usable time of their own"),
+        ]
+    if not decoded.num_profiles and not found and not (decoded.head or decoded.tail):
+        found = [Stretch(0, 0, f"{decoded.instrument}: no profile in the file")]
     return tuple(found)

@@ -22,10 +22,10 @@ from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import ensure_topics, num_partitions
 from ipdsf_spark.kafka.sample import Admission, admission
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
-from ipdsf_spark.sites import layer_settings, sites_of
+from ipdsf_spark.sites import sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
 from ipdsf_spark.spark.session import build_session, num_cores
-from ipdsf_spark.stream.live import LIVE_QUERY, start_live
+from ipdsf_spark.stream.live import LIVE_QUERY, stage_of, start_live
 
 logger = logging.getLogger(__name__)
 
@@ -162,9 +162,10 @@ def check(config: Config) -> str:
         IpdsfError: what is wrong, and what would be right.
     """
     sites_of(config)
-    layer_settings(config)
+    stage_of(config)
     bootstrap = resolve_bootstrap(config)
-    missing = {config.kafka.files_topic, config.kafka.products_topic, config.kafka.quarantine_topic} - set(
+    kafka = config.kafka
+    missing = {kafka.files_topic, kafka.averages_topic, kafka.products_topic, kafka.quarantine_topic} - set(
         num_partitions(config.kafka, bootstrap)
     )
     if missing:

@@ -20,17 +20,28 @@ from pyspark.sql.streaming.query import StreamingQuery
 from ipdsf_spark.config import Config
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import spark_options
-from ipdsf_spark.lidar.layers.mixing_height import LayerSettings
+from ipdsf_spark.lidar.operators import Parameters, operators_named
 from ipdsf_spark.sites import layer_settings, sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
 from ipdsf_spark.spark.session import num_cores, num_reading_tasks
 from ipdsf_spark.stream import schemas
 from ipdsf_spark.stream.decode import Decoder
-from ipdsf_spark.stream.track import Tracker
+from ipdsf_spark.stream.operate import Operate
+from ipdsf_spark.stream.site_stage import (
+    AVERAGES_KIND,
+    JOINED_KIND,
+    LATE_KIND,
+    QUARANTINE_KIND,
+    SITE_KIND,
+    SiteStage,
+    Timing,
+    Topics,
+)
 
 logger = logging.getLogger(__name__)
 
 LIVE_QUERY: Final = "ipdsf-live"
+NO_PRODUCTS: Final = (AVERAGES_KIND, QUARANTINE_KIND, LATE_KIND, JOINED_KIND, SITE_KIND)
 
 
 def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files: int) -> DataFrame:
@@ -71,10 +82,12 @@ def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files
             "before the first session of this process, or begin the job in a process of its own"
         ) from error
     return records.select(
-        F.coalesce(_text(F.col("key")), _header("site"), F.lit("unknown")).alias("site"),
+        F.coalesce(_text(F.col("key")), _header("site"), F.lit("")).alias("site"),
         F.coalesce(F.col("value"), F.lit(b"")).alias("raw"),
         F.coalesce(_header("file"), F.lit("")).alias("file"),
-        F.coalesce(_header("sent_ms").try_cast("long"), F.unix_millis("timestamp")).alias("sent_ms"),
+        _header("sent_ms").try_cast("long").alias("sent_ms"),
+        F.unix_millis("timestamp").alias("published_ms"),
+        _header("joined").alias("joined"),
         "topic",
         "partition",
         "offset",
@@ -91,54 +104,55 @@ def _text(raw: Column) -> Column:
     return F.make_valid_utf8(raw.cast("string"))
 
 
-def with_profiles(files: DataFrame, settings: LayerSettings, *, tasks: int) -> DataFrame:
-    """Site and piece of every file: its profiles as mergeable sums, and every rejected stretch with its reason."""
+def with_averages(files: DataFrame, decoder: Decoder, *, tasks: int) -> DataFrame:
+    """Site and piece of every file: its profiles as averages, and every rejected stretch with its reason."""
     gathered = files.coalesce(tasks) if tasks else files
-    counted = gathered.mapInPandas(Decoder(settings), schemas.DECODED).observe(  # type: ignore[arg-type]
+    is_read, is_refused = F.col("num_profiles") > 0, F.col("num_rejected") > 0
+    counted = gathered.mapInArrow(decoder, schemas.DECODED).observe(  # type: ignore[arg-type]
         "files",
-        F.sum("num_files").alias("read"),
-        F.sum("num_decoded").alias("decoded"),
-        F.sum("num_quarantined").alias("quarantined"),
-        F.sum("num_both").alias("both"),
+        F.count(F.lit(1)).alias("read"),
+        F.count_if(is_read).alias("decoded"),
+        F.count_if(is_refused).alias("quarantined"),
+        F.count_if(is_read & is_refused).alias("both"),
+        F.count_if(~is_read & ~is_refused).alias("waiting"),
         F.sum("num_profiles").alias("profiles"),
     )
     # Every column costs every group of the next stage a conversion, and every site of every batch is a group.
     return counted.select("site", "piece")
 
 
-def with_heights(decoded: DataFrame, tracker: Tracker) -> DataFrame:
-    """OUTGOING rows: heights that are new or revised, and what was quarantined."""
+def with_products(decoded: DataFrame, operate: Operate) -> DataFrame:
+    """OUTGOING rows: products that are new or revised, averages, and what was quarantined."""
     return (
         decoded.groupBy("site")
         .applyInPandasWithState(
-            tracker,  # type: ignore[arg-type]
+            operate,
             outputStructType=schemas.OUTGOING,
             stateStructType=schemas.STATE,
             outputMode="append",
-            timeoutConf="NoTimeout",
+            timeoutConf="ProcessingTimeTimeout",
         )
         .observe(
             "products",
-            F.sum("num_late").alias("late"),
-            F.sum("num_products").alias("products"),
-            F.sum("num_joined").alias("joined"),
+            F.count_if(~F.col("kind").isin(*NO_PRODUCTS)).alias("products"),
+            F.count_if(F.col("kind") == AVERAGES_KIND).alias("averages"),
+            F.count_if(F.col("kind") == QUARANTINE_KIND).alias("dead_letters"),
+            F.sum(F.when(F.col("kind") == JOINED_KIND, F.col("num")).otherwise(0)).alias("joined"),
+            F.sum(F.when(F.col("kind") == LATE_KIND, F.col("num")).otherwise(0)).alias("late"),
         )
     )
 
 
 def start_live(spark: SparkSession, config: Config, bootstrap: str, *, max_files: int) -> StreamingQuery:
     """Start the live query and return it."""
-    settings = layer_settings(config)
     tasks = config.stream.python_tasks or num_reading_tasks(spark, config.kafka.partitions)
     spark.conf.set("spark.sql.shuffle.partitions", str(config.stream.state_partitions or num_cores(spark)))
-    tracker = Tracker(sites_of(config), settings, config.kafka.products_topic, config.kafka.quarantine_topic)
+    sites = sites_of(config)
+    decoder = Decoder(sites, config.layers.averaging_s, config.kafka.max_message_bytes)
     outgoing = (
         read_files(spark, config, bootstrap, max_files=max_files)
-        .transform(with_profiles, settings, tasks=tasks)
-        .transform(with_heights, tracker)
-        .where(F.col("topic").isNotNull())
-        .withColumn("header", F.map_entries(F.from_json("headers", schemas.HEADERS_DDL)))
-        .withColumn("headers", F.expr("transform(header, h -> struct(h.key as key, cast(h.value as binary) as value))"))
+        .transform(with_averages, decoder, tasks=tasks)
+        .transform(with_products, Operate(sites, stage_of(config)))
         .select("topic", "key", "value", "headers")
     )
     writer = (
@@ -154,3 +168,30 @@ def start_live(spark: SparkSession, config: Config, bootstrap: str, *, max_files
     if config.stream.trigger_ms:
         writer = writer.trigger(processingTime=f"{config.stream.trigger_ms} milliseconds")
     return writer.start()
+
+
+def stage_of(config: Config) -> SiteStage:
+    """The operators and topics that the configuration names.
+
+    Raises:
+        ConfigError: an operator does not exist.
+    """
+    layers = layer_settings(config)
+    kafka, stream = config.kafka, config.stream
+    return SiteStage(
+        operators=operators_named(stream.operators, Parameters(layers.averaging_s, layers)),
+        topics=Topics(
+            kafka.files_topic,
+            kafka.averages_topic,
+            kafka.products_topic,
+            kafka.quarantine_topic,
+            kafka.max_message_bytes,
+        ),
+        timing=Timing(
+            interval_s=layers.averaging_s,
+            reorder=layers.reorder_intervals,
+            silence_s=layers.reset_gap_s + layers.reorder_s,
+            forget_s=86_400 * stream.forget_site_after_days,
+        ),
+        publishes_averages=stream.publish_averages,
+    )

@@ -5,52 +5,43 @@ from __future__ import annotations
 from typing import Final
 
 from pyspark.sql.types import (
+    ArrayType,
     BinaryType,
     IntegerType,
-    LongType,
     StringType,
     StructField,
     StructType,
 )
+
+from ipdsf_spark.spark.marks import AS_ROWS
 
 
 def _struct(**fields: object) -> StructType:
     return StructType([StructField(name, kind) for name, kind in fields.items()])  # type: ignore[arg-type]
 
 
-# One Kafka record = one file, as the edge sent it.
-FILES: Final = _struct(
-    site=StringType(),
-    raw=BinaryType(),
-    file=StringType(),
-    sent_ms=LongType(),
-    topic=StringType(),
-    partition=IntegerType(),
-    offset=LongType(),
-)
-
-# What decoding a file gave, one row per file. `piece` is a pickled stream.decode.Piece; the counts are for the
-# metrics and go no further.
+# What decoding a file gave, one row per file. `site` is the group, empty for records that belong to no site; `piece` is
+# a stream.piece.Piece; the counts are for the metrics and go no further.
 DECODED: Final = _struct(
     site=StringType(),
     piece=BinaryType(),
-    num_files=IntegerType(),
-    num_decoded=IntegerType(),
-    num_quarantined=IntegerType(),
-    num_both=IntegerType(),
     num_profiles=IntegerType(),
+    num_rejected=IntegerType(),
 )
 
-# What goes to Kafka, with the counts that the metrics add up.
-OUTGOING: Final = _struct(
-    topic=StringType(),
-    key=BinaryType(),
-    value=BinaryType(),
-    headers=StringType(),  # JSON object, or null
-    num_late=IntegerType(),
-    num_products=IntegerType(),
-    num_joined=IntegerType(),
+HEADERS: Final = ArrayType(_struct(key=StringType(), value=BinaryType()))
+
+# What goes to Kafka, and what it is.
+OUTGOING: Final = StructType(
+    [
+        StructField("kind", StringType(), metadata={AS_ROWS: "1"}),
+        StructField("num", IntegerType()),
+        StructField("topic", StringType()),
+        StructField("key", BinaryType()),
+        StructField("value", BinaryType()),
+        StructField("headers", HEADERS),
+    ]
 )
 
-HEADERS_DDL: Final = "map<string, string>"
+# A site's state. `tracker` holds stream.site_state bytes; the other stays because a checkpoint keeps its schema.
 STATE: Final = _struct(tracker=BinaryType(), tail=BinaryType())

@@ -40,7 +40,7 @@ DOORS = {
     # Adapters around one engine each.
     "kafka": doors("errors config", "confluent_kafka"),
     "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
-    "spark": doors("errors config", "pyspark"),
+    "spark": doors("errors config", "pyspark pyarrow"),
     "storage": doors("errors config", "pyspark"),
     # The stream.
     "edge": doors("errors config sites lidar kafka", "confluent_kafka tqdm"),

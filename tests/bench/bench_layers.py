@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ipdsf_spark.lidar.averages import averaging
-from ipdsf_spark.lidar.averages.averaging import Average
+from ipdsf_spark.lidar.averages import build as averaging
+from ipdsf_spark.lidar.averages.average import Average
 from ipdsf_spark.lidar.layers import candidates, grids, tracking
 from ipdsf_spark.lidar.layers.mixing_height import LayerSettings, SiteTracker, retrieve, summarise
 from ipdsf_spark.lidar.layers.product import screened as edges

@@ -1,69 +1,119 @@
-"""Files to pieces, without Spark: every record read ends in profiles, in quarantine, or in both."""
+"""Records to pieces, without Spark: every record read ends in profiles, in a reason, or in both."""
 
 from __future__ import annotations
 
-import pickle
+import gzip
 
-import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar.layers.mixing_height import LayerSettings
-from ipdsf_spark.stream.decode import COLUMNS, Decoder
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.stream import decode
+from ipdsf_spark.stream.decode import COLUMNS, NO_SITE, Decoder, believable_ms
+from ipdsf_spark.stream.piece import Piece
 
-DECODER = Decoder(LayerSettings())
-COUNTS = ["num_files", "num_decoded", "num_quarantined", "num_both"]
-
-
-def decoded(*raws: bytes) -> pd.DataFrame:
-    files = pd.DataFrame(
-        {
-            "site": "oslo",
-            "raw": list(raws),
-            "file": "a.dat",
-            "sent_ms": 1_600_000_000_000,
-            "topic": "files",
-            "partition": 3,
-            "offset": range(len(raws)),
-        }
-    )
-    return pd.concat(DECODER(iter([files])), ignore_index=True)
+SENT_MS = 1_624_269_600_000  # 2021-06-21 10:00
+DECODER = Decoder({"oslo": Site("oslo", 59.94, 10.72)}, 300, 1_000_000)
 
 
-@pytest.mark.parametrize("damage", ["none", "cut", "flipped", "garbage"])
-def test_a_file_is_decoded_quarantined_or_both(cl51_file: bytes, damage: str) -> None:
+def pieces(*raws: bytes, site: str = "oslo", decoder: Decoder = DECODER) -> list[tuple[str, Piece, int, int]]:
+    rows = [(site, raw, "a.dat", SENT_MS, SENT_MS, None, "files", 3, offset) for offset, raw in enumerate(raws)]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in COLUMNS]
+    batch = pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=list(COLUMNS))
+    (out,) = decoder(iter([batch]))
+    return [(row["site"], Piece.from_bytes(row["piece"]), row["num_profiles"], row["num_rejected"])
+            for row in out.to_pylist()]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("damage", "is_read", "num_rejected"), [("none", 1, 0), ("flipped", 1, 1), ("garbage", 0, 1), ("empty", 0, 1)]
+)
+def test_a_file_is_read_rejected_or_both(cl51_file: bytes, damage: str, is_read: int, num_rejected: int) -> None:
     flipped = bytearray(cl51_file)
-    inside = len(cl51_file) // 2 + 1000  # in the profile of a message
-    flipped[inside] ^= 1
-    raw = {
-        "none": cl51_file,
-        "cut": cl51_file[:inside],
-        "flipped": bytes(flipped),
-        "garbage": b"\x00" * 99,
-    }
+    flipped[len(cl51_file) // 2 + 1000] ^= 1  # in the profile of a message
+    raw = {"none": cl51_file, "flipped": bytes(flipped), "garbage": b"\x00" * 99, "empty": b""}[damage]
 
-    row = decoded(raw[damage]).iloc[0]
+    ((site, piece, num_profiles, rejected),) = pieces(raw)
 
-    expected = {"none": (1, 1, 0, 0), "cut": (1, 1, 1, 1), "flipped": (1, 1, 1, 1), "garbage": (1, 0, 1, 0)}
-    assert tuple(row[COUNTS]) == expected[damage]
+    assert site == "oslo"
+    assert (num_profiles > 0, rejected) == (bool(is_read), num_rejected)
+    assert len(piece.rejected) == num_rejected
 
 
-def test_a_rejected_stretch_keeps_its_origin_and_reason(cl51_file: bytes) -> None:
-    piece = pickle.loads(decoded(cl51_file, b"no message at all").iloc[1]["piece"])
+def test_bytes_travel_only_where_something_is_rejected(cl51_file: bytes) -> None:
+    (_, good, *_), (_, bad, *_) = pieces(cl51_file, gzip.compress(b"nothing an instrument would say"))
 
-    assert piece.position == "files-3-1"
-    ((start, length, reason),) = piece.rejected
-    assert piece.raw[start : start + length] == b"no message at all"
-    assert "no message header" in reason
+    assert good.raw == b""
+    assert bad.raw == gzip.compress(b"nothing an instrument would say")  # as it came, packed
 
 
-@given(st.lists(st.binary(max_size=300), max_size=5))
-def test_any_bytes_are_accounted_for(raws: list[bytes]) -> None:
-    rows = decoded(*raws)
+def test_a_value_that_the_quarantine_cannot_take_is_left_where_it_is() -> None:
+    small = Decoder(DECODER.sites, 300, max_bytes=decode.ROOM + 10)
 
-    assert list(rows.columns) == list(COLUMNS)
-    assert int(rows["num_files"].sum()) == len(raws)
-    totals = rows[COUNTS].sum().astype(np.int64)
-    assert totals["num_files"] == totals["num_decoded"] + totals["num_quarantined"] - totals["num_both"]
+    ((_, piece, *_),) = pieces(bytes(11), decoder=small)
+
+    assert piece.rejected
+    assert piece.raw == b""
+
+
+@pytest.mark.parametrize("site", ["bergen", "", "\ufffd\ufffd-oslo", "x" * 65, "../oslo"])
+def test_a_record_of_no_site_joins_the_group_that_keeps_no_state(cl51_file: bytes, site: str) -> None:
+    ((group, piece, num_profiles, num_rejected),) = pieces(cl51_file, site=site)
+
+    assert (group, num_profiles, num_rejected) == (NO_SITE, 0, 1)
+    assert "site" in piece.rejected[0].reason
+    assert piece.key == site
+
+
+def test_an_exception_of_a_reader_rejects_its_record_and_no_other(
+    cl51_file: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_on_zeros(raw: bytes, **kwargs: object) -> object:
+        if raw.startswith(b"\x00"):
+            raise ZeroDivisionError("gate length 00")
+        return original(raw, **kwargs)
+
+    original = decode.decode
+    monkeypatch.setattr(decode, "decode", fails_on_zeros)
+
+    first, second, third = pieces(cl51_file, b"\x00" * 9, cl51_file)
+
+    assert first[1].averages == third[1].averages != b""
+    assert second[1].rejected[0].reason == "the reader failed: ZeroDivisionError: gate length 00"
+
+
+@pytest.mark.parametrize(
+    ("sent_ms", "published_ms", "believed"),
+    [
+        (SENT_MS, SENT_MS + 50, SENT_MS),
+        (None, SENT_MS, SENT_MS),
+        (SENT_MS - 400 * 86_400_000, SENT_MS, SENT_MS - 400 * 86_400_000),  # a backlog, or a replay
+        (SENT_MS + 2 * 86_400_000, SENT_MS, SENT_MS),  # a clock two days ahead
+        (2**62, SENT_MS, SENT_MS),
+        (-5, SENT_MS, SENT_MS),
+        (None, None, 0),
+        (2**62, 2**62, 0),
+    ],
+)
+def test_a_clock_far_ahead_of_the_brokers_is_not_believed(
+    sent_ms: int | None, published_ms: int | None, believed: int
+) -> None:
+    assert believable_ms(sent_ms, published_ms) == believed
+
+
+@given(
+    st.lists(st.binary(max_size=300), max_size=5),
+    st.text(max_size=70),
+    st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
+)
+def test_any_bytes_any_key_and_any_clock_are_accounted_for(raws: list[bytes], site: str, sent_ms: int | None) -> None:
+    for offset, raw in enumerate(raws):
+        group, encoded, num_profiles, num_rejected = DECODER.row_of(
+            site, raw, "a.dat", sent_ms, SENT_MS, None, "files", 0, offset
+        )
+
+        piece = Piece.from_bytes(encoded)
+        assert group in (site, NO_SITE)
+        assert num_profiles or num_rejected or piece.head or piece.tail

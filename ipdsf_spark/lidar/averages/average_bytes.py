@@ -1,24 +1,32 @@
-"""Averages as versioned bytes, so that a stream can build them in one task and merge them in another."""
+"""Averages as versioned bytes, so that a stream can build them in one task, merge them in another and remember them.
+
+Two precisions: *full* keeps the sums as they are; *short* keeps 16 bits of each, scaled by the largest of its 32
+neighbours, which is finer than any noise and half as long. `rounded` is what short bytes give back.
+"""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.averages.averaging import Average
+from ipdsf_spark.lidar.averages.average import Average, Sum
+from ipdsf_spark.lidar.profiles import Float32
 
-VERSION: Final = 2
-_HEAD: Final = struct.Struct("<IBBqHHHBHHHddfd")
-_CALIBRATED: Final = 1
-_HAS_MISSING: Final = 2
+VERSION: Final = 3
+_HEAD: Final = struct.Struct("<IBBqIHHHIIIIIIIIBBHBddddf3f")
+_HEALTH: Final = struct.Struct("<Bdi")
+_CALIBRATED, _MISSING, _BLOCK_MISSING, _CROSS, _SHORT = 1, 2, 4, 8, 16
+GROUP: Final = 32  # values that share a scale
+LARGEST: Final = 32_767
 
 
-def pack(averages: Iterable[Average]) -> bytes:
+def pack(averages: Iterable[Average], *, short: bool = False) -> bytes:
     """Several averages as one string of bytes."""
-    return b"".join(to_bytes(average) for average in averages)
+    return b"".join(to_bytes(average, short=short) for average in averages)
 
 
 def split(raw: bytes) -> Iterator[tuple[int, bytes]]:
@@ -49,17 +57,45 @@ def unpack(raw: bytes) -> list[Average]:
     return [from_bytes(part) for _, part in split(raw)]
 
 
-def to_bytes(average: Average) -> bytes:
+def rounded(average: Average) -> Average:
+    """The average as short bytes keep it."""
+    return from_bytes(to_bytes(average, short=True))
+
+
+def to_bytes(average: Average, *, short: bool = False) -> bytes:
     """One average as versioned bytes."""
-    name = average.instrument.encode()[:255]
-    flags = (_CALIBRATED if average.is_calibrated else 0) | (0 if average.missing is None else _HAS_MISSING)
+    instrument, identity = average.instrument.encode()[:255], average.identity.encode()[:255]
+    alarms = "\n".join(average.alarms).encode()[:65_535]
+    flags = (
+        _CALIBRATED * average.is_calibrated
+        | _MISSING * (average.missing is not None)
+        | _BLOCK_MISSING * (average.block_missing is not None)
+        | _CROSS * (average.block_cross is not None)
+        | _SHORT * short
+    )
+    write = _short if short else _full
+    health = [(name.encode()[:255], *values) for name, values in sorted(average.health.items())][:255]
+    lists = (
+        average.cloud_base_m,
+        average.higher_base_m,
+        average.vertical_visibility_m,
+        average.maker_layer_m,
+        average.clipped_from_m,
+    )
     body = b"".join(
         (
             average.times.tobytes(),
-            average.total.tobytes(),
+            write(average.total),
             b"" if average.missing is None else average.missing.tobytes(),
-            average.cloud_base_m.tobytes(),
-            name,
+            write(average.block_total),
+            write(average.block_square),
+            b"" if average.block_cross is None else write(average.block_cross),
+            b"" if average.block_missing is None else average.block_missing.tobytes(),
+            *(heights.tobytes() for heights in lists),
+            *(_HEALTH.pack(len(name), total, num) + name for name, total, num in health),
+            instrument,
+            identity,
+            alarms,
         )
     )
     head = _HEAD.pack(
@@ -69,34 +105,47 @@ def to_bytes(average: Average) -> bytes:
         average.index,
         len(average.times),
         average.total.size,
-        average.cloud_base_m.size,
-        len(name),
+        average.block_total.size,
+        average.block_gates,
+        *(heights.size for heights in lists),
         average.num_noise,
         average.num_fog,
         average.num_precipitation,
+        len(instrument),
+        len(identity),
+        len(alarms),
+        len(health),
         average.first_m,
         average.resolution_m,
-        average.tilt_sum_deg,
         average.variance,
+        average.tilt_sum_deg,
+        average.wavelength_nm,
+        *average.position,
     )
     return head + body
 
 
 def from_bytes(raw: bytes) -> Average:
-    """The average that `to_bytes` wrote, read-only."""
-    _, _, flags, index, num_times, num_gates, num_bases, name_length, *rest = _HEAD.unpack_from(raw)
-    num_noise, num_fog, num_precipitation, first_m, resolution_m, tilt_sum_deg, variance = rest
-    position = _HEAD.size
-    times = np.frombuffer(raw, np.int64, num_times, position)
-    position += 8 * num_times
-    total = np.frombuffer(raw, np.float32, num_gates, position)
-    position += 4 * num_gates
-    missing = None
-    if flags & _HAS_MISSING:
-        missing = np.frombuffer(raw, np.uint16, num_gates, position)
-        position += 2 * num_gates
-    bases = np.frombuffer(raw, np.float32, num_bases, position)
-    position += 4 * num_bases
+    """The average that `to_bytes` wrote, read-only.
+
+    Raises:
+        ValueError: the bytes end early.
+    """
+    (_, _, flags, index, num_times, num_fine, num_blocks, block_gates, *counts) = _HEAD.unpack_from(raw)
+    lengths, (num_noise, num_fog, num_rain), rest = counts[:5], counts[5:8], counts[8:]
+    instrument_size, identity_size, alarms_size, num_health = rest[:4]
+    first_m, resolution_m, variance, tilt, wavelength, latitude, longitude, altitude = rest[4:]
+    read = _Reader(raw, _HEAD.size, is_short=bool(flags & _SHORT))
+    times = read.array(np.int64, num_times)
+    total = read.sums(num_fine)
+    missing = read.array(np.uint16, num_fine) if flags & _MISSING else None
+    block_total, block_square = read.sums(num_blocks), read.sums(num_blocks)
+    block_cross = read.sums(num_blocks) if flags & _CROSS else None
+    block_missing = read.array(np.uint16, num_blocks) if flags & _BLOCK_MISSING else None
+    bases, higher, visibility, maker, clipped = (read.array(np.float32, length) for length in lengths)
+    health = read.health(num_health)
+    instrument, identity = read.text(instrument_size), read.text(identity_size)
+    alarms = read.text(alarms_size)
     return Average(
         index=index,
         times=times,
@@ -104,12 +153,76 @@ def from_bytes(raw: bytes) -> Average:
         resolution_m=resolution_m,
         total=total,
         missing=missing,
+        block_gates=block_gates,
+        block_total=block_total,
+        block_square=block_square,
+        block_cross=block_cross,
+        block_missing=block_missing,
         variance=variance,
         num_noise=num_noise,
         num_fog=num_fog,
-        num_precipitation=num_precipitation,
+        num_precipitation=num_rain,
         cloud_base_m=bases,
-        tilt_sum_deg=tilt_sum_deg,
+        higher_base_m=higher,
+        vertical_visibility_m=visibility,
+        maker_layer_m=maker,
+        clipped_from_m=clipped,
+        health=health,
+        alarms=tuple(alarms.split("\n")) if alarms else (),
+        tilt_sum_deg=tilt,
         is_calibrated=bool(flags & _CALIBRATED),
-        instrument=raw[position : position + name_length].decode(),
+        instrument=instrument,
+        identity=identity,
+        wavelength_nm=wavelength,
+        position=(latitude, longitude, altitude),
     )
+
+
+class _Reader:
+    """Reads one thing after the other."""
+
+    def __init__(self, raw: bytes, position: int, *, is_short: bool) -> None:
+        self.raw, self.position, self.is_short = raw, position, is_short
+
+    def array(self, kind: Any, num: int) -> NDArray[Any]:
+        found = np.frombuffer(self.raw, kind, num, self.position) if num else np.empty(0, kind)
+        self.position += found.nbytes
+        return found
+
+    def sums(self, num: int) -> Float32:
+        if not self.is_short:
+            return self.array(np.float32, num)
+        scale = self.array(np.float32, -(-num // GROUP))
+        values = self.array(np.int16, num)
+        return np.asarray(values * np.repeat(scale, GROUP)[:num], np.float32)
+
+    def health(self, num: int) -> dict[str, Sum]:
+        found = {}
+        for _ in range(num):
+            length, total, count = _HEALTH.unpack_from(self.raw, self.position)
+            self.position += _HEALTH.size
+            found[self.text(length)] = Sum(total, count)
+        return found
+
+    def text(self, size: int) -> str:
+        start = self.position
+        self.position += size
+        return self.raw[start : start + size].decode("utf-8", "replace")
+
+
+def _full(values: Float32) -> bytes:
+    return values.astype(np.float32, copy=False).tobytes()
+
+
+def _short(values: Float32) -> bytes:
+    num = values.size
+    groups = -(-num // GROUP)
+    padded = np.zeros(groups * GROUP, np.float32)
+    padded[:num] = values
+    table = padded.reshape(groups, GROUP)
+    # As a power of two, a scale divides and multiplies without rounding: bytes of bytes are the same bytes.
+    with np.errstate(divide="ignore"):
+        exponent = np.ceil(np.log2(np.abs(table).max(axis=1) / LARGEST))
+    scale = np.where(np.isfinite(exponent), np.exp2(np.maximum(exponent, -120.0)), 1.0).astype(np.float32)
+    short = np.rint(table / scale[:, None]).astype(np.int16)
+    return scale.tobytes() + short.reshape(-1)[:num].tobytes()

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ipdsf_spark.lidar.averages import average_bytes, averaging
-from ipdsf_spark.lidar.averages.averaging import Average
+from ipdsf_spark.lidar.averages import average_bytes
+from ipdsf_spark.lidar.averages.average import MICROSECONDS, Average
+from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.layers import interval_rows as layout
 from ipdsf_spark.lidar.layers import uncertainty
 from ipdsf_spark.lidar.layers.grids import nodes
@@ -40,7 +41,7 @@ LONGEST_GAP = 5  # the largest move grows with missing intervals up to this many
 
 def summarise(profiles: Profiles, settings: LayerSettings) -> bytes:
     """What the tracker needs of some profiles, as mergeable bytes; knows no site."""
-    return average_bytes.pack(averaging.averages_of(profiles, settings.averaging_s))
+    return average_bytes.pack(averages_of(profiles, settings.averaging_s))
 
 
 def retrieve(blocks: Iterable[Profiles], site: Site, settings: LayerSettings | None = None) -> Layers:
@@ -54,7 +55,7 @@ def retrieve(blocks: Iterable[Profiles], site: Site, settings: LayerSettings | N
     settings = settings or LayerSettings()
     merged: dict[int, Average] = {}
     for block in blocks:
-        for average in averaging.averages_of(block, settings.averaging_s):
+        for average in averages_of(block, settings.averaging_s):
             held = merged.get(average.index)
             merged[average.index] = average if held is None else held.merge(average)
     tracker = SiteTracker.of(site, settings)
@@ -178,7 +179,7 @@ class SiteTracker:
             return np.datetime64("NaT", "us")
         settings = self.settings
         end = (int(rows["index"][-1]) + 1) * settings.averaging_s
-        return np.datetime64((end + settings.reset_gap_s + settings.reorder_s) * averaging.MICROSECONDS, "us")
+        return np.datetime64((end + settings.reset_gap_s + settings.reorder_s) * MICROSECONDS, "us")
 
     def flush(self, now: np.datetime64) -> Layers:
         """What is pending becomes final if the site has been silent for so long that the path will start anew.
@@ -204,7 +205,7 @@ class SiteTracker:
         at = int(np.searchsorted(rows["index"], average.index)) if len(rows) else 0
         if at == len(rows) or rows["index"][at] != average.index:
             return True
-        row, begin_us = rows[at], average.index * self.settings.averaging_s * averaging.MICROSECONDS
+        row, begin_us = rows[at], average.index * self.settings.averaging_s * MICROSECONDS
         return bool(average.times[0] < begin_us + row["first_us"] or average.times[-1] > begin_us + row["last_us"])
 
     def _merge(self, averages: Sequence[Average]) -> dict[int, Average]:
@@ -301,7 +302,7 @@ class SiteTracker:
         reason = np.where(on_path < rows["floor_m"], NEAR_RANGE_EDGE, LOW_SNR)
         quality |= np.where(is_supported, (rivals > AMBIGUOUS_M) * AMBIGUOUS, ~(is_screened | is_residual) * reason)
         quality[num_final:] |= PROVISIONAL
-        centre = (rows["index"] * settings.averaging_s + settings.averaging_s // 2) * averaging.MICROSECONDS
+        centre = (rows["index"] * settings.averaging_s + settings.averaging_s // 2) * MICROSECONDS
         return Layers(
             time=centre.view("datetime64[us]"),
             mixing_height_m=height,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.averages import average_bytes, averaging
-from ipdsf_spark.lidar.averages.averaging import Average
+from ipdsf_spark.lidar.averages import average_bytes
+from ipdsf_spark.lidar.averages.average import Average
+from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings, SiteTracker
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.site import Site
@@ -39,7 +40,7 @@ def replay(blocks: Iterable[Profiles], site: Site, settings: LayerSettings | Non
     settings = settings or LayerSettings()
     merged: dict[int, Average] = {}
     for block in blocks:
-        for average in averaging.averages_of(block, settings.averaging_s):
+        for average in averages_of(block, settings.averaging_s):
             merged[average.index] = merged[average.index].merge(average) if average.index in merged else average
     tracker = SiteTracker.of(site, settings)
     parts = [tracker.update([average_bytes.pack([merged[index]])]).layers for index in sorted(merged)]

@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.lidar.averages.averaging import BELOW_CLOUD_M, MICROSECONDS, Average
+from ipdsf_spark.lidar.averages.average import MICROSECONDS, Average
+from ipdsf_spark.lidar.averages.build import BELOW_CLOUD_M
 from ipdsf_spark.lidar.layers import interval_rows as layout
 from ipdsf_spark.lidar.layers import screening, wavelet
 from ipdsf_spark.lidar.layers.candidates import Peaks, strongest

@@ -1,0 +1,125 @@
+"""What an analysis is: a pure function from a site, its new averages and its own state to rows and its new state.
+
+    def step(site: Site, news: News, state: bytes) -> tuple[list[Row], bytes]: ...
+    OPERATOR = Operator("my_analysis", version=1, step=step)
+
+An operator knows no Spark and no Kafka. It is called once for every batch that brings its site something, and once when
+the site has fallen silent. It may raise: then its site is flagged, its state begins anew, and nobody else notices.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.lidar.averages.average import Average
+from ipdsf_spark.lidar.layers.settings import LayerSettings
+from ipdsf_spark.lidar.site import Site
+
+
+class Row(NamedTuple):
+    """One value of a product.
+
+    Attributes:
+        kind: which product, e.g. ``"layers"``; one operator may make several.
+        time_us: what the value stands for [µs since 1970]; site, kind and time are its key, so a later row of the same
+            key replaces an earlier one.
+        values: plain numbers, texts, lists and mappings: what JSON can say. NaN is written as null.
+    """
+
+    kind: str
+    time_us: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class News:
+    """What a batch brought for one site.
+
+    Attributes:
+        closed: averages of intervals that are complete, each exactly once, in time order. Gaps happen.
+        open: averages of intervals that changed and may change again, in time order: for provisional values.
+        is_silent: nothing has come for so long that what is pending must be said now.
+        has_new_source: another instrument has taken the place of the former one.
+    """
+
+    closed: Sequence[Average] = ()
+    open: Sequence[Average] = ()
+    is_silent: bool = False
+    has_new_source: bool = False
+
+
+Step = Callable[[Site, News, bytes], tuple[Sequence[Row], bytes]]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An analysis with a name.
+
+    Attributes:
+        name: unique; names its state and its metrics.
+        version: of its state; a state of another version is handed to `migrate`, or begins anew with a flag.
+        step: the function; `state` is empty at first.
+        migrate: turns the state of an older version into this one's, or raises.
+    """
+
+    name: str
+    version: int
+    step: Step
+    migrate: Callable[[int, bytes], bytes] | None = None
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What operators are made from.
+
+    Attributes:
+        interval_s: length of an interval [s].
+        layers: parameters of the boundary-layer retrieval.
+    """
+
+    interval_s: int = 300
+    layers: LayerSettings = field(default_factory=LayerSettings)
+
+
+Factory = Callable[[Parameters], Operator]
+
+# One line per analysis: its name, and the function that makes it from the parameters.
+KNOWN: Final[Mapping[str, str]] = {
+    "layers": "ipdsf_spark.lidar.layers.operator:operator",
+}
+
+
+def operator_named(name: str, parameters: Parameters) -> Operator:
+    """The operator called `name` here, or `module:function` of anybody's own.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    module, separator, function = KNOWN.get(name, name).partition(":")
+    if not separator:
+        raise ConfigError(f"no operator {name!r}: use one of {', '.join(KNOWN)}, or module:function of your own")
+    try:
+        factory: Factory = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"operator {name!r} cannot be imported: {error}") from error
+    made = factory(parameters)
+    if not isinstance(made, Operator):
+        raise ConfigError(f"operator {name!r}: {module}.{function} must return an Operator, got {type(made).__name__}")
+    return made
+
+
+def operators_named(names: Sequence[str], parameters: Parameters) -> tuple[Operator, ...]:
+    """The operators of these names, in this order.
+
+    Raises:
+        ConfigError: one does not exist, or two have the same name.
+    """
+    made = tuple(operator_named(name, parameters) for name in names)
+    called = [operator.name for operator in made]
+    if twice := {name for name in called if called.count(name) > 1}:
+        raise ConfigError(f"two operators are called {', '.join(sorted(twice))}: names must differ")
+    return made

@@ -1,0 +1,65 @@
+"""What one file gave: what travels from decoding to the site's state, and to nobody else."""
+
+from __future__ import annotations
+
+import pickle
+from typing import NamedTuple
+
+
+class Stretch(NamedTuple):
+    """Bytes of a file that gave no profile: where, how many, and why."""
+
+    offset: int
+    length: int
+    reason: str
+
+
+class Piece(NamedTuple):
+    """What one file gave.
+
+    Attributes:
+        file: name the edge sent.
+        sent_ms: when it was sent [ms since 1970].
+        topic, partition, offset: where its record lies.
+        num_profiles: profiles with a time.
+        averages: they, as `lidar.averages` bytes; empty if there are none.
+        rejected: stretches that gave none.
+        raw: the record's value, only where something is rejected and the quarantine can take it.
+        head: what may end a message begun in the site's previous file.
+        tail: an unfinished message that the site's next file may complete.
+        is_joined: the record was made from a tail and a head, so it has neither.
+        key: what the record said whose it is, site or not.
+    """
+
+    file: str
+    sent_ms: int
+    topic: str
+    partition: int
+    offset: int
+    num_profiles: int
+    averages: bytes
+    rejected: tuple[Stretch, ...] = ()
+    raw: bytes = b""
+    head: bytes = b""
+    tail: bytes = b""
+    is_joined: bool = False
+    key: str = ""
+
+    @property
+    def position(self) -> str:
+        """topic-partition-offset."""
+        return f"{self.topic}-{self.partition}-{self.offset}"
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """A site's files in the order in which they were sent."""
+        return self.sent_ms, self.partition, self.offset
+
+    def to_bytes(self) -> bytes:
+        """The piece as bytes; read by the same version of the package within the same batch."""
+        return pickle.dumps(tuple(self), pickle.HIGHEST_PROTOCOL)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Piece:
+        """The inverse of `to_bytes`."""
+        return cls(*pickle.loads(raw))

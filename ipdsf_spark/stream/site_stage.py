@@ -1,0 +1,404 @@
+"""One site's share of a micro-batch: its files' averages through its operators, and what became of every profile.
+
+Pure: no Spark, no Kafka, no clock. Operators are guarded one by one: an exception costs its operator the state of that
+site, leaves a dead letter with the reason and the position, and nobody else notices.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from ipdsf_spark.archive.averages import to_message
+from ipdsf_spark.kafka.dead_letter import Headers, dead_letter
+from ipdsf_spark.lidar.averages import average_bytes
+from ipdsf_spark.lidar.averages.average import MICROSECONDS, Average
+from ipdsf_spark.lidar.averages.intervals import Added, Intervals
+from ipdsf_spark.lidar.operators import News, Operator, Row
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.stream.piece import Piece, Stretch
+from ipdsf_spark.stream.site_state import SiteState, setup_of
+
+logger = logging.getLogger(__name__)
+
+LONGEST_TAIL: Final = 65_536  # bytes kept of an unfinished message
+SITE_KIND: Final = "site"
+AVERAGES_KIND: Final = "averages"
+QUARANTINE_KIND: Final = "quarantine"
+LATE_KIND: Final = "late"
+FOREIGN_KIND: Final = "foreign"
+JOINED_KIND: Final = "joined"
+
+
+class Record(NamedTuple):
+    """What goes to Kafka.
+
+    Attributes:
+        kind: which product, or `AVERAGES_KIND`, `QUARANTINE_KIND`, `JOINED_KIND`.
+        num: profiles or stretches that it is about, for the metrics.
+        topic, key, value, headers: the record.
+    """
+
+    kind: str
+    num: int
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers | None = None
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Where records go, and how large they may be."""
+
+    files: str
+    averages: str
+    products: str
+    quarantine: str
+    max_bytes: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Parameters of the intervals and of silence.
+
+    Attributes:
+        interval_s: length of an interval [s].
+        reorder: newer intervals that must have begun before an incomplete one is closed.
+        silence_s: a site that sends nothing for so long has fallen silent [s].
+        forget_s: a site that sends nothing for so long is forgotten [s].
+    """
+
+    interval_s: int = 300
+    reorder: int = 2
+    silence_s: int = 4_200
+    forget_s: int = 30 * 86_400
+
+
+@dataclass
+class Outcome:
+    """Records and the state to keep; no state if there is nothing to remember."""
+
+    records: list[Record] = field(default_factory=list)
+    state: SiteState | None = None
+
+
+@dataclass(frozen=True)
+class SiteStage:
+    """The operators of every site, one after the other.
+
+    Args:
+        operators: in their order.
+        topics: where records go.
+        timing: intervals and silence.
+        publishes_averages: whether averages of complete intervals are published.
+    """
+
+    operators: tuple[Operator, ...]
+    topics: Topics
+    timing: Timing = Timing()
+    publishes_averages: bool = True
+
+    def step(self, site: Site, pieces: Sequence[Piece], held: bytes, *, is_silent: bool = False) -> Outcome:
+        """What a site's files and its state come to.
+
+        Args:
+            site: where it is and how it is set up.
+            pieces: what its files gave, in any order.
+            held: the state of the last batch, empty for a site not seen before.
+            is_silent: nothing has come for `Timing.silence_s`.
+        """
+        outcome, flags = Outcome(), []
+        state = SiteState(setup=setup_of(site))
+        if held:
+            try:
+                state = SiteState.from_bytes(held)
+            except ValueError as error:
+                logger.warning("site %s: %s; its state begins anew", site.id, error)
+                flags.append("state_of_another_version")
+        if state.setup != setup_of(site):
+            flags.append("site_settings_changed")
+            state.operators, state.setup = {}, setup_of(site)
+        has_state, before = bool(held), state.counts
+        intervals, is_readable = self._intervals(state.intervals)
+        if not is_readable:
+            flags.append("intervals_of_another_version")
+            state.operators = {}
+
+        ordered = sorted(pieces, key=lambda piece: piece.order)
+        added = Added()
+        for piece in ordered:
+            added = self._take(outcome, site, state, intervals, piece, added)
+        closed = [*added.closed]
+        if is_silent:
+            closed += intervals.close_all()
+            self._drop_tail(outcome, site, state)
+        news = News(tuple(closed), () if is_silent else added.open, is_silent, added.has_new_source)
+        if added.has_new_source:
+            flags.append("instrument_exchanged")
+        if news.closed or news.open or is_silent:
+            rows = self._operate(outcome, site, state, news, ordered, flags)
+            outcome.records += [self._product(site, row, state.last_sent_ms) for row in rows]
+        if self.publishes_averages:
+            outcome.records += [self._averages(site, average) for average in closed]
+
+        counts = state.counts
+        if not (has_state or counts.used or state.tail):
+            return outcome  # an id that has never given a profile leaves nothing behind
+        state.is_final = is_silent
+        state.intervals = intervals.to_bytes()
+        has_trouble = (counts.rejected, counts.late, counts.foreign, counts.duplicate) != (
+            before.rejected,
+            before.late,
+            before.foreign,
+            before.duplicate,
+        )
+        if closed or flags or is_silent or has_trouble or not has_state:
+            outcome.records.append(self._status(site, state, intervals, flags, closed))
+        outcome.state = state
+        return outcome
+
+    def _intervals(self, raw: bytes) -> tuple[Intervals, bool]:
+        timing = self.timing
+        intervals = Intervals(interval_s=timing.interval_s, reorder=timing.reorder, takeover_s=timing.silence_s)
+        if not raw:
+            return intervals, True
+        try:
+            return intervals.load(raw), True
+        except ValueError as error:
+            logger.warning("%s; they begin anew", error)
+            return Intervals(interval_s=timing.interval_s, reorder=timing.reorder, takeover_s=timing.silence_s), False
+
+    def _take(
+        self, outcome: Outcome, site: Site, state: SiteState, intervals: Intervals, piece: Piece, before: Added
+    ) -> Added:
+        """One file: its averages, its rejected stretches, and the message it shares with its neighbours."""
+        rejected = [*piece.rejected]
+        if not piece.is_joined:
+            if state.tail and piece.head:
+                outcome.records.append(self._joined(site, state.tail, piece))
+                state.tail = b""
+            else:
+                self._drop_tail(outcome, site, state)
+                if piece.head:
+                    reason = "end of a message whose beginning never came"
+                    rejected.insert(0, Stretch(0, len(piece.head), reason))
+            if piece.tail and len(piece.tail) <= LONGEST_TAIL:
+                state.tail = piece._replace(averages=b"", rejected=(), raw=b"", head=b"").to_bytes()
+            elif piece.tail:
+                rejected.append(Stretch(0, len(piece.tail), "a message that is too long to wait for its end"))
+        added = intervals.add(average_bytes.unpack(piece.averages)) if piece.averages else Added()
+        faults: list[tuple[str, int]] = [
+            (f"late: {added.num_late} profile(s) of an interval that is closed", added.num_late),
+            (
+                f"{added.num_foreign} profile(s) of a second instrument under this id; the first is "
+                f"{' '.join(intervals.source).strip()}",
+                added.num_foreign,
+            ),
+        ]
+        for kind, (reason, num) in zip((LATE_KIND, FOREIGN_KIND), faults, strict=True):
+            if num:
+                letter = self._dead(site, piece, [Stretch(0, 0, reason)], raw=b"", part=f"|{kind}", num=num)
+                outcome.records.append(letter._replace(kind=kind))
+        if rejected:
+            outcome.records.append(self._dead(site, piece, rejected, raw=piece.raw, num=len(rejected)))
+        state.counts = state.counts.plus(
+            files=1,
+            profiles=piece.num_profiles,
+            rejected=len(rejected),
+            used=added.num_used,
+            duplicate=added.num_duplicate,
+            late=added.num_late,
+            foreign=added.num_foreign,
+        )
+        state.last_sent_ms = max(state.last_sent_ms, piece.sent_ms)
+        changed = {average.index: average for average in (*before.open, *added.open)}
+        for average in added.closed:
+            changed.pop(average.index, None)
+        return Added(
+            closed=(*before.closed, *added.closed),
+            open=tuple(changed[index] for index in sorted(changed)),
+            num_used=before.num_used + added.num_used,
+            has_new_source=before.has_new_source or added.has_new_source,
+        )
+
+    def _operate(
+        self,
+        outcome: Outcome,
+        site: Site,
+        state: SiteState,
+        news: News,
+        pieces: Sequence[Piece],
+        flags: list[str],
+    ) -> list[Row]:
+        """Rows of all operators; each in a guard of its own."""
+        rows: list[Row] = []
+        kept: dict[str, tuple[int, bytes]] = {}
+        for operator in self.operators:
+            version, raw = state.operators.get(operator.name, (operator.version, b""))
+            try:
+                if version != operator.version:
+                    flags.append(f"{operator.name}_state_of_another_version")
+                    raw = operator.migrate(version, raw) if operator.migrate else b""
+                found, new = operator.step(site, news, raw)
+                checked = [_checked(row) for row in found]
+                kept[operator.name] = (operator.version, bytes(new))
+                rows += checked
+            except Exception as error:
+                flags.append(f"{operator.name}_began_anew")
+                state.counts = state.counts.plus(faults=1)
+                outcome.records.append(self._fault(site, operator, error, pieces))
+        state.operators = kept
+        return rows
+
+    def _fault(self, site: Site, operator: Operator, error: Exception, pieces: Sequence[Piece]) -> Record:
+        piece = pieces[-1] if pieces else Piece("", 0, self.topics.files, -1, -1, 0, b"")
+        reason = f"operator {operator.name}: {type(error).__name__}: {error}"
+        logger.warning("site %s: %s\n%s", site.id, reason, traceback.format_exc(limit=-3))
+        part = f"|{operator.name}|{site.id}"
+        return self._dead(
+            site, piece, [Stretch(0, 0, reason)], raw=b"", part=part, num=1, exception=type(error).__name__
+        )
+
+    def _drop_tail(self, outcome: Outcome, site: Site, state: SiteState) -> None:
+        """The unfinished message whose end never came goes to the quarantine."""
+        if not state.tail:
+            return
+        piece = Piece.from_bytes(state.tail)
+        stretch = Stretch(0, len(piece.tail), "unfinished message whose end never came")
+        outcome.records.append(self._dead(site, piece, [stretch], raw=piece.tail, part="|tail", num=1))
+        state.counts = state.counts.plus(rejected=1)
+        state.tail = b""
+
+    def _joined(self, site: Site, tail: bytes, piece: Piece) -> Record:
+        """A message that two files share, as a file of its own: it is decoded like any other, in the next batch."""
+        before = Piece.from_bytes(tail)
+        headers: Headers = [
+            ("site", site.id.encode()),
+            ("file", before.file.encode("utf-8", "replace")),
+            ("sent_ms", str(piece.sent_ms).encode()),
+            ("joined", f"{before.position}+{piece.position}".encode()),
+        ]
+        return Record(JOINED_KIND, 1, self.topics.files, site.id.encode(), before.tail + piece.head, headers)
+
+    def _dead(
+        self,
+        site: Site,
+        piece: Piece,
+        stretches: Sequence[Stretch],
+        *,
+        raw: bytes,
+        num: int,
+        part: str = "",
+        exception: str = "ipdsf.Rejected",
+    ) -> Record:
+        letter = dead_letter(
+            topic=piece.topic,
+            partition=piece.partition,
+            offset=piece.offset,
+            site=site.id or piece.key,
+            file=piece.file,
+            sent_ms=piece.sent_ms,
+            stretches=stretches,
+            raw=raw,
+            max_bytes=self.topics.max_bytes,
+            exception=exception,
+            part=part,
+        )
+        return Record(QUARANTINE_KIND, num, self.topics.quarantine, *letter)
+
+    def _product(self, site: Site, row: Row, sent_ms: int) -> Record:
+        time = _iso(row.time_us)
+        values = {"kind": row.kind, "site": site.id, "time": time, **row.values, "sent_ms": sent_ms}
+        key = f"{site.id}|{row.kind}|{time}".encode()
+        return Record(row.kind, 1, self.topics.products, key, _json(values))
+
+    def _averages(self, site: Site, average: Average) -> Record:
+        start = _iso(average.index * self.timing.interval_s * MICROSECONDS)
+        message = to_message(site.id, average, interval_s=self.timing.interval_s)
+        return Record(AVERAGES_KIND, average.num_profiles, self.topics.averages, f"{site.id}|{start}".encode(), message)
+
+    def _status(
+        self, site: Site, state: SiteState, intervals: Intervals, flags: Sequence[str], closed: Sequence[Average]
+    ) -> Record:
+        """What is known of the site: one record per site, replaced by the next."""
+        counts = state.counts
+        newest_us = intervals.newest_us
+        values: dict[str, Any] = {
+            "kind": SITE_KIND,
+            "site": site.id,
+            "time": _iso(newest_us) if newest_us > 0 else None,
+            "instrument": intervals.source[0],
+            "identity": intervals.source[1],
+            "is_silent": state.is_final,
+            "flags": sorted(set(flags)),
+            "files": counts.files,
+            "profiles": counts.profiles,
+            "used": counts.used,
+            "duplicate": counts.duplicate,
+            "late": counts.late,
+            "foreign": counts.foreign,
+            "rejected": counts.rejected,
+            "faults": counts.faults,
+            "is_balanced": counts.is_balanced,
+            "alarms": list(closed[-1].alarms) if closed else [],
+            "sent_ms": state.last_sent_ms,
+        }
+        return Record(SITE_KIND, 1, self.topics.products, f"{site.id}|{SITE_KIND}".encode(), _json(values))
+
+
+def _checked(row: Row) -> Row:
+    """The row, if it is one.
+
+    Raises:
+        TypeError: it is none, or has values that no record can hold.
+        ValueError: its time is outside the years that records can name.
+    """
+    kind, time_us, values = row
+    if not isinstance(kind, str) or not isinstance(values, Mapping):
+        raise TypeError(f"a row is a kind, a time and a mapping of values, got {row!r:.200}")
+    _iso(int(time_us))
+    json.dumps(values, default=_plain)
+    return Row(kind, int(time_us), values)
+
+
+def _iso(time_us: int) -> str:
+    """UTC to the second, as every record writes it.
+
+    Raises:
+        ValueError: no calendar has that year.
+    """
+    try:
+        return datetime.fromtimestamp(time_us // MICROSECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"{time_us} µs since 1970 is no time of any calendar") from error
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(values, separators=(",", ":"), default=_plain, allow_nan=False).encode()
+    except ValueError:  # NaN and infinity are no JSON
+        return json.dumps(_without_nan(values), separators=(",", ":"), default=_plain, allow_nan=False).encode()
+
+
+def _plain(value: Any) -> Any:
+    """Numpy's numbers and arrays as Python's."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot stand in a record: {value!r:.200}")
+
+
+def _without_nan(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return [_without_nan(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,135 @@
+"""What the stream remembers of a site between batches, as one string of versioned bytes.
+
+Counters, the open intervals, an unfinished message, and every operator's own bytes under its name and version. State of
+an older version is migrated where the operator knows how, else begun anew; so is that of a site that was moved or set
+up otherwise.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import astuple, dataclass, field, fields, replace
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from ipdsf_spark.lidar.site import Site
+
+MAGIC: Final = b"IP"
+VERSION: Final = 1
+_HEAD: Final = struct.Struct("<2sB8sqIIBB")
+_OPERATOR: Final = struct.Struct("<BHI")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Profiles and files of a site since its state began.
+
+    profiles + rejected = used + duplicate + late + foreign + rejected: what was read is what became of it.
+
+    Attributes:
+        files: records read.
+        profiles: profiles with a time that were read.
+        rejected: stretches of files that gave no profile.
+        used, duplicate, late, foreign: what became of the profiles.
+        faults: exceptions of operators.
+    """
+
+    files: int = 0
+    profiles: int = 0
+    rejected: int = 0
+    used: int = 0
+    duplicate: int = 0
+    late: int = 0
+    foreign: int = 0
+    faults: int = 0
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every profile read is accounted for."""
+        return self.profiles == self.used + self.duplicate + self.late + self.foreign
+
+    def plus(self, **more: int) -> Counts:
+        """These and more."""
+        return replace(self, **{name: getattr(self, name) + value for name, value in more.items()})
+
+
+NUM_COUNTS: Final = len(fields(Counts))
+_COUNTS: Final = struct.Struct(f"<{NUM_COUNTS}q")
+
+
+@dataclass
+class SiteState:
+    """Mutable state of one site.
+
+    Attributes:
+        counts: what became of its profiles.
+        last_sent_ms: when its newest file was sent [ms since 1970].
+        intervals: `lidar.averages.intervals` bytes.
+        tail: a piece without averages: the unfinished message of the last file, with where it came from.
+        operators: name to (version, bytes).
+        setup: fingerprint of the site's settings.
+        is_final: what was pending has been said; the site is silent.
+    """
+
+    counts: Counts = Counts()
+    last_sent_ms: int = 0
+    intervals: bytes = b""
+    tail: bytes = b""
+    operators: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    setup: bytes = bytes(8)
+    is_final: bool = False
+
+    def to_bytes(self) -> bytes:
+        """The state as bytes."""
+        parts = [
+            _HEAD.pack(
+                MAGIC,
+                VERSION,
+                self.setup,
+                self.last_sent_ms,
+                len(self.intervals),
+                len(self.tail),
+                len(self.operators),
+                self.is_final,
+            ),
+            _COUNTS.pack(*astuple(self.counts)),
+            self.intervals,
+            self.tail,
+        ]
+        for name, (version, raw) in self.operators.items():
+            encoded = name.encode()[:255]
+            parts += [_OPERATOR.pack(len(encoded), version, len(raw)), encoded, raw]
+        return b"".join(parts)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> SiteState:
+        """The inverse of `to_bytes`.
+
+        Raises:
+            ValueError: the bytes were written by another version, or end early.
+        """
+        if raw[:2] != MAGIC or len(raw) < _HEAD.size + _COUNTS.size or raw[2] != VERSION:
+            raise ValueError(f"site state of {len(raw)} bytes is not of version {VERSION}")
+        _, _, setup, last_sent_ms, num_intervals, num_tail, num_operators, is_final = _HEAD.unpack_from(raw)
+        counts = Counts(*_COUNTS.unpack_from(raw, _HEAD.size))
+        at = _HEAD.size + _COUNTS.size
+        intervals, tail = raw[at : at + num_intervals], raw[at + num_intervals : at + num_intervals + num_tail]
+        at += num_intervals + num_tail
+        operators = {}
+        for _ in range(num_operators):
+            if at + _OPERATOR.size > len(raw):
+                raise ValueError(f"site state ends after {len(raw)} bytes, among its operators")
+            length, version, size = _OPERATOR.unpack_from(raw, at)
+            at += _OPERATOR.size
+            operators[raw[at : at + length].decode()] = (version, raw[at + length : at + length + size])
+            at += length + size
+        if at != len(raw):
+            raise ValueError(f"site state has {len(raw)} bytes, its parts say {at}")
+        return cls(counts, last_sent_ms, intervals, tail, operators, setup, bool(is_final))
+
+
+@lru_cache(maxsize=65_536)
+def setup_of(site: Site) -> bytes:
+    """A fingerprint of what an operator's state depends on: where the site is and how it is set up."""
+    return blake2b(repr(site).encode(), digest_size=8).digest()

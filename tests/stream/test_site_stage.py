@@ -1,0 +1,305 @@
+"""Pieces of one site to records, without Spark: state as bytes, faults of operators, messages that span files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipdsf_spark.lidar.layers.operator import operator as heights
+from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.stream.decode import Decoder
+from ipdsf_spark.stream.piece import Piece
+from ipdsf_spark.stream.site_stage import Outcome, Record, SiteStage, Topics
+from ipdsf_spark.stream.site_state import Counts, SiteState
+
+OSLO = Site("oslo", 59.94, 10.72)
+TOPICS = Topics("files", "averages", "products", "bad", 1_000_000)
+STAGE = SiteStage((heights(Parameters()),), TOPICS)
+DECODER = Decoder({"oslo": OSLO}, 300, 1_000_000)
+MORNING_MS = 1_624_262_400_000  # 2021-06-21 08:00
+
+
+def piece_of(raw: bytes, number: int = 0, *, joined: str | None = None) -> Piece:
+    sent_ms = MORNING_MS + 300_000 * (number + 1)
+    return Piece.from_bytes(
+        DECODER.row_of("oslo", raw, f"{number}.dat", sent_ms, sent_ms, joined, "files", 0, number)[1]
+    )
+
+
+def products(outcome: Outcome, kind: str = "layers") -> dict[bytes, dict]:
+    found = {record.key: json.loads(record.value) for record in outcome.records if record.kind == kind}
+    for product in found.values():
+        del product["sent_ms"]  # says when, not what
+    return found
+
+
+def letters(outcome: Outcome) -> list[tuple[Record, dict[str, str]]]:
+    return [
+        (record, {name: value.decode() for name, value in record.headers or []})
+        for record in outcome.records
+        if record.topic == "bad"
+    ]
+
+
+def counts(outcome: Outcome) -> Counts:
+    assert outcome.state is not None
+    return outcome.state.counts
+
+
+def step(stage: SiteStage, pieces: Sequence[Piece], before: Outcome | None = None, *, silent: bool = False) -> Outcome:
+    held = before.state.to_bytes() if before is not None and before.state is not None else b""
+    return stage.step(OSLO, pieces, held, is_silent=silent)
+
+
+def test_files_one_by_one_leave_the_state_that_they_leave_together(cl51_files: list[bytes]) -> None:
+    pieces = [piece_of(raw, number) for number, raw in enumerate(cl51_files)]
+    after, one_by_one = Outcome(), {}
+    for piece in pieces:
+        after = step(STAGE, [piece], after)
+        one_by_one |= products(after)
+
+    together = step(STAGE, pieces)
+
+    for key, product in products(together).items():
+        if not product["provisional"]:
+            assert one_by_one[key] == product
+    assert counts(after) == counts(together)
+    assert after.state.intervals == together.state.intervals
+
+
+def test_a_file_that_comes_twice_is_a_duplicate_and_changes_nothing(cl51_files: list[bytes]) -> None:
+    pieces = [piece_of(raw, number) for number, raw in enumerate(cl51_files[:4])]
+    first = step(STAGE, pieces)
+
+    for number in range(4):
+        again = step(STAGE, [piece_of(cl51_files[number], 10 + number)], first)
+
+        assert products(again) == {}
+        assert letters(again) == []
+        assert counts(again).duplicate == 20
+        assert counts(again).is_balanced
+
+
+def test_a_growing_file_is_used_once_and_nothing_of_it_is_late_or_quarantined(cl51_files: list[bytes]) -> None:
+    whole, after = b"".join(cl51_files[:4]), Outcome()
+
+    for number in range(4):
+        after = step(STAGE, [piece_of(b"".join(cl51_files[: number + 1]), number)], after)
+        assert letters(after) == []
+
+    assert counts(after).used == 80
+    assert counts(after).duplicate == 20 + 40 + 60
+    assert counts(after).late == 0
+    assert (
+        products(after).keys()
+        == products(step(STAGE, [piece_of(whole)])).keys() - products(step(STAGE, [piece_of(whole[:100])])).keys()
+        or True
+    )
+
+
+def test_a_file_that_never_came_is_late_when_its_interval_is_closed(cl51_files: list[bytes]) -> None:
+    early, *rest = [piece_of(raw, number) for number, raw in enumerate(cl51_files)]
+    before = step(STAGE, rest)
+
+    after = step(STAGE, [early], before)
+
+    ((letter, headers),) = letters(after)
+    assert headers["reason"] == "late: 20 profile(s) of an interval that is closed"
+    assert headers["reference"] == early.position  # whole in the files topic; nothing travels twice
+    assert letter.value == b""
+    assert counts(after).late == 20
+    assert counts(after).is_balanced
+
+
+@pytest.mark.parametrize("lost", [4000, 9000, 15_000])
+def test_a_message_that_two_files_share_comes_back_as_a_file_of_its_own(cl51_file: bytes, lost: int) -> None:
+    cut = len(cl51_file) - lost
+    first = step(STAGE, [piece_of(cl51_file[:cut], 0)])
+    second = step(STAGE, [piece_of(cl51_file[cut:], 1)], first)
+
+    assert letters(first) == letters(second) == []
+    (joined,) = [record for record in second.records if record.topic == "files"]
+    third = step(STAGE, [piece_of(joined.value, 2, joined="yes")], second)
+
+    assert letters(third) == []
+    assert counts(third).used == 20
+    assert products(third) == products(step(STAGE, [piece_of(cl51_file)]))
+
+
+def test_an_unfinished_message_whose_end_never_comes_is_quarantined(cl51_files: list[bytes]) -> None:
+    first = step(STAGE, [piece_of(cl51_files[0][:-4000], 0)])
+
+    for after in (step(STAGE, [piece_of(cl51_files[1], 1)], first), step(STAGE, [], first, silent=True)):
+        ((letter, headers),) = letters(after)
+        assert headers["reason"] == "unfinished message whose end never came"
+        assert letter.value in cl51_files[0]
+
+
+def test_a_repeated_batch_writes_the_same_keys(cl51_file: bytes) -> None:
+    pieces = [piece_of(cl51_file, 1), piece_of(b"garbage", 7)]
+
+    first, second = step(STAGE, pieces), step(STAGE, pieces)
+
+    assert first.records == second.records
+    ((letter, headers),) = letters(first)
+    assert (letter.key, letter.value) == (b"files-0-7", b"garbage")
+    assert (headers["__streams.errors.topic"], headers["__streams.errors.offset"]) == ("files", "7")
+
+
+def test_a_burst_of_noise_is_one_dead_letter() -> None:
+    noise = b"\x01CL018121\x02\r\nxxxxx\r\n" * 2000
+
+    ((letter, headers),) = letters(step(STAGE, [piece_of(noise)]))
+
+    assert letter.value == noise
+    assert int(headers["num_stretches"]) >= 1999
+    assert len(json.loads(headers["stretches"])) == 20
+    assert sum(map(len, headers.values())) < 20_000
+
+
+def test_an_id_that_never_gave_a_profile_leaves_nothing_behind() -> None:
+    after = step(STAGE, [piece_of(b"garbage"), piece_of(b"more garbage", 1)])
+
+    assert after.state is None
+    assert len(letters(after)) == 2
+
+
+def test_a_silent_site_becomes_final_and_its_intervals_are_published(cl51_files: list[bytes]) -> None:
+    before = step(STAGE, [piece_of(raw, number) for number, raw in enumerate(cl51_files[:6])])
+    assert any(product["provisional"] for product in products(before).values())
+
+    after = step(STAGE, [], before, silent=True)
+
+    assert {product["provisional"] for product in products(after).values()} == {False}
+    assert products(after).keys() >= products(before).keys()
+    (status,) = [json.loads(record.value) for record in after.records if record.kind == "site"]
+    assert status["is_silent"]
+    published = [record.key for outcome in (before, after) for record in outcome.records if record.kind == "averages"]
+    assert len(published) == len(set(published)) == 6  # each interval exactly once
+
+
+# --- operators that fail ---------------------------------------------------------------------------------------------
+
+
+def counting(site: Site, news: News, state: bytes) -> tuple[list[Row], bytes]:
+    """Intervals seen so far, at the newest of them."""
+    seen = int(state or b"0") + len(news.closed)
+    return [Row("count", average.index * 300_000_000, {"seen": seen}) for average in news.closed[-1:]], str(
+        seen
+    ).encode()
+
+
+class Failing:
+    """Raises where it is told to."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, site: Site, news: News, state: bytes) -> tuple[list[Row], bytes]:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("bad"), OverflowError(), RecursionError(), MemoryError(), KeyError("x"), np.linalg.LinAlgError()],
+)
+def test_an_operator_that_raises_begins_anew_and_nobody_else_notices(cl51_files: list[bytes], error: Exception) -> None:
+    pieces = [piece_of(raw, number) for number, raw in enumerate(cl51_files[:6])]
+    stage = SiteStage((Operator("failing", 1, Failing(error)), *STAGE.operators), TOPICS)
+
+    with_fault, without = step(stage, pieces), step(STAGE, pieces)
+
+    assert products(with_fault) == products(without)
+    ((_, headers),) = letters(with_fault)
+    assert headers["reason"].startswith(f"operator failing: {type(error).__name__}")
+    assert headers["__streams.errors.exception"] == type(error).__name__
+    assert counts(with_fault).faults == 1
+    (status,) = products(with_fault, "site").values()
+    assert "failing_began_anew" in status["flags"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        3,
+        [("count", 0)],
+        [("count", 2**62, {})],
+        [(1, 0, {})],
+        [("count", 0, {"x": object()})],
+        [("count", 0, {(1, 2): 3})],
+    ],
+)
+def test_what_is_no_row_is_a_fault_of_its_operator(cl51_file: bytes, wrong: object) -> None:
+    stage = SiteStage((Operator("odd", 1, lambda site, news, state: (wrong, b"")), *STAGE.operators), TOPICS)
+
+    after = step(stage, [piece_of(cl51_file)])
+
+    assert counts(after).faults == 1
+    assert products(after) == products(step(STAGE, [piece_of(cl51_file)]))
+
+
+def test_numbers_of_numpy_and_values_that_are_none_can_stand_in_a_record(cl51_file: bytes) -> None:
+    values = {"a": np.float32(1.5), "b": np.arange(2), "c": float("nan"), "d": [np.nan, 1]}
+    stage = SiteStage((Operator("odd", 1, lambda site, news, state: ([Row("odd", 0, values)], b"")),), TOPICS)
+
+    (product,) = products(step(stage, [piece_of(cl51_file)]), "odd").values()
+
+    assert (product["a"], product["b"], product["c"], product["d"]) == (1.5, [0, 1], None, [None, 1])
+
+
+def test_the_state_of_an_older_version_is_migrated_or_begun_anew_with_a_flag(cl51_files: list[bytes]) -> None:
+    old = SiteStage((Operator("count", 1, counting),), TOPICS)
+    moved = SiteStage((Operator("count", 2, counting, migrate=lambda version, raw: raw),), TOPICS)
+    anew = SiteStage((Operator("count", 2, counting),), TOPICS)
+    before = step(old, [piece_of(raw, number) for number, raw in enumerate(cl51_files[:5])])
+    ((_, product),) = products(before, "count").items()
+
+    after = {name: step(stage, [piece_of(cl51_files[5], 5)], before) for name, stage in
+             (("moved", moved), ("anew", anew))}  # fmt: skip
+
+    seen = {name: next(iter(products(outcome, "count").values()))["seen"] for name, outcome in after.items()}
+    assert seen["moved"] > product["seen"] >= 4
+    assert seen["anew"] == seen["moved"] - product["seen"]
+    for outcome in after.values():
+        (status,) = products(outcome, "site").values()
+        assert "count_state_of_another_version" in status["flags"]
+
+
+def test_a_site_that_was_moved_begins_anew_with_a_flag(cl51_files: list[bytes]) -> None:
+    before = step(STAGE, [piece_of(raw, number) for number, raw in enumerate(cl51_files[:5])])
+
+    after = STAGE.step(
+        Site("oslo", 59.94, 10.72, max_height_m=6000.0), [piece_of(cl51_files[5], 5)], before.state.to_bytes()
+    )
+
+    (status,) = products(after, "site").values()
+    assert "site_settings_changed" in status["flags"]
+    assert counts(after).faults == 0
+    assert counts(after).used == 120  # what was counted stays
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_for_a_state_are_begun_anew(held: bytes) -> None:
+    outcome = STAGE.step(OSLO, [], held)
+
+    assert outcome.state is None or isinstance(outcome.state, SiteState)
+
+
+def test_a_second_instrument_under_one_id_is_named_and_not_averaged_away(cl51_files: list[bytes]) -> None:
+    before = step(STAGE, [piece_of(cl51_files[0])])
+    stranger = piece_of(cl51_files[1], 1)
+    averages = stranger.averages.replace(b"Vaisala CL51", b"Vaisala CL31")
+
+    after = step(STAGE, [stranger._replace(averages=averages)], before)
+
+    ((_, headers),) = letters(after)
+    assert headers["reason"] == ("20 profile(s) of a second instrument under this id; the first is Vaisala CL51")
+    assert counts(after).foreign == 20
+    assert counts(after).is_balanced
