@@ -106,7 +106,10 @@ def operator_named(name: str, parameters: Parameters) -> Operator:
         factory: Factory = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"operator {name!r} cannot be imported: {error}") from error
-    made = factory(parameters)
+    try:
+        made = factory(parameters)
+    except Exception as error:
+        raise ConfigError(f"operator {name!r} must be made from Parameters: {type(error).__name__}: {error}") from error
     if not isinstance(made, Operator):
         raise ConfigError(f"operator {name!r}: {module}.{function} must return an Operator, got {type(made).__name__}")
     return made

@@ -15,6 +15,7 @@ from pyspark.sql.streaming.listener import StreamingQueryListener
 logger = logging.getLogger(__name__)
 
 BATCHES_KEPT: Final = 1_000  # of years of them
+BATCHES_JUDGED: Final = 10  # recent ones that tell how large files are
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,22 @@ class LiveListener(StreamingQueryListener):
     totals: Totals = field(default_factory=Totals)
     batches: deque[Batch] = field(default_factory=lambda: deque(maxlen=BATCHES_KEPT))
     batch_ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def typical_bytes(self) -> float | None:
+        """Bytes of a file in the larger half of the recent batches; None before there is one."""
+        sizes = sorted(
+            batch.counts["bytes"] / batch.counts["read"]
+            for batch in list(self.batches)[-BATCHES_JUDGED:]
+            if batch.counts.get("read") and batch.counts.get("bytes")
+        )
+        larger = sizes[len(sizes) // 2 :]
+        return sum(larger) / len(larger) if larger else None
+
+    @property
+    def lag(self) -> int:
+        """Files in Kafka that were not read when the last batch ended."""
+        return self.batches[-1].lag if self.batches else 0
 
     def onQueryStarted(self, event: Any) -> None:
         """Nothing to add up yet."""

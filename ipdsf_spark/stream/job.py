@@ -16,11 +16,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from ipdsf_spark.archive.parquet import start_archive
-from ipdsf_spark.config import Config
+from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import ensure_topics, num_partitions
 from ipdsf_spark.kafka.sample import Admission, admission
+from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
 from ipdsf_spark.sites import sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
@@ -31,11 +32,17 @@ logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.2
-LOOK_AGAIN_S: Final = 5.0  # between looks at the size of files while none has been seen
+LOOK_AGAIN_S: Final = 5.0  # between looks at the table of sites and the size of files
+TOLERATED: Final = 1.2  # times the bytes that a batch should have, before its bound is changed
+GENEROUS: Final = 2.0  # times the rows that a batch could have, before its bound is raised
+STATE_LAYOUT: Final = "2"  # of the state's columns; a checkpoint of another cannot be continued
 
 
 class StreamJob:
     """The live and the archive query of one session.
+
+    While it runs it follows the topic and the table of sites: a query's bound on rows and its sites cannot change, so
+    it is stopped between two batches and started again at once.
 
     Args:
         config: the whole configuration.
@@ -60,6 +67,7 @@ class StreamJob:
         self._with_archive = with_archive
         self._stop_asked = threading.Event()
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
+        self._sites = SitesFile(config)
         self.queries: list[StreamingQuery] = []
 
     def start(self) -> StreamJob:
@@ -69,10 +77,10 @@ class StreamJob:
             ConfigError: the checkpoint was written with parameters that cannot change.
         """
         config = self.config
-        _remember_fixed_parameters(config, num_cores(self.spark))
+        self.config = config = with_fixed_parameters(config, num_cores(self.spark))
         self._admitted = self._admission()
         self.spark.streams.addListener(self.listener)
-        self.queries = [start_live(self.spark, config, self.bootstrap, max_files=self._admitted.max_files)]
+        self.queries = [self._start_live()]
         if self._with_archive:
             self.queries.append(start_archive(self.spark, config, self.bootstrap))
         return self
@@ -89,8 +97,8 @@ class StreamJob:
         """
         next_look = time.monotonic() + LOOK_AGAIN_S
         while not self._stop_asked.wait(POLL_S):
-            if not self._admitted.num_sampled and time.monotonic() > next_look:
-                self.admit_by_size()
+            if time.monotonic() > next_look:
+                self.look_again()
                 next_look = time.monotonic() + LOOK_AGAIN_S
             for query in self.queries:
                 if not query.isActive:
@@ -98,21 +106,47 @@ class StreamJob:
                     return
         self.stop()
 
-    def admit_by_size(self) -> None:
-        """Look at the size of the files again; if they are larger than was assumed, go on with smaller batches.
+    def look_again(self) -> None:
+        """Follow what has changed outside: the table of sites, and the size of files."""
+        if (sites := self._sites.changed()) is not None:
+            logger.warning("the table of sites has changed: %d site(s) from now on", len(sites))
+            self._restart_live()
+        self.admit_by_size()
 
-        A topic that is empty at the start tells nothing, and the bound of a running query cannot change: the query is
-        stopped between two batches and started again at once.
+    def admit_by_size(self) -> None:
+        """Look at the size of the files again; where it asks for other batches, go on with those.
+
+        A topic that is empty at the start tells nothing, and instruments come and go.
         """
-        found = self._admission()
-        is_too_much = found.num_sampled and found.max_files < self._admitted.max_files
-        self._admitted = found if found.num_sampled else self._admitted
-        if is_too_much:
-            logger.warning("files are larger than was assumed: up to %d per batch from now on", found.max_files)
-            live = self.queries[0]
-            self._end_batch(live)
-            live.stop()
-            self.queries[0] = start_live(self.spark, self.config, self.bootstrap, max_files=found.max_files)
+        observed = self.listener.typical_bytes
+        is_guess = not self._admitted.num_sampled
+        if observed is None and not is_guess:
+            return
+        bound = self.config.stream
+        if observed is not None:
+            fitting = max(1, min(bound.max_files_per_batch, int(bound.max_bytes_per_batch / max(observed, 1.0))))
+            found = Admission(fitting, 1)
+        else:
+            found = self._admission()
+        is_less = found.num_sampled and found.max_files < self._admitted.max_files / TOLERATED
+        is_more = found.max_files > GENEROUS * self._admitted.max_files and self.listener.lag > self._admitted.max_files
+        if is_less or is_more:
+            logger.warning("files have another size than was assumed: up to %d per batch", found.max_files)
+            self._admitted = found
+            self._restart_live()
+        elif is_guess and found.num_sampled:
+            self._admitted = Admission(self._admitted.max_files, found.num_sampled)
+
+    def _start_live(self) -> StreamingQuery:
+        return start_live(
+            self.spark, self.config, self.bootstrap, max_files=self._admitted.max_files, sites=self._sites.table
+        )
+
+    def _restart_live(self) -> None:
+        live = self.queries[0]
+        self._end_batch(live)
+        live.stop()
+        self.queries[0] = self._start_live()
 
     def _admission(self) -> Admission:
         stream = self.config.stream
@@ -137,6 +171,30 @@ class StreamJob:
         self.spark.streams.removeListener(self.listener)
         if self._owns_session:
             self.spark.stop()
+
+
+class SitesFile:
+    """The table of sites, and whether it has changed. A table that cannot be read leaves the one before in force."""
+
+    def __init__(self, config: Config) -> None:
+        self.table = sites_of(config)
+        self._config = config
+        self._refused: str | None = None
+
+    def changed(self) -> dict[str, Site] | None:
+        """The new table, if it is another one."""
+        try:
+            found = sites_of(self._config)
+        except ConfigError as error:
+            if str(error) != self._refused:
+                logger.error("the table of sites is not taken over, the one before stays in force: %s", error)
+                self._refused = str(error)
+            return None
+        self._refused = None
+        if repr(found) == repr(self.table):  # NaN of an unknown place is not equal to itself
+            return None
+        self.table = found
+        return found
 
 
 def run(config: Config, *, on_batch: Callable[[Batch, Totals], None]) -> Totals:
@@ -174,25 +232,31 @@ def check(config: Config) -> str:
     return bootstrap
 
 
-def _remember_fixed_parameters(config: Config, cores: int) -> None:
-    """What a checkpoint cannot change, written beside it and compared at the next start."""
+def with_fixed_parameters(config: Config, cores: int) -> Config:
+    """The configuration with what the checkpoint fixes; written beside a new checkpoint, compared with an old one.
+
+    Raises:
+        ConfigError: the configuration asks for what this checkpoint cannot change.
+    """
     directory = checkpoint_directory(config)
+    path = directory / "parameters.txt"
+    held = dict(line.split("=", 1) for line in path.read_text().splitlines()) if path.exists() else {}
+    # The number of state partitions is the checkpoint's, then the configuration's, and only then the cluster's.
+    partitions = config.stream.state_partitions or int(held.get("state_partitions", cores))
     fixed = {
         "files_topic": config.kafka.files_topic,
         "averaging_s": str(config.layers.averaging_s),
-        "state_partitions": str(config.stream.state_partitions or cores),
+        "state_partitions": str(partitions),
+        "state": STATE_LAYOUT,
     }
-    path = directory / "parameters.txt"
-    if path.exists():
-        held = dict(line.split("=", 1) for line in path.read_text().splitlines())
-        changed = [
-            f"{name} was {held.get(name)}, is {value}" for name, value in fixed.items() if held.get(name) != value
-        ]
-        if changed:
-            raise ConfigError(
-                f"the checkpoint in {directory} was written with other parameters ({'; '.join(changed)}): "
-                "restore them, or name another stream.directory"
-            )
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{name}={value}\n" for name, value in fixed.items()))
+    changed = [f"{name} was {held.get(name, '1')}, is {value}" for name, value in fixed.items()
+               if held and held.get(name, "1") != value]  # fmt: skip
+    if changed:
+        raise ConfigError(
+            f"the checkpoint in {directory} was written with other parameters ({'; '.join(changed)}): "
+            "restore them, or name another stream.directory, which begins anew from stream.starting_offsets"
+        )
+    if not held:
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{name}={value}\n" for name, value in fixed.items()))
+    return with_overrides(config, [f"stream.state_partitions={partitions}"])

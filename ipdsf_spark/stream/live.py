@@ -10,6 +10,7 @@ never adds.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from pyspark.errors import AnalysisException
@@ -21,6 +22,7 @@ from ipdsf_spark.config import Config
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import spark_options
 from ipdsf_spark.lidar.operators import Parameters, operators_named
+from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import layer_settings, sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
 from ipdsf_spark.spark.session import num_cores, num_reading_tasks
@@ -108,7 +110,8 @@ def with_averages(files: DataFrame, decoder: Decoder, *, tasks: int) -> DataFram
     """Site and piece of every file: its profiles as averages, and every rejected stretch with its reason."""
     gathered = files.coalesce(tasks) if tasks else files
     is_read, is_refused = F.col("num_profiles") > 0, F.col("num_rejected") > 0
-    counted = gathered.mapInArrow(decoder, schemas.DECODED).observe(  # type: ignore[arg-type]
+    sized = gathered.observe("bytes", F.sum(F.length("raw")).alias("bytes"))
+    counted = sized.mapInArrow(decoder, schemas.DECODED).observe(  # type: ignore[arg-type]
         "files",
         F.count(F.lit(1)).alias("read"),
         F.count_if(is_read).alias("decoded"),
@@ -143,11 +146,21 @@ def with_products(decoded: DataFrame, operate: Operate) -> DataFrame:
     )
 
 
-def start_live(spark: SparkSession, config: Config, bootstrap: str, *, max_files: int) -> StreamingQuery:
-    """Start the live query and return it."""
+def start_live(
+    spark: SparkSession, config: Config, bootstrap: str, *, max_files: int, sites: Mapping[str, Site] | None = None
+) -> StreamingQuery:
+    """Start the live query and return it.
+
+    Args:
+        spark: session.
+        config: the whole configuration.
+        bootstrap: where Kafka is.
+        max_files: rows admitted to one micro-batch.
+        sites: the table of sites; read from its file by default.
+    """
     tasks = config.stream.python_tasks or num_reading_tasks(spark, config.kafka.partitions)
     spark.conf.set("spark.sql.shuffle.partitions", str(config.stream.state_partitions or num_cores(spark)))
-    sites = sites_of(config)
+    sites = sites_of(config) if sites is None else sites
     decoder = Decoder(sites, config.layers.averaging_s, config.kafka.max_message_bytes)
     outgoing = (
         read_files(spark, config, bootstrap, max_files=max_files)

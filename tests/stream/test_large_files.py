@@ -42,7 +42,8 @@ def config_for(name: str, kafka: EmbeddedKafka, tmp_path: Path) -> Config:
         overrides=[
             f"kafka.bootstrap_servers={kafka.bootstrap_servers}",
             f"kafka.files_topic={name}.files",
-            f"kafka.products_topic={name}.layers",
+            f"kafka.averages_topic={name}.averages",
+            f"kafka.products_topic={name}.products",
             f"kafka.quarantine_topic={name}.bad",
             "kafka.partitions=4",
             f'stream.directory="{tmp_path / "stream"}"',

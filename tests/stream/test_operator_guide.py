@@ -1,0 +1,70 @@
+"""A second operator, added by what docs/operators.md says and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ipdsf_spark.config import load
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.lidar.operators import KNOWN, Parameters, operator_named, operators_named
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.stream.decode import Decoder
+from ipdsf_spark.stream.live import stage_of
+from ipdsf_spark.stream.piece import Piece
+
+SITES = {"oslo": Site("oslo", 59.94, 10.72)}
+
+
+def test_the_guides_operator_runs_beside_the_heights_after_one_line_of_configuration(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cl51_files: list[bytes]
+) -> None:
+    guide = (repository / "docs" / "operators.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- executed by .*? -->\n```python\n(.*?)```", guide, flags=re.DOTALL)
+    (line,) = re.findall(r"^operators = .*$", guide, flags=re.MULTILINE)
+    (tmp_path / "my_clouds.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    stage = stage_of(load(overrides=[f"stream.{line.replace(' = ', '=')}"]))
+    decoder = Decoder(SITES, 300, 10**6)
+    pieces = [
+        Piece.from_bytes(decoder.row_of("oslo", raw, "", number, 10**12, None, "f", 0, number)[1])
+        for number, raw in enumerate(cl51_files)
+    ]
+    outcome = stage.step(SITES["oslo"], pieces, b"")
+
+    rows = [json.loads(record.value) for record in outcome.records if record.kind == "cloud_cover"]
+    closed = {json.loads(record.value)["time"] for record in outcome.records if record.kind == "layers"}
+    assert len(rows) == len(cl51_files)
+    assert {row["kind"] for row in rows} == {"cloud_cover"}
+    assert all(0.0 <= row["cover"] <= 1.0 for row in rows)
+    assert len(closed) == len(cl51_files)
+    assert len(code.splitlines()) <= 26
+
+
+def test_every_known_operator_can_be_made() -> None:
+    assert [operator.name for operator in operators_named(list(KNOWN), Parameters())] == list(KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("layer", "no operator 'layer': use one of layers"),
+        ("nowhere:operator", "cannot be imported: No module named 'nowhere'"),
+        ("json:nothing", "cannot be imported: module 'json' has no attribute"),
+        ("ipdsf_spark.lidar.site:Site", "must be made from Parameters"),
+        ("builtins:len", "must be made from Parameters"),
+        ("builtins:repr", "must return an Operator, got str"),
+    ],
+)
+def test_an_operator_that_does_not_exist_is_refused_before_a_query_starts(name: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        operator_named(name, Parameters())
+
+
+def test_two_operators_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two operators are called layers"):
+        operators_named(["layers", "layers"], Parameters())
