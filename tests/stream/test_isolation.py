@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from pyspark import cloudpickle
+from topics import records_in
 
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
@@ -96,26 +97,6 @@ def strange_records(cl51_file: bytes) -> list[tuple[bytes | None, bytes | None, 
         *((f"garbage-{number}".encode(), RNG.bytes(30), []) for number in range(200)),
         *((b"chaotic", cl51_file, [("file", f"{number}.dat".encode())]) for number in range(12)),
     ]
-
-
-def records_in(kafka: EmbeddedKafka, topic: str) -> list[tuple[str, bytes, dict[str, str]]]:
-    """Key, value and headers of every record of a topic, duplicates included."""
-    consumer = Consumer(
-        {"bootstrap.servers": kafka.bootstrap_servers, "group.id": "look", "enable.partition.eof": True}
-    )
-    parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, part, 0) for part in parts])
-    found, ended = [], 0
-    while ended < len(parts):
-        message = consumer.poll(10)
-        assert message is not None
-        if message.error():
-            ended += 1
-            continue
-        headers = {name: value.decode() for name, value in message.headers() or []}
-        found.append((message.key().decode(), message.value() or b"", headers))
-    consumer.close()
-    return found
 
 
 def config_for(kafka: EmbeddedKafka, tmp_path: Path) -> Config:

@@ -64,13 +64,33 @@ def test_files_one_by_one_leave_the_state_that_they_leave_together(cl51_files: l
         after = step(STAGE, [piece], after)
         one_by_one |= products(after)
 
-    together = step(STAGE, pieces)
+    for together in (step(STAGE, pieces), step(STAGE, pieces[::-1])):  # a batch has no order of its own
+        for key, product in products(together).items():
+            if not product["provisional"]:
+                assert one_by_one[key] == product
+        assert counts(after) == counts(together)
+        assert after.state.intervals == together.state.intervals
 
-    for key, product in products(together).items():
-        if not product["provisional"]:
-            assert one_by_one[key] == product
-    assert counts(after) == counts(together)
-    assert after.state.intervals == together.state.intervals
+
+def test_files_of_one_millisecond_are_in_the_order_of_their_offsets_as_numbers(cl51_file: bytes) -> None:
+    cut = len(cl51_file) - 4000
+    begin, end = piece_of(cl51_file[:cut], 9), piece_of(cl51_file[cut:], 10)  # as text, "10" comes before "9"
+
+    after = step(STAGE, [end._replace(sent_ms=begin.sent_ms), begin])
+
+    assert letters(after) == []
+    assert [record.topic for record in after.records].count("files") == 1
+
+
+def test_a_message_is_joined_once_and_its_beginning_is_not_kept(cl51_file: bytes) -> None:
+    cut = len(cl51_file) - 4000
+    joined = step(STAGE, [piece_of(cl51_file[:cut], 0), piece_of(cl51_file[cut:], 1)])
+
+    again = step(STAGE, [piece_of(cl51_file[cut:], 2)], joined)
+
+    ((_, headers),) = letters(again)
+    assert headers["reason"] == "end of a message whose beginning never came"
+    assert [record for record in again.records if record.topic == "files"] == []
 
 
 def test_a_file_that_comes_twice_is_a_duplicate_and_changes_nothing(cl51_files: list[bytes]) -> None:

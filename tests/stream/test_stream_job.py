@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from confluent_kafka import Producer
+from topics import records_in
 
 from ipdsf_spark.archive.parquet import archive_directory, read_products
 from ipdsf_spark.config import Config, load
@@ -32,6 +34,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 
 SITES = ("oslo", "norunda")
 GARBAGE = b"nothing an instrument would say"
+LARGE = b"no message " * 300_000  # 3 MB: more than a producer sends unless told
 
 
 def config_for(name: str, kafka: EmbeddedKafka, tmp_path: Path) -> tuple[Config, list[str]]:
@@ -158,6 +161,13 @@ def test_sigkill_in_mid_batch_neither_loses_nor_repeats_a_height(
     job.drain()
     job.stop()
 
+    said: dict[str, set[str]] = {}
+    for key, value, _ in records_in(kafka, config.kafka.products_topic):
+        product = json.loads(value)
+        if product["kind"] == "layers" and not product["provisional"]:
+            said.setdefault(key, set()).add(value)
+    assert {len(values) for values in said.values()} == {1}  # a batch that was repeated said the very same
+
     products = read_products(archive_directory(config))
     for site in SITES:
         expected = expected_heights(config, cl51_files, site)
@@ -190,17 +200,21 @@ def test_records_of_strangers_are_decoded_or_quarantined_whatever_their_key_and_
     config, _ = config_for("strangers", kafka, tmp_path)
     records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]] = [
         (b"no-headers", cl51_file, []),
+        (b"timed", cl51_file, [("sent_ms", b"1624269600000")]),
         (None, cl51_file, [("site", b"named-by-header")]),
         (None, cl51_file, []),
         (b"twice", cl51_file, [("file", b"first"), ("file", b"second"), ("sent_ms", b"no number")]),
         (b"\xff\xfe-oslo", cl51_file, [("file", b"\xc3\x28.dat"), ("site", None)]),
         (b"empty", b"", []),
         (b"tombstone", None, []),
+        (b"large", LARGE, []),
         (b"\xff\xfe-bad", GARBAGE, [("file", b"\xff")]),
     ]
 
     job = StreamJob(config).start()
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer = Producer(
+        {"bootstrap.servers": kafka.bootstrap_servers, "message.max.bytes": 8_000_000, "compression.type": "zstd"}
+    )
     for key, value, headers in records:
         producer.produce(config.kafka.files_topic, value, key, headers=headers)
     producer.flush(30)
@@ -213,9 +227,12 @@ def test_records_of_strangers_are_decoded_or_quarantined_whatever_their_key_and_
     assert sorted((item.site, item.raw) for item in bad) == [
         ("", cl51_file),  # without a key and without a header nobody knows whose it is
         ("empty", b""),
+        ("large", LARGE),
         ("tombstone", b""),
         ("\ufffd\ufffd-bad", GARBAGE),
         ("\ufffd\ufffd-oslo", cl51_file),
     ]
-    sites = set(read_products(archive_directory(config))["site"])
-    assert sites == {"no-headers", "named-by-header", "twice"}
+    products = read_products(archive_directory(config))
+    assert set(products["site"]) == {"no-headers", "named-by-header", "timed", "twice"}
+    assert set(products.loc[products["site"] == "timed", "sent_ms"]) == {1_624_269_600_000}
+    assert products.loc[products["site"] == "twice", "sent_ms"].min() > 1.7e12  # no number: Kafka's own time

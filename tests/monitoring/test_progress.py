@@ -1,0 +1,107 @@
+"""What a query reports after each batch, added up: counts, lag over all partitions, a bounded history."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipdsf_spark.monitoring.progress import BATCHES_KEPT, Batch, LiveListener, Totals, line_of
+
+COUNTS = {"read": 12, "decoded": 9, "quarantined": 4, "both": 2, "waiting": 1, "profiles": 80}
+
+
+def progress(number: int = 0, *, name: str = "live", counts: dict[str, Any] | None = None, rows: int = 12) -> dict:
+    """As Spark reports it."""
+    return {
+        "id": "0", "runId": "1", "name": name, "batchId": number, "timestamp": "2026-06-21T12:00:00.000Z",
+        "numInputRows": rows,
+        "durationMs": {"triggerExecution": 812, "addBatch": 700},
+        "observedMetrics": {"files": COUNTS if counts is None else counts, "bytes": {"bytes": 120_000}},
+        "sources": [
+            {
+                "endOffset": {"files": {"0": 10, "1": 20, "2": 5}},
+                "metrics": {"avgOffsetsBehindLatest": "2.3333333333333335", "maxOffsetsBehindLatest": "4"},
+            }
+        ],
+    }  # fmt: skip
+
+
+def event(*args: Any, **kwargs: Any) -> Any:
+    return SimpleNamespace(progress=SimpleNamespace(json=json.dumps(progress(*args, **kwargs))))
+
+
+def test_lag_is_that_of_all_partitions_together() -> None:
+    assert Batch.of(progress()).lag == 7  # not the 2.3 of an average partition, nor the 4 of the worst
+
+
+def test_a_count_that_spark_leaves_out_is_none() -> None:
+    batch = Batch.of(progress(counts={"read": None, "decoded": 3}))
+
+    assert (batch.counts["read"], batch.counts["decoded"]) == (0, 3)
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
+def test_a_file_is_read_rejected_both_or_waits(only_read: int, only_bad: int, both: int, waiting: int) -> None:
+    totals = Totals(
+        read=only_read + only_bad + both + waiting,
+        decoded=only_read + both,
+        quarantined=only_bad + both,
+        both=both,
+        waiting=waiting,
+    )
+
+    assert totals.is_balanced
+    assert not replace(totals, read=totals.read + 1).is_balanced
+    assert not replace(totals, waiting=totals.waiting + 1).is_balanced
+
+
+def test_what_does_not_add_up_is_said() -> None:
+    batch = Batch.of(progress())
+
+    assert "COUNTS" not in line_of(batch, Totals().add(batch.counts))
+    assert "COUNTS DO NOT ADD UP" in line_of(batch, Totals(read=1))
+
+
+def test_batches_of_other_queries_are_not_counted() -> None:
+    listener = LiveListener("live")
+
+    listener.onQueryProgress(event(name="archive"))
+
+    assert listener.totals == Totals()
+    assert not listener.batch_ended.is_set()
+
+
+def test_a_year_of_batches_leaves_a_bounded_history() -> None:
+    listener = LiveListener("live")
+
+    for number in range(2 * BATCHES_KEPT):
+        listener.onQueryProgress(event(number))
+
+    assert len(listener.batches) == BATCHES_KEPT
+    assert listener.totals.read == 2 * BATCHES_KEPT * COUNTS["read"]
+    assert listener.totals.batches == 2 * BATCHES_KEPT
+
+
+def test_an_empty_batch_ends_a_batch_and_counts_nothing() -> None:
+    told: list[Batch] = []
+    listener = LiveListener("live", lambda batch, totals: told.append(batch))
+
+    listener.onQueryProgress(event(counts={}, rows=0))
+
+    assert (told, listener.totals) == ([], Totals())
+    assert listener.batch_ended.is_set()
+
+
+def test_the_typical_file_is_of_the_larger_half_of_recent_batches() -> None:
+    listener = LiveListener("live")
+    assert listener.typical_bytes is None
+
+    listener.onQueryProgress(event())
+
+    assert listener.typical_bytes == pytest.approx(10_000)

@@ -1,0 +1,27 @@
+"""Reading a topic as it is."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, TopicPartition
+
+from ipdsf_spark.devkafka import EmbeddedKafka
+
+
+def records_in(kafka: EmbeddedKafka, topic: str) -> list[tuple[str, bytes, dict[str, str]]]:
+    """Key, value and headers of every record of a topic, repeated ones included."""
+    consumer = Consumer(
+        {"bootstrap.servers": kafka.bootstrap_servers, "group.id": "look", "enable.partition.eof": True}
+    )
+    parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, part, 0) for part in parts])
+    found, ended = [], 0
+    while ended < len(parts):
+        message = consumer.poll(10)
+        assert message is not None
+        if message.error():
+            ended += 1
+            continue
+        headers = {name: value.decode() for name, value in message.headers() or []}
+        found.append((message.key().decode(), message.value() or b"", headers))
+    consumer.close()
+    return found
