@@ -24,6 +24,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "broker": ("ipdsf_spark.cli.broker", "start, stop or ask a real Kafka on this machine"),
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),
     "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),
+    "sites": (
+        "ipdsf_spark.cli.sites",
+        "what the stream last said of every site, and whether all profiles add up",
+    ),
     "quarantine": ("ipdsf_spark.cli.quarantine", "list, show or replay what could not be read"),
     "ct": ("ipdsf_spark.cli.ct", "CT volumes: look, pack into cubes, train a 3-D GAN, generate, evaluate"),
     "demo": ("ipdsf_spark.cli.demo", "the whole flow on this machine, ending in a page of pictures"),

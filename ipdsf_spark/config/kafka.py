@@ -15,6 +15,7 @@ class KafkaConfig:
     files_topic: str = "ceilometer.files"
     averages_topic: str = "ceilometer.averages"
     products_topic: str = "ceilometer.products"
+    sites_topic: str = "ceilometer.sites"
     quarantine_topic: str = "ceilometer.quarantine"
     partitions: int = 50
     replication_factor: int = 1

@@ -30,6 +30,7 @@ from ipdsf_spark.loadgen.replay import Feed, feeds_of, replay
 from ipdsf_spark.monitoring.progress import Batch, Totals
 from ipdsf_spark.plots import curtain, error_figure, latency_figure, save
 from ipdsf_spark.sites import site_named, sites_of
+from ipdsf_spark.spark.jvm import end_jvm, has_jvm
 from ipdsf_spark.stream.job import StreamJob
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,10 @@ def run(demonstration: Demonstration, config: Config, *, commands: Sequence[str]
                 "stream.archive_every_s=15",
             ],
         )
+        had_jvm = has_jvm()
         totals, sent = _stream(demonstration, config, feeds)
+        if not had_jvm:
+            end_jvm()  # its producers would ask for a broker that is no more, several times a second
         quarantined = read_quarantine(config.kafka, kafka.bootstrap_servers)
     return _report(demonstration, config, feeds, totals, sent, quarantined, commands)
 

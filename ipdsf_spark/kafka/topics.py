@@ -1,4 +1,4 @@
-"""The four topics: files in; averages and products (compacted) out; quarantine."""
+"""The topics: files in; averages, products and sites (both compacted) out; quarantine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def num_partitions(kafka: KafkaConfig, bootstrap: str, *, timeout_s: float = TIM
 
 
 def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
-    """Create what is missing of the four topics; grow the files topic to the configured partitions.
+    """Create what is missing of the topics; grow the files topic to the configured partitions.
 
     Raises:
         BrokerError: the broker refuses, or the files topic has more partitions than configured.
@@ -58,6 +58,7 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
         kafka.files_topic: (kafka.partitions, size),
         kafka.averages_topic: (PRODUCT_PARTITIONS, size | {"retention.ms": str(AVERAGES_KEPT_MS)}),
         kafka.products_topic: (PRODUCT_PARTITIONS, compacted),
+        kafka.sites_topic: (1, compacted),
         kafka.quarantine_topic: (QUARANTINE_PARTITIONS, size),
     }
     client = admin(kafka, bootstrap)

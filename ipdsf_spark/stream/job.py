@@ -223,9 +223,11 @@ def check(config: Config) -> str:
     stage_of(config)
     bootstrap = resolve_bootstrap(config)
     kafka = config.kafka
-    missing = {kafka.files_topic, kafka.averages_topic, kafka.products_topic, kafka.quarantine_topic} - set(
-        num_partitions(config.kafka, bootstrap)
+    wanted = (
+        *(kafka.files_topic, kafka.averages_topic, kafka.products_topic),
+        *(kafka.sites_topic, kafka.quarantine_topic),
     )
+    missing = set(wanted) - set(num_partitions(kafka, bootstrap))
     if missing:
         logger.warning("creating topics %s", ", ".join(sorted(missing)))
     ensure_topics(config.kafka, bootstrap)

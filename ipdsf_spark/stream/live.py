@@ -197,6 +197,7 @@ def stage_of(config: Config) -> SiteStage:
             kafka.files_topic,
             kafka.averages_topic,
             kafka.products_topic,
+            kafka.sites_topic,
             kafka.quarantine_topic,
             kafka.max_message_bytes,
         ),

@@ -60,6 +60,7 @@ class Topics:
     files: str
     averages: str
     products: str
+    sites: str
     quarantine: str
     max_bytes: int
 
@@ -350,7 +351,7 @@ class SiteStage:
             "alarms": list(closed[-1].alarms) if closed else [],
             "sent_ms": state.last_sent_ms,
         }
-        return Record(SITE_KIND, 1, self.topics.products, f"{site.id}|{SITE_KIND}".encode(), _json(values))
+        return Record(SITE_KIND, 1, self.topics.sites, site.id.encode(), _json(values))
 
 
 def _checked(row: Row) -> Row:

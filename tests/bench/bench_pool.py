@@ -39,6 +39,7 @@ from ipdsf_spark.stream.live import stage_of
 from ipdsf_spark.stream.piece import Piece
 
 BATCH = 500
+TOPICS = ("files", "averages", "products", "sites", "quarantine")
 
 
 def main() -> int:
@@ -58,7 +59,7 @@ def main() -> int:
             overrides = [
                 f"kafka.bootstrap_servers={kafka.bootstrap_servers}",
                 f"kafka.partitions={args.partitions}",
-                *(f"kafka.{name}_topic=turn{turn}.{name}" for name in ("files", "averages", "products", "quarantine")),
+                *(f"kafka.{name}_topic=turn{turn}.{name}" for name in TOPICS),
                 f'stream.directory="{folder}/stream{turn}"',
                 *([f"stream.operators={json.dumps(args.operators)}"] if args.operators else []),
             ]

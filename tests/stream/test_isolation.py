@@ -22,6 +22,7 @@ from topics import records_in
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.kafka import ensure_topics
+from ipdsf_spark.kafka.sites import read_sites
 from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import site_named, sites_of
@@ -33,6 +34,7 @@ from ipdsf_spark.stream.piece import Piece
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 
 GOOD = ("oslo", "norunda")
+TOPICS = ("files", "averages", "products", "sites", "quarantine")
 RNG = np.random.default_rng(11)
 TABLE = """
 [oslo]
@@ -104,7 +106,10 @@ def config_for(kafka: EmbeddedKafka, tmp_path: Path) -> Config:
     config = load(
         overrides=[
             f"kafka.bootstrap_servers={kafka.bootstrap_servers}",
-            *(f"kafka.{name}_topic=isolation.{name}" for name in ("files", "averages", "products", "quarantine")),
+            *(
+                f"kafka.{name}_topic=isolation.{name}"
+                for name in ("files", "averages", "products", "sites", "quarantine")
+            ),
             "kafka.partitions=2",
             "kafka.max_message_bytes=1000000",
             f'sites.file="{tmp_path / "sites.toml"}"',
@@ -174,7 +179,8 @@ def test_whatever_strangers_send_and_whoever_raises_the_query_goes_on_and_good_s
     assert all(headers["__streams.errors.topic"] == config.kafka.files_topic for _, _, headers in letters)
     whose = {headers["site"] for _, _, headers in letters}
     assert {"unknown-site", "../../etc", "garbage-0", "garbage-199"} <= whose
-    status = {key: json.loads(value) for key, value in products if key.endswith("|site")}
-    assert all(value["is_balanced"] for value in status.values())
-    assert status["chaotic|site"]["faults"] >= 1
-    assert {key.split("|")[0] for key in status} <= {*GOOD, "chaotic"}  # 200 garbage keys left nothing behind
+    status = {site.site: site for site in read_sites(config.kafka, kafka.bootstrap_servers)}
+    assert status.keys() <= {*GOOD, "chaotic"}  # 200 garbage keys left nothing behind
+    assert [site.is_balanced for site in status.values()] == [True] * len(status)
+    assert status["chaotic"].faults >= 1
+    assert {site: status[site].used for site in GOOD} == dict.fromkeys(GOOD, 20 * len(cl51_files))

@@ -44,6 +44,7 @@ def config_for(name: str, kafka: EmbeddedKafka, tmp_path: Path) -> Config:
             f"kafka.files_topic={name}.files",
             f"kafka.averages_topic={name}.averages",
             f"kafka.products_topic={name}.products",
+            f"kafka.sites_topic={name}.sites",
             f"kafka.quarantine_topic={name}.bad",
             "kafka.partitions=4",
             f'stream.directory="{tmp_path / "stream"}"',

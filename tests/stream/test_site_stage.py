@@ -19,7 +19,7 @@ from ipdsf_spark.stream.site_stage import Outcome, Record, SiteStage, Topics
 from ipdsf_spark.stream.site_state import Counts, SiteState
 
 OSLO = Site("oslo", 59.94, 10.72)
-TOPICS = Topics("files", "averages", "products", "bad", 1_000_000)
+TOPICS = Topics("files", "averages", "products", "sites", "bad", 1_000_000)
 STAGE = SiteStage((heights(Parameters()),), TOPICS)
 DECODER = Decoder({"oslo": OSLO}, 300, 1_000_000)
 MORNING_MS = 1_624_262_400_000  # 2021-06-21 08:00

@@ -167,11 +167,11 @@ class Average:
             return 0.0
         return float((self.variance / self.num_noise / self.num_profiles) ** 0.5)
 
-    def shares_times(self, other: Average) -> bool:
-        """Whether any profile time stands in both."""
+    def num_shared(self, other: Average) -> int:
+        """Profile times that stand in both."""
         if self.times[-1] < other.times[0] or other.times[-1] < self.times[0]:
-            return False
-        return bool(np.isin(self.times, other.times, assume_unique=True).any())
+            return 0
+        return int(np.isin(self.times, other.times, assume_unique=True).sum())
 
     def merge(self, other: Average) -> Average:
         """The average of both sets of profiles.
@@ -181,7 +181,7 @@ class Average:
         is all that files sent once, twice or growing make, merging is associative and commutative. Another geometry or
         instrument in the same interval is treated likewise.
         """
-        if self.likeness != other.likeness or self.shares_times(other):
+        if self.likeness != other.likeness or self.num_shared(other):
             return max(self, other, key=_precedence)
         first, second = (self, other) if _precedence(self) <= _precedence(other) else (other, self)
         return Average(

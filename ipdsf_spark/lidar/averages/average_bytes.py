@@ -7,7 +7,7 @@ neighbours, which is finer than any noise and half as long. `rounded` is what sh
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.averages.average import Average, Sum
 from ipdsf_spark.lidar.profiles import Float32
 
-VERSION: Final = 3
+VERSION: Final = 4
 _HEAD: Final = struct.Struct("<IBBqIHHHIIIIIIIIBBHBddddf3f")
 _HEALTH: Final = struct.Struct("<Bdi")
 _CALIBRATED, _MISSING, _BLOCK_MISSING, _CROSS, _SHORT = 1, 2, 4, 8, 16
 GROUP: Final = 32  # values that share a scale
-LARGEST: Final = 32_767
+BITS: Final = 15
+LARGEST: Final = 2**BITS - 1
 
 
 def pack(averages: Iterable[Average], *, short: bool = False) -> bytes:
@@ -73,7 +74,9 @@ def to_bytes(average: Average, *, short: bool = False) -> bytes:
         | _CROSS * (average.block_cross is not None)
         | _SHORT * short
     )
-    write = _short if short else _full
+    sums = [average.total, average.block_total, average.block_square]
+    if average.block_cross is not None:
+        sums.append(average.block_cross)
     health = [(name.encode()[:255], *values) for name, values in sorted(average.health.items())][:255]
     lists = (
         average.cloud_base_m,
@@ -85,11 +88,8 @@ def to_bytes(average: Average, *, short: bool = False) -> bytes:
     body = b"".join(
         (
             average.times.tobytes(),
-            write(average.total),
+            *(_short(sums) if short else (_full(each) for each in sums)),
             b"" if average.missing is None else average.missing.tobytes(),
-            write(average.block_total),
-            write(average.block_square),
-            b"" if average.block_cross is None else write(average.block_cross),
             b"" if average.block_missing is None else average.block_missing.tobytes(),
             *(heights.tobytes() for heights in lists),
             *(_HEALTH.pack(len(name), total, num) + name for name, total, num in health),
@@ -137,10 +137,10 @@ def from_bytes(raw: bytes) -> Average:
     first_m, resolution_m, variance, tilt, wavelength, latitude, longitude, altitude = rest[4:]
     read = _Reader(raw, _HEAD.size, is_short=bool(flags & _SHORT))
     times = read.array(np.int64, num_times)
-    total = read.sums(num_fine)
+    sizes = [num_fine, num_blocks, num_blocks, *([num_blocks] if flags & _CROSS else [])]
+    total, block_total, block_square, *cross = read.sums(sizes)
+    block_cross = cross[0] if cross else None
     missing = read.array(np.uint16, num_fine) if flags & _MISSING else None
-    block_total, block_square = read.sums(num_blocks), read.sums(num_blocks)
-    block_cross = read.sums(num_blocks) if flags & _CROSS else None
     block_missing = read.array(np.uint16, num_blocks) if flags & _BLOCK_MISSING else None
     bases, higher, visibility, maker, clipped = (read.array(np.float32, length) for length in lengths)
     health = read.health(num_health)
@@ -189,12 +189,15 @@ class _Reader:
         self.position += found.nbytes
         return found
 
-    def sums(self, num: int) -> Float32:
+    def sums(self, sizes: Sequence[int]) -> list[Float32]:
         if not self.is_short:
-            return self.array(np.float32, num)
-        scale = self.array(np.float32, -(-num // GROUP))
-        values = self.array(np.int16, num)
-        return np.asarray(values * np.repeat(scale, GROUP)[:num], np.float32)
+            return [self.array(np.float32, num) for num in sizes]
+        groups = [-(-num // GROUP) for num in sizes]
+        exponent = self.array(np.int16, sum(groups))
+        short = self.array(np.int16, sum(groups) * GROUP).reshape(-1, GROUP)
+        values = np.ldexp(short.astype(np.float32), exponent[:, None] - BITS).reshape(-1)
+        starts = np.cumsum([0, *groups]) * GROUP
+        return [values[start : start + num] for start, num in zip(starts.tolist(), sizes, strict=False)]
 
     def health(self, num: int) -> dict[str, Sum]:
         found = {}
@@ -214,15 +217,17 @@ def _full(values: Float32) -> bytes:
     return values.astype(np.float32, copy=False).tobytes()
 
 
-def _short(values: Float32) -> bytes:
-    num = values.size
-    groups = -(-num // GROUP)
-    padded = np.zeros(groups * GROUP, np.float32)
-    padded[:num] = values
-    table = padded.reshape(groups, GROUP)
-    # As a power of two, a scale divides and multiplies without rounding: bytes of bytes are the same bytes.
-    with np.errstate(divide="ignore"):
-        exponent = np.ceil(np.log2(np.abs(table).max(axis=1) / LARGEST))
-    scale = np.where(np.isfinite(exponent), np.exp2(np.maximum(exponent, -120.0)), 1.0).astype(np.float32)
-    short = np.rint(table / scale[:, None]).astype(np.int16)
-    return scale.tobytes() + short.reshape(-1)[:num].tobytes()
+def _short(arrays: Sequence[Float32]) -> tuple[bytes, bytes]:
+    """Exponents and 16-bit values of all arrays, each filled up to whole groups."""
+    groups = [-(-values.size // GROUP) for values in arrays]
+    padded = np.zeros(sum(groups) * GROUP, np.float32)
+    start = 0
+    for values, num in zip(arrays, groups, strict=True):
+        padded[start : start + values.size] = values
+        start += num * GROUP
+    table = padded.reshape(-1, GROUP)
+    # The scale is a power of two, so it divides and multiplies without rounding: bytes of bytes are the same bytes.
+    _, exponent = np.frexp(np.abs(table).max(axis=1))
+    scaled = np.ldexp(table, (BITS - exponent)[:, None])
+    short = np.minimum(np.rint(scaled, out=scaled), np.float32(LARGEST)).astype(np.int16)
+    return exponent.astype(np.int16).tobytes(), short.tobytes()

@@ -62,6 +62,7 @@ class Intervals:
     def __init__(self, *, interval_s: int, reorder: int, takeover_s: int) -> None:
         self.interval_s, self.reorder, self.takeover_s = interval_s, reorder, takeover_s
         self.open: dict[int, Average] = {}
+        self._raw: dict[int, bytes] = {}  # of the open ones, as they are stored
         self.closed_index = NOTHING_CLOSED
         self.source = ("", "")
         self._stretches: NDArray[np.int64] = np.empty((0, 2), np.int64)
@@ -99,9 +100,10 @@ class Intervals:
             else:
                 gained = merged.num_profiles - (0 if held is None else held.num_profiles)
                 # Rounded after every file, whatever the batches: so the same files give the same heights.
-                self.open[part.index] = average_bytes.rounded(merged)
+                self._raw[part.index] = average_bytes.to_bytes(merged, short=True)
+                self.open[part.index] = average_bytes.from_bytes(self._raw[part.index])
                 changed.add(part.index)
-            again = 0 if held is None else int(np.isin(part.times, held.times, assume_unique=True).sum())
+            again = 0 if held is None else held.num_shared(part)
             again = min(again, part.num_profiles - gained)
             used, duplicate = used + gained, duplicate + again
             late += part.num_profiles - gained - again
@@ -145,6 +147,7 @@ class Intervals:
 
     def _close(self, index: int) -> Average:
         average = self.open.pop(index)
+        del self._raw[index]
         self.closed_index = max(self.closed_index, index)
         self._remember(average.times)
         return average
@@ -175,7 +178,7 @@ class Intervals:
     def to_bytes(self) -> bytes:
         """The open intervals and the memory of closed ones as versioned bytes."""
         instrument, identity = (text.encode()[:255] for text in self.source)
-        averages = average_bytes.pack((self.open[index] for index in sorted(self.open)), short=True)
+        averages = b"".join(self._raw[index] for index in sorted(self._raw))
         head = _HEAD.pack(
             VERSION, self.closed_index, len(self.open), len(self._stretches), len(instrument), len(identity)
         )
@@ -196,7 +199,8 @@ class Intervals:
         at += instrument + identity
         self._stretches = np.frombuffer(raw, np.int64, 2 * num_stretches, at).reshape(num_stretches, 2).copy()
         at += self._stretches.nbytes
-        self.open = {average.index: average for average in average_bytes.unpack(raw[at:])}
+        self._raw = dict(average_bytes.split(raw[at:]))
+        self.open = {index: average_bytes.from_bytes(part) for index, part in self._raw.items()}
         if len(self.open) != num_open:
             raise ValueError(f"intervals should have {num_open} open averages, {len(self.open)} are there")
         return self

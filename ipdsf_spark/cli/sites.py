@@ -1,0 +1,73 @@
+"""`ipdsf sites`: what the stream last said of every site, and whether every profile is accounted for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Final
+
+from ipdsf_spark.config import load
+from ipdsf_spark.devkafka import resolve_bootstrap
+from ipdsf_spark.kafka.sites import SiteStatus, read_sites, total_of
+
+EPILOG: Final = """examples:
+  ipdsf sites                       one line per site: newest profile, counts, what is wrong
+  ipdsf sites --older-than 30       only sites whose newest file was sent more than 30 minutes ago
+  ipdsf sites --json                one JSON object per site, and one for all together
+
+profiles = used + duplicate + late + foreign, for every site and in total; exit code 1 if that does not hold. The counts
+are part of a site's state: they hold under repeated tasks and go on over restarts. Records of ids that never gave a
+profile stand in the quarantine only.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.epilog = EPILOG
+    parser.add_argument("site", nargs="*", help="only these sites (default: all)")
+    parser.add_argument("--older-than", type=float, metavar="MINUTES", help="only sites that have been silent so long")
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the sites and their totals."""
+    config = load(*args.config, overrides=args.set)
+    sites = read_sites(config.kafka, resolve_bootstrap(config))
+    now_ms = datetime.now(UTC).timestamp() * 1000
+    shown = [
+        site
+        for site in sites
+        if (not args.site or site.site in args.site)
+        and (args.older_than is None or now_ms - site.sent_ms > 60_000 * args.older_than)
+    ]
+    total = total_of(shown)
+    is_balanced = all(site.is_balanced for site in shown)
+    for site in shown:
+        print(json.dumps(asdict(site)) if args.json else line_of(site))
+    if args.json:
+        print(json.dumps({"sites": len(shown), **total, "is_balanced": is_balanced}))
+    else:
+        num = {name: f"{count} {name}" for name, count in total.items()}
+        print(
+            f"{len(shown)} site(s): {num['profiles']} = {num['used']} + {num['duplicate']} + {num['late']} + "
+            f"{num['foreign']}; {total['rejected']} stretch(es) rejected"
+        )
+        if not is_balanced:
+            print("COUNTS DO NOT ADD UP: " + ", ".join(site.site for site in shown if not site.is_balanced))
+    return 0 if is_balanced else 1
+
+
+def line_of(site: SiteStatus) -> str:
+    """One line a person can read."""
+    wrong = [
+        *(["silent"] if site.is_silent else []),
+        *(f"{getattr(site, name)} {name}" for name in ("rejected", "late", "foreign", "faults") if getattr(site, name)),
+        *site.flags,
+        *site.alarms,
+    ]
+    newest = site.time or "no profile yet"
+    return f"{site.site:<20} {newest:<21} {site.instrument:<16} {site.used:>9} used  {', '.join(wrong)}".rstrip()

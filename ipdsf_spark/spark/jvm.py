@@ -1,0 +1,29 @@
+"""The JVM that a Python process started for its first Spark session, and ending it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pyspark import SparkContext
+
+JVM_STOP_S: Final = 30
+
+
+def has_jvm() -> bool:
+    """Whether a session of this process has begun one."""
+    contexts: Any = SparkContext
+    return contexts._gateway is not None
+
+
+def end_jvm() -> None:
+    """End it: what is on its class path was decided when it began, and its Kafka clients outlive their session.
+
+    One that spark-submit began ends with this process instead.
+    """
+    contexts: Any = SparkContext
+    gateway, contexts._gateway, contexts._jvm = contexts._gateway, None, None
+    if gateway is None or gateway.proc is None:
+        return
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    gateway.proc.wait(JVM_STOP_S)
