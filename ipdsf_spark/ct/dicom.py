@@ -33,7 +33,7 @@ def no_progress(done: int, of: int) -> None:
 def read_dicom(
     files: Sequence[Path],
     *,
-    series: int | None = None,
+    series: int | str | None = None,
     pseudonym_key: bytes = b"",
     progress: Progress = no_progress,
 ) -> Volume:
@@ -41,7 +41,7 @@ def read_dicom(
 
     Args:
         files: in any order; files that are not DICOM are noted.
-        series: SeriesNumber to take where there are several.
+        series: SeriesNumber or SeriesInstanceUID to take where there are several.
         pseudonym_key: see `read_headers`.
         progress: told how many files are decoded.
 

@@ -33,12 +33,12 @@ class Group:
     problems: tuple[Problem, ...]
 
 
-def group_slices(headers: Sequence[SliceHeader], *, series: int | None = None) -> Group:
+def group_slices(headers: Sequence[SliceHeader], *, series: int | str | None = None) -> Group:
     """The largest consistent acquisition among `headers`, sorted along its normal.
 
     Args:
         headers: every image found.
-        series: SeriesNumber to take where there are several.
+        series: SeriesNumber or SeriesInstanceUID to take where there are several.
 
     Raises:
         InputError: no slice is left, or the asked series is not there.
@@ -119,10 +119,10 @@ def tilt_deg(headers: Sequence[SliceHeader]) -> float:
     return float(np.degrees(np.arctan2(np.sqrt(max(float(path @ path) - along**2, 0.0)), abs(along))))
 
 
-def _one_series(slices: Sequence[SliceHeader], wanted: int | None) -> tuple[list[SliceHeader], list[Problem]]:
+def _one_series(slices: Sequence[SliceHeader], wanted: int | str | None) -> tuple[list[SliceHeader], list[Problem]]:
     parts = _split(slices, lambda h: h.series_uid)
     if wanted is not None:
-        chosen = [part for part in parts if part[0].series_number == wanted]
+        chosen = [part for part in parts if str(wanted) in (str(part[0].series_number), part[0].series_uid)]
         if not chosen:
             known = sorted({part[0].series_number for part in parts if part[0].series_number is not None})
             raise InputError(f"no series number {wanted} here; there are {known}")

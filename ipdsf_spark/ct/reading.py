@@ -23,7 +23,7 @@ def read_volume(
     path: str | Path,
     *,
     study: str = "",
-    series: int | None = None,
+    series: int | str | None = None,
     accept: Collection[str] = (),
     pictures: PictureScale | None = None,
     pseudonym_key: bytes = b"",
@@ -34,7 +34,7 @@ def read_volume(
     Args:
         path: file or folder.
         study: name of the volume; by default the name of the file or folder.
-        series: DICOM SeriesNumber, where a folder holds several.
+        series: DICOM SeriesNumber or SeriesInstanceUID, where a folder holds several.
         accept: kinds of serious problems to take: missing or uneven slices are then interpolated, a tilt is undone,
             unreadable and foreign slices are left out.
         pictures: what a stack of pictures cannot say.
@@ -61,7 +61,7 @@ def survey(
     path: str | Path,
     *,
     study: str = "",
-    series: int | None = None,
+    series: int | str | None = None,
     pictures: PictureScale | None = None,
     pseudonym_key: bytes = b"",
     progress: Progress = no_progress,
@@ -83,7 +83,7 @@ def study_name(path: Path) -> str:
 
 
 def _found(
-    path: Path, series: int | None, pictures: PictureScale | None, pseudonym_key: bytes, progress: Progress
+    path: Path, series: int | str | None, pictures: PictureScale | None, pseudonym_key: bytes, progress: Progress
 ) -> Volume:
     """The volume as its files hold it."""
     if not path.exists():
