@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pydicom.config
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from ipdsf_spark.ct.volume import Vector
 
@@ -132,7 +133,7 @@ def word(value: Any) -> str:
 
 def words(value: Any) -> tuple[str, ...]:
     """One or several texts."""
-    return (value,) if isinstance(value, str) else tuple(str(v) for v in value)
+    return tuple(str(v) for v in value) if isinstance(value, MultiValue | list | tuple) else (str(value),)
 
 
 def text(value: Any) -> str:
