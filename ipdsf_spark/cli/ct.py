@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,15 +12,17 @@ import numpy as np
 from tqdm import tqdm
 
 from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_train
+from ipdsf_spark.cli.ct_reading import add_reading_arguments, named, reading_choices, remarks_of
 from ipdsf_spark.ct.pictures import PictureScale
-from ipdsf_spark.ct.reading import survey
+from ipdsf_spark.ct.reading import read_volume, survey
 from ipdsf_spark.ct.volume import Volume
 from ipdsf_spark.errors import InputError
 
 EXAMPLES: Final = """examples:
   ipdsf ct info series/                                       what is in a folder of DICOM slices
   ipdsf ct info patient.nii.gz scan.nrrd --json               machine-readable, one line per path
-  ipdsf ct info study/ --series 3                             one of several series in a folder
+  ipdsf ct info study/ --series 3                             one of several series in a folder, by number or UID
+  ipdsf ct info series/ --accept tilt,missing_slices          as it is read when these are accepted
   ipdsf ct info png/ --spacing 2.5 0.7 0.7 --grey -1000 400   pictures, with what they cannot say
 
   ipdsf ct pack --name chest --train a.nii.gz b/ --test c/    volumes to Petastorm cubes, by Spark
@@ -52,7 +54,7 @@ def _add_info(verbs: Any) -> None:
     )
     info.add_argument("paths", nargs="+", metavar="PATH", help="DICOM folder or file, NIfTI, NRRD, MetaImage, pictures")
     info.add_argument("--json", action="store_true", help="one JSON object per path on standard output")
-    info.add_argument("--series", type=int, metavar="N", help="DICOM series number to take where there are several")
+    add_reading_arguments(info)
     info.add_argument(
         "--spacing",
         type=float,
@@ -84,20 +86,24 @@ def run(args: argparse.Namespace) -> int:
 
 def _info(args: argparse.Namespace) -> int:
     scale = _picture_scale(args.spacing, args.grey)
-    for path in args.paths:
+    choices = reading_choices(args)
+    for path, name in named(args, args.paths):
         with tqdm(desc=Path(path).name, unit=" slices", leave=False, delay=0.5) as bar:
 
             def progress(done: int, of: int, bar: Any = bar) -> None:
                 bar.total = of
                 bar.update(done - bar.n)
 
-            volume = survey(path, series=args.series, pictures=scale, progress=progress)
-        facts = volume_facts(path, volume)
-        print(json.dumps(facts) if args.json else _readable(facts))
+            if choices["accept"]:
+                volume = read_volume(path, study=name, pictures=scale, progress=progress, **choices)
+            else:
+                volume = survey(path, study=name, series=args.series, pictures=scale, progress=progress)
+        facts = volume_facts(path, volume, accepted=choices["accept"])
+        print(json.dumps(facts, allow_nan=False) if args.json else _readable(facts))
     return 0
 
 
-def volume_facts(path: str | Path, volume: Volume) -> dict[str, Any]:
+def volume_facts(path: str | Path, volume: Volume, *, accepted: Collection[str] = ()) -> dict[str, Any]:
     """What `ipdsf ct info` says about a volume; sizes and spacings in array order (z, y, x), positions in LPS."""
     hu, grid = volume.hu, volume.grid
     is_padding = hu == volume.padding_hu if volume.padding_hu is not None else None
@@ -117,11 +123,8 @@ def volume_facts(path: str | Path, volume: Volume) -> dict[str, Any]:
         "padding": None
         if is_padding is None
         else {"hu": volume.padding_hu, "share": round(float(np.count_nonzero(is_padding)) / hu.size, 6)},
-        "is_usable": not any(p.is_serious for p in volume.problems),
-        "problems": [
-            {"kind": p.kind, "is_serious": p.is_serious, "text": p.text, "files": list(p.files)}
-            for p in volume.problems
-        ],
+        "is_usable": not any(p.is_serious and p.kind not in accepted for p in volume.problems),
+        "problems": remarks_of(volume),
     }
 
 

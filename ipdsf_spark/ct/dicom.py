@@ -18,9 +18,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ipdsf_spark.ct.dicom_groups import coincide, group_slices, normal_of, spacing_problems
-from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, SliceHeader, is_dicom, read_headers
-from ipdsf_spark.ct.dicom_pixels import read_hu
-from ipdsf_spark.ct.volume import AIR_HU, Grid, Hu, Problem, Source, Volume, hu_array, padding_in
+from ipdsf_spark.ct.dicom_header import (
+    DICOM_SUFFIXES,
+    RESOURCE_FORK,
+    SliceHeader,
+    is_dicom,
+    is_pointer,
+    read_headers,
+)
+from ipdsf_spark.ct.dicom_pixels import PixelReader
+from ipdsf_spark.ct.volume import AIR_HU, Grid, Hu, Problem, Source, Volume, hu_array, joined, padding_in
 from ipdsf_spark.errors import InputError
 
 Progress = Callable[[int, int], None]  # (done, of)
@@ -33,7 +40,7 @@ def no_progress(done: int, of: int) -> None:
 def read_dicom(
     files: Sequence[Path],
     *,
-    series: int | None = None,
+    series: int | str | None = None,
     pseudonym_key: bytes = b"",
     progress: Progress = no_progress,
 ) -> Volume:
@@ -41,7 +48,7 @@ def read_dicom(
 
     Args:
         files: in any order; files that are not DICOM are noted.
-        series: SeriesNumber to take where there are several.
+        series: SeriesNumber or SeriesInstanceUID to take where there are several.
         pseudonym_key: see `read_headers`.
         progress: told how many files are decoded.
 
@@ -69,18 +76,38 @@ def read_dicom(
         ),
         padding_hu=padding_in(hu, first.padding_hu),
         problems=(*problems, *group.problems, *found, *uneven),
-        source=Source(
-            kind="dicom",
-            num_files=len({h.path for h in kept}),
-            patient=first.patient,
-            study_uid=first.study_uid,
-            series_uid=first.series_uid,
-            frame_of_reference_uid=first.frame_of_reference_uid,
-            sop_class_uid=first.sop_class_uid,
-            sop_instance_uids=tuple(h.sop_instance_uid for h in kept),
-            slice_positions_mm=tuple(h.position_mm for h in kept if h.position_mm),
-        ),
+        source=_source(kept),
     )
+
+
+def _source(kept: Sequence[SliceHeader]) -> Source:
+    """What a derived image must know of its slices."""
+    first = kept[0]
+    lossy = [h for h in kept if h.is_lossy]
+    is_known = all(h.lossy for h in kept)
+    return Source(
+        kind="dicom",
+        num_files=len({h.path for h in kept}),
+        patient=first.patient,
+        study_uid=first.study_uid,
+        series_uid=first.series_uid,
+        frame_of_reference_uid=first.frame_of_reference_uid,
+        sop_class_uid=first.sop_class_uid,
+        sop_instance_uids=tuple(h.sop_instance_uid for h in kept),
+        manufacturer=first.manufacturer,
+        model_name=first.model_name,
+        burned_in=_of_all([h.burned_in for h in kept]),
+        recognizable=_of_all([h.recognizable for h in kept]),
+        lossy="01" if lossy else "00" if is_known else "",
+        lossy_ratios=lossy[0].lossy_ratios if lossy else (),
+        lossy_methods=lossy[0].lossy_methods if lossy else (),
+        slice_positions_mm=tuple(h.position_mm for h in kept if h.position_mm),
+    )
+
+
+def _of_all(said: Sequence[str]) -> str:
+    """YES if one slice says so, NO if all do, else nothing."""
+    return "YES" if "YES" in said else "NO" if set(said) == {"NO"} else ""
 
 
 def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[SliceHeader], list[Problem]]:
@@ -92,23 +119,41 @@ def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[S
     headers: list[SliceHeader] = []
     strange: list[str] = []
     damaged: list[Problem] = []
+    warned: list[Problem] = []
     for path in files:
+        said: list[str] = []
         try:
             if is_dicom(path):
-                found = read_headers(path, pseudonym_key=pseudonym_key)
+                found = read_headers(path, pseudonym_key=pseudonym_key, warned=said)
                 headers += found
                 strange += [] if found else [path.name]
-            elif path.suffix.lower() in DICOM_SUFFIXES:
+            elif is_pointer(path):
+                text = "is a pointer of git-annex or Git LFS, whose content was not fetched"
+                damaged.append(Problem("unreadable", text, (path.name,)))
+            elif path.suffix.lower() in DICOM_SUFFIXES and not path.name.startswith(RESOURCE_FORK):
                 damaged.append(Problem("unreadable", "is named like DICOM but is not", (path.name,)))
             else:
                 strange.append(path.name)
         except (InputError, OSError) as error:
-            damaged.append(Problem("unreadable", str(error), (path.name,)))
+            text = str(error) if isinstance(error, InputError) else f"cannot be opened: {error.strerror}"
+            damaged.append(Problem("unreadable", text, (path.name,)))
+        warned += [Problem("library_warning", f"pydicom warns: {text}", (path.name,)) for text in said]
     if not headers:
         reasons = "; ".join(str(p) for p in damaged[:3]) or "no DICOM image among them"
         raise InputError(f"{len(files)} file(s), none a readable DICOM image: {reasons}")
+    empty = _empty_slices(files, strange, headers)
+    if empty:
+        damaged.append(Problem("unreadable", f"{len(empty)} file(s) named like the slices are empty", tuple(empty)))
+        strange = [name for name in strange if name not in empty]
     noted = [Problem("not_an_image", f"{len(strange)} file(s) hold no image", tuple(strange))] if strange else []
-    return headers, [*damaged, *noted]
+    return headers, [*joined(damaged), *noted, *joined(warned)]
+
+
+def _empty_slices(files: Sequence[Path], strange: Sequence[str], headers: Sequence[SliceHeader]) -> list[str]:
+    """Files of no length whose names end like those of the slices: a copy that was broken off."""
+    suffixes = {h.path.suffix for h in headers}
+    empty = [p.name for p in files if p.name in set(strange) and not p.stat().st_size]
+    return [name for name in empty if Path(name).suffix in suffixes and not name.startswith(".")]
 
 
 def load(
@@ -124,14 +169,17 @@ def load(
     problems: list[Problem] = []
     copies: list[str] = []
     rivals: list[str] = []
+    noted: list[Problem] = []
+    reader = PixelReader()
     for done, header in enumerate(headers, start=1):
         try:
-            values = read_hu(header)
+            values, remarks = reader.read_hu(header)
         except (InputError, OSError) as error:
             problems.append(Problem("unreadable", str(error), (header.name,)))
             continue
         finally:
             progress(done, len(headers))
+        noted += [Problem(kind, text, (header.name,)) for kind, text in remarks]
         if kept and coincide(kept[-1], header):
             is_copy = np.array_equal(hu[len(kept) - 1], values)
             (copies if is_copy else rivals).append(header.name)
@@ -149,7 +197,7 @@ def load(
     if rivals:
         text = f"{len(rivals)} slice(s) at the place of another but with other values left out"
         problems.append(Problem("mixed_acquisitions", text, tuple(rivals)))
-    return hu[: len(kept)], kept, problems
+    return hu[: len(kept)], kept, [*problems, *joined(noted)]
 
 
 def regular(volume: Volume) -> Volume:

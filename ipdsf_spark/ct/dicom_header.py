@@ -7,18 +7,35 @@ they can reach neither a volume nor a log. An Enhanced multi-frame object (PS3.3
 from __future__ import annotations
 
 import hashlib
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pydicom
-import pydicom.config
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    LegacyConvertedEnhancedCTImageStorage,
+    MediaStorageDirectoryStorage,
+)
 
+from ipdsf_spark.ct.dicom_fields import (
+    Fields,
+    FunctionalGroups,
+    directions,
+    number,
+    quiet_pydicom,
+    spacing,
+    text,
+    vector,
+    whole,
+    word,
+    words,
+)
 from ipdsf_spark.ct.volume import Vector
 from ipdsf_spark.errors import InputError
 
@@ -43,18 +60,33 @@ TAGS: Final = (
     "SamplesPerPixel",
     "BitsAllocated",
     "BitsStored",
+    "HighBit",
     "PixelRepresentation",
     "NumberOfFrames",
     "RescaleSlope",
     "RescaleIntercept",
+    "RescaleType",
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
     "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
     "SyntheticData",
+    "BurnedInAnnotation",
+    "RecognizableVisualFeatures",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "FrameType",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
-IMAGE_WORDS: Final = ("LOCALIZER", "SCOUT", "TOPOGRAM")
+OVERLAY_BIT_TAGS: Final = tuple((0x6000 + 2 * k) << 16 | 0x0102 for k in range(16))  # OverlayBitPosition
+SCOUT_WORDS: Final = ("LOCALIZER", "SCOUT", "TOPOGRAM")
+CAPTURE_WORDS: Final = ("SCREEN SAVE", "DOSE_INFO", "DOSE INFO")
+CT_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage, "")
+LOSSY_SYNTAXES: Final = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+HU_TYPES: Final = ("", "HU", "HU_MOD", "US")  # HU, HU that software modified, unspecified (PS3.3 C.11.1.1.2)
+RESOURCE_FORK: Final = "._"  # begins the names of what macOS leaves beside files on foreign disks
 DICOM_SUFFIXES: Final = (".dcm", ".dicom", ".ima")
 MAX_FRAMES: Final = 16_384
 
@@ -81,14 +113,25 @@ class SliceHeader:
     samples: int
     bits_allocated: int
     bits_stored: int
+    high_bit: int
+    overlay_bits: frozenset[int]  # bits of a pixel's word that hold overlays (60xx,0102), retired since 2004
     is_signed: bool
     slope: float | None
     intercept: float | None
+    rescale_type: str
     padding_stored: float | None
-    is_lossy: bool
+    padding_limit: float | None  # the other end of the range of padding, stored value
+    lossy: str
+    lossy_ratios: tuple[str, ...]
+    lossy_methods: tuple[str, ...]
     is_generated: bool
+    burned_in: str
+    recognizable: str
+    manufacturer: str
+    model_name: str
     num_frames: int
     transfer_syntax: str
+    broken: tuple[str, ...]  # keywords of attributes that are there but hold no value of their kind
     patient: str = field(repr=False)
     study_uid: str = field(repr=False)
     series_uid: str = field(repr=False)
@@ -104,7 +147,19 @@ class SliceHeader:
     @property
     def is_scout(self) -> bool:
         """True for the overview from which a scan is planned."""
-        return any(word in value.upper() for word in IMAGE_WORDS for value in self.image_type)
+        return self._is_called(SCOUT_WORDS)
+
+    @property
+    def rank(self) -> int:
+        """0 for a slice of a CT, 1 for other images of the modality CT (captured screens), 2 for those of others."""
+        if self.modality not in ("CT", ""):
+            return 2
+        return 0 if self.sop_class_uid in CT_CLASSES and not self._is_called(CAPTURE_WORDS) else 1
+
+    @property
+    def is_lossy(self) -> bool:
+        """True when the slice was ever compressed with loss, also where its header keeps silent about it."""
+        return self.lossy == "01" or self.transfer_syntax in LOSSY_SYNTAXES
 
     @property
     def padding_hu(self) -> float | None:
@@ -113,21 +168,8 @@ class SliceHeader:
             return None
         return self.padding_stored * (self.slope or 1.0) + (self.intercept or 0.0)
 
-
-@contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Neither warnings nor log lines of pydicom, which quote the values they complain about."""
-    before = pydicom.config.settings.reading_validation_mode
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    logger = logging.getLogger("pydicom")
-    was_disabled, logger.disabled = logger.disabled, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        pydicom.config.settings.reading_validation_mode = before
-        logger.disabled = was_disabled
+    def _is_called(self, names: tuple[str, ...]) -> bool:
+        return any(name in value.upper() for name in names for value in self.image_type)
 
 
 def is_dicom(path: Path) -> bool:
@@ -139,111 +181,138 @@ def is_dicom(path: Path) -> bool:
     return head[128:132] == b"DICM" or (begins_with_group_8 and has_length)
 
 
-def read_headers(path: Path, *, pseudonym_key: bytes = b"") -> list[SliceHeader]:
-    """The headers of one DICOM file; empty for a DICOM object that is no image (report, plan, segmentation list).
+def is_pointer(path: Path) -> bool:
+    """True for the few lines that git-annex and Git LFS leave in place of a file that was not fetched."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    return head.startswith((b"/annex/objects/", b"version https://git-lfs", b"../.git/annex/", b".git/annex/"))
+
+
+def read_headers(path: Path, *, pseudonym_key: bytes = b"", warned: list[str] | None = None) -> list[SliceHeader]:
+    """The headers of one DICOM file; empty for a DICOM object that is no image (directory, report, plan).
 
     Args:
         path: file.
         pseudonym_key: turns the patient's identifier into a keyed hash; without it the identifier is not even read.
+        warned: takes what pydicom warns of.
 
     Raises:
         InputError: not DICOM, cut short, or without what an image must say.
     """
-    tags: list[Any] = [*TAGS, *(["PatientID"] if pseudonym_key else [])]
+    tags: list[Any] = [*TAGS, *OVERLAY_BIT_TAGS, *(["PatientID"] if pseudonym_key else [])]
     try:
-        with quiet_pydicom():
+        with quiet_pydicom(warned):
             dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
             if "Rows" not in dataset or "Columns" not in dataset:
-                if "SOPClassUID" not in dataset:
-                    raise InputError(f"{path.name} is not a DICOM file (or is cut off within its header)")
+                _check_not_an_image(path, dataset)
                 return []
             patient = _pseudonym(str(dataset.get("PatientID", "")), pseudonym_key)
-            num_frames = int(dataset.get("NumberOfFrames") or 1)
-            if not 1 <= num_frames <= MAX_FRAMES:
-                raise InputError(f"{path.name} claims {num_frames} frames")
-            return [_header(path, dataset, frame, num_frames, patient) for frame in range(num_frames)]
+            shared = _shared_facts(path, dataset, patient)
+            groups = FunctionalGroups(dataset)
+            return [_header(shared, dataset, groups, frame) for frame in range(shared["num_frames"])]
     except InputError:
         raise
     except Exception as error:  # pydicom raises whatever malformed bytes lead to; its text may quote a value
         raise InputError(f"{path.name} is not readable as DICOM ({type(error).__name__} in its header)") from None
 
 
-def _header(path: Path, dataset: Dataset, frame: int, num_frames: int, patient: str) -> SliceHeader:
-    groups = _functional_groups(dataset, frame)
-
-    def get(keyword: str) -> Any:
-        value = dataset.get(keyword)
-        return value if value is not None else next((g[keyword].value for g in groups if keyword in g), None)
-
-    position, orientation, spacing = get("ImagePositionPatient"), get("ImageOrientationPatient"), get("PixelSpacing")
+def _check_not_an_image(path: Path, dataset: Dataset) -> None:
+    """Refuse what is no DICOM at all, and images that are cut off before they say how large they are."""
     meta = getattr(dataset, "file_meta", Dataset())
-    bits = int(dataset.get("BitsAllocated") or 0)
-    return SliceHeader(
-        path=path,
-        frame=frame,
-        series_number=_whole(get("SeriesNumber")),
-        acquisition=_whole(get("AcquisitionNumber")),
-        instance=_whole(get("InstanceNumber")) or 0 if num_frames == 1 else frame + 1,
-        kernel=_text(get("ConvolutionKernel")),
-        image_type=tuple(str(v) for v in (get("ImageType") or get("FrameType") or ())),
-        modality=str(get("Modality") or ""),
-        tilt_deg=float(get("GantryDetectorTilt") or 0.0),
-        position_mm=_vector(position),
-        row_direction=_vector(orientation, slice(0, 3)),
-        column_direction=_vector(orientation, slice(3, 6)),
-        spacing_mm=(float(spacing[0]), float(spacing[1])) if spacing is not None and len(spacing) == 2 else None,
-        rows=int(dataset.Rows),
-        columns=int(dataset.Columns),
-        samples=int(dataset.get("SamplesPerPixel") or 1),
-        bits_allocated=bits,
-        bits_stored=int(dataset.get("BitsStored") or bits),
-        is_signed=bool(dataset.get("PixelRepresentation") or 0),
-        slope=_number(get("RescaleSlope")),
-        intercept=_number(get("RescaleIntercept")),
-        padding_stored=_number(get("PixelPaddingValue")),
-        is_lossy=str(get("LossyImageCompression") or "") == "01",
-        is_generated=str(get("SyntheticData") or "") == "YES",
-        num_frames=num_frames,
-        transfer_syntax=str(meta.get("TransferSyntaxUID", "") or pydicom.uid.ImplicitVRLittleEndian),
-        patient=patient,
-        study_uid=str(dataset.get("StudyInstanceUID", "")),
-        series_uid=str(dataset.get("SeriesInstanceUID", "")),
-        frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID", "") or ""),
-        sop_class_uid=str(dataset.get("SOPClassUID", "")),
-        sop_instance_uid=str(dataset.get("SOPInstanceUID", "")),
-    )
+    sop_class = pydicom.uid.UID(str(dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID", "")))
+    if not sop_class:
+        raise InputError(f"{path.name} is not a DICOM file (or is cut off within its header)")
+    if sop_class != MediaStorageDirectoryStorage and sop_class.name.endswith("Image Storage"):
+        raise InputError(f"{path.name} does not say how large its image is (Rows, Columns): cut off within its header")
 
 
-def _functional_groups(dataset: Dataset, frame: int) -> list[Dataset]:
-    """The items that describe a frame of an Enhanced object: its own first, then those shared by all."""
-    found = []
-    for keyword, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
-        sequence = dataset.get(keyword)
-        if sequence and index < len(sequence):
-            found += [item for element in sequence[index] if element.VR == "SQ" for item in element.value[:1]]
-    return found
+def _shared_facts(path: Path, dataset: Dataset, patient: str) -> dict[str, Any]:
+    """What all frames of a file have in common.
+
+    Raises:
+        InputError: an attribute without which the pixels cannot be understood holds no number.
+    """
+    fields = Fields(dataset)
+    needed = {
+        name: fields.get(keyword, whole)
+        for name, keyword in (
+            ("rows", "Rows"),
+            ("columns", "Columns"),
+            ("samples", "SamplesPerPixel"),
+            ("bits_allocated", "BitsAllocated"),
+            ("bits_stored", "BitsStored"),
+            ("high_bit", "HighBit"),
+            ("is_signed", "PixelRepresentation"),
+            ("num_frames", "NumberOfFrames"),
+        )
+    }
+    if fields.broken or needed["rows"] is None or needed["columns"] is None:
+        broken = ", ".join(fields.broken) or "Rows or Columns"
+        raise InputError(f"{path.name}: {broken} in its header cannot be read as a whole number")
+    num_frames = 1 if needed["num_frames"] in (None, 0) else needed["num_frames"]
+    if not 1 <= num_frames <= MAX_FRAMES:
+        raise InputError(f"{path.name} claims {num_frames} frames")
+    if needed["is_signed"] not in (None, 0, 1):
+        raise InputError(f"{path.name}: PixelRepresentation is {needed['is_signed']}; 0 (unsigned) or 1 expected")
+    bits = needed["bits_allocated"] or 0
+    bits_stored = needed["bits_stored"] or bits
+    meta = getattr(dataset, "file_meta", Dataset())
+    return {
+        "path": path,
+        "rows": needed["rows"],
+        "columns": needed["columns"],
+        "samples": 1 if needed["samples"] is None else needed["samples"],
+        "bits_allocated": bits,
+        "bits_stored": bits_stored,
+        "high_bit": bits_stored - 1 if needed["high_bit"] is None else needed["high_bit"],
+        "overlay_bits": frozenset(int(dataset[tag].value or 0) for tag in OVERLAY_BIT_TAGS if tag in dataset) - {0},
+        "is_signed": bool(needed["is_signed"]),
+        "num_frames": num_frames,
+        "transfer_syntax": str(meta.get("TransferSyntaxUID", "") or pydicom.uid.ImplicitVRLittleEndian),
+        "patient": patient,
+        "modality": fields.get("Modality", word) or "",
+        "lossy": fields.get("LossyImageCompression", word) or "",
+        "lossy_ratios": fields.get("LossyImageCompressionRatio", words) or (),
+        "lossy_methods": fields.get("LossyImageCompressionMethod", words) or (),
+        "is_generated": fields.get("SyntheticData", word) == "YES",
+        "burned_in": fields.get("BurnedInAnnotation", word) or "",
+        "recognizable": fields.get("RecognizableVisualFeatures", word) or "",
+        "manufacturer": fields.get("Manufacturer", text) or "",
+        "model_name": fields.get("ManufacturerModelName", text) or "",
+        "study_uid": fields.get("StudyInstanceUID", str) or "",
+        "series_uid": fields.get("SeriesInstanceUID", str) or "",
+        "frame_of_reference_uid": fields.get("FrameOfReferenceUID", str) or "",
+        "sop_class_uid": fields.get("SOPClassUID", str) or "",
+        "sop_instance_uid": fields.get("SOPInstanceUID", str) or "",
+        "broken": tuple(fields.broken),
+    }
+
+
+def _header(shared: dict[str, Any], dataset: Dataset, groups: FunctionalGroups, frame: int) -> SliceHeader:
+    fields = Fields(dataset, *groups.of(frame))
+    orientation = fields.get("ImageOrientationPatient", directions)
+    instance = fields.get("InstanceNumber", whole)
+    own = {
+        "series_number": fields.get("SeriesNumber", whole),
+        "acquisition": fields.get("AcquisitionNumber", whole),
+        "instance": (instance or 0) if shared["num_frames"] == 1 else frame + 1,
+        "kernel": fields.get("ConvolutionKernel", text) or "",
+        "image_type": fields.get("ImageType", words) or fields.get("FrameType", words) or (),
+        "tilt_deg": fields.get("GantryDetectorTilt", number) or 0.0,
+        "position_mm": fields.get("ImagePositionPatient", vector),
+        "row_direction": orientation and orientation[0],
+        "column_direction": orientation and orientation[1],
+        "spacing_mm": fields.get("PixelSpacing", spacing),
+        "slope": fields.get("RescaleSlope", number),
+        "intercept": fields.get("RescaleIntercept", number),
+        "rescale_type": (fields.get("RescaleType", word) or "").upper(),
+        "padding_stored": fields.get("PixelPaddingValue", number),
+        "padding_limit": fields.get("PixelPaddingRangeLimit", number),
+    }
+    return SliceHeader(**{**shared, **own, "frame": frame, "broken": (*shared["broken"], *fields.broken)})
 
 
 def _pseudonym(identifier: str, key: bytes) -> str:
     if not key or not identifier:
         return ""
     return hashlib.blake2b(identifier.encode(), key=key[:64], digest_size=8).hexdigest()
-
-
-def _vector(values: Any, part: slice = slice(0, 3)) -> Vector | None:
-    if values is None:
-        return None
-    x, y, z = (float(v) for v in list(values)[part])
-    return (x, y, z)
-
-
-def _whole(value: Any) -> int | None:
-    return None if value in (None, "") else int(value)
-
-
-def _number(value: Any) -> float | None:
-    return None if value in (None, "") else float(value)
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else "\\".join(value) if not isinstance(value, str) else value

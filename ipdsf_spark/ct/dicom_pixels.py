@@ -1,12 +1,14 @@
-"""Stored values of one DICOM slice, whatever its transfer syntax, and the HU they stand for.
+"""Stored values of DICOM slices, whatever their transfer syntax, and the HU they stand for.
 
 Native, deflated and run-length pixel data are unpacked by pydicom; the JPEG family (lossless, LS, 2000, baseline and
-extended) by GDCM inside SimpleITK, from a copy that carries the pixels and nothing else.
+extended) by GDCM inside SimpleITK, from a copy that carries the pixels and nothing else. A file of many frames is
+opened once, and each of its frames read once.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +19,18 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import JPEG2000TransferSyntaxes, RLELossless, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
-from ipdsf_spark.ct.dicom_header import SliceHeader, quiet_pydicom
-from ipdsf_spark.ct.native import is_whole_jpeg, muted
+from ipdsf_spark.ct.dicom_fields import quiet_pydicom
+from ipdsf_spark.ct.dicom_header import SliceHeader
+from ipdsf_spark.ct.dicom_values import Noted, values_of_words
+from ipdsf_spark.ct.native import is_whole_jpeg, overheard
 from ipdsf_spark.ct.volume import Hu, hu_array
 from ipdsf_spark.errors import InputError
 
@@ -40,23 +50,60 @@ PIXEL_TAGS: Final = (
 )
 
 MAX_PIXELS: Final = 8192 * 8192  # of a slice; a damaged header must not ask for gigabytes
+DAMAGE, SURPLUS = "Corrupt JPEG data", "extraneous bytes"
+# GDCM opens a stream as 8-bit first and says so; when it reads it afterwards, nothing is wrong.
+TRIALS: Final = ("Unsupported JPEG data precision", "Invalid SOS parameters", "Unsupported marker type")
+Words = NDArray[np.integer[Any]]
+Frame = Callable[[SliceHeader, list[str]], Words]  # takes what the decoder says
+
+
+class PixelReader:
+    """Reads slices one after the other and keeps the file of the last one open, for the frames that follow."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._frame: Frame = lambda header, said: np.empty((0, 0), np.int16)
+
+    def read_hu(self, header: SliceHeader) -> tuple[Hu, list[Noted]]:
+        """hu[y, x] of one slice, and what must be said about its values; slope and intercept are the slice's own.
+
+        Raises:
+            InputError: cut short, damaged, in colour, or in a transfer syntax that cannot be decoded.
+        """
+        _check_size(header)
+        said: list[str] = []
+        try:
+            with quiet_pydicom():
+                if self._path != header.path:
+                    self._path = None
+                    self._frame = _opened(header)
+                    self._path = header.path
+                words = self._frame(header, said)
+        except InputError:
+            raise
+        except Exception as error:  # decoders raise whatever damaged bytes lead to
+            syntax = pydicom.uid.UID(header.transfer_syntax).name
+            raise InputError(
+                f"{header.name}: its pixels cannot be decoded ({syntax}; {type(error).__name__})"
+            ) from None
+        if words.shape != (header.rows, header.columns):
+            raise InputError(
+                f"{header.name}: {words.shape} values where {header.rows} × {header.columns} were announced"
+            )
+        stored, noted = values_of_words(words, header)
+        noted += [("library_warning", f"its decoder says {line!r}") for line in said[:3]]
+        slope, intercept = header.slope if header.slope is not None else 1.0, header.intercept or 0.0
+        if slope.is_integer() and intercept.is_integer():
+            return hu_array(stored * int(slope) + int(intercept)), noted
+        return hu_array(stored * slope + intercept), noted
 
 
 def read_hu(header: SliceHeader) -> Hu:
-    """hu[y, x] of one slice; slope and intercept are the slice's own.
-
-    Raises:
-        InputError: cut short, damaged, in colour, or in a transfer syntax that cannot be decoded.
-    """
-    stored = _stored_values(header)
-    slope, intercept = header.slope if header.slope is not None else 1.0, header.intercept or 0.0
-    if slope.is_integer() and intercept.is_integer():
-        return hu_array(stored.astype(np.int64) * int(slope) + int(intercept))
-    return hu_array(stored * slope + intercept)
+    """hu[y, x] of one slice alone."""
+    return PixelReader().read_hu(header)[0]
 
 
-def _stored_values(header: SliceHeader) -> NDArray[np.integer[Any]]:
-    """(Y, X) values as the scanner stored them, bits above BitsStored (overlays of old files) masked away."""
+def _check_size(header: SliceHeader) -> None:
     if header.samples != 1:
         raise InputError(f"{header.name} is a colour picture, not a CT slice")
     if not 0 < header.rows * header.columns <= MAX_PIXELS:
@@ -65,41 +112,85 @@ def _stored_values(header: SliceHeader) -> NDArray[np.integer[Any]]:
         raise InputError(
             f"{header.name} stores {header.bits_stored} of {header.bits_allocated} bits: 8, 16 or 32 expected"
         )
-    try:
-        with quiet_pydicom():
-            dataset = pydicom.dcmread(header.path, specific_tags=list(PIXEL_TAGS), force=True)
-            if "PixelData" not in dataset:
-                raise InputError(f"{header.name} holds no pixels (cut off after its header?)")
-            values = _decoded(header, dataset)
-    except InputError:
-        raise
-    except Exception as error:  # decoders raise whatever damaged bytes lead to
-        syntax = pydicom.uid.UID(header.transfer_syntax).name
-        raise InputError(f"{header.name}: its pixels cannot be decoded ({syntax}; {type(error).__name__})") from None
-    if values.shape != (header.rows, header.columns):
-        raise InputError(f"{header.name}: {values.shape} values where {header.rows} × {header.columns} were announced")
-    return _sign_extended(values, header.bits_stored, is_signed=header.is_signed)
 
 
-def _decoded(header: SliceHeader, dataset: Dataset) -> NDArray[np.integer[Any]]:
+def _opened(header: SliceHeader) -> Frame:
+    """What gives the words of one frame after the other of a file that was parsed once."""
+    syntax = pydicom.uid.UID(header.transfer_syntax)
+    if not syntax.is_compressed and header.num_frames > 1:
+        return _native_frames(header)
+    dataset = pydicom.dcmread(header.path, specific_tags=list(PIXEL_TAGS), force=True)
+    if "PixelData" not in dataset:
+        raise InputError(f"{header.name} holds no pixels (cut off after its header?)")
     if not hasattr(dataset.file_meta, "TransferSyntaxUID"):
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(header.transfer_syntax)
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_compressed and syntax not in (RLELossless, pydicom.uid.DeflatedExplicitVRLittleEndian):
-        return _decoded_by_gdcm(header, dataset)
+        dataset.file_meta.TransferSyntaxUID = syntax
+    if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
+        streams = list(generate_frames(dataset.PixelData, number_of_frames=header.num_frames))
+        decode = _decoded_run_lengths if syntax == RLELossless else _decoded_by_gdcm
+        return lambda wanted, said: decode(wanted, dataset, streams[wanted.frame], said)
+    _check_length(header, len(dataset.PixelData))
+    return lambda wanted, said: np.asarray(
+        pixel_array(dataset, index=wanted.frame, raw=True, correct_unused_bits=False)
+    )
+
+
+def _native_frames(header: SliceHeader) -> Frame:
+    """Frames of native pixel data, each read from its place in the file when it is asked for."""
+    with header.path.open("rb") as file:
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["Rows"], force=True)
+        begin = file.tell()
+        element = file.read(12)
+    is_little, is_implicit = dataset.original_encoding[1], dataset.original_encoding[0]
+    if element[:4] not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
+        raise InputError(f"{header.name} holds no pixels (cut off after its header?)")
+    begin += 8 if is_implicit else 12
+    _check_length(header, header.path.stat().st_size - begin)
+    order = "<" if is_little or is_little is None else ">"
+    kind = np.dtype(f"{order}{'i' if header.is_signed else 'u'}{header.bits_allocated // 8}")
+    count = header.rows * header.columns
+
+    def frame(wanted: SliceHeader, said: list[str]) -> Words:
+        values: Words = np.fromfile(wanted.path, kind, count, offset=begin + wanted.frame * count * kind.itemsize)
+        return values.reshape(wanted.rows, wanted.columns)
+
+    return frame
+
+
+def _check_length(header: SliceHeader, num_bytes: int) -> None:
     expected = header.rows * header.columns * header.bits_allocated // 8 * header.num_frames
-    if syntax != RLELossless and len(dataset.PixelData) < expected:
-        raise InputError(f"{header.name} is cut short: {len(dataset.PixelData)} of {expected} bytes of pixels")
-    return np.asarray(pixel_array(dataset, index=header.frame, raw=True))
+    if num_bytes < expected:
+        raise InputError(f"{header.name} is cut short: {num_bytes} of {expected} bytes of pixels")
 
 
-def _decoded_by_gdcm(header: SliceHeader, dataset: Dataset) -> NDArray[np.integer[Any]]:
-    """One frame through GDCM; slope and intercept are left out so that it returns the stored values."""
-    frames = generate_frames(dataset.PixelData, number_of_frames=header.num_frames)
-    stream = next(data for index, data in enumerate(frames) if index == header.frame)
+def _decoded_run_lengths(header: SliceHeader, dataset: Dataset, stream: bytes, said: list[str]) -> Words:
+    return np.asarray(pixel_array(_single(dataset, stream), index=0, raw=True, correct_unused_bits=False))
+
+
+def _decoded_by_gdcm(header: SliceHeader, dataset: Dataset, stream: bytes, said: list[str]) -> Words:
+    """One frame of the JPEG family; slope and intercept are left out so that GDCM returns the stored values."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax not in JPEG2000TransferSyntaxes and not is_whole_jpeg(stream):
         raise InputError(f"{header.name} is cut short: its {syntax.name} stream has no end")
+    single = _single(dataset, stream)
+    single.HighBit = header.bits_stored - 1  # inside a JPEG stream values have no place in a word
+    with tempfile.TemporaryDirectory(prefix="ipdsf-ct-") as folder:
+        path = Path(folder) / "frame.dcm"
+        single.save_as(path, enforce_file_format=True)
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(str(path))
+        with overheard() as lines:
+            image = reader.Execute()
+    damage = [line for line in lines if DAMAGE in line and SURPLUS not in line]
+    if damage:  # decoders fill in what is missing and carry on
+        raise InputError(f"{header.name} is damaged or cut short: its decoder says {'; '.join(damage[:3])!r}")
+    said += [line for line in lines if not line.startswith(TRIALS)]
+    values: Words = np.squeeze(sitk.GetArrayFromImage(image), axis=0)
+    return values
+
+
+def _single(dataset: Dataset, stream: bytes) -> Dataset:
+    """A data set of one encapsulated frame that carries pixels and nothing else."""
     single = Dataset()
     for keyword in PIXEL_TAGS:
         if keyword in dataset and keyword not in ("PixelData", "NumberOfFrames"):
@@ -108,21 +199,5 @@ def _decoded_by_gdcm(header: SliceHeader, dataset: Dataset) -> NDArray[np.intege
     single.PixelData = encapsulate([stream], has_bot=False)
     single["PixelData"].is_undefined_length = True
     single.file_meta = FileMetaDataset()
-    single.file_meta.TransferSyntaxUID = syntax
-    with tempfile.TemporaryDirectory(prefix="ipdsf-ct-") as folder:
-        path = Path(folder) / "frame.dcm"
-        single.save_as(path, enforce_file_format=True)
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(path))
-        with muted():
-            image = reader.Execute()
-    values: NDArray[np.integer[Any]] = np.squeeze(sitk.GetArrayFromImage(image), axis=0)
-    return values
-
-
-def _sign_extended(values: NDArray[np.integer[Any]], bits_stored: int, *, is_signed: bool) -> NDArray[np.integer[Any]]:
-    wide = values.astype(np.int64) & ((1 << bits_stored) - 1)
-    if is_signed:
-        wide -= (wide >> (bits_stored - 1)) << bits_stored
-    return wide
+    single.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    return single

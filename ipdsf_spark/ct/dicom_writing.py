@@ -1,7 +1,9 @@
 """Generated volumes as a DICOM series: derived CT images with unique identifiers of their own.
 
-PS3.3 A.3 (CT Image), C.7.6.1 (General Image: derived images refer to their sources), C.12.1 (SOP Common: Synthetic
-Data). The patient is not carried over: the series says that identity was removed, and the study is a new one.
+PS3.3 A.3 (CT Image), C.7.6.1 (General Image), C.12.1 (SOP Common: Synthetic Data, Contributing Equipment), C.7.5.1
+(General Equipment: of the scanner that acquired the source, which is not overwritten). The patient is not carried over
+and no identifier of the source is referred to: all are new, so that the series may say that identity was removed. It
+does not say so where the source has text burned into its pixels or shows a recognisable person.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from ipdsf_spark import __version__
@@ -25,12 +28,21 @@ from ipdsf_spark.ct.writing import filling
 from ipdsf_spark.errors import InputError
 
 WINDOW_HU: Final = (-600.0, 1500.0)  # centre and width at which a lung is usually looked at
+PURPOSE: Final = ("109100", "DCM", "Synthesizing Equipment")
+# PS3.16 CID 7203 has no code for what a network does, save for resampling; codes of our own are allowed beside it.
+DERIVATIONS: Final = {
+    "depixelate": ("113085", "DCM", "Spatial resampling"),
+    "denoise": ("DENOISE", "99IPDSF", "Denoised by a neural network"),
+    "autoencode": ("AUTOENCODE", "99IPDSF", "Reproduced by a neural network"),
+}
+SYNTHESIS: Final = ("SYNTHESIS", "99IPDSF", "Synthesized by software")
+BASIC_PROFILE: Final = ("113100", "DCM", "Basic Application Confidentiality Profile")
 
 
 def write_dicom(
     folder: Path, grid: Grid, slabs: Iterable[NDArray[Any]], provenance: Provenance, source: Source | None = None
 ) -> Path:
-    """Write hu[z, y, x] that comes in slabs of whole slices from the feet up, one file per slice.
+    """Write hu[z, y, x] that comes in slabs of whole slices, inferior to superior, one file per slice.
 
     The folder appears when it is complete, and must not exist before.
 
@@ -39,7 +51,7 @@ def write_dicom(
         grid: where the voxels lie.
         slabs: HU.
         provenance: what the headers say about the making.
-        source: of the volume this one was made from; its images are referred to.
+        source: of the volume this one was made from; its scanner, compression and burned-in text are stated.
 
     Raises:
         InputError: the folder exists, the slabs do not fill the grid, or the disk is full.
@@ -48,11 +60,11 @@ def write_dicom(
         raise InputError(f"{folder} is already there; a generated series goes into a folder of its own")
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    series = _series(grid, provenance, source)
+    series = _series(grid, provenance, source or Source())
     try:
         slices = (hu for slab in filling(grid, slabs) for hu in slab)
         for index, hu in enumerate(slices):
-            image = _slice(series, grid, index, hu, source)
+            image = _slice(series, grid, index, hu)
             image.save_as(partial / f"generated-{index + 1:04d}.dcm", enforce_file_format=True)
         partial.chmod(0o777 & ~_umask())
         os.rename(partial, folder)
@@ -63,7 +75,7 @@ def write_dicom(
     return folder
 
 
-def _series(grid: Grid, provenance: Provenance, source: Source | None) -> Dataset:
+def _series(grid: Grid, provenance: Provenance, source: Source) -> Dataset:
     """What all slices have in common."""
     made = provenance.made_at
     common = Dataset()
@@ -72,24 +84,21 @@ def _series(grid: Grid, provenance: Provenance, source: Source | None) -> Datase
     common.Modality = "CT"
     common.SyntheticData = "YES"
     common.ImageType = ["DERIVED", "SECONDARY", "AXIAL", "GENERATED"]
-    common.PatientName, common.PatientID = "GENERATED", (source.patient if source else "") or "GENERATED"
-    common.PatientBirthDate, common.PatientSex = "", ""
-    common.PatientIdentityRemoved = "YES"
-    common.DeidentificationMethod = "identifying attributes were never read"
-    common.StudyInstanceUID, common.SeriesInstanceUID = generate_uid(), generate_uid()
-    common.FrameOfReferenceUID = (source.frame_of_reference_uid if source else "") or generate_uid()
-    common.PositionReferenceIndicator, common.StudyID, common.AccessionNumber = "", "", ""
+    common.PatientName, common.PatientID = "GENERATED", source.patient or "GENERATED"
+    common.PatientBirthDate, common.PatientSex, common.Laterality = "", "", ""
+    common.StudyInstanceUID, common.SeriesInstanceUID, common.FrameOfReferenceUID = (generate_uid() for _ in range(3))
+    common.PositionReferenceIndicator, common.StudyID, common.AccessionNumber = "", "1", ""
     common.ReferringPhysicianName = ""
     common.SeriesNumber, common.AcquisitionNumber = 1, None
     common.StudyDate = common.SeriesDate = common.ContentDate = common.InstanceCreationDate = f"{made:%Y%m%d}"
     common.StudyTime = common.SeriesTime = common.ContentTime = common.InstanceCreationTime = f"{made:%H%M%S}"
-    common.Manufacturer, common.ManufacturerModelName = "ipdsf_spark", provenance.made_by
-    common.SoftwareVersions = __version__
+    _add_equipment(common, provenance, source)
+    _add_identity(common, source)
+    _add_compression(common, source)
     common.SeriesDescription, common.ImageComments = STATEMENT, STATEMENT
     common.DerivationDescription = provenance.sentence[:1024]
-    common.BurnedInAnnotation, common.RecognizableVisualFeatures = "NO", "NO"
+    common.DerivationCodeSequence = Sequence([_code(*DERIVATIONS.get(provenance.made_by, SYNTHESIS))])
     common.ContentQualification = "RESEARCH"
-    common.LossyImageCompression = "00"
     common.KVP, common.PatientPosition = None, ""
     common.SamplesPerPixel, common.PhotometricInterpretation = 1, "MONOCHROME2"
     common.BitsAllocated, common.BitsStored, common.HighBit, common.PixelRepresentation = 16, 16, 15, 1
@@ -102,16 +111,51 @@ def _series(grid: Grid, provenance: Provenance, source: Source | None) -> Datase
     return common
 
 
-def _slice(common: Dataset, grid: Grid, index: int, hu: NDArray[np.int16], source: Source | None) -> Dataset:
+def _add_equipment(common: Dataset, provenance: Provenance, source: Source) -> None:
+    """The scanner stays what it was; the software is named as what contributed."""
+    common.Manufacturer = source.manufacturer
+    if source.model_name:
+        common.ManufacturerModelName = source.model_name
+    software = Dataset()
+    software.PurposeOfReferenceCodeSequence = Sequence([_code(*PURPOSE)])
+    software.Manufacturer = "ipdsf_spark"
+    software.ManufacturerModelName = provenance.made_by
+    software.SoftwareVersions = __version__
+    software.ContributionDateTime = f"{provenance.made_at:%Y%m%d%H%M%S}"
+    software.ContributionDescription = provenance.sentence[:1024]
+    common.ContributingEquipmentSequence = Sequence([software])
+
+
+def _add_identity(common: Dataset, source: Source) -> None:
+    """What is burned in stays burned in; only without it identity was removed."""
+    if source.burned_in:
+        common.BurnedInAnnotation = source.burned_in
+    if source.recognizable:
+        common.RecognizableVisualFeatures = source.recognizable
+    is_shown = "YES" in (source.burned_in, source.recognizable)
+    common.PatientIdentityRemoved = "NO" if is_shown else "YES"
+    if not is_shown:
+        common.DeidentificationMethod = "identifying attributes were never read, identifiers are new"
+        common.DeidentificationMethodCodeSequence = Sequence([_code(*BASIC_PROFILE)])
+
+
+def _add_compression(common: Dataset, source: Source) -> None:
+    """Loss cannot be undone: 01 stays 01; where the source keeps silent, so does the derived image."""
+    if source.lossy:
+        common.LossyImageCompression = source.lossy
+    if source.lossy == "01":
+        if source.lossy_ratios:
+            common.LossyImageCompressionRatio = list(source.lossy_ratios)
+        if source.lossy_methods:
+            common.LossyImageCompressionMethod = list(source.lossy_methods)
+
+
+def _slice(common: Dataset, grid: Grid, index: int, hu: NDArray[np.int16]) -> Dataset:
     image = Dataset()
     image.update(common)
     image.SOPInstanceUID = generate_uid()
     image.InstanceNumber = index + 1
     image.ImagePositionPatient = [_decimal(v) for v in grid.world_mm((float(index), 0.0, 0.0))]
-    if source and source.sop_instance_uids:
-        is_aligned = len(source.slice_positions_mm) == grid.shape[0]
-        referred = source.sop_instance_uids[index : index + 1] if is_aligned else source.sop_instance_uids
-        image.SourceImageSequence = [_reference(source.sop_class_uid, uid) for uid in dict.fromkeys(referred)]
     image.PixelData = hu.astype("<i2", copy=False).tobytes()
     image["PixelData"].VR = "OW"
     image.file_meta = FileMetaDataset()
@@ -121,9 +165,9 @@ def _slice(common: Dataset, grid: Grid, index: int, hu: NDArray[np.int16], sourc
     return image
 
 
-def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+def _code(value: str, scheme: str, meaning: str) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item
 
 

@@ -1,19 +1,22 @@
-"""Native image libraries without their chatter.
+"""Native image libraries, and what they say meanwhile.
 
 JPEG, GDCM and MetaIO write what they think of a stream to the process's own standard output and error, among a caller's
-JSON and progress bars. What matters of it comes back as an exception anyway.
+JSON and progress bars. It is kept from there and handed to the caller, who makes a remark of it.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 JPEG_END: Final = b"\xff\xd9"
 STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
+MAX_SAID: Final = 20_000  # bytes
 C_LIBRARY: Final = ctypes.CDLL(None)
 
 
@@ -23,21 +26,36 @@ def is_whole_jpeg(stream: bytes) -> bool:
 
 
 @contextmanager
-def muted() -> Iterator[None]:
-    """Standard output and error of the whole process lead nowhere meanwhile; not for code that starts threads."""
+def overheard() -> Iterator[list[str]]:
+    """What native code writes to standard output and error meanwhile, as lines; not for code that starts threads.
+
+    The list is filled when the block ends. Lines come without source lines, addresses and folders, each once.
+    """
+    lines: list[str] = []
     try:
         kept = [os.dup(number) for number in (STANDARD_OUTPUT, STANDARD_ERROR)]
     except OSError:  # a service without them
-        yield
+        yield lines
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for number in (STANDARD_OUTPUT, STANDARD_ERROR):
-            os.dup2(nowhere, number)
-        yield
-    finally:
-        C_LIBRARY.fflush(None)  # C keeps a buffer of its own
-        for number, copy in zip((STANDARD_OUTPUT, STANDARD_ERROR), kept, strict=True):
-            os.dup2(copy, number)
-            os.close(copy)
-        os.close(nowhere)
+    with tempfile.TemporaryFile() as said:
+        try:
+            for number in (STANDARD_OUTPUT, STANDARD_ERROR):
+                os.dup2(said.fileno(), number)
+            yield lines
+        finally:
+            C_LIBRARY.fflush(None)  # C keeps a buffer of its own
+            for number, copy in zip((STANDARD_OUTPUT, STANDARD_ERROR), kept, strict=True):
+                os.dup2(copy, number)
+                os.close(copy)
+            said.seek(0)
+            lines += _lines(said.read(MAX_SAID).decode("utf-8", "replace"))
+
+
+def _lines(said: str) -> list[str]:
+    cleaned = []
+    for line in said.splitlines():
+        text = re.sub(r"^(Warning|Error|Debug): In .*", "", line)
+        text = re.sub(r"\(0x[0-9a-fA-F]+\)|/[^\s:]*/", "", text).strip(" :\t")
+        if text and text not in cleaned:
+            cleaned.append(text[:200])
+    return cleaned

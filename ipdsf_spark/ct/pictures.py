@@ -15,8 +15,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ipdsf_spark.ct.native import is_whole_jpeg, muted
-from ipdsf_spark.ct.volume import Grid, Problem, Source, Volume, hu_array
+from ipdsf_spark.ct.native import is_whole_jpeg, overheard
+from ipdsf_spark.ct.volume import Grid, Problem, Source, Volume, hu_array, joined
 from ipdsf_spark.errors import InputError
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -48,7 +48,7 @@ def is_picture(path: Path) -> bool:
 def read_pictures(
     files: Sequence[Path], scale: PictureScale | None, progress: Callable[[int, int], None] = lambda done, of: None
 ) -> Volume:
-    """The pictures stacked in the order of the numbers in their names, the first at the feet.
+    """The pictures stacked in the order of the numbers in their names, the first the most inferior.
 
     Raises:
         InputError: no scale is given, or a picture is damaged, in colour, or of another size than the first.
@@ -60,8 +60,11 @@ def read_pictures(
             "--spacing Z Y X (mm) and --grey BLACK WHITE (HU)"
         )
     stack: list[NDArray[np.float32]] = []
+    warned: list[Problem] = []
     for done, path in enumerate(ordered, start=1):
-        grey = _grey(path)
+        grey, said = _grey(path)
+        if said:
+            warned.append(Problem("library_warning", f"the reader warns: {'; '.join(said[:3])}", (path.name,)))
         limits = np.iinfo(grey.dtype)
         share = (grey.astype(np.float32) - limits.min) / (limits.max - limits.min)
         if stack and share.shape != stack[0].shape:
@@ -74,7 +77,7 @@ def read_pictures(
     return Volume(
         hu=hu,
         grid=Grid(shape=(hu.shape[0], hu.shape[1], hu.shape[2]), spacing_mm=scale.spacing_mm),
-        problems=(Problem("no_geometry", text),),
+        problems=(Problem("no_geometry", text), *joined(warned)),
         source=Source(kind="pictures", num_files=len(ordered)),
     )
 
@@ -84,13 +87,14 @@ def natural_key(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name.lower())]
 
 
-def _grey(path: Path) -> NDArray[Any]:
+def _grey(path: Path) -> tuple[NDArray[Any], list[str]]:
+    """Grey levels of a picture, and what its reader said."""
     if path.suffix.lower() in (".jpg", ".jpeg") and not is_whole_jpeg(path.read_bytes()):
         raise InputError(f"{path.name} is not a whole JPEG picture (cut short or renamed)")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        with muted():
+        with overheard() as said_of_header:
             reader.ReadImageInformation()
         width, height, *more = reader.GetSize()
         num_values = width * height * reader.GetNumberOfComponents()
@@ -98,7 +102,7 @@ def _grey(path: Path) -> NDArray[Any]:
             raise InputError(f"{path.name} announces {num_values} values in {path.stat().st_size} bytes")
         if width * height > MAX_PIXELS or any(n != 1 for n in more):
             raise InputError(f"{path.name} is {' × '.join(map(str, reader.GetSize()))}: not one slice")
-        with muted():
+        with overheard() as said:
             values = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError:
         raise InputError(f"{path.name} is not a readable picture (damaged, cut short or renamed)") from None
@@ -109,4 +113,4 @@ def _grey(path: Path) -> NDArray[Any]:
         values = values[..., 0]
     if values.dtype.kind not in "iu":
         raise InputError(f"{path.name} holds {values.dtype} values; grey levels are whole numbers")
-    return np.asarray(values.reshape(values.shape[-2:]))
+    return np.asarray(values.reshape(values.shape[-2:])), list(dict.fromkeys([*said_of_header, *said]))

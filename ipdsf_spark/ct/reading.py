@@ -12,9 +12,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ipdsf_spark.ct.dicom import Progress, no_progress, read_dicom, regular
-from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, is_dicom
+from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, RESOURCE_FORK, is_dicom
 from ipdsf_spark.ct.pictures import PictureScale, is_picture, read_pictures
-from ipdsf_spark.ct.volume import SERIOUS, Volume, canonical
+from ipdsf_spark.ct.plausibility import value_problems
+from ipdsf_spark.ct.volume import SERIOUS, Problem, Volume, canonical
 from ipdsf_spark.ct.volume_files import is_volume_file, read_volume_file
 from ipdsf_spark.errors import InputError
 
@@ -23,7 +24,7 @@ def read_volume(
     path: str | Path,
     *,
     study: str = "",
-    series: int | None = None,
+    series: int | str | None = None,
     accept: Collection[str] = (),
     pictures: PictureScale | None = None,
     pseudonym_key: bytes = b"",
@@ -34,7 +35,7 @@ def read_volume(
     Args:
         path: file or folder.
         study: name of the volume; by default the name of the file or folder.
-        series: DICOM SeriesNumber, where a folder holds several.
+        series: DICOM SeriesNumber or SeriesInstanceUID, where a folder holds several.
         accept: kinds of serious problems to take: missing or uneven slices are then interpolated, a tilt is undone,
             unreadable and foreign slices are left out.
         pictures: what a stack of pictures cannot say.
@@ -61,7 +62,7 @@ def survey(
     path: str | Path,
     *,
     study: str = "",
-    series: int | None = None,
+    series: int | str | None = None,
     pictures: PictureScale | None = None,
     pseudonym_key: bytes = b"",
     progress: Progress = no_progress,
@@ -83,16 +84,35 @@ def study_name(path: Path) -> str:
 
 
 def _found(
-    path: Path, series: int | None, pictures: PictureScale | None, pseudonym_key: bytes, progress: Progress
+    path: Path, series: int | str | None, pictures: PictureScale | None, pseudonym_key: bytes, progress: Progress
 ) -> Volume:
-    """The volume as its files hold it."""
+    """The volume as its files hold it, with what its values and its folder say against it."""
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{path} is a link that leads nowhere")
     if not path.exists():
         raise InputError(f"{path} does not exist")
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    entries = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = [p for p in entries if p.is_file() and not p.name.startswith(RESOURCE_FORK)]
+    dangling = [p.name for p in entries if p.is_symlink() and not p.exists()]
+    lost = [Problem("unreadable", f"{len(dangling)} link(s) lead nowhere", tuple(dangling))] if dangling else []
     if not files:
-        raise InputError(f"{path} is an empty folder; expected DICOM slices, a NIfTI or NRRD file, or pictures")
+        said = f"; {lost[0]}" if lost else ""
+        raise InputError(f"{path} is an empty folder{said}; expected DICOM slices, a NIfTI or NRRD file, or pictures")
+    volume = _read(path, files, series, pictures, pseudonym_key, progress)
+    values = value_problems(volume.hu, volume.padding_hu)
+    return dataclasses.replace(volume, problems=(*lost, *volume.problems, *values))
+
+
+def _read(
+    path: Path,
+    files: list[Path],
+    series: int | str | None,
+    pictures: PictureScale | None,
+    pseudonym_key: bytes,
+    progress: Progress,
+) -> Volume:
     volumes = [p for p in files if is_volume_file(p)]
-    if any(p.suffix.lower() in DICOM_SUFFIXES or is_dicom(p) for p in files if not is_volume_file(p)):
+    if any(p.suffix.lower() in DICOM_SUFFIXES or _looks_like_dicom(p) for p in files if not is_volume_file(p)):
         return read_dicom(files, series=series, pseudonym_key=pseudonym_key, progress=progress)
     if len(volumes) == 1:
         return read_volume_file(volumes[0])
@@ -103,3 +123,10 @@ def _found(
         return read_pictures(stack, pictures, progress)
     more, expected = " …" if len(files) > 1 else "", "expected DICOM, NIfTI, NRRD, MetaImage or pictures"
     raise InputError(f"{path}: no CT in {files[0].name}{more}; {expected}")
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    try:
+        return is_dicom(path)
+    except OSError:  # may not be opened; whoever reads it says so
+        return False

@@ -9,6 +9,7 @@ PS3.3 C.7.6.2.1.1). `direction[k]` is the unit vector of array axis k, so that
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -32,13 +33,23 @@ ProblemKind = Literal[
     "unreadable",
     "not_ct",
     "no_rescale",
+    "not_hu",
+    "bits_stored",
     "duplicates",
     "scout",
+    "set_aside",
     "not_an_image",
     "single_slice",
     "lossy",
     "generated",
+    "burned_in",
     "no_geometry",
+    "geometry_conflict",
+    "wrapped_padding",
+    "header_field",
+    "alternating_header",
+    "unusual_values",
+    "library_warning",
 ]
 # Stacking in spite of these would give a wrong volume; the others are remarks.
 SERIOUS: Final[frozenset[str]] = frozenset(
@@ -51,6 +62,8 @@ SERIOUS: Final[frozenset[str]] = frozenset(
         "unreadable",
         "not_ct",
         "no_rescale",
+        "not_hu",
+        "bits_stored",
     }
 )
 
@@ -105,6 +118,13 @@ class Source:
     frame_of_reference_uid: str = field(default="", repr=False)
     sop_class_uid: str = ""
     sop_instance_uids: tuple[str, ...] = field(default=(), repr=False)
+    manufacturer: str = ""  # of the scanner
+    model_name: str = ""
+    burned_in: str = ""  # BurnedInAnnotation: YES if any slice says so, NO if all do, else empty
+    recognizable: str = ""  # RecognizableVisualFeatures, likewise
+    lossy: str = ""  # LossyImageCompression: 01 if any slice was ever compressed with loss, 00 if none, else empty
+    lossy_ratios: tuple[str, ...] = ()
+    lossy_methods: tuple[str, ...] = ()
     # LPS of each slice's first voxel; empty unless the array's slices are those of the files, one identifier for each
     slice_positions_mm: tuple[Vector, ...] = field(default=(), repr=False)
 
@@ -145,7 +165,7 @@ def canonical(volume: Volume) -> Volume:
         direction.append((float(vector[0]), float(vector[1]), float(vector[2])))
     if order == (0, 1, 2) and not any(flipped):
         return volume
-    z, y, x = volume.grid.world_mm(first)
+    left, back, head = volume.grid.world_mm(first)  # LPS
     grid = Grid(
         shape=(hu.shape[0], hu.shape[1], hu.shape[2]),
         spacing_mm=(
@@ -153,7 +173,7 @@ def canonical(volume: Volume) -> Volume:
             volume.grid.spacing_mm[order[1]],
             volume.grid.spacing_mm[order[2]],
         ),
-        origin_mm=(float(z), float(y), float(x)),
+        origin_mm=(float(left), float(back), float(head)),
         direction=(direction[0], direction[1], direction[2]),
     )
     source = volume.source
@@ -170,6 +190,14 @@ def _nearest_axes(alignment: NDArray[np.float64]) -> tuple[int, int, int]:
         order[int(target)] = axis
         free.remove(axis)
     return (order[0], order[1], order[2])
+
+
+def joined(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems of one kind and text as one, with the files of all."""
+    files: dict[tuple[ProblemKind, str], list[str]] = {}
+    for problem in problems:
+        files.setdefault((problem.kind, problem.text), []).extend(problem.files)
+    return [Problem(kind, text, tuple(dict.fromkeys(names))) for (kind, text), names in files.items()]
 
 
 def padding_in(hu: Hu, stated: float | None = None) -> float | None:

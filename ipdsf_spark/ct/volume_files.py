@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ipdsf_spark.ct.native import muted
+from ipdsf_spark.ct.native import overheard
 from ipdsf_spark.ct.provenance import GENERATED
 from ipdsf_spark.ct.volume import AXIAL, Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
 from ipdsf_spark.errors import InputError
@@ -25,6 +25,8 @@ from ipdsf_spark.errors import InputError
 NIFTI_SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
 ITK_SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd")
 MAX_DEFLATION: Final = 1032  # deflate cannot pack more than this many bytes into one
+GEOMETRY_TOLERANCE: Final = 0.01  # by which sform, qform and voxel sizes may differ
+MIN_VOLUME: Final = 0.1  # of the cell of three unit axes: less is a plane
 SHEAR_TOLERANCE: Final = 1e-3  # scalar product of two axes
 UNIT_MM: Final = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}
 
@@ -65,16 +67,69 @@ def _nifti(path: Path) -> Volume:
     if dtype.kind not in "iuf":
         raise InputError(f"{path.name} holds {dtype} values; a CT volume holds one number per voxel")
     _check_length(path, math.prod(shape) * dtype.itemsize)
-    affine = np.asarray(image.affine, dtype=np.float64) * UNIT_MM.get(header.get_xyzt_units()[0], 1.0)
+    affine, conflicts = _nifti_affine(header)
+    affine = affine * UNIT_MM.get(header.get_xyzt_units()[0], 1.0)
     affine[:2] *= -1  # RAS to LPS
     columns = affine[:3, 2::-1].T  # one row per array axis z, y, x
     stored = np.asanyarray(image.dataobj.get_unscaled()).reshape(shape).T
     hu = _scaled(stored, image.dataobj.slope, image.dataobj.inter)
     volume = _volume(hu, columns, affine[:3, 3], kind="nifti")
+    volume = dataclasses.replace(volume, problems=(*volume.problems, *conflicts))
     if bytes(header["intent_name"]).rstrip(b"\0").decode("latin-1") != GENERATED:
         return volume
     remark = Problem("generated", "made by software, not acquired", (path.name,))
     return dataclasses.replace(volume, problems=(*volume.problems, remark))
+
+
+def _nifti_affine(header: Any) -> tuple[NDArray[np.float64], list[Problem]]:
+    """RAS affine of (x, y, z): the sform, where it is unusable the qform, where that is too the voxel sizes.
+
+    nifti1.h: an sform or qform counts where its code is above 0. Where both count and disagree, that is a remark.
+    """
+    found: dict[str, NDArray[np.float64]] = {}
+    unusable: list[str] = []
+    for name in ("sform", "qform"):
+        try:
+            affine, code = getattr(header, f"get_{name}")(coded=True)
+        except Exception:  # a quaternion that is none
+            unusable.append(name)
+            continue
+        if code <= 0:
+            continue
+        if _is_usable(affine[:3, :3]) and np.isfinite(affine).all():
+            found[name] = np.asarray(affine, dtype=np.float64)
+        else:
+            unusable.append(name)
+    if not found:
+        base = np.asarray(header.get_base_affine(), dtype=np.float64)
+        if unusable and _is_usable(base[:3, :3]) and not np.allclose(np.diag(base)[:3], (-1, 1, 1)):
+            text = f"the {' and the '.join(unusable)} cannot be used: voxel sizes of the header and axial assumed"
+            return base, [Problem("no_geometry", text)]
+        return (np.full((4, 4), np.nan) if unusable else base), []
+    name, affine = next(iter(found.items()))
+    problems = [Problem("geometry_conflict", f"the sform cannot be used: the {name} is")] if "sform" in unusable else []
+    sizes = {n: np.linalg.norm(a[:3, :3], axis=0) for n, a in found.items()}
+    sizes["pixdim"] = np.abs(np.asarray(header.get_zooms()[:3], dtype=np.float64))
+    for other, size in sizes.items():
+        is_far = not np.allclose(size, sizes[name], rtol=GEOMETRY_TOLERANCE)
+        is_turned = other in found and not np.allclose(
+            found[other][:3, :3] / size, affine[:3, :3] / sizes[name], atol=GEOMETRY_TOLERANCE
+        )
+        if np.isfinite(size).all() and (size > 0).all() and (is_far or is_turned):
+            said = f"{_mm(sizes[name])} by the {name}, {_mm(size)} by the {other}" if is_far else "axes turned"
+            problems.append(Problem("geometry_conflict", f"{name} and {other} disagree ({said}): the {name} is used"))
+    return affine, problems
+
+
+def _is_usable(axes: NDArray[np.float64]) -> bool:
+    lengths = np.linalg.norm(axes, axis=0)
+    if not np.isfinite(axes).all() or (lengths <= 0).any():
+        return False
+    return bool(abs(np.linalg.det(axes / lengths)) > MIN_VOLUME)
+
+
+def _mm(sizes: NDArray[np.float64]) -> str:
+    return " × ".join(f"{s:.4g}" for s in sizes[::-1]) + " mm"
 
 
 def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> Hu:
@@ -84,10 +139,9 @@ def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> Hu:
 
 
 def _itk(path: Path) -> Volume:
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    with muted():
+    with overheard() as said_of_header:
         reader.ReadImageInformation()
     size, num_components = reader.GetSize(), reader.GetNumberOfComponents()
     _check_shape(path, size)
@@ -95,22 +149,31 @@ def _itk(path: Path) -> Volume:
         raise InputError(f"{path.name} holds {num_components} values per voxel; a CT volume holds one")
     if path.suffix.lower() in (".nrrd", ".mha"):
         _check_length(path, math.prod(size))
-    with muted():
+    with overheard() as said:
         image = reader.Execute()
     hu = hu_array(sitk.GetArrayFromImage(image))
     directions = np.asarray(image.GetDirection()).reshape(3, 3).T[::-1]
     steps = directions * np.asarray(image.GetSpacing())[::-1, None]
     kind = "nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "metaimage"
-    return _volume(hu, steps, np.asarray(image.GetOrigin()), kind=kind)
+    volume = _volume(hu, steps, np.asarray(image.GetOrigin()), kind=kind)
+    warnings = list(dict.fromkeys([*said_of_header, *said]))
+    if not warnings:
+        return volume
+    remark = Problem("library_warning", f"the reader warns: {'; '.join(warnings[:3])}", (path.name,))
+    return dataclasses.replace(volume, problems=(*volume.problems, remark))
 
 
 def _volume(hu: Hu, steps: NDArray[np.float64], origin: NDArray[np.float64], *, kind: str) -> Volume:
     """`steps[k]` is the LPS vector from a voxel to its neighbour along array axis k."""
     spacing = np.linalg.norm(steps, axis=1)
     problems: list[Problem] = []
-    if not np.isfinite(steps).all() or (spacing <= 0).any() or abs(np.linalg.det(steps)) < 1e-12:
+    if not _is_usable(steps.T):
         problems.append(Problem("no_geometry", "the header gives no usable axes: 1 mm and axial assumed"))
         steps, spacing = np.asarray(AXIAL), np.ones(3)
+        origin = np.where(np.isfinite(origin), origin, 0.0)
+    elif not np.isfinite(origin).all():
+        problems.append(Problem("no_geometry", "the header gives no usable origin: 0 assumed"))
+        origin = np.zeros(3)
     direction = steps / spacing[:, None]
     products = np.abs(direction @ direction.T - np.eye(3)).max()
     if products > SHEAR_TOLERANCE:

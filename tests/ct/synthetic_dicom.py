@@ -13,7 +13,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 AIR_HU, WATER_HU, BONE_HU = -1000, 0, 700
 PATIENT = "Doe^Jane"
-PATIENT_ID = "MRN-4711"
+PATIENT_ID = "MRN-QZXWJV"  # letters that no identifier, number or hash can hold by chance
 
 
 def slice_dataset(

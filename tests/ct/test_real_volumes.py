@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -12,6 +15,7 @@ from ipdsf_spark.ct.cubes import CubePlan, cubes_of
 from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
 from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.ct.stitching import SEAM_LIMIT, seam_ratio, stitched_volume
+from ipdsf_spark.ct.volume import Volume
 
 # shared/docs CT.md: slices, spacing (z, x) in mm, HU range, padding and its share
 CASES = {
@@ -27,31 +31,50 @@ def ct(real_data: Path) -> Path:
     return real_data / "ct"
 
 
+@pytest.fixture(scope="module")
+def read(ct: Path) -> Callable[[str], Volume]:
+    """Reads each volume once for the tests that look at it one after the other."""
+    return functools.lru_cache(maxsize=1)(lambda name: read_volume(ct / name))
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_a_real_volume_reads_as_it_was_described(ct: Path, name: str) -> None:
+def test_a_real_volume_reads_as_it_was_described_and_as_other_readers_read_it(
+    ct: Path, read: Callable[[str], Volume], name: str
+) -> None:
     depth, spacing_z, spacing_x, hu_range, padding_hu, share = CASES[name]
 
-    volume = read_volume(ct / name)
+    volume = read(name)
 
     assert volume.grid.shape == (depth, 512, 512)
     assert volume.hu.dtype == np.int16
     assert volume.grid.spacing_mm == pytest.approx((spacing_z, spacing_x, spacing_x), abs=5e-4)
     assert (volume.hu.min(), volume.hu.max()) == hu_range
     assert volume.padding_hu == padding_hu
-    assert volume.problems == ()
+    assert [p for p in volume.problems if p.kind != "burned_in"] == []
     if share:
         assert (volume.hu == padding_hu).mean() == pytest.approx(share, abs=0.005)
+    agrees_with_itk(volume, ct / name)
+    if name.endswith(".nii.gz"):
+        agrees_with_nibabel(volume, ct / name)
 
 
-def test_a_real_series_is_what_itk_makes_of_it(ct: Path) -> None:
-    folder = ct / "test/Lung_Dx-A0002"
-    image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
-
-    volume = read_volume(folder)
-
+def agrees_with_itk(volume: Volume, path: Path) -> None:
+    """ITK keeps the order of the file: its image is resliced to ours by permuting and flipping axes alone."""
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path)) if path.is_dir() else str(path)
+    image = sitk.DICOMOrient(sitk.ReadImage(names), "LPS")
     np.testing.assert_array_equal(volume.hu, sitk.GetArrayFromImage(image))
-    assert volume.grid.origin_mm == pytest.approx(image.GetOrigin())
-    assert volume.grid.spacing_mm == pytest.approx(image.GetSpacing()[::-1])
+    np.testing.assert_allclose(volume.grid.origin_mm, image.GetOrigin(), atol=1e-3)
+    np.testing.assert_allclose(volume.grid.spacing_mm, image.GetSpacing()[::-1], rtol=1e-5)
+    np.testing.assert_allclose(np.array(volume.grid.direction)[::-1].T.ravel(), image.GetDirection(), atol=1e-5)
+
+
+def agrees_with_nibabel(volume: Volume, path: Path) -> None:
+    image = nib.as_closest_canonical(nib.load(path))  # RAS, (x, y, z)
+    np.testing.assert_array_equal(volume.hu, np.asanyarray(image.dataobj)[::-1, ::-1].T)
+    depth, rows, columns = volume.hu.shape
+    for z, y, x in ((0, 0, 0), (depth - 1, 3, 5)):
+        right, front, up = nib.affines.apply_affine(image.affine, (columns - 1 - x, rows - 1 - y, z))
+        np.testing.assert_allclose(volume.grid.world_mm((z, y, x)), (-right, -front, up), atol=1e-3)
 
 
 def test_a_small_chest_in_nrrd_is_read(ct: Path) -> None:
@@ -59,10 +82,11 @@ def test_a_small_chest_in_nrrd_is_read(ct: Path) -> None:
 
     assert volume.grid.shape == (79, 64, 64)
     assert volume.problems == ()
+    agrees_with_itk(volume, ct / "smoke/ct-64.nrrd")
 
 
-def test_real_cubes_stitch_back_without_a_seam(ct: Path) -> None:
-    hu = read_volume(ct / "test/Lung_Dx-A0002").hu
+def test_real_cubes_stitch_back_without_a_seam(read: Callable[[str], Volume]) -> None:
+    hu = read("test/Lung_Dx-A0002").hu
     plan = CubePlan(hu.shape)  # type: ignore[arg-type]
 
     restored = stitched_volume(plan, cubes_of(hu, plan))

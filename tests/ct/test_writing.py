@@ -75,10 +75,10 @@ def test_a_generated_nifti_says_so_in_its_header(chest: NDArray[np.int16], tmp_p
     assert record["made_at"] == "2026-01-02T00:00:00+00:00"
 
 
-def test_a_generated_dicom_image_says_so_and_refers_to_its_source(
+def test_a_generated_dicom_image_says_so_and_names_what_made_it(
     chest: NDArray[np.int16], write_series: WriteSeries, tmp_path: Path
 ) -> None:
-    files = write_series(chest)
+    files = write_series(chest, Manufacturer="SCANNERS Ltd", ManufacturerModelName="Spiral 64")
     measured = read_volume(files[0].parent)
 
     folder = write_dicom(tmp_path / "made", measured.grid, [measured.hu], MADE, measured.source)
@@ -88,19 +88,105 @@ def test_a_generated_dicom_image_says_so_and_refers_to_its_source(
     for image, original in zip(made, originals, strict=True):
         assert image.ImageType[:2] == ["DERIVED", "SECONDARY"]
         assert image.SyntheticData == "YES"
-        assert image.BurnedInAnnotation == "NO"
         assert STATEMENT in image.SeriesDescription
         assert "denoise from study-1" in image.DerivationDescription
-        assert image.SourceImageSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
-        assert image.FrameOfReferenceUID == original.FrameOfReferenceUID
+        assert image.DerivationCodeSequence[0].CodingSchemeDesignator == "99IPDSF"
+        assert (image.Manufacturer, image.ManufacturerModelName) == ("SCANNERS Ltd", "Spiral 64")
+        (software,) = image.ContributingEquipmentSequence
+        purpose = software.PurposeOfReferenceCodeSequence[0]
+        assert (purpose.CodeValue, purpose.CodingSchemeDesignator) == ("109100", "DCM")
+        assert software.Manufacturer == "ipdsf_spark"
         assert image.ImagePositionPatient == original.ImagePositionPatient
         assert image.PatientIdentityRemoved == "YES"
+        assert image.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
+        assert "LossyImageCompression" not in image  # the source keeps silent
         assert (image.SliceThickness, image.InstanceNumber) == (2.5, original.InstanceNumber)
-    own = {uid for i in made for uid in (i.SOPInstanceUID, i.SeriesInstanceUID, i.StudyInstanceUID)}
-    theirs = {uid for i in originals for uid in (i.SOPInstanceUID, i.SeriesInstanceUID, i.StudyInstanceUID)}
-    assert not own & theirs
     assert len({i.SOPInstanceUID for i in made}) == 6
     assert len({i.SeriesInstanceUID for i in made}) == 1
+
+
+def test_no_identifier_of_the_source_is_left(
+    chest: NDArray[np.int16], write_series: WriteSeries, tmp_path: Path
+) -> None:
+    planted = {
+        keyword: f"1.2.826.0.1.3680043.8.498.4711{k}"
+        for k, keyword in enumerate(("StudyInstanceUID", "series_uid", "FrameOfReferenceUID"))
+    }
+    files = write_series(chest, **planted)
+    planted |= {path.name: pydicom.dcmread(path).SOPInstanceUID for path in files}
+    measured = read_volume(files[0].parent)
+
+    folder = write_dicom(tmp_path / "made", measured.grid, [measured.hu], MADE, measured.source)
+
+    for path in folder.iterdir():
+        raw = path.read_bytes()
+        assert not [uid for uid in planted.values() if uid.encode() in raw]
+
+
+@pytest.mark.parametrize("burned_in", ["YES", "NO", None])
+@pytest.mark.parametrize("recognizable", ["YES", "NO", None])
+def test_what_is_burned_in_is_carried_over_and_identity_is_not_said_to_be_gone(
+    chest: NDArray[np.int16],
+    write_series: WriteSeries,
+    tmp_path: Path,
+    burned_in: str | None,
+    recognizable: str | None,
+) -> None:
+    said = {"BurnedInAnnotation": burned_in, "RecognizableVisualFeatures": recognizable}
+    stated = {keyword: value for keyword, value in said.items() if value}
+    measured = read_volume(write_series(chest, **stated)[0].parent)
+
+    folder = write_dicom(tmp_path / "made", measured.grid, [measured.hu], MADE, measured.source)
+
+    image = pydicom.dcmread(next(folder.iterdir()))
+    assert {keyword: image.get(keyword) for keyword in said} == said
+    assert image.PatientIdentityRemoved == ("NO" if "YES" in said.values() else "YES")
+    assert ("DeidentificationMethod" in image) == (image.PatientIdentityRemoved == "YES")
+
+
+def test_lossy_compression_sticks(chest: NDArray[np.int16], write_series: WriteSeries, tmp_path: Path) -> None:
+    files = write_series(chest[:3], LossyImageCompression="00")
+    lossy = {"LossyImageCompressionRatio": ["12.5"], "LossyImageCompressionMethod": ["ISO_15444_1"]}
+    write_series(chest[3:], LossyImageCompression="01", first_mm=107.5, prefix="next", first_instance=4, **lossy)
+    measured = read_volume(files[0].parent)
+
+    folder = write_dicom(tmp_path / "made", measured.grid, [measured.hu], MADE, measured.source)
+
+    images = [pydicom.dcmread(path) for path in folder.iterdir()]
+    assert {i.LossyImageCompression for i in images} == {"01"}
+    assert {(i.LossyImageCompressionRatio, i.LossyImageCompressionMethod) for i in images} == {(12.5, "ISO_15444_1")}
+    assert {p.kind for p in read_volume(folder).problems} == {"generated", "lossy"}
+
+
+# PS3.3 A.3 (CT Image IOD) and C.12.1: attributes that must be there with a value (type 1), and that must be there (2).
+TYPE_1 = """SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Modality FrameOfReferenceUID ImageType
+    SamplesPerPixel PhotometricInterpretation Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation
+    PixelSpacing ImageOrientationPatient ImagePositionPatient RescaleIntercept RescaleSlope RescaleType PixelData"""
+TYPE_2 = """PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime ReferringPhysicianName StudyID
+    AccessionNumber SeriesNumber Manufacturer InstanceNumber PositionReferenceIndicator SliceThickness KVP
+    AcquisitionNumber PatientPosition Laterality"""
+CODES = ("DerivationCodeSequence", "DeidentificationMethodCodeSequence")
+
+
+def test_a_generated_image_has_what_the_standard_asks_of_a_ct_image(chest: NDArray[np.int16], tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "made", TURNED, [chest], MADE)
+
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        assert [k for k in TYPE_1.split() if k not in image or image[k].is_empty] == []
+        assert [k for k in TYPE_2.split() if k not in image] == []
+        for element in image.iterall():  # values within their representation: PS3.5 6.2
+            for value in element.value if element.VM > 1 else [element.value]:
+                plain = str(value) if element.VR in ("DS", "IS") and value is not None else value
+                pydicom.valuerep.validate_value(element.VR, plain, pydicom.config.RAISE)
+        assert len(str(image.SeriesDescription)) <= 64
+        for code in (image[keyword][0] for keyword in CODES):
+            assert 0 < len(code.CodeValue) <= 16
+            assert 0 < len(code.CodeMeaning) <= 64
+            assert 0 < len(code.CodingSchemeDesignator) <= 16
+        assert image.ContributingEquipmentSequence[0].PurposeOfReferenceCodeSequence
+        assert image.file_meta.MediaStorageSOPInstanceUID == image.SOPInstanceUID
+        assert image.BitsStored == image.HighBit + 1
 
 
 def test_no_patient_comes_out_of_what_went_in(

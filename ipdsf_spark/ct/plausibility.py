@@ -1,0 +1,82 @@
+"""Whether values can be Hounsfield units: told by their histogram, because files often say nothing.
+
+On Hounsfield's scale a patient's scan has air near -1000, lung near -850, fat near -100 and soft tissue near 50. Masks,
+volumes scaled to 0 … 1 or 0 … 255, and raw values (HU + 1024 or + 1000) have none of these where they belong.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.ct.volume import Problem
+
+HIGHEST_HU: Final = 31_000  # of the extended scale, on which metal has up to 30,710 HU
+METAL_HU: Final = 4095
+MAX_METAL_SHARE: Final = 0.05
+NARROW_HU: Final = (-200.0, 300.0)  # all values within: a mask, grey levels, or values scaled to a unit range
+AIR_BELOW_HU: Final = -200.0  # every scan with air or lung has values below
+RAW_TISSUE: Final = (874.0, 1174.0)  # soft tissue in HU + 1000 and HU + 1024
+MIN_RAW_TISSUE_SHARE: Final = 0.05
+MAX_LABELS: Final = 16  # different values, none of them air: labels
+MIN_VOXELS: Final = 512  # fewer have no histogram
+IGNORED_SHARE: Final = 1e-4  # of the voxels at each end: streaks and noise
+VOXELS_AT_ONCE: Final = 2**22
+
+
+def value_problems(hu: NDArray[Any], padding_hu: float | None = None) -> list[Problem]:
+    """What the histogram says against `hu` being Hounsfield units; padding does not count."""
+    if padding_hu is not None:
+        measured = hu[hu != padding_hu]
+        hu = measured if measured.size else hu
+    if hu.size < MIN_VOXELS:
+        return []
+    lowest, highest = float(hu.min()), float(hu.max())
+    said = f"values from {lowest:g} to {highest:g}"
+    if max(abs(lowest), abs(highest)) > HIGHEST_HU:
+        text = f"{said} are beyond any scanner (PixelRepresentation, RescaleSlope or RescaleIntercept wrong?)"
+        return [Problem("not_hu", text)]
+    if _share(hu, METAL_HU, np.inf) > MAX_METAL_SHARE:
+        return [Problem("not_hu", f"{said}, more than {MAX_METAL_SHARE:.0%} of them above {METAL_HU}: not HU")]
+    if lowest == highest:
+        return [] if lowest < AIR_BELOW_HU else [Problem("not_hu", f"all values are {lowest:g}: nothing was measured")]
+    if lowest > NARROW_HU[0] and highest < NARROW_HU[1]:
+        return [Problem("not_hu", f"{said}: {_narrow(hu, lowest, highest)}, not HU")]
+    if _share(hu, -np.inf, AIR_BELOW_HU) > IGNORED_SHARE:
+        return []
+    if _num_distinct(hu) <= MAX_LABELS:
+        return [Problem("not_hu", f"{said}, few of them different: a mask, not HU")]
+    if _share(hu, *RAW_TISSUE) >= MIN_RAW_TISSUE_SHARE:
+        text = f"{said}, soft tissue near 1050: HU + 1024 or the like, not HU (RescaleIntercept was not applied)"
+        return [Problem("not_hu", text)]
+    return [Problem("unusual_values", f"{said}: no air and no lung; a part of a body, or not HU")]
+
+
+def _narrow(hu: NDArray[Any], lowest: float, highest: float) -> str:
+    if lowest >= -1.001 and highest <= 1.001:
+        return "a mask" if _num_distinct(hu) <= 2 else f"scaled to {'0 … 1' if lowest >= 0 else '-1 … 1'}"
+    if lowest >= 0 and highest <= 255:
+        return "a mask or grey levels"
+    return "scaled, or without air, lung and bone"
+
+
+def _num_distinct(hu: NDArray[Any]) -> int:
+    """Number of different values, as far as it matters."""
+    seen: NDArray[Any] = np.empty(0, hu.dtype)
+    for part in np.array_split(hu.reshape(-1), max(1, hu.size // VOXELS_AT_ONCE)):
+        seen = np.union1d(seen, np.unique(part))
+        if len(seen) > MAX_LABELS:
+            break
+    return len(seen)
+
+
+def _share(hu: NDArray[Any], low: float, high: float) -> float:
+    """Share of values in (low, high)."""
+    flat = hu.reshape(-1)
+    inside = sum(
+        int(np.count_nonzero((part > low) & (part < high)))
+        for part in np.array_split(flat, max(1, flat.size // VOXELS_AT_ONCE))
+    )
+    return inside / flat.size

@@ -1,0 +1,537 @@
+"""Series as people have them: what is good is read, what is wrong is refused or remarked with the name of the field."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from synthetic_dicom import WriteSeries, save, slice_dataset
+
+from ipdsf_spark.cli.main import main
+from ipdsf_spark.ct.reading import read_volume, survey
+from ipdsf_spark.ct.volume import Volume
+from ipdsf_spark.errors import InputError
+
+Chest = NDArray[np.int16]
+
+
+def said(volume: Volume, kind: str) -> str:
+    return "; ".join(str(p) for p in volume.problems if p.kind == kind)
+
+
+def kinds(volume: Volume, *, serious: bool) -> set[str]:
+    return {p.kind for p in volume.problems if p.is_serious == serious}
+
+
+def item(**attributes: Any) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def rewritten(path: Path, **attributes: Any) -> None:
+    dataset = pydicom.dcmread(path)
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(path)
+
+
+# What lies beside the slices
+
+
+def test_the_directory_of_a_cd_is_no_image_and_no_damage(chest: Chest, write_series: WriteSeries) -> None:
+    folder = write_series(chest)[0].parent
+    directory = item(FileSetID="CD", DirectoryRecordSequence=Sequence([]))
+    directory.file_meta = slice_dataset(chest[0]).file_meta
+    directory.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    directory.file_meta.MediaStorageSOPInstanceUID = "1.2.3.10"
+    directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
+
+    volume = read_volume(folder)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    assert kinds(volume, serious=False) == {"not_an_image"}
+
+
+def test_an_image_cut_off_before_its_size_is_no_mere_remark(chest: Chest, write_series: WriteSeries) -> None:
+    files = write_series(chest)
+    raw = files[2].read_bytes()
+    files[2].write_bytes(raw[: raw.index(b"\x28\x00\x10\x00")])  # before Rows
+
+    assert "Rows" in said(survey(files[0].parent), "unreadable")
+
+
+@pytest.mark.parametrize("other", [{"Modality": "PT"}, {"Modality": "SEG", "BitsAllocated": 8, "BitsStored": 1}])
+def test_a_ct_is_taken_before_other_images_that_have_more_frames(
+    chest: Chest, write_series: WriteSeries, other: dict[str, Any]
+) -> None:
+    folder = write_series(chest[:4])[0].parent
+    more = {
+        "SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4",
+        "SeriesNumber": 9,
+        "HighBit": 0 if "BitsStored" in other else 15,
+    }
+    write_series(chest, series_uid="1.2.9", prefix="other", **{**more, **other})
+
+    volume = read_volume(folder)
+
+    np.testing.assert_array_equal(volume.hu, chest[:4])
+    assert other["Modality"] in said(volume, "set_aside")
+    assert kinds(volume, serious=True) == set()
+
+
+def test_a_captured_dose_report_is_set_aside(chest: Chest, write_series: WriteSeries) -> None:
+    folder = write_series(chest)[0].parent
+    capture = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}
+    write_series(chest[:1], series_uid="1.2.9", prefix="dose", **capture)
+
+    volume = read_volume(folder)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    assert kinds(volume, serious=False) == {"set_aside"}
+
+
+def test_links_that_lead_nowhere_are_missing_slices_and_not_shorter_scans(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    files = write_series(chest)
+    for path in files[-2:]:
+        path.unlink()
+        path.symlink_to("../.git/annex/objects/gone")
+
+    volume = survey(files[0].parent)
+
+    assert "2 link(s) lead nowhere" in said(volume, "unreadable")
+    with pytest.raises(InputError, match="lead nowhere"):
+        read_volume(files[0].parent)
+    assert len(read_volume(files[0].parent, accept=["unreadable"]).hu) == 4
+    with pytest.raises(InputError, match="leads nowhere"):
+        survey(files[-1])
+
+
+@pytest.mark.parametrize(
+    "content", [b"/annex/objects/MD5E-s100--abc\n", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b""]
+)
+def test_pointers_and_empty_files_in_place_of_slices_are_named(
+    chest: Chest, write_series: WriteSeries, content: bytes
+) -> None:
+    files = write_series(chest)
+    for path in files:
+        path.rename(path.with_suffix(""))
+    files[-1].with_suffix("").write_bytes(content)
+
+    volume = survey(files[0].parent)
+
+    assert files[-1].stem in said(volume, "unreadable")
+
+
+def test_what_macos_leaves_on_foreign_disks_is_no_damage(chest: Chest, write_series: WriteSeries) -> None:
+    files = write_series(chest)
+    files[0].with_name("._" + files[0].name).write_bytes(b"\x00\x05\x16\x07" + bytes(4000))
+
+    assert read_volume(files[0].parent).problems == ()
+
+
+# Headers
+
+
+@pytest.mark.parametrize("unit", ["MGML", "Z_EFF", "ED", "PCT", "mg/cc HA"])
+def test_values_in_another_unit_are_no_hu(chest: Chest, write_series: WriteSeries, unit: str) -> None:
+    with pytest.raises(InputError, match=f"RescaleType is {unit.upper()}"):
+        read_volume(write_series(chest, RescaleType=unit)[0].parent)
+
+
+@pytest.mark.parametrize("unit", ["HU", "hu", "HU ", "US", "Hounsfield Units"])
+def test_hu_under_any_spelling_are_hu(chest: Chest, write_series: WriteSeries, unit: str) -> None:
+    np.testing.assert_array_equal(read_volume(write_series(chest, RescaleType=unit)[0].parent).hu, chest)
+
+
+@pytest.mark.parametrize("slope", ["0", "-1", "0.0"])
+def test_a_slope_that_is_none_is_refused(chest: Chest, write_series: WriteSeries, slope: str) -> None:
+    with pytest.raises(InputError, match="RescaleSlope"):
+        read_volume(write_series(chest, RescaleSlope=slope)[0].parent)
+
+
+@pytest.mark.parametrize("keyword", ["AcquisitionNumber", "SeriesNumber", "InstanceNumber"])
+def test_a_broken_number_that_is_not_needed_counts_as_absent(
+    chest: Chest, write_series: WriteSeries, keyword: str
+) -> None:
+    files = write_series(chest)
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        del dataset[keyword]
+        with pydicom.config.disable_value_validation():
+            dataset.add_new(keyword, "LO", "n/a")
+        dataset[keyword].VR = "LO"
+        dataset.save_as(path)
+        raw = path.read_bytes()
+        tag = pydicom.tag.Tag(keyword)
+        mark = tag.group.to_bytes(2, "little") + tag.element.to_bytes(2, "little")
+        path.write_bytes(raw.replace(mark + b"LO", mark + b"IS"))
+
+    volume = read_volume(files[0].parent)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    assert keyword in said(volume, "header_field")
+
+
+def test_a_position_that_is_no_number_is_no_position(chest: Chest, write_series: WriteSeries) -> None:
+    files = write_series(chest)
+    for path in files[:1]:
+        rewritten(path, ImagePositionPatient=["NaN", "NaN", "NaN"])
+
+    volume = survey(files[0].parent)
+
+    assert "ImagePositionPatient" in said(volume, "unreadable")
+    for path in files:
+        rewritten(path, ImagePositionPatient=["inf", "0", "0"])
+    with pytest.raises(InputError, match=r"no slice says where it lies \(ImagePositionPatient"):
+        survey(files[0].parent)
+
+
+# Bits
+
+
+def with_words(hu: NDArray[Any], words: NDArray[Any], **attributes: Any) -> Dataset:
+    dataset = slice_dataset(hu, **attributes)
+    dataset.PixelData = words.astype("<u2").tobytes()
+    return dataset
+
+
+def test_bits_above_bits_stored_are_refused_unless_an_overlay_explains_them(tmp_path: Path, chest: Chest) -> None:
+    hu = chest[0]
+    words = (hu.astype(int) + 1024) | 0x4000 * (hu > 200)
+    plain = with_words(hu, words, BitsStored=12, HighBit=11)
+    with pytest.raises(InputError, match=r"bits above BitsStored \(12\)"):
+        read_volume(save(plain, tmp_path / "plain.dcm"))
+
+    plain.add_new(0x60000102, "US", 14)
+    volume = read_volume(save(plain, tmp_path / "overlay.dcm"))
+
+    np.testing.assert_array_equal(volume.hu[0], hu)
+
+
+def test_signs_extended_through_the_whole_word_are_no_stray_bits(tmp_path: Path, chest: Chest) -> None:
+    dataset = slice_dataset(chest[0], intercept=0, is_signed=True, BitsStored=12, HighBit=11)
+
+    volume = read_volume(save(dataset, tmp_path / "signed.dcm"))
+
+    np.testing.assert_array_equal(volume.hu[0], chest[0])
+    assert kinds(volume, serious=False) == {"single_slice"}
+
+
+@pytest.mark.parametrize("bits_stored", [12, 16])
+@pytest.mark.parametrize("padding", [-2000, -3024, -32768])
+@pytest.mark.parametrize("is_stated", [False, True])
+def test_negative_padding_in_unsigned_words_gets_its_sign_back(
+    tmp_path: Path, chest: Chest, padding: int, bits_stored: int, is_stated: bool
+) -> None:
+    hu = chest[0].copy()
+    words = hu.astype(int) + 1024
+    words[:4] = padding % 65536
+    stated = {"PixelPaddingValue": padding % 65536} if is_stated else {}
+    dataset = with_words(hu, words, BitsStored=bits_stored, HighBit=bits_stored - 1, **stated)
+
+    volume = read_volume(save(dataset, tmp_path / "padded.dcm"))
+
+    assert set(volume.hu[0, :4].ravel()) == {padding - 1024}
+    np.testing.assert_array_equal(volume.hu[0, 4:], hu[4:])
+    assert volume.padding_hu == padding - 1024
+    assert "PixelRepresentation" in said(volume, "wrapped_padding")
+
+
+def test_signed_values_that_the_header_calls_unsigned_are_refused(chest: Chest, write_series: WriteSeries) -> None:
+    files = write_series(chest, intercept=0, is_signed=True)
+    for path in files:
+        rewritten(path, PixelRepresentation=0)
+
+    with pytest.raises(InputError, match=r"beyond any scanner \(PixelRepresentation"):
+        read_volume(files[0].parent)
+
+
+def test_metal_on_the_extended_scale_is_no_padding(tmp_path: Path, chest: Chest) -> None:
+    hu = chest[0].astype(np.int32)
+    hu[5, 5:9] = 30_710
+    volume = read_volume(save(slice_dataset(hu, intercept=-8192), tmp_path / "metal.dcm"))
+
+    np.testing.assert_array_equal(volume.hu[0], hu)
+
+
+def test_values_that_stand_left_in_their_words_are_moved(tmp_path: Path, chest: Chest) -> None:
+    words = (chest[0].astype(int) + 1024) << 4
+    volume = read_volume(save(with_words(chest[0], words, BitsStored=12, HighBit=15), tmp_path / "left.dcm"))
+
+    np.testing.assert_array_equal(volume.hu[0], chest[0])
+    assert "HighBit is 15" in said(volume, "header_field")
+
+
+def test_a_high_bit_that_the_words_contradict_is_refused(tmp_path: Path, chest: Chest) -> None:
+    path = save(slice_dataset(chest[0], BitsStored=12, HighBit=15), tmp_path / "high.dcm")
+
+    with pytest.raises(InputError, match="HighBit is 15 where BitsStored 12 asks for 11"):
+        read_volume(path)
+
+
+def test_padding_stated_as_a_range_is_one_value(chest: Chest, write_series: WriteSeries) -> None:
+    chest[:, 0, ::2], chest[:, 0, 1::2] = -2000, -1990
+    files = write_series(chest, intercept=0, is_signed=True, PixelPaddingValue=-2000, PixelPaddingRangeLimit=-1980)
+
+    volume = read_volume(files[0].parent)
+
+    assert (volume.hu[:, 0] == -2000).all()
+    assert volume.padding_hu == -2000
+
+
+# Tolerances
+
+
+@given(jitter=st.floats(-4e-5, 4e-5), digits=st.integers(3, 6))
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_spacings_that_differ_by_rounding_are_one_spacing(
+    chest: Chest, write_series: WriteSeries, jitter: float, digits: int
+) -> None:
+    files = write_series(chest, spacing=(0.78125, 0.78125))
+    for path in files[::2]:
+        rewritten(path, PixelSpacing=[round(0.78125 + jitter, digits)] * 2)
+
+    volume = read_volume(files[0].parent)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    assert volume.problems == ()
+
+
+@pytest.mark.parametrize("step", [0.625, 0.75, 1.25])
+def test_positions_rounded_to_a_tenth_are_evenly_spaced(chest: Chest, write_series: WriteSeries, step: float) -> None:
+    hu = np.concatenate([chest] * 7)
+    folder = Path()
+    for k in range(len(hu)):
+        folder = write_series(hu[k : k + 1], position=(0, 0, round(k * step, 1)), prefix=f"r{k:02d}")[0].parent
+
+    volume = read_volume(folder)
+
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert volume.grid.spacing_mm[0] == pytest.approx(step, abs=0.1 / 41)
+
+
+def test_a_third_of_a_thick_step_is_still_uneven(chest: Chest, write_series: WriteSeries) -> None:
+    files = write_series(chest)
+    rewritten(files[3], ImagePositionPatient=[-10, -20, 107.7])
+
+    assert "uneven_spacing" in kinds(survey(files[0].parent), serious=True)
+
+
+@given(shift_mm=st.floats(-0.06, 0.06))
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_shift_below_a_tenth_of_a_pixel_is_no_tilt(chest: Chest, write_series: WriteSeries, shift_mm: float) -> None:
+    files = write_series(chest[:2], step_mm=0.6)
+    rewritten(files[1], ImagePositionPatient=[-10 + shift_mm, -20, 100.6])
+
+    assert read_volume(files[0].parent).problems == ()
+
+
+def test_slices_that_jump_sideways_in_the_middle_are_told(chest: Chest, write_series: WriteSeries) -> None:
+    files = write_series(chest)
+    for path in files[2:4]:
+        z = float(pydicom.dcmread(path).ImagePositionPatient[2])
+        rewritten(path, ImagePositionPatient=[-5.8, -20, z])
+
+    assert "shifted within their plane by up to 4.20 mm, and not evenly" in said(survey(files[0].parent), "tilt")
+
+
+@pytest.mark.parametrize("keyword", ["ImageType", "AcquisitionNumber", "ConvolutionKernel"])
+def test_headers_that_alternate_within_one_pass_do_not_tear_it_apart(
+    chest: Chest, write_series: WriteSeries, keyword: str
+) -> None:
+    other = {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5"], "AcquisitionNumber": 2, "ConvolutionKernel": "B"}
+    files = write_series(chest)
+    for path in files[::2]:
+        rewritten(path, **{keyword: other[keyword]})
+
+    volume = read_volume(files[0].parent)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    assert keyword in said(volume, "alternating_header")
+
+
+def test_a_tilt_that_is_accepted_brings_a_sloping_field_back(write_series: WriteSeries) -> None:
+    """A field that is linear in the room, seen by a gantry tilted by 12°, comes back: interpolation is exact."""
+    tilt, step, edge = np.radians(12), 1.5, 24
+    column = np.array([0.0, np.cos(tilt), -np.sin(tilt)])
+    normal = np.cross([1.0, 0, 0], column)
+    folder = Path()
+    for k in range(8):
+        position = np.array([-8.0, -8.0, k * step])  # the table moves along z, not along the normal
+        y, x = np.mgrid[:edge, :edge] * 0.7
+        place = position[:, None, None] + np.array([1.0, 0, 0])[:, None, None] * x + column[:, None, None] * y
+        hu = np.rint(-700 + 10 * place[0] + 15 * place[1] + 20 * place[2])
+        orientation = (1, 0, 0, *column)
+        folder = write_series(hu[None], position=tuple(position), orientation=orientation, prefix=f"t{k}")[0].parent
+
+    with pytest.raises(InputError, match=r"tilted by 12\.0°"):
+        read_volume(folder)
+    volume = read_volume(folder, accept=["tilt"])
+
+    inside = np.s_[1:-1, 4:-4, 4:-4]
+    index = np.moveaxis(np.indices(volume.hu.shape), 0, -1)[inside].astype(float)
+    x, y, z = np.moveaxis(volume.grid.world_mm(index), -1, 0)
+    assert np.abs(volume.hu[inside] - (-700 + 10 * x + 15 * y + 20 * z)).max() <= 1.5
+    assert abs(np.dot(volume.grid.direction[0], normal)) == pytest.approx(1.0, abs=1e-3)
+
+
+# Any value of any attribute
+
+KEYWORDS = (
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept",
+    "RescaleType", "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "GantryDetectorTilt", "ImageType",
+    "ConvolutionKernel", "Modality", "LossyImageCompression", "BurnedInAnnotation", "SyntheticData", "NumberOfFrames",
+    "Manufacturer", "SeriesInstanceUID", "SOPClassUID", "FrameOfReferenceUID",
+)  # fmt: skip
+WHOLE = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+         "PixelPaddingValue", "PixelPaddingRangeLimit")  # fmt: skip
+texts = st.one_of(
+    st.sampled_from(["", " ", "0", "-1", "1e9", "1e300", "nan", "NaN", "inf", "-inf", "n/a", "1.5", "1\\2", "\\",
+                     "\\\\", "1\\0\\0\\0\\1\\0", "0\\0\\0", "65536", "YES", "01", "é", "1,5", "0x10"]),
+    st.floats().map(str),
+    st.text(max_size=12),
+)  # fmt: skip
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), changes=st.integers(1, 2), whole=st.booleans())
+def test_any_value_of_any_attribute_is_a_volume_or_a_named_refusal(
+    tmp_path: Path, data: st.DataObject, changes: int, whole: bool
+) -> None:
+    dataset = slice_dataset(np.arange(-1000, 600, 5).reshape(16, 20))
+    path = save(dataset, tmp_path / "odd.dcm")
+    raw = path.read_bytes()
+    for _ in range(changes):
+        if whole:
+            keyword = data.draw(st.sampled_from(WHOLE))
+            value = data.draw(st.integers(0, 65535)).to_bytes(2, "little")
+        else:
+            keyword = data.draw(st.sampled_from(KEYWORDS))
+            value = data.draw(texts).encode("utf-8", "replace")
+            value += b" " * (len(value) % 2)
+        tag = pydicom.tag.Tag(keyword)
+        mark = tag.group.to_bytes(2, "little") + tag.element.to_bytes(2, "little")
+        vr = pydicom.datadict.dictionary_VR(tag).split(" ")[0].encode()
+        element = mark + vr + len(value).to_bytes(2, "little") + value
+        at = raw.find(mark + vr)
+        if at >= 0:
+            end = at + 8 + int.from_bytes(raw[at + 6 : at + 8], "little")
+            raw = raw[:at] + element + raw[end:]
+        else:  # in its place before the pixels
+            at = raw.index(b"\xe0\x7f\x10\x00")
+            raw = raw[:at] + element + raw[at:]
+    path.write_bytes(raw)
+
+    try:
+        volume = survey(path)
+    except InputError as error:
+        assert "odd.dcm" in str(error)
+    else:
+        assert volume.hu.shape == volume.grid.shape
+        assert np.isfinite(volume.hu).all()
+        assert np.isfinite([*volume.grid.spacing_mm, *volume.grid.origin_mm]).all()
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda hu: (hu > 0).astype(np.uint8), "a mask"),
+        (lambda hu: np.digitize(hu, [-500, -100, 100, 300]).astype(np.int16), "mask"),
+        (lambda hu: np.clip((hu + 1000) / 1400, 0, 1).astype(np.float32), "scaled to 0 … 1"),
+        (lambda hu: (2 * np.clip((hu + 1000) / 1400, 0, 1) - 1).astype(np.float32), "scaled to -1 … 1"),
+        (lambda hu: ((hu - hu.mean()) / hu.std()).astype(np.float32), "scaled"),
+        (lambda hu: (np.clip((hu + 1000) / 1400, 0, 1) * 255).astype(np.uint8), "grey levels"),
+        (lambda hu: np.maximum(hu + 1024, 0).astype(np.uint16), r"HU \+ 1024"),
+        (lambda hu: (hu + 1000).astype(np.float32), r"HU \+ 1024"),
+        (lambda hu: (hu.astype(np.int32) + 32768).astype(np.uint16), "beyond any scanner"),
+        (lambda hu: np.zeros(hu.shape, np.int16), "nothing was measured"),
+    ],
+)
+def test_values_that_are_no_hu_are_known_by_their_histogram(tmp_path: Path, made: Any, words: str) -> None:
+    import nibabel as nib
+
+    from ipdsf_spark.ct.phantom import chest_phantom
+
+    hu = chest_phantom((12, 32, 32), seed=3, spacing_mm=(20, 11, 11)).volume.hu
+    path = tmp_path / "v.nii"
+    nib.Nifti1Image(made(hu).T, np.diag([-0.7, -0.7, 2.5, 1])).to_filename(path)
+
+    with pytest.raises(InputError, match=words):
+        read_volume(path)
+    assert read_volume(path, accept=["not_hu"]).hu.shape == hu.shape
+
+
+@pytest.mark.parametrize("window", [(-1000, 400), (-160, 240), (-3024, 3071)])
+def test_a_chest_in_hu_is_not_suspected(tmp_path: Path, window: tuple[int, int]) -> None:
+    from ipdsf_spark.ct.phantom import chest_phantom
+    from ipdsf_spark.ct.plausibility import value_problems
+
+    hu = chest_phantom((12, 32, 32), seed=3, spacing_mm=(20, 11, 11), has_padding=True).volume.hu
+
+    serious = [p for p in value_problems(np.clip(hu, *window)) if p.is_serious]
+    assert not serious or window == (-160, 240)
+
+
+# The command
+
+
+def test_choices_are_made_on_the_command_line(
+    chest: Chest, write_series: WriteSeries, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write_series(chest)
+    files[3].unlink()
+    write_series(chest[:3], SeriesNumber=7, series_uid="1.2.840.7", prefix="other")
+    folder = str(files[0].parent)
+
+    def facts(*words: str) -> dict[str, Any]:
+        assert main(["ct", "info", "--json", folder, *words]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    assert facts()["is_usable"] is False
+    assert facts("--series", "7")["shape"][0] == facts("--series", "1.2.840.7")["shape"][0] == 3
+    chosen = facts("--series", "1", "--accept", "missing_slices,several_series", "--as", "volunteer 1")
+    assert (chosen["shape"][0], chosen["study"], chosen["is_usable"]) == (6, "volunteer 1", True)
+    assert [p["kind"] for p in chosen["problems"]] == ["missing_slices"]
+    assert main(["ct", "info", folder, "--accept", "missing"]) == 1
+    assert "no such remark" in capsys.readouterr().err
+    assert main(["ct", "info", folder, folder, "--as", "one"]) == 1
+    assert main(["ct", "info", folder, "--as", "a/b"]) == 1
+
+
+def test_an_enhanced_file_is_read_once_and_not_once_per_frame(tmp_path: Path) -> None:
+    frames, edge = 60, 64
+    hu = np.random.default_rng(0).integers(-1000, 1000, (frames, edge, edge)).astype(np.int16)
+    enhanced = slice_dataset(hu[0], ImagePositionPatient=None, NumberOfFrames=frames)
+    enhanced.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    places = [Sequence([item(ImagePositionPatient=[0, 0, 2.5 * k])]) for k in range(frames)]
+    enhanced.PerFrameFunctionalGroupsSequence = Sequence([item(PlanePositionSequence=place) for place in places])
+    enhanced.PixelData = (hu.astype(np.int32) + 1024).astype("<u2").tobytes()
+    path = save(enhanced, tmp_path / "enhanced.dcm")
+
+    def bytes_read() -> int:
+        return int(Path("/proc/self/io").read_text().split()[1])
+
+    before = bytes_read()
+    volume = read_volume(path)
+    read = bytes_read() - before
+
+    np.testing.assert_array_equal(volume.hu, hu)
+    assert read < 3 * os.path.getsize(path)
