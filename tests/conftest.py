@@ -106,5 +106,5 @@ def packed_chest(tmp_path_factory: pytest.TempPathFactory) -> PackedChest:
         write_volume(packed.volumes / f"{name}.nii.gz", phantom.volume, provenance)
     train = [packed.volumes / f"train-{k}.nii.gz" for k in (1, 2)]
     run_ipdsf("ct", "pack", "--name", packed.name, "--train", *train, "--test", packed.volumes / "test-1.nii.gz",
-              *packed.settings)  # fmt: skip
+              "--as", "train-1", "train-2", "test-1", *packed.settings)  # fmt: skip
     return packed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import time
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from ipdsf_spark.cli.ct_train import model_folder
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import InputError
 
+NIFTI_SUFFIXES: Final = (".nii", ".nii.gz")
 EXAMPLES: Final = """examples:
   ipdsf ct generate noisy/ --model chest-denoise -o clean.nii.gz
   ipdsf ct generate noisy.nii.gz --model STORAGE/models/chest-denoise -o clean.nii.gz --device cuda
@@ -41,6 +43,7 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument("--model", required=True, help="name, folder or file of a model")
     parser.add_argument("-o", "--out", required=True, type=Path, metavar="PATH", help="NIfTI file, or DICOM folder")
     parser.add_argument("--format", choices=("nifti", "dicom"), default="nifti", help="(default nifti)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a NIfTI file, never the source")
     parser.add_argument("--overlap", type=int, metavar="VOXELS", help="of neighbouring cubes (default: as packed)")
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="cubes at once (default 16)")
     parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
@@ -57,10 +60,42 @@ def model_path(config: Config, said: str) -> Path:
     """
     if Path(said).exists():
         return Path(said)
+    if Path(said).name != said:
+        raise InputError(f"there is no model at {said}")
     named = model_folder(config, said)
     if not named.exists():
         raise InputError(f"there is no model {said!r}, neither as a path nor at {named}; `ipdsf ct train` makes one")
     return named
+
+
+def require_target(source: Path, out: Path, *, format_: str, overwrites: bool) -> None:
+    """Refuse a target that would replace something, before anything is computed.
+
+    Args:
+        source: the volume that is worked on: never replaced, nor is anything written into its folder.
+        out: NIfTI file or DICOM folder.
+        format_: "nifti" or "dicom".
+        overwrites: whether a NIfTI file that is there may be replaced.
+
+    Raises:
+        InputError: it must not be written.
+    """
+    if format_ == "nifti" and not out.name.endswith(NIFTI_SUFFIXES):
+        raise InputError(f"{out}: a NIfTI file ends in .nii or .nii.gz; a DICOM series is asked for by --format dicom")
+    target, measured = out.resolve(), source.resolve()
+    if os.path.lexists(out) and source.exists() and out.exists() and out.samefile(source):
+        raise InputError(f"{out} is the volume itself: a source is never replaced")
+    if source.is_dir() and measured in target.parents:
+        raise InputError(f"{out} lies in the folder of the source, which is never written to")
+    if os.path.lexists(out):
+        if format_ == "dicom":
+            raise InputError(f"{out} exists: a DICOM series goes into a new folder")
+        if not overwrites:
+            raise InputError(f"{out} exists: name another file, or say --overwrite")
+        if not out.is_file():
+            raise InputError(f"{out} is no file and is not replaced")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out.absolute().parent} is no folder; it must be there before something is written into it")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,8 +112,7 @@ def run(args: argparse.Namespace) -> int:
     where = model_path(config, args.model)
     if args.batch < 1:
         raise InputError(f"--batch must be 1 or more, got {args.batch}")
-    if args.out.exists() and args.format == "dicom":
-        raise InputError(f"{args.out} exists: a DICOM series goes into a new folder")
+    require_target(Path(args.path), args.out, format_=args.format, overwrites=args.overwrite)
     generation = Generation.of(Predictor(load_model(where), args.device or None), overlap=args.overlap)
     volume = read_volume(args.path, series=args.series)
     task = str(generation.predictor.facts.get("task", "generate"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tqdm import tqdm
 
-from ipdsf_spark.config import load
+from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
 
 if TYPE_CHECKING:
@@ -56,6 +56,15 @@ def add_pack_arguments(pack: argparse.ArgumentParser) -> None:
     pack.add_argument("--train", nargs="+", default=[], metavar="PATH", help="volumes to train on")
     pack.add_argument("--test", nargs="+", default=[], metavar="PATH", help="volumes never to train on")
     pack.add_argument("--test-share", type=float, default=0.2, metavar="SHARE", help="of the patients (default 0.2)")
+    pack.add_argument(
+        "--as", dest="names", nargs="+", default=[], metavar="NAME",
+        help="names of the volumes, in the order train, test, others (default: made from their content)",
+    )  # fmt: skip
+    pack.add_argument("--series", type=int, metavar="N", help="DICOM series number to take where there are several")
+    pack.add_argument("--accept", nargs="+", default=[], metavar="KIND", help="serious problems to take (see `info`)")
+    pack.add_argument(
+        "--rebuild-manifest", action="store_true", help="make a lost or damaged manifest again from the files beside it"
+    )
     pack.add_argument("--skip-bad", action="store_true", help="leave unreadable volumes out instead of refusing all")
     pack.add_argument("--master", help="Spark master (default: all cores of this machine)")
     pack.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
@@ -65,12 +74,17 @@ def add_pack_arguments(pack: argparse.ArgumentParser) -> None:
 def run_pack(args: argparse.Namespace) -> int:
     """Pack volumes."""
     from ipdsf_spark.packing.pack import pack, wanted_volumes
+    from ipdsf_spark.packing.reference import place_of
     from ipdsf_spark.packing.session import imaging_session
+    from ipdsf_spark.packing.volumes import Reading
 
     config = load(*args.config, overrides=args.set)
     if not 0 <= args.test_share < 1:
         raise ConfigError(f"--test-share must be 0 or more and below 1, got {args.test_share:g}")
-    wanted = wanted_volumes(args.train, args.test, args.paths)
+    place_of(config, args.name)  # a wrong name is told before Spark starts
+    if args.rebuild_manifest:
+        return _rebuild(args, config)
+    wanted = wanted_volumes(args.train, args.test, args.paths, args.names)
     if not wanted:
         raise InputError("no volumes: name some, or use --train and --test")
     with (
@@ -89,19 +103,24 @@ def run_pack(args: argparse.Namespace) -> int:
             wanted,
             test_share=args.test_share,
             skips_bad=args.skip_bad,
+            reading=Reading(args.series, tuple(args.accept)),
             on_progress=progress,
         )
-    for reason in report.left_out:
-        print(f"left out: {reason}", file=sys.stderr)
+    for label, lines in (("left out", report.left_out), ("skipped", report.skipped), ("remark", report.remarks)):
+        for line in lines:
+            print(f"{label}: {line}", file=sys.stderr)
     facts = {
         "dataset": args.name,
         "volumes": len(report.manifest.studies),
-        "added": list(report.added),
+        "added": list(report.added.values()),
+        "names": report.added,
         "left_out": list(report.left_out),
+        "skipped": list(report.skipped),
+        "remarks": list(report.remarks),
         "cubes": report.manifest.num_cubes,
         "cubes_added": report.num_cubes,
         "row_groups": report.num_row_groups,
-        "cubes_per_row_group": round(report.manifest.num_cubes / report.num_row_groups, 1),
+        "cubes_per_row_group": round(report.manifest.num_cubes / max(1, report.num_row_groups), 1),
         "megabytes": round(sum(s.bytes for s in report.manifest.studies.values()) / 2**20, 2),
         "bytes_per_cube": round(report.bytes / report.num_cubes) if report.num_cubes else None,
         "cubes_per_s": round(report.num_cubes / report.seconds, 1),
@@ -110,6 +129,33 @@ def run_pack(args: argparse.Namespace) -> int:
         "test": [s.name for s in report.manifest.studies.values() if s.split == "test"],
     }
     print(json.dumps(facts) if args.json else _readable(facts, report.manifest.studies.values()))
+    return 0
+
+
+def _rebuild(args: argparse.Namespace, config: Config) -> int:
+    from ipdsf_spark.packing.publishing import complete_interrupted
+    from ipdsf_spark.packing.rebuilding import rebuild
+    from ipdsf_spark.packing.reference import files_of, is_mounted, place_of
+    from ipdsf_spark.packing.session import imaging_session
+    from ipdsf_spark.storage.lock import locked
+
+    with (
+        nullcontext() if is_mounted(config.storage.root) else imaging_session("ipdsf-pack", master=args.master) as spark
+    ):
+        root = place_of(config, args.name)
+        files = files_of(root, spark)
+        if not files.exists(root):
+            raise InputError(f"there is no data set {args.name!r} at {root}")
+        with locked(root, "rebuilding the manifest", files):
+            complete_interrupted(files, root)
+            manifest, left_out = rebuild(files, root, args.name)
+    for reason in left_out:
+        print(f"left out: {reason}", file=sys.stderr)
+    facts = {"dataset": args.name, "volumes": len(manifest.studies), "cubes": manifest.num_cubes}
+    said = (
+        f"{args.name} holds {manifest.num_cubes} cubes of {len(manifest.studies)} volume(s); its manifest is made again"
+    )
+    print(json.dumps({**facts, "left_out": list(left_out)}) if args.json else said)
     return 0
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlparse
 
 from tqdm import tqdm
 
 from ipdsf_spark.cli.ct_pack import add_configuration, counting, ended_as
 from ipdsf_spark.config import Config, load, with_overrides
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.storage.location import location_of, require_name
 
 if TYPE_CHECKING:
     from ipdsf_spark.training.loop import Progress
@@ -63,8 +62,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, metavar="M", help="of training to stop after (training.minutes)")
     parser.add_argument("--samples", type=int, default=0, metavar="N", help="cubes to stop after")
     parser.add_argument("--model", help="name of the model (default: NAME-TASK)")
-    parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="(default: storage.root/models/MODEL)")
-    parser.add_argument("--anew", action="store_true", help="forget an earlier training in this folder")
+    parser.add_argument("-o", "--out", metavar="FOLDER", help="(default: storage.root/models/MODEL)")
+    parser.add_argument("--anew", action="store_true", help="begin anew: an earlier training in the folder is replaced")
     parser.add_argument("--master", help="Spark master (default: one task slot per worker on this machine)")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
     add_configuration(parser)
@@ -76,8 +75,6 @@ def run(args: argparse.Namespace) -> int:
     if args.workers < 0 or (args.elastic and args.workers < 1) or (args.cubes and args.workers):
         raise ConfigError("--elastic needs --workers 1 or more; --cubes is for one process without Spark")
     folder = _folder(args, config)
-    if args.anew and folder.exists():
-        shutil.rmtree(folder)
     progress = _by_horovod(args, config, folder) if args.workers else _alone(args, config, folder)
     best = progress.best_psnr_db
     facts = {
@@ -116,8 +113,13 @@ def _config(args: argparse.Namespace) -> Config:
 
 
 def _folder(args: argparse.Namespace, config: Config) -> Path:
+    if args.name:
+        require_name(args.name, of="data set")
     if args.out:
-        return Path(args.out).absolute()
+        place = location_of(args.out)
+        if place.path is None:
+            raise ConfigError(f"models are written to a folder of this machine or a mounted one, not to {args.out}")
+        return place.path
     if args.cubes and not args.model:
         raise ConfigError("where does the model go? Say --out FOLDER or --model NAME")
     return model_folder(config, args.model or f"{args.name}-{config.training.task}")
@@ -127,12 +129,13 @@ def model_folder(config: Config, name: str) -> Path:
     """Where a model of a name lies: a folder that worker 0 can write.
 
     Raises:
+        InputError: it is no name.
         ConfigError: the storage array is no mounted path.
     """
-    root = urlparse(config.storage.root)
-    if root.scheme not in ("", "file"):
+    place = location_of(config.storage.root, "models", require_name(name, of="model"))
+    if place.path is None:
         raise ConfigError(f"models are written to a mounted path, and storage.root is {config.storage.root}: say --out")
-    return Path(unquote(root.path)).expanduser().absolute() / "models" / name
+    return place.path
 
 
 def _alone(args: argparse.Namespace, config: Config, folder: Path) -> Progress:
@@ -149,7 +152,7 @@ def _alone(args: argparse.Namespace, config: Config, folder: Path) -> Progress:
             cubes = local_copy(reference, _cache(config), on_progress=counting(bar))
         facts = _facts(reference)
     settings = settings_of(config, samples=args.samples, device=args.device)
-    work = Work(settings, str(folder), str(cubes), {**facts, "horovod": False}, args.threads, args.device)
+    work = Work(settings, str(folder), str(cubes), {**facts, "horovod": False}, args.threads, args.device, args.anew)
     with _bar(config, args) as bar:
         return train_alone(work, on_step=lambda step: _show(bar, asdict(step)))
 
@@ -159,6 +162,7 @@ def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progr
     from ipdsf_spark.packing.session import imaging_session
     from ipdsf_spark.training.configured import settings_of
     from ipdsf_spark.training.horovod_workers import SparkWork, train_elastically, train_on_spark
+    from ipdsf_spark.training.schedule import require_one_step
     from ipdsf_spark.training.worker import Work
 
     slots = f"local[{args.workers},4]" if args.elastic else f"local[{args.workers}]"
@@ -166,7 +170,8 @@ def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progr
         reference = reference_of(config, args.name, spark=spark)
         settings = settings_of(config, samples=args.samples, device=args.device)
         facts = {**_facts(reference), "horovod": True}
-        work = Work(settings, str(folder), "", facts, args.threads, args.device)
+        work = Work(settings, str(folder), "", facts, args.threads, args.device, args.anew)
+        require_one_step(reference.num_cubes, batch=settings.batch, size=args.workers)
         train = train_elastically if args.elastic else train_on_spark
         with _bar(config, args) as bar, _Tail(folder / "history.csv", lambda row: _show(bar, row)):
             return train(spark, SparkWork(work, reference, str(_cache(config))), args.workers)

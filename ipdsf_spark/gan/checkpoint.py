@@ -93,6 +93,28 @@ def has_checkpoint(folder: Path) -> bool:
     return (folder / CHECKPOINT_FILE).is_file()
 
 
+def is_marked(file: Path) -> bool | None:
+    """Whether a model or checkpoint is of this project; None for a damaged one, of which nobody can tell."""
+    try:
+        stored = _load(file)
+    except InputError:
+        return None
+    try:
+        format_ = json.loads(stored["facts"])["format"] if "facts" in stored else stored.get("format")
+    except (ValueError, KeyError, TypeError):
+        return False
+    return format_ == FORMAT
+
+
+def json_is_marked(file: Path) -> bool | None:
+    """The same of the facts beside a model; None for damaged ones."""
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return isinstance(facts, dict) and facts.get("format") == FORMAT
+
+
 def _load(file: Path) -> dict[str, Any]:
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)

@@ -8,91 +8,53 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import json
+import re
 import shutil
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-from petastorm import make_batch_reader
-
 from ipdsf_spark.ct.cube_set import SET_FILE, ShardWriter, publish
-from ipdsf_spark.ct.cubes import CubeKey
 from ipdsf_spark.ct.enhancement import Enhancement
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.manifest import CUBES_FOLDER, Manifest
+from ipdsf_spark.packing.reading import cube_batches
+from ipdsf_spark.storage.location import Location
 
-COLUMNS: Final = ["study", "z", "y", "x", "cube"]
-NPY_MAGIC: Final = b"\x93NUMPY\x01\x00"
+COPIED: Final = re.compile(r"set\.json|enhancement\.json|(cubes-\d+\.raw|keys-\d+\.json)|\..+\.part")
 
 
 @dataclass(frozen=True)
 class DatasetReference:
     """All a worker needs to read a data set: plain values, found by the driver."""
 
-    url: str  # of the data set's folder
+    place: Location  # the data set's folder
     manifest: Manifest
     enhancement: Enhancement
     split: str = "train"
 
     @property
-    def file_urls(self) -> list[str]:
+    def files(self) -> list[Location]:
         """Parquet files of the split."""
-        return [f"{self.url}/{CUBES_FOLDER}/{study.file}" for study in self.manifest.of_split(self.split)]
+        return [self.place / CUBES_FOLDER / study.file for study in self.manifest.of_split(self.split)]
 
     @property
     def num_cubes(self) -> int:
         """Cubes of the split."""
         return sum(study.num_cubes for study in self.manifest.of_split(self.split))
 
+    @property
+    def source(self) -> str:
+        """Hash of where the data set lies: others of its name may lie elsewhere."""
+        return hashlib.sha256(self.place.url.encode()).hexdigest()[:16]
+
     def folder_in(self, cache: Path) -> Path:
-        """Where the local copy lies: another one for every state of the data set."""
-        return cache / f"{self.manifest.name}-{self.split}-{self.manifest.sha256[:16]}"
-
-
-def cube_batches(
-    urls: Sequence[str], size: int, *, shard: int = 0, num_shards: int = 1, readers: int = 2
-) -> Iterator[tuple[NDArray[np.int16], list[CubeKey]]]:
-    """Cubes (B, S, S, S) and keys of a shard of the row groups, a row group at a time, through Petastorm.
-
-    Args:
-        urls: of Parquet files.
-        size: edge of the cubes.
-        shard: which part of the row groups.
-        num_shards: of how many parts.
-        readers: threads that read ahead.
-
-    Raises:
-        InputError: a cube has another shape or type.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Petastorm's use of pyarrow's older interface
-        reader = make_batch_reader(
-            list(urls),
-            schema_fields=COLUMNS,
-            reader_pool_type="thread",
-            workers_count=readers,
-            results_queue_size=4 * readers,
-            shuffle_row_groups=False,
-            num_epochs=1,
-            cur_shard=shard if num_shards > 1 else None,
-            shard_count=num_shards if num_shards > 1 else None,
-        )
-        try:
-            for rows in reader:
-                keys = [
-                    CubeKey(str(study), int(z), int(y), int(x))
-                    for study, z, y, x in zip(rows.study, rows.z, rows.y, rows.x, strict=True)
-                ]
-                yield _decoded(rows.cube, size), keys
-        finally:
-            with contextlib.redirect_stdout(sys.stderr):  # Petastorm prints that it cleans up
-                reader.stop()
-                reader.join()
+        """Where the local copy lies: another one for every state of the data set, and for every place."""
+        state = hashlib.sha256(f"{self.source} {self.manifest.sha256}".encode()).hexdigest()[:16]
+        return cache / f"{self.manifest.name}-{self.split}-{state}"
 
 
 def local_copy(
@@ -120,7 +82,7 @@ def local_copy(
                 _copy(reference, folder, on_progress)
     except OSError as error:
         raise InputError(f"cannot copy cubes to {folder}: {error.strerror or error}") from error
-    _forget_older(folder, f"{reference.manifest.name}-{reference.split}-")
+    _remove_older(folder, reference)
     return folder
 
 
@@ -128,40 +90,51 @@ def export(
     reference: DatasetReference, folder: Path, *, on_progress: Callable[[int], None] = lambda cubes: None
 ) -> int:
     """Copy a split into a folder for a machine that has neither Spark nor Petastorm; returns the number of cubes."""
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty: name a new folder")
-    return _copy(reference, folder, on_progress)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder} is {'not empty' if folder.is_dir() else 'a file'}: name a new folder")
+        return _copy(reference, folder, on_progress)
+    except OSError as error:
+        raise InputError(f"cannot write cubes to {folder}: {error.strerror or error}") from error
 
 
 def _copy(reference: DatasetReference, folder: Path, on_progress: Callable[[int], None]) -> int:
     size = reference.manifest.parameters.cube_size
     writer = ShardWriter(folder, 0)
-    for cubes, keys in cube_batches(reference.file_urls, size):
+    for cubes, keys in cube_batches(reference.files, size):
         writer.add(cubes, keys)
         on_progress(len(keys))
     found, announced = writer.finish(), reference.num_cubes
     if found != announced:
         raise InputError(f"data set {reference.manifest.name!r} holds {found} cubes, its manifest says {announced}")
     facts = {"dataset": reference.manifest.name, "split": reference.split, "sha256": reference.manifest.sha256}
+    facts["source"] = reference.source
     publish(folder, reference.enhancement, size=size, shards=1, facts=facts)
     return found
 
 
-def _decoded(values: NDArray[np.object_], size: int) -> NDArray[np.int16]:
-    """(B, S, S, S) of what Petastorm's NdarrayCodec wrote: npy files, all with the same header."""
-    cubes = np.empty((len(values), size, size, size), np.int16)
-    for row, raw in enumerate(values):
-        offset = 10 + int.from_bytes(raw[8:10], "little")
-        header = raw[10:offset]
-        is_right = raw[:8] == NPY_MAGIC and b"'<i2'" in header and b"'fortran_order': False" in header
-        if not is_right or len(raw) - offset != cubes[row].nbytes:
-            raise InputError(f"expected int16 cubes of {size}³ voxels in the data set, found {header[:80]!r}")
-        cubes[row] = np.frombuffer(raw, np.int16, offset=offset).reshape(size, size, size)
-    return cubes
+def _remove_older(folder: Path, reference: DatasetReference) -> None:
+    """Remove copies of earlier states of the same data set, and of no other: they are never read again."""
+    name = re.compile(rf"{re.escape(reference.manifest.name)}-{reference.split}-[0-9a-f]{{16}}")
+    for other in folder.parent.iterdir():
+        if other == folder or not name.fullmatch(other.name) or not other.is_dir() or other.is_symlink():
+            continue
+        with contextlib.suppress(OSError), (folder.parent / f".{other.name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody is copying into it
+            if _is_copy_of(other, reference):
+                shutil.rmtree(other, ignore_errors=True)
 
 
-def _forget_older(folder: Path, prefix: str) -> None:
-    """Remove copies of earlier states of the data set: they are never read again."""
-    for other in folder.parent.glob(f"{prefix}*"):
-        if other != folder and other.is_dir():
-            shutil.rmtree(other, ignore_errors=True)
+def _is_copy_of(folder: Path, reference: DatasetReference) -> bool:
+    """Whether a folder holds a copy of this data set, or the beginning of one, and nothing else."""
+    if any(not COPIED.fullmatch(path.name) or not path.is_file() for path in folder.iterdir()):
+        return False
+    try:
+        stated = json.loads((folder / SET_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return True  # interrupted: its own training begins it again
+    except ValueError:
+        return False
+    stated = stated if isinstance(stated, dict) else {}
+    own = {"dataset": reference.manifest.name, "split": reference.split, "source": reference.source}
+    return all(stated.get(key) == value for key, value in own.items())

@@ -1,60 +1,78 @@
 """CT volumes to one Petastorm data set: a Spark job with a task per volume.
 
-What is new is written beside the data set, moved into it when every volume is whole, and named in the manifest last. A
-data set is never seen half: whatever an interrupted run left is removed by the next.
+What is new is written beside the data set and becomes part of it when every volume is whole (`publishing`). A data set
+is never seen half, and one packing at a time writes to it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, materialize_dataset
-from petastorm.fs_utils import FilesystemResolver
 from pyspark.accumulators import AccumulatorParam
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import Config
 from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
-from ipdsf_spark.ct.reading import study_name
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.packing.identities import sorted_out
 from ipdsf_spark.packing.job import row_groups, watched
 from ipdsf_spark.packing.manifest import (
     CUBES_FOLDER,
-    ENHANCEMENT_FILE,
     MANIFEST_FILE,
+    SALT_FILE,
+    STAGING_FOLDER,
     Manifest,
     Parameters,
     Study,
 )
-from ipdsf_spark.packing.schema import ROW_TYPE, described, unischema
-from ipdsf_spark.packing.volumes import Packed, Wanted, packed_cubes
-from ipdsf_spark.storage.hadoop import Storage, url_of
-
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+from ipdsf_spark.packing.patients import key_for, key_of, new_salt, pseudonym_of, stated, with_splits
+from ipdsf_spark.packing.publishing import Change, complete_interrupted, publish
+from ipdsf_spark.packing.reading import filesystem_of, footer_of
+from ipdsf_spark.packing.reference import enhancement_at, files_of, left_without_manifest, manifest_at, place_of
+from ipdsf_spark.packing.schema import ROW_TYPE, described
+from ipdsf_spark.packing.volumes import PLAIN, Packed, Reading, Wanted, packed_cubes
+from ipdsf_spark.storage.files import Files
+from ipdsf_spark.storage.hadoop import reason_of
+from ipdsf_spark.storage.location import Location, location_of, require_name
+from ipdsf_spark.storage.lock import locked
 
 
 @dataclass(frozen=True)
 class PackReport:
-    """What a run added, and what the data set holds now."""
+    """What a run added, and what the data set holds now.
+
+    Attributes:
+        manifest: of the data set.
+        added: names of the new volumes, by their paths.
+        left_out: volumes that are not in the data set, with what was wrong with each.
+        skipped: volumes that were in it already, with the name under which they are.
+        remarks: what a reader should know about the volumes and the data set.
+        num_cubes: added.
+        bytes: added.
+        seconds: it took.
+    """
 
     manifest: Manifest
-    added: tuple[str, ...]
-    left_out: tuple[str, ...]  # with what was wrong with each
+    added: dict[str, str]
+    left_out: tuple[str, ...]
+    skipped: tuple[str, ...]
+    remarks: tuple[str, ...]
     num_cubes: int
     bytes: int
     seconds: float
-    num_row_groups: int  # of the whole data set
+
+    @property
+    def num_row_groups(self) -> int:
+        """Of the whole data set."""
+        return sum(study.num_row_groups for study in self.manifest.studies.values())
 
 
 def parameters_of(config: Config) -> Parameters:
@@ -64,22 +82,36 @@ def parameters_of(config: Config) -> Parameters:
     return Parameters(ct.cube_size, ct.overlap, window, ct.linear_share, ct.air_share_kept, ct.seed)
 
 
-def wanted_volumes(train: Sequence[str], test: Sequence[str], undecided: Sequence[str]) -> list[Wanted]:
-    """Volumes by path, each under the name of its file or folder.
+def wanted_volumes(
+    train: Sequence[str], test: Sequence[str], undecided: Sequence[str], names: Sequence[str] = ()
+) -> list[Wanted]:
+    """Volumes by path.
+
+    Args:
+        train: to train on.
+        test: never to train on.
+        undecided: whose patients decide.
+        names: one for every volume in this order, or none: then names are made from the content.
 
     Raises:
-        InputError: a path is not there, or two volumes have one name.
+        InputError: a path is not there, or there are fewer or more names than volumes.
     """
-    wanted: dict[str, Wanted] = {}
-    for paths, split in ((train, "train"), (test, "test"), (undecided, "")):
-        for path in paths:
-            if "://" not in path and not Path(path).exists():
-                raise InputError(f"{path} does not exist")
-            name = study_name(Path(path))
-            if name in wanted:
-                raise InputError(f"two volumes are called {name!r}: {wanted[name].path} and {path}; rename one")
-            wanted[name] = Wanted(str(Path(path).absolute()), name, split)
-    return list(wanted.values())
+    paths = [(path, split) for group, split in ((train, "train"), (test, "test"), (undecided, "")) for path in group]
+    if names and len(names) != len(paths):
+        raise InputError(f"{len(names)} name(s) for {len(paths)} volume(s): --as gives one for each, in their order")
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    if twice:
+        raise InputError(f"two volumes cannot both be called {twice[0]!r}")
+    wanted = []
+    for number, (path, split) in enumerate(paths):
+        place = location_of(path).path
+        if place is None:
+            raise InputError(f"{path}: volumes are read from paths that every executor reaches, or file:// URLs")
+        if not place.exists():
+            raise InputError(f"{path} does not exist")
+        name = require_name(names[number], of="volume") if names else ""
+        wanted.append(Wanted(str(place), name, split))
+    return wanted
 
 
 def pack(
@@ -90,6 +122,7 @@ def pack(
     *,
     test_share: float = 0.2,
     skips_bad: bool = False,
+    reading: Reading = PLAIN,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> PackReport:
     """Pack the volumes that are not in the data set yet.
@@ -101,184 +134,221 @@ def pack(
         wanted: volumes.
         test_share: of the patients, where a volume's split is not given.
         skips_bad: leave unreadable volumes out instead of refusing all.
+        reading: how volumes are read.
         on_progress: told (volumes done, volumes).
 
     Raises:
-        InputError: a volume cannot be used, a patient would be in both splits, or the data set has other parameters.
+        InputError: a volume cannot be used, a patient would be in both splits, the data set has other parameters,
+            another process is packing into it, or the storage array is full or out of reach.
     """
-    if not NAME.fullmatch(name):
-        raise InputError(f"a data set's name has letters, digits, dots, dashes and underscores, got {name!r}")
     started = time.monotonic()
-    storage, root = Storage(spark), url_of(config.storage.root, "cubes", name)
-    manifest = load_manifest(storage, config, name) if storage.exists(f"{root}/{MANIFEST_FILE}") else None
-    parameters = parameters_of(config)
-    if manifest is not None and manifest.parameters != parameters:
+    root = place_of(config, name)
+    files = files_of(root, spark)
+    with locked(root, "packing", files):
+        resumed = complete_interrupted(files, root)
+        manifest = _manifest(files, root, name, parameters_of(config))
+        key, salt = _pseudonym_key(files, root, manifest, config)
+        if not wanted:
+            raise InputError("no volumes to pack")
+        staging = root / STAGING_FOLDER / uuid.uuid4().hex
+        patients = [dataclasses.replace(w, patient=_patient(w, key, reading)) for w in wanted]
+        known = {s.patient: s.split for s in manifest.studies.values()}
+        try:
+            packed = _write(spark, config, with_splits(patients, known), test_share, reading, staging, on_progress)
+            found = sorted_out(packed, manifest.studies.values(), skips_bad=skips_bad)
+            change = _change(files, root, staging, manifest, found.good, salt=salt, key=key) if found.good else None
+        except BaseException:
+            _discard(files, root, staging)
+            raise
+        if change is not None:
+            publish(files, root, staging, change)
+        else:
+            _discard(files, root, staging)
+        merged = change.manifest if change is not None else manifest
+        remarks = (*_remarks(files, root, merged, resumed), *found.remarks)
+    added = [merged.studies[p.study] for p in found.good]
+    return PackReport(
+        manifest=merged,
+        added={p.path: p.study for p in found.good},
+        left_out=found.left_out,
+        skipped=found.skipped,
+        remarks=remarks,
+        num_cubes=sum(s.num_cubes for s in added),
+        bytes=sum(s.bytes for s in added),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _manifest(files: Files, root: Location, name: str, parameters: Parameters) -> Manifest:
+    """That of the data set, or an empty one for a new data set."""
+    if not files.exists(root / MANIFEST_FILE):
+        left = left_without_manifest(files, root)
+        if left:
+            raise InputError(f"data set {name!r} has no manifest at {root / MANIFEST_FILE}, but {left}")
+        return Manifest(name, parameters, "")
+    manifest = manifest_at(files, root, name)
+    if manifest.parameters != parameters:
         raise InputError(
             f"data set {name!r} was packed with {_differences(manifest.parameters, parameters)}; "
             "use the same parameters or another name"
         )
-    known = manifest.studies if manifest is not None else {}
-    new = [w for w in wanted if w.study not in known]
-    for stale in (f"{root}/.staging", *_foreign(storage, root, known.values())):
-        storage.delete(stale)
-    if not new:
-        if manifest is None:
-            raise InputError("no volumes to pack")
-        num_row_groups = _num_row_groups(spark, f"{root}/{CUBES_FOLDER}")
-        return PackReport(manifest, (), (), 0, 0, time.monotonic() - started, num_row_groups)
-    storage.make_folder(f"{root}/{CUBES_FOLDER}")
-    staging = f"{root}/.staging/{uuid.uuid4().hex}"
-    try:
-        packed = _write(spark, config, new, parameters, test_share, staging, on_progress)
-        bad = tuple(p.error for p in packed if p.error)
-        good = [p for p in packed if not p.error and p.num_cubes]
-        if bad and not skips_bad:
-            raise InputError("cannot pack: " + "; ".join(bad))
-        if not good:
-            raise InputError("none of the volumes can be packed: " + ("; ".join(bad) or "they show nothing but air"))
-        _require_whole_patients(known.values(), good)
-        enhancement = _enhancement(storage, root, manifest, good, parameters)
-        studies = _publish(spark, storage, root, staging, good, parameters)
-    finally:
-        storage.delete(f"{root}/.staging")
-    everything = {**known, **{s.name: s for s in studies}}
-    merged = Manifest(name, parameters, enhancement.sha256, everything, described(parameters.cube_size))
-    storage.write(f"{root}/{ENHANCEMENT_FILE}", enhancement.to_json(indent=1))
-    storage.write(f"{root}/{MANIFEST_FILE}", merged.to_json())
-    return PackReport(
-        manifest=merged,
-        added=tuple(s.name for s in studies),
-        left_out=bad,
-        num_cubes=sum(s.num_cubes for s in studies),
-        bytes=sum(s.bytes for s in studies),
-        seconds=time.monotonic() - started,
-        num_row_groups=_num_row_groups(spark, f"{root}/{CUBES_FOLDER}"),
-    )
+    nameless = [s.name for s in manifest.studies.values() if not s.content]
+    if nameless:
+        raise InputError(
+            f"data set {name!r} was packed by a version that knew volumes by their folders' names: it can be trained "
+            "on, but whether a volume is in it already cannot be told; pack its volumes under another name"
+        )
+    return manifest
 
 
-def load_manifest(storage: Storage, config: Config, name: str) -> Manifest:
-    """The manifest of a data set.
-
-    Raises:
-        InputError: there is no such data set, or its manifest is damaged.
-    """
-    url = url_of(config.storage.root, "cubes", name, MANIFEST_FILE)
-    if not storage.exists(url):
-        raise InputError(f"there is no data set {name!r} at {url}; `ipdsf ct pack` makes one")
-    return Manifest.from_json(storage.read(url), origin=url)
-
-
-def load_enhancement(storage: Storage, config: Config, name: str) -> Enhancement:
-    """The contrast enhancement of a data set."""
-    return Enhancement.from_json(storage.read(url_of(config.storage.root, "cubes", name, ENHANCEMENT_FILE)))
+def _pseudonym_key(files: Files, root: Location, manifest: Manifest, config: Config) -> tuple[bytes, str]:
+    """The key of the data set's pseudonyms, and the salt where it is one that must be kept."""
+    if manifest.studies:
+        place = root / SALT_FILE
+        salt = files.read(place).decode() if files.exists(place) else ""
+        return key_for(manifest, config.ct.pseudonym_key_env, salt), ""
+    key = key_of(config.ct.pseudonym_key_env)
+    salt = "" if key else new_salt()
+    return key or salt.encode(), salt
 
 
-class _Collected(AccumulatorParam[dict[str, Packed]]):
-    """What tasks report by study; a task that ran twice reports the same."""
+def _patient(wanted: Wanted, key: bytes, reading: Reading) -> str:
+    return pseudonym_of(Path(wanted.path), key, series=reading.series)
 
-    def zero(self, value: dict[str, Packed]) -> dict[str, Packed]:
+
+class _Collected(AccumulatorParam[dict[int, Packed]]):
+    """What tasks report by number; a task that ran twice reports the same."""
+
+    def zero(self, value: dict[int, Packed]) -> dict[int, Packed]:
         return {}
 
-    def addInPlace(self, value1: dict[str, Packed], value2: dict[str, Packed]) -> dict[str, Packed]:
+    def addInPlace(self, value1: dict[int, Packed], value2: dict[int, Packed]) -> dict[int, Packed]:
         return {**value1, **value2}
 
 
 def _write(
     spark: SparkSession,
     config: Config,
-    new: Sequence[Wanted],
-    parameters: Parameters,
+    wanted: Sequence[Wanted],
     test_share: float,
-    staging: str,
+    reading: Reading,
+    staging: Location,
     on_progress: Callable[[int, int], None],
 ) -> list[Packed]:
     """Run the Spark job; the cubes of volume k are in the part file of task k."""
     context = spark.sparkContext
     reports = context.accumulator({}, _Collected())
-    key_env = config.ct.pseudonym_key_env
+    parameters = parameters_of(config)
 
     def cubes(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for row in batch.to_pylist():
-                wanted = Wanted(row["path"], row["study"], row["split"])
-                for item in packed_cubes(wanted, row["task"], parameters, test_share, key_env):
+                one = Wanted(row["path"], row["name"], row["split"], row["patient"])
+                for item in packed_cubes(one, row["task"], parameters, test_share, reading):
                     if isinstance(item, Packed):
-                        reports.add({item.study: item})
+                        reports.add({item.task: item})
                     else:
                         yield item
 
-    rows = [(w.path, w.study, w.split, task) for task, w in enumerate(new)]
+    rows = [(w.path, w.name, w.split, w.patient, task) for task, w in enumerate(wanted)]
     volumes = spark.createDataFrame(
-        context.parallelize(rows, len(rows)), "path string, study string, split string, task int"
+        context.parallelize(rows, len(rows)), "path string, name string, split string, patient string, task int"
     )
     group = f"ipdsf-pack-{uuid.uuid4().hex}"
-    with watched(spark, group, len(rows), on_progress):
-        context.setJobGroup(group, f"pack {len(rows)} volumes", interruptOnCancel=True)
-        with row_groups(spark, config.packing.row_group_mb):
-            frame = volumes.mapInArrow(cubes, ROW_TYPE)
-            frame.write.option("compression", config.packing.compression).parquet(staging)
+    try:
+        with watched(spark, group, len(rows), on_progress):
+            context.setJobGroup(group, f"pack {len(rows)} volumes", interruptOnCancel=True)
+            with row_groups(spark, config.packing.row_group_mb):
+                frame = volumes.mapInArrow(cubes, ROW_TYPE)
+                frame.write.option("compression", config.packing.compression).parquet((staging / CUBES_FOLDER).url)
+    except Exception as error:  # py4j wraps whatever went wrong in the JVM or in a task
+        raise InputError(f"cannot write cubes to {staging}: {reason_of(error)}; the data set is as before") from error
     return sorted(reports.value.values(), key=lambda p: p.task)
 
 
-def _publish(
-    spark: SparkSession, storage: Storage, root: str, staging: str, good: Sequence[Packed], parameters: Parameters
-) -> list[Study]:
-    """Move the part files into the data set and write Petastorm's metadata over all of it."""
-    parts = {int(n.split("-")[1]): (n, size) for n, size in storage.files(staging).items() if n.startswith("part-")}
-    cubes = f"{root}/{CUBES_FOLDER}"
-    studies = []
+def _change(
+    files: Files,
+    root: Location,
+    staging: Location,
+    manifest: Manifest,
+    good: Sequence[Packed],
+    *,
+    salt: str,
+    key: bytes,
+) -> Change:
+    """What the new volumes make of the data set."""
+    enhancement = _enhancement(files, root, manifest, good)
+    parts = {int(n.split("-")[1]): n for n in files.files(staging / CUBES_FOLDER) if n.startswith("part-")}
+    sizes = files.files(staging / CUBES_FOLDER)
+    moves, studies = {}, []
     for p in good:
-        part, size = parts[p.task]
+        part = parts[p.task]
+        footer = footer_of(staging / CUBES_FOLDER / part, filesystem_of(staging))
+        if footer.num_rows != p.num_cubes:
+            raise InputError(f"{p.path}: {footer.num_rows} cubes were written, {p.num_cubes} were made; pack it again")
         file = f"{re.sub(r'[^A-Za-z0-9._-]', '_', p.study)}-{uuid.uuid4().hex[:8]}.parquet"
-        storage.move(f"{staging}/{part}", f"{cubes}/{file}")
+        moves[part] = file
         studies.append(
-            Study(p.study, p.patient, p.split, p.shape, p.spacing_mm, p.num_cubes, p.num_air_left_out, file, size)
+            Study(
+                name=p.study,
+                patient=p.patient,
+                split=p.split,
+                shape=p.shape,
+                spacing_mm=p.spacing_mm,
+                num_cubes=p.num_cubes,
+                num_air_left_out=p.num_air_left_out,
+                file=file,
+                bytes=sizes[part],
+                content=p.content,
+                slices=p.slices,
+                num_row_groups=footer.num_row_groups,
+            )
         )
-    with materialize_dataset(spark, cubes, unischema(parameters.cube_size)):
-        pass  # the rows are there already: only the metadata is written
-    return studies
+    pseudonyms = manifest.pseudonyms or stated("salt" if salt else "key", key)
+    merged = dataclasses.replace(
+        manifest,
+        enhancement_sha256=enhancement.sha256,
+        studies={**manifest.studies, **{s.name: s for s in studies}},
+        fields=described(manifest.parameters.cube_size),
+        pseudonyms=pseudonyms,
+    )
+    return Change(merged, enhancement.to_json(indent=1), salt, moves)
 
 
-def _num_row_groups(spark: SparkSession, cubes: str) -> int:
-    """Of all files, as Petastorm noted them in the metadata of the data set."""
-    resolver = FilesystemResolver(cubes, spark.sparkContext._jsc.hadoopConfiguration())
-    with resolver.filesystem().open(f"{resolver.get_dataset_path()}/_common_metadata") as file:
-        noted = pq.read_schema(file).metadata[ROW_GROUPS_PER_FILE_KEY]
-    return sum(json.loads(noted).values())
+def _discard(files: Files, root: Location, staging: Location) -> None:
+    """Remove what the Spark job wrote; if that fails too, the next packing does it."""
+    try:
+        files.delete(staging)
+        files.delete_if_empty(root / STAGING_FOLDER)
+    except InputError:
+        pass
 
 
-def _enhancement(
-    storage: Storage, root: str, manifest: Manifest | None, good: Sequence[Packed], parameters: Parameters
-) -> Enhancement:
+def _remarks(files: Files, root: Location, manifest: Manifest, resumed: Sequence[str]) -> tuple[str, ...]:
+    named = {study.file for study in manifest.studies.values()}
+    unnamed = [n for n in files.files(root / CUBES_FOLDER) if n.endswith(".parquet") and n not in named]
+    remarks = []
+    if resumed:
+        remarks.append(f"completed an interrupted packing: {', '.join(resumed)}")
+    if unnamed:
+        remarks.append(
+            f"{len(unnamed)} Parquet file(s) in {root / CUBES_FOLDER} are not in the manifest and are not read: "
+            f"{', '.join(unnamed[:5])}; --rebuild-manifest takes up those that a packing wrote"
+        )
+    return tuple(remarks)
+
+
+def _enhancement(files: Files, root: Location, manifest: Manifest, good: Sequence[Packed]) -> Enhancement:
     """That of the data set, or a new one fitted on the training volumes; test patients have no part in it."""
-    if manifest is not None:
-        enhancement = Enhancement.from_json(storage.read(f"{root}/{ENHANCEMENT_FILE}"))
-        if enhancement.sha256 != manifest.enhancement_sha256:
-            raise InputError(f"{root}/{ENHANCEMENT_FILE} is not the one the data set was packed with")
-        return enhancement
-    window = parameters.window_hu
+    if manifest.studies:
+        return enhancement_at(files, root, manifest)
+    window = manifest.parameters.window_hu
     training = {
         p.study: HuHistogram(window, np.array(p.shares), int(sum(p.shares) > 0)) for p in good if p.split == "train"
     }
     if not training:
         raise InputError("none of the volumes is for training: name some with --train, or lower --test-share")
-    return Enhancement.fit(training, linear_share=parameters.linear_share)
-
-
-def _require_whole_patients(known: Iterable[Study], good: Sequence[Packed]) -> None:
-    splits: dict[str, set[str]] = {}
-    for patient, split in [*((s.patient, s.split) for s in known), *((p.patient, p.split) for p in good)]:
-        splits.setdefault(patient, set()).add(split)
-    torn = sum(len(found) > 1 for found in splits.values())
-    if torn:
-        raise InputError(f"{torn} patient(s) would be in both splits: give all volumes of a patient the same one")
-
-
-def _foreign(storage: Storage, root: str, known: Iterable[Study]) -> list[str]:
-    """Files that the manifest does not name: what an interrupted run left."""
-    named = {study.file for study in known}
-    folder = f"{root}/{CUBES_FOLDER}"
-    return [f"{folder}/{name}" for name in storage.files(folder) if name.endswith(".parquet") and name not in named]
+    return Enhancement.fit(training, linear_share=manifest.parameters.linear_share)
 
 
 def _differences(there: Parameters, here: Parameters) -> str:

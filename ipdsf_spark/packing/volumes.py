@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from petastorm.codecs import NdarrayCodec
 
 from ipdsf_spark.ct.cubes import CubeKey, CubePlan, cubes_of, is_air, is_kept_for_training, uniform_of
 from ipdsf_spark.ct.enhancement import HuHistogram
+from ipdsf_spark.ct.identity import NUM_MARKS, content_of, slice_marks, whole_hu
 from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.errors import IpdsfError
 from ipdsf_spark.packing.manifest import Parameters
 from ipdsf_spark.packing.schema import FIELDS, unischema
 
-CUBES_AT_ONCE = 64
+CUBES_AT_ONCE: Final = 64
+NAME_DIGITS: Final = 10
+PATIENT_DIGITS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -28,21 +29,38 @@ class Wanted:
 
     Attributes:
         path: readable on every executor.
-        study: name under which it is packed.
+        name: under which it is packed; empty for one made from its content.
         split: "train" or "test", or empty to let the patient decide.
+        patient: pseudonym; empty where the files name no patient.
     """
 
     path: str
-    study: str
+    name: str = ""
     split: str = ""
+    patient: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How volumes are read: DICOM series number where there are several, and which problems are accepted."""
+
+    series: int | None = None
+    accept: tuple[str, ...] = ()
+
+
+PLAIN: Final = Reading()
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What a task says of its volume: sizes, the histogram the enhancement is fitted on, or what was wrong."""
+    """What a task says of its volume: sizes, the histogram the enhancement is fitted on, or what was wrong.
 
-    study: str
+    `path`, `remarks` and `error` are for the person who packs; they are kept nowhere.
+    """
+
+    path: str
     task: int = 0
+    study: str = ""
     patient: str = ""
     split: str = ""
     shape: tuple[int, int, int] = (0, 0, 0)
@@ -50,31 +68,36 @@ class Packed:
     num_cubes: int = 0
     num_air_left_out: int = 0
     shares: tuple[float, ...] = ()
+    content: str = ""
+    slices: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    split_is_given: bool = False
     error: str = ""
 
 
 def packed_cubes(
-    wanted: Wanted, task: int, parameters: Parameters, test_share: float, pseudonym_key_env: str
+    wanted: Wanted, task: int, parameters: Parameters, test_share: float, reading: Reading = PLAIN
 ) -> Iterator[pa.RecordBatch | Packed]:
     """Batches of rows of `schema.ROW_TYPE`, and last what is to be known of the volume."""
     try:
-        volume = read_volume(
-            wanted.path, study=wanted.study, pseudonym_key=os.environ.get(pseudonym_key_env, "").encode()
-        )
+        volume = read_volume(wanted.path, study=wanted.name, series=reading.series, accept=reading.accept)
     except (IpdsfError, OSError) as error:
-        yield Packed(wanted.study, task, error=f"{wanted.path}: {error}")
+        text = str(error)
+        yield Packed(wanted.path, task, error=text if wanted.path in text else f"{wanted.path}: {text}")
         return
     if not np.isfinite(volume.hu).all():
-        yield Packed(wanted.study, task, error=f"{wanted.path}: voxels that are no number (NaN or infinite)")
+        yield Packed(wanted.path, task, error=f"{wanted.path}: voxels that are no number (NaN or infinite)")
         return
-    patient = volume.source.patient or wanted.study
+    hu = whole_hu(volume.hu)
+    content = content_of(hu)
+    study = wanted.name or made_name(content)
+    patient = wanted.patient or content[:PATIENT_DIGITS]
     split = wanted.split or split_of(patient, seed=parameters.seed, test_share=test_share)
-    hu: NDArray[np.int16] = np.rint(np.clip(volume.hu, -32_768, 32_767)).astype(np.int16, copy=False)
     plan = CubePlan(volume.grid.shape, parameters.cube_size, parameters.overlap)
     codec, field = NdarrayCodec(), unischema(parameters.cube_size).fields["cube"]
     rows: list[tuple[Any, ...]] = []
     num_cubes, num_left_out = 0, 0
-    for key, cube in cubes_of(hu, plan, wanted.study):
+    for key, cube in cubes_of(hu, plan, study):
         is_empty = is_air(cube)
         if not is_kept_for_training(
             key, is_air=is_empty, air_share_kept=parameters.air_share_kept, seed=parameters.seed
@@ -89,8 +112,9 @@ def packed_cubes(
     if rows:
         yield _batch(rows)
     yield Packed(
-        study=wanted.study,
+        path=wanted.path,
         task=task,
+        study=study,
         patient=patient,
         split=split,
         shape=volume.grid.shape,
@@ -98,7 +122,16 @@ def packed_cubes(
         num_cubes=num_cubes,
         num_air_left_out=num_left_out,
         shares=tuple(float(v) for v in HuHistogram.of(hu, parameters.window_hu).shares),
+        content=content,
+        slices=slice_marks(hu, NUM_MARKS),
+        remarks=tuple(str(problem) for problem in volume.problems),
+        split_is_given=bool(wanted.split),
     )
+
+
+def made_name(content: str) -> str:
+    """The name of a volume for which none was given: by its content, so that it says nothing and is always the same."""
+    return f"ct-{content[:NAME_DIGITS]}"
 
 
 def split_of(patient: str, *, seed: int, test_share: float) -> str:

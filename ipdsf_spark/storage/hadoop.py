@@ -1,101 +1,138 @@
-"""The storage array through Hadoop: a mounted path, HDFS or an object store, by one name.
-
-Only the driver of a Spark job uses it; it needs the job's JVM.
-"""
+"""The storage array through Hadoop: HDFS or an object store, by URL. Needs the JVM of a Spark session."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.storage.location import Location
 
 
-def url_of(root: str, *parts: str) -> str:
-    """A URL below the root of the storage array; plain paths become ``file://`` URLs."""
-    base = root if "://" in root else Path(root).expanduser().absolute().as_uri()
-    return "/".join([base.rstrip("/"), *parts])
-
-
-class Storage:
-    """Files and folders by URL."""
+class HadoopFiles:
+    """`Files` by URL."""
 
     def __init__(self, spark: SparkSession) -> None:
         jvm: Any = spark.sparkContext._jvm
-        self._path = jvm.org.apache.hadoop.fs.Path
-        self._charset = jvm.java.nio.charset.StandardCharsets.UTF_8
+        self._hadoop = jvm.org.apache.hadoop.fs
         self._io = jvm.org.apache.commons.io.IOUtils
         self._configuration = spark.sparkContext._jsc.hadoopConfiguration()
+        gateway: Any = spark.sparkContext._gateway
+        self._overwrite = gateway.new_array(self._hadoop.Options.Rename, 1)
+        self._overwrite[0] = self._hadoop.Options.Rename.OVERWRITE
 
-    def exists(self, url: str) -> bool:
-        """Whether there is anything at `url`."""
-        return bool(self._system(url).exists(self._path(url)))
+    def exists(self, place: Location) -> bool:
+        """Whether there is anything."""
+        with _named("reach", place):
+            return bool(self._system(place).exists(self._path(place)))
 
-    def make_folder(self, url: str) -> None:
-        """A folder and its parents.
-
-        Raises:
-            InputError: it cannot be made.
-        """
-        try:
-            is_made = self._system(url).mkdirs(self._path(url))
-        except Exception as error:  # py4j wraps whatever the file system throws
-            raise InputError(f"cannot make {url} on the storage array: {_reason(error)}") from error
+    def make_folder(self, place: Location) -> None:
+        """A folder and its parents."""
+        with _named("make", place):
+            is_made = self._system(place).mkdirs(self._path(place))
         if not is_made:
-            raise InputError(f"cannot make {url} on the storage array")
+            raise InputError(f"cannot make {place} on the storage array")
 
-    def files(self, url: str) -> dict[str, int]:
+    def files(self, place: Location) -> dict[str, int]:
         """Names and bytes of the files in a folder; empty if there is none."""
-        if not self.exists(url):
-            return {}
-        found = self._system(url).listStatus(self._path(url))
-        return {str(f.getPath().getName()): int(f.getLen()) for f in found if f.isFile()}
+        with _named("read", place):
+            if not self.exists(place):
+                return {}
+            found = self._system(place).listStatus(self._path(place))
+            return {str(f.getPath().getName()): int(f.getLen()) for f in found if f.isFile()}
 
-    def move(self, source: str, target: str) -> None:
-        """Rename within the storage array; what was at the target is replaced."""
-        system = self._system(target)
-        system.delete(self._path(target), False)
-        if not system.rename(self._path(source), self._path(target)):
-            raise InputError(f"cannot move {source} to {target} on the storage array")
+    def folders(self, place: Location) -> list[str]:
+        """Names of the folders in a folder; empty if there is none."""
+        with _named("read", place):
+            if not self.exists(place):
+                return []
+            found = self._system(place).listStatus(self._path(place))
+            return sorted(str(f.getPath().getName()) for f in found if f.isDirectory())
 
-    def delete(self, url: str) -> None:
+    def move(self, source: Location, target: Location) -> None:
+        """Rename a file; what was at the target is replaced in the same moment, as far as the file system can."""
+        with _named("write", target):
+            context = self._hadoop.FileContext.getFileContext(self._path(target).toUri(), self._configuration)
+            context.rename(self._path(source), self._path(target), self._overwrite)
+
+    def delete(self, place: Location) -> None:
         """A file, or a folder with all that is in it; nothing if it is not there."""
-        self._system(url).delete(self._path(url), True)
+        with _named("remove", place):
+            self._system(place).delete(self._path(place), True)
 
-    def read(self, url: str) -> str:
-        """The text of a file.
+    def delete_if_empty(self, folder: Location) -> None:
+        """A folder that holds nothing; nothing happens to any other."""
+        with _named("remove", folder):
+            system, path = self._system(folder), self._path(folder)
+            if system.exists(path) and not len(system.listStatus(path)):
+                system.delete(path, False)
 
-        Raises:
-            InputError: it cannot be read.
-        """
-        try:
-            stream = self._system(url).open(self._path(url))
+    def read(self, place: Location) -> bytes:
+        """The content of a file."""
+        with _named("read", place):
+            stream = self._system(place).open(self._path(place))
             try:
-                return str(self._io.toString(stream, self._charset))
+                return bytes(self._io.toByteArray(stream))
             finally:
                 stream.close()
-        except Exception as error:  # py4j wraps whatever the file system throws
-            raise InputError(f"cannot read {url}: {_reason(error)}") from error
 
-    def write(self, url: str, text: str) -> None:
-        """A text file, whole or not at all."""
-        part = f"{url}.part"
+    def write(self, place: Location, content: bytes) -> None:
+        """A file, whole or not at all."""
+        part = Location(f"{place.url}.part", None)
+        with _named("write", place):
+            self._written(part, content, overwrites=True)
+        self.move(part, place)
+
+    def create(self, place: Location, content: bytes) -> bool:
+        """A file that was not there; False if it was."""
+        if self.exists(place):
+            return False
         try:
-            stream = self._system(url).create(self._path(part), True)
-            try:
-                stream.write(bytearray(text.encode("utf-8")))
-            finally:
-                stream.close()
+            self._written(place, content, overwrites=False)
         except Exception as error:  # py4j wraps whatever the file system throws
-            raise InputError(f"cannot write {url}: {_reason(error)}") from error
-        self.move(part, url)
+            if self.exists(place):
+                return False  # another was faster
+            raise InputError(f"cannot write {place}: {reason_of(error)}") from error
+        return True
 
-    def _system(self, url: str) -> Any:
-        return self._path(url).getFileSystem(self._configuration)
+    def _written(self, place: Location, content: bytes, *, overwrites: bool) -> None:
+        stream = self._system(place).create(self._path(place), overwrites)
+        try:
+            stream.write(bytearray(content))
+        finally:
+            stream.close()
+
+    def _path(self, place: Location) -> Any:
+        return self._hadoop.Path(place.url)
+
+    def _system(self, place: Location) -> Any:
+        return self._path(place).getFileSystem(self._configuration)
 
 
-def _reason(error: Exception) -> str:
-    java = getattr(error, "java_exception", None)
-    return str(java.getMessage() if java is not None else error)
+class _named:
+    """Turns whatever py4j throws into an error that says what was being done, and where."""
+
+    def __init__(self, doing: str, place: Location) -> None:
+        self._doing, self._place = doing, place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, InputError):
+            raise InputError(f"cannot {self._doing} {self._place}: {reason_of(error)}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """The innermost reason of an error of the JVM, in one line."""
+    java: Any = getattr(error, "java_exception", None)
+    if java is None:
+        return (str(error).splitlines() or [type(error).__name__])[0]
+    for _ in range(20):
+        cause = java.getCause()
+        if cause is None:
+            break
+        java = cause
+    message = java.getMessage() or java.getClass().getName()
+    return str(message).splitlines()[0]

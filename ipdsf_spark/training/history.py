@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import errno
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from ipdsf_spark.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 HISTORY_FILE: Final = "history.csv"
 VALIDATION_FILE: Final = "validation.csv"
+BOARD_FOLDER: Final = "tensorboard"
 
 
 @dataclass(frozen=True)
@@ -49,37 +55,54 @@ class Validation:
 
 
 class History:
-    """Appends to the files of a training; rows after `resumed_at` belong to steps that will be taken again."""
+    """Appends to the files of a training; rows after `resumed_at` belong to steps that will be taken again.
+
+    Every method raises `InputError` where the folder has gone or the disk is full.
+    """
 
     def __init__(self, folder: Path, *, resumed_at: int = 0) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._steps = _open(folder / HISTORY_FILE, [f.name for f in dataclasses.fields(Step)], resumed_at)
-        self._validations = _open(
-            folder / VALIDATION_FILE, [f.name for f in dataclasses.fields(Validation)], resumed_at
-        )
-        self._board = _tensorboard(folder / "tensorboard", purge_step=resumed_at + 1)
+        self._folder = folder
+        with self._named():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._steps = _open(folder / HISTORY_FILE, [f.name for f in dataclasses.fields(Step)], resumed_at)
+            self._validations = _open(
+                folder / VALIDATION_FILE, [f.name for f in dataclasses.fields(Validation)], resumed_at
+            )
+            self._board = _tensorboard(folder / BOARD_FOLDER, purge_step=resumed_at + 1)
 
     def add(self, row: Step | Validation) -> None:
         """Append a row."""
         file, group = (self._steps, "train") if isinstance(row, Step) else (self._validations, "validation")
         values = dataclasses.asdict(row)
-        csv.writer(file).writerow([f"{v:.6g}" if isinstance(v, float) else v for v in values.values()])
-        if self._board is not None:
-            for name, value in values.items():
-                if name not in ("step", "epoch"):
-                    self._board.add_scalar(f"{group}/{name}", value, row.step)
+        with self._named():
+            csv.writer(file).writerow([f"{v:.6g}" if isinstance(v, float) else v for v in values.values()])
+            if self._board is not None:
+                for name, value in values.items():
+                    if name not in ("step", "epoch"):
+                        self._board.add_scalar(f"{group}/{name}", value, row.step)
 
     def flush(self) -> None:
         """Make everything visible to readers."""
-        self._steps.flush()
-        self._validations.flush()
+        with self._named():
+            if not (self._folder / HISTORY_FILE).exists():
+                raise FileNotFoundError(errno.ENOENT, "the folder or the file was removed while the training ran")
+            self._steps.flush()
+            self._validations.flush()
 
     def close(self) -> None:
         """Write what is left."""
-        self._steps.close()
-        self._validations.close()
-        if self._board is not None:
-            self._board.close()
+        with self._named(), contextlib.ExitStack() as stack:
+            if self._board is not None:
+                stack.callback(self._board.close)
+            stack.callback(self._validations.close)
+            stack.callback(self._steps.close)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(f"cannot write the history in {self._folder}: {error.strerror or error}") from error
 
 
 def _open(path: Path, header: list[str], resumed_at: int) -> Any:
@@ -90,6 +113,7 @@ def _open(path: Path, header: list[str], resumed_at: int) -> Any:
         kept = [row for row in rows[1:] if len(row) == len(header) and int(row[0]) <= resumed_at]
     file = path.open("w", newline="", encoding="utf-8")
     csv.writer(file).writerows([header, *kept])
+    file.flush()  # by its header the folder is known as one of ours
     return file
 
 

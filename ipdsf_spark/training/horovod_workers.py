@@ -28,7 +28,7 @@ from ipdsf_spark.packing.local_copy import DatasetReference, local_copy
 from ipdsf_spark.training.cores import keep_to_share_of_cores
 from ipdsf_spark.training.horovod_collective import HorovodCollective
 from ipdsf_spark.training.loop import Progress, Trainer
-from ipdsf_spark.training.worker import Work, trainer_of
+from ipdsf_spark.training.worker import Work, claimed, trainer_of
 
 START_TIMEOUT_S: Final = 120
 # How often Horovod looks for work. Each look is a message between all workers, in a step as well as between steps: at
@@ -54,17 +54,18 @@ def train_on_spark(spark: SparkSession, job: SparkWork, num_workers: int) -> Pro
         job: the training.
         num_workers: Horovod processes.
     """
-    results = horovod.spark.run(
-        _work,
-        args=(job,),
-        num_proc=num_workers,
-        start_timeout=START_TIMEOUT_S,
-        env=_environment(spark, job),
-        stdout=sys.stderr,
-        stderr=sys.stderr,
-        verbose=0,
-        prefix_output_with_timestamp=False,
-    )
+    with claimed(job.work):
+        results = horovod.spark.run(
+            _work,
+            args=(job,),
+            num_proc=num_workers,
+            start_timeout=START_TIMEOUT_S,
+            env=_environment(spark, job),
+            stdout=sys.stderr,
+            stderr=sys.stderr,
+            verbose=0,
+            prefix_output_with_timestamp=False,
+        )
     return Progress(**results[0])
 
 
@@ -83,20 +84,21 @@ def train_elastically(
         min_workers: fewer end the training.
         max_workers: more are not started.
     """
-    results = horovod.spark.run_elastic(
-        _work_elastically,
-        args=(job,),
-        num_proc=num_workers,
-        min_np=min_workers,
-        max_np=max_workers or num_workers,
-        start_timeout=START_TIMEOUT_S,
-        elastic_timeout=START_TIMEOUT_S,
-        env=_environment(spark, job),
-        stdout=sys.stderr,
-        stderr=sys.stderr,
-        verbose=0,
-        prefix_output_with_timestamp=False,
-    )
+    with claimed(job.work):
+        results = horovod.spark.run_elastic(
+            _work_elastically,
+            args=(job,),
+            num_proc=num_workers,
+            min_np=min_workers,
+            max_np=max_workers or num_workers,
+            start_timeout=START_TIMEOUT_S,
+            elastic_timeout=START_TIMEOUT_S,
+            env=_environment(spark, job),
+            stdout=sys.stderr,
+            stderr=sys.stderr,
+            verbose=0,
+            prefix_output_with_timestamp=False,
+        )
     return Progress(**next(result for result in results if result))
 
 

@@ -6,9 +6,11 @@ ask each other whether to go on; at intervals the averaged generator is validate
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from ipdsf_spark.gan.networks import Networks
 from ipdsf_spark.gan.update import Wait, adversarial_update
 from ipdsf_spark.training.collective import Collective, Solo
 from ipdsf_spark.training.feed import Feed
+from ipdsf_spark.training.folder import remove_training
 from ipdsf_spark.training.history import History, Step, Validation
 from ipdsf_spark.training.schedule import require_one_step
 from ipdsf_spark.training.settings import TrainSettings
@@ -64,6 +67,7 @@ class Trainer:
         facts: what else is known about the data, written into the model.
         is_stopped: asked every few steps; True on any worker ends the training after a checkpoint.
         on_step: told after every step, on worker 0.
+        anew: an earlier training in the folder is removed once the first step of this one is made.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Trainer:
         facts: Mapping[str, Any] | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
         on_step: Callable[[Step], None] = lambda step: None,
+        anew: bool = False,
     ) -> None:
         self.cubes, self.settings, self.folder = cubes, settings, folder
         self.collective: Collective = collective or Solo()
@@ -91,7 +96,8 @@ class Trainer:
         )
         self.progress = Progress()
         self._facts = dict(facts or {})
-        self._is_stopped, self._on_step = is_stopped, on_step
+        self._is_stopped, self._on_step, self._anew = is_stopped, on_step, anew
+        self._history: History | None = None
         held_out = np.array([uniform_of(key, seed=settings.seed + 1) for key in cubes.keys])
         self._validation = np.flatnonzero(held_out < settings.validation_share)
         self._training = np.flatnonzero(held_out >= settings.validation_share)
@@ -141,7 +147,6 @@ class Trainer:
         p, s, all_ = self.progress, self.settings, self.collective
         require_one_step(len(self._training), batch=s.batch, size=all_.size)
         all_.share(self.nets)
-        history = History(self.folder, resumed_at=p.step) if all_.rank == 0 else None
         feed = Feed(
             self.cubes,
             self._training,
@@ -159,24 +164,45 @@ class Trainer:
                 if p.step:
                     self._hear()  # a training that had ended does not go on
                 while not p.reason:
-                    self._step(feed, history)
+                    self._step(feed)
                     self._hear()
                     if p.step % ASK_EVERY == 0:
                         self._ask()
                         commit()
-                        if history is not None:
-                            history.flush()
+                        if self._history is not None:
+                            self._history.flush()
                 if self._asked is not None:
                     self._asked[1]()  # nobody leaves while others wait for an answer
+        except InputError:
+            if all_.rank == 0 and p.step:
+                with contextlib.suppress(InputError):  # the first reason is the one to be told
+                    self._save()
+            raise
         finally:
-            if history is not None:
-                history.close()
+            self._close_history()
         self.nets.settle()
         if all_.rank == 0:
             self._save()
         return p
 
-    def _step(self, feed: Feed, history: History | None) -> None:
+    def _close_history(self) -> None:
+        history, self._history = self._history, None
+        if history is None:
+            return
+        if sys.exc_info()[0] is None:
+            history.close()
+        else:
+            with contextlib.suppress(InputError):
+                history.close()
+
+    def _begin_history(self) -> None:
+        """When the first step is made: until then nothing of an earlier training is touched."""
+        if self._history is None and self.collective.rank == 0:
+            if self._anew and self.progress.step == 1:
+                remove_training(self.folder)
+            self._history = History(self.folder, resumed_at=self.progress.step - 1)
+
+    def _step(self, feed: Feed) -> None:
         p, s, all_ = self.progress, self.settings, self.collective
         started, asked = self._clock_s, time.perf_counter()
         batch = feed.next()
@@ -192,11 +218,12 @@ class Trainer:
         computed = time.perf_counter()
         p.step, p.samples = p.step + 1, p.samples + s.batch * all_.size
         p.epoch, p.position = batch.epoch, batch.position
-        self._validate_when_due(history)
+        self._begin_history()
+        self._validate_when_due()
         self._save_when_due()
         self._clock_s = ended = time.perf_counter()
         p.seconds += ended - started
-        if history is not None:
+        if self._history is not None:
             step = Step(
                 step=p.step,
                 epoch=p.epoch,
@@ -215,7 +242,7 @@ class Trainer:
                 rest_s=(ended - computed) + (asked - started),
                 learning_rate=rate,
             )
-            history.add(step)
+            self._history.add(step)
             self._on_step(step)
 
     def _ask(self) -> None:
@@ -245,7 +272,7 @@ class Trainer:
         elif s.patience and p.since_best >= s.patience:
             p.reason = f"no better validation in {s.patience} (by {s.min_gain_db:g} dB)"
 
-    def _validate_when_due(self, history: History | None) -> None:
+    def _validate_when_due(self) -> None:
         p, s = self.progress, self.settings
         if not len(self._validation) or p.samples < p.next_validation + s.validate_every:
             return
@@ -255,8 +282,8 @@ class Trainer:
             p.best_psnr_db, p.since_best = psnr, 0
         else:
             p.since_best += 1
-        if history is not None:
-            history.add(Validation(p.step, p.samples, p.seconds, psnr))
+        if self._history is not None:
+            self._history.add(Validation(p.step, p.samples, p.seconds, psnr))
 
     def _save_when_due(self) -> None:
         if self.collective.rank == 0 and time.monotonic() - self._saved_s >= self.settings.checkpoint_every_s:

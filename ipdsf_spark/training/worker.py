@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 import torch
 
 from ipdsf_spark.ct.cube_set import CubeSet
+from ipdsf_spark.storage.location import location_of
+from ipdsf_spark.storage.lock import locked
 from ipdsf_spark.training.collective import Collective, Solo
+from ipdsf_spark.training.folder import require_own
 from ipdsf_spark.training.history import Step
 from ipdsf_spark.training.loop import Progress, Trainer
 from ipdsf_spark.training.memory import keep_freed_memory
@@ -31,6 +35,7 @@ class Work:
         facts: what else is known about the data, written into the model.
         threads: of each worker on a CPU; 0 = the machine's cores shared among its workers.
         device: "cpu", "cuda" or "" for what there is.
+        anew: do not go on from an earlier training in the folder, but put this one in its place.
     """
 
     settings: TrainSettings
@@ -39,6 +44,7 @@ class Work:
     facts: dict[str, Any] = field(default_factory=dict)
     threads: int = 0
     device: str = ""
+    anew: bool = False
 
 
 def trainer_of(
@@ -74,15 +80,31 @@ def trainer_of(
         facts=work.facts,
         is_stopped=is_stopped,
         on_step=on_step,
+        anew=work.anew,
     )
-    trainer.resume()
+    if not work.anew:
+        trainer.resume()
     return trainer
 
 
 def train_alone(work: Work, on_step: Callable[[Step], None] = lambda step: None) -> Progress:
     """The training by one worker in this process: needs numpy and torch, nothing else."""
-    with stopping() as is_stopped:
+    with claimed(work), stopping() as is_stopped:
         return trainer_of(work, is_stopped=is_stopped, on_step=on_step).run()
+
+
+@contextmanager
+def claimed(work: Work) -> Iterator[None]:
+    """Hold the folder of a training against others.
+
+    Raises:
+        InputError: another training writes to it, or it holds what no training wrote.
+    """
+    folder = Path(work.folder)
+    require_own(folder, anew=work.anew)
+    with locked(location_of(work.folder), "training"):
+        require_own(folder, anew=work.anew)
+        yield
 
 
 def device_of(wanted: str, local_rank: int, gpus: tuple[str, ...] = ()) -> torch.device:

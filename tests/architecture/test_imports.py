@@ -53,7 +53,7 @@ DOORS = {
     # Imaging.
     "packing": doors("errors config ct storage", "pyspark petastorm pyarrow numpy"),
     # horovod in two files only, petastorm and pyspark behind those two: the loop runs with numpy and torch alone.
-    "training": doors("errors config ct gan packing", "torch numpy horovod pyspark"),
+    "training": doors("errors config ct gan packing storage", "torch numpy horovod pyspark"),
     "imaging": doors("errors config ct gan plots", "torch numpy matplotlib jinja2 tqdm"),
     "plots": doors("errors lidar", "numpy matplotlib"),
     "demo": doors(

@@ -31,10 +31,10 @@ PARTS = {"data": "data_s", "forward and backward": "compute_s", "allreduce": "al
 READER = """
 import sys, time
 from ipdsf_spark.config import load
-from ipdsf_spark.packing.local_copy import cube_batches
+from ipdsf_spark.packing.reading import cube_batches
 from ipdsf_spark.packing.reference import reference_of
 found = reference_of(load(overrides=["storage.root=" + sys.argv[1]]), "bench")
-urls, shard = found.file_urls * 4, int(sys.argv[2])
+urls, shard = found.files * 4, int(sys.argv[2])
 begin = time.perf_counter()
 number = sum(len(keys) for _, keys in cube_batches(urls, 32, shard=shard, num_shards=2))
 print(number, time.perf_counter() - begin)

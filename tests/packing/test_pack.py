@@ -6,20 +6,25 @@ import json
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
-from ipdsf_spark.config import load
+from ipdsf_spark.config import Config, load
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.ct.cubes import CubePlan, cut
 from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
 from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.packing.local_copy import DatasetReference, cube_batches, export, local_copy
+from ipdsf_spark.packing.local_copy import DatasetReference, export, local_copy
+from ipdsf_spark.packing.pack import PackReport, pack, wanted_volumes
+from ipdsf_spark.packing.reading import cube_batches
 from ipdsf_spark.packing.reference import reference_of
-from tests.conftest import PackedChest, run_ipdsf
+from tests.conftest import PackedChest
+from tests.packing.conftest import SavePhantom
 
 pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
 
@@ -43,7 +48,7 @@ def test_every_packed_cube_is_the_one_cut_from_its_volume(packed_chest: PackedCh
     found = reference(packed_chest)
     volumes = {n: read_volume(packed_chest.volumes / f"{n}.nii.gz").hu for n in ("train-1", "train-2")}
     seen = set()
-    for cubes, keys in cube_batches(found.file_urls, 32):
+    for cubes, keys in cube_batches(found.files, 32):
         for cube, key in zip(cubes, keys, strict=True):
             assert np.array_equal(cube, cut(volumes[key.study], key, 32))
             seen.add(key)
@@ -55,7 +60,7 @@ def test_every_packed_cube_is_the_one_cut_from_its_volume(packed_chest: PackedCh
 
 
 def test_shards_of_readers_are_disjoint_and_complete(packed_chest: PackedChest) -> None:
-    urls = reference(packed_chest).file_urls
+    urls = reference(packed_chest).files
     shards = [[k for _, keys in cube_batches(urls, 32, shard=s, num_shards=2) for k in keys] for s in range(2)]
 
     assert not set(shards[0]) & set(shards[1])
@@ -68,7 +73,7 @@ def test_petastorms_own_reader_reads_the_data_set_with_its_schema(packed_chest: 
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with make_reader(f"{reference(packed_chest).url}/cubes", num_epochs=1, workers_count=2) as reader:
+        with make_reader(f"{reference(packed_chest).place.url}/cubes", num_epochs=1, workers_count=2) as reader:
             rows = [(row.split, row.cube.shape, row.cube.dtype.name) for row in reader]
 
     assert set(rows) == {(split, (32, 32, 32), "int16") for split in ("train", "test")}
@@ -116,36 +121,51 @@ def test_a_copy_of_an_earlier_state_is_forgotten(own: PackedChest, tmp_path: Pat
     assert not old.exists()
 
 
-def test_a_second_run_adds_what_is_new_and_leaves_the_rest_as_it_is(own: PackedChest, tmp_path: Path) -> None:
-    before = snapshot(own.storage)
-    third = tmp_path / "train-3.nii.gz"
-    shutil.copy(own.volumes / "train-2.nii.gz", third)
-    nothing = json.loads(run_ipdsf("ct", "pack", "--name", "chest", "--json", "--train", own.volumes / "train-1.nii.gz",
-                                   *own.settings).stdout)  # fmt: skip
-    assert (nothing["cubes_added"], snapshot(own.storage)) == (0, before)
-    files = (own.storage / "cubes" / "chest" / "cubes").glob("*.parquet")
-    assert nothing["row_groups"] == sum(pq.ParquetFile(file).metadata.num_row_groups for file in files)
+def config_of(packed: PackedChest, *overrides: str) -> Config:
+    return load(overrides=[f"storage.root={packed.storage}", *overrides])
 
-    added = json.loads(run_ipdsf("ct", "pack", "--name", "chest", "--json", "--train", own.volumes / "train-1.nii.gz",
-                                 third, *own.settings).stdout)  # fmt: skip
+
+def packed_again(
+    session: SparkSession, own: PackedChest, train: list[Path], *overrides: str, **more: Any
+) -> PackReport:
+    test = [str(path) for path in more.pop("test", [])]
+    wanted = wanted_volumes([str(path) for path in train], test, [], more.pop("names", ()))
+    return pack(session, config_of(own, *overrides), own.name, wanted, **more)
+
+
+def test_a_second_run_adds_what_is_new_and_leaves_the_rest_as_it_is(
+    session: SparkSession, own: PackedChest, tmp_path: Path, phantom_file: SavePhantom
+) -> None:
+    before = snapshot(own.storage)
+    nothing = packed_again(session, own, [own.volumes / "train-1.nii.gz"])
+    assert (nothing.num_cubes, nothing.added, snapshot(own.storage)) == (0, {}, before)
+    assert ["train-1" in line for line in nothing.skipped] == [True]
+    files = (own.storage / "cubes" / "chest" / "cubes").glob("*.parquet")
+    assert nothing.num_row_groups == sum(pq.ParquetFile(file).metadata.num_row_groups for file in files)
+
+    third = phantom_file(tmp_path / "any.nii.gz", 7)
+    added = packed_again(session, own, [own.volumes / "train-1.nii.gz", third], names=["train-1", "train-3"])
 
     after = snapshot(own.storage)
-    assert added["added"] == ["train-3"]
+    assert added.added == {str(third): "train-3"}
     kept = [n for n in before if n.endswith(".parquet") or n.endswith("enhancement.json")]
     assert {n: after[n] == before[n] for n in kept} == dict.fromkeys(kept, True)
-    assert reference(own).num_cubes == added["cubes"] - reference(own, "test").num_cubes
-    assert sum(len(keys) for _, keys in cube_batches(reference(own).file_urls, 32)) == reference(own).num_cubes
+    assert reference(own).num_cubes == added.manifest.num_cubes - reference(own, "test").num_cubes
+    assert sum(len(keys) for _, keys in cube_batches(reference(own).files, 32)) == reference(own).num_cubes
 
 
-def test_what_an_interrupted_run_left_is_not_read_and_is_removed_by_the_next(own: PackedChest, tmp_path: Path) -> None:
+def test_files_that_the_manifest_does_not_name_are_not_read_and_are_reported_but_stay(
+    session: SparkSession, own: PackedChest
+) -> None:
     root = own.storage / "cubes" / own.name
     orphan = root / "cubes" / "train-9-deadbeef.parquet"
     shutil.copy(next((root / "cubes").glob("train-1*.parquet")), orphan)
     (root / ".staging" / "x").mkdir(parents=True)
 
-    assert sum(len(keys) for _, keys in cube_batches(reference(own).file_urls, 32)) == reference(own).num_cubes
-    run_ipdsf("ct", "pack", "--name", "chest", "--train", own.volumes / "train-1.nii.gz", *own.settings)
-    assert not orphan.exists()
+    assert sum(len(keys) for _, keys in cube_batches(reference(own).files, 32)) == reference(own).num_cubes
+    report = packed_again(session, own, [own.volumes / "train-1.nii.gz"])
+    assert "train-9-deadbeef.parquet" in " ".join(report.remarks)
+    assert orphan.exists()
     assert not (root / ".staging").exists()
 
 
@@ -158,7 +178,7 @@ def test_what_an_interrupted_run_left_is_not_read_and_is_removed_by_the_next(own
     ],
 )
 def test_a_volume_that_cannot_be_used_is_named_and_nothing_changes(
-    own: PackedChest, tmp_path: Path, name: str, content: bytes | None, reason: str
+    session: SparkSession, own: PackedChest, tmp_path: Path, name: str, content: bytes | None, reason: str
 ) -> None:
     bad = tmp_path / name
     if name == "empty":
@@ -167,32 +187,29 @@ def test_a_volume_that_cannot_be_used_is_named_and_nothing_changes(
         bad.write_bytes(content or (own.volumes / "train-1.nii.gz").read_bytes()[:5_000])
     before = snapshot(own.storage)
 
-    ended = run_ipdsf("ct", "pack", "--name", "chest", "--train", bad, *own.settings, check=False)
+    with pytest.raises(InputError, match=reason):
+        packed_again(session, own, [bad])
 
-    assert ended.returncode == 1
-    assert reason in ended.stderr.splitlines()[-1]
-    assert "Traceback" not in ended.stderr
     assert snapshot(own.storage) == before
 
 
-def test_unreadable_volumes_can_be_left_out_by_name(own: PackedChest, tmp_path: Path) -> None:
-    bad, good = tmp_path / "bad.nii.gz", tmp_path / "train-4.nii.gz"
+def test_unreadable_volumes_can_be_left_out_by_name(
+    session: SparkSession, own: PackedChest, tmp_path: Path, phantom_file: SavePhantom
+) -> None:
+    bad = tmp_path / "bad.nii.gz"
     bad.write_bytes(b"nothing")
-    shutil.copy(own.volumes / "train-1.nii.gz", good)
 
-    ended = run_ipdsf("ct", "pack", "--name", "chest", "--skip-bad", "--json", "--train", bad, good, *own.settings)
+    report = packed_again(session, own, [bad, phantom_file(tmp_path / "good.nii.gz", 8)], skips_bad=True)
 
-    assert json.loads(ended.stdout)["added"] == ["train-4"]
-    assert "left out" in ended.stderr
+    assert len(report.added) == 1
+    assert "bad.nii.gz" in report.left_out[0]
 
 
-def test_other_parameters_than_the_data_sets_are_refused_with_the_difference(own: PackedChest) -> None:
-    ended = run_ipdsf("ct", "pack", "--name", "chest", "--train", own.volumes / "train-1.nii.gz", "--set",
-                      "ct.cube_size=64", "--set", "ct.overlap=16", *own.settings, check=False)  # fmt: skip
-
-    assert ended.returncode == 1
-    assert "cube_size 32, not 64" in ended.stderr
-    assert "another name" in ended.stderr
+def test_other_parameters_than_the_data_sets_are_refused_with_the_difference(
+    session: SparkSession, own: PackedChest
+) -> None:
+    with pytest.raises(InputError, match=r"cube_size 32, not 64.*another name"):
+        packed_again(session, own, [own.volumes / "train-1.nii.gz"], "ct.cube_size=64", "ct.overlap=16")
 
 
 def test_a_data_set_without_the_cubes_its_manifest_names_is_not_trained_on(own: PackedChest, tmp_path: Path) -> None:

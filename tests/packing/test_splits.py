@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.manifest import Manifest, Parameters, Study
-from ipdsf_spark.packing.pack import _require_whole_patients, wanted_volumes
+from ipdsf_spark.packing.pack import wanted_volumes
+from ipdsf_spark.packing.patients import require_whole_patients
 from ipdsf_spark.packing.volumes import Packed, Wanted, packed_cubes, split_of
 
 pytestmark = pytest.mark.training
@@ -34,22 +35,23 @@ def test_about_the_asked_share_of_patients_is_for_testing() -> None:
     assert splits.count("test") == pytest.approx(400, abs=60)
 
 
-def test_a_patient_in_both_splits_is_refused() -> None:
-    known = [Study("a", "p1", "train", (1, 1, 1), (1.0, 1.0, 1.0), 1, 0, "a.parquet", 1)]
-
-    _require_whole_patients(known, [Packed("b", patient="p1", split="train")])
-    with pytest.raises(InputError, match=r"1 patient\(s\) would be in both splits"):
-        _require_whole_patients(known, [Packed("b", patient="p1", split="test")])
+def test_a_patient_in_both_splits_is_refused_by_the_names_of_the_volumes() -> None:
+    require_whole_patients([("a", "p1", "train"), ("b", "p1", "train"), ("c", "p2", "test")])
+    with pytest.raises(InputError, match=r"1 patient\(s\) would be in both splits: a \(train\) and b \(test\)"):
+        require_whole_patients([("a", "p1", "train"), ("b", "p1", "test")])
 
 
-def test_two_volumes_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_volumes_of_one_file_name_are_two_volumes_and_names_are_given_to_all_or_none(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "scan.nii.gz").touch()
     paths = [str(tmp_path / folder / "scan.nii.gz") for folder in ("a", "b")]
 
-    with pytest.raises(InputError, match="two volumes are called 'scan'"):
-        wanted_volumes(paths, [], [])
+    assert [w.name for w in wanted_volumes(paths, [], [])] == ["", ""]
+    assert [w.name for w in wanted_volumes(paths[:1], paths[1:], [], ["x", "y"])] == ["x", "y"]
+    for names, reason in ((["x"], "1 name"), (["x", "x"], "both be called"), (["x", "../y"], "name of a volume")):
+        with pytest.raises(InputError, match=reason):
+            wanted_volumes(paths, [], [], names)
     with pytest.raises(InputError, match="does not exist"):
         wanted_volumes([str(tmp_path / "nowhere")], [], [])
 
@@ -61,7 +63,7 @@ def test_voxels_that_are_no_number_are_a_named_reason(tmp_path: Path) -> None:
     hu[3, 4, 5] = np.nan
     nib.save(nib.Nifti1Image(hu.T, np.eye(4)), tmp_path / "nan.nii.gz")
 
-    said = list(packed_cubes(Wanted(str(tmp_path / "nan.nii.gz"), "nan", "train"), 0, PARAMETERS, 0.2, "X"))
+    said = list(packed_cubes(Wanted(str(tmp_path / "nan.nii.gz"), "nan", "train"), 0, PARAMETERS, 0.2))
 
     assert len(said) == 1
     assert isinstance(said[0], Packed)

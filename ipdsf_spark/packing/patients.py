@@ -1,0 +1,115 @@
+"""Who is who without saying who: patients' identifiers become pseudonyms on the driver, and splits follow patients.
+
+    key     of the environment: one patient has one pseudonym in every data set made with it
+    salt    without a key: random numbers kept beside the data set (`salt`), never in its cubes or in a model
+
+Executors see pseudonyms only and need no secret.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from ipdsf_spark.ct.dicom_header import is_dicom, read_headers
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.packing.manifest import Manifest
+from ipdsf_spark.packing.volumes import Wanted
+
+SALT_BYTES: Final = 32
+
+
+def new_salt() -> str:
+    """Random numbers by which the identifiers of a data set become pseudonyms."""
+    return secrets.token_hex(SALT_BYTES)
+
+
+def key_of(environment: str) -> bytes:
+    """The key in an environment variable; empty if there is none."""
+    return os.environ.get(environment, "").encode()
+
+
+def stated(kind: str, key: bytes) -> str:
+    """How pseudonyms were made, with a value by which another key is told apart."""
+    return f"{kind}:{hashlib.blake2b(b'ipdsf pseudonyms', key=key[:64], digest_size=4).hexdigest()}"
+
+
+def key_for(manifest: Manifest, environment: str, salt: str) -> bytes:
+    """The key by which the pseudonyms of a data set were made.
+
+    Args:
+        manifest: of the data set.
+        environment: variable with the key.
+        salt: content of the data set's salt file; empty if there is none.
+
+    Raises:
+        InputError: it is not at hand.
+    """
+    kind = manifest.pseudonyms.partition(":")[0]
+    key = key_of(environment) if kind == "key" else salt.strip().encode()
+    if key and stated(kind, key) == manifest.pseudonyms:
+        return key
+    if kind == "key":
+        raise InputError(
+            f"data set {manifest.name!r} was packed with another key for pseudonyms than that in {environment}: "
+            "with it, volumes of one patient could come into both splits"
+        )
+    raise InputError(
+        f"the salt of data set {manifest.name!r} is missing or another one: without it, volumes of one patient could "
+        "come into both splits"
+    )
+
+
+def pseudonym_of(path: Path, key: bytes, *, series: int | None = None) -> str:
+    """The pseudonym of the patient of a DICOM file or folder; empty where the files name none.
+
+    Args:
+        path: of the volume.
+        key: by which identifiers become pseudonyms.
+        series: SeriesNumber to take, where there are several.
+    """
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        try:
+            headers = read_headers(file, pseudonym_key=key) if is_dicom(file) else []
+        except (InputError, OSError):
+            continue  # the executor that reads the volume says what is wrong with it
+        if headers and headers[0].patient and (series is None or headers[0].series_number == series):
+            return headers[0].patient
+    return ""
+
+
+def with_splits(wanted: Sequence[Wanted], known: Mapping[str, str]) -> list[Wanted]:
+    """Volumes whose split was left open get that of their patient's other volumes, where there are any.
+
+    Args:
+        wanted: with pseudonyms.
+        known: splits of patients in the data set.
+    """
+    splits = {**{w.patient: w.split for w in wanted if w.patient and w.split}, **known}
+    return [w if w.split else dataclasses.replace(w, split=splits.get(w.patient, "")) for w in wanted]
+
+
+def require_whole_patients(volumes: Iterable[tuple[str, str, str]]) -> None:
+    """Refuse a patient in both splits.
+
+    Args:
+        volumes: (name or path for the message, patient, split).
+
+    Raises:
+        InputError: there is one.
+    """
+    seen: dict[str, dict[str, str]] = {}
+    for name, patient, split in volumes:
+        seen.setdefault(patient, {}).setdefault(split, name)
+    torn = [names for names in seen.values() if len(names) > 1]
+    if torn:
+        pairs = "; ".join(" and ".join(f"{name} ({split})" for split, name in names.items()) for names in torn[:5])
+        raise InputError(
+            f"{len(torn)} patient(s) would be in both splits: {pairs}. Give all volumes of a patient the same split"
+        )

@@ -1,0 +1,144 @@
+"""One writer at a time for a folder: a data set that is packed, a model that is trained.
+
+    .ipdsf-lock     who writes: process, host and since when, for people; gone when the writer has ended
+
+On this machine the kernel holds the lock and gives it back when the process ends, however it ends, so that the file a
+killed writer left means nothing. On other file systems the file itself is the lock: one left by a process of this
+host that runs no more is taken over, one of another host is named with what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Final
+
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.storage.files import Files, LocalFiles
+from ipdsf_spark.storage.location import Location
+
+LOCK_FILE: Final = ".ipdsf-lock"
+HAS_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+@contextmanager
+def locked(folder: Location, doing: str, files: Files | None = None) -> Iterator[None]:
+    """Hold a folder while something is written to it; the folder is made, and removed if it stays empty.
+
+    Args:
+        folder: to be held.
+        doing: what is done there, for others to read ("packing").
+        files: the storage array; not needed for a path of this machine.
+
+    Raises:
+        InputError: another process holds it, or it cannot be written.
+    """
+    files = files or LocalFiles()
+    if folder.path is not None and os.path.lexists(folder.path) and not folder.path.is_dir():
+        raise InputError(f"{folder} is a file; a folder is needed")
+    files.make_folder(folder)
+    try:
+        if folder.path is not None:
+            with _by_kernel(folder.path, doing, files):
+                yield
+        else:
+            with _by_file(folder, doing, files):
+                yield
+    finally:
+        files.delete_if_empty(folder)
+
+
+@contextmanager
+def _by_kernel(folder: Path, doing: str, files: Files) -> Iterator[None]:
+    try:
+        file = _held(folder / LOCK_FILE)
+    except BlockingIOError:
+        holder = _content(files, Location("", folder / LOCK_FILE))
+        raise _is_held(str(folder), holder, "wait until it has ended, or stop it") from None
+    except OSError as error:
+        if error.errno not in HAS_NO_LOCKS:
+            raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
+        with _by_file(Location(f"file://{folder}", folder), doing, files):
+            yield
+        return
+    with file:
+        with contextlib.suppress(OSError):  # on a full disk: what is to be written will say so
+            file.write(_me(doing))
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                (folder / LOCK_FILE).unlink(missing_ok=True)
+
+
+def _held(path: Path) -> IO[bytes]:
+    """The lock file, locked; one that its last holder has just removed is made anew."""
+    while True:
+        file = path.open("a+b", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                file.truncate(0)
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+@contextmanager
+def _by_file(folder: Location, doing: str, files: Files) -> Iterator[None]:
+    lock = folder / LOCK_FILE
+    if not files.create(lock, _me(doing)):
+        holder = _content(files, lock)
+        if not _has_ended(holder):
+            raise _is_held(str(folder), holder, f"if that process runs no more, remove {lock}")
+        files.delete(lock)
+        if not files.create(lock, _me(doing)):
+            raise _is_held(str(folder), _content(files, lock), "wait until it has ended")
+    try:
+        yield
+    finally:
+        files.delete(lock)
+
+
+def _me(doing: str) -> bytes:
+    holder = {"doing": doing, "host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())}
+    return json.dumps({**holder, "since": datetime.now(UTC).isoformat(timespec="seconds")}).encode()
+
+
+def _content(files: Files, lock: Location) -> dict[str, object]:
+    try:
+        found = json.loads(files.read(lock))
+        return found if isinstance(found, dict) else {}
+    except (InputError, ValueError):
+        return {}
+
+
+def _has_ended(holder: dict[str, object]) -> bool:
+    """Whether the holder is a process of this host that runs no more; its number may be that of another by now."""
+    if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
+        return False
+    return _began(int(str(holder["pid"]))) != holder.get("began") or not holder.get("began")
+
+
+def _began(pid: int) -> str:
+    """When a process began, in ticks of the kernel since it started; empty where there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return stat.rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _is_held(folder: str, holder: dict[str, object], advice: str) -> InputError:
+    who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')} since {holder.get('since', '?')}"
+    return InputError(f"{folder} is in use ({holder.get('doing', 'writing')}, {who}): {advice}")
