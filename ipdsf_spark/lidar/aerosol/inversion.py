@@ -5,7 +5,7 @@ Lidar equation of two components (Fernald 1984, Appl. Opt. 23, 652), solved forw
     β_att,i = (β_m,i + α_i / S) T_m,i² exp(-2 Σ_{j<i} α_j Δz - α_i Δz)
 
 With x = α_i Δz and A = β_att,i / (T_m,i² exp(-2 Σ_{j<i} α_j Δz)) each gate is x = S Δz (A e^x - β_m,i), whose solution
-in closed form is x = -W₀(-S Δz A e^-c) - c with c = S Δz β_m,i and W₀ the principal branch of Lambert's function: exact,
+in closed form is x = -W₀(-S Δz A e^-c) - c with c = S Δz β_m,i and W₀ the principal branch of Lambert's function,
 and where no solution exists (-S Δz A e^-c below -1/e) the assumed lidar ratio cannot explain the signal.
 
 The forward solution needs no clear air aloft, which a ceilometer rarely sees by day; its errors grow with optical depth
@@ -28,7 +28,6 @@ from ipdsf_spark.lidar.profiles import Float64
 BRANCH_POINT: Final = -math.exp(-1.0)
 NEAR_BRANCH_POINT: Final = -0.3  # beyond, Newton's steps grow unreliable and W₀ itself is evaluated
 MOST_DEPTH: Final = 3.0  # optical depth beyond which a forward solution is only error, and the profile ends
-RELATIVE_STEP: Final = -0.01  # of lidar ratio and calibration in the derivatives; downward there is always a solution
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +166,8 @@ def layer_mean(
 ) -> LayerExtinction | None:
     """Mean extinction from the lowest gate to `top_m`, with its uncertainty by propagation.
 
-    Noise runs through the gates with its covariance (a high value in one gate attenuates, and so raises, all above);
-    lidar ratio and calibration, which are the same in all gates, are differentiated numerically.
+    Noise runs through the gates with its covariance: a high value in one gate attenuates, and so raises, all above.
+    Lidar ratio and calibration are the same in all gates.
 
     Args:
         beta: (G,) as in `invert`.
@@ -185,44 +184,56 @@ def layer_mean(
         None where a gate of the layer is missing or cannot be inverted.
     """
     gates = slice(0, int(np.searchsorted(range_m, top_m, side="right")))
-    part = (range_m[gates], molecular_backscatter[gates], molecular[gates])
-
-    def mean_with(factor: float, ratio_sr: float) -> float:
-        return float(np.mean(invert(beta[gates] * factor, part[0], ratio_sr, part[1], part[2]).extinction))
-
-    if not part[0].size:
+    air = molecular_backscatter[gates]
+    if not air.size:
         return None
-    base = invert(beta[gates], part[0], lidar_ratio_sr, part[1], part[2])
-    if not np.isfinite(base.extinction).all():
+    found = invert(beta[gates], range_m[gates], lidar_ratio_sr, air, molecular[gates])
+    if not np.isfinite(found.extinction).all():
         return None
-    mean = float(np.mean(base.extinction))
-    up = mean_with(1.0, lidar_ratio_sr * (1.0 + RELATIVE_STEP))
-    by_ratio = (up - mean) / (RELATIVE_STEP * lidar_ratio_sr)
-    by_calibration = (mean_with(1.0 + RELATIVE_STEP, lidar_ratio_sr) - mean) / RELATIVE_STEP
-    noise = _noise_of_mean(base, beta[gates], variance[gates], lidar_ratio_sr, part[1])
-    return LayerExtinction(mean, noise, abs(by_ratio) * lidar_ratio_sigma_sr, abs(by_calibration) * calibration_sigma)
+    noise, by_ratio, by_calibration = _derivatives(found, beta[gates], variance[gates], lidar_ratio_sr, air)
+    return LayerExtinction(
+        mean=float(np.mean(found.extinction)),
+        noise=noise,
+        lidar_ratio=abs(by_ratio) * lidar_ratio_sigma_sr,
+        calibration=abs(by_calibration) * calibration_sigma,
+    )
 
 
-def _noise_of_mean(
+def _derivatives(
     found: Extinction, beta: Float64, variance: Float64, lidar_ratio_sr: float, molecular_backscatter: Float64
-) -> float:
-    """Standard deviation of the mean extinction by the noise: first order, with covariances of the gates.
+) -> tuple[float, float, float]:
+    """Of the mean extinction: standard deviation by noise, derivative by S, derivative by the logarithm of the factor.
 
-    From α = S (A e^{αL} - β_m) follows dα = p (dβ / β + 2 dτ) with p = (α + S β_m) / (1 - L (α + S β_m)) and dτ the
-    change of the optical depth below. Followed are the variances of τ and of M = Σ α, and their covariance.
+    From α = S (A e^{αL} - β_m) follows, with b = α + S β_m and p = b / (1 - L b),
+
+        dα = p (dβ / β + 2 dτ)          noise, and calibration with dβ / β = d ln C in all gates
+        dα = p (α / (S b) dS + 2 dτ)    lidar ratio
+
+    where dτ is the change of the optical depth below. Of the noise the variances of τ and of M = Σ α are followed, and
+    their covariance.
     """
     step_m = gate_length_m(found.range_m)
     blind_m = max(float(found.range_m[0]) - step_m / 2, 0.0)
-    both = found.extinction + lidar_ratio_sr * molecular_backscatter
     var_depth = covariance = var_sum = 0.0
-    for gate in range(found.range_m.size):
-        length_m = step_m + 2.0 * blind_m if gate == 0 else step_m
-        adds_m = step_m + blind_m if gate == 0 else step_m
-        gain = both[gate] / max(1.0 - length_m * both[gate], 1e-3)
-        own = variance[gate] * (gain / beta[gate]) ** 2 if beta[gate] else variance[gate] * lidar_ratio_sr**2
-        by_depth = 2.0 * gain
-        var_alpha = own + by_depth**2 * var_depth
-        var_sum += var_alpha + 2.0 * by_depth * covariance
-        covariance = (1.0 + adds_m * by_depth) * (covariance + by_depth * var_depth) + adds_m * own
-        var_depth = (1.0 + adds_m * by_depth) ** 2 * var_depth + adds_m**2 * own
-    return float(np.sqrt(max(var_sum, 0.0)) / found.range_m.size)
+    depth_ratio = sum_ratio = depth_factor = sum_factor = 0.0
+    gates = zip(
+        found.extinction.tolist(), molecular_backscatter.tolist(), beta.tolist(), variance.tolist(), strict=True
+    )
+    length_m, adds_m = step_m + 2.0 * blind_m, step_m + blind_m
+    for alpha, air, signal, noise in gates:
+        both = alpha + lidar_ratio_sr * air
+        attenuated = max(1.0 - length_m * both, 1e-3)
+        gain = both / attenuated
+        # both / beta is S over the transmission, which has no zero: the signal itself may have one
+        own = noise * (gain / signal) ** 2 if signal else noise * (lidar_ratio_sr / attenuated) ** 2
+        twice = 2.0 * gain
+        var_sum += own + twice**2 * var_depth + 2.0 * twice * covariance
+        covariance = (1.0 + adds_m * twice) * (covariance + twice * var_depth) + adds_m * own
+        var_depth = (1.0 + adds_m * twice) ** 2 * var_depth + adds_m**2 * own
+        by_ratio = alpha / lidar_ratio_sr / attenuated + twice * depth_ratio
+        by_factor = gain + twice * depth_factor
+        sum_ratio, depth_ratio = sum_ratio + by_ratio, depth_ratio + adds_m * by_ratio
+        sum_factor, depth_factor = sum_factor + by_factor, depth_factor + adds_m * by_factor
+        length_m = adds_m = step_m
+    count = found.range_m.size
+    return math.sqrt(max(var_sum, 0.0)) / count, sum_ratio / count, sum_factor / count

@@ -38,6 +38,7 @@ class AerosolInterval:
         variance: (G,) of the noise of `beta`.
         height_m: (G,) heights of the gates above the instrument, equally spaced.
         wavelength_nm: of the laser.
+        min_height_m: lowest trustworthy height.
         calibration: factor to m-1 sr-1, or None where none is known.
         calibration_sigma: its relative standard deviation.
         cloud_base_m: lowest cloud base of the interval, NaN where none.
@@ -53,6 +54,7 @@ class AerosolInterval:
     variance: Float64
     height_m: Float64
     wavelength_nm: float
+    min_height_m: float = 100.0
     calibration: float | None = 1.0
     calibration_sigma: float = 0.1
     cloud_base_m: float = float("nan")
@@ -85,7 +87,6 @@ def near_surface(
     interval: AerosolInterval,
     kind: AerosolType,
     *,
-    min_height_m: float,
     altitude_m: float = 0.0,
     lidar_ratio_sr: float | None = None,
     layer_top_m: float = LAYER_TOP_M,
@@ -95,16 +96,15 @@ def near_surface(
     Args:
         interval: the averaged profile.
         kind: type of aerosol, for its lidar ratio and the spread of it.
-        min_height_m: lowest trustworthy height.
         altitude_m: of the station above sea level.
         lidar_ratio_sr: measured at the site, instead of the type's.
-        layer_top_m: upper end of the layer; at least `THINNEST_M` above `min_height_m` are used.
+        layer_top_m: upper end of the layer; at least `THINNEST_M` above the lowest trustworthy height.
     """
     flags = AirFlag(interval.flags)
     if WATER_VAPOUR_NM[0] <= interval.wavelength_nm <= WATER_VAPOUR_NM[1]:
         flags |= AirFlag.WITHOUT_WATER_VAPOUR
     flags |= _weather(interval) | _setup(interval)
-    height_m = interval.height_m
+    height_m, min_height_m = interval.height_m, interval.min_height_m
     top_m = max(layer_top_m, min_height_m + THINNEST_M)
     mixing_m = interval.mixing_height_m
     if mixing_m < top_m:

@@ -90,16 +90,7 @@ def read_monitor(text: str, *, time: str | None = None, value: str | None = None
     Raises:
         InputError: a column is missing, or no row has a valid value.
     """
-    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip() and not line.startswith("#")]
-    if not lines:
-        raise InputError(f"{name} is empty")
-    separator = max(",;\t", key=lines[0].count)
-    rows = csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
-    try:
-        table = list(rows)
-    except csv.Error as error:
-        raise InputError(f"{name} is no CSV: {error}") from error
-    header = [word.strip().strip('"').lower() for word in table[0]]
+    header, rows = _table(text, name)
     at_time = _column(header, time, TIME_NAMES, name, "times")
     at_value = _column(header, value, VALUE_NAMES, name, "PM2.5")
     at_flag, at_humidity = (_optional(header, names) for names in (FLAG_NAMES, HUMIDITY_NAMES))
@@ -107,7 +98,7 @@ def read_monitor(text: str, *, time: str | None = None, value: str | None = None
     values: list[float] = []
     humidities: list[float] = []
     num_invalid = num_unreadable = 0
-    for row in table[1:]:
+    for row in rows:
         stamp, number = _hour_of(_cell(row, at_time)), _number(_cell(row, at_value))
         valid = is_valid(_cell(row, at_flag)) if at_flag is not None else True
         if stamp is None or valid is None or (number is None and _cell(row, at_value).strip()):
@@ -119,7 +110,7 @@ def read_monitor(text: str, *, time: str | None = None, value: str | None = None
             values.append(number)
             humidities.append(_humidity(row, at_humidity, header))
     if not stamps:
-        raise InputError(f"{name} has no valid value in {len(table) - 1} row(s), {num_unreadable} could not be read")
+        raise InputError(f"{name} has no valid value in {len(rows)} row(s), {num_unreadable} could not be read")
     hours, group = np.unique(np.array(stamps), return_inverse=True)
     mean = np.bincount(group, values) / np.bincount(group)
     known = np.isfinite(humidities)
@@ -129,10 +120,44 @@ def read_monitor(text: str, *, time: str | None = None, value: str | None = None
         hours.astype("datetime64[h]").astype("datetime64[us]"),
         mean,
         np.asarray(humidity),
-        len(table) - 1,
+        len(rows),
         num_invalid,
         num_unreadable,
     )
+
+
+def read_humidity(text: str, *, name: str = "humidity") -> dict[int, float]:
+    """Relative humidity, 0 to 1, by hour since 1970, from CSV with a column of times and one of humidity.
+
+    Raises:
+        InputError: a column is missing, or no row has a value.
+    """
+    header, rows = _table(text, name)
+    at_time = _column(header, None, TIME_NAMES, name, "times")
+    at_humidity = _column(header, None, HUMIDITY_NAMES, name, "relative humidity")
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        hour, humidity = _hour_of(_cell(row, at_time)), _humidity(row, at_humidity, header)
+        if hour is not None and np.isfinite(humidity):
+            found.setdefault(hour, []).append(humidity)
+    if not found:
+        raise InputError(f"{name} has no humidity in {len(rows)} row(s)")
+    return {hour: float(np.mean(values)) for hour, values in found.items()}
+
+
+def _table(text: str, name: str) -> tuple[list[str], list[list[str]]]:
+    """Header in small letters, and rows."""
+    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise InputError(f"{name} is empty")
+    separator = max(",;\t", key=lines[0].count)
+    reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
+    try:
+        table = list(reader)
+    except csv.Error as error:
+        raise InputError(f"{name} is no CSV: {error}") from error
+    header = [word.strip().strip('"').lower() for word in table[0]]
+    return header, table[1:]
 
 
 def _column(header: list[str], given: str | None, usual: tuple[str, ...], name: str, what: str) -> int:

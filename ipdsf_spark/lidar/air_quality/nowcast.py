@@ -7,6 +7,7 @@ of the newest three have one. Exact rational arithmetic.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final, SupportsFloat
@@ -16,7 +17,6 @@ from ipdsf_spark.lidar.air_quality.us_index import exact
 HOURS: Final = 12
 NEWEST: Final = 3
 LEAST_OF_NEWEST: Final = 2
-LEAST_WEIGHT: Final = Fraction(1, 2)
 
 
 def nowcast(newest_first: Sequence[SupportsFloat | None]) -> Fraction | None:
@@ -31,9 +31,15 @@ def nowcast(newest_first: Sequence[SupportsFloat | None]) -> Fraction | None:
     hours = [exact(value) for value in newest_first[:HOURS]]
     if sum(value is not None for value in hours[:NEWEST]) < LEAST_OF_NEWEST:
         return None
-    known = [(age, value) for age, value in enumerate(hours) if value is not None]
+    # Whole numbers of a common unit, and weights p^age q^(11 - age) for w = p / q: exact, and quick.
+    unit = math.lcm(*(value.denominator for value in hours if value is not None))
+    known = [(age, int(value * unit)) for age, value in enumerate(hours) if value is not None]
     highest, lowest = max(value for _, value in known), min(value for _, value in known)
-    # Noise around zero has no range to speak of: all hours alike.
-    weight = max(lowest / highest, LEAST_WEIGHT) if highest > 0 else Fraction(1)
-    total = sum((weight**age for age, _ in known), Fraction(0))
-    return sum((weight**age * value for age, value in known), Fraction(0)) / total
+    if highest <= 0:
+        p = q = 1  # noise around zero has no range to speak of: all hours alike
+    elif 2 * lowest >= highest:
+        p, q = lowest, highest
+    else:
+        p, q = 1, 2
+    weights = [p**age * q ** (HOURS - 1 - age) for age, _ in known]
+    return Fraction(sum(weight * value for weight, (_, value) in zip(weights, known, strict=True)), unit * sum(weights))

@@ -1,8 +1,8 @@
 """A site's own line from the estimate to what a monitor beside it measured, judged on days that it has not seen.
 
 The line is fitted by Huber's loss (Huber 1964, Ann. Math. Stat. 35, 73) with iterated weights, so that a bonfire beside
-the monitor does not turn it; beside it stands the least-squares line. Both are judged by cross-validation over blocks of
-whole days: neighbouring hours are so alike that a random split would only measure persistence.
+the monitor does not turn it; beside it stands the least-squares line. Both are judged by cross-validation over blocks
+of whole days: neighbouring hours are so alike that a random split would only measure persistence.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LEAST_HOURS: Final = 48
 LEAST_BLOCKS: Final = 3
 MOST_FOLDS: Final = 10
 FORMAT: Final = 1
+NUMBERS: Final = ("intercept", "slope", "r2", "rmse", "mae", "lowest", "highest")
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,12 @@ class SiteLine:
             read: dict[str, Any] = json.loads(text)
             if read["format"] != FORMAT:
                 raise ValueError(f"regression of format {read['format']}, this is format {FORMAT}")
-            kinds = {name: str if name in ("first", "last") else float for name in cls.__dataclass_fields__}
-            line = cls(**{name: kind(read[name]) for name, kind in kinds.items()})
+            line = cls(
+                num_hours=int(read["num_hours"]),
+                first=str(read["first"]),
+                last=str(read["last"]),
+                **{name: float(read[name]) for name in NUMBERS},
+            )
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a regression written by ipdsf air fit: {error!r}") from error
         if not np.isfinite([line.intercept, line.slope, line.rmse]).all():

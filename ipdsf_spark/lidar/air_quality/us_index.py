@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final, SupportsFloat
 
@@ -72,7 +73,9 @@ def exact(value: SupportsFloat | None) -> Fraction | None:
     """
     if value is None or not math.isfinite(float(value)):
         return None
-    return value if isinstance(value, Fraction) else Fraction(str(value))
+    if isinstance(value, Fraction):
+        return value
+    return Fraction(*Decimal(str(value)).as_integer_ratio())
 
 
 def truncated(value: SupportsFloat, step: Fraction) -> Fraction:
