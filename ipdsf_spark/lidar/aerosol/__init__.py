@@ -1,0 +1,1 @@
+"""From calibrated attenuated backscatter to the extinction of particles: air, types of aerosol, forward inversion."""

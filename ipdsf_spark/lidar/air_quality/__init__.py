@@ -1,0 +1,1 @@
+"""From extinction to particle mass to an air quality index: always indicative, estimated from lidar."""

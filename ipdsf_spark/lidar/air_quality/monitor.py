@@ -1,0 +1,207 @@
+"""A monitor's hourly PM2.5 from CSV, with the flags of ACTRIS and EBAS where it has them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.lidar.profiles import Float64, Time
+
+OVERRIDES: Final = 100  # checked by the originator: valid, whatever other flags say
+# Flags of the EBAS data base (ebas.nilu.no) of class I (invalid), M (missing) or H (hidden); all others are valid.
+INVALID_FLAGS: Final = frozenset(
+    (
+        251, 256, 259, 260, 277, 278, 389, 391, 393, 395, 451, 452, 456, 459, 460, 471, 477, 478, 530, 533, 534, 540,
+        541, 549, 565, 566, 567, 568, 578, 591, 593, 599, 620, 635, 641, 646, 658, 659, 663, 664, 666, 669, 670, 677,
+        681, 682, 683, 684, 685, 699, 750, 783, 784, 799, 890, 899, 900, 980, 990, 999,
+    )
+)  # fmt: skip
+TIME_NAMES: Final = ("time", "datetime", "date", "timestamp", "start_time", "datetimeutc", "datetime_utc", "date_utc")
+VALUE_NAMES: Final = ("pm25", "pm2p5", "pm2.5", "pm2_5", "pm25_ug_m3", "pm2p5_ug_m3", "value", "concentration")
+FLAG_NAMES: Final = ("flag", "flags", "numflag", "ebas_flag", "qc")
+HUMIDITY_NAMES: Final = ("relative_humidity", "rh", "humidity", "relative_humidity_percent")
+FILL_BELOW: Final = -99.0  # fills like -999; a monitor's noise stays above
+HIGHEST: Final = 9000.0  # fills like 9999.9; no monitor of PM2.5 reads as much
+
+
+@dataclass(frozen=True, eq=False)
+class Monitor:
+    """Hourly values of a monitor.
+
+    Attributes:
+        time: (N,) begin of each hour, UTC, sorted, each once.
+        pm2p5: (N,) [µg/m3].
+        relative_humidity: (N,) 0 to 1, NaN where unknown.
+        num_rows, num_invalid, num_unreadable: rows of the file, those that flags or fill values exclude, and those
+            without a time or a number.
+    """
+
+    time: Time
+    pm2p5: Float64
+    relative_humidity: Float64
+    num_rows: int
+    num_invalid: int
+    num_unreadable: int
+
+
+def is_valid(flags: str) -> bool | None:
+    """Whether EBAS flags leave a value valid; None where they cannot be understood.
+
+    Read are single flags (``147``), several (``147;559``, ``147 559``), and the packed decimal of NASA Ames files
+    (``0.147559``, ``0.999``).
+    """
+    text = flags.strip()
+    if not text:
+        return True
+    codes: list[int] = []
+    for word in text.replace(";", " ").replace(",", " ").replace("|", " ").split():
+        whole, point, packed = word.partition(".")
+        if not (whole.isascii() and whole.isdigit()) or not (packed.isascii() and (packed.isdigit() or not packed)):
+            return None
+        if not point or not packed.strip("0"):
+            codes.append(int(whole))
+        else:
+            padded = packed.ljust(-(-len(packed) // 3) * 3, "0")
+            codes += [int(padded[at : at + 3]) for at in range(0, len(padded), 3)]
+    if OVERRIDES in codes:
+        return True
+    if any(code > 999 for code in codes):
+        return None
+    return not any(code in INVALID_FLAGS for code in codes)
+
+
+def read_monitor(text: str, *, time: str | None = None, value: str | None = None, name: str = "monitor") -> Monitor:
+    """A monitor's file: CSV with a header line, comma, semicolon or tab.
+
+    Several values of one hour are averaged; an hour's stamp is its begin.
+
+    Args:
+        text: the file.
+        time: name of the column of times, ISO 8601, UTC where no offset is given; None = one of the usual names.
+        value: name of the column of PM2.5 in µg/m3; None = one of the usual names.
+        name: of the file, for errors.
+
+    Raises:
+        InputError: a column is missing, or no row has a valid value.
+    """
+    header, rows = _table(text, name)
+    at_time = _column(header, time, TIME_NAMES, name, "times")
+    at_value = _column(header, value, VALUE_NAMES, name, "PM2.5")
+    at_flag, at_humidity = (_optional(header, names) for names in (FLAG_NAMES, HUMIDITY_NAMES))
+    stamps: list[int] = []
+    values: list[float] = []
+    humidities: list[float] = []
+    num_invalid = num_unreadable = 0
+    for row in rows:
+        stamp, number = _hour_of(_cell(row, at_time)), _number(_cell(row, at_value))
+        valid = is_valid(_cell(row, at_flag)) if at_flag is not None else True
+        if stamp is None or valid is None or (number is None and _cell(row, at_value).strip()):
+            num_unreadable += 1
+        elif not valid or number is None or not FILL_BELOW < number < HIGHEST:
+            num_invalid += 1
+        else:
+            stamps.append(stamp)
+            values.append(number)
+            humidities.append(_humidity(row, at_humidity, header))
+    if not stamps:
+        raise InputError(f"{name} has no valid value in {len(rows)} row(s), {num_unreadable} could not be read")
+    hours, group = np.unique(np.array(stamps), return_inverse=True)
+    mean = np.bincount(group, values) / np.bincount(group)
+    known = np.isfinite(humidities)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        humidity = np.bincount(group, np.where(known, humidities, 0.0)) / np.bincount(group, known.astype(float))
+    return Monitor(
+        hours.astype("datetime64[h]").astype("datetime64[us]"),
+        mean,
+        np.asarray(humidity),
+        len(rows),
+        num_invalid,
+        num_unreadable,
+    )
+
+
+def read_humidity(text: str, *, name: str = "humidity") -> dict[int, float]:
+    """Relative humidity, 0 to 1, by hour since 1970, from CSV with a column of times and one of humidity.
+
+    Raises:
+        InputError: a column is missing, or no row has a value.
+    """
+    header, rows = _table(text, name)
+    at_time = _column(header, None, TIME_NAMES, name, "times")
+    at_humidity = _column(header, None, HUMIDITY_NAMES, name, "relative humidity")
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        hour, humidity = _hour_of(_cell(row, at_time)), _humidity(row, at_humidity, header)
+        if hour is not None and np.isfinite(humidity):
+            found.setdefault(hour, []).append(humidity)
+    if not found:
+        raise InputError(f"{name} has no humidity in {len(rows)} row(s)")
+    return {hour: float(np.mean(values)) for hour, values in found.items()}
+
+
+def _table(text: str, name: str) -> tuple[list[str], list[list[str]]]:
+    """Header in small letters, and rows."""
+    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise InputError(f"{name} is empty")
+    separator = max(",;\t", key=lines[0].count)
+    reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
+    try:
+        table = list(reader)
+    except csv.Error as error:
+        raise InputError(f"{name} is no CSV: {error}") from error
+    header = [word.strip().strip('"').lower() for word in table[0]]
+    return header, table[1:]
+
+
+def _column(header: list[str], given: str | None, usual: tuple[str, ...], name: str, what: str) -> int:
+    names = (given.lower(),) if given else usual
+    for each in names:
+        if each in header:
+            return header.index(each)
+    wanted = given or f"one of {', '.join(usual)}"
+    raise InputError(f"{name} has no column of {what}: wanted {wanted}; it has {', '.join(header)}")
+
+
+def _optional(header: list[str], names: tuple[str, ...]) -> int | None:
+    return next((header.index(name) for name in names if name in header), None)
+
+
+def _cell(row: list[str], at: int) -> str:
+    return row[at] if at < len(row) else ""
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
+
+
+def _humidity(row: list[str], at: int | None, header: list[str]) -> float:
+    """0 to 1; numbers above 1.5 are percent."""
+    number = _number(_cell(row, at)) if at is not None else None
+    if number is None or at is None or not 0.0 <= number <= 110.0:
+        return float("nan")
+    is_percent = number > 1.5 or "percent" in header[at]
+    return number / 100.0 if is_percent else number
+
+
+def _hour_of(text: str) -> int | None:
+    """Hours since 1970, UTC."""
+    try:
+        stamp = datetime.fromisoformat(text.strip().replace("/", "-"))
+    except ValueError:
+        return None
+    stamp = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+    try:
+        return int(stamp.timestamp() // 3600)
+    except (OverflowError, ValueError):
+        return None

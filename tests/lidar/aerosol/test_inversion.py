@@ -1,0 +1,166 @@
+"""Forward inversion: what the lidar equation made of an extinction, the inversion takes back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipdsf_spark.lidar.aerosol.inversion import attenuated_backscatter, invert, layer_mean
+from ipdsf_spark.lidar.aerosol.molecular import molecular_profiles
+from ipdsf_spark.lidar.aerosol.types import AEROSOL_TYPES, aerosol_type
+
+RANGE_M = 100.0 + (np.arange(140) + 0.5) * 30.0
+WAVELENGTH_NM = 910.55
+AIR = molecular_profiles(WAVELENGTH_NM, RANGE_M)
+
+
+def haze(depth: float, scale_m: float = 1500.0) -> np.ndarray:
+    """Extinction that falls off with height and has an optical depth of `depth` from the ground to the last gate."""
+    shape = np.exp(-RANGE_M / scale_m)
+    whole = shape.sum() * 30.0 + shape[0] * 100.0
+    return shape * depth / whole
+
+
+@given(
+    depth=st.floats(0.0, 1.5),
+    lidar_ratio_sr=st.floats(15.0, 100.0),
+    wavelength_nm=st.sampled_from([532.0, 910.0, 1064.0]),
+    seed=st.integers(0, 1000),
+)
+def test_inversion_undoes_the_lidar_equation(
+    depth: float, lidar_ratio_sr: float, wavelength_nm: float, seed: int
+) -> None:
+    air = molecular_profiles(wavelength_nm, RANGE_M)
+    true = haze(depth) * np.random.default_rng(seed).uniform(0.5, 1.5, RANGE_M.size)
+    seen = attenuated_backscatter(true, lidar_ratio_sr, *air, RANGE_M)
+
+    found = invert(seen, RANGE_M, lidar_ratio_sr, *air)
+
+    np.testing.assert_allclose(found.extinction, true, rtol=1e-7, atol=1e-13)
+    assert found.depth[-1] == pytest.approx(true.sum() * 30.0 + true[0] * 100.0, rel=1e-7, abs=1e-12)
+    assert not found.diverged
+
+
+def test_the_forward_model_integrates_the_continuous_equation() -> None:
+    # constant extinction: T² to a gate's middle is exp(-2 α z), whatever the gates
+    alpha = np.full(RANGE_M.size, 1e-4)
+    seen = attenuated_backscatter(alpha, 50.0, np.zeros_like(alpha), np.zeros_like(alpha), RANGE_M)
+
+    np.testing.assert_allclose(seen, 1e-4 / 50.0 * np.exp(-2e-4 * RANGE_M), rtol=1e-12)
+
+
+def test_clean_air_has_no_particles() -> None:
+    seen = attenuated_backscatter(np.zeros(RANGE_M.size), 50.0, *AIR, RANGE_M)
+
+    np.testing.assert_allclose(invert(seen, RANGE_M, 50.0, *AIR).extinction, 0.0, atol=1e-16)
+
+
+@pytest.mark.parametrize(("assumed_sr", "factor"), [(30.0, 0.585), (70.0, 1.437)])
+def test_a_wrong_lidar_ratio_scales_extinction_as_known(assumed_sr: float, factor: float) -> None:
+    # error budget for a true lidar ratio of 50 sr and an optical depth of .10
+    true = haze(0.10)
+    seen = attenuated_backscatter(true, 50.0, *AIR, RANGE_M)
+
+    found = invert(seen, RANGE_M, assumed_sr, *AIR).extinction
+
+    assert np.mean(found[:20] / true[:20]) == pytest.approx(factor, abs=0.03)
+
+
+def test_a_calibration_ten_percent_high_gives_more_and_ever_more_aloft() -> None:
+    true = haze(0.10, scale_m=4000.0)
+    seen = attenuated_backscatter(true, 50.0, *AIR, RANGE_M)
+
+    excess = invert(1.1 * seen, RANGE_M, 50.0, *AIR).extinction / true - 1.0
+
+    assert excess[0] == pytest.approx(0.11, abs=0.02)
+    assert np.all(np.diff(excess) > 0)
+
+
+def test_a_missing_gate_ends_the_profile_and_keeps_what_lies_below() -> None:
+    seen = attenuated_backscatter(haze(0.2), 50.0, *AIR, RANGE_M)
+    seen[40] = np.nan
+
+    found = invert(seen, RANGE_M, 50.0, *AIR)
+
+    assert np.isfinite(found.extinction[:40]).all()
+    assert np.isnan(found.extinction[40:]).all()
+    assert not found.diverged
+
+
+def test_a_cloud_that_no_lidar_ratio_of_aerosol_explains_is_named_and_not_a_number() -> None:
+    seen = attenuated_backscatter(haze(0.2), 50.0, *AIR, RANGE_M)
+    seen[30:35] = 3e-4
+
+    found = invert(seen, RANGE_M, 50.0, *AIR)
+
+    assert found.diverged
+    assert np.isnan(found.extinction[35:]).all()
+
+
+def test_uncertainty_by_noise_is_that_of_many_draws() -> None:
+    rng, true = np.random.default_rng(3), haze(0.5)
+    sigma = 3e-8 * (RANGE_M / 300.0) ** 2
+    seen = attenuated_backscatter(true, 50.0, *AIR, RANGE_M)
+    budget = (700.0, 50.0, 0.0, 0.0)
+
+    told = layer_mean(seen, sigma**2, RANGE_M, *budget, *AIR)
+    draws = [
+        layer_mean(seen + sigma * rng.standard_normal(sigma.size), sigma**2, RANGE_M, *budget, *AIR) for _ in range(600)
+    ]
+
+    assert told is not None
+    means = [draw.mean for draw in draws if draw is not None]
+    assert told.noise == pytest.approx(np.std(means), rel=0.1)
+    assert told.mean == pytest.approx(float(np.mean(true[RANGE_M <= 700.0])), rel=1e-9)
+
+
+def test_uncertainty_by_lidar_ratio_and_calibration_is_the_difference_they_make() -> None:
+    seen = attenuated_backscatter(haze(0.1), 50.0, *AIR, RANGE_M)
+    told = layer_mean(seen, np.zeros_like(seen), RANGE_M, 300.0, 50.0, 2.5, 0.05, *AIR)
+    with_ratio = layer_mean(seen, np.zeros_like(seen), RANGE_M, 300.0, 52.5, 2.5, 0.05, *AIR)
+    with_factor = layer_mean(1.05 * seen, np.zeros_like(seen), RANGE_M, 300.0, 50.0, 2.5, 0.05, *AIR)
+
+    assert told is not None and with_ratio is not None and with_factor is not None
+    assert told.lidar_ratio == pytest.approx(with_ratio.mean - told.mean, rel=0.05)
+    assert told.calibration == pytest.approx(with_factor.mean - told.mean, rel=0.05)
+    assert told.sigma == pytest.approx(np.hypot(told.lidar_ratio, told.calibration))
+
+
+def test_a_layer_without_gates_or_with_a_hole_has_no_mean() -> None:
+    seen = attenuated_backscatter(haze(0.1), 50.0, *AIR, RANGE_M)
+    zero = np.zeros_like(seen)
+    assert layer_mean(seen, zero, RANGE_M, 90.0, 50.0, 20.0, 0.1, *AIR) is None
+    seen[3] = np.nan
+    assert layer_mean(seen, zero, RANGE_M, 300.0, 50.0, 20.0, 0.1, *AIR) is None
+
+
+@given(beta=st.lists(st.floats(-1e-3, 1e-2), min_size=1, max_size=20))
+def test_any_signal_gives_numbers_or_gaps_and_no_exception(beta: list[float]) -> None:
+    range_m = 50.0 + 10.0 * np.arange(len(beta))
+    found = invert(np.array(beta), range_m, 50.0, *molecular_profiles(910.0, range_m))
+
+    ends = np.flatnonzero(np.isnan(found.extinction))
+    assert ends.size or not found.diverged
+    assert np.isfinite(found.extinction[: ends[0] if ends.size else None]).all()
+
+
+def test_lidar_ratios_are_interpolated_between_the_two_wavelengths() -> None:
+    smoke = aerosol_type("smoke")
+
+    assert smoke.lidar_ratio_at(532.0)[0] == pytest.approx(70.0)
+    assert smoke.lidar_ratio_at(1064.0)[0] == pytest.approx(30.0)
+    assert 30.0 < smoke.lidar_ratio_at(910.0)[0] < 45.0
+    assert aerosol_type("continental").lidar_ratio_at(910.0) == pytest.approx((50.0, 20.0))
+
+
+@pytest.mark.parametrize(("wavelength_nm", "efficiency"), [(550.0, 4.0), (910.0, 1.98), (1064.0, 1.59)])
+def test_the_default_mass_extinction_efficiency_falls_with_wavelength(wavelength_nm: float, efficiency: float) -> None:
+    assert aerosol_type("continental").efficiency_at(wavelength_nm) == pytest.approx(efficiency, abs=0.005)
+
+
+def test_an_unknown_type_of_aerosol_is_refused_with_the_list() -> None:
+    with pytest.raises(ValueError, match="continental") as refused:
+        aerosol_type("unicorn")
+    assert all(name in str(refused.value) for name in AEROSOL_TYPES)

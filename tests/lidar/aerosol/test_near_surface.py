@@ -1,0 +1,123 @@
+"""Extinction near the ground: the layer that is looked at, and the reasons why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ipdsf_spark.lidar.aerosol.flags import REASONS, AirFlag
+from ipdsf_spark.lidar.aerosol.inversion import attenuated_backscatter
+from ipdsf_spark.lidar.aerosol.molecular import molecular_profiles
+from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval, near_surface
+from ipdsf_spark.lidar.aerosol.types import aerosol_type
+
+HEIGHT_M = (np.arange(100) + 0.5) * 10.0
+CONTINENTAL = aerosol_type("continental")
+TRUE = 8e-5
+
+
+def hazy(extinction: float = TRUE, wavelength_nm: float = 1064.0) -> AerosolInterval:
+    """A well-mixed layer, seen from the ground up by a calibrated lidar with little noise."""
+    air = molecular_profiles(wavelength_nm, HEIGHT_M)
+    beta = attenuated_backscatter(np.full(HEIGHT_M.size, extinction), 50.0, *air, HEIGHT_M)
+    return AerosolInterval(
+        start=np.datetime64("2026-06-15T10:00", "s"),
+        beta=beta,
+        variance=np.full(HEIGHT_M.size, 1e-16),
+        height_m=HEIGHT_M,
+        wavelength_nm=wavelength_nm,
+    )
+
+
+@pytest.mark.parametrize("wavelength_nm", [532.0, 910.0, 1064.0])
+def test_a_mixed_layer_gives_its_extinction(wavelength_nm: float) -> None:
+    found = near_surface(hazy(wavelength_nm=wavelength_nm), CONTINENTAL)
+
+    assert found.extinction is not None
+    assert found.extinction.mean == pytest.approx(TRUE, rel=1e-4)
+    assert found.extinction.lidar_ratio == pytest.approx(0.4 * TRUE, rel=0.25)
+    assert (found.bottom_m, found.top_m) == (105.0, 295.0)
+    assert not found.flags & REASONS
+    assert bool(found.flags & AirFlag.WITHOUT_WATER_VAPOUR) == (wavelength_nm == 910.0)
+
+
+def test_a_raw_signal_is_scaled_by_the_sites_calibration() -> None:
+    interval = replace(hazy(), calibration=3e-12)
+    interval = replace(interval, beta=interval.beta / 3e-12, variance=interval.variance / 9e-24)
+
+    found = near_surface(interval, CONTINENTAL)
+
+    assert found.extinction is not None and found.extinction.mean == pytest.approx(TRUE, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"calibration": None}, AirFlag.UNCALIBRATED),
+        ({"calibration": 0.0}, AirFlag.UNCALIBRATED),
+        ({"calibration": float("nan")}, AirFlag.UNCALIBRATED),
+        ({"is_fog": True}, AirFlag.FOG),
+        ({"is_precipitation": True}, AirFlag.PRECIPITATION),
+        ({"cloud_base_m": 180.0}, AirFlag.CLOUD),
+        ({"cloud_base_m": -30.0}, AirFlag.CLOUD),
+        ({"wavelength_nm": float("nan")}, AirFlag.NO_WAVELENGTH),
+        ({"wavelength_nm": 10_600.0}, AirFlag.NO_WAVELENGTH),
+        ({"min_height_m": 5000.0}, AirFlag.NO_GATE),
+        ({"beta": np.zeros(HEIGHT_M.size)}, AirFlag.NO_SIGNAL),
+        ({"beta": np.full(HEIGHT_M.size, np.nan)}, AirFlag.NO_SIGNAL),
+        ({"variance": np.full(HEIGHT_M.size, 1e-6)}, AirFlag.NO_SIGNAL),
+        ({"beta": np.full(HEIGHT_M.size, 1e-3)}, AirFlag.ATTENUATED),
+    ],
+)
+def test_where_nothing_can_be_said_the_reason_is_named(changed: dict[str, object], reason: AirFlag) -> None:
+    found = near_surface(replace(hazy(), **changed), CONTINENTAL)
+
+    assert found.extinction is None
+    assert found.flags & reason
+    assert (found.flags & REASONS) == reason
+
+
+def test_a_cloud_above_the_layer_cuts_it_and_no_more() -> None:
+    found = near_surface(replace(hazy(), cloud_base_m=260.0), CONTINENTAL)
+
+    assert found.extinction is not None
+    assert found.top_m == 205.0
+
+
+def test_a_shallow_mixing_layer_bounds_the_layer_and_a_shallower_one_is_flagged() -> None:
+    bounded = near_surface(replace(hazy(), mixing_height_m=200.0), CONTINENTAL)
+    below = near_surface(replace(hazy(), mixing_height_m=90.0), CONTINENTAL)
+
+    assert bounded.top_m == 195.0 and not bounded.flags & AirFlag.ABOVE_MIXING_LAYER
+    assert below.extinction is not None and below.flags & AirFlag.ABOVE_MIXING_LAYER
+
+
+def test_an_instrument_that_sees_nothing_below_250_m_still_has_a_layer() -> None:
+    found = near_surface(replace(hazy(), min_height_m=250.0), CONTINENTAL)
+
+    assert found.extinction is not None
+    assert (found.bottom_m, found.top_m) == (255.0, 305.0)
+
+
+def test_impossible_weather_is_not_used() -> None:
+    found = near_surface(replace(hazy(), pressure_hpa=-1.0, temperature_k=0.0), CONTINENTAL)
+
+    assert found.extinction is not None and found.extinction.mean == pytest.approx(TRUE, rel=1e-6)
+
+
+def test_less_signal_than_air_alone_gives_is_called_implausible() -> None:
+    found = near_surface(replace(hazy(), calibration=0.02), CONTINENTAL)
+
+    assert found.extinction is not None and found.extinction.mean < 0
+    assert found.flags & AirFlag.IMPLAUSIBLE
+
+
+def test_a_measured_lidar_ratio_replaces_the_assumed_one() -> None:
+    assumed = near_surface(hazy(), CONTINENTAL)
+    measured = near_surface(hazy(), CONTINENTAL, lidar_ratio_sr=50.0)
+
+    assert assumed.extinction is not None and measured.extinction is not None
+    assert measured.extinction.sigma < assumed.extinction.sigma / 2
+    assert assumed.flags & AirFlag.ASSUMED_AEROSOL and not measured.flags & AirFlag.ASSUMED_AEROSOL

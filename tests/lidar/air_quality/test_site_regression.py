@@ -1,0 +1,140 @@
+"""A site's line and a monitor's file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.lidar.air_quality.monitor import is_valid, read_monitor
+from ipdsf_spark.lidar.air_quality.regression import SiteLine, blocks_of, fit_site, least_squares, robust_line
+
+HOURS = np.datetime64("2026-01-01T00", "us") + np.arange(24 * 30) * np.timedelta64(1, "h")
+
+
+def history(rng: np.random.Generator, outliers: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    estimate = rng.gamma(3.0, 5.0, HOURS.size)
+    monitor = 3.0 + 0.6 * estimate + rng.normal(0.0, 1.0, HOURS.size)
+    monitor[rng.choice(HOURS.size, outliers, replace=False)] += 200.0
+    return estimate, monitor
+
+
+def test_the_line_is_found_and_judged_on_days_it_has_not_seen(rng: np.random.Generator) -> None:
+    line, judged = fit_site(HOURS, *history(rng))
+    by_name = {each.name: each for each in judged}
+
+    assert line.slope == pytest.approx(0.6, abs=0.02)
+    assert line.intercept == pytest.approx(3.0, abs=0.3)
+    assert line.mae == pytest.approx(np.sqrt(2 / np.pi), rel=0.1)  # of Gaussian noise of 1 µg/m3
+    assert by_name["line, robust"].mae < by_name["estimate without regression"].mae
+    assert by_name["line, robust"].mae < by_name["constant (mean of the monitor)"].mae
+
+
+def test_bonfires_beside_the_monitor_turn_least_squares_and_not_the_robust_line(rng: np.random.Generator) -> None:
+    estimate, monitor = history(rng)
+    beside = np.argsort(estimate)[:30]  # on clean days, so that they pull the line's lower end up
+    monitor[beside] += 200.0
+
+    assert robust_line(estimate, monitor)[1] == pytest.approx(0.6, abs=0.03)
+    assert abs(least_squares(estimate, monitor)[1] - 0.6) > 0.3
+
+
+def test_a_fold_never_shares_a_day_with_another() -> None:
+    fold = blocks_of(HOURS)
+    day = HOURS.astype("datetime64[D]")
+
+    assert len(np.unique(fold)) == 10
+    assert all(len(np.unique(fold[day == each])) == 1 for each in np.unique(day))
+
+
+@pytest.mark.parametrize(
+    ("estimate", "hours", "what"),
+    [
+        (np.full(720, np.nan), 720, "0 hours"),
+        (np.full(720, 7.0), 720, "same in all hours"),
+        (np.arange(720.0), 30, "30 hours"),
+    ],
+)
+def test_too_little_to_fit_is_said(estimate: np.ndarray, hours: int, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        fit_site(HOURS[:hours], estimate[:hours], np.arange(float(hours)))
+
+
+def test_two_days_are_too_few_for_blocks() -> None:
+    fine = np.datetime64("2026-01-01T00", "us") + np.arange(60) * np.timedelta64(30, "m")
+
+    with pytest.raises(ValueError, match="2 day"):
+        fit_site(fine, np.arange(60.0), np.arange(60.0))
+
+
+def test_a_line_survives_its_file(rng: np.random.Generator) -> None:
+    line, _ = fit_site(HOURS, *history(rng))
+
+    assert SiteLine.from_json(line.to_json("munich")) == line
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 99}', "not json", '{"format": 1, "slope": "x"}'])
+def test_a_file_that_is_no_regression_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="regression"):
+        SiteLine.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("", True), ("0", True), ("000", True), ("0.000", True), ("100", True), ("147", True), ("110", True),
+        ("999", False), ("0.999", False), ("9.999", False), ("459", False), ("147;459", False), ("100 459", True),
+        ("0.147559", True), ("0.147599", False), ("0.640682", False), ("0.100999", True), ("0.682", False),
+        ("0.68", True), ("0.69", True), ("good", None), ("-1", None), ("1e3", None),
+    ],
+)  # fmt: skip
+def test_ebas_flags_decide_what_counts_and_100_overrides(flags: str, expected: bool | None) -> None:
+    assert is_valid(flags) is expected
+
+
+def test_a_monitors_file_gives_hours_without_what_its_flags_exclude() -> None:
+    text = (
+        "# station XY\n"
+        "time,pm25,flag,rh\n"
+        "2026-01-01T00:10:00Z,10.0,0.000,50\n"
+        "2026-01-01T00:40:00Z,14.0,0.147,60\n"
+        "2026-01-01T01:00:00Z,99.0,0.459,60\n"
+        "2026-01-01T02:00:00Z,-999,0.999,60\n"
+        "2026-01-01T03:00:00+01:00,-0.4,,\n"
+        "yesterday,12.0,0,50\n"
+    )
+    found = read_monitor(text)
+
+    assert [str(hour) for hour in found.time.astype("datetime64[h]")] == ["2026-01-01T00", "2026-01-01T02"]
+    np.testing.assert_allclose(found.pm2p5, [12.0, -0.4])
+    np.testing.assert_allclose(found.relative_humidity, [0.55, np.nan])
+    assert (found.num_rows, found.num_invalid, found.num_unreadable) == (6, 2, 1)
+
+
+def test_other_separators_names_and_a_byte_order_mark_are_read() -> None:
+    text = '\ufeff"Date_UTC";"Value"\n2026/01/01 05:00;"12,5"\n'
+    found = read_monitor(text)
+
+    np.testing.assert_allclose(found.pm2p5, [12.5])
+    assert str(found.time[0]) == "2026-01-01T05:00:00.000000"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("", "empty"), ("a,b\n1,2\n", "no column of times"), ("time,pm10\n2026-01-01,4\n", "PM2.5"),
+     ("time,pm25\n2026-01-01T00,x\n", "no valid value"), ("time,pm25\n", "no valid value")],
+)  # fmt: skip
+def test_a_file_without_what_is_needed_says_what_it_has(text: str, what: str) -> None:
+    with pytest.raises(InputError, match=what):
+        read_monitor(text)
+
+
+@settings(max_examples=60)
+@given(st.text('0123456789-:T,;.Z\n "x\0é', max_size=80))
+def test_any_text_is_read_or_refused_by_name(text: str) -> None:
+    try:
+        read_monitor("time,pm25,flag\n" + text)
+    except InputError as error:
+        assert "monitor" in str(error)
