@@ -23,6 +23,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "simulate": ("ipdsf_spark.cli.simulate", "write days of genuine instrument files with known heights"),
     "broker": ("ipdsf_spark.cli.broker", "start, stop or ask a real Kafka on this machine"),
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),
+    "replay": ("ipdsf_spark.cli.replay", "send recorded files as a live network"),
     "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),
     "quarantine": ("ipdsf_spark.cli.quarantine", "list, show or replay what could not be read"),
     "ct": ("ipdsf_spark.cli.ct", "CT volumes: look, pack into cubes, train a 3-D GAN, generate, evaluate"),
