@@ -24,6 +24,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "simulate": ("ipdsf_spark.cli.simulate", "write days of genuine instrument files with known heights"),
     "broker": ("ipdsf_spark.cli.broker", "start, stop or ask a real Kafka on this machine"),
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),
+    "replay": ("ipdsf_spark.cli.replay", "send recorded files as a live network"),
     "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),
     "sites": (
         "ipdsf_spark.cli.sites",

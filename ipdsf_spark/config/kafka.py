@@ -1,10 +1,14 @@
-"""[kafka] which Kafka, and which topics."""
+"""[kafka] which Kafka, which topics, and how to log in. Secrets are named here, by environment variable or file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ipdsf_spark.config.checks import require
+
+PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI")
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,43 @@ class KafkaConfig:
     partitions: int = 50
     replication_factor: int = 1
     max_message_bytes: int = 8_000_000
+    group_prefix: str = "ipdsf-"
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str = ""
     sasl_username_env: str = "IPDSF_KAFKA_USERNAME"
     sasl_password_env: str = "IPDSF_KAFKA_PASSWORD"
+    sasl_password_file: str = ""
+    oauth_token_url: str = ""
+    oauth_scope: str = ""
+    kerberos_service: str = "kafka"
+    kerberos_principal: str = ""
+    kerberos_keytab: str = ""
     ssl_ca_location: str = ""
+    ssl_certificate_location: str = ""
+    ssl_key_location: str = ""
+    ssl_keystore_location: str = ""
+    ssl_key_password_env: str = "IPDSF_KAFKA_KEY_PASSWORD"
+    ssl_check_hostname: bool = True
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         require(self.partitions >= 1, "kafka.partitions", "at least 1", self.partitions)
         require(self.replication_factor >= 1, "kafka.replication_factor", "at least 1", self.replication_factor)
+        require(
+            self.security_protocol in PROTOCOLS,
+            "kafka.security_protocol",
+            " or ".join(PROTOCOLS),
+            self.security_protocol,
+        )
+        require(
+            self.sasl_mechanism in ("", *MECHANISMS),
+            "kafka.sasl_mechanism",
+            " or ".join(MECHANISMS),
+            self.sasl_mechanism,
+        )
+        require(
+            not (self.ssl_keystore_location and self.ssl_certificate_location),
+            "kafka.ssl_keystore_location",
+            "empty beside kafka.ssl_certificate_location: one certificate, as PEM or as PKCS12",
+            self.ssl_keystore_location,
+        )

@@ -2,44 +2,46 @@
 
 Order of work, so that a power cut at any point neither loses nor repeats a file:
 
-    copy on disk -> journal "pending" -> journal "in flight" and where the topic ends -> send -> journal "delivered"
+    copy on disk -> journal "pending" -> journal "in flight" and from where to look -> send -> journal "delivered"
 
-After a restart the files "in flight" are looked for in the topic from that point on, by checksum: those that arrived
-are settled, the others are sent.
+Nothing that goes wrong with one file, one partition, the disk, the journal or the clock ends it: each is told once,
+in one line that says what to do, and has a way on (docs/edge.md).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
-
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from typing import Final, TypeVar
 
 from ipdsf_spark.config import EdgeConfig, KafkaConfig
-from ipdsf_spark.edge import arrived, store
-from ipdsf_spark.edge.journal import DELIVERED, PENDING, REFUSED, Entry, Journal
+from ipdsf_spark.edge import repair
+from ipdsf_spark.edge.clock import EdgeClock
+from ipdsf_spark.edge.entry import REFUSED
+from ipdsf_spark.edge.intake import Intake
+from ipdsf_spark.edge.journal import DamagedJournalError
+from ipdsf_spark.edge.prune import superfluous
+from ipdsf_spark.edge.sender import Sender
+from ipdsf_spark.edge.store import Store
+from ipdsf_spark.edge.told import Told
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.kafka.client import client_options
 
 logger = logging.getLogger(__name__)
 
-BATCH: Final = 200  # files handed to Kafka at a time: bounds memory whatever has piled up
+T = TypeVar("T")
+
+AT_A_TIME: Final = 200  # files looked at between two sendings
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 60.0
-ACKNOWLEDGED_WITHIN_S: Final = 60.0
-
-
-@dataclass
-class _Seen:
-    size: int
-    mtime_ns: int
-    since_s: float
+PRUNE_EVERY_S: Final = 3_600.0
+BACKUP_EVERY_S: Final = 86_400.0
+REOPEN_EVERY_S: Final = 60.0
 
 
 class EdgeAgent:
@@ -50,179 +52,179 @@ class EdgeAgent:
         kafka: topic and login.
         bootstrap: where Kafka is; need not be reachable.
         site: site id, the key of every record.
-        clock: seconds since 1970.
+        clock: seconds since 1970 by this machine; may jump.
+        monotonic: seconds that only go forward.
     """
 
     def __init__(
-        self, edge: EdgeConfig, kafka: KafkaConfig, bootstrap: str, site: str, *, clock: Callable[[], float] = time.time
+        self,
+        edge: EdgeConfig,
+        kafka: KafkaConfig,
+        bootstrap: str,
+        site: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.watched = Path(edge.watch).expanduser()
-        if not self.watched.is_dir():
-            raise InputError(f"no folder to watch at {self.watched}: name the one the instrument writes to")
-        self._edge, self._kafka, self._bootstrap, self._site, self._clock = edge, kafka, bootstrap, site, clock
+        if not edge.watch or not self.watched.is_dir():
+            raise InputError(
+                f"no folder to watch at {edge.watch or '(none named)'}: name the one the instrument writes to"
+            )
+        self._edge, self._kafka = edge, kafka
+        self.told = Told()
+        self.clock = EdgeClock(clock, monotonic)
+        client_options(kafka, bootstrap)  # a login without its secret is found out before anything begins
         self._root = Path(edge.directory).expanduser() / site
-        self._copies = self._root / "copies"
-        self._copies.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal(self._root / "journal.sqlite")
-        self._seen: dict[str, _Seen] = {}
-        self._taken: dict[str, tuple[int, int]] = {}
-        self._producer: Producer | None = None
+        self.store = Store(self._root / "copies")
+        self.journal = repair.opened(self._root, self.store, self.told)
+        self.intake = Intake(edge, kafka.max_message_bytes, self.store, self.clock, self.told)
+        self.sender = Sender(
+            kafka,
+            bootstrap,
+            site,
+            instrument=edge.instrument,
+            watched=self.watched,
+            store=self.store,
+            clock=self.clock,
+            told=self.told,
+        )
         self._retry_s = 0.0
+        self._next_reopen_s = self._next_backup_s = 0.0
+        self._guarded(self._begin)
 
     def run(self, stop: threading.Event) -> None:
         """Watch and send until asked to stop; what is pending then is sent next time."""
-        next_send_s = next_prune_s = 0.0
+        self.prune()  # before anything is added: the disk may be full of what has had its years
+        next_send_s = 0.0
+        next_prune_s = self.clock.monotonic() + PRUNE_EVERY_S
         while True:
             is_last = stop.is_set()
-            self.take_in()
-            now = self._clock()
+            taken = self.take_in(limit=None if is_last else AT_A_TIME)
+            now = self.clock.monotonic()
             if is_last or now >= next_send_s:
-                is_delivered = self.send_pending()
+                is_delivered = self.send_pending(should_stop=stop.is_set)
                 self._retry_s = 0.0 if is_delivered else min(max(2 * self._retry_s, FIRST_RETRY_S), LONGEST_RETRY_S)
-                next_send_s = now + (self._edge.every_s if is_delivered else self._retry_s)
+                next_send_s = self.clock.monotonic() + (self._edge.every_s if is_delivered else self._retry_s)
             if now >= next_prune_s:
                 self.prune()
-                next_prune_s = now + 3600.0
+                next_prune_s = now + PRUNE_EVERY_S
+            self._guarded(self._keep_journal)
             if is_last:
+                self.close()
                 return
-            stop.wait(self._edge.poll_s)
+            if taken < AT_A_TIME:
+                stop.wait(self._edge.poll_s)
 
-    def take_in(self) -> int:
-        """Copy every file that is complete and new; returns how many.
+    def take_in(self, *, limit: int | None = None) -> int:
+        """Take in every file that is complete and new, the oldest first; returns the number of records.
 
-        A file is complete when its size and time have not changed for `settle_s`. A file that grows after it was taken
-        in is taken in again as a whole: the receiver counts each profile once.
+        A file is complete when its size and time have not changed for `settle_s`. One that grows after it was taken in
+        is taken in as what is new of it (text), or again as a whole once it has settled (netCDF).
         """
-        taken = 0
-        now = self._clock()
-        for path in sorted(self.watched.rglob("*")):
-            if path.name.startswith(".") or path.suffix in (".part", ".tmp"):
-                continue
-            try:
-                if not path.is_file():
-                    continue
-                state = path.stat()
-            except FileNotFoundError:
-                continue  # renamed or removed while we looked
-            name = str(path.relative_to(self.watched))
-            stamp = (state.st_size, state.st_mtime_ns)
-            if self._taken.get(name) == stamp:
-                continue
-            seen = self._seen.get(name)
-            if seen is None or (seen.size, seen.mtime_ns) != stamp:
-                self._seen[name] = seen = _Seen(*stamp, since_s=now)
-            quiet_s = max(now - seen.since_s, now - state.st_mtime if now >= state.st_mtime else 0.0)
-            if quiet_s < self._edge.settle_s:
-                continue
-            taken += self._take(path, name, now)
-            self._taken[name] = stamp
-            self._seen.pop(name, None)
-        return taken
+        return self._guarded(lambda: self.intake.take(self.journal, limit=limit)) or 0
 
-    def send_pending(self) -> bool:
+    def send_pending(self, *, should_stop: Callable[[], bool] = lambda: False) -> bool:
         """Send what is pending, oldest first; False if Kafka did not take it all."""
-        try:
-            self._settle_in_flight()
-            while entries := self.journal.pending(BATCH):
-                if not self._send(entries):
-                    return False
-            return True
-        except KafkaException as error:
-            logger.warning("Kafka at %s does not answer (%s); files wait on disk", self._bootstrap, error.args[0].str())
-            return False
+        return bool(self._guarded(lambda: self.sender.send(self.journal, should_stop=should_stop)))
 
     def prune(self) -> int:
-        """Keep the local copies within their years and their budget."""
-        return store.prune(
-            self._copies,
+        """Keep the local copies within their years and their budget; returns how many were deleted."""
+        return self._guarded(self._prune) or 0
+
+    def close(self) -> None:
+        """Leave the journal whole."""
+        self.sender.close()
+        self._guarded(self.journal.catch_up)
+        self.journal.close()
+
+    def _begin(self) -> None:
+        limit = self._kafka.max_message_bytes
+        again = [
+            entry for entry in self.journal.refused() if entry.state == REFUSED and entry.bytes <= limit and entry.copy
+        ]
+        self.journal.put(replace(entry, state="pending", reason="") for entry in again)
+        if not self.journal.is_behind and not self.journal.fact(repair.MUST_ASK):
+            repair.keep_reserve(self._root)
+        self.intake.begin(self.journal)
+
+    def _prune(self) -> int:
+        deleted = 0
+        chosen = superfluous(
             self.journal,
             budget_bytes=self._edge.disk_budget_mb * 1_000_000,
             keep_days=self._edge.keep_days,
-            now_s=self._clock(),
+            now_s=self.clock.known_s(),
         )
-
-    def _take(self, path: Path, name: str, now: float) -> int:
-        try:
-            raw = path.read_bytes()
-        except OSError as error:
-            logger.warning("cannot read %s: %s; tried again when it changes", path, error)
-            return 0
-        sha256 = hashlib.sha256(raw).hexdigest()
-        if self.journal.has(name, sha256):
-            return 0
-        copy = store.keep(self._copies, name, sha256, raw, now)
-        self.journal.add(Entry(sha256, name, copy, len(raw), now, PENDING, in_flight=False))
-        return 1
-
-    def _settle_in_flight(self) -> None:
-        uncertain = self.journal.in_flight()
-        if not uncertain:
-            return
-        there = arrived.checksums_since(self._kafka, self._bootstrap, self.journal.marks(), key=self._site)
-        self.journal.settle([(entry, DELIVERED if entry.sha256 in there else PENDING, "") for entry in uncertain])
-        logger.info("%d of %d files in flight had arrived", sum(e.sha256 in there for e in uncertain), len(uncertain))
-
-    def _send(self, entries: list[Entry]) -> bool:
-        outcomes: list[tuple[Entry, str, str]] = []
-        limit = self._kafka.max_message_bytes
-        sendable = []
-        for entry in entries:
-            if entry.bytes > limit:
-                reason = f"{entry.bytes} bytes, kafka.max_message_bytes allows {limit}: write shorter files"
-                logger.error("refused %s: %s", entry.name, reason)
-                outcomes.append((entry, REFUSED, reason))
-            else:
-                sendable.append(entry)
-        self.journal.settle(outcomes)
-        if not sendable:
-            return True
-        self.journal.mark_in_flight(sendable, arrived.ends(self._kafka, self._bootstrap))
-        delivered: list[tuple[Entry, str, str]] = []
-        producer = self._connected()
-        for entry in sendable:
-            headers: dict[str, str | bytes | None] = {
-                "file": entry.name,
-                "sha256": entry.sha256,
-                "site": self._site,
-                "instrument": self._edge.instrument,
-                "sent_ms": str(int(self._clock() * 1000)),
-            }
-            producer.produce(
-                self._kafka.files_topic,
-                store.read(self._copies, entry),
-                key=self._site,
-                headers=headers,
-                on_delivery=_collect(entry, delivered),
+        for entries in chosen:
+            for entry in entries:
+                try:
+                    self.store.remove(entry.copy)
+                    deleted += 1
+                except OSError as error:
+                    logger.warning("cannot delete the copy %s: %s", entry.copy, error)
+            self.journal.put(replace(entry, copy="") for entry in entries)
+        if self._is_same_folder():
+            self.journal.forget_vanished(lambda name: name in self.intake.folder or (self.watched / name).exists())
+        over = self.journal.bytes_kept() - self._edge.disk_budget_mb * 1_000_000
+        if over > 0:
+            self.told.tell(
+                "budget",
+                f"local copies take {over // 1_000_000 + 1} MB more than edge.disk_budget_mb: "
+                "the rest is not delivered yet",
             )
-            producer.poll(0)
-        if producer.flush(ACKNOWLEDGED_WITHIN_S):
-            # Kafka has stopped answering: what it still holds must not be sent behind our back later on.
-            producer.purge()
-            producer.flush(1.0)
-            self._producer = None
-        self.journal.settle(delivered)
-        return sum(state == DELIVERED for _, state, _ in delivered) == len(sendable)
-
-    def _connected(self) -> Producer:
-        if self._producer is None:
-            options = client_options(self._kafka, self._bootstrap) | {
-                "enable.idempotence": True,
-                "acks": "all",
-                "message.max.bytes": self._kafka.max_message_bytes + 100_000,
-                "message.timeout.ms": int(ACKNOWLEDGED_WITHIN_S * 900),
-                "partitioner": "murmur2_random",
-            }
-            self._producer = Producer(options)
-        return self._producer
-
-
-def _collect(entry: Entry, delivered: list[tuple[Entry, str, str]]) -> Callable[[KafkaError | None, Message], None]:
-    def settled(error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            delivered.append((entry, DELIVERED, ""))
-        elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            delivered.append((entry, REFUSED, f"the broker refuses {entry.bytes} bytes: {error.str()}"))
         else:
-            logger.warning("%s not delivered yet: %s", entry.name, error.str())
+            self.told.is_over("budget")
+        return deleted
 
-    return settled
+    def _is_same_folder(self) -> bool:
+        """Whether the watched folder is the one of before: a share that is not mounted is no reason to forget files."""
+        try:
+            state = self.watched.stat()
+            identity = f"{state.st_dev}:{state.st_ino}"
+            if identity == self.journal.fact("watched"):
+                return True
+            if any(self.watched.iterdir()):
+                self.journal.put_facts(watched=identity)
+        except OSError as error:
+            logger.debug("%s: %s", self.watched, error)
+        return False
+
+    def _keep_journal(self) -> None:
+        """Bring to disk what it refused, reopen what could not be opened, and back it up daily."""
+        now = self.clock.monotonic()
+        if self.journal.path == ":memory:":
+            if now >= self._next_reopen_s:
+                self._next_reopen_s = now + REOPEN_EVERY_S
+                self.journal = repair.reopened(self.journal, self._root, self.store, self.told)
+            return
+        if self.journal.is_behind:
+            repair.release_reserve(self._root)
+            if not self.journal.catch_up():
+                self.told.tell(
+                    "journal", f"journal {self.journal.path} cannot be written now: it is kept in memory; make room"
+                )
+                return
+        self.told.is_over("journal", f"journal {self.journal.path} is written again")
+        if not self.journal.fact(repair.MUST_ASK):
+            repair.keep_reserve(self._root)
+        if now >= self._next_backup_s:
+            self._next_backup_s = now + BACKUP_EVERY_S
+            try:
+                self.journal.save_to(self._root / repair.BACKUP)
+            except (OSError, sqlite3.OperationalError) as error:
+                logger.debug("no backup of the journal: %s", error)
+
+    def _guarded(self, act: Callable[[], T]) -> T | None:
+        """Do it; should the journal turn out to be damaged, mend it and let the next round do it."""
+        try:
+            return act()
+        except (DamagedJournalError, sqlite3.DatabaseError) as error:
+            logger.debug("journal: %s", error)
+            try:
+                self.journal.close()
+            except sqlite3.Error as closing:
+                logger.debug("journal not closed: %s", closing)
+            self.journal = repair.opened(self._root, self.store, self.told, is_suspect=True)
+            self.intake.begin(self.journal)
+            return None

@@ -1,17 +1,190 @@
-"""What has arrived in the files topic: where it ends, and the checksums since a point."""
+"""What has arrived in the files topic: the records of one site from a point on, and where the topic ends."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.kafka.client import client_options
+from ipdsf_spark.edge.entry import APPENDED, DELIVERED, KINDS, WHOLE, Entry
+from ipdsf_spark.kafka import headers
+from ipdsf_spark.kafka.client import client_options, group_id
 
 TIMEOUT_S: Final = 10.0
+ELECTION_S: Final = 3.0  # a topic just made, or a broker just gone, has a leader within moments
+LEAST_FETCH_BYTES: Final = 1_048_576
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A record of the site in the topic.
+
+    Attributes:
+        entry: what the journal would know of it.
+        partition, offset: where it is.
+    """
+
+    entry: Entry
+    partition: int
+    offset: int
+
+
+class Meter:
+    """Bytes of values read, whosoever they are."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
+class FilesTopic:
+    """The files topic as one site sees it. No question is asked about partitions that hold other sites only.
+
+    Args:
+        kafka: topic and login.
+        bootstrap: where Kafka is.
+        site: key of the records.
+    """
+
+    def __init__(self, kafka: KafkaConfig, bootstrap: str, site: str) -> None:
+        self._kafka, self._key = kafka, site.encode()
+        options = client_options(kafka, bootstrap) | {
+            "group.id": group_id(kafka, "edge"),
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            # One fetch at a time, as small as a record may be: what is read beyond the site's own records is waste.
+            "fetch.message.max.bytes": max(kafka.max_message_bytes, LEAST_FETCH_BYTES),
+            "fetch.max.bytes": max(kafka.max_message_bytes, LEAST_FETCH_BYTES),
+            "queued.min.messages": 1,
+            "queued.max.messages.kbytes": 4_096,
+        }
+        self._consumer = Consumer(options)
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+    def partition(self) -> int:
+        """The partition of this site's key.
+
+        Raises:
+            KafkaException: Kafka does not answer, there is no such topic, or the partition has no leader.
+        """
+        deadline = time.monotonic() + ELECTION_S
+        while True:
+            listed = self._consumer.list_topics(self._kafka.files_topic, timeout=TIMEOUT_S)
+            topic = listed.topics[self._kafka.files_topic]
+            if topic.error is not None:
+                raise KafkaException(topic.error)
+            chosen = partition_of(self._key, len(topic.partitions))
+            if topic.partitions[chosen].leader >= 0:
+                return chosen
+            if time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+            time.sleep(0.1)
+
+    def end(self, partition: int) -> int:
+        """Next offset of a partition.
+
+        Raises:
+            KafkaException: it does not answer.
+        """
+        place = TopicPartition(self._kafka.files_topic, partition)
+        return int(self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)[1])
+
+    def records(self, partition: int, start: int, meter: Meter) -> Iterator[Arrived]:
+        """The site's records of a partition from an offset to its present end.
+
+        Raises:
+            KafkaException: it stops answering.
+        """
+        stop = self.end(partition)
+        if start >= stop:
+            return
+        self._consumer.assign([TopicPartition(self._kafka.files_topic, partition, start)])
+        try:
+            while True:
+                message = self._consumer.poll(TIMEOUT_S)
+                if message is None:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+                if (error := message.error()) is not None:
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        return
+                    raise KafkaException(error)
+                meter.bytes += len(message.value() or b"")
+                offset = message.offset() or 0
+                if message.key() == self._key:
+                    yield Arrived(_entry_of(message), partition, offset)
+                if offset + 1 >= stop:
+                    return
+        finally:
+            self._consumer.unassign()
+
+
+def _entry_of(message: Message) -> Entry:
+    held = message.headers() or []
+    grown = headers.header_of(held, headers.GROWN)
+    return Entry(
+        name=headers.header_of(held, headers.FILE),
+        start=_number(headers.header_of(held, headers.OFFSET)) if grown == APPENDED else 0,
+        sha256=headers.header_of(held, headers.SHA256),
+        bytes=len(message.value() or b""),
+        kind=grown if grown in KINDS else WHOLE,
+        preamble=_number(headers.header_of(held, headers.PREAMBLE)),
+        supersedes=headers.header_of(held, headers.SUPERSEDES),
+        seq=_number(headers.header_of(held, headers.SEQ)),
+        state=DELIVERED,
+        delivered_s=message.timestamp()[1] / 1000.0,
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
+def partition_of(key: bytes, num_partitions: int) -> int:
+    """The partition that Kafka's own clients choose for a key (murmur2, as in the Java client)."""
+    return (_murmur2(key) & 0x7FFFFFFF) % num_partitions
+
+
+def _murmur2(data: bytes) -> int:
+    """Austin Appleby's MurmurHash2, 32 bits, with the seed of Kafka's `Utils.murmur2`."""
+    mask, factor = 0xFFFFFFFF, 0x5BD1E995
+    value = (0x9747B28C ^ len(data)) & mask
+    whole = len(data) & ~3
+    for place in range(0, whole, 4):
+        word = int.from_bytes(data[place : place + 4], "little") * factor & mask
+        word = (word ^ word >> 24) * factor & mask
+        value = (value * factor & mask) ^ word
+    if rest := data[whole:]:
+        value = (value ^ int.from_bytes(rest, "little")) * factor & mask
+    value = (value ^ value >> 13) * factor & mask
+    return value ^ value >> 15
+
+
+def newest_timestamp_s(kafka: KafkaConfig, bootstrap: str) -> float | None:
+    """The newest time of a record that Kafka has accepted in the files topic [s since 1970], None if there is none."""
+    admin = AdminClient(client_options(kafka, bootstrap))
+    try:
+        topic = admin.list_topics(kafka.files_topic, timeout=TIMEOUT_S).topics[kafka.files_topic]
+        wanted = {
+            TopicPartition(kafka.files_topic, part): OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+            for part, held in topic.partitions.items()
+            if held.leader >= 0
+        }
+        newest = 0
+        for future in admin.list_offsets(wanted, request_timeout=TIMEOUT_S).values():
+            with contextlib.suppress(KafkaException):
+                newest = max(newest, int(future.result(TIMEOUT_S).timestamp))
+        return newest / 1000.0 if newest > 0 else None
+    except KafkaException:
+        return None
 
 
 def ends(kafka: KafkaConfig, bootstrap: str) -> dict[int, int]:
@@ -20,69 +193,14 @@ def ends(kafka: KafkaConfig, bootstrap: str) -> dict[int, int]:
     Raises:
         KafkaException: Kafka does not answer, or there is no such topic.
     """
-    consumer = _consumer(kafka, bootstrap)
+    consumer = Consumer(client_options(kafka, bootstrap) | {"group.id": group_id(kafka, "ends")})
     try:
         topic = consumer.list_topics(kafka.files_topic, timeout=TIMEOUT_S).topics[kafka.files_topic]
         if topic.error is not None:
             raise KafkaException(topic.error)
         return {
-            partition: consumer.get_watermark_offsets(TopicPartition(kafka.files_topic, partition), timeout=TIMEOUT_S)[
-                1
-            ]
-            for partition in topic.partitions
+            part: int(consumer.get_watermark_offsets(TopicPartition(kafka.files_topic, part), timeout=TIMEOUT_S)[1])
+            for part in topic.partitions
         }
     finally:
         consumer.close()
-
-
-def checksums_since(kafka: KafkaConfig, bootstrap: str, marks: Mapping[int, int], *, key: str) -> set[str]:
-    """SHA-256 of every record of one site at or after `marks` (partition: offset).
-
-    Raises:
-        KafkaException: Kafka does not answer.
-    """
-    stops = {partition: end for partition, end in ends(kafka, bootstrap).items() if end > marks.get(partition, 0)}
-    found: set[str] = set()
-    if not stops:
-        return found
-    consumer = _consumer(kafka, bootstrap)
-    try:
-        consumer.assign([TopicPartition(kafka.files_topic, part, marks.get(part, 0)) for part in stops])
-        open_parts = set(stops)
-        while open_parts:
-            message = consumer.poll(TIMEOUT_S)
-            if message is None:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-            partition = message.partition() or 0
-            if (error := message.error()) is not None:
-                if error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                open_parts.discard(partition)
-                continue
-            if message.key() == key.encode():
-                found.add(header_of(message, "sha256"))
-            if (message.offset() or 0) + 1 >= stops.get(partition, 0):
-                open_parts.discard(partition)
-        return found
-    finally:
-        consumer.close()
-
-
-def header_of(message: Message, name: str) -> str:
-    """A record's header as text, empty if it has none of that name."""
-    for header in message.headers() or []:
-        key, value = header[0], header[1]
-        if key == name and value is not None:
-            return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return ""
-
-
-def _consumer(kafka: KafkaConfig, bootstrap: str) -> Consumer:
-    options = client_options(kafka, bootstrap) | {
-        "group.id": f"ipdsf-edge-{uuid.uuid4()}",
-        "enable.auto.commit": False,
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",
-        "fetch.max.bytes": max(kafka.max_message_bytes, 52_428_800),
-    }
-    return Consumer(options)

@@ -1,61 +1,168 @@
-"""The local copy of every file: dated folders, kept for years within a disk budget, never at a delivery's price."""
+"""The local copy of every record: what waits for delivery in one folder, what was delivered in dated ones.
+
+The place and the name of a copy say all that the journal knows of it, so that a lost journal can be written anew:
+
+    waiting/<kind><start>.<preamble>-<sha256>-<name>          YYYY/MM/DD/<the same>
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from ipdsf_spark.edge.journal import Entry, Journal
+from ipdsf_spark.edge.entry import APPENDED, DELIVERED, PENDING, REWRITTEN, WHOLE, Entry
 
 logger = logging.getLogger(__name__)
 
-
-def keep(root: Path, name: str, sha256: str, raw: bytes, seen_s: float) -> str:
-    """Write a copy below `root` and return its relative path; it is on disk when this returns.
-
-    The first digits of the checksum are part of the name: the same name with other bytes never overwrites.
-    """
-    day = datetime.fromtimestamp(seen_s, UTC)
-    flat = name.replace(os.sep, "__")
-    relative = Path(f"{day:%Y}", f"{day:%m}", f"{day:%d}", f"{sha256[:8]}-{flat}"[-200:])
-    target = root / relative
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
-    with partial.open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(target)
-    return str(relative)
+WAITING: Final = "waiting"
+LONGEST_NAME: Final = 150
+_LETTERS: Final = {WHOLE: "w", APPENDED: "a", REWRITTEN: "r"}
+_NAME: Final = re.compile(
+    r"(?P<kind>[war])(?P<start>\d+)\.(?P<preamble>\d+)-(?P<sha256>[0-9a-f]{64})-(?P<name>.+)", re.DOTALL
+)
+_OLD_NAME: Final = re.compile(r"(?P<sha8>[0-9a-f]{8})-(?P<name>.+)", re.DOTALL)  # of version 1
 
 
-def prune(root: Path, journal: Journal, *, budget_bytes: int, keep_days: int, now_s: float) -> int:
-    """Delete the oldest delivered copies that are too old or over the budget; returns how many.
+class Store:
+    """Copies below one folder."""
 
-    What was not delivered stays, whatever the budget says.
-    """
-    copies = journal.deliverable_copies()
-    total = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
-    deleted = 0
-    for entry in copies:
-        is_old = entry.seen_s < now_s - keep_days * 86_400
-        if not is_old and total <= budget_bytes:
-            break
-        path = root / entry.copy
-        if path.exists():
-            total -= path.stat().st_size
-            path.unlink()
-        journal.forget_copy(entry)
-        deleted += 1
-    if total > budget_bytes:
-        logger.warning(
-            "local copies take %d bytes, over the budget of %d: the rest is not delivered yet", total, budget_bytes
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def keep(self, entry: Entry, raw: bytes) -> str:
+        """Write the copy of a record that waits and return its relative path; it is on disk when this returns.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        relative = f"{WAITING}/{file_name(entry)}"
+        target = self.root / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(hashlib.sha256(target.name.encode()).hexdigest() + ".part")
+        try:
+            with partial.open("wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        return relative
+
+    def dated(self, entry: Entry, day_s: float) -> str:
+        """Where the copy of a delivered record belongs."""
+        if not entry.copy.startswith(f"{WAITING}/"):
+            return entry.copy
+        return f"{datetime.fromtimestamp(day_s, UTC):%Y/%m/%d}/{entry.copy.partition('/')[2]}"
+
+    def move(self, copy: str) -> None:
+        """Bring a delivered copy from the waiting ones to its dated place; one that cannot move now moves later."""
+        source, target = self.root / WAITING / Path(copy).name, self.root / copy
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+        except OSError as error:
+            logger.debug("copy %s stays among those that wait: %s", copy, error)
+
+    def place(self, copy: str) -> Path:
+        """Where a copy lies: in its folder, or still among those that wait."""
+        path, waiting = self.root / copy, self.root / WAITING / Path(copy).name
+        return waiting if not path.exists() and waiting.exists() else path
+
+    def read(self, entry: Entry) -> bytes:
+        """The bytes of a copy.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it does not hold what it held.
+        """
+        raw = self.place(entry.copy).read_bytes()
+        if hashlib.sha256(raw).hexdigest() != entry.sha256:
+            raise ValueError(f"copy {entry.copy} is damaged")
+        return raw
+
+    def remove(self, copy: str) -> None:
+        """Delete a copy and the dated folders that it leaves empty."""
+        path = self.place(copy)
+        path.unlink(missing_ok=True)
+        for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+            try:
+                if folder == self.root or folder.name == WAITING:
+                    return
+                folder.rmdir()
+            except OSError:
+                return  # not empty
+
+    def waiting(self) -> Iterator[str]:
+        """Relative paths of the copies that wait."""
+        try:
+            names = sorted(os.listdir(self.root / WAITING))
+        except OSError:
+            return
+        for name in names:
+            if not name.endswith(".part"):
+                yield f"{WAITING}/{name}"
+
+    def entries(self) -> Iterator[Entry]:
+        """Every copy as the journal would know it; what waits is pending, what lies in dated folders was delivered."""
+        dated = sorted(path.relative_to(self.root) for path in self.root.glob("[0-9]*/*/*/*"))
+        for relative in [*(str(path) for path in dated), *self.waiting()]:
+            if relative.endswith(".part"):
+                continue
+            try:
+                yield self.entry_of(relative)
+            except OSError as error:
+                logger.warning("cannot read the copy %s: %s; it stays where it is", relative, error)
+
+    def entry_of(self, relative: str) -> Entry:
+        """What the place and name of a copy say.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        path = self.root / relative
+        state = path.stat()
+        if not (known := _NAME.fullmatch(path.name)):
+            # A copy of version 1 tells the file, not whether it was delivered: Kafka is asked for its checksum.
+            old = _OLD_NAME.fullmatch(path.name)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            name = (old["name"] if old else path.name).replace("__", "/")
+            return Entry(name, 0, digest, state.st_size, copy=relative, seen_s=state.st_mtime, in_flight=True)
+        is_waiting = relative.startswith(f"{WAITING}/")
+        return Entry(
+            name=_unquoted(known["name"]),
+            start=int(known["start"]),
+            sha256=known["sha256"],
+            bytes=state.st_size,
+            kind=next(kind for kind, letter in _LETTERS.items() if letter == known["kind"]),
+            preamble=int(known["preamble"]),
+            copy=relative,
+            seen_s=state.st_mtime,
+            state=PENDING if is_waiting else DELIVERED,
+            in_flight=is_waiting,
         )
-    return deleted
 
 
-def read(root: Path, entry: Entry) -> bytes:
-    """The bytes of a copy."""
-    return (root / entry.copy).read_bytes()
+def file_name(entry: Entry) -> str:
+    """Name of a record's copy; the checksum is part of it, so that other bytes never overwrite it."""
+    quoted = entry.name.replace("%", "%25").replace(os.sep, "%2F")
+    while len(os.fsencode(quoted)) > LONGEST_NAME:
+        quoted = quoted[len(quoted) // 8 + 1 :]
+    return f"{_LETTERS[entry.kind]}{entry.start}.{entry.preamble}-{entry.sha256}-{quoted}"
+
+
+def _unquoted(quoted: str) -> str:
+    return quoted.replace("%2F", os.sep).replace("%25", "%")
+
+
+def without_copy(entry: Entry) -> Entry:
+    """The record after its copy has been deleted."""
+    return replace(entry, copy="")

@@ -1,18 +1,49 @@
-"""Settings every Kafka client of the project shares: where the brokers are, and how to log in."""
+"""Settings every Kafka client of the project shares: where the brokers are, and how to log in.
+
+The builders are pure: the same configuration, environment and files give the same options, for librdkafka (producers,
+consumers, administration) and for the Java client inside Spark.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import KafkaError
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import ConfigError
 
-SASL_PROTOCOLS = ("SASL_PLAINTEXT", "SASL_SSL")
+SASL_PROTOCOLS: Final = ("SASL_PLAINTEXT", "SASL_SSL")
+SSL_PROTOCOLS: Final = ("SSL", "SASL_SSL")
+_JAAS: Final = "org.apache.kafka.common.security"
+_LOGIN_ERRORS: Final = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.ILLEGAL_SASL_STATE,
+        KafkaError._SSL,
+    }
+)
+_RIGHTS_ERRORS: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
 
 
 def client_options(
-    kafka: KafkaConfig, bootstrap: str, environment: Mapping[str, str] | None = None
+    kafka: KafkaConfig,
+    bootstrap: str,
+    environment: Mapping[str, str] | None = None,
+    read: Callable[[str], str] | None = None,
 ) -> dict[str, str | int | float | bool]:
     """Options of librdkafka for a producer, consumer or admin client.
 
@@ -20,49 +51,234 @@ def client_options(
         kafka: where and how.
         bootstrap: host:port list.
         environment: where the secrets lie; the process environment by default.
+        read: text of a file that holds a secret; the disk by default.
 
     Raises:
-        ConfigError: SASL is asked for and its environment variables are not set.
+        ConfigError: a login is asked for, and what it needs is not set.
     """
+    secrets = _Secrets(kafka, os.environ if environment is None else environment, read or _text_of)
     options: dict[str, str | int | float | bool] = {
         "bootstrap.servers": bootstrap,
         "security.protocol": kafka.security_protocol,
     }
     if kafka.ssl_ca_location:
         options["ssl.ca.location"] = kafka.ssl_ca_location
+    if kafka.security_protocol in SSL_PROTOCOLS:
+        options |= _librdkafka_tls(kafka, secrets)
     if kafka.security_protocol in SASL_PROTOCOLS:
-        username, password = _credentials(kafka, os.environ if environment is None else environment)
-        options |= {"sasl.mechanism": kafka.sasl_mechanism, "sasl.username": username, "sasl.password": password}
+        options |= {"sasl.mechanism": _mechanism(kafka)} | _librdkafka_login(kafka, secrets)
     return options
 
 
-def spark_options(kafka: KafkaConfig, bootstrap: str, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The same for Spark's Kafka source and sink (Java client names, prefixed with ``kafka.``)."""
-    options = {"kafka.bootstrap.servers": bootstrap, "kafka.security.protocol": kafka.security_protocol}
+def spark_options(
+    kafka: KafkaConfig,
+    bootstrap: str,
+    environment: Mapping[str, str] | None = None,
+    read: Callable[[str], str] | None = None,
+) -> dict[str, str]:
+    """The same for Spark's Kafka source and sink (Java client names, prefixed with ``kafka.``).
+
+    A client certificate whose key lies in a file of its own travels with the job as text; one file with both is named
+    by its path, which every executor must then have.
+
+    Raises:
+        ConfigError: a login is asked for, and what it needs is not set.
+    """
+    secrets = _Secrets(kafka, os.environ if environment is None else environment, read or _text_of)
+    options = {"bootstrap.servers": bootstrap, "security.protocol": kafka.security_protocol}
     if kafka.ssl_ca_location:
-        options["kafka.ssl.truststore.type"] = "PEM"
-        options["kafka.ssl.truststore.location"] = kafka.ssl_ca_location
+        options |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": kafka.ssl_ca_location}
+    if kafka.security_protocol in SSL_PROTOCOLS:
+        options |= _java_tls(kafka, secrets)
     if kafka.security_protocol in SASL_PROTOCOLS:
-        username, password = _credentials(kafka, os.environ if environment is None else environment)
-        module = "scram.ScramLoginModule" if kafka.sasl_mechanism.startswith("SCRAM") else "plain.PlainLoginModule"
-        options["kafka.sasl.mechanism"] = kafka.sasl_mechanism
-        options["kafka.sasl.jaas.config"] = (
-            f"org.apache.kafka.common.security.{module} required "
-            f'username="{_quoted(username)}" password="{_quoted(password)}";'
-        )
+        options |= {"sasl.mechanism": _mechanism(kafka)} | _java_login(kafka, secrets)
+    return {f"kafka.{name}": value for name, value in options.items()} | {"groupIdPrefix": f"{kafka.group_prefix}spark"}
+
+
+def group_id(kafka: KafkaConfig, role: str) -> str:
+    """A consumer group of its own for one client, under the prefix that an ACL allows."""
+    return f"{kafka.group_prefix}{role}-{uuid.uuid4()}"
+
+
+class Listener:
+    """`error_cb` of a client: remembers why it cannot log in, which its calls report as a time-out."""
+
+    def __init__(self) -> None:
+        self.last: KafkaError | None = None
+        self.login: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """Remember it."""
+        self.last = error
+        if error.code() in _LOGIN_ERRORS:
+            self.login = error
+
+
+def explained(error: KafkaError, kafka: KafkaConfig, bootstrap: str, listener: Listener | None = None) -> str:
+    """What is wrong, where, and what to look at, in one line."""
+    login = error if error.code() in _LOGIN_ERRORS else listener.login if listener else None
+    if login is not None:
+        return f"authentication failed at {bootstrap}: {login.str()}: look at {_login_keys(kafka)}"
+    code = error.code()
+    if code in _RIGHTS_ERRORS:
+        return f"Kafka at {bootstrap} does not allow it: {error.str()}: ask for the right (ACL)"
+    if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+        return f"Kafka at {bootstrap} has no topic {kafka.files_topic}, or does not show it to this user"
+    if code in (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION):
+        return f"this site's partition of {kafka.files_topic} has no leader (`ipdsf broker status` names it)"
+    if code == KafkaError.INVALID_TIMESTAMP:
+        return f"Kafka at {bootstrap} refuses the time of this machine: set its clock"
+    if code == KafkaError._INVALID_ARG:
+        return f"no client for {bootstrap}: {error.str()}"
+    return f"no Kafka answers at {bootstrap} ({error.str()})"
+
+
+class _Secrets:
+    """Where secrets lie; each is looked up only when it is needed."""
+
+    def __init__(self, kafka: KafkaConfig, environment: Mapping[str, str], read: Callable[[str], str]) -> None:
+        self._kafka, self._environment, self.read = kafka, environment, read
+
+    def login(self) -> tuple[str, str]:
+        """User and password, or OAuth client and secret."""
+        kafka = self._kafka
+        username = self._environment.get(kafka.sasl_username_env, "")
+        password = self._environment.get(kafka.sasl_password_env, "")
+        if not password and kafka.sasl_password_file:
+            password = self.read(kafka.sasl_password_file).rstrip("\r\n")
+        missing = [] if username else [kafka.sasl_username_env]
+        missing += [] if password else [kafka.sasl_password_env]
+        if missing:
+            raise ConfigError(
+                f"kafka.security_protocol is {kafka.security_protocol}, but {' and '.join(missing)} is not set"
+            )
+        return username, password
+
+    def key_password(self) -> str:
+        """Of the private key or the PKCS12 file; empty if there is none."""
+        return self._environment.get(self._kafka.ssl_key_password_env, "")
+
+
+def _mechanism(kafka: KafkaConfig) -> str:
+    if not kafka.sasl_mechanism:
+        raise ConfigError(f"kafka.security_protocol is {kafka.security_protocol}, but kafka.sasl_mechanism is not set")
+    if kafka.sasl_mechanism == "OAUTHBEARER" and not kafka.oauth_token_url:
+        raise ConfigError("kafka.sasl_mechanism is OAUTHBEARER, but kafka.oauth_token_url is not set")
+    return kafka.sasl_mechanism
+
+
+def _librdkafka_tls(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str | int | float | bool]:
+    options: dict[str, str | int | float | bool] = {
+        "ssl.endpoint.identification.algorithm": "https" if kafka.ssl_check_hostname else "none"
+    }
+    password = secrets.key_password()
+    if kafka.ssl_keystore_location:
+        options |= {"ssl.keystore.location": kafka.ssl_keystore_location, "ssl.keystore.password": password}
+    elif kafka.ssl_certificate_location:
+        options["ssl.certificate.location"] = kafka.ssl_certificate_location
+        options["ssl.key.location"] = kafka.ssl_key_location or kafka.ssl_certificate_location
+        if password:
+            options["ssl.key.password"] = password
     return options
 
 
-def _credentials(kafka: KafkaConfig, environment: Mapping[str, str]) -> tuple[str, str]:
-    names = (kafka.sasl_username_env, kafka.sasl_password_env)
-    missing = [name for name in names if not environment.get(name)]
-    if missing or not kafka.sasl_mechanism:
-        wanted = [*missing, *([] if kafka.sasl_mechanism else ["kafka.sasl_mechanism"])]
-        raise ConfigError(
-            f"kafka.security_protocol is {kafka.security_protocol}, but {' and '.join(wanted)} is not set"
+def _java_tls(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
+    options = {"ssl.endpoint.identification.algorithm": "https" if kafka.ssl_check_hostname else ""}
+    password = secrets.key_password()
+    if kafka.ssl_keystore_location:
+        options |= {
+            "ssl.keystore.type": "PKCS12",
+            "ssl.keystore.location": kafka.ssl_keystore_location,
+            "ssl.keystore.password": password,
+        }
+    elif kafka.ssl_certificate_location:
+        options["ssl.keystore.type"] = "PEM"
+        if kafka.ssl_key_location:
+            options["ssl.keystore.certificate.chain"] = secrets.read(kafka.ssl_certificate_location)
+            options["ssl.keystore.key"] = _pkcs8(kafka.ssl_key_location, secrets.read(kafka.ssl_key_location))
+        else:
+            options["ssl.keystore.location"] = kafka.ssl_certificate_location
+        if password:
+            options["ssl.key.password"] = password
+    return options
+
+
+def _pkcs8(path: str, key: str) -> str:
+    """The Java client reads keys in this form only."""
+    if "BEGIN PRIVATE KEY" in key or "BEGIN ENCRYPTED PRIVATE KEY" in key:
+        return key
+    raise ConfigError(
+        f"{path} is no PKCS#8 key, which Spark's Kafka client needs: "
+        f"openssl pkcs8 -topk8 -nocrypt -in {path} -out key.pem"
+    )
+
+
+def _librdkafka_login(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str | int | float | bool]:
+    options: dict[str, str | int | float | bool]
+    if kafka.sasl_mechanism == "GSSAPI":
+        options = {"sasl.kerberos.service.name": kafka.kerberos_service}
+        if kafka.kerberos_principal:
+            options["sasl.kerberos.principal"] = kafka.kerberos_principal
+        if kafka.kerberos_keytab:
+            options["sasl.kerberos.keytab"] = kafka.kerberos_keytab
+        return options
+    username, password = secrets.login()
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        options = {
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.client.id": username,
+            "sasl.oauthbearer.client.secret": password,
+            "sasl.oauthbearer.token.endpoint.url": kafka.oauth_token_url,
+        }
+        return options | ({"sasl.oauthbearer.scope": kafka.oauth_scope} if kafka.oauth_scope else {})
+    return {"sasl.username": username, "sasl.password": password}
+
+
+def _java_login(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
+    if kafka.sasl_mechanism == "GSSAPI":
+        options = (
+            {"useKeyTab": "true", "storeKey": "true", "keyTab": kafka.kerberos_keytab}
+            if kafka.kerberos_keytab
+            else {"useTicketCache": "true"}
         )
-    return environment[names[0]], environment[names[1]]
+        if kafka.kerberos_principal:
+            options["principal"] = kafka.kerberos_principal
+        return {
+            "sasl.kerberos.service.name": kafka.kerberos_service,
+            "sasl.jaas.config": _jaas("com.sun.security.auth.module.Krb5LoginModule", options),
+        }
+    username, password = secrets.login()
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        options = {"clientId": username, "clientSecret": password}
+        options |= {"scope": kafka.oauth_scope} if kafka.oauth_scope else {}
+        return {
+            "sasl.oauthbearer.token.endpoint.url": kafka.oauth_token_url,
+            "sasl.login.callback.handler.class": f"{_JAAS}.oauthbearer.OAuthBearerLoginCallbackHandler",
+            "sasl.jaas.config": _jaas(f"{_JAAS}.oauthbearer.OAuthBearerLoginModule", options),
+        }
+    module = "scram.ScramLoginModule" if kafka.sasl_mechanism.startswith("SCRAM") else "plain.PlainLoginModule"
+    return {"sasl.jaas.config": _jaas(f"{_JAAS}.{module}", {"username": username, "password": password})}
+
+
+def _jaas(module: str, options: Mapping[str, str]) -> str:
+    told = " ".join(f'{name}="{_quoted(value)}"' for name, value in options.items())
+    return f"{module} required {told};"
 
 
 def _quoted(secret: str) -> str:
     return secret.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _login_keys(kafka: KafkaConfig) -> str:
+    if kafka.security_protocol not in SASL_PROTOCOLS:
+        return "kafka.security_protocol and the kafka.ssl_… keys"
+    if kafka.sasl_mechanism == "GSSAPI":
+        return "kafka.kerberos_principal and kafka.kerberos_keytab"
+    return f"kafka.sasl_mechanism, {kafka.sasl_username_env} and {kafka.sasl_password_env}"
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error

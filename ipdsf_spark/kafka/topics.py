@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: 
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import client_options
+from ipdsf_spark.kafka.client import Listener, client_options, explained
 
 logger = logging.getLogger(__name__)
 
@@ -22,22 +22,59 @@ QUARANTINE_PARTITIONS: Final = 1
 AVERAGES_KEPT_MS: Final = 30 * 86_400_000  # the archive keeps them for good
 
 
-def admin(kafka: KafkaConfig, bootstrap: str) -> AdminClient:
-    """An admin client."""
-    return AdminClient(client_options(kafka, bootstrap))
+def admin(kafka: KafkaConfig, bootstrap: str, listener: Listener | None = None) -> AdminClient:
+    """An admin client; `listener` learns why it cannot log in."""
+    options: dict[str, object] = {**client_options(kafka, bootstrap)}
+    if listener is not None:
+        options |= {"error_cb": listener, "log_level": 0}
+    return AdminClient(options)  # type: ignore[arg-type]
 
 
 def num_partitions(kafka: KafkaConfig, bootstrap: str, *, timeout_s: float = TIMEOUT_S) -> dict[str, int]:
     """Partitions of every topic.
 
     Raises:
-        BrokerError: no broker answers.
+        BrokerError: no broker answers, or none lets this client in.
     """
-    try:
-        listed = admin(kafka, bootstrap).list_topics(timeout=timeout_s)
-    except KafkaException as error:
-        raise BrokerError(f"no Kafka answers at {bootstrap}: {error.args[0].str()}") from error
-    return {name: len(topic.partitions) for name, topic in listed.topics.items()}
+    listener = Listener()
+    client = admin(kafka, bootstrap, listener)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            # In short turns: a login that fails is known at once, and would only be asked for again until the time-out.
+            listed = client.list_topics(timeout=min(2.0, timeout_s))
+            return {name: len(topic.partitions) for name, topic in listed.topics.items()}
+        except KafkaException as error:
+            client.poll(0.0)  # lets the listener hear
+            if listener.login is not None or time.monotonic() >= deadline:
+                raise BrokerError(explained(error.args[0], kafka, bootstrap, listener)) from error
+
+
+def topic_settings(kafka: KafkaConfig) -> dict[str, tuple[int, dict[str, str]]]:
+    """Partitions and settings of each topic.
+
+    `min.insync.replicas` is what must have a record before it counts as acknowledged (`acks=all` waits for every copy
+    that is in step). With two copies it is 1: a second one would stop all sending when one broker is down, which is
+    what two brokers are for. From three copies on it is one less than there are: one broker may be down, and what was
+    acknowledged is still in two places.
+    """
+    size = {"max.message.bytes": str(kafka.max_message_bytes)}
+    safe = {"min.insync.replicas": str(max(1, kafka.replication_factor - 1))}
+    # Stamped by the broker: agents learn its time from every acknowledgement, and no clock of a site decides retention.
+    stamped = {"message.timestamp.type": "LogAppendTime"}
+    compacted = {
+        "cleanup.policy": "compact",
+        "min.cleanable.dirty.ratio": "0.1",
+        "segment.ms": "600000",
+        "max.compaction.lag.ms": "900000",
+    }
+    return {
+        kafka.files_topic: (kafka.partitions, size | safe | stamped),
+        kafka.averages_topic: (PRODUCT_PARTITIONS, size | safe | {"retention.ms": str(AVERAGES_KEPT_MS)}),
+        kafka.products_topic: (PRODUCT_PARTITIONS, compacted | safe),
+        kafka.sites_topic: (1, compacted | safe),
+        kafka.quarantine_topic: (QUARANTINE_PARTITIONS, size | safe),
+    }
 
 
 def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
@@ -47,20 +84,7 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
         BrokerError: the broker refuses, or the files topic has more partitions than configured.
     """
     have = num_partitions(kafka, bootstrap)
-    size = {"max.message.bytes": str(kafka.max_message_bytes)}
-    compacted = {
-        "cleanup.policy": "compact",
-        "min.cleanable.dirty.ratio": "0.1",
-        "segment.ms": "600000",
-        "max.compaction.lag.ms": "900000",
-    }
-    wanted: Mapping[str, tuple[int, dict[str, str]]] = {
-        kafka.files_topic: (kafka.partitions, size),
-        kafka.averages_topic: (PRODUCT_PARTITIONS, size | {"retention.ms": str(AVERAGES_KEPT_MS)}),
-        kafka.products_topic: (PRODUCT_PARTITIONS, compacted),
-        kafka.sites_topic: (1, compacted),
-        kafka.quarantine_topic: (QUARANTINE_PARTITIONS, size),
-    }
+    wanted = topic_settings(kafka)
     client = admin(kafka, bootstrap)
     new = [
         NewTopic(name, partitions, kafka.replication_factor, config=config)
@@ -79,6 +103,20 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
         logger.warning("topic %s grows from %d to %d partitions", kafka.files_topic, held, kafka.partitions)
         _await(client.create_partitions([NewPartitions(kafka.files_topic, kafka.partitions)]), "grow")
     _await_metadata(kafka, bootstrap, {name: partitions for name, (partitions, _) in wanted.items()})
+
+
+def ensure_files_topic(kafka: KafkaConfig, bootstrap: str) -> int:
+    """Partitions of the files topic as it is; all three topics are created only if this one is missing.
+
+    Who only sends needs no right to create or change a topic that is there.
+
+    Raises:
+        BrokerError: the broker refuses.
+    """
+    held = num_partitions(kafka, bootstrap).get(kafka.files_topic)
+    if held is None:
+        ensure_topics(kafka, bootstrap)
+    return held or kafka.partitions
 
 
 def _await_metadata(kafka: KafkaConfig, bootstrap: str, wanted: Mapping[str, int]) -> None:

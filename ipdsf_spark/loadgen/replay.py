@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, InputError
+from ipdsf_spark.kafka import headers
 from ipdsf_spark.kafka.client import client_options
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ def replay(
     count: int | None = None,
     begin: int = 0,
     partitioning: str = "by_site",
+    num_partitions: int | None = None,
     on_sent: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Replayed:
@@ -110,6 +112,7 @@ def replay(
         count: files to send; every file once by default.
         begin: files of the network that were sent before; it goes on after them.
         partitioning: ``by_site`` keeps a site's order; ``round_robin`` spreads files evenly, as in the presentation.
+        num_partitions: of the files topic as it is; as configured by default.
         on_sent: called with the files sent and failed so far, about five times a second.
         should_stop: asked before every file.
 
@@ -146,16 +149,18 @@ def replay(
         producer.poll(max(wait_s, 0.0))
         while (left := started + sent / rate - time.monotonic()) > 0:
             producer.poll(left)
-        headers: dict[str, str | bytes | None] = {
-            "file": path.name,
-            "sha256": entry[1],
-            "site": site,
-            "sent_ms": str(time.time_ns() // 1_000_000),
+        told: dict[str, str | bytes | None] = {
+            headers.FILE: path.name,
+            headers.SHA256: entry[1],
+            headers.SITE: site,
+            headers.SENT_MS: str(time.time_ns() // 1_000_000),
+            headers.SEQ: str(begin + sent),
+            headers.OFFSET: "0",
         }
-        partition = sent % kafka.partitions if partitioning == "round_robin" else BY_KEY
+        partition = sent % (num_partitions or kafka.partitions) if partitioning == "round_robin" else BY_KEY
         while True:
             try:
-                producer.produce(kafka.files_topic, entry[0], site, partition, tally.settled, headers=headers)
+                producer.produce(kafka.files_topic, entry[0], site, partition, tally.settled, headers=told)
                 break
             except BufferError:  # Kafka is slower than we are: wait for room
                 producer.poll(0.5)

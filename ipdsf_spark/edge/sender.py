@@ -1,0 +1,441 @@
+"""From the journal to Kafka: every record once, in order, whatever stops in between.
+
+Before records are handed over, the journal says that they are in flight, and from which offset of the site's partition
+on they would be found. What was in flight when the agent last stopped is looked for there, and only there: those that
+arrived are settled, the others are sent. Where that would cost too many bytes of other sites, they are sent again with
+the same checksum, by which receivers know them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
+
+from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.edge.arrived import Arrived, FilesTopic, Meter, newest_timestamp_s
+from ipdsf_spark.edge.clock import EdgeClock
+from ipdsf_spark.edge.entry import APPENDED, DELIVERED, MISSING, REFUSED, WHOLE, Entry
+from ipdsf_spark.edge.intake import bytes_of
+from ipdsf_spark.edge.journal import Journal, same_bytes
+from ipdsf_spark.edge.repair import FROM_START, MUST_ASK
+from ipdsf_spark.edge.store import Store
+from ipdsf_spark.edge.told import Told
+from ipdsf_spark.kafka import headers
+from ipdsf_spark.kafka.client import Listener, client_options, explained
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 200  # records handed to Kafka at a time ...
+BATCH_BYTES: Final = 16_000_000  # ... and their bytes: bounds memory whatever has piled up
+ACKNOWLEDGED_WITHIN_S: Final = 60.0
+RESUME_BYTES: Final = 32_000_000  # of all sites, read to learn what has become of records in flight
+POSTPONED_S: Final = 60.0
+
+
+@dataclass
+class _Round:
+    """What became of the records of one batch."""
+
+    delivered: list[Entry] = field(default_factory=list)
+    refused: list[Entry] = field(default_factory=list)
+    marks: dict[int, int] = field(default_factory=dict)
+    errors: dict[int, KafkaError] = field(default_factory=dict)
+
+
+class Sender:
+    """Sends what is pending.
+
+    Args:
+        kafka: topic and login.
+        bootstrap: where Kafka is; need not be reachable.
+        site: key of every record.
+        instrument: a hint that travels along.
+        watched: folder of the sources, for records without a copy.
+        store: local copies.
+        clock: both clocks.
+        told: what the operator is told.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaConfig,
+        bootstrap: str,
+        site: str,
+        *,
+        instrument: str,
+        watched: Path,
+        store: Store,
+        clock: EdgeClock,
+        told: Told,
+    ) -> None:
+        self._kafka, self._bootstrap, self._site, self._instrument = kafka, bootstrap, site, instrument
+        self._watched, self._store, self._clock, self._told = watched, store, clock, told
+        self._producer: Producer | None = None
+        self._listener = Listener()
+        self._postponed: dict[int, float] = {}
+        self._has_asked = False
+
+    def send(self, journal: Journal, *, should_stop: Callable[[], bool] = lambda: False) -> bool:
+        """Send what is pending, oldest first; False if Kafka did not take it all."""
+        try:
+            self.resume(journal)
+            after = 0
+            is_all = True
+            while not should_stop() and (entries := self._next(journal, after)):
+                after = entries[-1].seq
+                if not self._send(journal, entries):
+                    return False
+                is_all = is_all and not self._postponed
+            self._told.is_over("kafka", f"Kafka at {self._bootstrap} takes files of {self._site} again")
+            return is_all
+        except KafkaException as error:
+            self._say(error.args[0])
+            return False
+
+    def close(self) -> None:
+        """Give up what Kafka has not acknowledged."""
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer.flush(1.0)
+            self._producer = None
+
+    # -- after a restart -------------------------------------------------------------------------------------------
+
+    def resume(self, journal: Journal) -> None:
+        """Find out what became of the records in flight when the agent last stopped.
+
+        Raises:
+            KafkaException: Kafka does not answer.
+        """
+        how = journal.fact(MUST_ASK)
+        if self._has_asked and not how:
+            return
+        uncertain = journal.in_flight()
+        if uncertain or how:
+            self._ask(journal, uncertain, how)
+            journal.put_facts(**{MUST_ASK: ""})
+        self._has_asked = True
+
+    def _ask(self, journal: Journal, uncertain: Sequence[Entry], how: str) -> None:
+        topic = FilesTopic(self._kafka, self._bootstrap, self._site)
+        open_digests = {entry.sha256 for entry in uncertain}
+        num_open, num_found, last_seq = len(open_digests), 0, 0
+        meter = Meter()
+        try:
+            marks = journal.marks()
+            own = topic.partition()
+            starts = {part: offset for part, offset in marks.items() if part == own or len(marks) <= 4}
+            if how == FROM_START:
+                starts[own] = 0
+            batch: list[Arrived] = []
+            for partition, start in starts.items():
+                for arrived in topic.records(partition, start, meter):
+                    num_found += 1
+                    last_seq = max(last_seq, arrived.entry.seq)
+                    open_digests.discard(arrived.entry.sha256)
+                    batch.append(arrived)
+                    if len(batch) >= 1_000:
+                        self._enter(journal, batch)
+                        batch = []
+                    if not open_digests and not how:
+                        break
+                    if meter.bytes > RESUME_BYTES and how != FROM_START:
+                        break
+            self._enter(journal, batch)
+        finally:
+            topic.close()
+        journal.begin_numbers_after(last_seq)
+        left = [replace(entry, in_flight=False) for entry in journal.in_flight()]
+        journal.put(left)
+        if how == FROM_START:
+            self._cut_what_arrived(journal)
+        logger.info("%d of %d records in flight had arrived", num_open - len(open_digests), num_open)
+        if open_digests and meter.bytes > RESUME_BYTES and how != FROM_START:
+            logger.warning(
+                "%d record(s) are sent again: their fate lies behind %d MB of other sites; their sha256 tells",
+                len(open_digests),
+                meter.bytes // 1_000_000,
+            )
+
+    def _enter(self, journal: Journal, found: Sequence[Arrived]) -> None:
+        """Records that are in the topic are delivered, known or not."""
+        known, unknown = [], []
+        for each in found:
+            held = [entry for entry in journal.of_file(each.entry.name) if same_bytes(entry, each.entry)]
+            if not held:  # a copy of an older version tells its file's name only roughly
+                held = [entry for entry in journal.in_flight() if entry.sha256 == each.entry.sha256]
+            if held and held[0].state != DELIVERED:
+                known.append(self._settled(held[0], each.entry.delivered_s))
+            elif not held and len(each.entry.sha256) == 64:
+                unknown.append(replace(each.entry, seen_s=each.entry.delivered_s, seq=0))
+        journal.add(unknown)
+        journal.put(known, marks={each.partition: each.offset + 1 for each in found})
+        self._move(known)
+
+    def _cut_what_arrived(self, journal: Journal) -> None:
+        """Taken in whole after the journal was lost, but begun to arrive in parts before: only the rest is new."""
+        after = 0
+        while entries := journal.pending(BATCH, after=after):
+            after = entries[-1].seq
+            for entry in entries:
+                if entry.kind != WHOLE or entry.start:
+                    continue
+                parts = [each for each in journal.of_file(entry.name) if each.state == DELIVERED]
+                covered = max((each.stop for each in parts), default=0)
+                if 0 < covered < entry.bytes and (raw := self._value(entry)) is not None:
+                    self._replace_by_rest(journal, entry, parts, raw)
+
+    def _replace_by_rest(self, journal: Journal, entry: Entry, parts: Sequence[Entry], raw: bytes) -> None:
+        taken = preamble = 0
+        for part in parts:
+            value = raw[: part.preamble] + raw[part.start : part.stop]
+            if part.start == taken and hashlib.sha256(value).hexdigest() == part.sha256:
+                taken, preamble = part.stop, part.preamble
+        if not taken:
+            return
+        value = raw[:preamble] + raw[taken:]
+        digest = hashlib.sha256(value).hexdigest()
+        rest = replace(
+            entry, start=taken, sha256=digest, bytes=len(value), kind=APPENDED, preamble=preamble, copy="", seq=0
+        )
+        try:
+            rest = replace(rest, copy=self._store.keep(rest, value))
+        except OSError:
+            logger.debug("no copy of the rest of %s", entry.name)
+        journal.add([rest])
+        journal.put([replace(entry, state=DELIVERED, reason="arrived in parts", delivered_s=self._clock.now_s())])
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    def _next(self, journal: Journal, after: int) -> list[Entry]:
+        now = self._clock.monotonic()
+        self._postponed = {seq: until for seq, until in self._postponed.items() if until > now}
+        chosen: list[Entry] = []
+        total = 0
+        for entry in journal.pending(BATCH + len(self._postponed), after=after):
+            if entry.seq in self._postponed:
+                continue
+            total += entry.bytes
+            if chosen and (total > BATCH_BYTES or len(chosen) == BATCH):
+                break
+            chosen.append(entry)
+        return chosen
+
+    def _send(self, journal: Journal, entries: list[Entry]) -> bool:
+        entries = self._sendable(journal, entries)
+        if not entries:
+            return True
+        if not journal.marks():
+            self._first_mark(journal)
+        journal.put(replace(entry, in_flight=True) for entry in entries)
+        outcome = _Round()
+        handed: list[Entry] = []
+        for entry in entries:
+            value = self._value(entry)
+            if value is None:
+                self._cannot_read(journal, entry)
+            elif self._produce(entry, value, outcome):
+                handed.append(entry)
+            else:
+                break
+        self._finish()
+        kept_back = [replace(entry, in_flight=False) for entry in entries if entry.seq in self._postponed]
+        return self._settle(journal, handed, outcome, kept_back)
+
+    def _sendable(self, journal: Journal, entries: list[Entry]) -> list[Entry]:
+        limit = self._kafka.max_message_bytes
+        refused = []
+        for entry in entries:
+            if entry.bytes > limit:
+                reason = f"{entry.bytes} bytes, kafka.max_message_bytes allows {limit}: write shorter files"
+                self._told.tell(f"large {entry.name}", f"refused {entry.name}: {reason}")
+                refused.append(replace(entry, state=REFUSED, reason=reason, in_flight=False))
+        journal.put(refused)
+        return [entry for entry in entries if entry.bytes <= limit]
+
+    def _first_mark(self, journal: Journal) -> None:
+        """Where the partition of this site ends before its first record; asked once in a journal's life."""
+        topic = FilesTopic(self._kafka, self._bootstrap, self._site)
+        try:
+            own = topic.partition()
+            journal.put([], marks={own: topic.end(own)})
+        finally:
+            topic.close()
+
+    def _produce(self, entry: Entry, value: bytes, outcome: _Round) -> bool:
+        """Hand a record over, waiting for room; False if there is none within the time for acknowledgements."""
+        producer = self._connected()
+        deadline = time.monotonic() + ACKNOWLEDGED_WITHIN_S
+        while True:
+            try:
+                now_ms = int(self._clock.now_s() * 1000)
+                producer.produce(
+                    self._kafka.files_topic,
+                    value,
+                    key=self._site,
+                    headers=self._headers(entry, now_ms),
+                    timestamp=now_ms,
+                    on_delivery=_collect(entry, outcome, self._heard),
+                )
+                producer.poll(0)
+                return True
+            except BufferError:  # Kafka is slower than this disk: wait for room
+                if time.monotonic() > deadline:
+                    return False
+                producer.poll(0.1)
+
+    def _headers(self, entry: Entry, now_ms: int) -> dict[str, str | bytes | None]:
+        told: dict[str, str | bytes | None] = {
+            headers.FILE: entry.name,
+            headers.SHA256: entry.sha256,
+            headers.SITE: self._site,
+            headers.INSTRUMENT: self._instrument,
+            headers.SENT_MS: str(now_ms),
+            headers.SEQ: str(entry.seq),
+            headers.OFFSET: str(entry.start),
+        }
+        if entry.kind != WHOLE:
+            told[headers.GROWN] = entry.kind
+        if entry.preamble:
+            told[headers.PREAMBLE] = str(entry.preamble)
+        if entry.supersedes:
+            told[headers.SUPERSEDES] = entry.supersedes
+        return told
+
+    def _finish(self) -> None:
+        if self._producer is not None and self._producer.flush(ACKNOWLEDGED_WITHIN_S):
+            # Kafka has stopped answering: what it still holds must not be sent behind our back later on.
+            self.close()
+
+    def _settle(self, journal: Journal, handed: list[Entry], outcome: _Round, kept_back: list[Entry]) -> bool:
+        """Enter what became of a batch; True if nothing of it is uncertain."""
+        now_s = self._clock.known_s() or 0.0
+        day_s = self._clock.now_s()
+        delivered = [
+            replace(each, state=DELIVERED, in_flight=False, delivered_s=now_s, copy=self._store.dated(each, day_s))
+            for each in outcome.delivered
+        ]
+        is_certain = len(delivered) + len(outcome.refused) == len(handed)
+        facts = {"last_delivery_s": repr(day_s)} if delivered else {}
+        # The mark may pass only what is certain: what is not will be looked for from the old one on.
+        marks = outcome.marks if is_certain else None
+        journal.put([*delivered, *outcome.refused, *kept_back], marks=marks, facts=facts)
+        self._move(delivered)
+        if not is_certain:
+            self._has_asked = False
+            for error in outcome.errors.values():
+                self._say(error)
+            if KafkaError.INVALID_TIMESTAMP in outcome.errors:
+                self._learn_time(journal)
+            if not outcome.errors:
+                self._say(self._listener.last or KafkaError(KafkaError._TIMED_OUT))
+        self._clock.compare(self._told)
+        return is_certain
+
+    def _learn_time(self, journal: Journal) -> None:
+        """Kafka refuses times that lie too far ahead: go on from the newest time that it has accepted."""
+        newest_s = newest_timestamp_s(self._kafka, self._bootstrap)
+        if newest_s is None and (last := journal.fact("last_delivery_s")):
+            newest_s = float(last)
+        if newest_s is not None:
+            self._clock.heard(newest_s)
+
+    def _settled(self, entry: Entry, delivered_s: float) -> Entry:
+        dated = self._store.dated(entry, delivered_s or self._clock.now_s())
+        return replace(entry, state=DELIVERED, in_flight=False, delivered_s=delivered_s, copy=dated)
+
+    def _move(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if entry.copy:
+                self._store.move(entry.copy)
+
+    # -- where the bytes come from ---------------------------------------------------------------------------------
+
+    def _value(self, entry: Entry) -> bytes | None:
+        """The bytes of a record: of its copy, or of the file itself; None if neither can be read now."""
+        if entry.copy:
+            try:
+                return self._store.read(entry)
+            except (OSError, ValueError) as error:
+                logger.debug("copy of %s: %s", entry.name, error)
+        try:
+            with (self._watched / entry.name).open("rb") as file:
+                raw = bytes_of(file, entry.start, entry.start + entry.bytes - entry.preamble, entry.preamble)
+        except OSError:
+            return None
+        return raw if hashlib.sha256(raw).hexdigest() == entry.sha256 else None
+
+    def _cannot_read(self, journal: Journal, entry: Entry) -> None:
+        place = self._store.place(entry.copy) if entry.copy else self._watched / entry.name
+        if place.exists() and self._is_unreadable(place):
+            self._postponed[entry.seq] = self._clock.monotonic() + POSTPONED_S
+            self._told.tell(
+                f"copy {entry.name}", f"cannot read {place}: {entry.name} is tried again every {POSTPONED_S:.0f} s"
+            )
+            return
+        what = f"local copy {entry.copy} is damaged" if entry.copy and place.exists() else "its local copy is gone"
+        reason = f"{what}, and {self._watched / entry.name} does not hold these bytes any more"
+        self._told.tell(f"copy {entry.name}", f"cannot send {entry.name}: {reason}; put the file back, and it is sent")
+        journal.put([replace(entry, state=MISSING, reason=reason, in_flight=False)])
+
+    @staticmethod
+    def _is_unreadable(place: Path) -> bool:
+        try:
+            with place.open("rb") as file:
+                while file.read(1 << 20):
+                    pass
+        except OSError:
+            return True
+        return False
+
+    # -- Kafka -----------------------------------------------------------------------------------------------------
+
+    def _connected(self) -> Producer:
+        if self._producer is None:
+            room = max(2 * BATCH_BYTES, 2 * self._kafka.max_message_bytes)
+            options = client_options(self._kafka, self._bootstrap) | {
+                "enable.idempotence": True,
+                "acks": "all",
+                "message.max.bytes": self._kafka.max_message_bytes + 100_000,
+                "queue.buffering.max.kbytes": room // 1_000,
+                "message.timeout.ms": int(ACKNOWLEDGED_WITHIN_S * 900),
+                "partitioner": "murmur2_random",
+                "error_cb": self._listener,
+            }
+            self._producer = Producer(options)
+        return self._producer
+
+    def _heard(self, kafka_s: float) -> None:
+        self._clock.heard(kafka_s)
+
+    def _say(self, error: KafkaError) -> None:
+        why = explained(error, self._kafka, self._bootstrap, self._listener)
+        self._told.tell("kafka", f"{why}; files of {self._site} wait on disk")
+
+
+def _collect(
+    entry: Entry, outcome: _Round, heard: Callable[[float], None]
+) -> Callable[[KafkaError | None, Message], None]:
+    def settled(error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            outcome.delivered.append(entry)
+            kind, stamp_ms = message.timestamp()
+            if kind == TIMESTAMP_LOG_APPEND_TIME:
+                heard(stamp_ms / 1000.0)
+            partition, offset = message.partition(), message.offset()
+            if partition is not None and offset is not None:
+                outcome.marks[partition] = max(outcome.marks.get(partition, 0), offset + 1)
+        elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            reason = f"the broker refuses {entry.bytes} bytes: {error.str()}"
+            outcome.refused.append(replace(entry, state=REFUSED, reason=reason, in_flight=False))
+        else:
+            outcome.errors[error.code()] = error
+
+    return settled
