@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.lidar.instruments import foreign, micropulse, netcdf, text
+from ipdsf_spark.lidar.instruments import checks, foreign, micropulse, netcdf, text
 from ipdsf_spark.lidar.profiles import Decoded, Rejected
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -42,6 +42,10 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
     Returns:
         Offsets in `rejected` count in the unpacked bytes where the file was packed.
     """
+    return checks.checked(_as_stored(raw, name, received))
+
+
+def _as_stored(raw: bytes, name: str, received: np.datetime64 | None) -> Decoded:
     if raw[:2] == GZIP_MAGIC:
         raw, reason = _unpacked(raw)
         if reason:
