@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -78,6 +79,26 @@ def tilt_deg(dataset: Dataset, name: str, num_profiles: int, *, text_factors: bo
     if variable is not None and str(variable.attributes.get("units", "")).strip().lower().startswith("rad"):
         values = np.degrees(values)
     return units.tilt(values)
+
+
+def absent(num_profiles: int) -> dict[str, Any]:
+    """The columns of `Profiles` that a format without them leaves empty, by name."""
+    return {
+        "cloud_base_m": np.empty((num_profiles, 0), np.float32),
+        "vertical_visibility_m": np.full(num_profiles, np.nan, np.float32),
+        "maker_layer_height_m": np.empty((num_profiles, 0), np.float32),
+        "sky_cover_octas": np.empty((num_profiles, 0), np.float32),
+        "sky_base_m": np.empty((num_profiles, 0), np.float32),
+        "is_precipitation": np.zeros(num_profiles, bool),
+        "is_fog": np.zeros(num_profiles, bool),
+        "tilt_deg": np.zeros(num_profiles, np.float32),
+        "alarms": ((),) * num_profiles,
+    }
+
+
+def columns(dataset: Dataset, names: Mapping[str, str], num_profiles: int) -> dict[str, Float32]:
+    """Columns by the name they have in `Profiles.health`, of those variables of the file that are there."""
+    return {key: column(dataset, name, num_profiles) for name, key in names.items() if name in dataset.variables}
 
 
 def padded(values: NDArray[Any], num_profiles: int) -> Float32:

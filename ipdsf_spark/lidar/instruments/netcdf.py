@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.containers import hdf5, netcdf3
 from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
-from ipdsf_spark.lidar.instruments import archive_netcdf, eprofile, foreign, lufft_chm, micropulse, vaisala_cl61
+from ipdsf_spark.lidar.instruments import (
+    archive_netcdf,
+    arm,
+    eprofile,
+    foreign,
+    lufft_chm,
+    micropulse,
+    mplnet,
+    ncas,
+    products,
+    vaisala_cl61,
+)
 from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected, Time
 
 log: Final = logging.getLogger(__name__)
@@ -29,6 +40,9 @@ FAMILIES: Final[tuple[tuple[Recogniser, Reader], ...]] = (
     (eprofile.recognise, eprofile.profiles),
     (archive_netcdf.recognise, archive_netcdf.profiles),
     (micropulse.recognise, micropulse.profiles),
+    (arm.recognise, arm.profiles),
+    (ncas.recognise, ncas.profiles),
+    (mplnet.recognise, mplnet.profiles),
     (lufft_chm.recognise, lufft_chm.profiles),
 )
 
@@ -52,7 +66,7 @@ def recognise(raw: bytes) -> str | None:
     try:
         dataset = open_bytes(raw)
         found = next((name for name in (recognised(dataset) for recognised, _ in FAMILIES) if name), None)
-        return found or foreign.netcdf_kind(dataset)
+        return found or foreign.netcdf_kind(dataset) or (products.named(dataset) or (None,))[0]
     except Exception:  # as in `decode`, which says why
         return None
 
@@ -80,6 +94,9 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
                 profiles = replace(profiles, time=np.array([received], "datetime64[us]"))
             return _decoded(profiles, [*dataset.damage, *damage], dataset.gaps)
         kind = foreign.netcdf_kind(dataset)
+        known = products.named(dataset) if kind is None else None
+        if known is not None:
+            return Decoded(known[0], (), (Rejected(0, len(raw), known[1]),))
         return Decoded(kind or "unknown", (), (Rejected(0, len(raw), foreign.netcdf_reason(dataset, kind)),))
     except UnreadableFile as error:
         reason = f"damaged netCDF file: {error}"
