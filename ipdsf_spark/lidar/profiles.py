@@ -1,7 +1,9 @@
 """The one value the lidar room speaks: a run of profiles of one instrument on one set of gates.
 
 T profiles · G gates · L cloud layers · M mixing layers · S sky-condition layers.
-Missing heights are NaN, never a fill value; heights are metres above the instrument.
+Missing heights are NaN, never a fill value; heights are metres above the instrument. Gates lie along the beam. Heights
+of clouds are vertical, as CL31, CL51, CT25K and CHM 15k correct them for tilt themselves, unless `base_tilt_deg` says
+that they, too, lie along a tilted beam; `vertical_base_m` and `base_along_beam_m` give the one and the other for all.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ class Profiles:
         beta: (T, G) attenuated backscatter [m-1 sr-1]; if not `is_calibrated`, range-corrected signal of the maker.
         is_calibrated: whether `beta` is in m-1 sr-1.
         wavelength_nm: laser wavelength [nm].
-        cloud_base_m: (T, L) cloud bases, lowest first [m].
+        cloud_base_m: (T, L) cloud bases, lowest first, as the instrument reports them [m]; see `vertical_base_m`.
         vertical_visibility_m: (T,) vertical visibility under full obscuration [m].
         maker_layer_height_m: (T, M) the maker's own mixing-layer heights [m].
         sky_cover_octas: (T, S) sky-condition cover [octa].
@@ -46,6 +48,7 @@ class Profiles:
         latitude_deg, longitude_deg, altitude_m: position the file claims; NaN if it claims none. Only a check.
         identity: the single instrument, e.g. its serial number; empty if the file does not say.
         clipped_from_m: (T,) height above which the signal is clipped, NaN where it is not [m]; None if nobody looked.
+        base_tilt_deg: (T,) angle from the vertical in which cloud bases are reported [degree]; None: vertical.
     """
 
     instrument: str
@@ -72,6 +75,7 @@ class Profiles:
     altitude_m: float = float("nan")
     identity: str = ""
     clipped_from_m: Float32 | None = None
+    base_tilt_deg: Float32 | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes once, so that nobody downstream has to."""
@@ -87,6 +91,8 @@ class Profiles:
             "is_fog": self.is_fog,
             "tilt_deg": self.tilt_deg,
             **self.health,
+            **({} if self.clipped_from_m is None else {"clipped_from_m": self.clipped_from_m}),
+            **({} if self.base_tilt_deg is None else {"base_tilt_deg": self.base_tilt_deg}),
         }
         for name, values in per_profile.items():
             if len(values) != num_profiles:
@@ -97,6 +103,20 @@ class Profiles:
     def __len__(self) -> int:
         """Number of profiles."""
         return len(self.time)
+
+    @property
+    def vertical_base_m(self) -> Float32:
+        """(T, L) cloud bases above the instrument, vertical [m]."""
+        if self.base_tilt_deg is None or not self.base_tilt_deg.any():
+            return self.cloud_base_m
+        return np.asarray(self.cloud_base_m * np.cos(np.radians(self.base_tilt_deg))[:, None], np.float32)
+
+    @property
+    def base_along_beam_m(self) -> Float32:
+        """(T, L) cloud bases along the beam, as `range_m` [m]."""
+        own = 0.0 if self.base_tilt_deg is None else self.base_tilt_deg
+        slant = np.cos(np.radians(own)) / np.cos(np.radians(self.tilt_deg))
+        return np.asarray(self.cloud_base_m * slant[:, None], np.float32)
 
 
 @dataclass(frozen=True)

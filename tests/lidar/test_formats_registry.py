@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from made_files import add, eprofile_l2, profiles, written
 
 from ipdsf_spark.lidar import instruments
-from ipdsf_spark.lidar.containers.container import UnreadableFile, check_profiles, gate_centres, regular_grid, since
+from ipdsf_spark.lidar.containers.cf_time import since
+from ipdsf_spark.lidar.containers.container import UnreadableFile
 from ipdsf_spark.lidar.instruments import lufft_chm, vaisala_cl, vaisala_cl61
+from ipdsf_spark.lidar.instruments.axes import gate_centres, regular_grid
+from ipdsf_spark.lidar.instruments.fields import check_profiles
 from ipdsf_spark.lidar.profiles import Decoded
 
 MADE = {
@@ -79,13 +82,23 @@ def test_any_bytes_after_a_known_beginning_give_an_answer(start: bytes, rest: by
     assert decoded.blocks or decoded.rejected
 
 
-def test_a_file_without_any_time_takes_the_time_it_was_received() -> None:
-    made = profiles()
-    raw = lufft_chm.encode_file(made).replace(b"seconds since 1904-01-01", b"seconds since 1004-01-01")
+def test_a_lone_profile_without_a_time_takes_the_time_it_was_received() -> None:
+    raw = lufft_chm.encode_file(profiles(1)).replace(b"seconds since 1904-01-01", b"seconds since 1004-01-01")
     received = np.datetime64("2021-09-09T12:00:00", "us")
 
     assert np.isnat(instruments.decode(raw).blocks[0].time).all()
     assert (instruments.decode(raw, received=received).blocks[0].time == received).all()
+
+
+def test_one_time_of_receipt_is_not_given_to_several_profiles() -> None:
+    raw = lufft_chm.encode_file(profiles(3)).replace(b"seconds since 1904-01-01", b"seconds since 1004-01-01")
+
+    decoded = instruments.decode(raw, received=np.datetime64("2021-09-09T12:00:00", "us"))
+
+    assert decoded.blocks == ()
+    assert [stretch.reason.split(" has ")[0] for stretch in decoded.rejected] == [
+        f"profile {row} of 3" for row in (1, 2, 3)
+    ]
 
 
 def test_model_output_and_lists_of_hits_are_named_for_what_they_are(real_ceilometer_data: Path) -> None:

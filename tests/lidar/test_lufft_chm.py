@@ -189,7 +189,7 @@ def test_a_file_cut_in_its_second_profile_gives_the_first_and_names_the_rest() -
     decoded = instruments.decode(raw[:-100])
 
     assert decoded.num_profiles == 2
-    assert decoded.rejected[0].reason == "file ends after 2 of the 3 profiles its header promises"
+    assert decoded.rejected[0].reason == "file ends after 2 of the 3 rows its header promises"
 
 
 def met_office_file() -> bytes:

@@ -125,7 +125,7 @@ def test_a_file_cut_short_still_gives_its_whole_records(kept: int) -> None:
     assert dataset.variables["beta"].read().shape == (whole, 3)
     assert [(damage.first, damage.count) for damage in dataset.damage] == [(whole, 5 - whole)]
     assert dataset.damage[0].offset == len(cut) - kept % record_bytes
-    assert "5 profiles" in dataset.damage[0].reason
+    assert "5 rows" in dataset.damage[0].reason
 
 
 def test_a_file_still_being_written_has_as_many_records_as_fit() -> None:

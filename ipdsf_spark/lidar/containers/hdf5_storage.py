@@ -178,7 +178,7 @@ def _short_column(
 ) -> NDArray[Any] | None:
     """A column that lies in one small chunk, as housekeeping does; None for everything else and anything odd.
 
-    A CL61 file has seventy of them: without this way round the general one they cost more than the profiles.
+    A file may have seventy of them: without this way round the general one they cost more than its tables.
     """
     if len(shape) != 1 or layout[:3] != b"\x03\x02\x02" or store.offset_bytes != 8:
         return None
@@ -205,7 +205,7 @@ def _rows(
     filters: _Pipeline,
     num_bytes: int,
 ) -> NDArray[Any] | None:
-    """A table whose rows are chunks, one after another, all sound: profiles and cloud layers; None for anything odd."""
+    """A table whose rows are chunks, one after another, all sound; None for anything odd."""
     if len(entries) != shape[0] or len(shape) != 2:
         return None
     is_small = num_bytes <= _SMALL_CHUNK_BYTES

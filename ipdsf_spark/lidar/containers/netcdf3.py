@@ -1,6 +1,6 @@
 """netCDF classic files (CDF-1, CDF-2, CDF-5) read from memory and written (NetCDF Users Guide, appendix "File Format").
 
-Records are stored one after another, so a file cut short still holds whole profiles: those are given, and the missing
+Records are stored one after another, so a file cut short still holds whole rows: those are given, and the missing
 ones named.
 """
 
@@ -77,7 +77,7 @@ def _open(raw: bytes) -> Dataset:
             num_records = fit
         elif fit < num_records:
             start = min(first + fit * record_bytes, len(raw))
-            reason = f"file ends after {fit} of the {num_records} profiles its header promises"
+            reason = f"file ends after {fit} of the {num_records} rows its header promises"
             damage = (Damage(start, len(raw) - start, fit, num_records - fit, reason),)
             num_records = fit
     variables = {one.name: _Classic(raw, one, num_records, record_bytes) for one in structure.variables}

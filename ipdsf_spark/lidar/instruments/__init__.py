@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.lidar.instruments import foreign, micropulse, netcdf, text
+from ipdsf_spark.lidar.instruments import blview, checks, foreign, micropulse, netcdf, text
 from ipdsf_spark.lidar.profiles import Decoded, Rejected
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -28,7 +28,7 @@ def recognise(raw: bytes) -> str:
         return netcdf.recognise(raw) or "unknown"
     if micropulse.is_raw_binary(raw):
         return micropulse.MINI_MPL
-    return text.recognise(raw) or foreign.text_kind(raw) or "unknown"
+    return blview.recognise(raw) or text.recognise(raw) or foreign.text_kind(raw) or "unknown"
 
 
 def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None) -> Decoded:
@@ -42,6 +42,10 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
     Returns:
         Offsets in `rejected` count in the unpacked bytes where the file was packed.
     """
+    return checks.checked(_as_stored(raw, name, received))
+
+
+def _as_stored(raw: bytes, name: str, received: np.datetime64 | None) -> Decoded:
     if raw[:2] == GZIP_MAGIC:
         raw, reason = _unpacked(raw)
         if reason:
@@ -50,6 +54,8 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
         return netcdf.decode(raw, name=name, received=received)
     if micropulse.is_raw_binary(raw):
         return micropulse.decode_raw_binary(raw)
+    if blview.recognise(raw):
+        return blview.decode(raw)
     if text.recognise(raw) is None and (kind := foreign.text_kind(raw)):
         return Decoded(kind, (), (Rejected(0, len(raw), foreign.text_reason(kind)),))
     return text.decode(raw, name=name, received=received)

@@ -13,12 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.containers import container
+from ipdsf_spark.lidar.containers import cf, cf_time
 from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile, Variable
-from ipdsf_spark.lidar.instruments import vaisala_cl
+from ipdsf_spark.lidar.instruments import axes, fields, units, vaisala_cl
 from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles
 
 FULL_OBSCURATION: Final = 4
+NEAR_GATES: Final = 100
 _SIGNALS: Final = ("beta_raw", "backscatter", "backscatter_profile")
 _MAKERS: Final = ("Vaisala", "Lufft", "Campbell", "Sigma")
 _HEALTH: Final = {
@@ -54,17 +55,18 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     Raises:
         UnreadableFile: an axis or the backscatter is missing or makes no sense.
     """
-    time = container.times(dataset.require("time"), damage)
+    time = cf_time.times(dataset.require("time"), damage)
     num_profiles = len(time)
     signal = dataset.require(next(name for name in _SIGNALS if name in dataset.variables))
     range_m, resolution_m = _axis(dataset, signal)
-    container.check_profiles(num_profiles, len(range_m))
-    stored = container.physical32(signal, damage=damage)
-    beta = container.by_time(signal, stored, "time", num_profiles, len(range_m)) * np.float32(_unit(signal))
+    fields.check_profiles(num_profiles, len(range_m))
+    stored = cf.physical32(signal, damage=damage)
+    values = fields.by_time(signal, stored, "time", num_profiles, len(range_m))
+    beta = values * np.float32(_factor(dataset, signal, values))
     is_obscured = _is_obscured(dataset, num_profiles)
     bases, visibility_m = _clouds(dataset, num_profiles, is_obscured)
-    tilt = next((name for name in ("zenith_angle", "tilt_angle") if name in dataset.variables), "")
-    wavelength_nm = container.scalar(dataset, "wavelength")
+    angle = next((name for name in ("zenith_angle", "tilt_angle") if name in dataset.variables), "")
+    wavelength_nm = fields.scalar(dataset, "wavelength")
     return Profiles(
         instrument=recognise(dataset) or "Vaisala CL51",
         message_type=_message_type(signal),
@@ -78,19 +80,19 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         vertical_visibility_m=visibility_m,
         maker_layer_height_m=np.empty((num_profiles, 0), np.float32),
         sky_cover_octas=_cover(dataset, num_profiles),
-        sky_base_m=container.heights(container.layers(dataset, "layer_height", num_profiles)),
+        sky_base_m=fields.layers_m(dataset, "layer_height", num_profiles),
         is_precipitation=np.zeros(num_profiles, bool),
         is_fog=is_obscured | np.isfinite(visibility_m),
-        tilt_deg=np.nan_to_num(container.column(dataset, tilt, num_profiles)),
+        tilt_deg=fields.tilt_deg(dataset, angle, num_profiles),
         alarms=_alarms(dataset, num_profiles),
         health={
-            key: container.column(dataset, name, num_profiles)
+            key: fields.column(dataset, name, num_profiles)
             for name, key in _HEALTH.items()
             if name in dataset.variables
         },
-        latitude_deg=container.scalar(dataset, "latitude"),
-        longitude_deg=container.scalar(dataset, "longitude"),
-        altitude_m=container.scalar(dataset, "altitude"),
+        latitude_deg=fields.scalar(dataset, "latitude"),
+        longitude_deg=fields.scalar(dataset, "longitude"),
+        altitude_m=fields.scalar(dataset, "altitude"),
     )
 
 
@@ -100,45 +102,48 @@ def _message_type(signal: Variable) -> str:
 
 def _axis(dataset: Dataset, signal: Variable) -> tuple[Float64, float]:
     if "range" in dataset.variables:
-        first_m, spacing_m = container.regular_grid(container.physical(dataset.require("range")))
-        return container.gate_centres(first_m, spacing_m, dataset.require("range").shape[0]), round(spacing_m, 3)
-    resolution_m = container.scalar(dataset, "vertical_resolution")
+        return axes.range_axis(dataset, "range")
+    stored = fields.scalar(dataset, "vertical_resolution")
+    resolution_m = round(float(fields.in_metres(dataset, "vertical_resolution", stored)), 3)
     if not 1.0 <= resolution_m <= 100.0 or len(signal.shape) != 2:
         raise UnreadableFile("vertical_resolution is missing or makes no sense")
-    container.check_profiles(1, signal.shape[1])
+    fields.check_profiles(1, signal.shape[1])
     return (np.arange(signal.shape[1]) + 0.5) * resolution_m, resolution_m
 
 
-def _unit(signal: Variable) -> float:
-    if signal.name == "backscatter_profile":
-        return vaisala_cl.UNIT_PER_COUNT
-    return 1e-3 if "km" in str(signal.attributes.get("units", "")) else 1.0
+def _factor(dataset: Dataset, signal: Variable, values: Float32) -> float:
+    unit = str(signal.attributes.get("units", ""))
+    assumed = vaisala_cl.UNIT_PER_COUNT if signal.name == "backscatter_profile" else 1.0
+    factor, remark = units.backscatter_factor(signal.name, unit, values[:, :NEAR_GATES], assumed=assumed)
+    if remark:
+        dataset.note(remark)
+    return factor
 
 
 def _is_obscured(dataset: Dataset, num_profiles: int) -> NDArray[np.bool_]:
-    is_obscured: NDArray[np.bool_] = container.column(dataset, "cloud_status", num_profiles) == FULL_OBSCURATION
+    is_obscured: NDArray[np.bool_] = fields.column(dataset, "cloud_status", num_profiles) == FULL_OBSCURATION
     return is_obscured
 
 
 def _clouds(dataset: Dataset, num_profiles: int, is_obscured: NDArray[np.bool_]) -> tuple[Float32, Float32]:
     """Cloud bases and vertical visibility [m], never one for the other."""
     if "cloud_base" in dataset.variables:
-        found = container.heights(container.layers(dataset, "cloud_base", num_profiles))
+        found = fields.layers_m(dataset, "cloud_base", num_profiles)
         bases = np.where(is_obscured[:, None], np.float32(np.nan), found)
         return bases, np.where(is_obscured, found[:, 0], np.float32(np.nan))
-    layers = [container.heights(container.column(dataset, f"cbh_{layer}", num_profiles)) for layer in (1, 2, 3)]
-    visibility = container.heights(container.column(dataset, "vertical_visibility", num_profiles), lowest=0.1)
+    layers = [fields.layers_m(dataset, f"cbh_{layer}", num_profiles)[:, 0] for layer in (1, 2, 3)]
+    visibility = fields.layers_m(dataset, "vertical_visibility", num_profiles, lowest=0.1)[:, 0]
     return np.stack(layers, axis=1), visibility
 
 
 def _cover(dataset: Dataset, num_profiles: int) -> Float32:
-    cover = container.heights(container.layers(dataset, "layer_cloud_amount", num_profiles))
+    cover = fields.heights(fields.layers(dataset, "layer_cloud_amount", num_profiles))
     return np.where(cover <= 8, cover, np.float32(np.nan))
 
 
 def _alarms(dataset: Dataset, num_profiles: int) -> tuple[tuple[str, ...], ...]:
     words = [
-        np.nan_to_num(container.column(dataset, f"status_{name}", num_profiles)).astype(np.int64)
+        np.nan_to_num(fields.column(dataset, f"status_{name}", num_profiles)).astype(np.int64)
         for name in ("alarm", "warning", "internal")
     ]
     codes = (words[0] & 0xFFFF) << 32 | (words[1] & 0xFFFF) << 16 | (words[2] & 0xFFFF)

@@ -1,8 +1,10 @@
-"""E-PROFILE netCDF of any maker's ceilometer: level 1 (`rcs_0`) and level 2 (attenuated backscatter), SCIENCE 7.4.
+"""E-PROFILE netCDF of any maker's instrument: level 1 (`rcs_0`) and level 2 (attenuated backscatter).
 
-Level 2 gives altitudes above sea level, already corrected for tilt, and 1e-6 m-1 sr-1; pixels whose `quality_flag` is
-not 0 become NaN, profiles are kept. Either order of the axes is read, told by their names where the lengths agree.
-`start_time` counts from another epoch than its unit says in files of 2026 and is not used.
+Level 1 counts gates along the beam (`range`) or, in files that were made over, above the sea (`altitude`); a MiniMPL
+gives its two polarisations as `rcs_1` and `rcs_2`. Level 2 gives altitudes above sea level, already corrected for tilt,
+and 1e-6 m-1 sr-1; pixels whose `quality_flag` is not 0 become NaN, profiles are kept. Either order of the axes is read,
+told by their names where the lengths agree. `start_time` counts from another epoch than its unit says in files of 2026
+and is not used.
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from ipdsf_spark.lidar.containers import container
+from ipdsf_spark.lidar.containers import cf, cf_time
 from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
+from ipdsf_spark.lidar.instruments import axes, fields, units
 from ipdsf_spark.lidar.instruments.lufft_chm import ERROR_BITS, FOG, FOG_VISIBILITY_M, PARTICLES, RAIN, SNOW, named_bits
 from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles
 
 LEVEL_1: Final = "E-PROFILE L1"
 LEVEL_2: Final = "E-PROFILE L2"
+NEAR_GATES: Final = 100
 FALLBACK: Final = "E-PROFILE ceilometer"
 
 # What `instrument_type`, or failing that the title, says: maker, model and laser wavelength [nm].
@@ -34,7 +38,6 @@ _MODELS: Final = (
     (re.compile(r"\bmpl", re.I), "Sigma MPL", 532.0),
     (re.compile(r"nimbus|chm", re.I), "Lufft CHM15k", 1064.0),
 )
-_MICRO: Final = re.compile(r"1\.?0?e-0?6|10\^?-6|\bmm\W?-1|\bmega", re.I)
 _HEALTH: Final = {
     "window_transmission": "window_transmission_percent",
     "status_laser": "laser_quality_percent",
@@ -58,7 +61,8 @@ _TEMPERATURES: Final = {
 def recognise(dataset: Dataset) -> str | None:
     """Maker and model, or None for a file of another kind."""
     names = dataset.variables
-    if "attenuated_backscatter_0" not in names and not ("rcs_0" in names and "range" in names):
+    has_axis = any(name in names for name in ("range", "altitude"))
+    if "attenuated_backscatter_0" not in names and not (has_axis and ("rcs_0" in names or "rcs_1" in names)):
         return None
     return _model(dataset)[0]
 
@@ -75,17 +79,18 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     """
     instrument, wavelength_nm = _model(dataset)
     is_level_2 = "attenuated_backscatter_0" in dataset.variables
-    time = container.times(dataset.require("time"), damage)
+    time = cf_time.times(dataset.require("time"), damage)
     num_profiles = len(time)
     range_m, resolution_m = _axis(dataset, is_level_2)
-    container.check_profiles(num_profiles, len(range_m))
+    fields.check_profiles(num_profiles, len(range_m))
     beta, is_calibrated = _signal(dataset, damage, is_level_2, num_profiles, len(range_m))
     visibility_m = _heights(dataset, ("vertical_visibility", "vor"), num_profiles, lowest=0.1)[:, 0]
-    condition = np.nan_to_num(container.column(dataset, "sci", num_profiles))
-    cover = container.layers(dataset, "cloud_amount", num_profiles)
-    tilt = np.zeros(num_profiles, np.float32) if is_level_2 else container.column(dataset, "tilt_angle", num_profiles)
-    codes = np.nan_to_num(container.column(dataset, "error_ext", num_profiles)).astype(np.int64)
-    stored_nm = container.scalar(dataset, "l0_wavelength")
+    condition = np.nan_to_num(fields.column(dataset, "sci", num_profiles))
+    cover = fields.layers(dataset, "cloud_amount", num_profiles)
+    # Heights above the sea are vertical already.
+    angle = "tilt_angle" if not is_level_2 and "range" in dataset.variables else ""
+    codes = np.nan_to_num(fields.column(dataset, "error_ext", num_profiles)).astype(np.int64)
+    stored_nm = fields.scalar(dataset, "l0_wavelength")
     return Profiles(
         instrument=instrument,
         message_type=LEVEL_2 if is_level_2 else LEVEL_1,
@@ -102,13 +107,13 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         sky_base_m=_sky_base(dataset, num_profiles, cover.shape[1]),
         is_precipitation=np.isin(condition, (RAIN, SNOW, PARTICLES)),
         is_fog=(condition == FOG) | (visibility_m < FOG_VISIBILITY_M),
-        tilt_deg=np.nan_to_num(tilt),
+        tilt_deg=fields.tilt_deg(dataset, angle, num_profiles),
         depolarisation=_depolarisation(dataset, num_profiles, len(range_m)),
         alarms=named_bits(ERROR_BITS, codes),
         health=_health(dataset, num_profiles),
-        latitude_deg=container.scalar(dataset, "station_latitude"),
-        longitude_deg=container.scalar(dataset, "station_longitude"),
-        altitude_m=container.scalar(dataset, "station_altitude"),
+        latitude_deg=fields.scalar(dataset, "station_latitude"),
+        longitude_deg=fields.scalar(dataset, "station_longitude"),
+        altitude_m=fields.scalar(dataset, "station_altitude"),
     )
 
 
@@ -122,39 +127,51 @@ def _model(dataset: Dataset) -> tuple[str, float]:
 
 
 def _axis(dataset: Dataset, is_level_2: bool) -> tuple[Float64, float]:
-    if not is_level_2:
-        first_m, spacing_m = container.regular_grid(container.physical(dataset.require("range")))
-        return container.gate_centres(first_m, spacing_m, dataset.require("range").shape[0]), round(spacing_m, 3)
-    station_m = container.scalar(dataset, "station_altitude")
+    if not is_level_2 and "range" in dataset.variables:
+        return axes.range_axis(dataset, "range")
+    station_m = float(fields.in_metres(dataset, "station_altitude", fields.scalar(dataset, "station_altitude")))
     if not -500.0 < station_m < 9000.0:
         raise UnreadableFile("station_altitude is missing, so heights above ground cannot be told")
-    altitude_m = container.physical(dataset.require("altitude")) - station_m
-    _, spacing_m = container.regular_grid(altitude_m)
+    altitude_m = axes.along_m(dataset, "altitude") - station_m
+    _, spacing_m = axes.regular_grid(altitude_m)
     return altitude_m, round(spacing_m, 3)
 
 
 def _signal(
     dataset: Dataset, damage: list[Damage], is_level_2: bool, num_profiles: int, num_gates: int
 ) -> tuple[Float32, bool]:
-    variable = dataset.require("attenuated_backscatter_0" if is_level_2 else "rcs_0")
-    values = container.physical32(variable, damage=damage)
-    beta = container.by_time(variable, values, "time", num_profiles, num_gates)
+    names = dataset.variables
+    name = "attenuated_backscatter_0" if is_level_2 else "rcs_0" if "rcs_0" in names else "rcs_1"
+    variable = dataset.require(name)
+    beta = fields.by_time(variable, cf.physical32(variable, damage=damage), "time", num_profiles, num_gates)
     unit = str(variable.attributes.get("units", ""))
     if not is_level_2:
-        return beta, "sr" in unit and _model(dataset)[0] == "Vaisala CL61"
-    if "quality_flag" in dataset.variables:
+        if name == "rcs_1" and "rcs_2" in names:
+            across = dataset.require("rcs_2")
+            stored = cf.physical32(across, damage=damage)
+            # Total of a depolarising lidar: along + 2 across (Flynn et al. 2007, Opt. Express 15, 2785, eq. 5).
+            beta = beta + 2.0 * fields.by_time(across, stored, "time", num_profiles, num_gates)
+        if units.per_metre_steradian(unit) is None:
+            return beta, False
+        return _in_unit(dataset, name, unit, beta, 1.0), True
+    if "quality_flag" in names:
         flag = dataset.require("quality_flag")
-        flags = container.by_time(flag, flag.read(damage), "time", num_profiles, num_gates)
+        flags = fields.by_time(flag, flag.read(damage), "time", num_profiles, num_gates)
         beta = np.where(flags == 0, beta, np.float32(np.nan))
     # Files of the archive say 1E-6; should one say nothing, aerosol is around 1 in that unit and 1e-6 without it.
-    finite = np.abs(beta[np.isfinite(beta)])
-    is_micro = _MICRO.search(unit) is not None or not len(finite) or float(np.quantile(finite, 0.9)) > 1e-3
-    return beta * np.float32(1e-6) if is_micro else beta, True
+    return _in_unit(dataset, name, unit, beta, 1e-6), True
+
+
+def _in_unit(dataset: Dataset, name: str, unit: str, beta: Float32, assumed: float) -> Float32:
+    factor, remark = units.backscatter_factor(name, unit, beta[:, :NEAR_GATES], assumed=assumed)
+    if remark:
+        dataset.note(remark)
+    return beta if factor == 1.0 else beta * np.float32(factor)
 
 
 def _heights(dataset: Dataset, names: tuple[str, ...], num_profiles: int, *, lowest: float = 0.0) -> Float32:
     name = next((name for name in names if name in dataset.variables), names[0])
-    return container.heights(container.layers(dataset, name, num_profiles), lowest=lowest)
+    return fields.layers_m(dataset, name, num_profiles, lowest=lowest)
 
 
 def _sky_base(dataset: Dataset, num_profiles: int, num_layers: int) -> Float32:
@@ -166,22 +183,22 @@ def _depolarisation(dataset: Dataset, num_profiles: int, num_gates: int) -> Floa
     name = next((name for name in ("linear_depol_ratio", "depolarization_ratio") if name in dataset.variables), None)
     if name is None:
         return None
-    values = container.optional(dataset, name)
+    values = cf.optional(dataset, name)
     if values is None or values.ndim != 2:
         return None
-    return container.by_time(dataset.require(name), values.astype(np.float32), "time", num_profiles, num_gates)
+    return fields.by_time(dataset.require(name), values.astype(np.float32), "time", num_profiles, num_gates)
 
 
 def _health(dataset: Dataset, num_profiles: int) -> dict[str, Float32]:
     health: dict[str, Any] = {}
     for name, key in _HEALTH.items():
         if name in dataset.variables:
-            health[key] = container.column(dataset, name, num_profiles)
+            health[key] = fields.column(dataset, name, num_profiles)
     for name, key in _TEMPERATURES.items():
         if name in dataset.variables and key not in health:
-            health[key] = container.column(dataset, name, num_profiles) - np.float32(273.15)
+            health[key] = fields.column(dataset, name, num_profiles) - np.float32(273.15)
     if "pbs" in dataset.variables:
-        quality = container.heights(container.layers(dataset, "pbs", num_profiles))
+        quality = fields.heights(fields.layers(dataset, "pbs", num_profiles))
         for layer in range(quality.shape[1]):
             health[f"maker_layer_{layer + 1}_quality"] = quality[:, layer]
     return health

@@ -1,4 +1,4 @@
-"""Lufft (Jenoptik) CHM 15k and CHM 8k netCDF files (CHM 15k manual R13, section 8.4; SCIENCE 7.3).
+"""Lufft (Jenoptik) CHM 15k and CHM 8k netCDF files (CHM 15k manual R13, section 8.4).
 
 Mode 0 writes `beta_raw`, a range-corrected signal that a site's calibration turns into backscatter; mode 1 (firmware
 1.05 and later) writes `beta_att` [m-1 sr-1] = c_cal · beta_raw with the maker's c_cal. The UK Met Office rewrites files
@@ -7,7 +7,10 @@ units are read.
 
 `cbh` carries the height offset `cho`, the altitude of the site if the operator wants heights above sea level. So does
 `pbl`: on every real file with an offset (Bucharest, cho 70, 199 values; Payerne, cho 490) `pbl - cho` falls on the
-range gates and `pbl` does not. Each file is tested, because firmware may change.
+range gates and `pbl` does not. Each file is tested, because firmware may change. Of an instrument set up with a zenith
+angle the heights are corrected by it (manual R09, section 9.6), the profile is not.
+
+Old firmware writes the factor of its tenths as the text "10": what is written as text is no factor here.
 """
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.containers import container, netcdf3
+from ipdsf_spark.lidar.containers import cf, cf_time, netcdf3
 from ipdsf_spark.lidar.containers.container import Damage, Dataset, Variable
+from ipdsf_spark.lidar.instruments import axes, fields, units
 from ipdsf_spark.lidar.profiles import Float32, Profiles
 
 SIGNALS: Final = ("beta_att", "beta", "beta_raw")
 RAIN, FOG, SNOW, PARTICLES = 1, 2, 3, 4  # sky condition index
 FOG_VISIBILITY_M: Final = 1000.0  # WMO: fog is visibility below 1 km
+NEAR_GATES: Final = 70  # the lowest kilometre
 FIRST_RANGE_CORRECTED: Final = 0.702
 ZERO_CELSIUS_K: Final = 273.15
 EPOCH: Final = np.datetime64("1904-01-01", "us")
@@ -109,27 +114,21 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     Raises:
         UnreadableFile: an axis or the signal is missing or makes no sense.
     """
-    fields = _Fields(dataset, {name.lower(): name for name in dataset.variables})
-    time = container.times(fields.require("time"), damage)
-    first_m, spacing_m = container.regular_grid(fields.metres("range", container.physical(fields.require("range"))))
-    num_profiles, num_gates = len(time), fields.require("range").shape[0]
-    container.check_profiles(num_profiles, num_gates)
-    range_m = container.gate_centres(first_m, spacing_m, num_gates)
-    resolution_m = round(spacing_m, 3)
-    name, is_calibrated, message_type = _layout(dataset, fields)
-    signal = fields.require(name)
-    stored = container.physical32(signal, damage=damage)
-    beta = container.by_time(signal, stored, fields.require("time").name, num_profiles, num_gates)
+    file = _Fields(dataset, {name.lower(): name for name in dataset.variables})
+    time = cf_time.times(file.require("time"), damage)
+    range_m, resolution_m = axes.range_axis(dataset, file.stored_name("range"), text_factors=False)
+    num_profiles, num_gates = len(time), len(range_m)
+    fields.check_profiles(num_profiles, num_gates)
+    beta, is_calibrated, message_type = _signal(dataset, file, damage, num_profiles, num_gates)
     if not is_calibrated and _firmware(dataset) < FIRST_RANGE_CORRECTED:
-        beta = _range_corrected(fields, beta, range_m, num_profiles)
+        beta = _range_corrected(file, beta, range_m, num_profiles)
 
-    condition = fields.codes("sci", num_profiles=num_profiles)
-    visibility_m = fields.heights("vor" if "vor" in fields.names else "visibility", num_profiles)[:, 0]
-    offset_m = fields.scalar("cho")
-    offset_m = 0.0 if np.isnan(offset_m) else offset_m
-    layers = fields.heights("pbl", num_profiles)
-    covers = container.heights(fields.column("tcc", num_profiles)[:, None])
-    zenith = fields.scalar("zenith")
+    condition = file.codes("sci", num_profiles=num_profiles)
+    visibility_m = file.heights("vor" if "vor" in file.names else "visibility", num_profiles)[:, 0]
+    offset_m = file.scalar("cho")
+    offset_m = offset_m if -500.0 < offset_m < 9000.0 else 0.0
+    layers = file.heights("pbl", num_profiles)
+    covers = fields.heights(file.column("tcc", num_profiles)[:, None])
     return Profiles(
         instrument=recognise(dataset) or "Lufft CHM15k",
         message_type=message_type,
@@ -138,20 +137,20 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         range_resolution_m=resolution_m,
         beta=beta,
         is_calibrated=is_calibrated,
-        wavelength_nm=_or(fields.scalar("wavelength"), 1064.0),
-        cloud_base_m=container.heights(fields.heights("cbh", num_profiles) - offset_m),
+        wavelength_nm=_or(file.scalar("wavelength"), 1064.0),
+        cloud_base_m=fields.heights(file.heights("cbh", num_profiles) - offset_m),
         vertical_visibility_m=visibility_m,
-        maker_layer_height_m=container.heights(layers - _layer_offset_m(layers, offset_m, resolution_m)),
+        maker_layer_height_m=fields.heights(layers - _layer_offset_m(layers, offset_m, resolution_m)),
         sky_cover_octas=np.where(covers <= 8, covers, np.float32(np.nan)),
         sky_base_m=np.full_like(covers, np.nan),
         is_precipitation=(condition == RAIN) | (condition == SNOW) | (condition == PARTICLES),
         is_fog=(condition == FOG) | (visibility_m < FOG_VISIBILITY_M),
-        tilt_deg=np.full(num_profiles, _or(zenith, 0.0), np.float32),
-        alarms=named_bits(ERROR_BITS, fields.codes("error_ext", "message_bits", num_profiles=num_profiles)),
-        health=_health(fields, num_profiles),
-        latitude_deg=fields.scalar("latitude"),
-        longitude_deg=fields.scalar("longitude"),
-        altitude_m=fields.scalar("altitude"),
+        tilt_deg=fields.tilt_deg(dataset, file.stored_name("zenith"), num_profiles, text_factors=False),
+        alarms=named_bits(ERROR_BITS, file.codes("error_ext", "message_bits", num_profiles=num_profiles)),
+        health=_health(file, num_profiles),
+        latitude_deg=file.scalar("latitude"),
+        longitude_deg=file.scalar("longitude"),
+        altitude_m=file.scalar("altitude"),
     )
 
 
@@ -165,25 +164,14 @@ class _Fields:
     def require(self, name: str) -> Variable:
         return self.dataset.require(self.stored_name(name))
 
-    def metres(self, name: str, values: Any) -> Any:
-        variable = self.dataset.optional(self.stored_name(name))
-        if variable is None:
-            return values
-        is_km = str(variable.attributes.get("units", "")).strip().lower() in (
-            "km",
-            "kilometers",
-            "kilometres",
-        )
-        return values * 1000.0 if is_km else values
-
     def scalar(self, name: str) -> float:
-        return container.scalar(self.dataset, self.stored_name(name))
+        return fields.scalar(self.dataset, self.stored_name(name), text_factors=False)
 
     def stored_name(self, name: str) -> str:
         return self.names.get(name, name)
 
     def column(self, name: str, num_profiles: int) -> Float32:
-        return container.column(self.dataset, self.stored_name(name), num_profiles)
+        return fields.column(self.dataset, self.stored_name(name), num_profiles, text_factors=False)
 
     def codes(self, *names: str, num_profiles: int) -> NDArray[np.int64]:
         """(T,) whole numbers as stored under the first of `names` that is there, 0 where there are none."""
@@ -196,16 +184,33 @@ class _Fields:
 
     def heights(self, name: str, num_profiles: int) -> Float32:
         """(T, L) metres, NaN where there is none; one column of NaN if the file has no such variable."""
-        return container.heights(
-            self.metres(name, container.layers(self.dataset, self.stored_name(name), num_profiles))
-        )
+        stored_name = self.stored_name(name)
+        found = fields.layers(self.dataset, stored_name, num_profiles, text_factors=False)
+        return fields.heights(fields.in_metres(self.dataset, stored_name, found))
 
 
-def _layout(dataset: Dataset, fields: _Fields) -> tuple[str, bool, str]:
+def _signal(
+    dataset: Dataset, file: _Fields, damage: list[Damage], num_profiles: int, num_gates: int
+) -> tuple[Float32, bool, str]:
+    """The signal, whether it is calibrated, and what to call the layout."""
+    name, is_calibrated, message_type = _layout(file)
+    signal = file.require(name)
+    stored = cf.physical32(signal, damage=damage, text_factors=False)
+    beta = fields.by_time(signal, stored, file.require("time").name, num_profiles, num_gates)
+    if not is_calibrated:
+        return beta, False, message_type
+    unit = str(signal.attributes.get("units", ""))
+    factor, remark = units.backscatter_factor(name, unit, beta[:, :NEAR_GATES], assumed=1.0)
+    if remark:
+        dataset.note(remark)
+    return (beta if factor == 1.0 else beta * np.float32(factor)), True, message_type
+
+
+def _layout(file: _Fields) -> tuple[str, bool, str]:
     """Name of the signal, whether it is calibrated, and what to call the layout."""
-    if "beta_att" in fields.names:
+    if "beta_att" in file.names:
         return "beta_att", True, "netcdf mode 1"
-    if "beta" in fields.names:
+    if "beta" in file.names:
         return "beta", True, "netcdf Met Office"
     return "beta_raw", False, "netcdf mode 0"
 
@@ -213,18 +218,18 @@ def _layout(dataset: Dataset, fields: _Fields) -> tuple[str, bool, str]:
 def _firmware(dataset: Dataset) -> float:
     """Firmware number from texts like ``17.05.1 2.13 1.040 0`` or ``0.556``, or whole thousandths; NaN if none."""
     words = str(dataset.attributes.get("software_version", dataset.attributes.get("firmware_version", ""))).split()
-    version = container.number(dataset.attributes.get("software_version"))
+    version = cf.number(dataset.attributes.get("software_version"))
     if np.isfinite(version):
         return version / 1000.0 if version >= 100.0 else version
-    return container.number(words[2]) if len(words) > 2 else float("nan")
+    return cf.number(words[2]) if len(words) > 2 else float("nan")
 
 
-def _range_corrected(fields: _Fields, beta: Float32, range_m: Any, num_profiles: int) -> Float32:
+def _range_corrected(file: _Fields, beta: Float32, range_m: Any, num_profiles: int) -> Float32:
     """Signal of firmware before 0.702 on the scale of later ones: times noise, over detector gain, times range².
 
     The gain follows the monitor count nn1 (CloudnetPy, lufft reader, after Jenoptik's evaluation).
     """
-    noise, monitor = fields.column("stddev", num_profiles), fields.column("nn1", num_profiles)
+    noise, monitor = file.column("stddev", num_profiles), file.column("nn1", num_profiles)
     middle = float(np.nanmedian(monitor)) if np.isfinite(monitor).any() else 0.0
     gain = np.ones(num_profiles)
     if 120.0 < middle < 160.0:
@@ -255,20 +260,20 @@ def named_bits(names: Sequence[str], codes: NDArray[np.int64]) -> tuple[tuple[st
     )
 
 
-def _health(fields: _Fields, num_profiles: int) -> dict[str, Float32]:
+def _health(file: _Fields, num_profiles: int) -> dict[str, Float32]:
     health = {}
     for group in (_PERCENT, _COUNTS, _KELVIN):
         for key, names in group.items():
-            name = next((name for name in names if name in fields.names), None)
+            name = next((name for name in names if name in file.names), None)
             if name is None:
                 continue
-            values = fields.column(name, num_profiles)
+            values = file.column(name, num_profiles)
             if group is _KELVIN:
                 # Re-written files apply the factor 0.1 twice; no part of an instrument is at 29 K.
                 values = np.where(values < 100.0, values * np.float32(10.0), values) - np.float32(ZERO_CELSIUS_K)
             health[key] = values
-    quality = fields.heights("pbs", num_profiles)
-    for layer in range(quality.shape[1] if "pbs" in fields.names else 0):
+    quality = file.heights("pbs", num_profiles)
+    for layer in range(quality.shape[1] if "pbs" in file.names else 0):
         health[f"maker_layer_{layer + 1}_quality"] = quality[:, layer]
     return health
 

@@ -12,8 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.lidar.containers import container
+from ipdsf_spark.lidar.containers import cf
 from ipdsf_spark.lidar.containers.container import Damage, Dataset
+from ipdsf_spark.lidar.instruments import axes, fields
 from ipdsf_spark.lidar.profiles import Decoded, Float32, Profiles, Rejected, Time
 
 MINI_MPL: Final = "Sigma MiniMPL"
@@ -50,26 +51,25 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     """
     time = _times(dataset, damage)
     num_profiles = len(time)
-    first_m, spacing_m = container.regular_grid(container.physical(dataset.require("range_nrb")) * KM_M)
-    range_m = container.gate_centres(first_m, spacing_m, dataset.require("range_nrb").shape[0])
-    container.check_profiles(num_profiles, len(range_m))
+    range_m, resolution_m = axes.range_axis(dataset, "range_nrb", default=KM_M)
+    fields.check_profiles(num_profiles, len(range_m))
 
     def field(name: str, sink: list[Damage]) -> Float32:
         variable = dataset.require(name)
-        values = container.physical32(variable, damage=sink)
-        return container.by_time(variable, values, "time", num_profiles, len(range_m))
+        values = cf.physical32(variable, damage=sink)
+        return fields.by_time(variable, values, "time", num_profiles, len(range_m))
 
     bases = np.full((num_profiles, 1), np.nan, np.float32)
-    outlines = container.optional(dataset, "clouds")
+    outlines = cf.optional(dataset, "clouds")
     if outlines is not None and outlines.ndim == 3 and outlines.shape[0] == num_profiles and outlines.size:
-        bases = container.heights(outlines[:, :, 0] * KM_M)
-    layers = container.heights(container.layers(dataset, "pbls", num_profiles) * np.float32(KM_M))
+        bases = fields.heights(outlines[:, :, 0] * KM_M)
+    layers = fields.layers_m(dataset, "pbls", num_profiles, default=KM_M)
     return Profiles(
         instrument=MINI_MPL,
         message_type="netcdf NRB",
         time=time,
         range_m=range_m,
-        range_resolution_m=round(spacing_m, 3),
+        range_resolution_m=resolution_m,
         beta=field("copol_nrb", damage) + 2.0 * field("crosspol_nrb", damage),
         is_calibrated=False,
         wavelength_nm=WAVELENGTH_NM,
@@ -86,21 +86,21 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         else None,
         alarms=((),) * num_profiles,
         health={
-            key: container.column(dataset, name, num_profiles)
+            key: fields.column(dataset, name, num_profiles)
             for name, key in _HEALTH.items()
             if name in dataset.variables
         },
-        latitude_deg=container.scalar(dataset, "latitude"),
-        longitude_deg=container.scalar(dataset, "longitude"),
-        altitude_m=container.scalar(dataset, "altitude"),
+        latitude_deg=fields.scalar(dataset, "latitude"),
+        longitude_deg=fields.scalar(dataset, "longitude"),
+        altitude_m=fields.scalar(dataset, "altitude"),
     )
 
 
 def _times(dataset: Dataset, damage: list[Damage]) -> Time:
     year, month, day, hour, minute, second = (
-        container.physical(dataset.require(name), damage=damage).reshape(-1) for name in _DATE
+        cf.physical(dataset.require(name), damage=damage).reshape(-1) for name in _DATE
     )
-    container.check_profiles(len(year), 1)
+    fields.check_profiles(len(year), 1)
     stamps = []
     for parts in zip(year, month, day, hour, minute, second, strict=False):
         numbers = [int(part) if np.isfinite(part) else -1 for part in parts]

@@ -12,10 +12,25 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.containers import hdf5, netcdf3
 from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
-from ipdsf_spark.lidar.instruments import archive_netcdf, eprofile, foreign, lufft_chm, micropulse, vaisala_cl61
-from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
+from ipdsf_spark.lidar.instruments import (
+    archive_netcdf,
+    arm,
+    eprofile,
+    foreign,
+    lufft_chm,
+    micropulse,
+    mplnet,
+    ncas,
+    products,
+    vaisala_cl61,
+)
+from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected, Time
 
 log: Final = logging.getLogger(__name__)
+EARLIEST_YEAR, LATEST_YEAR = 1985, 2099  # before, no ceilometer recorded profiles
+EARLIEST: Final = np.datetime64(f"{EARLIEST_YEAR}-01-01", "us")
+LATEST: Final = np.datetime64(f"{LATEST_YEAR + 1}-01-01", "us")
+NAMED_ONE_BY_ONE: Final = 32
 UNFORESEEN: Final = "damaged netCDF file in a way no reader foresaw"
 
 Recogniser = Callable[[Dataset], str | None]
@@ -25,6 +40,9 @@ FAMILIES: Final[tuple[tuple[Recogniser, Reader], ...]] = (
     (eprofile.recognise, eprofile.profiles),
     (archive_netcdf.recognise, archive_netcdf.profiles),
     (micropulse.recognise, micropulse.profiles),
+    (arm.recognise, arm.profiles),
+    (ncas.recognise, ncas.profiles),
+    (mplnet.recognise, mplnet.profiles),
     (lufft_chm.recognise, lufft_chm.profiles),
 )
 
@@ -48,7 +66,7 @@ def recognise(raw: bytes) -> str | None:
     try:
         dataset = open_bytes(raw)
         found = next((name for name in (recognised(dataset) for recognised, _ in FAMILIES) if name), None)
-        return found or foreign.netcdf_kind(dataset)
+        return found or foreign.netcdf_kind(dataset) or (products.named(dataset) or (None,))[0]
     except Exception:  # as in `decode`, which says why
         return None
 
@@ -72,10 +90,13 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
             instrument = found
             with np.errstate(all="ignore"):
                 profiles = read(dataset, damage)
-            if received is not None and np.isnat(profiles.time).all():
-                profiles = replace(profiles, time=np.full(len(profiles), received, "datetime64[us]"))
+            if received is not None and len(profiles) == 1 and np.isnat(profiles.time).all():
+                profiles = replace(profiles, time=np.array([received], "datetime64[us]"))
             return _decoded(profiles, [*dataset.damage, *damage], dataset.gaps)
         kind = foreign.netcdf_kind(dataset)
+        known = products.named(dataset) if kind is None else None
+        if known is not None:
+            return Decoded(known[0], (), (Rejected(0, len(raw), known[1]),))
         return Decoded(kind or "unknown", (), (Rejected(0, len(raw), foreign.netcdf_reason(dataset, kind)),))
     except UnreadableFile as error:
         reason = f"damaged netCDF file: {error}"
@@ -87,13 +108,41 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
 
 
 def _decoded(profiles: Profiles, lost: list[Damage], gaps: list[Damage]) -> Decoded:
-    keep = np.ones(len(profiles), bool)
+    is_lost = np.zeros(len(profiles), bool)
     for damage in lost:
-        keep[damage.first : damage.first + damage.count] = False
+        is_lost[damage.first : damage.first + damage.count] = True
+    is_timeless, reasons = _without_time(profiles.time, is_lost)
+    keep = ~(is_lost | is_timeless)
     rejected = list({Rejected(part.offset, part.length, part.reason): None for part in [*lost, *gaps]})
+    rejected += [Rejected(0, 0, reason) for reason in reasons]
+    if not len(profiles):
+        rejected.append(Rejected(0, 0, "the file holds no profile yet"))
     rejected.sort(key=lambda stretch: stretch.offset)
     blocks = () if not keep.any() else (profiles if keep.all() else rows(profiles, keep),)
     return Decoded(profiles.instrument, blocks, tuple(rejected))
+
+
+def _without_time(time: Time, is_lost: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], list[str]]:
+    """Profiles at a time at which none can have been measured, and a reason for each, or each run of many."""
+    is_timeless = (np.isnat(time) | (time < EARLIEST) | (time >= LATEST)) & ~is_lost
+    if len(time) == 1 and np.isnat(time[0]):  # who knows when the file was sent may say so of a lone profile
+        is_timeless[:] = False
+    rows_found = np.flatnonzero(is_timeless)
+    if not rows_found.size:
+        return is_timeless, []
+    # One by one while a person can read them; a run of the same is one reason, so that noise cannot flood a log.
+    starts = np.flatnonzero(np.diff(rows_found, prepend=-2) > 1) if rows_found.size > NAMED_ONE_BY_ONE else None
+    runs = [[row] for row in rows_found] if starts is None else np.split(rows_found, starts[1:])
+    reasons = []
+    for run in runs[:NAMED_ONE_BY_ONE]:
+        where = f"profile {run[0] + 1}" if len(run) == 1 else f"{len(run)} profiles, {run[0] + 1} to {run[-1] + 1},"
+        stamp = time[run[0]]
+        told = "a time that is missing or a fill value" if np.isnat(stamp) else f"the time {stamp.astype('M8[s]')}Z"
+        reasons.append(f"{where} of {len(time)} has {told}: not within {EARLIEST_YEAR} to {LATEST_YEAR}")
+    left = sum(len(run) for run in runs[NAMED_ONE_BY_ONE:])
+    if left:
+        reasons.append(f"{left} more profiles have times not within {EARLIEST_YEAR} to {LATEST_YEAR}, or none")
+    return is_timeless, reasons
 
 
 def rows(profiles: Profiles, keep: NDArray[np.bool_]) -> Profiles:

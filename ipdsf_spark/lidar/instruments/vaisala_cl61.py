@@ -1,4 +1,4 @@
-"""Vaisala CL61 ceilometer and DA10 differential-absorption profiler, netCDF-4 (SCIENCE 7.2).
+"""Vaisala CL61 ceilometer and DA10 differential-absorption profiler, netCDF-4.
 
 Firmware 1.0 counts a `profile` dimension and has no tilt; 1.1 counts `time` and keeps status and monitoring as
 attributes of two groups; from 1.2 they are variables. Of growing variables only what was needed is written: a file
@@ -7,8 +7,9 @@ without clouds has no rows of `cloud_base_heights` at all.
 `beta_att` is the sum of the components `p_pol` and `x_pol`, in 30 files of four firmwares to the last bit of a float.
 So the depolarisation ratio x_pol / p_pol is taken as x_pol / (beta_att - x_pol): a third field would cost a third more.
 
-Heights are along the beam unless the instrument's tilt correction is on (then cloud bases, but not the profile, are
-vertical). `height_offset` is added by the instrument to cloud bases and is taken off here.
+Cloud heights are along the beam unless the instrument's tilt correction is on; then they, but not the profile, are
+vertical. `height_offset` is added by the instrument to cloud bases and is
+taken off here. Files that other programs wrote again are read by their own attributes: epoch, unit, packing, fills.
 """
 
 from __future__ import annotations
@@ -16,15 +17,21 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.containers import container
-from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
-from ipdsf_spark.lidar.profiles import Float32, Profiles
+from ipdsf_spark.lidar.containers import cf, cf_time
+from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile, Variable
+from ipdsf_spark.lidar.instruments import axes, fields, units
+from ipdsf_spark.lidar.profiles import Float32, Profiles, Time
 
 CL61: Final = "Vaisala CL61"
 DA10: Final = "Vaisala DA10 DIAL"
 WAVELENGTH_NM: Final = 910.55
 EPOCH: Final = np.datetime64("1970-01-01", "us")
+INSTRUMENTS_UNIT: Final = "seconds since 1970-01-01 00:00:00.000"
+NEAR_GATES: Final = 200  # the lowest kilometre
+HIGHEST_FILL: Final = -99.0  # of the instrument's, in columns of one number a profile
+FILLS_FROM: Final = 100.0  # beyond are the fill values of the instrument, and of other programs
 LEVELS: Final = {1: "status", 2: "warning", 3: "alarm"}
 NUM_LAYERS: Final = 5
 
@@ -48,7 +55,10 @@ _HOUSEKEEPING: Final = {
     "cloud_calibration_factor_user": "calibration_factor",
     "sky_condition_total_cloud_cover": "total_cloud_cover_octas",
 }
-_NEEDED: Final = ("vertical_visibility", "height_offset", "precipitation_detection", "fog_detection", "tilt_angle")
+_NEEDED: Final = (
+    *("vertical_visibility", "height_offset", "precipitation_detection", "fog_detection", "tilt_angle"),
+    "tilt_correction",
+)
 _LAYERED: Final = ("cloud_base_heights", "sky_condition_cloud_layer_heights", "sky_condition_cloud_layer_covers")
 
 
@@ -71,29 +81,31 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     Raises:
         UnreadableFile: an axis or the backscatter is missing or makes no sense.
     """
-    values = dataset.require("time").read(damage).reshape(-1)
-    time = container.since(np.asarray(values, np.float64), "seconds since 1970-01-01")
+    time = _times(dataset.require("time"), damage)
     num_profiles = len(time)
-    stored_m = np.asarray(dataset.require("range").read(), np.float64).reshape(-1)
-    container.check_profiles(num_profiles, len(stored_m))
-    first_m, spacing_m = container.regular_grid(stored_m)
-    range_m = container.gate_centres(first_m, spacing_m, len(stored_m))
+    range_m, resolution_m = axes.range_axis(dataset, "range")
+    fields.check_profiles(num_profiles, len(range_m))
     beta = _field(dataset, "beta_att", damage, num_profiles, len(range_m))
+    unit = str(dataset.require("beta_att").attributes.get("units", ""))
+    factor, remark = units.backscatter_factor("beta_att", unit, beta[:, :NEAR_GATES], assumed=1.0)
+    if remark:
+        dataset.note(remark)
     columns = _columns(dataset, num_profiles)
     base_m, sky_m, cover = (_layers(dataset, name, num_profiles) for name in _LAYERED)
     visibility_m = columns["vertical_visibility"]
     visibility_m = np.where(visibility_m > 0.0, visibility_m, np.float32(np.nan))
     offset_m = np.where(columns["height_offset"] == columns["height_offset"], columns["height_offset"], 0.0)
+    tilt = units.tilt(columns["tilt_angle"])
     if offset_m.any():
-        base_m, sky_m = (container.heights(heights - offset_m[:, None]) for heights in (base_m, sky_m))
-    tilt = columns["tilt_angle"]
+        base_m, sky_m = (fields.heights(heights - offset_m[:, None]) for heights in (base_m, sky_m))
+    is_vertical = columns["tilt_correction"] == 1
     return Profiles(
         instrument=recognise(dataset) or CL61,
         message_type=_message_type(dataset),
         time=time,
         range_m=range_m,
-        range_resolution_m=round(spacing_m, 3),
-        beta=beta,
+        range_resolution_m=resolution_m,
+        beta=beta if factor == 1.0 else beta * np.float32(factor),
         is_calibrated=True,
         wavelength_nm=WAVELENGTH_NM,
         cloud_base_m=base_m,
@@ -103,7 +115,8 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         sky_base_m=sky_m,
         is_precipitation=columns["precipitation_detection"] == 1,
         is_fog=(columns["fog_detection"] == 1) | (visibility_m > 0.0),
-        tilt_deg=np.where(np.isnan(tilt), np.float32(0.0), tilt),
+        tilt_deg=tilt,
+        base_tilt_deg=np.where(is_vertical, np.float32(0.0), tilt),
         depolarisation=_depolarisation(dataset, beta, num_profiles, len(range_m)),
         alarms=_alarms(dataset, num_profiles),
         health=_health(dataset, columns),
@@ -118,14 +131,27 @@ def _message_type(dataset: Dataset) -> str:
     return f"netcdf schema {schema}" if schema else f"netcdf firmware {dataset.text('history').strip() or '1'}"[:64]
 
 
+def _times(variable: Variable, damage: list[Damage]) -> Time:
+    """Counts of the unit the file says; the instrument's own where it says none."""
+    unit = str(variable.attributes.get("units", "")) or INSTRUMENTS_UNIT
+    calendar = str(variable.attributes.get("calendar", ""))
+    return cf_time.since(cf.physical(variable, damage=damage).reshape(-1), unit, "time", calendar)
+
+
 def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int, num_gates: int) -> Float32:
     variable = dataset.require(name)
-    values = variable.read(damage)
-    values = values.astype(np.float32, copy=not values.flags.writeable)
-    values = container.by_time(variable, values, "time", num_profiles, num_gates)
+    # As the instrument writes it, it needs no second look at every number; packed again it does.
+    if cf.is_plain(variable, -FILLS_FROM, FILLS_FROM):
+        values = variable.read(damage)
+        if values.dtype.kind not in "iuf":
+            raise UnreadableFile(f"{name} holds no numbers")
+        values = values.astype(np.float32, copy=not values.flags.writeable)
+    else:
+        values = cf.physical32(variable, damage=damage)
+    values = fields.by_time(variable, values, "time", num_profiles, num_gates)
     # Fill values are -999 or 9.97e36; real backscatter is a thousand times below 1 in the densest cloud.
-    if not (values.max(initial=0.0) < 100.0 and values.min(initial=0.0) > -100.0):
-        values = np.where(np.abs(values) < 100.0, values, np.float32(np.nan))
+    if not (values.max(initial=0.0) < FILLS_FROM and values.min(initial=0.0) > -FILLS_FROM):
+        values = np.where(np.abs(values) < FILLS_FROM, values, np.float32(np.nan))
     return values
 
 
@@ -144,11 +170,11 @@ def _columns(dataset: Dataset, num_profiles: int) -> dict[str, Float32]:
 
     They are cleaned together: one by one it would cost as much as unpacking the profiles.
     """
-    found = [(name, dataset.stored(name)) for name in _NEEDED]
-    found += [(name, dataset.stored(name)) for name in _HOUSEKEEPING if name in dataset.variables]
+    found = [(name, _numbers(dataset, name)) for name in _NEEDED]
+    found += [(name, _numbers(dataset, name)) for name in _HOUSEKEEPING if name in dataset.variables]
     monitoring = _group(dataset, "monitoring")
     if monitoring is not None:
-        found += [(name, monitoring.stored(name)) for name in _MONITORING if name in monitoring.variables]
+        found += [(name, _numbers(monitoring, name)) for name in _MONITORING if name in monitoring.variables]
     block = np.full((len(found), num_profiles), np.nan, np.float32)
     for row, (_, stored) in zip(block, found, strict=True):
         if stored is None or stored.dtype.kind not in "iuf" or 0 in stored.shape[1:] or stored.ndim > 2:
@@ -157,8 +183,16 @@ def _columns(dataset: Dataset, num_profiles: int) -> dict[str, Float32]:
             row[:] = stored
         elif len(stored) <= num_profiles:
             row[: len(stored)] = stored if stored.ndim == 1 else stored[:, 0]
-    block[(block <= -99.0) | (block > container.FILL_LIMIT)] = np.nan
+    block[(block <= HIGHEST_FILL) | (block > cf.FILL_LIMIT)] = np.nan
     return {name: row for (name, _), row in zip(found, block, strict=True)}
+
+
+def _numbers(dataset: Dataset, name: str) -> NDArray[Any] | None:
+    """Numbers of a variable that a profile can do without, unpacked where they are packed; None if there are none."""
+    variable = dataset.optional(name)
+    if variable is None or not cf.is_plain(variable, HIGHEST_FILL, cf.FILL_LIMIT):
+        return cf.optional(dataset, name)
+    return dataset.stored(name)
 
 
 def _group(dataset: Dataset, name: str) -> Dataset | None:
@@ -173,10 +207,11 @@ def _group(dataset: Dataset, name: str) -> Dataset | None:
 
 def _layers(dataset: Dataset, name: str, num_profiles: int) -> Float32:
     """(T, 5) heights or covers, NaN where there are none."""
-    stored = dataset.stored(name)
+    stored = _numbers(dataset, name)
     if stored is None or stored.ndim != 2 or stored.shape[1] == 0:
         return np.full((num_profiles, 1), np.nan, np.float32)
-    return container.heights(container.table(dataset.variables[name], stored, num_profiles))
+    table = fields.table(dataset.variables[name], stored, num_profiles)
+    return fields.heights(fields.in_metres(dataset, name, table))
 
 
 def _alarms(dataset: Dataset, num_profiles: int) -> tuple[tuple[str, ...], ...]:
@@ -214,14 +249,14 @@ def _health(dataset: Dataset, columns: dict[str, Float32]) -> dict[str, Float32]
     monitoring = _group(dataset, "monitoring")
     if monitoring is not None and not monitoring.variables:  # firmware 1.1 keeps one value a file as attributes
         for name, key in _MONITORING.items():
-            value = container.number(monitoring.attributes.get(name))
+            value = cf.number(monitoring.attributes.get(name))
             if np.isfinite(value):
                 health[key] = np.full(len(columns[_NEEDED[0]]), value, np.float32)
     return health
 
 
 def _position(dataset: Dataset, name: str) -> float:
-    stored: Any = dataset.stored(name)
+    stored = _numbers(dataset, name)
     if stored is None or not stored.size or stored.dtype.kind not in "iuf":
         return float("nan")
     first = float(stored.flat[0])

@@ -1,0 +1,164 @@
+"""Time coordinates: counts of a unit since a date (CF conventions 1.11, section 4.4; UDUNITS-2, time units).
+
+The date may have a zone behind it; a count is then UTC all the same, because the instant it starts from is one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.lidar.containers import cf
+from ipdsf_spark.lidar.containers.cf import Float64
+from ipdsf_spark.lidar.containers.container import Damage, UnreadableFile, Variable
+
+Time = NDArray[np.datetime64]  # datetime64[us], UTC
+
+_UNITS_S: Final = (
+    (re.compile(r"nano(?:second)?s?|nsecs?|ns"), 1e-9),
+    (re.compile(r"micro(?:second)?s?|usecs?|us|µs|μs"), 1e-6),
+    (re.compile(r"milli(?:second)?s?|msecs?|ms"), 1e-3),
+    (re.compile(r"seconds?|secs?|s"), 1.0),
+    (re.compile(r"minutes?|mins?"), 60.0),
+    (re.compile(r"hours?|hrs?|h"), 3600.0),
+    (re.compile(r"days?|d"), 86400.0),
+    (re.compile(r"weeks?"), 604800.0),
+)
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_ZONE: Final = r"(?:\s*(?P<zone>[A-Za-z]{1,5}|[+-]?\s?\d{1,2}:\d{2}|[+-]\s?\d{1,4}))?"
+_CLOCK: Final = r"(?:(?:[T_,]|\s)\s*(?P<hour>\d{1,2}):(?P<minute>\d{1,2})(?::(?P<second>\d{1,2}(?:[.,]\d*)?))?)?"
+_SINCE: Final = re.compile(
+    r"\s*(?P<unit>[A-Za-zµμ]+)\s+(?:since|after|from|ref)\s+(?P<date>.*)", re.IGNORECASE | re.DOTALL
+)
+_DATES: Final = tuple(
+    re.compile(date + _CLOCK + _ZONE + r"\s*\Z", re.IGNORECASE)
+    for date in (
+        r"\s*(?P<year>[+-]?\d{1,4})[-/](?P<month>\d{1,2})[-/](?P<day>\d{1,2}),?",
+        r"\s*(?P<day>\d{1,2})[-\s](?P<name>[A-Za-z]{3,9})[-\s,]+(?P<year>\d{4})",
+    )
+)
+_COMPACT: Final = re.compile(
+    r"\s*(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})"
+    r"(?:[T\s]\s*(?P<hour>\d{2}):?(?P<minute>\d{2})(?::?(?P<second>\d{2}(?:[.,]\d*)?))?)?" + _ZONE + r"\s*\Z",
+    re.IGNORECASE,
+)
+_ZONES_MINUTES: Final = {
+    "z": 0, "utc": 0, "gmt": 0, "ut": 0, "wet": 0, "west": 60, "cet": 60, "mez": 60, "cest": 120, "mesz": 120,
+    "eet": 120, "eest": 180, "jst": 540,
+}  # fmt: skip
+_REAL_CALENDARS: Final = ("", "standard", "gregorian", "proleptic_gregorian", "julian", "none")
+_GREGORIAN_FROM: Final = (1582, 10, 15)
+_UNIX_DAY: Final = 2440588  # the Julian day number of 1970-01-01
+# What datetime64 counts in microseconds without overflow, and a calendar prints with four digits.
+_FIRST: Final = np.datetime64("1800-01-01", "us")
+_LAST: Final = np.datetime64("2400-01-01", "us")
+
+
+def times(variable: Variable, damage: list[Damage] | None = None) -> Time:
+    """(T,) datetime64[us] of a variable counting ``... since ...``; NaT for what is missing or lies centuries away.
+
+    Rounded to the millisecond: counts of days in float64 resolve microseconds only by chance.
+
+    Raises:
+        UnreadableFile: unit, date, zone or calendar are not understood.
+    """
+    unit, calendar = (str(variable.attributes.get(key, "")) for key in ("units", "calendar"))
+    return since(cf.physical(variable, damage=damage).reshape(-1), unit, variable.name, calendar)
+
+
+def since(values: Float64, unit: str, name: str = "time", calendar: str = "") -> Time:
+    """(T,) datetime64[us] of counts in a unit like ``days since 1970-01-01``.
+
+    Raises:
+        UnreadableFile: unit, date, zone or calendar are not understood.
+    """
+    told = calendar.strip().lower()
+    if told not in _REAL_CALENDARS:
+        raise UnreadableFile(f"{name} counts in calendar {calendar!r}, in which no clock runs")
+    unit_s, (day, milliseconds) = _parsed(unit, name, told)
+    with np.errstate(invalid="ignore", over="ignore"):
+        # Whole days apart: a count since a far date would lose its milliseconds in float64.
+        counted = np.asarray(values, np.float64) * unit_s
+        days = np.floor(counted / 86400.0)
+        rest_ms = np.rint((counted - days * 86400.0) * 1e3)
+        is_count = np.abs(days) < 4e6
+    whole = np.where(is_count, days, 0.0).astype(np.int64) + day
+    part = np.where(is_count, rest_ms, 0.0).astype(np.int64) + milliseconds
+    stamps = whole.astype("datetime64[D]").astype("datetime64[us]") + part.astype("timedelta64[ms]")
+    is_sane = is_count & (stamps >= _FIRST) & (stamps < _LAST)
+    return np.where(is_sane, stamps, np.datetime64("NaT", "us"))
+
+
+def _parsed(unit: str, name: str, calendar: str) -> tuple[float, tuple[int, int]]:
+    match = _SINCE.match(unit)
+    word = match["unit"].lower() if match else ""
+    unit_s = next((seconds for pattern, seconds in _UNITS_S if pattern.fullmatch(word)), None)
+    date = match["date"] if match else ""
+    found = next((matched for pattern in (*_DATES, _COMPACT) if (matched := pattern.match(date))), None)
+    if unit_s is None or found is None:
+        raise UnreadableFile(f"{name} has unit {unit[:80]!r}, expected one like 'seconds since 1970-01-01'")
+    parts = found.groupdict()
+    zone = _zone_minutes(parts["zone"], unit, name)
+    clock = [float((parts[key] or "0").replace(",", ".")) for key in ("hour", "minute", "second")]
+    month = parts.get("month") or str(1 + _month(parts.get("name") or "", unit, name))
+    day = _day_number(int(parts["year"]), int(month), int(parts["day"]), calendar)
+    if day is None or clock[0] > 24 or clock[1] > 59 or clock[2] >= 61:
+        raise UnreadableFile(f"{name} counts from an impossible date: {unit[:80]!r}")
+    milliseconds = round((clock[0] * 3600.0 + (clock[1] - zone) * 60.0 + clock[2]) * 1e3)
+    return unit_s, (day, milliseconds)
+
+
+def _month(word: str, unit: str, name: str) -> int:
+    if word[:3].lower() not in _MONTHS:
+        raise UnreadableFile(f"{name} counts from an impossible date: {unit[:80]!r}")
+    return _MONTHS.index(word[:3].lower())
+
+
+def _zone_minutes(zone: str | None, unit: str, name: str) -> int:
+    """Minutes east of Greenwich."""
+    if not zone:
+        return 0
+    if zone[0].isalpha():
+        if zone.lower() not in _ZONES_MINUTES:
+            raise UnreadableFile(f"{name} has unit {unit[:80]!r}, whose zone {zone!r} is not understood")
+        return _ZONES_MINUTES[zone.lower()]
+    sign = -1 if zone[0] == "-" else 1
+    digits = zone.lstrip("+-").strip()
+    hours, _, minutes = digits.partition(":") if ":" in digits else (digits[:-2], "", digits[-2:])
+    if ":" not in digits and len(digits) <= 2:
+        hours, minutes = digits, "0"
+    total = int(hours or 0) * 60 + int(minutes)
+    if total > 14 * 60 or int(minutes) > 59:
+        raise UnreadableFile(f"{name} has unit {unit[:80]!r}, whose zone is none on Earth")
+    return sign * total
+
+
+def _day_number(year: int, month: int, day: int, calendar: str) -> int | None:
+    """Days from 1970-01-01; None for a date that is not in the calendar.
+
+    The standard calendar is the Julian one before 1582-10-15. Year 0 is none of it: there the proleptic calendar
+    counts, and its day 0, from which MATLAB counts, is the day before.
+    """
+    year = (
+        -4712 if year == -4713 and (month, day) == (1, 1) else year
+    )  # Julian days begin there, counted with year 0 or not
+    before = 1 if (year, day) == (0, 0) else 0
+    day += before
+    is_julian = calendar == "julian" or (
+        calendar not in ("proleptic_gregorian", "none") and year != 0 and (year, month, day) < _GREGORIAN_FROM
+    )
+    if not 1 <= month <= 12 or not 1 <= day <= _month_length(year, month, is_julian):
+        return None
+    shifted = (14 - month) // 12
+    y, m = year + 4800 - shifted, month + 12 * shifted - 3
+    number = day + (153 * m + 2) // 5 + 365 * y + y // 4
+    number += -32083 if is_julian else y // 400 - y // 100 - 32045
+    return number - before - _UNIX_DAY
+
+
+def _month_length(year: int, month: int, is_julian: bool) -> int:
+    is_leap = year % 4 == 0 and (is_julian or year % 100 != 0 or year % 400 == 0)
+    return 29 if month == 2 and is_leap else (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month - 1]

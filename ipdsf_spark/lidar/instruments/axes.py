@@ -1,0 +1,78 @@
+"""The range axis of netCDF files: gate centres along the beam in metres, from whatever the file calls range."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ipdsf_spark.lidar.containers import cf
+from ipdsf_spark.lidar.containers.container import Dataset, UnreadableFile
+from ipdsf_spark.lidar.instruments import units
+from ipdsf_spark.lidar.profiles import Float64
+
+GATE_LENGTHS_M: Final = (0.5, 500.0)  # of any ceilometer or micropulse lidar
+
+
+def range_axis(
+    dataset: Dataset, name: str, *, default: float = 1.0, text_factors: bool = True
+) -> tuple[Float64, float]:
+    """(G,) gate centres [m] and gate length [m] of a range variable that gives lower edges, centres or upper edges.
+
+    `default` is metres per unit where the file says none; see `cf.physical` for `text_factors`.
+
+    Raises:
+        UnreadableFile: it is absent, or no regular grid of gates.
+    """
+    values = along_m(dataset, name, default=default, text_factors=text_factors)
+    first_m, spacing_m = regular_grid(values)
+    return gate_centres(first_m, spacing_m, len(values)), round(spacing_m, 3)
+
+
+def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: bool = True) -> Float64:
+    """(G,) values of an axis in metres; where its unit cannot be meant (gates of 15 km), the one that can, said so.
+
+    Raises:
+        UnreadableFile: it is absent or holds no numbers.
+    """
+    variable = dataset.require(name)
+    values = cf.physical(variable, text_factors=text_factors)
+    if values.ndim == 2 and 1 in values.shape:
+        values = values.reshape(-1)
+    told = units.metres(variable.attributes.get("units", ""))
+    factor = default if told is None else told
+    spacing = float(values[-1] - values[0]) / (len(values) - 1) if values.ndim == 1 and len(values) > 1 else np.nan
+    for other in (factor, 1.0, 1e3):
+        if GATE_LENGTHS_M[0] < spacing * other < GATE_LENGTHS_M[1]:
+            if other != factor:
+                unit = str(variable.attributes.get("units", ""))[:40]
+                dataset.note(
+                    f"{name}: the unit {unit!r} would mean gates of {spacing * factor:.3g} m; "
+                    f"read as {'metres' if other == 1.0 else 'kilometres'}"
+                )
+            return np.asarray(values * other, np.float64)
+    return np.asarray(values * factor, np.float64)
+
+
+def gate_centres(first_m: float, resolution_m: float, num_gates: int) -> Float64:
+    """(G,) gate centres [m] of a regular grid, told from where its first gate is said to lie.
+
+    Lufft writes the upper edge (first gate at one resolution), Vaisala CL61 the lower edge (0), others the centre.
+    """
+    edge = min((0.0, 0.5, 1.0), key=lambda edge: abs(first_m - edge * resolution_m))
+    start = first_m if first_m > 1.25 * resolution_m else first_m + (0.5 - edge) * resolution_m
+    return start + np.arange(num_gates) * resolution_m
+
+
+def regular_grid(values: Float64) -> tuple[float, float]:
+    """First value and spacing of a range axis [m].
+
+    Raises:
+        UnreadableFile: it is empty, not finite, or not regular.
+    """
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values[[0, -1]]).all():
+        raise UnreadableFile("the range axis is not a list of at least two numbers")
+    spacing = float(values[-1] - values[0]) / (len(values) - 1)
+    if not 0.1 < spacing < 1000.0 or np.abs(np.diff(values) - spacing).max() > 0.05 * spacing:
+        raise UnreadableFile("the range axis does not grow in equal steps")
+    return float(values[0]), spacing
