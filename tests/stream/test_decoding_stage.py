@@ -23,7 +23,7 @@ def decoded(*raws: bytes) -> pd.DataFrame:
             "site": "oslo",
             "raw": list(raws),
             "file": "a.dat",
-            "sent_ms": 1_600_000_000_000,
+            "sent_ms": 1_700_000_000_000,
             "topic": "files",
             "partition": 3,
             "offset": range(len(raws)),

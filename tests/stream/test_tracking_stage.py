@@ -14,7 +14,7 @@ TRACKER = Tracker({"oslo": Site("oslo", 59.94, 10.72)}, SETTINGS, "layers", "bad
 
 
 def piece_of(raw: bytes, number: int = 0) -> Piece:
-    return Decoder(SETTINGS).piece_of(raw, f"{number}.dat", 1_600_000_000_000 + number, f"files-0-{number}")[0]
+    return Decoder(SETTINGS).piece_of(raw, f"{number}.dat", 1_700_000_000_000 + number, f"files-0-{number}")[0]
 
 
 def products(records: list[tuple]) -> dict[bytes, dict]:

@@ -40,7 +40,7 @@ _MONTHS: Final = {
 }
 _MONTH: Final = rb"(?P<mon>[A-Za-z\x80-\xff]{3,12})"
 
-_DAY_TIME: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?:[.,:](?P<f>\d{1,9}))?)?(?![\d:])"
+_DAY_TIME: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{1,2})(?::(?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,9}))?)?(?![\d:])"
 _DAY_TIME_FULL: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{2}):(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?(?![\d:])"
 _DAY_TIME_OTHER: Final = rb"(?P<h>\d{1,2})[.h_-](?P<mi>\d{2})[.m_-](?P<s>\d{2})s?(?:[.,](?P<f>\d{1,9}))?(?!\d)"
 _DAY_TIME_COMPACT: Final = rb"(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?(?:[.,](?P<f>\d{1,9}))?(?!\d)"
@@ -50,7 +50,7 @@ _ABBREVIATION: Final = (
 )
 _AREAS: Final = rb"(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc|US)"
 _ZONE: Final = (
-    rb"(?:[ \t]{0,2}[\[(]?(?:(?P<off>(?:UTC|GMT)?[ \t]?[+-]\d{1,2}(?::?\d{2})?)(?![\d.:])|"
+    rb"(?:[ \t]{0,2}[\[(]?(?:(?P<off>(?:(?:UTC|GMT)[ \t]?[+-]\d{1,2}|[+-]\d{2})(?::?\d{2})?)(?![\d.:])|"
     + _ABBREVIATION
     + rb"(?![A-Za-z0-9])|(?P<iana>"
     + _AREAS
@@ -184,7 +184,7 @@ def looks_like_time(talk: bytes) -> bool:
 
 
 _LIKE_TIME: Final = re.compile(
-    rb"\d{1,2}[:h]\d{2}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|(?<![0-9A-Za-z])\d{8,20}(?![0-9A-Za-z])|\d[ -](?:"
+    rb"\d{1,2}[:h]\d{2}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|(?<![0-9A-Za-z])\d{8,20}(?![0-9A-Za-z])|(?<![\d.])\d{5,7}\.\d{2,}|\d[ -](?:"
     + b"|".join(sorted({name[:3].encode() for name in _MONTHS if name.isascii()}))
     + rb")",
     re.IGNORECASE,
@@ -260,6 +260,8 @@ def _offset(group: dict[str, bytes | None]) -> tuple[int | str | None, str]:
         if not minutes and len(hours) > 2:
             hours, minutes = hours[:-2], hours[-2:]
         total = int(hours) * 60 + int(minutes or 0)
+        if not minutes and total > 14 * 60:
+            return None, ""  # a temperature or the like behind the stamp
         if total > 14 * 60 or int(minutes or 0) > 59:
             return None, f"no zone lies {offset.decode('latin-1').strip()} from UTC"
         return sign * total, ""
