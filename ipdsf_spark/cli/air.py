@@ -25,7 +25,8 @@ from ipdsf_spark.lidar.air_quality.mass import AirSettings
 from ipdsf_spark.lidar.air_quality.monitor import Monitor, read_humidity, read_monitor
 from ipdsf_spark.lidar.air_quality.operator import AirRow, finish, step
 from ipdsf_spark.lidar.air_quality.regression import Judged, SiteLine, fit_site
-from ipdsf_spark.lidar.averages.averaging import Average, averages_of
+from ipdsf_spark.lidar.averages.average import Average
+from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.profiles import Float64, Time
 from ipdsf_spark.lidar.site import Site
@@ -344,8 +345,6 @@ def _report_rejected(site: Site, reader: FileReader) -> None:
         _say(f"{stretch.file} at byte {stretch.offset}: {stretch.reason}")
     if reader.rejected:
         _say(f"{site.id}: {len(reader.rejected)} stretch(es) gave no profile; ipdsf inspect lists them")
-    if reader.num_untimed:
-        _say(f"{site.id}: {reader.num_untimed} profile(s) carry no time and were left out")
 
 
 def _say(message: str) -> None:

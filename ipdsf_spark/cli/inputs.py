@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import glob
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.lidar.instruments.stamps import Clock
+from ipdsf_spark.lidar.site import Site
 
 LARGEST_FILE_BYTES: Final = 1 << 30
 WILDCARDS: Final = frozenset("*?[")
@@ -37,3 +43,27 @@ def bytes_of(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def add_clock_arguments(parser: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    """Arguments that say how a logger's clock is set."""
+    parser.add_argument("--timezone", metavar="ZONE", help="of stamps without a zone: Europe/Berlin, +01:00 (UTC)")
+    parser.add_argument(
+        "--date-order", metavar="ORDER", help="day_first, month_first or year_first, if files leave it open"
+    )
+
+
+def clock_of(args: argparse.Namespace, site: Site | None = None) -> Clock:
+    """The logger's clock: what the command line says, and else what the table of sites does.
+
+    Raises:
+        ConfigError: there is no such zone or order.
+    """
+    stated = site.clock if site is not None else Clock()
+    zone = stated.zone if args.timezone is None else args.timezone
+    return Clock(zone, stated.date_order if args.date_order is None else args.date_order)
+
+
+def present() -> np.datetime64:
+    """The present (UTC), beyond which no time of a file is believed."""
+    return np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from tqdm import tqdm
 
+from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, files_of, present
+from ipdsf_spark.config import load
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.profiles import Decoded, Float32, Profiles, Time
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.sites import load_sites, site_named, sites_of
 
 EXAMPLES: Final = """examples:
   ipdsf inspect C5061800.DAT                     a paragraph a person can read
@@ -25,8 +28,7 @@ EXAMPLES: Final = """examples:
 Heights are metres above the instrument, times UTC; what gave no profile stands in "rejected" with offset and reason.
 Exit code 1 if a path could not be read; the others are printed all the same.
 """
-LARGEST_FILE_BYTES: Final = 1 << 30
-WILDCARDS: Final = frozenset("*?[")
+MOST_LISTED: Final = 20  # rejections of one reason that a person reads one by one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,15 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("paths", nargs="+", metavar="FILE", help="file, folder or glob pattern")
     parser.add_argument("--json", action="store_true", help="one JSON object per file and line on stdout")
+    parser.add_argument("--site", metavar="ID", help="site of the table, for the zone and date order of its logger")
+    parser.add_argument("--sites", metavar="FILE", help="table of sites (default: the configuration's)")
+    add_clock_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what is in each file; 1 if any could not be read."""
     has_failed = False
-    paths = list(_files(args.paths))
+    clock, now = clock_of(args, _site(args)), present()
+    paths = list(files_of(args.paths))
     for path in tqdm(paths, unit="file", disable=len(paths) < 20 or not sys.stderr.isatty(), file=sys.stderr):
         try:
-            summary = summary_of(instruments.decode(_bytes(path), name=Path(path).name), file=path)
+            decoded = instruments.decode(bytes_of(path), name=Path(path).name, clock=clock, now=now)
+            summary = summary_of(decoded, file=path)
         except InputError as error:
             has_failed = True
             print(f"ipdsf inspect: {error}", file=sys.stderr)
@@ -86,8 +93,21 @@ def summary_of(decoded: Decoded, *, file: str) -> dict[str, Any]:
         "clipped_profiles": sum(
             int(np.isfinite(block.clipped_from_m).sum()) for block in blocks if block.clipped_from_m is not None
         ),
-        "rejected": [{"offset": stretch.offset, "reason": stretch.reason} for stretch in decoded.rejected],
+        "rejected": [
+            {
+                "offset": stretch.offset,
+                "reason": stretch.reason,
+                **({"member": stretch.member} if stretch.member else {}),
+            }
+            for stretch in decoded.rejected
+        ],
     }
+
+
+def _site(args: argparse.Namespace) -> Site | None:
+    if not args.site:
+        return None
+    return site_named(load_sites(args.sites) if args.sites else sites_of(load()), args.site)
 
 
 def paragraph(summary: dict[str, Any]) -> str:
@@ -108,8 +128,11 @@ def paragraph(summary: dict[str, Any]) -> str:
         lines.append(f"  maker layer  {told}")
         if summary["clipped_profiles"]:
             lines.append(f"  clipped      signal cut off in {summary['clipped_profiles']} profiles")
-    for stretch in summary["rejected"]:
-        lines.append(f"  rejected     at byte {stretch['offset']}: {stretch['reason']}")
+    for stretch in summary["rejected"][:MOST_LISTED]:
+        where = f"{stretch['member']}, " if "member" in stretch else ""
+        lines.append(f"  rejected     {where}at byte {stretch['offset']}: {stretch['reason']}")
+    if len(summary["rejected"]) > MOST_LISTED:
+        lines.append(f"  rejected     {len(summary['rejected'])} in all; --json lists every one")
     return "\n".join(lines) + "\n"
 
 
@@ -118,26 +141,6 @@ def _spread(summary: dict[str, Any], key: str) -> str:
     if not count:
         return "none"
     return f"in {count} profiles, {summary[f'{key}_min_m']:g} to {summary[f'{key}_max_m']:g} m"
-
-
-def _files(paths: Iterable[str]) -> Iterator[str]:
-    for path in paths:
-        if Path(path).is_dir():
-            yield from (str(inner) for inner in sorted(Path(path).rglob("*")) if inner.is_file())
-        elif WILDCARDS & set(path) and not Path(path).exists():
-            yield from sorted(glob.glob(path, recursive=True)) or [path]
-        else:
-            yield path
-
-
-def _bytes(path: str) -> bytes:
-    try:
-        size = Path(path).stat().st_size
-        if size > LARGEST_FILE_BYTES:
-            raise InputError(f"{path} has {size} bytes; a ceilometer file has at most {LARGEST_FILE_BYTES}")
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _stamps(blocks: tuple[Profiles, ...]) -> Time:

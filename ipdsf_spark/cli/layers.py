@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from tqdm import tqdm
 
-from ipdsf_spark.cli.inputs import bytes_of, files_of
+from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, files_of, present
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.files import FileReader
@@ -36,7 +36,7 @@ EXAMPLES: Final = """examples:
   ipdsf layers today/ --site munich --live --csv    as the stream stands now: the last two hours provisional
 
 Heights are metres above the instrument, times UTC and the middle of the averaging interval. Where there is no height,
-"quality" says why. What could not be read is listed on stderr; the rest is used.
+"quality" says why. What could not be read is listed on stderr, with --json as one JSON object; the rest is used.
 """
 MOST_LISTED: Final = 10
 FAR_DEG: Final = 0.5  # between a file's own position and the site's
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--altitude", type=float, metavar="M", help="of the station above sea level")
     place.add_argument("--calibration", type=float, metavar="FACTOR", help="from the file's unit to m-1 sr-1")
     place.add_argument("--min-height", type=float, metavar="M", help="lowest trustworthy height above the instrument")
+    add_clock_arguments(place)
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--output", metavar="DIR", help="write CSV, netCDF and picture per site and day")
     form = output.add_mutually_exclusive_group()
@@ -122,15 +123,16 @@ def _adjusted(site: Site, args: argparse.Namespace) -> Site:
 
 def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, config: Config, *, is_first: bool) -> None:
     settings = layer_settings(config)
-    reader = FileReader()
+    reader = FileReader(clock=clock_of(args, site), now=present())
     kept: list[Profiles] = []
     blocks = _watched(reader, paths, site, kept if args.output else None)
     layers = replay(blocks, site, settings).latest if args.live else retrieve(blocks, site, settings)
     _report_rejected(site, reader)
+    if args.json:
+        _print_left_out(site, reader)
     if not reader.num_profiles:
-        raise InputError(f"no profile in {len(paths)} file(s)")
-    if not len(layers):
-        raise InputError(f"none of {reader.num_profiles} profiles carries a time")
+        why = f": {reader.rejected[0].reason}" if reader.rejected else ""
+        raise InputError(f"no profile in {len(paths)} file(s){why}")
     instrument = next(iter(reader.files_by_instrument))
     written = []
     if args.output:
@@ -217,8 +219,13 @@ def _report_rejected(site: Site, reader: FileReader) -> None:
         _say(f"... and {len(reader.rejected) - MOST_LISTED} more stretches; ipdsf inspect lists them")
     if reader.rejected:
         _say(f"{site.id}: {len(reader.rejected)} stretch(es) gave no profile")
-    if reader.num_untimed:
-        _say(f"{site.id}: {reader.num_untimed} profile(s) carry no time and were left out")
+
+
+def _print_left_out(site: Site, reader: FileReader) -> None:
+    """One JSON object on stderr, beside the products on stdout: how much was left out, where and why."""
+    rejected = [{"file": each.file, "offset": each.offset, "reason": each.reason} for each in reader.rejected]
+    told = {"site": site.id, "profiles": reader.num_profiles, "left_out": len(rejected), "rejected": rejected}
+    print(json.dumps(told), file=sys.stderr)
 
 
 def summary_of(site: Site, instrument: str, reader: FileReader, layers: Layers) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,11 +127,16 @@ class Rejected:
         offset: byte offset of the stretch in the file.
         length: its length in bytes.
         reason: what was wrong and what would be right, in one line.
+        part: ``"head"`` or ``"tail"`` if it may be half of a message whose other half stands in the previous or in the
+            next file: when the two are joined, it is no longer rejected.
+        member: name of the file inside an archive that it stands in; offset and length count there.
     """
 
     offset: int
     length: int
     reason: str
+    part: Literal["", "head", "tail"] = ""
+    member: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +147,12 @@ class Decoded:
         instrument: maker and model, or ``"unknown"``.
         blocks: profiles in file order; a new block starts where instrument, message layout or gates change.
         rejected: what gave no profile, in file order.
-        head: bytes before the first message that may end a message begun in the previous file.
-        tail: an unfinished message at the end that the next file may complete. Head and tail stand in `rejected` too.
+        head: bytes at the beginning that may complete what the previous file ends with: the end of a message, a stamp
+            or half of one, and the message behind it if it has no stamp of its own.
+        tail: what stands at the end and the next file may complete: an unfinished message, a stamp, half a header.
+            Messages in head and tail that gave no profile stand in `rejected` too, with their `part`.
+        is_fragment: whether the file holds not a single header, so that it may lie inside one message.
+        places: (T, 2) byte offset and length of every profile of every block; empty where the format has none.
     """
 
     instrument: str
@@ -151,6 +160,8 @@ class Decoded:
     rejected: tuple[Rejected, ...]
     head: bytes = b""
     tail: bytes = b""
+    is_fragment: bool = False
+    places: tuple[NDArray[np.int64], ...] = ()
 
     @property
     def num_profiles(self) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipdsf_spark.lidar.instruments.stamps.clock import Clock
+
 
 @dataclass(frozen=True)
 class Site:
@@ -19,6 +21,8 @@ class Site:
         min_height_m: lowest trustworthy height [m]; None = the instrument's default.
         max_height_m: highest mixing height searched for [m].
         wavelength_nm: laser wavelength [nm]; None = the file's.
+        timezone: zone of the logger's clock, ``"Europe/Berlin"`` or ``"+01:00"``; empty = UTC.
+        date_order: ``"day_first"``, ``"month_first"`` or ``"year_first"``; empty = decided from the files.
     """
 
     id: str
@@ -30,3 +34,10 @@ class Site:
     min_height_m: float | None = None
     max_height_m: float = 4000.0
     wavelength_nm: float | None = None
+    timezone: str = ""
+    date_order: str = ""
+
+    @property
+    def clock(self) -> Clock:
+        """The logger's clock, for stamps that do not say their zone or the order of day and month."""
+        return Clock(self.timezone, self.date_order)

@@ -22,6 +22,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 from ipdsf_spark.config import Config
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.lidar.instruments.stamps.clock import Clock
 from ipdsf_spark.lidar.layers.ceiling import Ceiling
 from ipdsf_spark.lidar.layers.mixing_height import LayerSettings
 from ipdsf_spark.lidar.site import Site
@@ -41,6 +42,8 @@ _LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     "max_height_m": (100.0, 20000.0, "metres above the instrument, 100 to 20000"),
     "wavelength_nm": (200.0, 3000.0, "nanometres, 200 to 3000"),
 }
+
+_CLOCK_KEYS: Final = {"timezone": "zone", "date_order": "date_order"}
 
 
 def sites_of(config: Config) -> dict[str, Site]:
@@ -134,6 +137,10 @@ def _checked(where: str, key: str, value: Any, wanted: Any) -> Any:
     if wanted is str:
         if not isinstance(value, str):
             raise ConfigError(f"{where} must be a text, got {value!r}")
+        try:
+            Clock(**{_CLOCK_KEYS[key]: value} if key in _CLOCK_KEYS else {})
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{where} must be a number, got {value!r}")

@@ -6,8 +6,9 @@ because its key is none or no such site is known, goes on under the empty group,
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from ipdsf_spark.kafka.dead_letter import ROOM
 from ipdsf_spark.lidar.averages import average_bytes
 from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.instruments import decode
+from ipdsf_spark.lidar.instruments.framing import ends_a_message
 from ipdsf_spark.lidar.profiles import Decoded
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import site_named
@@ -74,7 +76,9 @@ class Decoder:
     ) -> tuple[str, bytes, int, int]:
         """Group, piece, profiles and rejected stretches of one record. Raises nothing."""
         sent_ms = believable_ms(sent_ms, published_ms)
-        where = Piece(file, sent_ms, topic, partition, offset, 0, b"", is_joined=bool(joined), key=site_id)
+        where = Piece(file, sent_ms, topic, partition, offset, 0, b"", is_joined=joined is not None, key=site_id)
+        if joined is not None:
+            where = where._replace(rejected=voided(joined))
         try:
             site = site_named(self.sites, site_id)
         except ConfigError as error:
@@ -95,20 +99,32 @@ class Decoder:
             where: name, time of sending and position.
             raw: its bytes.
         """
-        sent = np.datetime64(where.sent_ms, "ms").astype("datetime64[us]")
-        decoded = decode(raw, name=where.file, received=sent)
+        sent = np.datetime64(where.sent_ms, "ms").astype("datetime64[us]") if where.sent_ms else None
+        decoded = decode(raw, name=where.file, received=sent, clock=site.clock)
         averages = [average for block in decoded.blocks for average in averages_of(block, self.interval_s)]
         if any(average.num_profiles > MOST_PROFILES for average in averages):
             return self._refused(where, raw, f"more than {MOST_PROFILES} profiles in {self.interval_s} s")
         num_timed = sum(average.num_profiles for average in averages)
-        rejected = _rejections(decoded, num_timed=num_timed, is_joined=where.is_joined)
+        rejected = _rejections(decoded, num_timed=num_timed)
+        if where.is_joined:
+            # What the two files held apart is void if they gave a profile together; else it is what it was.
+            return where._replace(
+                num_profiles=num_timed,
+                averages=average_bytes.pack(averages),
+                rejected=() if num_timed else where.rejected,
+                raw=b"" if num_timed or not where.rejected else self._kept(raw),
+            )
+        head_rejected, tail_rejected = (_stretches(decoded, part) for part in ("head", "tail"))
         return where._replace(
             num_profiles=num_timed,
             averages=average_bytes.pack(averages),
             rejected=rejected,
-            raw=self._kept(raw) if rejected else b"",
-            head=b"" if where.is_joined else decoded.head,
-            tail=b"" if where.is_joined else decoded.tail,
+            raw=self._kept(raw) if rejected or head_rejected else b"",
+            head=decoded.head,
+            tail=decoded.tail,
+            head_rejected=head_rejected,
+            tail_rejected=tail_rejected,
+            is_fragment=decoded.is_fragment and not ends_a_message(decoded.head),
         )
 
     def _refused(self, where: Piece, raw: bytes, reason: str) -> Piece:
@@ -120,27 +136,36 @@ class Decoder:
 
 
 def believable_ms(sent_ms: int | None, published_ms: int | None) -> int:
-    """The time of sending: the sender's, unless its clock is none or far ahead of the broker's."""
+    """The time of sending: the sender's, unless its clock is none or far ahead of the broker's; 0 if nobody knows."""
     published = published_ms if published_ms is not None and 0 <= published_ms < LAST_MS else 0
     if sent_ms is None or not 0 <= sent_ms < LAST_MS or (published and sent_ms > published + AHEAD_MS):
         return published
     return sent_ms
 
 
-def _rejections(decoded: Decoded, *, num_timed: int, is_joined: bool) -> tuple[Stretch, ...]:
+def _stretches(decoded: Decoded, part: str) -> tuple[Stretch, ...]:
+    return tuple(
+        Stretch(each.offset, each.length, f"{each.member}: {each.reason}" if each.member else each.reason)
+        for each in decoded.rejected
+        if each.part == part
+    )
+
+
+def _rejections(decoded: Decoded, *, num_timed: int) -> tuple[Stretch, ...]:
     """What is wrong with the file by itself; a head and a tail are the site's to decide upon."""
-    found: Sequence[Stretch] = [Stretch(each.offset, each.length, each.reason) for each in decoded.rejected]
-    if not is_joined:
-        if decoded.head and found and found[0].offset == 0 and found[0].length == len(decoded.head):
-            found = found[1:]
-        if decoded.tail and found:
-            found = found[:-1]
+    found = _stretches(decoded, "")
     lost = decoded.num_profiles - num_timed
     if lost > 0:
-        found = [
-            *found,
-            Stretch(0, 0, f"{lost} of {decoded.num_profiles} profile(s) without a usable time of their own"),
-        ]
+        reason = f"{lost} of {decoded.num_profiles} profile(s) without a usable time of their own"
+        found = (*found, Stretch(0, 0, reason))
     if not decoded.num_profiles and not found and not (decoded.head or decoded.tail):
-        found = [Stretch(0, 0, f"{decoded.instrument}: no profile in the file")]
-    return tuple(found)
+        found = (Stretch(0, 0, f"{decoded.instrument}: no profile in the file"),)
+    return found
+
+
+def voided(joined: str) -> tuple[Stretch, ...]:
+    """The rejections that a joined record names in its header; none if they are not readable."""
+    try:
+        return tuple(Stretch(int(start), int(length), str(reason)) for start, length, reason in json.loads(joined))
+    except (ValueError, TypeError):
+        return ()

@@ -23,10 +23,12 @@ class Piece(NamedTuple):
         topic, partition, offset: where its record lies.
         num_profiles: profiles with a time.
         averages: they, as `lidar.averages` bytes; empty if there are none.
-        rejected: stretches that gave none.
+        rejected: stretches that gave none, whatever the neighbouring files hold.
         raw: the record's value, only where something is rejected and the quarantine can take it.
-        head: what may end a message begun in the site's previous file.
-        tail: an unfinished message that the site's next file may complete.
+        head: what may complete the end of the site's previous file.
+        tail: what the site's next file may complete.
+        head_rejected, tail_rejected: what is wrong with them unless a neighbour completes them.
+        is_fragment: the file lies inside one message, so that the next one may go on with it.
         is_joined: the record was made from a tail and a head, so it has neither.
         key: what the record said whose it is, site or not.
     """
@@ -42,6 +44,9 @@ class Piece(NamedTuple):
     raw: bytes = b""
     head: bytes = b""
     tail: bytes = b""
+    head_rejected: tuple[Stretch, ...] = ()
+    tail_rejected: tuple[Stretch, ...] = ()
+    is_fragment: bool = False
     is_joined: bool = False
     key: str = ""
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from ipdsf_spark.archive.averages import to_message
-from ipdsf_spark.kafka.dead_letter import Headers, dead_letter
+from ipdsf_spark.kafka.dead_letter import MAX_LISTED, Headers, dead_letter
 from ipdsf_spark.lidar.averages import average_bytes
 from ipdsf_spark.lidar.averages.average import MICROSECONDS, Average
 from ipdsf_spark.lidar.averages.intervals import Added, Intervals
@@ -182,18 +182,7 @@ class SiteStage:
         """One file: its averages, its rejected stretches, and the message it shares with its neighbours."""
         rejected = [*piece.rejected]
         if not piece.is_joined:
-            if state.tail and piece.head:
-                outcome.records.append(self._joined(site, state.tail, piece))
-                state.tail = b""
-            else:
-                self._drop_tail(outcome, site, state)
-                if piece.head:
-                    reason = "end of a message whose beginning never came"
-                    rejected.insert(0, Stretch(0, len(piece.head), reason))
-            if piece.tail and len(piece.tail) <= LONGEST_TAIL:
-                state.tail = piece._replace(averages=b"", rejected=(), raw=b"", head=b"").to_bytes()
-            elif piece.tail:
-                rejected.append(Stretch(0, len(piece.tail), "a message that is too long to wait for its end"))
+            rejected += self._joined_with_its_neighbours(outcome, site, state, piece)
         added = intervals.add(average_bytes.unpack(piece.averages)) if piece.averages else Added()
         faults: list[tuple[str, int]] = [
             (f"late: {added.num_late} profile(s) of an interval that is closed", added.num_late),
@@ -267,24 +256,54 @@ class SiteStage:
             site, piece, [Stretch(0, 0, reason)], raw=b"", part=part, num=1, exception=type(error).__name__
         )
 
+    def _joined_with_its_neighbours(
+        self, outcome: Outcome, site: Site, state: SiteState, piece: Piece
+    ) -> tuple[Stretch, ...]:
+        """Join the last file's tail and this one's head, and keep this one's tail.
+
+        Returns:
+            What of its head is no part of anything.
+        """
+        before = Piece.from_bytes(state.tail) if state.tail else None
+        if before is not None and piece.is_fragment and len(before.tail) + len(piece.head) <= LONGEST_TAIL:
+            state.tail = before._replace(
+                tail=before.tail + piece.head,
+                tail_rejected=(*before.tail_rejected, *piece.head_rejected),
+                is_fragment=True,
+            ).to_bytes()
+            return ()
+        head_rejected = piece.head_rejected
+        if before is not None and (piece.head or before.is_fragment):
+            outcome.records.append(self._joined(site, before, piece))
+            head_rejected, state.tail = (), b""
+        self._drop_tail(outcome, site, state)
+        if not piece.tail:
+            return head_rejected
+        if len(piece.tail) > LONGEST_TAIL:
+            return (*head_rejected, *piece.tail_rejected)
+        kept = piece._replace(averages=b"", rejected=(), raw=b"", head=b"", head_rejected=(), is_fragment=False)
+        state.tail = kept.to_bytes()
+        return head_rejected
+
     def _drop_tail(self, outcome: Outcome, site: Site, state: SiteState) -> None:
-        """The unfinished message whose end never came goes to the quarantine."""
+        """What the last file left for a successor that did not complete it goes to the quarantine."""
         if not state.tail:
             return
-        piece = Piece.from_bytes(state.tail)
-        stretch = Stretch(0, len(piece.tail), "unfinished message whose end never came")
-        outcome.records.append(self._dead(site, piece, [stretch], raw=piece.tail, part="|tail", num=1))
-        state.counts = state.counts.plus(rejected=1)
-        state.tail = b""
+        piece, state.tail = Piece.from_bytes(state.tail), b""
+        if not piece.tail_rejected:
+            return  # a stamp, or talk of the logger
+        num = len(piece.tail_rejected)
+        outcome.records.append(self._dead(site, piece, piece.tail_rejected, raw=piece.tail, part="|tail", num=num))
+        state.counts = state.counts.plus(rejected=num)
 
-    def _joined(self, site: Site, tail: bytes, piece: Piece) -> Record:
-        """A message that two files share, as a file of its own: it is decoded like any other, in the next batch."""
-        before = Piece.from_bytes(tail)
+    def _joined(self, site: Site, before: Piece, piece: Piece) -> Record:
+        """What two files share, as a file of its own: it is decoded like any other, in the next batch."""
+        rejected = [*before.tail_rejected, *piece.head_rejected][:MAX_LISTED]
         headers: Headers = [
             ("site", site.id.encode()),
             ("file", before.file.encode("utf-8", "replace")),
             ("sent_ms", str(piece.sent_ms).encode()),
-            ("joined", f"{before.position}+{piece.position}".encode()),
+            ("joined", json.dumps(rejected, ensure_ascii=False).encode("utf-8", "replace")),
         ]
         return Record(JOINED_KIND, 1, self.topics.files, site.id.encode(), before.tail + piece.head, headers)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipdsf_spark.cli import inspect
+from ipdsf_spark.cli import inputs, inspect
 from ipdsf_spark.cli.main import main
 from ipdsf_spark.lidar.instruments import lufft_chm
 from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
@@ -90,7 +90,7 @@ def test_a_glob_without_a_match_is_a_path_that_cannot_be_read(capsys: pytest.Cap
 def test_a_file_larger_than_any_ceilometers_is_not_read(
     capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspect, "LARGEST_FILE_BYTES", 5)
+    monkeypatch.setattr(inputs, "LARGEST_FILE_BYTES", 5)
 
     assert main(["inspect", str(folder / "note.txt")]) == 1
     assert "has 14 bytes" in capsys.readouterr().err

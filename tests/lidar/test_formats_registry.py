@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from made_files import add, eprofile_l2, profiles, written
 
 from ipdsf_spark.lidar import instruments
+from ipdsf_spark.lidar.containers import packed
 from ipdsf_spark.lidar.containers.cf_time import since
 from ipdsf_spark.lidar.containers.container import UnreadableFile
 from ipdsf_spark.lidar.instruments import lufft_chm, vaisala_cl, vaisala_cl61
@@ -57,7 +58,7 @@ def test_a_damaged_gzip_file_is_rejected_with_its_reason(kept: int) -> None:
 
 
 def test_a_gzip_bomb_is_refused_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instruments, "MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(packed, "MAX_BYTES", 1000)
 
     decoded = instruments.decode(gzip.compress(bytes(1_000_000)))
 
@@ -82,22 +83,24 @@ def test_any_bytes_after_a_known_beginning_give_an_answer(start: bytes, rest: by
     assert decoded.blocks or decoded.rejected
 
 
-def test_a_lone_profile_without_a_time_takes_the_time_it_was_received() -> None:
-    raw = lufft_chm.encode_file(profiles(1)).replace(b"seconds since 1904-01-01", b"seconds since 1004-01-01")
-    received = np.datetime64("2021-09-09T12:00:00", "us")
-
-    assert np.isnat(instruments.decode(raw).blocks[0].time).all()
-    assert (instruments.decode(raw, received=received).blocks[0].time == received).all()
+def without_time(num_profiles: int) -> bytes:
+    fill = b"seconds since 1904-01-01", b"seconds since 1004-01-01"
+    return lufft_chm.encode_file(profiles(num_profiles)).replace(*fill)
 
 
-def test_one_time_of_receipt_is_not_given_to_several_profiles() -> None:
-    raw = lufft_chm.encode_file(profiles(3)).replace(b"seconds since 1904-01-01", b"seconds since 1004-01-01")
+def test_the_only_profile_of_a_file_without_any_time_takes_the_time_it_was_sent() -> None:
+    sent = np.datetime64("2021-09-09T12:00:00", "us")
 
-    decoded = instruments.decode(raw, received=np.datetime64("2021-09-09T12:00:00", "us"))
+    assert np.isnat(instruments.decode(without_time(1)).blocks[0].time).all()
+    assert instruments.decode(without_time(1), received=sent).blocks[0].time.tolist() == [sent.item()]
+
+
+def test_one_time_of_sending_is_not_shared_by_several_profiles() -> None:
+    decoded = instruments.decode(without_time(3), received=np.datetime64("2021-09-09T12:00:00", "us"))
 
     assert decoded.blocks == ()
-    assert [stretch.reason.split(" has ")[0] for stretch in decoded.rejected] == [
-        f"profile {row} of 3" for row in (1, 2, 3)
+    assert [stretch.reason for stretch in decoded.rejected] == [
+        f"profile {i} of 3 has a time that is missing or a fill value: not within 1985 to 2099" for i in (1, 2, 3)
     ]
 
 

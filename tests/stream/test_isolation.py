@@ -79,9 +79,9 @@ def strange_records(cl51_file: bytes) -> list[tuple[bytes | None, bytes | None, 
 
     noise = RNG.bytes(900_000)
     return [
-        (b"chaotic", stamped("0001-01-01 00:00:00+23:00"), []),
-        (b"chaotic", stamped("-9999-12-31 23:59:59"), []),
-        (b"chaotic", stamped("-2036-02-07 06:28:16"), []),
+        (b"oslo", stamped("0001-01-01 00:00:00+23:00"), []),
+        (b"oslo", stamped("-9999-12-31 23:59:59"), []),
+        (b"oslo", stamped("-2036-02-07 06:28:16"), []),
         (b"oslo", cl51_file.replace(b"00100 10 ", b"00100 00 "), []),
         (b"oslo", noise, []),
         (b"norunda", gzip.compress(noise)[:-7], []),
@@ -164,7 +164,7 @@ def test_whatever_strangers_send_and_whoever_raises_the_query_goes_on_and_good_s
     decoder = Decoder(sites, 300, 1_000_000)
     for site in GOOD:
         pieces = [
-            Piece.from_bytes(decoder.row_of(site, raw, "", 1_624_262_400_000 + n, 2**40, None, "f", 0, n)[1])
+            Piece.from_bytes(decoder.row_of(site, raw, "", 1_624_262_400_000 + n, 2**41, None, "f", 0, n)[1])
             for n, raw in enumerate(cl51_files)
         ]
         alone += [(r.key.decode(), r.value) for r in stage.step(site_named(sites, site), pieces, b"").records]

@@ -31,7 +31,7 @@ def test_the_guides_operator_runs_beside_the_heights_after_one_line_of_configura
     stage = stage_of(load(overrides=[f"stream.{line.replace(' = ', '=')}"]))
     decoder = Decoder(SITES, 300, 10**6)
     pieces = [
-        Piece.from_bytes(decoder.row_of("oslo", raw, "", number, 10**12, None, "f", 0, number)[1])
+        Piece.from_bytes(decoder.row_of("oslo", raw, "", 1_624_269_600_000, 10**13, None, "f", 0, number)[1])
         for number, raw in enumerate(cl51_files)
     ]
     outcome = stage.step(SITES["oslo"], pieces, b"")

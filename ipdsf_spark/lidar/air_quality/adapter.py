@@ -8,7 +8,7 @@ import numpy as np
 
 from ipdsf_spark.lidar.aerosol.flags import AirFlag
 from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval
-from ipdsf_spark.lidar.averages.averaging import Average
+from ipdsf_spark.lidar.averages.average import Average
 from ipdsf_spark.lidar.layers import screening
 from ipdsf_spark.lidar.site import Site
 

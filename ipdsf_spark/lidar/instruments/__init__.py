@@ -3,73 +3,170 @@
     decode(raw) -> Decoded            profiles and named reasons, for any bytes
     recognise(raw) -> str             maker and model, or "unknown"
 
-A reader module offers ``recognise(raw) -> str | None`` (cheap, looks at the first bytes) and ``decode``.
+One table leads from bytes to the reader that knows them: what is packed is opened first, each plain file enters one
+reader once, and the times that come out are checked in one place, whatever the reader.
 """
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 import numpy as np
 
+from ipdsf_spark.lidar.containers import packed
 from ipdsf_spark.lidar.instruments import blview, checks, foreign, micropulse, netcdf, text
+from ipdsf_spark.lidar.instruments.believable import DEFAULT_BOUNDS, Bounds, believed
+from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock
 from ipdsf_spark.lidar.profiles import Decoded, Rejected
 
-GZIP_MAGIC: Final = b"\x1f\x8b"
-MAX_UNPACKED_BYTES: Final = 256 * 2**20
+__all__ = ["UTC_CLOCK", "Bounds", "Clock", "Context", "decode", "recognise", "rejected_bytes"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known about a file beside its bytes.
+
+    Attributes:
+        name: its name.
+        received: time of sending (UTC), if known.
+        now: the present, where no time of sending is known.
+        clock: of the logger.
+    """
+
+    name: str = ""
+    received: np.datetime64 | None = None
+    now: np.datetime64 | None = None
+    clock: Clock = UTC_CLOCK
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of file and who reads it.
+
+    Attributes:
+        recognise: maker and model, or what else it is; None if it is not of this family. Cheap.
+        decode: profiles and reasons.
+    """
+
+    recognise: Callable[[bytes], str | None]
+    decode: Callable[[bytes, Context], Decoded]
+
+
+def _text(raw: bytes, context: Context) -> Decoded:
+    return text.decode(raw, name=context.name, received=context.received, now=context.now, clock=context.clock)
+
+
+def _foreign(raw: bytes, _: Context) -> Decoded:
+    kind = foreign.text_kind(raw) or "unknown"
+    return Decoded(kind, (), (Rejected(0, len(raw), foreign.text_reason(kind)),))
+
+
+# In order; the last takes what nobody knows.
+FAMILIES: Final[tuple[Family, ...]] = (
+    Family(
+        lambda raw: (netcdf.recognise(raw) or "unknown") if netcdf.is_netcdf(raw) else None,
+        lambda raw, context: netcdf.decode(raw, name=context.name),
+    ),
+    Family(
+        lambda raw: micropulse.MINI_MPL if micropulse.is_raw_binary(raw) else None,
+        lambda raw, _: micropulse.decode_raw_binary(raw),
+    ),
+    Family(blview.recognise, lambda raw, _: blview.decode(raw)),
+    Family(text.recognise, _text),
+    Family(foreign.text_kind, _foreign),
+    Family(lambda _: "unknown", _text),
+)
+_IS_NETCDF_FAMILY: Final = FAMILIES[0]
 
 
 def recognise(raw: bytes) -> str:
     """Maker and model, e.g. ``"Vaisala CL51"``, or ``"unknown"``."""
-    if raw[:2] == GZIP_MAGIC:
-        raw, _ = _unpacked(raw)
-    if netcdf.is_netcdf(raw):
-        return netcdf.recognise(raw) or "unknown"
-    if micropulse.is_raw_binary(raw):
-        return micropulse.MINI_MPL
-    return blview.recognise(raw) or text.recognise(raw) or foreign.text_kind(raw) or "unknown"
+    inside = packed.unpacked(raw, is_file=netcdf.is_netcdf)
+    found = (family.recognise(_plain(file.raw)) for file in inside.files for family in FAMILIES)
+    return next((name for name in found if name and name != "unknown"), "unknown")
 
 
-def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None) -> Decoded:
+def decode(
+    raw: bytes,
+    *,
+    name: str = "",
+    received: np.datetime64 | None = None,
+    now: np.datetime64 | None = None,
+    clock: Clock = UTC_CLOCK,
+    bounds: Bounds = DEFAULT_BOUNDS,
+) -> Decoded:
     """Profiles, and a reason for everything that gave none, for any bytes at all.
 
     Args:
-        raw: a file's bytes as the instrument or logger wrote them, or packed with gzip.
-        name: the file's name; only used for the date of stamps that are bare clock times.
-        received: time for a file in which nothing carries a stamp.
+        raw: a file's bytes as the instrument or logger wrote them, or packed, or an archive of such files.
+        name: the file's name; used for what stamps leave open (bare clock times, the order of day and month).
+        received: time of sending (UTC). Bounds the times, decides what stamps leave open, and is the time of the only
+            profile of a file without any stamp.
+        now: the present (UTC), which bounds the times where no time of sending is known.
+        clock: zone and order of dates of the logger, where its stamps do not say them.
+        bounds: how far times may lie from the time of sending.
 
     Returns:
-        Offsets in `rejected` count in the unpacked bytes where the file was packed.
+        Offsets in `rejected` count in the unpacked bytes where the file was packed (`rejected_bytes` gives them).
     """
-    return checks.checked(_as_stored(raw, name, received))
+    context = Context(name, received, now, clock)
+    inside = packed.unpacked(raw, is_file=netcdf.is_netcdf)
+    faults = tuple(
+        Rejected(0, 0 if inside.files else len(raw), _named(member, reason)) for member, reason in inside.faults
+    )
+    if len(inside.files) == 1 and not inside.files[0].name:
+        decoded = believed(_decode_plain(inside.files[0].raw, context), received=received, now=now, bounds=bounds)
+        return replace(decoded, rejected=(*decoded.rejected, *faults)) if faults else decoded
+    parts = []
+    for file in inside.files:
+        part = _decode_plain(file.raw, replace(context, name=file.name or name))
+        part = believed(part, received=received, now=now, bounds=bounds)
+        parts.append(replace(part, rejected=tuple(replace(each, member=file.name) for each in part.rejected)))
+    return _together(parts, faults)
 
 
-def _as_stored(raw: bytes, name: str, received: np.datetime64 | None) -> Decoded:
-    if raw[:2] == GZIP_MAGIC:
-        raw, reason = _unpacked(raw)
-        if reason:
-            return Decoded("unknown", (), (Rejected(0, len(raw), reason),))
-    if netcdf.is_netcdf(raw):
-        return netcdf.decode(raw, name=name, received=received)
-    if micropulse.is_raw_binary(raw):
-        return micropulse.decode_raw_binary(raw)
-    if blview.recognise(raw):
-        return blview.decode(raw)
-    if text.recognise(raw) is None and (kind := foreign.text_kind(raw)):
-        return Decoded(kind, (), (Rejected(0, len(raw), foreign.text_reason(kind)),))
-    return text.decode(raw, name=name, received=received)
+def rejected_bytes(raw: bytes, rejected: Rejected) -> bytes:
+    """The very bytes that a rejection speaks of, also where the file was packed.
+
+    Args:
+        raw: the file as it was given to `decode`.
+        rejected: one of its rejections.
+    """
+    inside = packed.unpacked(raw, is_file=netcdf.is_netcdf)
+    for file in inside.files:
+        if file.name == rejected.member:
+            return file.raw[rejected.offset : rejected.offset + rejected.length]
+    return raw[rejected.offset : rejected.offset + rejected.length]
 
 
-def _unpacked(raw: bytes) -> tuple[bytes, str]:
-    """What gzip packed, and a reason if it cannot be had."""
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = stream.decompress(raw, MAX_UNPACKED_BYTES)
-    except zlib.error as error:
-        return raw, f"damaged gzip file: {error}"
-    if not stream.eof:
-        return raw, "gzip file is cut short" if len(
-            unpacked
-        ) < MAX_UNPACKED_BYTES else "gzip file unpacks to over 256 MiB"
-    return unpacked, ""
+def _decode_plain(raw: bytes, context: Context) -> Decoded:
+    raw = _plain(raw)
+    family = next(family for family in FAMILIES if family.recognise(raw) is not None)
+    return checks.checked(family.decode(raw, context))
+
+
+def _plain(raw: bytes) -> bytes:
+    """Text of old Macintoshes and terminals ends its lines with CR alone; as long as before."""
+    if b"\n" in raw or b"\r" not in raw or netcdf.is_netcdf(raw):
+        return raw
+    return raw.replace(b"\r", b"\n")
+
+
+def _together(parts: list[Decoded], faults: tuple[Rejected, ...]) -> Decoded:
+    """The files of an archive as one: a message that two of them share is put together again."""
+    known = [part.instrument for part in parts if part.instrument != "unknown"]
+    return Decoded(
+        known[0] if known else "unknown",
+        tuple(chain.from_iterable(part.blocks for part in parts)),
+        (*chain.from_iterable(part.rejected for part in parts), *faults),
+        head=parts[0].head if parts else b"",
+        tail=parts[-1].tail if parts else b"",
+        places=(),
+    )
+
+
+def _named(member: str, reason: str) -> str:
+    return f"{member}: {reason}" if member else reason

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, UnfinishedMessage
+from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock, stamped
+from ipdsf_spark.lidar.instruments.stamps.forms import strip_prefix
 
 # u unit, software level, message number, subclass: CL31/CL51 CL usssmc, CT25K CT ussmc, Campbell CS usssmmm
 # (the common first letter stands outside the group: the regex engine can then leap from C to C)
@@ -28,20 +28,12 @@ _NO_TEXT: Final = re.compile(rb"[^\x01-\x04\t\n\r\x20-\x7e]")  # noise may hold 
 LONGEST_MESSAGE: Final = 32_768  # bytes; a CS135 message with line prefixes needs 11 kB
 LONGEST_GAP: Final = 512  # bytes before a header in which its stamp is looked for
 
-_CALENDAR: Final = re.compile(
-    rb"(?<!\d)(\d{4})[-/](\d{2})[-/](\d{2})[T ,_]\s?(\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,6}))?(Z|[+-]\d{2}:?\d{2})?"
-)
-# Day first, as loggers of central Europe write it.
-_DAY_FIRST: Final = re.compile(rb"(?<!\d)(\d{2})\.(\d{2})\.(\d{4})[T ,_]+(\d{2}):(\d{2}):(\d{2})")
-# A word of its own: a hexadecimal profile is full of ten digits in a row.
-_UNIX: Final = re.compile(rb"(?<![0-9A-Za-z.])([1-3]\d{9})(?:\.(\d{1,6}))?(?![0-9A-Za-z.])")
-_CLOCK: Final = re.compile(rb"=\s*(\d{2}):(\d{2}):(\d{2})")
 _FILE_STAMP: Final = re.compile(
     r"(?<!\d)(20\d{2}|19\d{2})[-_]?(\d{2})[-_]?(\d{2})[-_T ]?(\d{2})[-_:]?(\d{2})[-_:]?(\d{2})(?!\d)"
 )
-_FILE_DATE: Final = re.compile(r"(?<!\d)(20\d{2}|19\d{2})[-_]?(\d{2})[-_]?(\d{2})(?!\d{1,3}(?!\d))")
-_STAMP_TEXT: Final = rb"\d{4}[-/]\d{2}[-/]\d{2}[T ,_]\s?\d{2}:\d{2}:\d{2}(?:[.,]\d{1,6})?(?:Z|[+-]\d{2}:?\d{2})?"
-_LINE_PREFIX: Final = re.compile(rb"^[ \t]*(?:" + _STAMP_TEXT + rb"|\d{10}(?:\.\d+)?)[,; \t]*")
+# What ends a message, up to where the logger may speak again: ETX or EOT, and the checksum between or behind them.
+_MESSAGE_END: Final = re.compile(rb"(?:\x03|\^C)(?:\s*[0-9A-Fa-f]{4}(?:\x04|\^D)|[ \t]*[0-9A-Fa-f]{4})?|\x04|\^D")
+_LONG_HEX: Final = re.compile(rb"[0-9A-Fa-f]{40,}")
 _CARETS: Final = ((b"^A", b"\x01"), (b"^B", b"\x02"), (b"^C", b"\x03"), (b"^D", b"\x04"))
 
 
@@ -55,6 +47,10 @@ class Frame:
         start, end: byte offsets of header and of the end of what may belong to the message.
         lines: the lines after the header, without line ends, line prefixes and carets.
         time: the logger's stamp (UTC), or None.
+        no_time: why there is none.
+        talk_start: where the logger's talk before the message begins, its stamp included.
+        message_end: byte offset behind the message's end of text and checksum.
+        stamp_follows: whether this file's stamps stand behind their messages.
         is_last: nothing but the end of the file follows, so an unfinished message may go on in the next file.
     """
 
@@ -65,40 +61,94 @@ class Frame:
     lines: list[bytes]
     time: datetime | None
     is_last: bool
+    talk_start: int
+    no_time: str
+    message_end: int
+    stamp_follows: bool
 
 
-def frames(raw: bytes, *, name: str = "") -> Iterator[Frame]:
+def frames(
+    raw: bytes,
+    *,
+    name: str = "",
+    clock: Clock = UTC_CLOCK,
+    received: datetime | None = None,
+    latest: datetime | None = None,
+) -> list[Frame]:
     """Every message of `raw`, in order.
 
     Args:
         raw: a file's bytes.
-        name: its name; only used for the date when the stamps are bare clock times.
+        name: its name; tells the date where stamps are bare clock times.
+        clock: zone and order of dates where stamps do not say them.
+        received: time of sending (UTC).
+        latest: the present, where no time of sending is known.
     """
-    day = _date_in(name)
-    previous_clock: datetime | None = None
     headers = list(HEADER.finditer(raw))
+    if not headers:
+        return []
+    starts = [match.start() for match in headers]
+    gaps = [_talk_start(raw, headers[i - 1].end() if i else 0, start) for i, start in enumerate(starts)]
+    last = _after_last(raw, headers[-1].end())
+    told = stamped(
+        [*(raw[gap:start] for gap, start in zip(gaps, starts, strict=True)), raw[last : last + LONGEST_GAP]],
+        clock=clock,
+        name=name,
+        received=received,
+        latest=latest,
+        begins_inside=bool(head_of(raw)),
+    )
+    found = []
     for index, match in enumerate(headers):
-        gap_start = max(headers[index - 1].end() if index else 0, match.start() - LONGEST_GAP)
-        gap_start = max(gap_start, raw.rfind(ETX, gap_start, match.start()))  # no logger talk before the last ETX
+        start, gap = starts[index], gaps[index]
         is_last = index + 1 == len(headers)
-        end = min(len(raw) if is_last else headers[index + 1].start(), match.start() + LONGEST_MESSAGE)
-        stamp = _stamp(raw[gap_start : match.start()], day)
-        if stamp is not None and stamp[1]:  # a bare clock time that runs backwards has crossed midnight
-            if previous_clock is not None and stamp[0] < previous_clock - timedelta(hours=12):
-                day = (day or stamp[0].date()) + timedelta(days=1)
-                stamp = (stamp[0] + timedelta(days=1), True)
-            previous_clock = stamp[0]
-        line_start = raw.rfind(b"\n", gap_start, match.start()) + 1 or gap_start
-        has_prefix = _LINE_PREFIX.match(raw[line_start : match.start()]) is not None
-        yield Frame(
-            family=match.group()[:2].decode(),
-            header=match.group(),
-            start=match.start(),
-            end=end,
-            lines=_lines(raw[match.end() : end], may_have_prefix=has_prefix),
-            time=stamp[0] if stamp else None,
-            is_last=is_last,
+        end = min(len(raw) if is_last else starts[index + 1], start + LONGEST_MESSAGE)
+        line_start = raw.rfind(b"\n", gap, start) + 1 or gap
+        found.append(
+            Frame(
+                family=match.group()[:2].decode(),
+                header=match.group(),
+                start=start,
+                end=end,
+                lines=_lines(raw[match.end() : end], before=raw[line_start:start]),
+                time=told.times[index],
+                is_last=is_last,
+                talk_start=start if told.is_after else gap,
+                no_time=told.reasons[index],
+                message_end=last if is_last else gaps[index + 1],
+                stamp_follows=told.is_after,
+            )
         )
+    return found
+
+
+def _talk_start(raw: bytes, previous: int, start: int) -> int:
+    """Where the logger begins to speak between two messages: behind the end of text and its checksum."""
+    first = max(previous, start - LONGEST_GAP)
+    if previous:
+        end = _last(_MESSAGE_END, raw, first, start)
+        if end is None:
+            end = _last(_LONG_HEX, raw, first, start)
+        return end if end is not None else first
+    etx = _last(_MESSAGE_END, raw, first, start)
+    return etx if etx is not None else first
+
+
+def _after_last(raw: bytes, header_end: int) -> int:
+    """Where the logger may speak after the last message; the end of the file if that is not complete."""
+    limit = header_end + LONGEST_MESSAGE
+    end = _MESSAGE_END.search(raw, header_end, limit)
+    if end is not None:
+        return end.end()
+    return _last(_LONG_HEX, raw, header_end, limit) or len(raw)
+
+
+def _last(pattern: re.Pattern[bytes], raw: bytes, start: int, end: int) -> int | None:
+    """End of the last match between two places."""
+    found = None
+    for match in pattern.finditer(raw, start, end):
+        found = match.end()
+    return found
 
 
 def stamp_in(name: str) -> datetime | None:
@@ -113,10 +163,16 @@ def stamp_in(name: str) -> datetime | None:
 
 
 def head_of(raw: bytes) -> bytes:
-    """The bytes before the first header that can end a message begun in the previous file."""
+    """The bytes before the first header if they end a message begun in the previous file."""
+    head = before_first(raw)
+    return head if _looks_like_profile(head) else b""
+
+
+def before_first(raw: bytes) -> bytes:
+    """What stands before the first header, as far as it is text: the end of a message, a stamp, half a header."""
     first = HEADER.search(raw)
     head = raw[: first.start() if first else len(raw)][:LONGEST_MESSAGE]
-    return head if _looks_like_profile(head) else b""
+    return head if _NO_TEXT.search(head) is None else b""
 
 
 def required(frame: Frame, index: int, what: str) -> bytes:
@@ -173,7 +229,7 @@ def _looks_like_profile(text: bytes) -> bool:
     return END_OF_TEXT.search(text) is not None and _NO_TEXT.search(text) is None
 
 
-def _lines(body: bytes, *, may_have_prefix: bool) -> list[bytes]:
+def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     if b"^" in body:
         for caret, control in _CARETS:
             body = body.replace(caret, control)
@@ -181,53 +237,9 @@ def _lines(body: bytes, *, may_have_prefix: bool) -> list[bytes]:
     lines[0] = lines[0].replace(b"\x02", b"", 1).strip()
     if not lines[0]:
         del lines[0]
-    if may_have_prefix and lines and _LINE_PREFIX.match(lines[0]):
-        lines = [_LINE_PREFIX.sub(b"", line, count=1) for line in lines]
-    return lines
+    return strip_prefix(lines, before) if before.strip(b"\x01 \t") else lines
 
 
-def _stamp(gap: bytes, day: date | None) -> tuple[datetime, bool] | None:
-    """The last stamp in the logger's talk before a header, and whether it is a bare clock time."""
-    try:
-        calendar = _last(_CALENDAR, gap)
-        if calendar is not None:
-            year, month, dom, hour, minute, second = (int(calendar.group(i)) for i in range(1, 7))
-            micro = int((calendar.group(7) or b"0").ljust(6, b"0"))
-            stamp = datetime(year, month, dom, hour, minute, second, micro)
-            return stamp - _offset(calendar.group(8)), False
-        day_first = _last(_DAY_FIRST, gap)
-        if day_first is not None:
-            dom, month, year, hour, minute, second = (int(group) for group in day_first.groups())
-            return datetime(year, month, dom, hour, minute, second), False
-        unix = _last(_UNIX, gap)
-        if unix is not None:
-            micro = int((unix.group(2) or b"0").ljust(6, b"0"))
-            return datetime(1970, 1, 1) + timedelta(seconds=int(unix.group(1)), microseconds=micro), False
-        clock = _last(_CLOCK, gap)
-        if clock is not None and day is not None:
-            hour, minute, second = (int(group) for group in clock.groups())
-            return datetime(day.year, day.month, day.day, hour, minute, second), True
-    except ValueError:  # 2021-13-45: a damaged stamp is no stamp
-        return None
-    return None
-
-
-def _last(pattern: re.Pattern[bytes], text: bytes) -> re.Match[bytes] | None:
-    found = deque(pattern.finditer(text), maxlen=1)
-    return found[0] if found else None
-
-
-def _offset(zone: bytes | None) -> timedelta:
-    if not zone or zone == b"Z":
-        return timedelta(0)
-    sign = -1 if zone[:1] == b"-" else 1
-    return sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
-
-
-def _date_in(name: str) -> date | None:
-    for match in _FILE_DATE.finditer(name):
-        try:
-            return date(int(match.group(1)), int(match.group(2)), int(match.group(3)))
-        except ValueError:
-            continue
-    return None
+def ends_a_message(raw: bytes) -> bool:
+    """Whether the end of a transmission stands in `raw`: what began before is complete with it."""
+    return b"\x04" in raw or b"^D" in raw

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Final
+from datetime import datetime
+from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.instruments import campbell_cs, framing, vaisala_cl, vaisala_ct
 from ipdsf_spark.lidar.instruments.assemble import DamagedMessage, Message, UnfinishedMessage, blocks
+from ipdsf_spark.lidar.instruments.stamps import NO_STAMP, UTC_CLOCK, Clock, only_instant
 from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
 
 _DECODERS: Final = {
@@ -19,6 +22,7 @@ _DECODERS: Final = {
 }
 _LD40: Final = re.compile(rb"X1TA[0-9A-Z]")
 _LOG_HEADER: Final = re.compile(rb"-?Ceilometer Logfile", re.IGNORECASE)
+_PROFILE: Final = re.compile(rb"(?:[0-9A-Fa-f]{64}|[0-9A-Fa-f]{200,})")
 _RECOGNISED_WITHIN: Final = 65_536  # bytes of a file in which the first header is looked for
 
 
@@ -35,61 +39,121 @@ def recognise(raw: bytes) -> str | None:
     return "Vaisala CL31" if _LOG_HEADER.search(start[:512]) else None
 
 
-def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None) -> Decoded:
+def decode(
+    raw: bytes,
+    *,
+    name: str = "",
+    received: np.datetime64 | None = None,
+    now: np.datetime64 | None = None,
+    clock: Clock = UTC_CLOCK,
+) -> Decoded:
     """All messages of a text log: profiles, and a reason for every message that gave none.
 
     Args:
         raw: a file's bytes.
         name: its name; gives the date where the logger wrote bare clock times, and the time where nothing in the file
             carries a stamp and the name tells one to the second.
-        received: time for a file in which no message carries a stamp.
+        received: time of sending (UTC); decides what stamps leave open.
+        now: the present, where no time of sending is known.
+        clock: of the logger, where its stamps do not say it.
+
+    Returns:
+        Profiles without any stamp have no time here; whoever calls decides whether one may take the time of sending.
     """
     start = raw[:_RECOGNISED_WITHIN]
     if not framing.HEADER.search(start) and _LD40.search(start):
-        reason = "Vaisala LD40 telegram: recognised, but this reader takes no profile from it"
+        reason = "Vaisala LD40 telegram: it holds cloud heights, and no backscatter profile to take"
         return Decoded("Vaisala LD40", (), (Rejected(0, len(raw), reason),))
     messages: list[Message] = []
+    places: list[tuple[int, int]] = []
     rejected: list[Rejected] = []
-    tail = b""
-    head = framing.head_of(raw)
-    if head:
-        rejected.append(Rejected(0, len(head), "end of a message that begins in the previous file"))
-    for frame in framing.frames(raw, name=name):
+    found = framing.frames(raw, name=name, clock=clock, received=_moment(received), latest=_moment(now))
+    head, tail = framing.before_first(raw), b""
+    if framing.head_of(raw):
+        rejected.append(Rejected(0, len(head), "end of a message that begins in the previous file", "head"))
+    is_lone = len(found) == 1
+    for index, frame in enumerate(found):
+        place = (frame.start, frame.end - frame.start)
         try:
-            messages.append(_DECODERS[frame.family](frame))
+            message = _DECODERS[frame.family](frame)
         except UnfinishedMessage as error:
-            tail = raw[_with_stamp(raw, frame.start) : frame.end]
-            rejected.append(Rejected(frame.start, frame.end - frame.start, f"unfinished message: {error}"))
+            tail = raw[frame.talk_start : frame.end]
+            rejected.append(Rejected(*place, f"unfinished message: {error}", "tail"))
+            continue
         except DamagedMessage as error:
             # A line cut in the middle reads as damaged; without the end of its text the message may go on.
-            if frame.is_last and not framing.END_OF_TEXT.search(raw, frame.start):
-                tail = raw[_with_stamp(raw, frame.start) : frame.end]
-            rejected.append(Rejected(frame.start, frame.end - frame.start, str(error)))
+            goes_on = frame.is_last and not framing.END_OF_TEXT.search(raw, frame.start)
+            if goes_on:
+                tail = raw[frame.talk_start : frame.end]
+            rejected.append(Rejected(*place, str(error), "tail" if goes_on else ""))
+            continue
+        if frame.is_last:
+            tail = raw[_goes_on_at(raw, frame) :]
+        part: Literal["", "head", "tail"] = ""
+        if frame.time is None and index == 0 and not frame.stamp_follows and not (is_lone and received is not None):
+            # The previous file may end with the stamp of this message, or with half of it.
+            head, part = raw[: frame.message_end][: framing.LONGEST_MESSAGE], "head"
+        elif frame.time is None and frame.is_last and frame.stamp_follows:
+            part = "tail"
+        if frame.time is None and (frame.no_time != NO_STAMP or not is_lone):
+            rejected.append(Rejected(*place, frame.no_time, part))
+            continue
+        messages.append(message)
+        places.append(place)
     if not messages and not rejected:
-        rejected.append(Rejected(0, len(raw), _why_empty(raw)))
+        rejected.append(Rejected(0, len(raw), why_empty(raw), "head" if head else ""))
+    if not tail.strip(b"\r\n \t\x03\x04"):
+        tail = b""
     decoded = blocks(messages)
     told = framing.stamp_in(name)
-    received = np.datetime64(told, "us") if told is not None else received
-    if received is not None and decoded and all(bool(np.isnat(block.time).all()) for block in decoded):
-        decoded = tuple(_stamped(block, received) for block in decoded)
-    return Decoded(recognise(raw) or "unknown", decoded, tuple(rejected), head=head, tail=tail)
+    if told is not None and is_lone and messages and messages[0].time is None:
+        moment = only_instant(told, clock)
+        decoded = tuple(_stamped(block, moment) for block in decoded) if moment else decoded
+    return Decoded(
+        recognise(raw) or "unknown",
+        decoded,
+        tuple(rejected),
+        head=head,
+        tail=tail,
+        is_fragment=not found and bool(head),
+        places=_by_block(decoded, places),
+    )
 
 
-def _with_stamp(raw: bytes, start: int) -> int:
-    """Where the logger's stamp line before a message begins, so that a tail keeps its time."""
-    gap_start = max(0, start - framing.LONGEST_GAP)
-    line = raw.rfind(b"\n", gap_start, max(0, start - 2))
-    line = raw.rfind(b"\n", gap_start, line) if line > 0 else line
-    return max(line + 1, gap_start)
+def _goes_on_at(raw: bytes, frame: framing.Frame) -> int:
+    """Where the part of a file behind its last whole message begins that the next file may go on with."""
+    if not frame.stamp_follows:
+        return frame.message_end
+    # A stamp that was used must not be taken for that of the next message.
+    return frame.start if frame.no_time else max(frame.message_end, raw.rfind(b"\n") + 1)
 
 
-def _stamped(block: Profiles, received: np.datetime64) -> Profiles:
-    return replace(block, time=np.full(len(block), received, dtype="datetime64[us]"))
+def _moment(stamp: np.datetime64 | None) -> datetime | None:
+    """As a moment of the calendar; None if it lies outside."""
+    if stamp is None:
+        return None
+    moment = stamp.astype("datetime64[us]").item()
+    return moment if isinstance(moment, datetime) else None
 
 
-def _why_empty(raw: bytes) -> str:
+def _stamped(block: Profiles, moment: datetime) -> Profiles:
+    return replace(block, time=np.full(len(block), moment, dtype="datetime64[us]"))
+
+
+def _by_block(decoded: tuple[Profiles, ...], places: list[tuple[int, int]]) -> tuple[NDArray[np.int64], ...]:
+    table = np.array(places, np.int64).reshape(-1, 2)
+    ends = np.cumsum([len(block) for block in decoded], dtype=int)
+    return tuple(table[end - len(block) : end] for block, end in zip(decoded, ends, strict=True))
+
+
+def why_empty(raw: bytes) -> str:
+    """Why a text holds not a single message."""
     if not raw.strip():
         return "empty file"
     if _LOG_HEADER.search(raw[:512]):
         return "Vaisala log header without a single message"
+    if _PROFILE.search(raw):
+        return (
+            "profiles in hexadecimal, but no message header (CL, CT or CS) found: the headers are damaged or stripped"
+        )
     return "no message header (CL, CT or CS) found"

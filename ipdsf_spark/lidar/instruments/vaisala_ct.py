@@ -14,9 +14,11 @@ Messages 1, 3, 4, 5 and 6 carry no full-resolution profile.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.instruments import hexprofile
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, Message, UnfinishedMessage
@@ -50,6 +52,11 @@ _PARAMETERS: Final = re.compile(
     rb"\s*(\d{1,3}) ([A-Z])\s+(\d{1,3})\s+([+-]?\s*\d{1,3})\s+(\d{1,3})\s+(\d{1,4})\s+([+-]?\s*\d{1,3})\s+(\d{1,5})"
     rb"\s+(\S{6})\s+(\d{1,3})\s*$"
 )
+_LINE_WIDTH: Final = 67  # three digits that count gates, and 16 values of 4
+# The first, second and third digits of the numbers at the heads of the lines: 000, 016, 032 ... 240.
+_NUMBERS: Final = tuple(
+    b"".join(b"%d" % (row * GATES_PER_LINE // power % 10) for row in range(NUM_LINES)) for power in (100, 10, 1)
+)
 _PROFILE_LINE: Final = re.compile(rb"\s*(\d{3})([0-9A-Fa-f]{64})\s*$")
 
 
@@ -70,9 +77,8 @@ def decode_message(frame: Frame) -> Message:
     parameters = _PARAMETERS.match(parameter_line)
     if parameters is None:
         raise DamagedMessage(f"measurement parameters are not 'SSS N eee +tt ...': {shown(parameter_line)}")
-    digits = b"".join(_profile_line(frame, row) for row in range(NUM_LINES))
     scale = int(parameters[1])
-    counts = hexprofile.int16(digits)
+    counts = _counts(frame)
 
     flags = int(status[6], 16)
     to_m = 1.0 if flags & IS_METRES else FOOT_M
@@ -107,6 +113,17 @@ def decode_message(frame: Frame) -> Message:
             "beta_sum_sr": _number(parameters[10]) * 1e-4,
         },
     )
+
+
+def _counts(frame: Frame) -> NDArray[np.int32]:
+    """The profile; line by line only where something has to be named or put up with."""
+    lines = frame.lines[2 : 2 + NUM_LINES]
+    text = b"".join(lines)
+    is_regular = len(frame.lines) > 2 + NUM_LINES and len(text) == _LINE_WIDTH * NUM_LINES
+    if is_regular and (text[0::_LINE_WIDTH], text[1::_LINE_WIDTH], text[2::_LINE_WIDTH]) == _NUMBERS:
+        with suppress(ValueError):
+            return hexprofile.int16(b"".join([line[3:] for line in lines]))
+    return hexprofile.int16(b"".join(_profile_line(frame, row) for row in range(NUM_LINES)))
 
 
 def _profile_line(frame: Frame, row: int) -> bytes:

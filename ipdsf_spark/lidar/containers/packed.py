@@ -1,0 +1,346 @@
+"""Files inside files: compression and archives, opened to the plain files they hold, within stated bounds.
+
+    unpacked(raw) -> Unpacked       the files inside, and reasons for what could not be had
+
+gzip (RFC 1952), bzip2, xz and lzma with any number of members one after the other, Zstandard (RFC 8878) where a library
+for it is installed, zip and tar, one inside the other up to `DEEPEST`; text in UTF-16 or UTF-32 becomes UTF-8.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+MAX_BYTES: Final = 256 * 2**20
+MAX_FILES: Final = 20_000
+DEEPEST: Final = 4  # tar of gzip of text in UTF-16, and one more
+_STEP: Final = 1 << 20
+_TAR_MAGIC_AT: Final = 257
+
+# Known by their first bytes, and not opened here.
+NAMED_ONLY: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"7z\xbc\xaf\x27\x1c", "7z archive"),
+    (b"Rar!\x1a\x07", "RAR archive"),
+    (b"\x04\x22\x4d\x18", "LZ4-compressed file"),
+    (b"\x1f\x9d", "file packed with Unix compress (.Z)"),
+    (b"\x1f\xa0", "file packed with Unix compress (.Z)"),
+    (b"LZIP", "lzip-compressed file"),
+    (b"\x89LZO", "LZO-compressed file"),
+    (b"\xff\x06\x00\x00sNaPpY", "Snappy-compressed file"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Microsoft Office document"),
+    (b"%PDF", "PDF document"),
+    (b"\x89PNG", "PNG picture"),
+    (b"\xff\xd8\xff", "JPEG picture"),
+    (b"GIF8", "GIF picture"),
+    (b"SQLite format 3", "SQLite database"),
+)
+
+
+class Packing(Exception):
+    """Why a packed file cannot be opened, or not to its end."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A plain file found inside.
+
+    Attributes:
+        name: inside its archive; empty if it is the only one.
+        raw: its bytes.
+        fault: why it is not whole; empty if it is.
+    """
+
+    name: str
+    raw: bytes
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What a packed file holds.
+
+    Attributes:
+        files: the plain files, in the order of the archive.
+        faults: name and reason of what could not be opened.
+        is_packed: whether anything had to be opened.
+    """
+
+    files: tuple[Inside, ...]
+    faults: tuple[tuple[str, str], ...] = ()
+    is_packed: bool = False
+
+
+@dataclass
+class _Budget:
+    """What may still be unpacked, over all levels."""
+
+    num_bytes: int
+    num_files: int
+    files: list[Inside] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+
+def unpacked(raw: bytes, *, is_file: Callable[[bytes], bool], max_bytes: int | None = None) -> Unpacked:
+    """The plain files behind `raw`; itself, if it is not packed.
+
+    Args:
+        raw: any bytes.
+        is_file: whether bytes begin a file that ends where its last byte is, so that the members of a compressed file
+            are files of their own; members of anything else are one text.
+        max_bytes: all that may be unpacked; `MAX_BYTES` if not given.
+    """
+    if kind_of(raw) is None:
+        return Unpacked((Inside("", raw),))
+    limit = MAX_BYTES if max_bytes is None else max_bytes
+    budget = _Budget(limit, MAX_FILES)
+    _open("", raw, 0, budget, is_file)
+    return Unpacked(tuple(budget.files), tuple(budget.faults), is_packed=True)
+
+
+def kind_of(raw: bytes) -> str | None:
+    """What `raw` is packed with, or None if it is plain."""
+    for magic, kind in (*_STREAMS_BY_MAGIC, *NAMED_ONLY):
+        if raw.startswith(magic):
+            return kind
+    if raw[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"):
+        return "zip archive"
+    if raw[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
+        return "tar archive"
+    return _encoding_of(raw) and "text in UTF-16 or UTF-32"
+
+
+def _open(name: str, raw: bytes, depth: int, budget: _Budget, is_file: Callable[[bytes], bool]) -> None:
+    kind = kind_of(raw)
+    if kind is None:
+        if budget.num_files <= 0:
+            raise_once = (name, f"archive holds over {MAX_FILES} files")
+            if raise_once not in budget.faults:
+                budget.faults.append(raise_once)
+            return
+        budget.num_files -= 1
+        budget.files.append(Inside(name, raw))
+        return
+    if depth >= DEEPEST:
+        budget.faults.append((name, f"{kind} inside {depth} others; {DEEPEST} are opened"))
+        return
+    if kind in _NAMED:
+        budget.faults.append(
+            (name, f"{kind}: recognised, but not opened here; send the file unpacked or packed with gzip")
+        )
+        return
+    if kind == "zip archive":
+        _open_members(_zip_members(raw, budget), name, kind, depth, budget, is_file)
+    elif kind == "tar archive":
+        _open_members(_tar_members(raw, budget), name, kind, depth, budget, is_file)
+    elif kind in _STREAMS:
+        _open_stream(name, raw, kind, depth, budget, is_file)
+    else:
+        text = raw.decode(_encoding_of(raw) or "utf-16", "replace").encode("utf-8")
+        _open(name, text, depth + 1, budget, is_file)
+
+
+def _open_members(
+    members: Iterator[tuple[str, bytes]],
+    name: str,
+    kind: str,
+    depth: int,
+    budget: _Budget,
+    is_file: Callable[[bytes], bool],
+) -> None:
+    num_found = 0
+    try:
+        for member, content in members:
+            num_found += 1
+            _open(f"{name}/{member}" if name else member, content, depth + 1, budget, is_file)
+            if budget.num_files <= 0:
+                budget.faults.append((name, f"{kind} holds over {MAX_FILES} files"))
+                return
+    except Packing as fault:
+        budget.faults.append((name, str(fault)))
+        return
+    if not num_found:
+        budget.faults.append((name, f"{kind} without a single file"))
+
+
+def _zip_members(raw: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(raw))
+        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    except Exception as error:  # damaged archives raise whatever their bytes lead to
+        raise Packing(f"damaged zip archive: {_told(error)}") from error
+    for entry in entries:
+        if entry.flag_bits & 1:
+            budget.faults.append((entry.filename, "zip archive with a password"))
+            continue
+        content, fault = b"", ""
+        try:
+            with archive.open(entry) as stream:
+                content = stream.read(budget.num_bytes + 1)
+        except Exception as error:
+            fault = f"damaged file in a zip archive: {_told(error)}"
+        if fault:
+            budget.faults.append((entry.filename, fault))
+            continue
+        _spend(budget, content, "zip archive")
+        yield entry.filename, content
+
+
+def _tar_members(raw: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as archive:
+            for entry in archive:
+                if not entry.isfile():
+                    continue  # folders and links hold nothing
+                stream = archive.extractfile(entry)
+                content = stream.read(budget.num_bytes + 1) if stream is not None else b""
+                if len(content) < min(entry.size, budget.num_bytes):
+                    raise Packing("tar archive is cut short")
+                _spend(budget, content, "tar archive")
+                yield entry.name, content
+    except Packing:
+        raise
+    except Exception as error:
+        raise Packing(f"damaged tar archive: {_told(error)}") from error
+
+
+def _spend(budget: _Budget, content: bytes, kind: str) -> None:
+    if len(content) > budget.num_bytes:
+        raise Packing(f"{kind} unpacks to over {MAX_BYTES // 2**20} MiB")
+    budget.num_bytes -= len(content)
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+class _Decompressor(Protocol):
+    def decompress(self, data: bytes, max_length: int = ...) -> bytes:
+        """Up to `max_length` bytes more."""
+        ...
+
+    @property
+    def eof(self) -> bool:
+        """Whether the member has come to its end."""
+        ...
+
+    @property
+    def unused_data(self) -> bytes:
+        """What stands behind the member."""
+        ...
+
+
+def _gzip() -> Any:
+    return zlib.decompressobj(wbits=31)
+
+
+def _zstd() -> Any:
+    """A decompressor of the standard library (3.14), of its backport, or of `zstandard`.
+
+    Raises:
+        Packing: none of them is installed.
+    """
+    for module in ("compression.zstd", "backports.zstd"):
+        try:
+            return __import__(module, fromlist=["ZstdDecompressor"]).ZstdDecompressor()
+        except ImportError:
+            continue
+    raise Packing("zstd-compressed file: recognised, but no library to open it is installed; pack it with gzip")
+
+
+_STREAMS: Final[dict[str, Callable[[], Any]]] = {
+    "gzip file": _gzip,
+    "bzip2 file": bz2.BZ2Decompressor,
+    "xz file": lzma.LZMADecompressor,
+    "zstd-compressed file": _zstd,
+}
+_STREAMS_BY_MAGIC: Final = (
+    (b"\x1f\x8b", "gzip file"),
+    (b"BZh", "bzip2 file"),
+    (b"\xfd7zXZ\x00", "xz file"),
+    (b"\x5d\x00\x00", "xz file"),  # lzma, the older form
+    (b"\x28\xb5\x2f\xfd", "zstd-compressed file"),
+)
+_NAMED: Final = frozenset(kind for _, kind in NAMED_ONLY)
+
+
+def _open_stream(
+    name: str, raw: bytes, kind: str, depth: int, budget: _Budget, is_file: Callable[[bytes], bool]
+) -> None:
+    """Members of a compressed file, one behind the other, as `gzip >> file` and logrotate write them."""
+    members: list[bytes] = []
+    fault = ""
+    rest = raw
+    while rest:
+        content, rest, fault = _member(rest, kind, budget.num_bytes)
+        budget.num_bytes -= len(content)
+        if content or not members:
+            members.append(content)
+        if fault:
+            break
+        if not rest.strip(b"\0"):  # tapes and some tools pad with zeros
+            break
+        if not any(rest.startswith(magic) for magic, of in _STREAMS_BY_MAGIC if of == kind):
+            fault = f"{kind} with {len(rest)} bytes behind its end that are none of it"
+            break
+    parts = members if len(members) > 1 and is_file(members[0]) else [b"".join(members)]
+    is_whole = not fault
+    for number, part in enumerate(parts):
+        inner = f"{name}#{number + 1}" if len(parts) > 1 else name
+        # What was got of a damaged text is text; half a file of another kind is not that file.
+        if part and (is_whole or number + 1 < len(parts) or (kind_of(part) is None and not is_file(part))):
+            _open(inner, part, depth + 1, budget, is_file)
+    if fault:
+        budget.faults.append((name, fault))
+    elif not any(parts):
+        budget.files.append(Inside(name, b""))
+
+
+def _member(raw: bytes, kind: str, max_bytes: int) -> tuple[bytes, bytes, str]:
+    """Content of the first member, what stands behind it, and why it is not whole."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        stream: _Decompressor = _STREAMS[kind]()
+        data = raw
+        while True:
+            piece = stream.decompress(data, _STEP)
+            parts.append(piece)
+            size += len(piece)
+            if size > max_bytes:
+                return b"", b"", f"{kind} unpacks to over {MAX_BYTES // 2**20} MiB"
+            if stream.eof:
+                return b"".join(parts), stream.unused_data, ""
+            data = getattr(stream, "unconsumed_tail", b"")
+            if not piece and not data:
+                return b"".join(parts), b"", f"{kind} is cut short"
+    except Packing as fault:
+        return b"", b"", str(fault)
+    except Exception as error:
+        return b"".join(parts), b"", f"damaged {kind}: {_told(error)}"
+
+
+def _encoding_of(raw: bytes) -> str | None:
+    """UTF-16 or UTF-32, told by their mark or by every second byte of a text being zero."""
+    if raw[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        return "utf-32"
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    start = raw[:2048]
+    if len(start) < 16:
+        return None
+    even, odd = start[0::2], start[1::2]
+    for zeros, text, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
+        if zeros.count(0) == len(zeros) and not text.count(0) and _is_text(text):
+            return encoding
+    return None
+
+
+def _is_text(text: bytes) -> bool:
+    return sum(byte in b"\t\r\n\x01\x02\x03\x04" or 32 <= byte < 127 for byte in text) >= 0.95 * len(text)

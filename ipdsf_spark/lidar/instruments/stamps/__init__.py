@@ -1,0 +1,156 @@
+"""Time stamps that loggers write around messages: any form, any zone; each the right instant or a named reason.
+
+    stamped(talk, ...) -> Stamped      one time or reason per message
+
+The talk is what stands between messages. Stamps of one file are read together, because what one stamp leaves open (day
+or month first, the repeated hour of the night in which clocks go back, before or after its message) the others tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+from ipdsf_spark.lidar.instruments.stamps import zones
+from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
+from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, UNIX, Finder, Written, local_of, looks_like_time
+from ipdsf_spark.lidar.instruments.stamps.order import date_in, days_of
+from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_file_talk
+from ipdsf_spark.lidar.instruments.stamps.zones import only_instant
+
+__all__ = ["NO_STAMP", "UTC_CLOCK", "Clock", "Stamped", "only_instant", "stamped"]
+
+NO_STAMP: Final = "no time stamp"
+CLOSE: Final = timedelta(minutes=3)  # less than the interval that profiles are averaged over
+_SHOWN: Final = 60  # characters of talk in a reason
+_HALF_DAY: Final = 43_200_000_000
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """The times of the messages of one file.
+
+    Attributes:
+        times: (N,) UTC, None where there is none.
+        reasons: (N,) why there is none; empty where there is a time, ``NO_STAMP`` where nothing was written.
+        is_after: whether stamps follow their messages in this file.
+    """
+
+    times: tuple[datetime | None, ...]
+    reasons: tuple[str, ...]
+    is_after: bool = False
+
+
+def stamped(
+    talk: Sequence[bytes],
+    *,
+    clock: Clock = UTC_CLOCK,
+    name: str = "",
+    received: datetime | None = None,
+    latest: datetime | None = None,
+    begins_inside: bool = False,
+) -> Stamped:
+    """The time of each message, or why it has none.
+
+    Args:
+        talk: (N + 1,) what a logger wrote before each of N messages, and after the last.
+        clock: zone and order of dates where stamps do not say them.
+        name: of the file: tells the date where stamps are times of day, or the year where they have none.
+        received: time of sending (UTC).
+        latest: the present, where no time of sending is known.
+        begins_inside: whether the file begins inside a message.
+    """
+    finder = Finder()
+    told = [without_file_talk(talk[0]), *talk[1:]] if talk else []
+    found = [finder.all_in(text) for text in told]
+    if not any(found):
+        return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
+    follows = is_after(told, found, begins_inside=begins_inside)
+    own = (
+        [stamps[0] if stamps else None for stamps in found[1:]]
+        if follows
+        else [stamps[-1] if stamps else None for stamps in found[:-1]]
+    )
+    own = _without_serial_numbers(own)
+    times: list[datetime | None] = [None] * len(own)
+    reasons = [_unread(text) for text in (told[1:] if follows else told[:-1])]
+    present = [(i, written) for i, written in enumerate(own) if written is not None]
+    for i, written in present:
+        reasons[i] = f"impossible time stamp: '{written.text}': {written.fault}" if written.fault else ""
+    sound = [(i, written) for i, written in present if not written.fault]
+    latest = received or latest
+    days = _clock_days([each for _, each in sound], name) or days_of(
+        [each for _, each in sound],
+        clock=clock,
+        name=name,
+        received=received.date() if received else None,
+        latest=latest.date() if latest else None,
+    )
+    local: list[tuple[int, datetime, Written]] = []
+    for (i, written), day in zip(sound, days, strict=True):
+        moment = None if isinstance(day, str) else local_of(day, written.micros)
+        if moment is None:
+            reasons[i] = f"time stamp not understood: {day if isinstance(day, str) else repr(written.text)}"
+        else:
+            local.append((i, moment, written))
+    instants = zones.instants([(moment, written) for _, moment, written in local], clock=clock, received=received)
+    for (i, _, _), instant in zip(local, instants, strict=True):
+        if isinstance(instant, str):
+            reasons[i] = instant
+        else:
+            times[i] = instant
+    _fill(times, reasons)
+    return Stamped(tuple(times), tuple(reasons), follows)
+
+
+def _fill(times: list[datetime | None], reasons: list[str]) -> None:
+    """Time for messages without a stamp between two that have one and lie close together: evenly between them.
+
+    They stand in the order in which they were sent, so that none is wrong by more than the time between the two.
+    """
+    known = [i for i, moment in enumerate(times) if moment is not None]
+    for first, last in pairwise(known):
+        start, end = times[first], times[last]
+        missing = range(first + 1, last)
+        if not missing or start is None or end is None or any(reasons[i] != NO_STAMP for i in missing):
+            continue
+        if timedelta(0) < end - start <= CLOSE:
+            for i in missing:
+                times[i], reasons[i] = start + (end - start) * (i - first) / (last - first), ""
+
+
+def _unread(talk: bytes) -> str:
+    if not looks_like_time(talk):
+        return NO_STAMP
+    shown = " ".join(talk.decode("ascii", "backslashreplace").replace("\x01", " ").split())[-_SHOWN:]
+    return f"time stamp not understood: '{shown}'"
+
+
+def _without_serial_numbers(own: Sequence[Written | None]) -> list[Written | None]:
+    """A number of ten digits that is the same before every message does not count seconds."""
+    numbers = [each for each in own if each is not None and each.kind == UNIX]
+    if len(numbers) < 2 or len({each.text for each in numbers}) > 1:
+        return list(own)
+    return [None if each is not None and each.kind == UNIX else each for each in own]
+
+
+def _clock_days(stamps: Sequence[Written], name: str) -> list[tuple[int, int, int] | str] | None:
+    """Dates of bare times of day from the file's name; one that runs backwards by half a day has crossed midnight."""
+    day = date_in(name)
+    if day is None or not stamps or any(each.kind != CLOCK for each in stamps):
+        return None
+    days: list[tuple[int, int, int] | str] = []
+    previous = stamps[0].micros
+    for each in stamps:
+        if each.micros < previous - _HALF_DAY:
+            day = _next_day(day)
+        previous = each.micros
+        days.append((day.year, day.month, day.day))
+    return days
+
+
+def _next_day(day: date) -> date:
+    return day + timedelta(days=1) if day < date.max else day
