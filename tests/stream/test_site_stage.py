@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipdsf_spark.lidar.layers.operator import operator as heights
@@ -344,3 +344,29 @@ def test_a_second_instrument_under_one_id_is_named_and_not_averaged_away(cl51_fi
     assert headers["reason"] == ("20 profile(s) of a second instrument under this id; the first is Vaisala CL51")
     assert counts(after).foreign == 20
     assert counts(after).is_balanced
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=12)), max_size=25),
+    st.floats(0, 1),
+    st.integers(-(2**63), 2**63 - 1),
+    st.lists(st.booleans(), min_size=3, max_size=3),
+)
+def test_any_damage_to_a_file_goes_through_all_operators_and_every_profile_is_accounted_for(
+    cl51_file: bytes, damage: list[tuple[float, bytes]], cut: float, sent_ms: int, silent: list[bool]
+) -> None:
+    raw = bytearray(cl51_file[:40_000])
+    for place, noise in damage:
+        at = int(place * len(raw))
+        raw[at : at + len(noise)] = noise
+    files = [bytes(raw), bytes(raw[: int(cut * len(raw))]), bytes(raw[int(cut * len(raw)) :])]
+    after = Outcome()
+
+    for number, (part, is_silent) in enumerate(zip(files, silent, strict=True)):
+        row = DECODER.row_of("oslo", part, "a.dat", sent_ms, MORNING_MS, None, "files", 0, number)
+        after = step(STAGE, [Piece.from_bytes(row[1])], after, silent=is_silent)
+        assert all(len(record.value) < 1_000_000 for record in after.records)
+        if after.state is not None:
+            assert after.state.counts.is_balanced
+            assert after.state.counts.faults == 0
