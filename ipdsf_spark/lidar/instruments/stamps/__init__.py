@@ -18,7 +18,7 @@ from ipdsf_spark.lidar.instruments.stamps import zones
 from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
 from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, UNIX, Finder, Written, local_of, looks_like_time
 from ipdsf_spark.lidar.instruments.stamps.order import date_in, days_of
-from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_file_talk
+from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_cut_stamp, without_file_talk
 from ipdsf_spark.lidar.instruments.stamps.zones import only_instant
 
 __all__ = ["NO_STAMP", "UTC_CLOCK", "Clock", "Stamped", "only_instant", "stamped"]
@@ -52,6 +52,7 @@ def stamped(
     received: datetime | None = None,
     latest: datetime | None = None,
     begins_inside: bool = False,
+    ends_inside: bool = False,
 ) -> Stamped:
     """The time of each message, or why it has none.
 
@@ -62,13 +63,15 @@ def stamped(
         received: time of sending (UTC).
         latest: the present, where no time of sending is known.
         begins_inside: whether the file begins inside a message.
+        ends_inside: whether it ends inside one.
     """
     finder = Finder()
     told = [without_file_talk(talk[0]), *talk[1:]] if talk else []
     found = [finder.all_in(text) for text in told]
     if not any(found):
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
-    follows = is_after(told, found, begins_inside=begins_inside)
+    found[-1] = without_cut_stamp(told[-1], found)
+    follows = is_after(told, found, begins_inside=begins_inside, ends_inside=ends_inside)
     own = (
         [stamps[0] if stamps else None for stamps in found[1:]]
         if follows

@@ -214,6 +214,8 @@ def _written(form: Form, match: re.Match[bytes]) -> Written | None:
     elif group.get("doy") is not None:
         dates = _ordinal_date(int(group["y"]), int(group["doy"]))
     elif group.get("c") is not None:
+        if _may_be_cut(group):
+            return None
         dates = _three_numbers(group["a"], group["b"], group["c"])
     elif group.get("y") is not None:
         dates = _valid({"": (int(group["y"]), int(group["a"]), int(group["b"]))})
@@ -312,6 +314,13 @@ def _three_numbers(first: bytes, second: bytes, third: bytes) -> dict[str, tuple
     if len(third) == 2 and len(first) == 2:
         dates["year_first"] = (_century(a), b, c)
     return _valid(dates)
+
+
+def _may_be_cut(group: dict[str, bytes | None]) -> bool:
+    """Whether 6-06-21 may be what the end of the previous file left of 2026-06-21."""
+    first, second, third = group["a"] or b"", group["b"] or b"", group["c"] or b""
+    is_padded = second.startswith(b"0") or group.get("ds") == b"-"
+    return len(first) == 1 and len(third) == 2 and is_padded
 
 
 def _century(two_digits: int) -> int:
