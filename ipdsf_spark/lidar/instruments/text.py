@@ -71,7 +71,8 @@ def decode(
     head, tail = framing.before_first(raw), b""
     part: Literal["", "head", "tail", "whole"]
     is_fragment = not found and bool(head.strip())
-    if framing.head_of(raw):
+    has_many_ends = not found and len(framing.END_OF_TEXT.findall(head)) > 2  # ETX and EOT end one message
+    if framing.head_of(raw) and not has_many_ends:
         part = "whole" if is_fragment else "head"
         rejected.append(Rejected(0, len(head), "end of a message that begins in the previous file", part))
     is_lone = len(found) == 1

@@ -16,7 +16,15 @@ from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps import zones
 from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
-from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, UNIX, Finder, Written, local_of, looks_like_time
+from ipdsf_spark.lidar.instruments.stamps.forms import (
+    CLOCK,
+    UNIX,
+    Finder,
+    Written,
+    local_of,
+    looks_like_time,
+    unix_beside,
+)
 from ipdsf_spark.lidar.instruments.stamps.order import date_in, days_of
 from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_cut_stamp, without_file_talk
 from ipdsf_spark.lidar.instruments.stamps.zones import only_instant
@@ -77,7 +85,7 @@ def stamped(
         if follows
         else [stamps[-1] if stamps else None for stamps in found[:-1]]
     )
-    own = _without_serial_numbers(own)
+    own = _without_serial_numbers(_with_unix_beside(own, told[1:] if follows else told[:-1]))
     times: list[datetime | None] = [None] * len(own)
     reasons = [_unread(text) for text in (told[1:] if follows else told[:-1])]
     present = [(i, written) for i, written in enumerate(own) if written is not None]
@@ -138,6 +146,17 @@ def _without_serial_numbers(own: Sequence[Written | None]) -> list[Written | Non
     if len(numbers) < 2 or len({each.text for each in numbers}) > 1:
         return list(own)
     return [None if each is not None and each.kind == UNIX else each for each in own]
+
+
+def _with_unix_beside(own: Sequence[Written | None], told: Sequence[bytes]) -> list[Written | None]:
+    """Local times whose Unix time stands beside them take their offset from it, if the first does."""
+    first = next((i for i, each in enumerate(own) if each is not None), None)
+    if first is None or unix_beside(told[first], own[first]) is None:  # type: ignore[arg-type]
+        return list(own)
+    return [
+        each._replace(offset=unix_beside(talk, each)) if each is not None and each.offset is None else each
+        for each, talk in zip(own, told, strict=True)
+    ]
 
 
 def _clock_days(stamps: Sequence[Written], name: str) -> list[tuple[int, int, int] | str] | None:
