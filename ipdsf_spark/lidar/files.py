@@ -45,8 +45,8 @@ def joined(
 ) -> Joined:
     """The messages that end in `after` and began before it, wherever they were cut: in header, profile or stamp.
 
-    If it gives profiles, nothing is lost any more: the rejections of the file before whose `part` is ``"tail"``, and
-    those of `after` whose `part` is ``"head"``, are void.
+    If it gives profiles, nothing is lost any more: rejections of the file before whose `part` is ``"tail"``, of `after`
+    whose `part` is ``"head"``, and those called ``"whole"`` of fragments between, are void.
 
     Args:
         tail: of the file before (`Decoded.tail`, or `Joined.tail` of the call before).
@@ -132,7 +132,7 @@ class FileReader:
 
     def _noted(self, name: str, decoded: Decoded) -> _Ends:
         """Write down what a file did not give, and keep its ends."""
-        parts: dict[str, list[RejectedStretch]] = {"": [], "head": [], "tail": []}
+        parts: dict[str, list[RejectedStretch]] = {"": [], "head": [], "tail": [], "whole": []}
         for each in decoded.rejected:
             file = f"{name}:{each.member}" if each.member else name
             parts[each.part].append(RejectedStretch(file, each.offset, each.length, each.reason))
@@ -142,12 +142,13 @@ class FileReader:
                 place = decoded.places[number][i] if decoded.places else (0, 0)
                 stretch = RejectedStretch(name, int(place[0]), int(place[1]), NO_STAMP)
                 self.rejected.append(stretch)
-                parts["head"].append(stretch)  # its stamp may be the last line of the file before
+                parts["whole"].append(stretch)  # its stamp may stand in the file before or in the file after
         stamps = [block.time[~np.isnat(block.time)] for block in decoded.blocks]
         known = np.concatenate([np.empty(0, "datetime64[us]"), *stamps])
         first = known.min() if len(known) else np.datetime64("NaT")
         only_ends = replace(decoded, blocks=(), places=())
-        return _Ends(name, first, only_ends, tuple(parts["head"]), tuple(parts["tail"]))
+        inside = parts["whole"]
+        return _Ends(name, first, only_ends, (*parts["head"], *inside), (*parts["tail"], *inside))
 
     def _joined(self) -> Iterator[Profiles]:
         """Messages whose first half ends one file and whose second half begins the next."""

@@ -128,14 +128,14 @@ class Rejected:
         length: its length in bytes.
         reason: what was wrong and what would be right, in one line.
         part: ``"head"`` or ``"tail"`` if it may be half of a message whose other half stands in the previous or in the
-            next file: when the two are joined, it is no longer rejected.
+            next file, ``"whole"`` if it may lie inside one: when they are joined, it is no longer rejected.
         member: name of the file inside an archive that it stands in; offset and length count there.
     """
 
     offset: int
     length: int
     reason: str
-    part: Literal["", "head", "tail"] = ""
+    part: Literal["", "head", "tail", "whole"] = ""
     member: str = ""
 
 

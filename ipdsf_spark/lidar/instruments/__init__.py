@@ -150,7 +150,7 @@ def _decode_plain(raw: bytes, context: Context) -> Decoded:
 
 def _plain(raw: bytes) -> bytes:
     """Text of old Macintoshes and terminals ends its lines with CR alone; as long as before."""
-    if b"\n" in raw or b"\r" not in raw or netcdf.is_netcdf(raw):
+    if b"\n" in raw or b"\r" not in raw[:-1] or netcdf.is_netcdf(raw):
         return raw
     return raw.replace(b"\r", b"\n")
 

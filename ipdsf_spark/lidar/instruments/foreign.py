@@ -9,6 +9,20 @@ from ipdsf_spark.lidar.containers.container import Dataset
 MODEL: Final = "NWP model column"
 HITS: Final = "airport ceilometer hits csv"
 RADIOMETER: Final = "microwave radiometer"
+HISTORY: Final = "Vaisala BL-View history file"
+_TEXTS: Final = (
+    (b"ceilo,dt,height,type", HITS),
+    (b"history file", HISTORY),
+    (b"<!doctype html", "HTML page"),
+    (b"<html", "HTML page"),
+    (b"<?xml", "XML document"),
+    (b"{\\rtf", "RTF document"),
+)
+_TEXT_REASONS: Final = {
+    HITS: f"{HITS}: a list of cloud hits of an airport's ceilometers, without backscatter profiles",
+    HISTORY: f"{HISTORY}: recognised, but no profile is taken from it",
+    "HTML page": "HTML page, such as a server sends instead of a file, and no ceilometer file",
+}
 _BARE_DIMENSION: Final = "This is a netCDF dimension but not a netCDF variable"
 _LISTED: Final = 8  # variables named in a reason
 
@@ -42,10 +56,10 @@ def _is_bare_dimension(dataset: Dataset, name: str) -> bool:
 
 def text_kind(raw: bytes) -> str | None:
     """What a text file without instrument messages is, if it is known."""
-    first_line = raw[:200].split(b"\n", 1)[0].strip().lower()
-    return HITS if first_line == b"ceilo,dt,height,type" else None
+    start = raw[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return next((kind for first_words, kind in _TEXTS if start.startswith(first_words)), None)
 
 
 def text_reason(kind: str) -> str:
     """Why a text file of a known other kind gives no profiles."""
-    return f"{kind}: a list of cloud hits of an airport's ceilometers, without backscatter profiles"
+    return _TEXT_REASONS.get(kind, f"{kind}, without backscatter profiles")

@@ -97,6 +97,7 @@ def frames(
         received=received,
         latest=latest,
         begins_inside=bool(head_of(raw)),
+        ends_inside=_MESSAGE_END.search(raw, headers[-1].end()) is None,
     )
     found = []
     for index, match in enumerate(headers):
@@ -125,13 +126,14 @@ def frames(
 def _talk_start(raw: bytes, previous: int, start: int) -> int:
     """Where the logger begins to speak between two messages: behind the end of text and its checksum."""
     first = max(previous, start - LONGEST_GAP)
-    if previous:
-        end = _last(_MESSAGE_END, raw, first, start)
-        if end is None:
-            end = _last(_LONG_HEX, raw, first, start)
-        return end if end is not None else first
-    etx = _last(_MESSAGE_END, raw, first, start)
-    return etx if etx is not None else first
+    end = max(raw.rfind(b"\x03", first, start), raw.rfind(b"\x04", first, start))  # rfind is faster than a pattern
+    if end < 0:
+        end = max(raw.rfind(b"^C", first, start), raw.rfind(b"^D", first, start))
+    found = _MESSAGE_END.match(raw, end, start) if end >= 0 else None
+    if found is not None:
+        return found.end()
+    behind_hex = _last(_LONG_HEX, raw, first, start) if previous else None
+    return first if behind_hex is None else behind_hex
 
 
 def _after_last(raw: bytes, header_end: int) -> int:
@@ -233,7 +235,10 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     if b"^" in body:
         for caret, control in _CARETS:
             body = body.replace(caret, control)
-    lines = [line.rstrip(b"\r") for line in body.split(b"\n")]
+    body = body.replace(b"\r\n", b"\n")
+    lines = body.split(b"\n")
+    if b"\r" in body:
+        lines = [line.rstrip(b"\r") for line in lines]
     lines[0] = lines[0].replace(b"\x02", b"", 1).strip()
     if not lines[0]:
         del lines[0]

@@ -69,9 +69,14 @@ def decode(
     rejected: list[Rejected] = []
     found = framing.frames(raw, name=name, clock=clock, received=_moment(received), latest=_moment(now))
     head, tail = framing.before_first(raw), b""
-    if framing.head_of(raw):
-        rejected.append(Rejected(0, len(head), "end of a message that begins in the previous file", "head"))
+    part: Literal["", "head", "tail", "whole"]
+    is_fragment = not found and bool(head.strip())
+    has_many_ends = not found and len(framing.END_OF_TEXT.findall(head)) > 2  # ETX and EOT end one message
+    if framing.head_of(raw) and not has_many_ends:
+        part = "whole" if is_fragment else "head"
+        rejected.append(Rejected(0, len(head), "end of a message that begins in the previous file", part))
     is_lone = len(found) == 1
+    is_stamped = any(frame.no_time != NO_STAMP for frame in found)
     for index, frame in enumerate(found):
         place = (frame.start, frame.end - frame.start)
         try:
@@ -89,11 +94,13 @@ def decode(
             continue
         if frame.is_last:
             tail = raw[_goes_on_at(raw, frame) :]
-        part: Literal["", "head", "tail"] = ""
+            if not is_stamped and not (is_lone and received is not None):
+                tail = raw[frame.start :]  # the next file may begin with its stamp
+        part = ""
         if frame.time is None and index == 0 and not frame.stamp_follows and not (is_lone and received is not None):
             # The previous file may end with the stamp of this message, or with half of it.
             head, part = raw[: frame.message_end][: framing.LONGEST_MESSAGE], "head"
-        elif frame.time is None and frame.is_last and frame.stamp_follows:
+        elif frame.time is None and frame.is_last and (frame.stamp_follows or not is_stamped):
             part = "tail"
         if frame.time is None and (frame.no_time != NO_STAMP or not is_lone):
             rejected.append(Rejected(*place, frame.no_time, part))
@@ -101,7 +108,9 @@ def decode(
         messages.append(message)
         places.append(place)
     if not messages and not rejected:
-        rejected.append(Rejected(0, len(raw), why_empty(raw), "head" if head else ""))
+        rejected.append(Rejected(0, len(raw), why_empty(raw), "whole" if is_fragment else ""))
+    if is_fragment:
+        tail = head
     if not tail.strip(b"\r\n \t\x03\x04"):
         tail = b""
     decoded = blocks(messages)
@@ -115,7 +124,7 @@ def decode(
         tuple(rejected),
         head=head,
         tail=tail,
-        is_fragment=not found and bool(head),
+        is_fragment=is_fragment,
         places=_by_block(decoded, places),
     )
 

@@ -16,9 +16,17 @@ from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps import zones
 from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
-from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, UNIX, Finder, Written, local_of, looks_like_time
+from ipdsf_spark.lidar.instruments.stamps.forms import (
+    CLOCK,
+    UNIX,
+    Finder,
+    Written,
+    local_of,
+    looks_like_time,
+    unix_beside,
+)
 from ipdsf_spark.lidar.instruments.stamps.order import date_in, days_of
-from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_file_talk
+from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_cut_stamp, without_file_talk
 from ipdsf_spark.lidar.instruments.stamps.zones import only_instant
 
 __all__ = ["NO_STAMP", "UTC_CLOCK", "Clock", "Stamped", "only_instant", "stamped"]
@@ -52,6 +60,7 @@ def stamped(
     received: datetime | None = None,
     latest: datetime | None = None,
     begins_inside: bool = False,
+    ends_inside: bool = False,
 ) -> Stamped:
     """The time of each message, or why it has none.
 
@@ -62,19 +71,21 @@ def stamped(
         received: time of sending (UTC).
         latest: the present, where no time of sending is known.
         begins_inside: whether the file begins inside a message.
+        ends_inside: whether it ends inside one.
     """
     finder = Finder()
     told = [without_file_talk(talk[0]), *talk[1:]] if talk else []
     found = [finder.all_in(text) for text in told]
     if not any(found):
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
-    follows = is_after(told, found, begins_inside=begins_inside)
+    found[-1] = without_cut_stamp(told[-1], found)
+    follows = is_after(told, found, begins_inside=begins_inside, ends_inside=ends_inside)
     own = (
         [stamps[0] if stamps else None for stamps in found[1:]]
         if follows
         else [stamps[-1] if stamps else None for stamps in found[:-1]]
     )
-    own = _without_serial_numbers(own)
+    own = _without_serial_numbers(_with_unix_beside(own, told[1:] if follows else told[:-1]))
     times: list[datetime | None] = [None] * len(own)
     reasons = [_unread(text) for text in (told[1:] if follows else told[:-1])]
     present = [(i, written) for i, written in enumerate(own) if written is not None]
@@ -135,6 +146,17 @@ def _without_serial_numbers(own: Sequence[Written | None]) -> list[Written | Non
     if len(numbers) < 2 or len({each.text for each in numbers}) > 1:
         return list(own)
     return [None if each is not None and each.kind == UNIX else each for each in own]
+
+
+def _with_unix_beside(own: Sequence[Written | None], told: Sequence[bytes]) -> list[Written | None]:
+    """Local times whose Unix time stands beside them take their offset from it, if the first does."""
+    first = next((i for i, each in enumerate(own) if each is not None), None)
+    if first is None or unix_beside(told[first], own[first]) is None:  # type: ignore[arg-type]
+        return list(own)
+    return [
+        each._replace(offset=unix_beside(talk, each)) if each is not None and each.offset is None else each
+        for each, talk in zip(own, told, strict=True)
+    ]
 
 
 def _clock_days(stamps: Sequence[Written], name: str) -> list[tuple[int, int, int] | str] | None:

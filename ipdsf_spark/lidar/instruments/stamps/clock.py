@@ -83,7 +83,7 @@ def zone_named(name: str) -> tzinfo:
     else:
         try:
             return ZoneInfo(name)
-        except (ValueError, OSError):  # no such name, or one that is no path inside the database
+        except (KeyError, ValueError, OSError):  # no such name, or one that is no path inside the database
             pass
     raise ConfigError(f"no time zone {name!r}; give an IANA name as 'Europe/Berlin', or an offset as '+01:00'")
 

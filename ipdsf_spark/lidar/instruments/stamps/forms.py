@@ -118,6 +118,7 @@ def _form(name: str, *parts: bytes) -> Form:
 
 UNIX: Final = "Unix time"
 CLOCK: Final = "time of day"
+_TIME_FIRST: Final = "time before date"
 _COLON: Final = (_SEPARATOR, _DAY_TIME, _HALF, _ZONE)
 _FREE: Final = (_SEPARATOR, _DAY_TIME_OTHER, _HALF, _ZONE)
 _TIGHT: Final = (rb"(?:[Tt_ :-]|)", _DAY_TIME_COMPACT, _ZONE)
@@ -143,8 +144,8 @@ FORMS: Final[tuple[Form, ...]] = (
     _form("day and month", _XYZ_COMPACT, *_COLON),
     _form("ordinal date", _ORDINAL, *_COLON),
     _form("ordinal date", _ORDINAL, rb"[Tt_ -]", _DAY_TIME_COMPACT, _ZONE),
-    _form("time before date", rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, rb"[ ,T]{1,2}", _YMD, rb"(?!\d)"),
-    _form("time before date", rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, rb"[ ,T]{1,2}", _XYZ, rb"(?!\d)"),
+    _form(_TIME_FIRST, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, rb"[ ,T]{1,2}", _YMD, rb"(?!\d)"),
+    _form(_TIME_FIRST, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, rb"[ ,T]{1,2}", _XYZ, rb"(?!\d)"),
     _form("syslog", rb"(?<![A-Za-z0-9])", _MONTH, rb"[ ]+(?P<a>\d{1,2})[ ]+", _DAY_TIME_FULL, _ZONE),
     # A word of its own: a hexadecimal profile is full of ten digits in a row.
     _form(
@@ -153,6 +154,8 @@ FORMS: Final[tuple[Form, ...]] = (
     ),
     _form(CLOCK, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE),
 )
+_NAMES_A_NUMBER: Final = re.compile(rb"(?:\bsn|s/n|serial|\bno|\bnr|number|\bid|unit|sensor)[^\w\n]*$", re.IGNORECASE)
+_UNIX_FORM: Final = next(form for form in FORMS if form.name == UNIX)
 _UNIX_UNIT_DIGITS: Final = {9: 0, 10: 0, 13: 3, 16: 6, 19: 9}
 _DAY: Final = 86_400_000_000
 _EPOCH: Final = date(1970, 1, 1)
@@ -178,14 +181,31 @@ class Finder:
         return []
 
 
+def unix_beside(talk: bytes, written: Written) -> int | None:
+    """Offset [minutes east] of a local time that has its Unix time beside it; None if it has none."""
+    if written.offset is not None or written.is_instant or "" not in written.dates:
+        return None
+    year, month, day = written.dates[""]
+    local = None if year is None else local_of((year, month, day), written.micros)
+    if local is None:
+        return None
+    for match in _UNIX_FORM.pattern.finditer(talk):
+        unix = _written(_UNIX_FORM, match)
+        instant = None if unix is None else local_of(unix.dates[""], unix.micros)  # type: ignore[arg-type]
+        minutes, rest = divmod((local - instant).total_seconds(), 60) if instant is not None else (0.0, 1.0)
+        if not rest and not minutes % 15 and abs(minutes) <= 14 * 60:
+            return int(minutes)
+    return None
+
+
 def looks_like_time(talk: bytes) -> bool:
     """Whether talk without a stamp holds something that a person would take for one."""
     return _LIKE_TIME.search(talk) is not None
 
 
 _LIKE_TIME: Final = re.compile(
-    rb"\d{1,2}[:h]\d{2}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|(?<![0-9A-Za-z])\d{8,20}(?![0-9A-Za-z])|"
-    rb"(?<![\d.])\d{5,7}\.\d{2,}|\d[ -](?:"
+    rb"\d{1,2}[:h]\d{2}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|(?<![0-9A-Za-z])\d{8,20}(?![0-9A-Za-z])"
+    rb"|(?<![\d.])\d{5,7}\.\d{2,}|\d[ -](?:"
     + b"|".join(sorted({name[:3].encode() for name in _MONTHS if name.isascii()}))
     + rb")",
     re.IGNORECASE,
@@ -215,6 +235,8 @@ def _written(form: Form, match: re.Match[bytes]) -> Written | None:
     elif group.get("doy") is not None:
         dates = _ordinal_date(int(group["y"]), int(group["doy"]))
     elif group.get("c") is not None:
+        if _may_be_cut(group):
+            return None
         dates = _three_numbers(group["a"], group["b"], group["c"])
     elif group.get("y") is not None:
         dates = _valid({"": (int(group["y"]), int(group["a"]), int(group["b"]))})
@@ -230,7 +252,8 @@ def prior_of(written: Written) -> str:
     """The order that custom gives to a stamp whose digits allow several: day first with dots or a month's name."""
     if "month-name" in written.kind:
         return "day_first"
-    return "day_first" if re.match(r"\d{1,2}\. ?\d{1,2}\. ?\d", written.text) else ""
+    date_text = written.text.split()[-1] if written.kind == _TIME_FIRST else written.text
+    return "day_first" if re.match(r"\d{1,2}\. ?\d{1,2}\. ?\d", date_text) else ""
 
 
 def _time_of_day(hour: int, minute: int, second: int, half: bytes | None) -> tuple[int, str]:
@@ -272,6 +295,8 @@ def _offset(group: dict[str, bytes | None]) -> tuple[int | str | None, str]:
 
 def _unix(group: dict[str, bytes | None], text: str, match: re.Match[bytes]) -> Written | None:
     digits = group["unix"] or b""
+    if _NAMES_A_NUMBER.search(match.string, max(0, match.start() - 24), match.start()):
+        return None
     power = _UNIX_UNIT_DIGITS[len(digits)]
     fraction = (group.get("f") or b"")[:6] if power == 0 else b""
     seconds, rest = divmod(int(digits), 10**power)
@@ -313,6 +338,13 @@ def _three_numbers(first: bytes, second: bytes, third: bytes) -> dict[str, tuple
     if len(third) == 2 and len(first) == 2:
         dates["year_first"] = (_century(a), b, c)
     return _valid(dates)
+
+
+def _may_be_cut(group: dict[str, bytes | None]) -> bool:
+    """Whether 6-06-21 may be what the end of the previous file left of 2026-06-21."""
+    first, second, third = group["a"] or b"", group["b"] or b"", group["c"] or b""
+    is_padded = second.startswith(b"0") or group.get("ds") == b"-"
+    return len(first) == 1 and len(third) == 2 and is_padded
 
 
 def _century(two_digits: int) -> int:

@@ -172,7 +172,7 @@ def _by_sending(days: dict[str, list[date]], orders: Sequence[str], received: da
     if received is None:
         return ""
     near = [order for order in orders if -_LONGEST_LEAD <= received - days[order][-1] <= _LONGEST_LAG]
-    return near[0] if len(near) == 1 else ""
+    return near[0] if near and all(days[order] == days[near[0]] for order in near) else ""
 
 
 def _with_years(

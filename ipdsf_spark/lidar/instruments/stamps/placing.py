@@ -13,6 +13,7 @@ from typing import Final
 from ipdsf_spark.lidar.instruments.stamps.forms import Written
 
 _ABOUT_THE_FILE: Final = re.compile(rb"^.*(?:Logfile|created|opened|closed|rotated).*$", re.IGNORECASE | re.MULTILINE)
+_TO_THE_SECOND: Final = re.compile(r"\d:\d{2}:\d{2}|\d{6}(?!\d)|\d{10}")
 _BLANK: Final = re.compile(rb"[ \t]*\r?\n")
 
 
@@ -21,20 +22,42 @@ def without_file_talk(talk: bytes) -> bytes:
     return _ABOUT_THE_FILE.sub(lambda match: b" " * len(match.group()), talk)
 
 
-def is_after(talk: Sequence[bytes], found: Sequence[Sequence[Written]], *, begins_inside: bool) -> bool:
+def without_cut_stamp(talk: bytes, found: Sequence[Sequence[Written]]) -> list[Written]:
+    """The stamps behind the last message without one that the end of the file may have cut short.
+
+    Args:
+        talk: what stands behind the last message.
+        found: (N + 1,) the stamps of the file; the last are those in `talk`.
+    """
+    last = list(found[-1])
+    if not last or talk[last[-1].end :]:
+        return last
+    others = [len(each.text) for stamps in found[:-1] for each in stamps]
+    is_whole = len(last[-1].text) >= min(others) if others else _TO_THE_SECOND.search(last[-1].text) is not None
+    return last if is_whole else last[:-1]
+
+
+def is_after(
+    talk: Sequence[bytes], found: Sequence[Sequence[Written]], *, begins_inside: bool, ends_inside: bool
+) -> bool:
     """Whether stamps follow their messages.
 
     Args:
         talk: (N + 1,) what stands before each of N messages, and after the last.
         found: (N + 1,) the stamps in each.
         begins_inside: whether the file begins inside a message, so that the first talk stands between two messages.
+        ends_inside: whether it ends inside one.
     """
     if any(stamps and not talk[i][stamps[-1].end :].count(b"\n") for i, stamps in enumerate(found[:-1])):
         return False
     if found[0] and not begins_inside:
         return False
-    if found[-1] and not found[0]:
+    # A file that begins inside a message and ends with a whole stamp: a log that comes to its end does so with a stamp
+    # only where stamps follow, while a cut falls between a stamp and its message once in thousands.
+    if found[-1] and (not found[0] or talk[-1][found[-1][-1].end :].strip(b" \t") != b""):
         return True
+    if not begins_inside and ends_inside and not found[0] and not talk[0].strip(b"\x01 \t\r\n"):
+        return True  # the log begins with a message, and not with its stamp
     before = after = 0
     for i, stamps in enumerate(found[:-1]):
         if not stamps or (i == 0 and not begins_inside):

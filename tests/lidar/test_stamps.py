@@ -1,0 +1,313 @@
+"""Time stamps of loggers: every form and zone is the right instant or a named reason, and never another time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.lidar.instruments.stamps import NO_STAMP, Clock, Stamped, stamped
+
+PRESENT = datetime(2027, 1, 1)
+MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2026, 12, 30)).map(lambda moment: moment.replace(microsecond=0))
+EPOCH = datetime(1970, 1, 1)
+
+SURE_FORMS = (
+    """
+%Y-%m-%d %H:%M:%S|-%Y-%m-%d %H:%M:%S|%Y-%m-%dT%H:%M:%SZ|%Y-%m-%dT%H:%M:%S.0000000+00:00|%Y-%m-%d %H:%M:%S,000
+%Y/%m/%d %H:%M:%S|%%%%%% %Y/%m/%d %H:%M:%S %%%%%%|%Y.%m.%d %H:%M:%S|%Y:%m:%d %H:%M:%S|[%Y-%m-%d %H:%M:%S]
+%Y-%m-%d_%H-%M-%S|%Y-%m-%d, %H:%M:%S|%Y-%m-%d;%H:%M:%S|%Y-%m-%d %H:%M:%S UTC|%Y-%m-%d %H:%M:%S (GMT)
+%Y%m%dT%H%M%SZ|%Y%m%d %H%M%S|%Y%m%d%H%M%S|%Y%m%d_%H:%M:%S|%G-W%V-%uT%H:%M:%S|%GW%V%uT%H%M%S|%Y-%jT%H:%M:%S
+%Y%jT%H%M%S|%Y %j %H:%M:%S|%a %b %d %H:%M:%S %Y|%a %b %d %H:%M:%S UTC %Y|%d %b %Y %H:%M:%S|%d-%b-%Y %H:%M:%S
+%d/%b/%Y:%H:%M:%S +0000|%a, %d %b %Y %H:%M:%S GMT|%B %d, %Y %I:%M:%S %p|%Y-%b-%d %H:%M:%S|%d.%m.%Y %H:%M:%S
+%d.%m.%Y %H.%M.%S|%H:%M:%S %d.%m.%Y|%H:%M:%S %Y-%m-%d|%Y-%m-%d %I:%M:%S %p|%Y-%m-%d %H:%M:%S INFO ceil 5.3 V
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
+OPEN_DATES = ["%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%d/%m/%y", "%m/%d/%y", "%y-%m-%d", "%d-%b-%y"]
+OPEN_FORMS = [
+    *(f"{date} %H:%M:%S" for date in OPEN_DATES),
+    "%m/%d/%Y %I:%M:%S %p",
+    "%y%m%d %H%M%S",
+    "%H:%M:%S %m/%d/%Y",
+]
+
+
+def read(texts: Sequence[str], **known: object) -> Stamped:
+    """The times of messages with a stamp line before each."""
+    talk = [f"{text}\r\n\x01".encode() for text in texts]
+    return stamped([talk[0], *(b"\r\n" + each for each in talk[1:]), b"\r\n"], **{"latest": PRESENT, **known})
+
+
+def every(step_s: int, count: int, start: datetime) -> list[datetime]:
+    return [start + timedelta(seconds=step_s * i) for i in range(count)]
+
+
+@given(start=MOMENTS, step_s=st.integers(2, 900), count=st.integers(1, 4), form=st.sampled_from(SURE_FORMS))
+def test_a_stamp_that_leaves_nothing_open_is_the_instant_it_says(
+    start: datetime, step_s: int, count: int, form: str
+) -> None:
+    moments = every(step_s, count, start)
+
+    assert read([moment.strftime(form) for moment in moments]).times == tuple(moments)
+
+
+@given(
+    start=MOMENTS.filter(lambda moment: moment.year > 2001),
+    count=st.integers(1, 4),
+    power=st.sampled_from([0, 3, 6, 9]),
+    at=st.sampled_from(["", "@"]),
+)
+def test_unix_time_is_read_in_seconds_to_nanoseconds(start: datetime, count: int, power: int, at: str) -> None:
+    moments = every(15, count, start)
+    texts = [f"{at}{int((moment - EPOCH).total_seconds()) * 10**power}" for moment in moments]
+
+    assert read(texts).times == tuple(moments)
+
+
+@given(
+    start=MOMENTS,
+    count=st.integers(1, 4),
+    form=st.sampled_from(OPEN_FORMS),
+    sent_after_s=st.none() | st.integers(0, 40 * 86_400),
+)
+def test_an_ambiguous_date_is_right_or_refused_by_name(
+    start: datetime, count: int, form: str, sent_after_s: int | None
+) -> None:
+    moments = every(300, count, start)
+    received = None if sent_after_s is None else moments[-1] + timedelta(seconds=sent_after_s)
+
+    told = read([moment.strftime(form) for moment in moments], received=received)
+
+    for moment, time, reason in zip(moments, told.times, told.reasons, strict=True):
+        # Sent weeks later, a stamp can only be told by luck; sent soon after, it must be right.
+        if time != moment:
+            assert time is None and "day or month first" in reason
+            assert sent_after_s is None or sent_after_s > 86_400
+
+
+@given(start=MOMENTS, form=st.sampled_from(OPEN_FORMS))
+def test_the_order_that_the_site_states_decides(start: datetime, form: str) -> None:
+    order = {"%d": "day_first", "%m": "month_first", "%y": "year_first", "%H": "month_first"}[form[:2]]
+
+    assert read([start.strftime(form)], clock=Clock(date_order=order)).times == (start,)
+
+
+@pytest.mark.parametrize(
+    ("texts", "known", "expected"),
+    [
+        (["05/06/2026 23:55:00", "06/06/2026 00:00:00"], {}, datetime(2026, 6, 5, 23, 55)),
+        (["06/05/2026 23:55:00", "06/06/2026 00:00:00"], {}, datetime(2026, 6, 5, 23, 55)),
+        (["05/06/2026 09:00:00"], {"name": "C6060509.DAT"}, datetime(2026, 6, 5, 9)),
+        (["06/05/2026 09:00:00"], {"name": "ceil_20260605.log"}, datetime(2026, 6, 5, 9)),
+        (["05/06/2026 09:00:00"], {"received": datetime(2026, 6, 5, 10)}, datetime(2026, 6, 5, 9)),
+        (["05.06.2026 09:00:00"], {}, datetime(2026, 6, 5, 9)),  # dots: day first by custom
+        (["10/11/2026 09:00:00"], {"latest": datetime(2026, 10, 20)}, datetime(2026, 10, 11, 9)),  # November is to come
+    ],
+)
+def test_the_order_of_day_and_month_is_told_by(texts: list[str], known: dict[str, object], expected: datetime) -> None:
+    assert read(texts, **known).times[0] == expected
+
+
+OFFSETS = st.integers(-12 * 4, 14 * 4).map(lambda quarters: quarters * 15)
+
+
+@given(start=MOMENTS, minutes=OFFSETS, style=st.sampled_from(["+hh:mm", " +hhmm", " +hh:mm", " UTC+hh:mm", "  +hhmm"]))
+def test_an_offset_is_taken_from_the_local_time(start: datetime, minutes: int, style: str) -> None:
+    sign, (hours, rest) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
+    offset = style.replace("+", sign).replace("hh", f"{hours:02d}").replace("mm", f"{rest:02d}")
+
+    assert read([f"{start + timedelta(minutes=minutes):%Y-%m-%d %H:%M:%S}{offset}"]).times == (start,)
+
+
+ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "America/St_Johns", "-03:30", ""]
+
+
+@settings(max_examples=150)
+@given(
+    day=st.sampled_from(
+        [datetime(2022, 10, 29, 20), datetime(2022, 11, 6), datetime(2022, 4, 2, 10), datetime(2022, 7, 1)]
+    ),
+    shift_min=st.integers(0, 600),
+    step_min=st.sampled_from([1, 5, 10]),
+    count=st.integers(1, 60),
+    zone=st.sampled_from(ZONES),
+)
+def test_local_time_of_any_zone_is_the_right_instant_or_named(
+    day: datetime, shift_min: int, step_min: int, count: int, zone: str
+) -> None:
+    moments = every(60 * step_min, count, day + timedelta(minutes=shift_min))
+    clock = Clock(zone)
+    shown = [local(moment, zone) for moment in moments]
+
+    told = read([f"{moment:%Y-%m-%d %H:%M:%S}" for moment in shown], clock=clock)
+
+    for moment, time, reason in zip(moments, told.times, told.reasons, strict=True):
+        assert time == moment or (time is None and "occurs twice" in reason)
+
+
+def local(moment: datetime, zone: str) -> datetime:
+    if zone == "-03:30":
+        return moment - timedelta(hours=3, minutes=30)
+    return moment.replace(tzinfo=UTC).astimezone(ZoneInfo(zone) if zone else UTC).replace(tzinfo=None)
+
+
+def test_the_night_in_which_clocks_go_back_is_read_whole() -> None:
+    moments = every(600, 30, datetime(2022, 10, 29, 22))
+    texts = [f"{local(moment, 'Europe/Berlin'):%Y-%m-%d %H:%M:%S}" for moment in moments]
+
+    assert read(texts, clock=Clock("Europe/Berlin")).times == tuple(moments)
+
+    untold = read(texts)  # without the site's zone the repeated hour is named
+    assert untold.times[17:19] != (None, None)
+    assert [("repeats an hour" in reason) for reason in untold.reasons] == [18 <= i < 24 for i in range(30)]
+
+
+def test_a_single_stamp_of_the_repeated_hour_is_told_by_the_time_of_sending() -> None:
+    for sent, expected in [((0, 31), (0, 30)), ((1, 31), (1, 30))]:
+        received = datetime(2022, 10, 30, *sent)
+        told = read(["2022-10-30 02:30:00"], clock=Clock("Europe/Berlin"), received=received)
+        assert told.times == (datetime(2022, 10, 30, *expected),)
+
+    assert "occurs twice" in read(["2022-10-30 02:30:00"], clock=Clock("Europe/Berlin")).reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "expected"),
+    [
+        ("2026-06-21 11:00:00 CEST", "", datetime(2026, 6, 21, 9)),
+        ("2026-06-21 11:00:00 Europe/Berlin", "", datetime(2026, 6, 21, 9)),
+        ("2026-06-21T11:00:00+02:00[Europe/Berlin]", "", datetime(2026, 6, 21, 9)),
+        ("2026-06-21 05:00:00 EDT", "America/New_York", datetime(2026, 6, 21, 9)),
+        ("2026-06-21 05:00:00 EDT", "", "the zone EDT is not one everywhere"),
+        ("2026-06-21 05:00:00 EST", "America/New_York", "EST is not the time of America/New_York then"),
+        ("2026-03-29 02:30:00", "Europe/Berlin", "does not occur in Europe/Berlin"),
+    ],
+)
+def test_zones_that_stamps_name(text: str, zone: str, expected: datetime | str) -> None:
+    told = read([text], clock=Clock(zone))
+
+    if isinstance(expected, str):
+        assert told.times == (None,)
+        assert expected in told.reasons[0]
+    else:
+        assert told.times == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-06-21 24:00:00", datetime(2026, 6, 22)),
+        ("2016-12-31 23:59:60", datetime(2017, 1, 1)),  # a leap second
+        ("2026-06-21 12:00:00 AM", datetime(2026, 6, 21)),
+        ("2026-06-21 12:00:00 PM", datetime(2026, 6, 21, 12)),
+        ("2026-6-1 9:5:3", datetime(2026, 6, 1, 9, 5, 3)),
+        ("21.6.2026 9:05", datetime(2026, 6, 21, 9, 5)),
+        ("2026-06-21T09:00:00.1234567Z", datetime(2026, 6, 21, 9, 0, 0, 123456)),
+        ("2026-06-21 09:00:00,25", datetime(2026, 6, 21, 9, 0, 0, 250000)),
+        ("1782032400.5", datetime(2026, 6, 21, 9, 0, 0, 500000)),
+        ("2026-06-21 09:00:00 +25 098", datetime(2026, 6, 21, 9)),  # degrees, no zone
+        ("21. März 2026 09:00:00", datetime(2026, 3, 21, 9)),
+    ],
+)
+def test_unusual_times_of_day(text: str, expected: datetime) -> None:
+    assert read([text]).times == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("2026-13-45 00:00:00", "there is no such date"),
+        ("2026-02-29 00:00:00", "there is no such date"),
+        ("2026-06-21 25:00:00", "there is no such time of day"),
+        ("2026-06-21 24:00:01", "a day ends at 24:00"),
+        ("2026-06-21 13:00:00 AM", "there is no 13 o'clock in the morning"),
+        ("2026-06-21 09:00:00 +25:00", "no zone lies +25:00 from UTC"),
+        ("0001-01-01 00:00:00+13:00", "outside the calendar"),
+        ("2026-06-21", "not understood"),
+        ("09:00:00", "a time of day without a date"),
+        ("Jun 21 09:00:00", "has no year"),
+        ("46194.375", "not understood"),
+        ("SN 1234567890", "not understood"),
+        ("station Oslo", NO_STAMP),
+        ("", NO_STAMP),
+    ],
+)
+def test_what_is_no_time_is_named(text: str, reason: str) -> None:
+    told = read([text])
+
+    assert told.times == (None,)
+    assert reason in told.reasons[0]
+
+
+def test_syslog_takes_its_year_from_the_time_of_sending() -> None:
+    texts = ["Dec 31 23:55:00 host ceil", "Jan  1 00:00:00 host ceil"]
+
+    told = read(texts, received=datetime(2027, 1, 1, 0, 1))
+
+    assert told.times == (datetime(2026, 12, 31, 23, 55), datetime(2027, 1, 1))
+
+
+def test_bare_clock_times_take_the_date_of_the_files_name_and_cross_midnight() -> None:
+    told = read(["= 23:59:50", "= 00:00:05"], name="ceil_20260621.dat")
+
+    assert told.times == (datetime(2026, 6, 21, 23, 59, 50), datetime(2026, 6, 22, 0, 0, 5))
+
+
+def test_a_number_that_stays_the_same_is_no_time() -> None:
+    assert read(["1582032400", "1582032400"]).times == (None, None)
+
+
+def test_local_time_beside_unix_time_is_told_by_the_latter() -> None:
+    assert read(["2026-06-21 11:00:00, 1782032400"]).times == (datetime(2026, 6, 21, 9),)
+
+
+@pytest.mark.parametrize("between", [b"\r\n", b"\r\n\r\n", b" "])
+def test_stamps_behind_their_messages_are_recognised_from_the_file(between: bytes) -> None:
+    moments = every(300, 3, datetime(2026, 6, 21, 9))
+    talk = [b"\x01", *(between + f"{moment}\r\n\x01".encode() for moment in moments)]
+
+    told = stamped(talk)
+
+    assert told.is_after
+    assert told.times == tuple(moments)
+
+
+def test_a_message_without_a_stamp_between_two_close_ones_stands_between_them() -> None:
+    told = read(["2026-06-21 09:00:00", "Initializing... Ready", "2026-06-21 09:01:00"])
+    assert told.times[1] == datetime(2026, 6, 21, 9, 0, 30)
+
+    far = read(["2026-06-21 09:00:00", "", "2026-06-21 10:00:00"])
+    assert (far.times[1], far.reasons[1]) == (None, NO_STAMP)
+
+
+@settings(max_examples=300)
+@given(
+    talk=st.lists(
+        st.binary(max_size=40) | st.from_regex(rb"[0-9 :./TZ+,-]{0,30}", fullmatch=True), min_size=1, max_size=5
+    ),
+    inside=st.booleans(),
+    zone=st.sampled_from(ZONES),
+)
+def test_any_bytes_between_messages_give_a_time_or_a_reason(talk: list[bytes], inside: bool, zone: str) -> None:
+    told = stamped(talk, begins_inside=inside, ends_inside=inside, clock=Clock(zone))
+
+    assert len(told.times) == len(told.reasons) == len(talk) - 1
+    assert all((time is None) == bool(reason) for time, reason in zip(told.times, told.reasons, strict=True))
+
+
+@pytest.mark.parametrize("zone", ["Europe/Atlantis", "+25:00", "../etc/passwd", "CEST", "+01:75"])
+def test_a_zone_that_does_not_exist_is_refused(zone: str) -> None:
+    with pytest.raises(ConfigError, match="no time zone"):
+        Clock(zone)
+
+
+def test_an_order_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match="day_first"):
+        Clock(date_order="dmy")
