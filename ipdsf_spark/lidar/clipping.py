@@ -19,6 +19,7 @@ from ipdsf_spark.lidar.profiles import Float32, Float64
 MIN_GATES: Final = 8  # fewer equal neighbours come by chance where signal is written in whole counts
 MIN_DEPTH_M: Final = 150.0
 WINDOW_M: Final = 120.0  # half of the gates of such a stretch on the floor: from there on nothing can be trusted
+BEGUN_SHARE: Final = 0.15  # of the gates on the floor: what is left between them is the larger half of the noise
 EDGE_M: Final = 300.0  # around the first clipped gate, where the size of what is left tells counts from clipping
 MIN_SHARE: Final = 0.5  # of the gates above it are on the floor; a cloud above clipped air is seen again
 MAX_BELOW: Final = 0.05  # of them lie below the floor; 0.01 in clipped profiles, 0.2 in those of whole counts
@@ -69,7 +70,10 @@ def _of_repeating(beta: Float32, range_m: Float64, needed: int, window: int) -> 
     is_likely &= np.isnan(found) & (num_below <= MAX_BELOW * num_seen)
     edge = max(window, round(EDGE_M / float(range_m[1] - range_m[0])))
     for row in np.flatnonzero(is_likely):
-        at = int(first[row]) + int(np.argmax(is_floor[row, first[row] :]))
+        begun = count[row, window:] - count[row, :-window] > BEGUN_SHARE * window
+        whole = np.flatnonzero(~begun[: first[row]])
+        lowest = int(whole[-1]) + 1 if whole.size else 0
+        at = lowest + int(np.argmax(is_floor[row, lowest:]))
         if not _is_noiseless(beta[row, :at]) and not _is_counted(beta[row], float(floor[row]), at, edge):
             found[row] = range_m[at]
     return found

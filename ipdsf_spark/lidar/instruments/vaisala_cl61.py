@@ -140,8 +140,10 @@ def _times(variable: Variable, damage: list[Damage]) -> Time:
 
 def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int, num_gates: int) -> Float32:
     variable = dataset.require(name)
+    told = units.per_metre_steradian(str(variable.attributes.get("units", "")))
+    limit = FILLS_FROM / min(told or 1.0, 1.0)
     # As the instrument writes it, it needs no second look at every number; packed again it does.
-    if cf.is_plain(variable, -FILLS_FROM, FILLS_FROM):
+    if cf.is_plain(variable, -limit, limit):
         values = variable.read(damage)
         if values.dtype.kind not in "iuf":
             raise UnreadableFile(f"{name} holds no numbers")
@@ -150,8 +152,8 @@ def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int,
         values = cf.physical32(variable, damage=damage)
     values = fields.by_time(variable, values, "time", num_profiles, num_gates)
     # Fill values are -999 or 9.97e36; real backscatter is a thousand times below 1 in the densest cloud.
-    if not (values.max(initial=0.0) < FILLS_FROM and values.min(initial=0.0) > -FILLS_FROM):
-        values = np.where(np.abs(values) < FILLS_FROM, values, np.float32(np.nan))
+    if not (values.max(initial=0.0) < limit and values.min(initial=0.0) > -limit):
+        values = np.where(np.abs(values) < limit, values, np.float32(np.nan))
     return values
 
 
@@ -159,6 +161,12 @@ def _depolarisation(dataset: Dataset, beta: Float32, num_profiles: int, num_gate
     if "x_pol" not in dataset.variables:
         return None
     across = _field(dataset, "x_pol", dataset.gaps, num_profiles, num_gates)
+    factors = [
+        units.per_metre_steradian(str(dataset.require(name).attributes.get("units", "")))
+        for name in ("beta_att", "x_pol")
+    ]
+    if factors[0] and factors[1] and factors[0] != factors[1]:
+        across = across * np.float32(factors[1] / factors[0])
     along = beta - across
     ratio: Float32 = np.divide(across, along, out=along)
     ratio[np.isinf(ratio)] = np.nan

@@ -1,0 +1,270 @@
+"""Profiles as networks and makers' programs write them: ARM, NCAS, MPLNET, E-PROFILE level 1, BL-View, CL61 again."""
+
+from __future__ import annotations
+
+from datetime import timedelta, timezone
+from typing import Any
+
+import network_files as made
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_files import add, written
+
+from ipdsf_spark.lidar import instruments
+from ipdsf_spark.lidar.profiles import Profiles
+
+
+def only_block(raw: bytes, *, remarks: int = 0) -> Profiles:
+    decoded = instruments.decode(raw)
+    assert len(decoded.rejected) == remarks, decoded.rejected
+    (block,) = decoded.blocks
+    assert instruments.recognise(raw) == decoded.instrument == block.instrument
+    return block
+
+
+@pytest.mark.parametrize("layout", ["NETCDF3_CLASSIC", "NETCDF4"])
+def test_arm_profiles_carry_their_unit_clouds_and_quality(layout: str) -> None:
+    read = only_block(made.arm_ceil(layout=layout))
+
+    assert (read.instrument, read.message_type, read.wavelength_nm) == ("Vaisala CL31", "ARM ceil", 910.0)
+    assert np.array_equal(read.time, made.TIMES)
+    assert read.range_m == pytest.approx(made.RANGE_M)
+    assert read.beta[:3] == pytest.approx(made.backscatter()[:3], rel=1e-5)
+    assert np.isnan(read.beta[3]).all()  # the lowest 32-bit number stands for a profile that is not there
+    assert read.cloud_base_m[0, 0] == 500.0  # an indeterminate bit is not a bad one
+    assert np.isnan(read.cloud_base_m[1]).all()
+    assert read.vertical_visibility_m[2] == 90.0
+    assert read.is_fog.tolist() == [False, False, True, False]
+    assert read.tilt_deg.tolist() == [3.0, 3.0, 3.0, 0.0]
+    assert (read.latitude_deg, read.altitude_m) == (pytest.approx(36.6), 316.0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "instrument"),
+    [
+        ({"datastream": "nsavceil25kC1.b1"}, "Vaisala CT25K"),
+        ({"datastream": "sgpceilC1.b1", "ceilometer_model": "CL51"}, "Vaisala CL51"),
+        ({"platform_id": "ceil10m", "ceilometer_model": "Vaisala CL31"}, "Vaisala CL31"),
+        ({"zeb_platform": "twpvceil25kC3.b1"}, "Vaisala CT25K"),
+    ],
+)
+def test_arm_files_of_all_instruments_are_told_by_what_they_say(attributes: dict[str, str], instrument: str) -> None:
+    assert only_block(made.arm_ceil(attributes=attributes)).instrument == instrument
+
+
+@pytest.mark.parametrize("unit", ["1/(sr km 10000)", "1/(10000*srad*km)", "", "counts"])
+def test_arm_units_of_all_years_mean_the_same(unit: str) -> None:
+    assert only_block(made.arm_ceil(unit=unit)).beta[0] == pytest.approx(made.backscatter()[0], rel=1e-5)
+
+
+def test_ncas_altitudes_become_heights_and_bad_cells_are_missing() -> None:
+    read = only_block(made.ncas_backscatter())
+
+    assert (read.instrument, read.message_type) == ("Vaisala CL51", "NCAS aerosol-backscatter")
+    assert read.range_m == pytest.approx(made.RANGE_M)
+    assert np.argwhere(np.isnan(read.beta)).tolist() == [[1, 2]]
+    assert (read.identity, read.altitude_m) == ("J4910003", 191.0)
+    assert read.health["laser_temperature_celsius"][0] == pytest.approx(26.85)
+
+
+@pytest.mark.parametrize(("ground", "first_m"), [("191 m", 5.0), ("", 205.0), ("unknown", 196.0)])
+def test_an_ncas_ground_that_does_not_fit_is_said(ground: str, first_m: float) -> None:
+    read = only_block(made.ncas_backscatter(ground=ground, first_m=first_m), remarks=1)
+
+    assert read.range_m[0] == pytest.approx(5.0)
+
+
+def test_mplnet_signal_lies_above_the_instrument_at_julian_dates() -> None:
+    read = only_block(made.mplnet_nrb(ground_km=0.05))
+
+    assert (read.message_type, read.is_calibrated, read.wavelength_nm) == ("MPLNET NRB L15", False, 532.0)
+    assert np.abs(read.time - made.TIMES).max() <= np.timedelta64(1, "s")  # a Julian date in float64
+    assert read.range_m[:2] == pytest.approx([10.0, 40.0], abs=0.01)  # the gate below the instrument is left out
+    assert read.beta.shape == (made.NUM_PROFILES, made.NUM_GATES - 1)
+    assert read.tilt_deg.tolist() == [0.0] * made.NUM_PROFILES
+
+
+def test_mpl2nc_gates_come_from_the_sampling_time() -> None:
+    read = only_block(made.mpl2nc_file())
+
+    assert read.range_resolution_m == pytest.approx(29.979)
+    assert read.beta == pytest.approx(made.backscatter() * 1.2e5, rel=1e-5)
+    assert read.tilt_deg[0] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("form", "calibrated"),
+    [
+        ({"tilt": -999.9}, True),
+        ({"tilt": None}, True),
+        ({"axis": "altitude"}, True),
+        ({"axis_unit": "km"}, True),
+        ({"model": "CHM15k", "unit": "m^2 counts/s", "tilt": 4.6e19}, False),
+        ({"model": "MiniMPL", "unit": "V m^2", "signal": "rcs_1"}, False),
+    ],
+)
+def test_e_profile_level_1_is_read_in_all_its_forms(form: dict[str, Any], calibrated: bool) -> None:
+    read = only_block(made.eprofile_l1(**form))
+
+    assert (read.message_type, read.is_calibrated) == ("E-PROFILE L1", calibrated)
+    assert read.range_m == pytest.approx(made.RANGE_M, rel=1e-5)
+    assert read.tilt_deg.tolist() == [0.0] * made.NUM_PROFILES
+    assert read.beta == pytest.approx(made.backscatter() * (1.2 if "signal" in form else 1.0), rel=1e-5)
+    assert read.cloud_base_m[0, 0] == pytest.approx(400.0)
+
+
+@pytest.mark.parametrize("header", ["History file\r\n", "", "\ufeffHistory file\n"])
+@pytest.mark.parametrize("decimal", [False, True])
+def test_history_files_of_level_2_give_their_profiles(decimal: bool, header: str) -> None:
+    read = only_block(made.history_level_2(decimal=decimal, header=header))
+
+    assert (read.message_type, read.identity, read.range_resolution_m) == ("BL-View level 2", "DEVICE_1", 10.0)
+    assert np.array_equal(read.time, made.TIMES)
+    assert read.beta == pytest.approx(made.backscatter(), abs=6e-10)
+
+
+def test_history_files_of_level_3_give_layer_heights_and_say_that_there_is_no_profile() -> None:
+    read = only_block(made.history_level_3(), remarks=1)
+
+    assert read.beta.shape == (2, 0)
+    assert np.array_equal(read.maker_layer_height_m, [[710, 1200, np.nan], [np.nan] * 3], equal_nan=True)
+    assert read.health["maker_layer_1_quality"][0] == 3.0
+    assert read.cloud_base_m[0, 0] == 1500.0
+    assert np.isnan(read.cloud_base_m[1]).all()
+    assert read.vertical_visibility_m[1] == 150.0
+
+
+def test_a_history_file_that_is_still_being_written_loses_its_last_row_by_name() -> None:
+    raw = made.history_level_2()
+
+    decoded = instruments.decode(raw[: len(raw) - 40])
+
+    assert decoded.num_profiles == made.NUM_PROFILES - 1
+    assert ["history" in stretch.reason for stretch in decoded.rejected] == [True]
+
+
+@settings(max_examples=60)
+@given(flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=20))
+def test_damaged_history_files_give_profiles_or_reasons(flips: list[tuple[float, int]]) -> None:
+    for whole in (made.history_level_2(), made.history_level_3()):
+        raw = bytearray(whole)
+        for place, change in flips:
+            raw[int(place * len(raw))] ^= change
+
+        decoded = instruments.decode(bytes(raw))
+
+        assert decoded.blocks or decoded.rejected
+        for stretch in decoded.rejected:
+            assert 0 <= stretch.offset <= stretch.offset + stretch.length <= len(raw)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    unit=st.sampled_from([("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0), ("days", 86400.0)]),
+    zone=st.sampled_from([-6, 0, 2, 9]),
+    kind=st.sampled_from([("i2", 2e-10, -32768.0), ("i4", 1e-13, -1.0), ("f4", 1.0, 1e20), ("f8", 1.0, -1.0)]),
+    offset=st.sampled_from([0.0, 1e-6]),
+)
+def test_a_cl61_file_written_again_is_read_by_its_own_words(
+    unit: tuple[str, float], zone: int, kind: tuple[str, float, float], offset: float
+) -> None:
+    dtype, factor, fill = kind
+    offset = offset if np.dtype(dtype).kind == "i" else 0.0
+    epoch = np.datetime64("2026-06-20T21:00:00", "us")
+    local = (epoch.item() + timedelta(hours=zone)).replace(tzinfo=timezone(timedelta(hours=zone)))
+    beta = made.backscatter()
+    beta[2, 5] = np.nan
+    raw = made.cl61_rewritten(
+        time_unit=f"{unit[0]} since {local:%Y-%m-%d %H:%M:%S %z}",
+        counts=(made.TIMES - epoch) / np.timedelta64(1, "s") / unit[1],
+        kind=dtype,
+        fill=fill,
+        factor=factor,
+        offset=offset,
+        beta=beta,
+    )
+
+    read = only_block(raw)
+
+    assert np.array_equal(read.time, made.TIMES)
+    assert read.beta == pytest.approx(beta, abs=3e-10, nan_ok=True)
+
+
+@pytest.mark.parametrize("unit", ["1e-9 m-1 sr-1", "Mm-1 sr-1", "km-1 sr-1"])
+def test_a_unit_of_a_cl61_file_counts_unless_no_air_could_have_it(unit: str) -> None:
+    factor = {"1e-9 m-1 sr-1": 1e-9, "Mm-1 sr-1": 1e-6, "km-1 sr-1": 1e-3}[unit]
+
+    honest = only_block(made.cl61_rewritten(unit=unit, beta=made.backscatter() / factor, fill=1e20))
+    assert honest.beta == pytest.approx(made.backscatter(), rel=1e-5)
+    if factor < 1e-3:
+        lying = only_block(made.cl61_rewritten(unit=unit), remarks=1)
+        assert lying.beta == pytest.approx(made.backscatter(), rel=1e-5)
+
+
+@pytest.mark.parametrize("correction", [None, 0, 1])
+def test_cloud_bases_of_a_tilted_cl61_are_slanted_once(correction: int | None) -> None:
+    read = only_block(made.cl61_rewritten(tilt=30.0, tilt_correction=correction, cloud_base_m=400.0))
+
+    slant = np.cos(np.radians(30.0))
+    assert read.cloud_base_m[0, 0] == 400.0
+    assert read.vertical_base_m[0, 0] == pytest.approx(400.0 if correction == 1 else 400.0 * slant)
+    assert read.base_along_beam_m[0, 0] == pytest.approx(400.0 / slant if correction == 1 else 400.0)
+
+
+@pytest.mark.parametrize("tilt", [-999.9, 4.6e19, np.nan, 88.0])
+def test_an_angle_that_no_instrument_has_is_none(tilt: float) -> None:
+    assert only_block(made.cl61_rewritten(tilt=tilt)).tilt_deg.tolist() == [0.0] * made.NUM_PROFILES
+
+
+def test_times_that_no_ceilometer_has_lived_are_rejected_one_by_one() -> None:
+    counts = np.array([0.0, 1.0, 2.0, 3.0]) * 300.0 + 9 * 3600.0
+    counts[[1, 3]] = np.nan, -2.0e9
+
+    decoded = instruments.decode(made.cl61_rewritten(time_unit="seconds since 2026-06-21", counts=counts))
+
+    assert decoded.num_profiles == 2
+    assert [stretch.reason.split(":")[0] for stretch in decoded.rejected] == [
+        "profile 2 of 4 has a time that is missing or a fill value",
+        "profile 4 of 4 has the time 1963-02-03T20",
+    ]
+
+
+def test_thousands_of_impossible_times_are_counted_and_not_listed() -> None:
+    def write(file: Any) -> None:
+        made.dimensions(file, time=70_000, range=3)
+        file.title = "CHM15k Nimbus"
+        add(file, "time", ("time",), np.arange(70_000) % 2 * 4e9, units="seconds since 1904-01-01 00:00:00.000")
+        add(file, "range", ("range",), np.array([15.0, 30.0, 45.0]), units="m")
+        add(file, "beta_raw", ("time", "range"), np.ones((70_000, 3), "f4"))
+
+    decoded = instruments.decode(written(write))
+
+    assert decoded.num_profiles == 35_000
+    assert len(decoded.rejected) < 40
+    assert sum(int(stretch.reason.split()[0]) for stretch in decoded.rejected if "more" in stretch.reason) > 34_000
+
+
+NAMED = {
+    "ARM ceilometer layer heights": ("bl_height_1", "time"),
+    "ARM micropulse lidar": ("signal_return_co_pol", "time"),
+    "MPLNET micropulse lidar": ("extinction", "surface_altitude"),
+    "NCAS ceilometer": ("cloud_base_altitude", "layer_index"),
+    "Doppler lidar": ("radial_velocity", "time"),
+}
+
+
+@pytest.mark.parametrize(("instrument", "names"), NAMED.items())
+def test_products_without_profiles_are_named_by_instrument_and_product(instrument: str, names: tuple[str, ...]) -> None:
+    def write(file: Any) -> None:
+        made.dimensions(file, x=2)
+        for name in names:
+            add(file, name, ("x",), np.arange(2.0))
+
+    raw = written(write)
+    decoded = instruments.decode(raw)
+
+    assert (decoded.instrument, decoded.blocks) == (instrument, ())
+    assert instruments.recognise(raw) == instrument
+    assert len(decoded.rejected[0].reason) > 30
