@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,8 @@ from ipdsf_spark.kafka import headers
 from ipdsf_spark.kafka.client import client_options, group_id
 
 TIMEOUT_S: Final = 10.0
-ELECTION_S: Final = 3.0  # a topic just made, or a broker just gone, has a leader within moments
+ELECTION_S: Final = 5.0  # a topic just made, or a broker just gone, has a leader within moments
+ELECTING: Final = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
 LEAST_FETCH_BYTES: Final = 1_048_576
 
 
@@ -57,6 +58,7 @@ class FilesTopic:
             "group.id": group_id(kafka, "edge"),
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "log_level": 0,  # what goes wrong is raised, and told once
             "auto.offset.reset": "earliest",
             # One fetch at a time, as small as a record may be: what is read beyond the site's own records is waste.
             "fetch.message.max.bytes": max(kafka.max_message_bytes, LEAST_FETCH_BYTES),
@@ -76,17 +78,26 @@ class FilesTopic:
         Raises:
             KafkaException: Kafka does not answer, there is no such topic, or the partition has no leader.
         """
+        return self._patiently(self._partition)
+
+    def _partition(self) -> int:
+        listed = self._consumer.list_topics(self._kafka.files_topic, timeout=TIMEOUT_S)
+        topic = listed.topics[self._kafka.files_topic]
+        if topic.error is not None:
+            raise KafkaException(topic.error)
+        chosen = partition_of(self._key, len(topic.partitions))
+        if topic.partitions[chosen].leader < 0:
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        return chosen
+
+    def _patiently(self, ask: Callable[[], int]) -> int:
         deadline = time.monotonic() + ELECTION_S
         while True:
-            listed = self._consumer.list_topics(self._kafka.files_topic, timeout=TIMEOUT_S)
-            topic = listed.topics[self._kafka.files_topic]
-            if topic.error is not None:
-                raise KafkaException(topic.error)
-            chosen = partition_of(self._key, len(topic.partitions))
-            if topic.partitions[chosen].leader >= 0:
-                return chosen
-            if time.monotonic() > deadline:
-                raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+            try:
+                return ask()
+            except KafkaException as error:
+                if error.args[0].code() not in ELECTING or time.monotonic() > deadline:
+                    raise
             time.sleep(0.1)
 
     def end(self, partition: int) -> int:
@@ -96,7 +107,7 @@ class FilesTopic:
             KafkaException: it does not answer.
         """
         place = TopicPartition(self._kafka.files_topic, partition)
-        return int(self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)[1])
+        return self._patiently(lambda: int(self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)[1]))
 
     def records(self, partition: int, start: int, meter: Meter) -> Iterator[Arrived]:
         """The site's records of a partition from an offset to its present end.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import os
 import re
+import stat
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -168,7 +169,7 @@ class Folder:
             state = os.stat(path)
         except OSError:
             return None  # renamed or removed while we looked
-        if not os.path.isfile(path) or self._taken.get(hash(name)) == _packed(
+        if not stat.S_ISREG(state.st_mode) or self._taken.get(hash(name)) == _packed(
             state.st_size, state.st_mtime_ns, state.st_ino
         ):
             return None

@@ -189,7 +189,7 @@ class Sender:
                     continue
                 parts = [each for each in journal.of_file(entry.name) if each.state == DELIVERED]
                 covered = max((each.stop for each in parts), default=0)
-                if 0 < covered < entry.bytes and (raw := self._value(entry)) is not None:
+                if covered and (raw := self._value(entry)) is not None:
                     self._replace_by_rest(journal, entry, parts, raw)
 
     def _replace_by_rest(self, journal: Journal, entry: Entry, parts: Sequence[Entry], raw: bytes) -> None:
@@ -200,17 +200,20 @@ class Sender:
                 taken, preamble = part.stop, part.preamble
         if not taken:
             return
-        value = raw[:preamble] + raw[taken:]
-        digest = hashlib.sha256(value).hexdigest()
-        rest = replace(
-            entry, start=taken, sha256=digest, bytes=len(value), kind=APPENDED, preamble=preamble, copy="", seq=0
-        )
-        try:
-            rest = replace(rest, copy=self._store.keep(rest, value))
-        except OSError:
-            logger.debug("no copy of the rest of %s", entry.name)
-        journal.add([rest])
-        journal.put([replace(entry, state=DELIVERED, reason="arrived in parts", delivered_s=self._clock.now_s())])
+        arrived = self._settled(replace(entry, reason="arrived in parts"), self._clock.known_s() or 0.0)
+        if taken < entry.bytes:
+            value = raw[:preamble] + raw[taken:]
+            digest = hashlib.sha256(value).hexdigest()
+            rest = replace(
+                entry, start=taken, sha256=digest, bytes=len(value), kind=APPENDED, preamble=preamble, copy="", seq=0
+            )
+            try:
+                rest = replace(rest, copy=self._store.keep(rest, value))
+            except OSError:
+                logger.debug("no copy of the rest of %s", entry.name)
+            journal.add([rest])
+        journal.put([arrived])
+        self._move([arrived])
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -408,6 +411,7 @@ class Sender:
                 "message.timeout.ms": int(ACKNOWLEDGED_WITHIN_S * 900),
                 "partitioner": "murmur2_random",
                 "error_cb": self._listener,
+                "log_level": 0,  # what goes wrong is heard, and told once
             }
             self._producer = Producer(options)
         return self._producer

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, TopicMetadata  # type: ignore[attr-defined]
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
@@ -93,6 +93,7 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
     ]
     if new:
         _await(client.create_topics(new, operation_timeout=TIMEOUT_S), "create")
+    made = {topic.topic for topic in new}
     held = have.get(kafka.files_topic)
     if held is not None and held > kafka.partitions:
         raise BrokerError(
@@ -102,7 +103,8 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
     if held is not None and held < kafka.partitions:
         logger.warning("topic %s grows from %d to %d partitions", kafka.files_topic, held, kafka.partitions)
         _await(client.create_partitions([NewPartitions(kafka.files_topic, kafka.partitions)]), "grow")
-    _await_metadata(kafka, bootstrap, {name: partitions for name, (partitions, _) in wanted.items()})
+        made.add(kafka.files_topic)
+    _await_leaders(client, bootstrap, {name: wanted[name][0] for name in made})
 
 
 def ensure_files_topic(kafka: KafkaConfig, bootstrap: str) -> int:
@@ -119,19 +121,20 @@ def ensure_files_topic(kafka: KafkaConfig, bootstrap: str) -> int:
     return held or kafka.partitions
 
 
-def _await_metadata(kafka: KafkaConfig, bootstrap: str, wanted: Mapping[str, int]) -> None:
-    """Brokers learn of new partitions a moment after the controller has made them."""
+def _await_leaders(client: AdminClient, bootstrap: str, made: Mapping[str, int]) -> None:
+    """Brokers learn of new partitions and their leaders a moment after the controller has made them."""
     deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        have = num_partitions(kafka, bootstrap)
-        late = [name for name in wanted if name not in have]
-        if not late and have[kafka.files_topic] >= wanted[kafka.files_topic]:
+    while made:
+        have = client.list_topics(timeout=TIMEOUT_S).topics
+        if all(name in have and _num_led(have[name]) >= number for name, number in made.items()):
             return
         if time.monotonic() > deadline:
-            raise BrokerError(
-                f"{bootstrap} does not show {', '.join(late) or kafka.files_topic} after {TIMEOUT_S:.0f} s"
-            )
+            raise BrokerError(f"{bootstrap} does not show {', '.join(sorted(made))} after {TIMEOUT_S:.0f} s")
         time.sleep(0.05)
+
+
+def _num_led(topic: TopicMetadata) -> int:
+    return sum(partition.leader >= 0 for partition in topic.partitions.values())
 
 
 def _await(futures: Mapping[str, object], verb: str) -> None:

@@ -1,0 +1,318 @@
+"""From the folder to the journal: complete files, what files have grown by, files that cannot be read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from edge_node import DAY_S, Node, sha256_of
+from netCDF4 import Dataset
+from test_growth import MESSAGE, STAMP, TABLE, log
+
+from ipdsf_spark.edge import folder as folder_module
+from ipdsf_spark.edge.agent import EdgeAgent
+from ipdsf_spark.edge.entry import APPENDED, REWRITTEN, WHOLE, Entry
+from ipdsf_spark.edge.folder import Folder
+
+
+def parts(agent: EdgeAgent) -> list[tuple[str, int, str, bytes]]:
+    """Everything taken in so far, as it would be sent."""
+    return [(entry.kind, entry.start, entry.name, agent.store.read(entry)) for entry in agent.journal.pending(1_000)]
+
+
+def test_a_file_is_taken_in_only_when_it_has_stopped_changing(node: Node) -> None:
+    node.settings["settle_s"] = 2.0
+    agent = node.agent()
+
+    node.write("day.dat", b"begun")
+    assert agent.take_in() == 0
+    node.clocks.passes(1.0)
+    node.write("day.dat", b"begun, and finished")
+    assert agent.take_in() == 0
+    node.clocks.passes(1.9)
+    assert agent.take_in() == 0
+    node.clocks.passes(0.2)
+    assert agent.take_in() == 1
+    assert agent.take_in() == 0
+
+    (entry,) = agent.journal.pending(9)
+    assert entry.sha256 == sha256_of(b"begun, and finished")
+
+
+@pytest.mark.parametrize("jump_s", [-DAY_S, 3_652 * DAY_S])
+def test_a_clock_that_jumps_delays_no_file(node: Node, jump_s: float) -> None:
+    node.settings["settle_s"] = 2.0
+    agent = node.agent()
+    node.write("day.dat", b"written before the jump")
+
+    assert agent.take_in() == 0
+    node.clocks.wall_s += jump_s
+    node.clocks.passes(2.1)
+
+    assert agent.take_in() == 1
+
+
+def test_a_growing_log_is_taken_in_as_what_is_new_of_it(node: Node) -> None:
+    agent = node.agent()
+    node.write("day.dat", log(2))
+    agent.take_in()
+    for _ in range(3):
+        node.clocks.passes(60.0)
+        node.append("day.dat", STAMP % 7 + MESSAGE)
+        agent.take_in()
+
+    found = parts(agent)
+
+    assert [kind for kind, *_ in found] == [WHOLE, APPENDED, APPENDED, APPENDED]
+    assert b"".join(raw for *_, raw in found) == (node.watched / "day.dat").read_bytes()
+    assert [start for _, start, *_ in found] == [0, len(log(2)), len(log(3)), len(log(4))]
+
+
+def test_an_unfinished_message_waits_for_its_end_and_goes_when_nothing_comes(node: Node) -> None:
+    node.settings["settle_s"] = 2.0
+    agent = node.agent()
+    node.write("day.dat", log(1), age_s=60.0)
+    agent.take_in()
+    node.clocks.passes(60.0)
+    node.append("day.dat", log(1) + (STAMP % 9 + MESSAGE)[:40])
+    agent.take_in()
+    node.clocks.passes(3.0)
+    agent.take_in()
+    assert b"".join(raw for *_, raw in parts(agent)) == log(1) * 2
+
+    node.clocks.passes(31.0)
+    agent.take_in()
+
+    assert b"".join(raw for *_, raw in parts(agent)) == (node.watched / "day.dat").read_bytes()
+
+
+def test_a_log_that_never_rests_is_taken_in_up_to_its_last_finished_message(node: Node) -> None:
+    node.settings["settle_s"] = 5.0
+    agent = node.agent()
+    node.write("day.dat", b"")
+    for _ in range(40):
+        node.append("day.dat", STAMP % 1 + MESSAGE + STAMP % 2 + MESSAGE[:30])
+        agent.take_in()
+        node.clocks.passes(1.0)
+        node.append("day.dat", MESSAGE[30:])
+
+    taken = b"".join(raw for *_, raw in parts(agent))
+
+    assert taken.count(b"\x04") >= 40
+    assert taken.count(b"\x01") == taken.count(b"\x04")
+    assert (node.watched / "day.dat").read_bytes().startswith(taken)
+
+
+def test_each_part_of_a_table_begins_with_its_column_names(node: Node) -> None:
+    agent = node.agent()
+    node.write("a.his", TABLE + b"2026-07-01, 1\r\n")
+    agent.take_in()
+    node.clocks.passes(60.0)
+    node.append("a.his", b"2026-07-02, 2\r\n")
+    agent.take_in()
+
+    first, second = agent.journal.pending(9)
+
+    assert agent.store.read(second) == TABLE + b"2026-07-02, 2\r\n"
+    assert (second.start, second.preamble) == (first.stop, len(TABLE))
+
+
+def test_a_file_replaced_by_another_of_its_name_is_taken_in_whole(node: Node) -> None:
+    agent = node.agent()
+    node.write("live.dat", log(3))
+    agent.take_in()
+    node.clocks.passes(60.0)
+    node.write("live.dat", log(4)[30:])
+    agent.take_in()
+
+    assert [(kind, start) for kind, start, *_ in parts(agent)] == [(WHOLE, 0), (WHOLE, 0)]
+
+
+def test_a_text_file_beyond_the_limit_goes_in_parts_that_end_with_a_message(node: Node) -> None:
+    from dataclasses import replace
+
+    node.kafka = replace(node.kafka, max_message_bytes=300)
+    agent = node.agent()
+    node.write("day.dat", log(12))
+    agent.take_in()
+
+    found = parts(agent)
+
+    assert b"".join(raw for *_, raw in found) == log(12)
+    assert max(len(raw) for *_, raw in found) <= 300
+    assert all(raw.endswith(b"\x04\r\n") for *_, raw in found)
+
+
+def write_netcdf(path: Path, minutes: int, *, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    with Dataset(path, "w", format="NETCDF3_CLASSIC") as file:
+        file.createDimension("time", None)
+        file.createDimension("range", 512)
+        file.createVariable("time", "f8", ("time",))[:] = np.arange(minutes)
+        file.createVariable("beta", "i4", ("time", "range"))[:] = rng.integers(0, 1 << 30, (minutes, 512))
+
+
+def test_a_netcdf_that_grows_is_taken_in_again_once_it_has_settled_and_says_what_it_supersedes(node: Node) -> None:
+    node.settings |= {"settle_s": 2.0, "rewritten_settle_s": 900.0}
+    agent = node.agent()
+    for minutes in range(3, 8):
+        write_netcdf(node.watched / "day.nc", minutes)
+        os.utime(node.watched / "day.nc", (node.clocks.wall_s,) * 2)
+        for _ in range(3):
+            agent.take_in()
+            node.clocks.passes(20.0)
+    assert len(agent.journal.pending(9)) == 1
+
+    node.clocks.passes(900.0)
+    agent.take_in()
+
+    first, second = agent.journal.pending(9)
+    assert (first.kind, second.kind) == (WHOLE, REWRITTEN)
+    assert second.supersedes == first.sha256
+    assert agent.store.read(second) == (node.watched / "day.nc").read_bytes()
+
+
+def test_a_netcdf_replaced_by_another_is_taken_in_at_once_and_supersedes_nothing(node: Node) -> None:
+    agent = node.agent()
+    for seed in range(3):
+        write_netcdf(node.watched / "live.nc", 5, seed=seed)
+        os.utime(node.watched / "live.nc", (node.clocks.wall_s,) * 2)
+        agent.take_in()
+        node.clocks.passes(60.0)
+
+    assert [(entry.kind, entry.supersedes) for entry in agent.journal.pending(9)] == [(WHOLE, "")] * 3
+
+
+def test_a_file_that_cannot_be_read_once_is_only_delayed(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = node.agent()
+    node.write("a.dat", b"flaky", age_s=9.0)
+    node.write("b.dat", b"sound")
+    real = open
+    with monkeypatch.context() as patch:
+
+        def fails(path: Any, *rest: Any, **more: Any) -> Any:
+            if str(path).endswith("a.dat"):
+                raise OSError(5, "Input/output error")
+            return real(path, *rest, **more)
+
+        patch.setattr("builtins.open", fails)
+        assert agent.take_in() == 1
+    assert agent.told.matters == (f"cannot read {node.watched}/a.dat: Input/output error; tried again every 30 s",)
+
+    node.clocks.passes(31.0)
+
+    assert agent.take_in() == 1
+    assert agent.told.matters == ()
+
+
+def test_a_name_that_is_no_utf8_is_taken_in(node: Node) -> None:
+    agent = node.agent()
+    (node.watched / os.fsdecode(b"\xff.dat")).write_bytes(b"odd")
+
+    assert agent.take_in() == 1
+    assert [entry.name for entry in agent.journal.pending(9)] == ["\\xff.dat"]
+
+
+def test_a_restart_reads_no_file_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        node.write(f"sub/{number}.dat", b"%d" % number)
+    assert node.agent().take_in() == 20
+
+    monkeypatch.setattr("builtins.open", lambda *_, **__: pytest.fail("a known file was opened"))
+
+    assert node.agent().take_in() == 0
+
+
+def test_a_look_at_an_unchanged_folder_asks_about_no_file(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(150):
+        node.write(f"{number:03d}.dat", b"%d" % number)
+    agent = node.agent()
+    agent.take_in()
+    node.clocks.passes(3.0)
+    agent.take_in()
+    asked = []
+    real = os.stat
+    monkeypatch.setattr(folder_module.os, "stat", lambda path, **more: asked.append(path) or real(path, **more))
+
+    for _ in range(10):
+        node.clocks.passes(1.0)
+        agent.take_in()
+
+    assert len(asked) <= 10 * (1 + folder_module.NUM_YOUNG)
+    node.write("new.dat", b"new")
+    assert agent.take_in() == 1
+
+
+def test_an_old_file_that_changes_in_place_is_found_at_the_next_full_look(node: Node) -> None:
+    agent = node.agent()
+    for number in range(100):
+        node.write(f"{number:03d}.dat", b"a,%d\n" % number, age_s=1_000.0 - number)
+    agent.take_in()
+    node.clocks.passes(30.0)
+    node.append("000.dat", b"b\n")
+    before = agent.take_in()
+
+    node.clocks.passes(folder_module.FULL_LOOK_S)
+
+    assert (before, agent.take_in()) == (0, 1)
+
+
+def test_the_oldest_come_first_however_many_there_are(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_module, "LARGEST_QUEUE", 7)
+    for number in range(30):
+        node.write(f"{number}.dat", b"%d" % number, age_s=100.0 - number)
+    agent = node.agent()
+    while agent.take_in(limit=4):
+        pass
+
+    assert [entry.name for entry in agent.journal.pending(99)] == [f"{number}.dat" for number in range(30)]
+
+
+def test_a_subfolder_that_cannot_be_listed_is_told_and_the_others_are_looked_at(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.write("bad/a.dat", b"a")
+    node.write("good/b.dat", b"b")
+    agent = node.agent()
+    real = os.scandir
+
+    def fails(path: Any) -> Any:
+        if str(path).endswith("bad"):
+            raise OSError(116, "Stale file handle")
+        return real(path)
+
+    monkeypatch.setattr(folder_module.os, "scandir", fails)
+
+    assert agent.take_in() == 1
+    assert any("bad: Stale file handle" in matter for matter in agent.told.matters)
+
+
+def test_what_was_taken_in_under_an_older_journal_is_known_by_its_bytes(node: Node) -> None:
+    agent = node.agent()
+    node.write("day.dat", log(2))
+    raw = log(2)
+    agent.journal.add([Entry("day.dat", 0, sha256_of(raw), len(raw), state="delivered")])
+
+    assert agent.take_in() == 0
+    node.clocks.passes(60.0)
+    node.append("day.dat", STAMP % 3 + MESSAGE)
+    agent.take_in()
+
+    assert [(kind, start) for kind, start, *_ in parts(agent)] == [(APPENDED, len(raw))]
+
+
+def test_the_scan_index_knows_files_by_size_time_and_inode(tmp_path: Path) -> None:
+    (tmp_path / "a.dat").write_bytes(b"a")
+    (found,) = Folder(tmp_path).changed()
+    folder = Folder(tmp_path, monotonic=lambda: 0.0)
+    folder.taken(found.name, found.stamp)
+
+    assert folder.changed() == []
+    (tmp_path / "b.dat").write_bytes(b"a")
+    os.utime(tmp_path / "b.dat", ns=(found.mtime_ns, found.mtime_ns))
+    (tmp_path / "b.dat").replace(tmp_path / "a.dat")  # the same size and time: another file
+
+    assert [each.name for each in folder.changed()] == ["a.dat"]
