@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ipdsf_spark.errors import InputError
 
-FORMAT: Final = "ipdsf-cases/1"
+FORMAT: Final = "ipdsf-cases/2"
+OLDER_FORMATS: Final = ("ipdsf-cases/1",)  # without measures and nodules
+MODEL: Final = "model"  # its key among measures, beside those of the baselines
 CASES_FILE: Final = "cases.json"
 
 
@@ -21,6 +23,30 @@ class Scores:
 
     psnr_db: float
     ssim: float
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What reviewers ask for beside PSNR and SSIM, in the HU window."""
+
+    ms_ssim: float | None  # data range 1; None where slices are too small
+    vif: float | None
+    mae_hu: Mapping[str, float]  # by tissue; tissues that the volume has not are left out
+    histogram_hu: float  # Wasserstein distance
+    noise_hu: float  # standard deviation of what differs from the true volume
+    noise_frequency_per_mm: float  # mean over its power spectrum
+
+
+@dataclass(frozen=True)
+class NoduleScores:
+    """What is left of planted nodules of one kind, means over their places."""
+
+    diameter_mm: float
+    contrast_hu: float
+    num_places: int
+    contrast: float  # share of the planted contrast
+    diameter: float | None  # share of the planted diameter; None where no edge is left
+    edge_mm: float | None  # from 10 to 90 %
 
 
 @dataclass(frozen=True)
@@ -41,6 +67,8 @@ class Case:
     seam_ratio: float
     seconds: float
     num_cubes: int
+    measures: Mapping[str, Measures] = field(default_factory=dict)  # of `MODEL` and of every baseline
+    nodules: Mapping[str, tuple[NoduleScores, ...]] = field(default_factory=dict)  # true volume, degraded, model
 
     @property
     def beats_baselines(self) -> bool:
@@ -64,7 +92,7 @@ def load_cases(path: Path) -> list[Case]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
+        if content["format"] not in (FORMAT, *OLDER_FORMATS):
             raise InputError(f"{path} is of format {content['format']!r}; this version reads {FORMAT}")
         return [_case(values) for values in content["cases"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -78,4 +106,8 @@ def _case(values: dict[str, object]) -> Case:
     for name in ("window", "enhanced"):
         plain[name] = Scores(**plain[name])  # type: ignore[arg-type]
     plain["baselines"] = {n: Scores(**s) for n, s in plain["baselines"].items()}  # type: ignore[attr-defined]
+    measures: Any = plain.get("measures", {})
+    plain["measures"] = {name: Measures(**found) for name, found in measures.items()}
+    nodules: Any = plain.get("nodules", {})
+    plain["nodules"] = {name: tuple(NoduleScores(**one) for one in found) for name, found in nodules.items()}
     return Case(**plain)  # type: ignore[arg-type]

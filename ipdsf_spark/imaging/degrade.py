@@ -1,4 +1,4 @@
-"""What a test volume is degraded to, and what the trivial baselines make of it: the same for every model."""
+"""What a test volume is degraded to, and what methods without a network make of it: the same for every model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.ct.baselines import interpolated, smoothed
 from ipdsf_spark.ct.degradation import SIGMA, Task, noisy, pixelated
+from ipdsf_spark.ct.low_dose import spectral_noise
+from ipdsf_spark.ct.strong_baselines import back_projected, non_local_means, spline, total_variation
 from ipdsf_spark.ct.window import unwindowed
 
 Float32 = NDArray[np.float32]
@@ -23,29 +25,47 @@ class Degradation:
     task: Task
     sigma: float = SIGMA
     factor: int = 2
+    is_low_dose: bool = False  # noise with the spectrum of a scanner instead of the white noise that was trained on
 
     @property
     def name(self) -> str:
         """For tables."""
         return {
             "autoencode": "none",
-            "denoise": f"noise, σ = {self.sigma:g} of the window",
+            "denoise": f"{'low-dose ' if self.is_low_dose else ''}noise, σ = {self.sigma:g} of the window",
             "depixelate": f"{self.factor}× pixels",
         }[self.task]
 
     def applied(self, share: Float32) -> Float32:
         """The whole volume degraded, so that neighbouring cubes agree."""
+        rng = np.random.default_rng(NOISE_SEED)
+        if self.task == "denoise" and self.is_low_dose:
+            depth, rows, columns = share.shape
+            return np.clip(share + spectral_noise((depth, rows, columns), rng, sigma=self.sigma), 0.0, 1.0)
         if self.task == "denoise":
-            return noisy(share, np.random.default_rng(NOISE_SEED), sigma=self.sigma)
+            return noisy(share, rng, sigma=self.sigma)
         return pixelated(share, self.factor) if self.task == "depixelate" else share
 
-    def baselines(self, share: Float32, degraded: Float32) -> Mapping[str, Float32]:
-        """What undoes it without a network, and the degraded volume itself."""
+    def baselines(self, share: Float32, degraded: Float32, *, with_strong: bool = False) -> Mapping[str, Float32]:
+        """What undoes it without a network, and the degraded volume itself.
+
+        Args:
+            share: the true volume, from which pixels are made.
+            degraded: what the model gets.
+            with_strong: with the classical methods as well, which take their time.
+        """
+        found: dict[str, Float32] = {}
         if self.task == "denoise":
-            return {"noisy, untouched": degraded, "3-D Gaussian, σ = 1 voxel": smoothed(degraded)}
+            found = {"noisy, untouched": degraded, "3-D Gaussian, σ = 1 voxel": smoothed(degraded)}
+            if with_strong:
+                found["total variation"] = total_variation(degraded, self.sigma)
+                found["non-local means"] = non_local_means(degraded, self.sigma)
         if self.task == "depixelate":
-            return {"nearest": degraded, "trilinear": interpolated(share, self.factor)}
-        return {}
+            found = {"nearest": degraded, "trilinear": interpolated(share, self.factor)}
+            if with_strong:
+                found["cubic spline"] = spline(share, self.factor)
+                found["iterative back-projection"] = back_projected(share, self.factor)
+        return found
 
     def degraded_hu(self, degraded: Float32, window_hu: tuple[int, int]) -> Float32:
         """HU of what was degraded."""

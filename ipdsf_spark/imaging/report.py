@@ -1,6 +1,6 @@
 """Everything about an evaluation in one folder: tables, curves, the figure, and a page that shows them together.
 
-table.md  table.csv     without and with Horovod, baselines, enhanced space, cost, time to reach
+table.md  table.csv     without and with Horovod, baselines, intervals, likeness, tissues, nodules, cost, time to reach
 figure.png              (a)–(f): prediction, original and difference, without and with
 curves.png              generator loss, discriminator loss and accuracy against time
 step_time.png           what the time of a step went to
@@ -21,7 +21,17 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.imaging.cases import Case
 from ipdsf_spark.imaging.evaluate import Slices
 from ipdsf_spark.imaging.history import TrainingHistory, read_history, time_to_reach
-from ipdsf_spark.imaging.tables import Table, baseline_table, cost_table, quality_table, reach_table
+from ipdsf_spark.imaging.tables import (
+    Table,
+    baseline_table,
+    cost_table,
+    interval_table,
+    likeness_table,
+    nodule_table,
+    quality_table,
+    reach_table,
+    tissue_table,
+)
 from ipdsf_spark.plots import save
 from ipdsf_spark.plots.ct_comparison import Comparison, comparison_figure
 from ipdsf_spark.plots.training_curves import Curve, curves_figure, step_time_figure
@@ -63,7 +73,16 @@ def write_report(out: Path, without: Trained | None, with_horovod: Trained | Non
     out.mkdir(parents=True, exist_ok=True)
     histories = {label: h for label, side in sides.items() if (h := read_history(side.folder)) is not None}
     a, b = (side.cases if side else () for side in (without, with_horovod))
-    tables = [quality_table(a, b), baseline_table(cases), quality_table(a, b, is_enhanced=True), cost_table(cases)]
+    tables = [
+        quality_table(a, b),
+        baseline_table(cases),
+        interval_table(a, b),
+        likeness_table(cases),
+        tissue_table(cases),
+        nodule_table(cases),
+        quality_table(a, b, is_enhanced=True),
+        cost_table(cases),
+    ]
     if histories:
         tables.append(reach_table(time_to_reach(histories)))
     shown = [table for table in tables if table is not None]

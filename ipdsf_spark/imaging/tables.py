@@ -11,7 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.imaging.cases import Case, Scores
+from ipdsf_spark.ct.intervals import MIN_PATIENTS, paired_interval
+from ipdsf_spark.ct.tissues import TISSUES_HU
+from ipdsf_spark.imaging.cases import MODEL, Case, Measures, Scores
 
 NONE: Final = "–"
 
@@ -52,12 +54,21 @@ def quality_table(without: Sequence[Case], with_horovod: Sequence[Case], *, is_e
     any_case = (*without, *with_horovod)[0]
     low, high = any_case.window_hu
     space = "enhanced levels in [-1, 1], data range 2" if is_enhanced else f"HU in [{low}, {high}], data range 1"
-    header = ("patient", "PSNR without [dB]", "SSIM without", "PSNR with [dB]", "SSIM with", "ΔPSNR [dB]", "ΔSSIM")
+    span = "L = 2" if is_enhanced else "L = 1"  # data range beside each figure
+    header = (
+        "patient",
+        f"PSNR without [dB], {span}",
+        f"SSIM without, {span}",
+        f"PSNR with [dB], {span}",
+        f"SSIM with, {span}",
+        "ΔPSNR [dB]",
+        "ΔSSIM",
+    )
     return Table(f"After stitching, {space}", header, tuple(rows))
 
 
 def baseline_table(cases: Sequence[Case]) -> Table | None:
-    """The trivial baselines beside the models, in the HU window; None for tasks without any."""
+    """The baselines beside the models, in the HU window; None for tasks without any."""
     firsts = {case.volume: case for case in reversed(cases)}
     if not any(case.baselines for case in cases):
         return None
@@ -65,7 +76,117 @@ def baseline_table(cases: Sequence[Case]) -> Table | None:
     for name in dict.fromkeys(case.volume for case in cases):
         rows += [(name, label, *_texts(scores)) for label, scores in firsts[name].baselines.items()]
         rows += [(name, f"model {c.model}", *_texts(c.window)) for c in cases if c.volume == name]
-    return Table("Beside what needs no network, HU window", ("patient", "what", "PSNR [dB]", "SSIM"), tuple(rows))
+    header = ("patient", "what", "PSNR [dB], L = 1", "SSIM, L = 1")
+    return Table("Beside what needs no network, HU window", header, tuple(rows))
+
+
+def likeness_table(cases: Sequence[Case]) -> Table | None:
+    """MS-SSIM, VIF, histograms and noise of the models and of every baseline; None where they were not measured."""
+    rows = [
+        (
+            case.volume,
+            name,
+            _number(found.ms_ssim, 4),
+            _number(found.vif, 3),
+            _number(found.histogram_hu, 1),
+            _number(found.noise_hu, 1),
+            _number(found.noise_frequency_per_mm, 3),
+        )
+        for case, name, found in _measured(cases)
+    ]
+    header = (
+        "patient",
+        "what",
+        "MS-SSIM, L = 1",
+        "VIF, L = 1",
+        "histograms apart [HU]",
+        "error σ [HU]",
+        "its mean frequency [1/mm]",
+    )
+    return Table("Likeness, histogram and noise, HU window", header, tuple(rows)) if rows else None
+
+
+def tissue_table(cases: Sequence[Case]) -> Table | None:
+    """Mean absolute error by tissue; None where it was not measured."""
+    rows = [
+        (case.volume, name, *(_number(found.mae_hu.get(tissue), 1) for tissue in TISSUES_HU))
+        for case, name, found in _measured(cases)
+    ]
+    limits = (f"{tissue}, {_range(low, high)}" for tissue, (low, high) in TISSUES_HU.items())
+    title = "Mean absolute error by tissue [HU], by the true HU within the window"
+    return Table(title, ("patient", "what", *limits), tuple(rows)) if rows else None
+
+
+def nodule_table(cases: Sequence[Case]) -> Table | None:
+    """What is left of planted nodules; None where none were planted."""
+    rows = [
+        (
+            case.volume,
+            f"model {case.model}" if name == MODEL else name,
+            f"{one.diameter_mm:.0f} mm, {one.contrast_hu:+.0f} HU",
+            str(one.num_places),
+            _number(one.contrast, 2),
+            _number(one.diameter, 2),
+            _number(one.edge_mm, 1),
+        )
+        for case in cases
+        for name, found in case.nodules.items()
+        for one in found
+    ]
+    header = ("patient", "what", "planted", "places", "contrast left", "diameter left", "edge 10–90 % [mm]")
+    return Table("Planted nodules (1 is all of it)", header, tuple(rows)) if rows else None
+
+
+def interval_table(without: Sequence[Case], with_horovod: Sequence[Case]) -> Table | None:
+    """Differences over patients with their 95 % intervals; None for a single patient."""
+    rows = []
+    for label, cases in (("without", without), ("with", with_horovod)):
+        for name in dict.fromkeys(name for case in cases for name in case.baselines):
+            both = [(case.baselines[name], case.window) for case in cases if name in case.baselines]
+            rows.append(_interval_row(f"model ({label}) over {name}", both))
+    b = {case.volume: case.window for case in with_horovod}
+    pairs = [(case.window, b[case.volume]) for case in without if case.volume in b]
+    if pairs:
+        rows.append(_interval_row("with Horovod over without", pairs))
+    if max(len(without), len(with_horovod)) < 2 or not rows:
+        return None
+    header = ("difference", "patients", "ΔPSNR [dB], L = 1", "95 % interval", "ΔSSIM, L = 1", "95 % interval")
+    title = f"Over patients (paired bootstrap; fewer than {MIN_PATIENTS} have no interval)"
+    return Table(title, header, tuple(rows))
+
+
+def _interval_row(what: str, pairs: Sequence[tuple[Scores, Scores]]) -> tuple[str, ...]:
+    cells = [what, str(len(pairs))]
+    for attribute, digits in (("psnr_db", 2), ("ssim", 4)):
+        first, second = ([float(getattr(pair[k], attribute)) for pair in pairs] for k in (0, 1))
+        if not all(map(math.isfinite, (*first, *second))):
+            cells += [NONE, NONE]
+            continue
+        found = paired_interval(first, second)
+        cells.append(f"{found.mean:+.{digits}f}")
+        is_known = found.low is not None and found.high is not None
+        cells.append(f"{found.low:+.{digits}f} … {found.high:+.{digits}f}" if is_known else NONE)
+    return tuple(cells)
+
+
+def _measured(cases: Sequence[Case]) -> list[tuple[Case, str, Measures]]:
+    """Of each patient the baselines once, then every model."""
+    found = []
+    for volume in dict.fromkeys(case.volume for case in cases):
+        own = [case for case in cases if case.volume == volume]
+        found += [(own[0], name, values) for name, values in own[0].measures.items() if name != MODEL]
+        found += [(case, f"model {case.model}", case.measures[MODEL]) for case in own if MODEL in case.measures]
+    return found
+
+
+def _range(low: float, high: float) -> str:
+    if math.isinf(low):
+        return f"below {high:.0f}"
+    return f"from {low:.0f}" if math.isinf(high) else f"{low:.0f} … {high:.0f}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return NONE if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
 def cost_table(cases: Sequence[Case]) -> Table:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ipdsf_spark.ct.stitching import SEAM_LIMIT
 from ipdsf_spark.ct.volume import Volume
@@ -20,8 +22,12 @@ from tests.imaging.conftest import Known
 pytestmark = pytest.mark.training
 
 
-def judged(chest: Volume, known: Known, degradation: Degradation, **keywords: int) -> Case:
-    case, _ = evaluate(known(), chest, degradation, model="m", num_workers=0, **keywords)
+def judged(
+    chest: Volume, known: Known, degradation: Degradation, *, num_slices: int = 0, with_strong: bool = False
+) -> Case:
+    case, _ = evaluate(
+        known(), chest, degradation, model="m", num_workers=0, num_slices=num_slices, with_strong=with_strong
+    )
     return case
 
 
@@ -57,7 +63,8 @@ def test_a_perfect_model_is_perfect_and_leaves_no_seam(chest: Volume, known: Kno
 
 
 def test_the_pictures_of_a_case_are_its_middle_slice_in_three_forms(chest: Volume, known: Known) -> None:
-    case, slices = evaluate(known(), chest, Degradation("depixelate"), model="m", num_workers=2)
+    options = {"with_strong": False, "with_nodules": False}
+    case, slices = evaluate(known(), chest, Degradation("depixelate"), model="m", num_workers=2, **options)
 
     truth = windowed(chest.hu, case.window_hu)
     assert np.array_equal(slices.original, truth[12])
@@ -127,8 +134,61 @@ def test_results_that_are_not_there_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_case_is_plain_json(chest: Volume, known: Known, tmp_path: Path) -> None:
-    save_cases(tmp_path / "cases.json", [judged(chest, known, Degradation("denoise"), num_slices=8)])
+    case = judged(chest, known, Degradation("denoise"), num_slices=8)
+    save_cases(tmp_path / "cases.json", [case])
 
-    (case,) = json.loads((tmp_path / "cases.json").read_text())["cases"]
-    assert case["shape"] == [8, 40, 44]
-    assert set(case["baselines"]) == {"noisy, untouched", "3-D Gaussian, σ = 1 voxel"}
+    (plain,) = json.loads((tmp_path / "cases.json").read_text())["cases"]
+    assert plain["shape"] == [8, 40, 44]
+    assert set(plain["baselines"]) == {"noisy, untouched", "3-D Gaussian, σ = 1 voxel"}
+    assert set(plain["measures"]) == {"model", *plain["baselines"]}
+
+
+def test_results_of_the_older_format_are_read_without_measures(chest: Volume, known: Known, tmp_path: Path) -> None:
+    case = judged(chest, known, Degradation("autoencode"), num_slices=8)
+    save_cases(tmp_path / "cases.json", [case])
+    content = json.loads((tmp_path / "cases.json").read_text())
+    del content["cases"][0]["measures"], content["cases"][0]["nodules"]
+    (tmp_path / "cases.json").write_text(json.dumps(content | {"format": "ipdsf-cases/1"}))
+
+    (older,) = load_cases(tmp_path / "cases.json")
+
+    assert older == dataclasses.replace(case, measures={}, nodules={})
+
+
+def test_a_model_that_changes_nothing_measures_as_the_degraded_volume(chest: Volume, known: Known) -> None:
+    case = judged(chest, known, Degradation("denoise"), with_strong=True)
+
+    model, untouched = case.measures["model"], case.measures["noisy, untouched"]
+    assert model.ms_ssim == pytest.approx(untouched.ms_ssim, abs=0.002)
+    assert model.mae_hu == pytest.approx(untouched.mae_hu, abs=0.5)
+    assert untouched.mae_hu["soft"] == pytest.approx(70 * np.sqrt(2 / np.pi), rel=0.05)  # σ = .05 of 1400 HU
+    assert model.noise_hu == pytest.approx(untouched.noise_hu, rel=0.02)
+    assert case.measures["3-D Gaussian, σ = 1 voxel"].noise_frequency_per_mm < untouched.noise_frequency_per_mm
+    assert {"total variation", "non-local means"} < set(case.baselines)
+
+
+def test_nodules_of_the_true_volume_are_whole_and_a_model_that_blurs_them_is_found_out(
+    chest: Volume, known: Known
+) -> None:
+    def blurred(levels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool3d(levels, 5, stride=1, padding=2, count_include_pad=False)
+
+    options = {"model": "m", "num_workers": 0, "with_strong": False}
+    same, _ = evaluate(known(), chest, Degradation("autoencode"), **options)  # type: ignore[arg-type]
+    soft, _ = evaluate(known(blurred), chest, Degradation("autoencode"), **options)  # type: ignore[arg-type]
+
+    assert {n.contrast for n in same.nodules["true volume"]} != set()
+    for whole, kept, lost in zip(
+        same.nodules["true volume"], same.nodules["model"], soft.nodules["model"], strict=True
+    ):
+        assert whole.contrast == pytest.approx(1.0, abs=0.35)  # voxels of 9 mm
+        assert kept.contrast == pytest.approx(whole.contrast, abs=0.02)
+        assert lost.contrast < 0.7 * whole.contrast
+
+
+def test_low_dose_noise_is_another_degradation_with_the_same_deviation(chest: Volume) -> None:
+    share = np.full((16, 64, 64), 0.5, np.float32)
+    white, shaped = (Degradation("denoise", is_low_dose=is_low).applied(share) for is_low in (False, True))
+
+    assert shaped.std() == pytest.approx(white.std(), rel=0.05)
+    assert Degradation("denoise", is_low_dose=True).name == "low-dose noise, σ = 0.05 of the window"

@@ -13,12 +13,21 @@ from PIL import Image
 
 from ipdsf_spark.ct.volume import Volume
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.imaging.cases import Case, Scores
+from ipdsf_spark.imaging.cases import Case, Measures, Scores
 from ipdsf_spark.imaging.degrade import Degradation
 from ipdsf_spark.imaging.evaluate import evaluate
 from ipdsf_spark.imaging.history import TrainingHistory, read_history, time_to_reach
 from ipdsf_spark.imaging.report import Trained, write_report
-from ipdsf_spark.imaging.tables import baseline_table, cost_table, quality_table, reach_table
+from ipdsf_spark.imaging.tables import (
+    baseline_table,
+    cost_table,
+    interval_table,
+    likeness_table,
+    nodule_table,
+    quality_table,
+    reach_table,
+    tissue_table,
+)
 from tests.imaging.conftest import Known
 
 pytestmark = pytest.mark.training
@@ -45,6 +54,7 @@ def case(volume: str, psnr_db: float, ssim: float, *, workers: int = 0, **change
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
+NUM_TABLES = 8  # quality twice, baselines, likeness, tissues, nodules, cost, time to reach; one patient: no intervals
 WITHOUT = [case(f"patient-{k}", 30.0 + k, 0.9) for k in range(4)]
 WITH = [case(f"patient-{k}", 29.5 + k, 0.91, workers=4) for k in range(4)]
 
@@ -96,6 +106,37 @@ def test_baselines_stand_beside_every_model_and_are_beaten_only_in_both_measures
     assert baseline_table([case("p", 40, 0.99, baselines={})]) is None
 
 
+def test_intervals_over_patients_pair_each_with_himself() -> None:
+    table = interval_table(WITHOUT, WITH)
+
+    assert table is not None
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["with Horovod over without"] == ("4", "-0.50", "-0.50 … -0.50", "+0.0100", "+0.0100 … +0.0100")
+    assert rows["model (without) over noisy"][:2] == ("4", "+5.50")
+    assert interval_table(WITHOUT[:1], WITH[:1]) is None
+    few = interval_table(WITHOUT[:2], [])
+    assert few is not None
+    assert few.rows[0][3] == "–"
+
+
+def test_tables_of_measures_are_left_out_where_nothing_was_measured() -> None:
+    for table in (likeness_table, tissue_table, nodule_table):
+        assert table(WITHOUT) is None
+
+
+def test_a_tissue_that_a_volume_has_not_is_a_dash() -> None:
+    found = Measures(None, 0.5, {"lung": 12.34}, 3.0, 20.0, 0.2)
+    measured = case("p", 30, 0.9, measures={"model": found, "noisy": found})
+
+    tissues, likeness = tissue_table([measured]), likeness_table([measured])
+
+    assert tissues is not None
+    assert tissues.rows[0] == ("p", "noisy", "–", "12.3", "–", "–", "–")
+    assert tissues.header[3] == "lung, -950 … -500"
+    assert likeness is not None
+    assert likeness.rows[1][:4] == ("p", "model model", "–", "0.500")
+
+
 def test_markdown_and_csv_hold_the_same_cells_whatever_a_patient_is_called() -> None:
     table = quality_table([case('a|b, "c"', 30, 0.9)], [])
 
@@ -138,7 +179,9 @@ def test_a_history_that_is_missing_is_none_and_a_damaged_one_is_named(tmp_path: 
 
 def trained(chest: Volume, known: Known, folder: Path, name: str = "chest-9") -> Trained:
     volume = dataclasses.replace(chest, study=name)
-    found, slices = evaluate(known(), volume, Degradation("denoise"), model=folder.name, num_workers=0)
+    found, slices = evaluate(
+        known(), volume, Degradation("denoise"), model=folder.name, num_workers=0, with_strong=False
+    )
     return Trained([found], [slices], folder, {"samples": 1600, "ended": "1600 cubes seen"})
 
 
@@ -157,9 +200,9 @@ def test_a_report_is_tables_curves_figure_and_a_page_with_all_of_them(
         with Image.open(tmp_path / "report" / name) as picture:
             assert min(picture.size) > 200
         assert f'src="{name}"' in text
-    assert (tmp_path / "report" / "table.md").read_text().count("**") == 2 * 5
+    assert (tmp_path / "report" / "table.md").read_text().count("**") == 2 * NUM_TABLES
     titles = {row[0] for row in csv.reader((tmp_path / "report" / "table.csv").open()) if row} - {"table"}
-    assert len(titles) == 5
+    assert len(titles) == NUM_TABLES
     assert all(title.partition("[")[0] in text for title in titles)
     assert "Every baseline is beaten" not in text
 
