@@ -58,7 +58,7 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
         kafka.files_topic: (kafka.partitions, size),
         kafka.averages_topic: (PRODUCT_PARTITIONS, size | {"retention.ms": str(AVERAGES_KEPT_MS)}),
         kafka.products_topic: (PRODUCT_PARTITIONS, compacted),
-        kafka.quarantine_topic: (QUARANTINE_PARTITIONS, size),
+        kafka.quarantine_topic: (QUARANTINE_PARTITIONS, size | {"retention.ms": str(_quarantine_kept_ms(kafka))}),
     }
     client = admin(kafka, bootstrap)
     new = [
@@ -78,6 +78,11 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
         logger.warning("topic %s grows from %d to %d partitions", kafka.files_topic, held, kafka.partitions)
         _await(client.create_partitions([NewPartitions(kafka.files_topic, kafka.partitions)]), "grow")
     _await_metadata(kafka, bootstrap, {name: partitions for name, (partitions, _) in wanted.items()})
+
+
+def _quarantine_kept_ms(kafka: KafkaConfig) -> int:
+    """What could not be read is nobody's to forget: without a number of days, Kafka's word for ever."""
+    return kafka.quarantine_keep_days * 86_400_000 or -1
 
 
 def _await_metadata(kafka: KafkaConfig, bootstrap: str, wanted: Mapping[str, int]) -> None:
