@@ -25,6 +25,8 @@ class KafkaConfig:
     replication_factor: int = 1
     max_message_bytes: int = 8_000_000
     group_prefix: str = "ipdsf-"
+    quarantine_keep_days: int = 0
+    quarantine_warn_mb: int = 2_000
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str = ""
     sasl_username_env: str = "IPDSF_KAFKA_USERNAME"
@@ -64,3 +66,5 @@ class KafkaConfig:
             "empty beside kafka.ssl_certificate_location: one certificate, as PEM or as PKCS12",
             self.ssl_keystore_location,
         )
+        for name in ("quarantine_keep_days", "quarantine_warn_mb"):
+            require(getattr(self, name) >= 0, f"kafka.{name}", "0 or more", getattr(self, name))

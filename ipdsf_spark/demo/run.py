@@ -234,8 +234,8 @@ def _write_tables(
     columns = ["site", "time", "mixing_height_m", "uncertainty_m", "provisional", "quality", "cloud_base_m"]
     final[[*columns, "num_profiles"]].to_csv(out / "tables" / "heights.csv", index=False)
     pd.DataFrame([vars(card) for card in cards]).to_csv(out / "tables" / "sites.csv", index=False)
-    rows = [(item.site, item.file, item.position, item.start, len(item.raw), item.reason) for item in quarantined]
-    pd.DataFrame(rows, columns=["site", "file", "position", "start", "bytes", "reason"]).to_csv(
+    rows = [(item.site, item.file, item.position, item.num_stretches, item.size, item.reason) for item in quarantined]
+    pd.DataFrame(rows, columns=["site", "file", "position", "pieces", "bytes", "reason"]).to_csv(
         out / "tables" / "quarantine.csv", index=False
     )
     return [

@@ -1,34 +1,53 @@
-"""The quarantine topic: what could not be read, why, and sending it again."""
+"""The quarantine topic: what could not be read, and why, in bounded memory whatever its size.
+
+An index of the topic is made by reading it once: headers and places, no values, in a temporary file of SQLite's. A key
+that was written twice, because a batch was repeated or a file was replayed, stands in it once, by its newest record.
+Values are fetched one by one, from the record itself or from the one that it refers to.
+"""
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Iterable
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Message, TopicPartition
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import client_options
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.kafka.reading import TIMEOUT_S, RecordFetcher, bounds, consumer_of, place, records
 
-TIMEOUT_S: Final = 10.0
-HEADERS: Final = ("site", "file", "reason", "position", "start")
+SAMPLED: Final = 16  # records of a partition, evenly spread, from whose size that of the topic is estimated
+MOST_REFERENCES: Final = 4  # a mark refers to a letter, which may refer to a file: no longer chains exist
+CACHE_KB: Final = 16_384
+MEGABYTE: Final = 1_000_000
+COLUMNS: Final = (
+    *("id", "site", "file", "reason", "position", "sent_ms", "published_ms", "size", "num_stretches", "stretches"),
+    *("exception", "reference", "replayed", "partition", "offset"),
+)
 
 
 @dataclass(frozen=True)
 class Quarantined:
-    """One stretch of bytes that gave no profile.
+    """One dead letter, without its value.
 
     Attributes:
-        id: topic-partition-offset of the file and the offset of the stretch in it; unique.
-        site, file, reason: who sent it, its name, and why it was refused.
-        position: topic-partition-offset of the file.
-        start: offset of the stretch in the file.
-        raw: its bytes.
+        id: key of the letter: topic-partition-offset of the source record, and which part or kind.
+        site, file, reason: who sent it, its name, and why it was refused (the first reason of several).
+        position: topic-partition-offset of the source record.
+        sent_ms: when the file was sent [ms since 1970]; 0 if nobody says.
         published_ms: when it was quarantined [ms since 1970].
+        size: bytes of the value that the letter holds itself.
+        num_stretches: pieces of the file that gave no profile.
+        stretches: the first of them as JSON: offset, length, reason.
+        exception: kind of the fault.
+        reference: position of the record that holds the value, if the letter does not.
+        replayed: when the file was sent again, ISO 8601; empty if it was not.
+        partition, offset: place of the letter in the quarantine topic.
     """
 
     id: str
@@ -36,95 +55,325 @@ class Quarantined:
     file: str
     reason: str
     position: str
-    start: int
-    raw: bytes
+    sent_ms: int
     published_ms: int
+    size: int
+    num_stretches: int
+    stretches: str
+    exception: str
+    reference: str
+    replayed: str
+    partition: int
+    offset: int
 
 
-def read(kafka: KafkaConfig, bootstrap: str) -> list[Quarantined]:
-    """Everything in quarantine, oldest first; a stretch that was published twice is listed once.
+@dataclass(frozen=True)
+class Selection:
+    """Which letters are meant; whatever is None or empty restricts nothing.
+
+    Attributes:
+        ids: as listed.
+        site: exactly this site.
+        reason: part of the reason, upper and lower case being the same.
+        since_ms: quarantined at or after this time [ms since 1970].
+        until_ms: quarantined before this time.
+        limit: only so many, the newest.
+    """
+
+    ids: Sequence[str] = ()
+    site: str | None = None
+    reason: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    limit: int | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is restricted."""
+        return self == Selection()
+
+
+@dataclass(frozen=True)
+class ReportLine:
+    """Letters of one day, site and reason; the numbers in a reason are left out so that like stands with like."""
+
+    day: str
+    site: str
+    reason: str
+    num_letters: int
+    num_stretches: int
+    num_bytes: int
+    num_replayed: int
+
+
+class Index:
+    """What the quarantine topic holds, newest record of each key; made by `index_of`.
+
+    Attributes:
+        num_records: read, superseded ones included.
+        num_bytes: of them all.
+    """
+
+    def __init__(self) -> None:
+        self._table = sqlite3.connect("")  # a temporary file of its own, deleted when closed
+        self._table.execute("PRAGMA journal_mode=OFF")
+        self._table.execute("PRAGMA synchronous=OFF")
+        self._table.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+        columns = ", ".join(f'"{name}"' for name in COLUMNS)
+        self._table.execute(f'CREATE TABLE letters ({columns}, gist, day, PRIMARY KEY ("id")) WITHOUT ROWID')
+        self.num_records = 0
+        self.num_bytes = 0
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._table.close()
+
+    def add(self, message: Message) -> None:
+        """Put one record in the place of an older one of the same key."""
+        letter = letter_of(message)
+        self.num_records += 1
+        self.num_bytes += letter.size + len(message.key() or b"")
+        row = [getattr(letter, name) for name in COLUMNS]
+        marks = ", ".join("?" * (len(COLUMNS) + 2))
+        self._table.execute(
+            f"INSERT INTO letters VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET "
+            + ", ".join(f'"{name}"=excluded."{name}"' for name in (*COLUMNS, "gist", "day") if name != "id")
+            + ' WHERE (excluded.published_ms, excluded."offset") >= (letters.published_ms, letters."offset")',
+            [*row, gist_of(letter.reason), letter.published_ms // 86_400_000],
+        )
+
+    def letters(self, selection: Selection = Selection()) -> Iterator[Quarantined]:
+        """Those that are meant, oldest first.
+
+        Raises:
+            InputError: an id is not there.
+        """
+        self._require(selection.ids)
+        where, values = _condition(selection)
+        limit = f"LIMIT {int(selection.limit)}" if selection.limit is not None else ""
+        newest = (
+            f'SELECT * FROM letters WHERE {where} ORDER BY published_ms DESC, "partition" DESC, "offset" DESC {limit}'
+        )
+        names = ", ".join(f'"{name}"' for name in COLUMNS)
+        with closing(
+            self._table.execute(f'SELECT {names} FROM ({newest}) ORDER BY published_ms, "partition", "offset"', values)
+        ) as rows:
+            for row in rows:
+                yield Quarantined(*row)
+
+    def report(self, selection: Selection = Selection()) -> Iterator[ReportLine]:
+        """How many of each day, site and reason, in that order.
+
+        Raises:
+            InputError: an id is not there.
+        """
+        self._require(selection.ids)
+        where, values = _condition(selection)
+        query = (
+            "SELECT date(day * 86400, 'unixepoch'), site, gist, count(*), sum(num_stretches), sum(size), "
+            f"sum(replayed <> '') FROM letters WHERE {where} GROUP BY day, site, gist ORDER BY day, site, count(*) DESC"
+        )
+        with closing(self._table.execute(query, values)) as rows:
+            for row in rows:
+                yield ReportLine(*row)
+
+    def _require(self, ids: Sequence[str]) -> None:
+        missing = [
+            name for name in ids if not self._table.execute("SELECT 1 FROM letters WHERE id = ?", [name]).fetchone()
+        ]
+        if missing:
+            raise InputError(
+                f"nothing in quarantine is called {', '.join(sorted(missing))}; see `ipdsf quarantine list`"
+            )
+
+
+def _condition(selection: Selection) -> tuple[str, list[Any]]:
+    parts: list[tuple[str, list[Any]]] = [("1", [])]
+    if selection.ids:
+        parts.append((f"id IN ({', '.join('?' * len(selection.ids))})", [*selection.ids]))
+    if selection.site is not None:
+        parts.append(("site = ?", [selection.site]))
+    if selection.reason is not None:
+        parts.append(("(instr(lower(reason), lower(?)) OR instr(lower(stretches), lower(?)))", [selection.reason] * 2))
+    if selection.since_ms is not None:
+        parts.append(("published_ms >= ?", [selection.since_ms]))
+    if selection.until_ms is not None:
+        parts.append(("published_ms < ?", [selection.until_ms]))
+    return " AND ".join(part for part, _ in parts), [value for _, values in parts for value in values]
+
+
+@contextmanager
+def index_of(kafka: KafkaConfig, bootstrap: str, *, since_ms: int | None = None) -> Iterator[Index]:
+    """Read the quarantine topic once.
+
+    Args:
+        kafka: topic and login.
+        bootstrap: where Kafka is.
+        since_ms: records before that time are not wanted and not read [ms since 1970].
 
     Raises:
         BrokerError: Kafka does not answer, or has no quarantine topic.
     """
-    options = client_options(kafka, bootstrap) | {
-        "group.id": f"ipdsf-quarantine-{uuid.uuid4()}",
-        "enable.auto.commit": False,
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",
-    }
-    consumer = Consumer(options)
-    try:
-        topic = consumer.list_topics(kafka.quarantine_topic, timeout=TIMEOUT_S).topics[kafka.quarantine_topic]
-        if topic.error is not None:
-            raise BrokerError(f"no topic {kafka.quarantine_topic} at {bootstrap}: {topic.error.str()}")
-        consumer.assign([TopicPartition(kafka.quarantine_topic, partition, 0) for partition in topic.partitions])
-        open_parts = len(topic.partitions)
-        found: dict[str, Quarantined] = {}
-        while open_parts:
-            message = consumer.poll(TIMEOUT_S)
-            if message is None:
-                raise BrokerError(f"Kafka at {bootstrap} stopped answering within {TIMEOUT_S:.0f} s")
-            if (error := message.error()) is not None:
-                if error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                open_parts -= 1
-                continue
-            headers = dict.fromkeys(HEADERS, "")
-            for header in message.headers() or []:
-                value = header[1]
-                headers[str(header[0])] = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-            key = message.key()
-            name = key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
-            value = message.value()
-            found[name] = Quarantined(
-                id=name,
-                site=headers["site"],
-                file=headers["file"],
-                reason=headers["reason"],
-                position=headers["position"],
-                start=int(headers["start"] or 0),
-                raw=value if isinstance(value, bytes) else str(value or "").encode(),
-                published_ms=message.timestamp()[1],
-            )
-        return sorted(found.values(), key=lambda item: item.published_ms)
-    except KafkaException as error:
-        raise BrokerError(f"cannot read {kafka.quarantine_topic} at {bootstrap}: {error.args[0].str()}") from error
-    finally:
-        consumer.close()
+    topic = kafka.quarantine_topic
+    with closing(Index()) as index:
+        with consumer_of(kafka, bootstrap, "quarantine") as consumer:
+            starts: dict[int, int] = {}
+            if since_ms is not None:
+                wanted = [TopicPartition(topic, number, since_ms) for number in bounds(consumer, topic, bootstrap)]
+                for found in consumer.offsets_for_times(wanted, timeout=TIMEOUT_S):
+                    starts[found.partition] = found.offset if found.offset >= 0 else 2**62
+            for message in records(consumer, topic, bootstrap, starts):
+                index.add(message)
+        yield index
 
 
-def resend(kafka: KafkaConfig, bootstrap: str, items: Iterable[Quarantined]) -> int:
-    """Send the original bytes to the files topic again, e.g. after a reader was mended; returns how many went.
-
-    Heights are keyed by site and time, so that sending twice changes nothing.
+def read(kafka: KafkaConfig, bootstrap: str) -> list[Quarantined]:
+    """All letters, oldest first; for topics that are known to be small.
 
     Raises:
-        BrokerError: Kafka did not take all of them.
+        BrokerError: Kafka does not answer, or has no quarantine topic.
     """
-    failed: list[str] = []
-    producer = Producer(
-        client_options(kafka, bootstrap)
-        | {"enable.idempotence": True, "message.max.bytes": kafka.max_message_bytes + 100_000}
+    with index_of(kafka, bootstrap) as index:
+        return list(index.letters())
+
+
+class Values:
+    """Values of letters, one at a time; used as a context.
+
+    Raises:
+        BrokerError: Kafka does not answer.
+    """
+
+    def __init__(self, kafka: KafkaConfig, bootstrap: str) -> None:
+        self._topic = kafka.quarantine_topic
+        self._context = consumer_of(kafka, bootstrap, "quarantine")
+
+    def __enter__(self) -> Values:
+        self._fetcher = RecordFetcher(self._context.__enter__())
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._context.__exit__(*raised)
+
+    def of(self, letter: Quarantined) -> bytes:
+        """The file as it came.
+
+        Raises:
+            InputError: the record is not there any more, or another stands in its place.
+        """
+        message = self._fetcher.fetch(self._topic, letter.partition, letter.offset)
+        if message is None:
+            raise InputError(f"{letter.id} has just left the quarantine topic")
+        reference = letter.reference
+        for _ in range(MOST_REFERENCES):
+            if not reference:
+                return _bytes(message.value())
+            message = self._referred(letter, reference)
+            reference = _headers(message).get("reference", "")
+        raise InputError(f"{letter.id} refers in circles, by {reference}")
+
+    def _referred(self, letter: Quarantined, reference: str) -> Message:
+        found = place_of(reference)
+        message = self._fetcher.fetch(*found) if found is not None else None
+        if message is None:
+            raise InputError(f"{letter.id} refers to {reference}, and that record is not there any more")
+        headers = _headers(message)
+        is_older = message.timestamp()[1] <= letter.published_ms
+        if not is_older or headers.get("file", letter.file)[: len(letter.file)] != letter.file:
+            raise InputError(f"{letter.id} refers to {reference}, where another record stands: the topic was made anew")
+        return message
+
+
+def letter_of(message: Message) -> Quarantined:
+    """A record of the quarantine topic as a letter; of a stranger's letter what it says."""
+    headers = _headers(message)
+    theirs = [headers.get(f"__streams.errors.{name}", "") for name in ("topic", "partition", "offset")]
+    position = headers.get("position") or ("-".join(theirs) if all(theirs) else "")
+    partition, offset = place(message)
+    key = message.key()
+    own = f"{message.topic()}-{partition}-{offset}"
+    value = _bytes(message.value())
+    return Quarantined(
+        id=_text(key) if key else own,
+        site=headers.get("site", ""),
+        file=headers.get("file", ""),
+        reason=headers.get("reason") or headers.get("__streams.errors.message") or "no reason given",
+        position=position,
+        sent_ms=_number(headers.get("sent_ms")),
+        published_ms=max(0, message.timestamp()[1]),
+        size=len(value),
+        num_stretches=_number(headers.get("num_stretches")),
+        stretches=headers.get("stretches", "[]"),
+        exception=headers.get("__streams.errors.exception", ""),
+        reference=headers.get("reference", ""),
+        replayed=headers.get("replayed", ""),
+        partition=partition,
+        offset=offset,
     )
-    count = 0
-    for item in items:
-        headers: dict[str, str | bytes | None] = {
-            "file": item.file,
-            "site": item.site,
-            "replayed": item.id,
-            "sent_ms": str(time.time_ns() // 1_000_000),
-        }
-        producer.produce(
-            kafka.files_topic,
-            item.raw,
-            item.site,
-            on_delivery=lambda error, _: failed.append(error.str()) if error else None,
-            headers=headers,
-        )
-        count += 1
-        producer.poll(0)
-    left = producer.flush(60.0)
-    if failed or left:
-        raise BrokerError(f"{len(failed) + left} of {count} were not taken: {failed[0] if failed else 'no answer'}")
-    return count
+
+
+def stretches_of(letter: Quarantined) -> list[tuple[int, int, str]]:
+    """Offset, length and reason of the pieces that the letter names; of a list that was cut off, none."""
+    try:
+        return [(int(start), int(length), str(reason)) for start, length, reason in json.loads(letter.stretches)]
+    except (ValueError, TypeError):
+        return []
+
+
+def place_of(position: str) -> tuple[str, int, int] | None:
+    """Topic, partition and offset of `topic-partition-offset`; None if it is no place of a record."""
+    found = re.fullmatch(r"(.+)-(\d{1,10})-(\d{1,18})", position)
+    return (found[1], int(found[2]), int(found[3])) if found else None
+
+
+def gist_of(reason: str) -> str:
+    """A reason without its numbers and without the count of further ones."""
+    return re.sub(r"\d+(?:\.\d+)?", "#", re.sub(r" \(and \d+ more\)$", "", reason))
+
+
+def estimated_bytes(kafka: KafkaConfig, bootstrap: str) -> int:
+    """About how many bytes the quarantine topic holds: records by their number, sizes by a sample.
+
+    Raises:
+        BrokerError: Kafka does not answer, or has no quarantine topic.
+    """
+    topic, total = kafka.quarantine_topic, 0.0
+    with consumer_of(kafka, bootstrap, "quarantine") as consumer:
+        fetcher = RecordFetcher(consumer)
+        for partition, (low, high) in bounds(consumer, topic, bootstrap).items():
+            places = sorted({low + (high - 1 - low) * k // (SAMPLED - 1) for k in range(SAMPLED)}) if high > low else []
+            found = [message for at in places if (message := fetcher.fetch(topic, partition, at)) is not None]
+            sizes = [len(message.value() or b"") for message in found]
+            total += (high - low) * sum(sizes) / len(sizes) if sizes else 0.0
+    return int(total)
+
+
+def budget_warning(kafka: KafkaConfig, num_bytes: int) -> str | None:
+    """What to tell an operator whose quarantine has outgrown its budget; None within it."""
+    if not kafka.quarantine_warn_mb or num_bytes <= kafka.quarantine_warn_mb * MEGABYTE:
+        return None
+    return (
+        f"the quarantine topic {kafka.quarantine_topic} holds about {num_bytes / MEGABYTE:.0f} MB, more than "
+        f"kafka.quarantine_warn_mb = {kafka.quarantine_warn_mb}: nothing in it is deleted by time; see "
+        "`ipdsf quarantine report`, replay what can be read now, then lower the topic's retention.ms for a while"
+    )
+
+
+def _headers(message: Message) -> dict[str, str]:
+    """Headers as text; the first of each name."""
+    found: dict[str, str] = {}
+    for header in message.headers() or []:
+        found.setdefault(str(header[0]), _text(header[1] if header[1] is not None else ""))
+    return found
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value or "").encode()
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and re.fullmatch(r"\d{1,18}", text) else 0

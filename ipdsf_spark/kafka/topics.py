@@ -73,7 +73,10 @@ def topic_settings(kafka: KafkaConfig) -> dict[str, tuple[int, dict[str, str]]]:
         kafka.averages_topic: (PRODUCT_PARTITIONS, size | safe | {"retention.ms": str(AVERAGES_KEPT_MS)}),
         kafka.products_topic: (PRODUCT_PARTITIONS, compacted | safe),
         kafka.sites_topic: (1, compacted | safe),
-        kafka.quarantine_topic: (QUARANTINE_PARTITIONS, size | safe),
+        kafka.quarantine_topic: (
+            QUARANTINE_PARTITIONS,
+            size | safe | {"retention.ms": str(_quarantine_kept_ms(kafka))},
+        ),
     }
 
 
@@ -105,6 +108,11 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
         _await(client.create_partitions([NewPartitions(kafka.files_topic, kafka.partitions)]), "grow")
         made.add(kafka.files_topic)
     _await_leaders(client, bootstrap, {name: wanted[name][0] for name in made})
+
+
+def _quarantine_kept_ms(kafka: KafkaConfig) -> int:
+    """What could not be read is nobody's to forget: without a number of days, Kafka's word for ever."""
+    return kafka.quarantine_keep_days * 86_400_000 or -1
 
 
 def ensure_files_topic(kafka: KafkaConfig, bootstrap: str) -> int:

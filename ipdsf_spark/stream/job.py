@@ -20,6 +20,7 @@ from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import ensure_topics, num_partitions
+from ipdsf_spark.kafka.quarantine import budget_warning, estimated_bytes
 from ipdsf_spark.kafka.sample import Admission, admission
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
@@ -231,6 +232,8 @@ def check(config: Config) -> str:
     if missing:
         logger.warning("creating topics %s", ", ".join(sorted(missing)))
     ensure_topics(config.kafka, bootstrap)
+    if warning := budget_warning(kafka, estimated_bytes(kafka, bootstrap)):
+        logger.warning("%s", warning)
     return bootstrap
 
 

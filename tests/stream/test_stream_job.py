@@ -22,8 +22,9 @@ from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.edge.arrived import ends
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import ensure_topics
+from ipdsf_spark.kafka.quarantine import Quarantined, Values
 from ipdsf_spark.kafka.quarantine import read as read_quarantine
-from ipdsf_spark.kafka.quarantine import resend
+from ipdsf_spark.kafka.replay import replay as replay_letters
 from ipdsf_spark.lidar.instruments import decode
 from ipdsf_spark.lidar.layers.mixing_height import retrieve
 from ipdsf_spark.loadgen.replay import Feed, replay
@@ -68,6 +69,11 @@ def send(config: Config, feeds: list[Feed]) -> int:
     return replay(feeds, config.kafka, config.kafka.bootstrap_servers, rate=1000.0).sent
 
 
+def with_values(config: Config, letters: list[Quarantined]) -> list[tuple[Quarantined, bytes]]:
+    with Values(config.kafka, config.kafka.bootstrap_servers) as values:
+        return [(letter, values.of(letter)) for letter in letters]
+
+
 def heights(products: pd.DataFrame, site: str) -> dict[str, float]:
     rows = products[products["site"] == site]
     return {f"{time:%H:%M:%S}": height for time, height in zip(rows["time"], rows["mixing_height_m"], strict=True)}
@@ -103,7 +109,7 @@ def test_what_is_read_is_decoded_or_quarantined_and_a_restart_goes_on(
     assert totals.is_balanced
     assert job.listener.totals.is_balanced
     bad = read_quarantine(config.kafka, kafka.bootstrap_servers)
-    assert [(item.raw, item.file) for item in bad] == [(GARBAGE, "first-018.dat")] * 2
+    assert [(raw, item.file) for item, raw in with_values(config, bad)] == [(GARBAGE, "first-018.dat")] * 2
     assert {item.site for item in bad} == set(SITES)
     products = read_products(archive_directory(config))
     for site in SITES:
@@ -114,7 +120,7 @@ def test_what_is_read_is_decoded_or_quarantined_and_a_restart_goes_on(
         for time_of in (f"{moment:%H:%M:%S}" for moment in final["time"]):
             np.testing.assert_allclose(streamed[time_of], expected[time_of], atol=0.2)
 
-    assert resend(config.kafka, kafka.bootstrap_servers, bad) == 2
+    assert replay_letters(config.kafka, kafka.bootstrap_servers, bad).num_sent == 2
 
 
 def test_a_checkpoint_refuses_parameters_that_cannot_change(kafka: EmbeddedKafka, tmp_path: Path) -> None:
@@ -225,7 +231,7 @@ def test_records_of_strangers_are_decoded_or_quarantined_whatever_their_key_and_
     assert job.listener.totals.read == len(records)
     assert job.listener.totals.is_balanced
     bad = read_quarantine(config.kafka, kafka.bootstrap_servers)
-    assert sorted((item.site, item.raw) for item in bad) == [
+    assert sorted((item.site, raw) for item, raw in with_values(config, bad)) == [
         ("", cl51_file),  # without a key and without a header nobody knows whose it is
         ("empty", b""),
         ("large", LARGE),

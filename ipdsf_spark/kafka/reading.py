@@ -1,0 +1,147 @@
+"""Reading a topic from here to its present end, and single records, in bounded memory."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.errors import BrokerError
+from ipdsf_spark.kafka.client import client_options
+
+TIMEOUT_S: Final = 10.0
+PREFETCH_KB: Final = 16_384  # of records that the client holds beside the one in hand
+FETCH_WAIT_MS: Final = 5  # a record that is asked for is there already: the client's 500 would be waited for in vain
+NEAR: Final = 50  # records that are skipped by reading on; further ahead is a seek
+
+
+@contextmanager
+def consumer_of(kafka: KafkaConfig, bootstrap: str, purpose: str) -> Iterator[Consumer]:
+    """A consumer that belongs to no group of anybody else and commits nothing.
+
+    Args:
+        kafka: login.
+        bootstrap: where Kafka is.
+        purpose: part of the group's name.
+
+    Raises:
+        BrokerError: Kafka refuses or does not answer.
+    """
+    options = client_options(kafka, bootstrap) | {
+        "group.id": f"ipdsf-{purpose}-{uuid.uuid4()}",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",
+        "fetch.wait.max.ms": FETCH_WAIT_MS,
+        "queued.max.messages.kbytes": PREFETCH_KB,
+        "fetch.message.max.bytes": max(kafka.max_message_bytes, 1_048_576),
+        "fetch.max.bytes": max(kafka.max_message_bytes, PREFETCH_KB * 1024),
+    }
+    consumer = Consumer(options)
+    try:
+        yield consumer
+    except KafkaException as error:
+        raise BrokerError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+
+
+def bounds(consumer: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[int, int]]:
+    """Oldest offset and present end of every partition.
+
+    Raises:
+        BrokerError: there is no such topic.
+    """
+    found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    if found.error is not None:
+        raise BrokerError(f"no topic {topic} at {bootstrap}: {found.error.str()}")
+    return {
+        partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+        for partition in sorted(found.partitions)
+    }
+
+
+def records(
+    consumer: Consumer, topic: str, bootstrap: str, starts: Mapping[int, int] | None = None
+) -> Iterator[Message]:
+    """Every record up to the end that the topic has now; what is written meanwhile is not waited for.
+
+    Args:
+        consumer: from `consumer_of`.
+        topic: which.
+        bootstrap: for the message of an error.
+        starts: offset to begin at in each partition; the oldest by default.
+
+    Raises:
+        BrokerError: no such topic, or Kafka stopped answering.
+    """
+    ends: dict[int, int] = {}
+    begin: list[TopicPartition] = []
+    for partition, (low, high) in bounds(consumer, topic, bootstrap).items():
+        start = max(low, (starts or {}).get(partition, low))
+        if start < high:
+            ends[partition] = high
+            begin.append(TopicPartition(topic, partition, start))
+    if begin:
+        consumer.assign(begin)
+    while ends:
+        message = consumer.poll(TIMEOUT_S)
+        if message is None:
+            raise BrokerError(f"Kafka at {bootstrap} stopped answering within {TIMEOUT_S:.0f} s")
+        partition, offset = place(message)
+        if (error := message.error()) is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            ends.pop(partition, None)
+            continue
+        if partition not in ends:
+            continue
+        if offset < ends[partition]:
+            yield message
+        if offset >= ends[partition] - 1:
+            ends.pop(partition)
+            consumer.incremental_unassign([TopicPartition(topic, partition)])
+
+
+def place(message: Message) -> tuple[int, int]:
+    """Partition and offset of a record; -1 for what an event has not."""
+    partition, offset = message.partition(), message.offset()
+    return (-1 if partition is None else partition), (-1 if offset is None else offset)
+
+
+class RecordFetcher:
+    """Single records by topic, partition and offset; cheap when asked for in that order.
+
+    Args:
+        consumer: from `consumer_of`, used by nobody else meanwhile.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._next: tuple[str, int, int] | None = None
+
+    def fetch(self, topic: str, partition: int, offset: int) -> Message | None:
+        """The record, or None if it is not (or no longer) there."""
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+        except KafkaException:
+            return None  # no such topic or partition
+        if not low <= offset < high:
+            return None
+        ahead = offset - self._next[2] if self._next is not None and self._next[:2] == (topic, partition) else -1
+        if not 0 <= ahead <= NEAR:
+            self._consumer.assign([TopicPartition(topic, partition, offset)])
+        self._next = None
+        while True:
+            message = self._consumer.poll(TIMEOUT_S)
+            if message is None or message.error() is not None:
+                return None
+            found = place(message)
+            if message.topic() != topic or found[0] != partition or found[1] < offset:
+                continue
+            self._next = (topic, partition, found[1] + 1)
+            return message if found[1] == offset else None
