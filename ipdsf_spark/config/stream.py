@@ -22,7 +22,7 @@ class StreamConfig:
     warm_daemon: bool = True
     fail_on_data_loss: bool = True
     archive_every_s: int = 30
-    operators: tuple[str, ...] = ("layers",)
+    operators: tuple[str, ...] = ("layers", "air_quality")
     publish_averages: bool = True
     forget_site_after_days: int = 30
     driver_memory_mb: int = 2_048

@@ -6,18 +6,12 @@ The counts are part of a site's state, so they hold under repeated tasks and go 
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import client_options
-
-TIMEOUT_S: Final = 10.0
+from ipdsf_spark.kafka.reading import consumer_of, records
 
 
 @dataclass(frozen=True)
@@ -68,10 +62,11 @@ def read_sites(kafka: KafkaConfig, bootstrap: str) -> list[SiteStatus]:
     """
     known = {item.name for item in fields(SiteStatus)}
     newest: dict[str, SiteStatus] = {}
-    for value in _values(kafka, bootstrap):
-        said = json.loads(value)
-        status = SiteStatus(**{name: said[name] for name in known & said.keys()})
-        newest[status.site] = status
+    with consumer_of(kafka, bootstrap, "sites") as consumer:
+        for message in records(consumer, kafka.sites_topic, bootstrap):
+            said = json.loads(message.value() or b"{}")
+            status = SiteStatus(**{name: said[name] for name in known & said.keys()})
+            newest[status.site] = status
     return [newest[site] for site in sorted(newest)]
 
 
@@ -79,35 +74,3 @@ def total_of(sites: Iterable[SiteStatus]) -> dict[str, int]:
     """The counts of all sites together."""
     listed = list(sites)
     return {name: sum(getattr(site, name) for site in listed) for name in COUNTED}
-
-
-def _values(kafka: KafkaConfig, bootstrap: str) -> Iterator[bytes]:
-    consumer = Consumer(
-        client_options(kafka, bootstrap)
-        | {
-            "group.id": f"ipdsf-sites-{uuid.uuid4()}",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
-    try:
-        topic = consumer.list_topics(kafka.sites_topic, timeout=TIMEOUT_S).topics[kafka.sites_topic]
-        if topic.error is not None:
-            raise BrokerError(f"no topic {kafka.sites_topic} at {bootstrap}: {topic.error.str()}; has the stream run?")
-        consumer.assign([TopicPartition(kafka.sites_topic, partition, 0) for partition in topic.partitions])
-        num_open = len(topic.partitions)
-        while num_open:
-            message = consumer.poll(TIMEOUT_S)
-            if message is None:
-                raise BrokerError(f"Kafka at {bootstrap} stopped answering within {TIMEOUT_S:.0f} s")
-            if (error := message.error()) is not None:
-                if error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                num_open -= 1
-                continue
-            if isinstance(value := message.value(), bytes):
-                yield value
-    except KafkaException as error:
-        raise BrokerError(f"cannot read {kafka.sites_topic} at {bootstrap}: {error.args[0].str()}") from error
-    finally:
-        consumer.close()

@@ -90,6 +90,7 @@ Factory = Callable[[Parameters], Operator]
 # One line per analysis: its name, and the function that makes it from the parameters.
 KNOWN: Final[Mapping[str, str]] = {
     "layers": "ipdsf_spark.lidar.layers.operator:operator",
+    "air_quality": "ipdsf_spark.lidar.air_quality.in_stream:operator",
 }
 
 

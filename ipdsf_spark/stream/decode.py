@@ -114,14 +114,17 @@ class Decoder:
                 rejected=() if num_timed else where.rejected,
                 raw=b"" if num_timed or not where.rejected else self._kept(raw),
             )
-        head_rejected, tail_rejected = (_stretches(decoded, part) for part in ("head", "tail"))
+        head_rejected = (*_stretches(decoded, "whole"), *_stretches(decoded, "head"))
+        tail_rejected = _stretches(decoded, "tail")
+        # A file without a header may go on with the last one's message; the next one's cannot begin in it.
+        tail = b"" if decoded.is_fragment else decoded.tail
         return where._replace(
             num_profiles=num_timed,
             averages=average_bytes.pack(averages),
             rejected=rejected,
             raw=self._kept(raw) if rejected or head_rejected else b"",
             head=decoded.head,
-            tail=decoded.tail,
+            tail=tail,
             head_rejected=head_rejected,
             tail_rejected=tail_rejected,
             is_fragment=decoded.is_fragment and not ends_a_message(decoded.head),

@@ -1,0 +1,49 @@
+"""Air quality as an operator: hourly rows, final when the hour has ended or the site is silent."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+
+from ipdsf_spark.lidar.averages.build import averages_of
+from ipdsf_spark.lidar.operators import News, Parameters, operator_named
+from ipdsf_spark.lidar.simulator import simulate_day
+from ipdsf_spark.lidar.site import Site
+
+SITE = Site("munich", 48.1, 11.6, calibration=1.0)
+
+
+def test_hours_of_a_day_are_final_once_and_the_last_one_when_the_site_falls_silent() -> None:
+    rng = np.random.default_rng(1)
+    day = simulate_day(SITE, date(2026, 6, 21), rng=rng, instrument="cl51", scenario="clear")
+    averages = averages_of(day.profiles, 300)[: 12 * 5 + 4]
+    air = operator_named("air_quality", Parameters())
+    state, rows = b"", []
+
+    for average in averages:
+        found, state = air.step(SITE, News(closed=[average]), state)
+        rows += found
+    found, state = air.step(SITE, News(is_silent=True), state)
+    rows += found
+
+    final = [row for row in rows if not row.values["provisional"]]
+    hours = [row.time_us // 3_600_000_000 for row in final]
+    assert len(hours) == len(set(hours)) == 6
+    assert all(row.kind == "air_quality" for row in rows)
+    assert all(row.values["note"].startswith("indicative") for row in rows)
+    assert len(state) < 1_000
+    with_value = [row.values for row in final if row.values["pm2p5_ug_m3"] is not None]
+    assert all("humidity_assumed" in " ".join(values["quality"]) or values["quality"] for values in with_value)
+
+
+def test_an_exchanged_instrument_begins_a_new_hour() -> None:
+    rng = np.random.default_rng(1)
+    day = simulate_day(SITE, date(2026, 6, 21), rng=rng, instrument="cl51", scenario="clear")
+    first, second = averages_of(day.profiles, 300)[:2]
+    air = operator_named("air_quality", Parameters())
+    _, state = air.step(SITE, News(closed=[first]), b"")
+
+    rows, _ = air.step(SITE, News(closed=[second], has_new_source=True), state)
+
+    assert rows[-1].values["num_intervals"] <= 1
