@@ -225,3 +225,30 @@ def test_real_logs_of_every_maker_are_read_without_rejecting_a_sound_message(rea
     for name, (instrument, num_profiles) in expected.items():
         decoded = instruments.decode(next(real_ceilometer_data.rglob(name)).read_bytes(), name=name)
         assert (decoded.instrument, decoded.num_profiles, decoded.rejected) == (instrument, num_profiles, ()), name
+
+
+@pytest.mark.parametrize(
+    "strip",
+    [
+        lambda raw: re.sub(rb"\x03[0-9a-f]{4}\x04\r\n", b"", raw),
+        lambda raw: re.sub(rb"\x03[0-9a-f]{4}\x04", b"\x03", raw),
+        lambda raw: re.sub(rb"[\x01-\x04]|\x03[0-9a-f]{4}\x04\r\n", b"", re.sub(rb"\x03[0-9a-f]{4}\x04\r\n", b"", raw)),
+    ],
+    ids=["line stripped", "end of text kept", "control characters stripped"],
+)
+@pytest.mark.parametrize("name", ["CL31", "CL51", "CS135 message 002", "CS135 message 006"])
+def test_logs_of_loggers_that_strip_checksums_are_read(name: str, strip: object) -> None:
+    whole = instruments.decode(TEXTS[name])
+
+    decoded = instruments.decode(strip(TEXTS[name]))  # type: ignore[operator]
+
+    assert decoded.num_profiles == whole.num_profiles
+    assert times_of(decoded) == times_of(whole)
+    assert np.array_equal(decoded.blocks[0].beta, whole.blocks[0].beta)
+
+
+def test_one_missing_checksum_among_others_is_damage() -> None:
+    decoded = instruments.decode(re.sub(rb"\x03[0-9a-f]{4}\x04", b"", TEXTS["CL31"], count=1))
+
+    assert decoded.num_profiles == 2
+    assert "checksum" in decoded.rejected[0].reason
