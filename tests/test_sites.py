@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.lidar.instruments.stamps import Clock
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import load_sites, site_named, sites_of
 
@@ -88,6 +89,26 @@ def test_without_a_default_an_unknown_site_is_refused_and_the_nearest_offered(tm
 def test_a_wrong_table_names_file_line_and_key(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load_sites(table(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('timezone = "Europe/Munich"', r"sites.toml:4: \[oslo\] timezone: no time zone 'Europe/Munich'"),
+        ('timezone = "+25:00"', "as '\\+01:00'"),
+        ('date_order = "dmy"', "day_first, month_first, year_first"),
+    ],
+)
+def test_a_clock_that_no_logger_has_is_refused_with_its_line(tmp_path: Path, line: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_sites(table(tmp_path, OSLO + line + "\n"))
+
+
+def test_the_clock_of_a_site_is_that_of_its_logger(tmp_path: Path) -> None:
+    site = load_sites(table(tmp_path, OSLO + 'timezone = "Europe/Oslo"\ndate_order = "day_first"\n'))["oslo"]
+
+    assert site.clock == Clock("Europe/Oslo", "day_first")
+    assert Site("x", 0.0, 0.0).clock == Clock()
 
 
 def test_a_missing_table_is_named() -> None:

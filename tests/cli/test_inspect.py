@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from ipdsf_spark.cli import inputs, inspect
 from ipdsf_spark.cli.main import main
-from ipdsf_spark.lidar.instruments import lufft_chm
+from ipdsf_spark.lidar.instruments import lufft_chm, vaisala_cl
 from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
 
 
@@ -133,3 +134,51 @@ def test_a_person_reads_a_paragraph(capsys: pytest.CaptureFixture[str], folder: 
     assert "Lufft CHM15k, message netcdf mode 0" in text
     assert "2 profiles of 4 gates of 15 m, 2021-09-09T00:00:00Z to 2021-09-09T00:00:15Z" in text
     assert "rejected     at byte 0: no message header" in text
+
+
+@pytest.fixture
+def local_log(tmp_path: Path) -> Path:
+    """A log in the local time of Munich, with the day first."""
+    made = block(3, 770, instrument="Vaisala CL31", range_resolution_m=10.0)
+    path = tmp_path / "ceil.log"
+    path.write_bytes(vaisala_cl.encode_file(made).replace(b"-2021-09-09", b"05/06/2026"))
+    return path
+
+
+def test_zone_and_order_of_dates_are_told_on_the_command_line_or_by_the_table_of_sites(
+    capsys: pytest.CaptureFixture[str], local_log: Path, tmp_path: Path
+) -> None:
+    (refused,) = answers(capsys, str(local_log))
+    assert refused["profiles"] == 0
+    assert len(refused["rejected"]) == 3
+    assert "day or month first? Set the site's date_order" in refused["rejected"][0]["reason"]
+
+    (told,) = answers(capsys, str(local_log), "--timezone", "Europe/Berlin", "--date-order", "day_first")
+    assert (told["first_time"], told["last_time"]) == ("2026-06-04T22:00:00Z", "2026-06-04T22:00:30Z")
+
+    sites = tmp_path / "sites.toml"
+    sites.write_text(
+        '[munich]\nlatitude_deg = 48.1\nlongitude_deg = 11.6\ntimezone = "Europe/Berlin"\ndate_order = "day_first"\n'
+    )
+    (by_site,) = answers(capsys, str(local_log), "--site", "munich", "--sites", str(sites))
+    assert by_site == told
+
+
+def test_a_zone_that_does_not_exist_is_an_error(capsys: pytest.CaptureFixture[str], local_log: Path) -> None:
+    assert main(["inspect", "--timezone", "Europe/Munich", str(local_log)]) != 0
+    assert "no time zone 'Europe/Munich'" in capsys.readouterr().err
+
+
+def test_what_an_archive_does_not_give_is_told_by_the_file_inside(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    with zipfile.ZipFile(folder / "day.zip", "w") as archive:
+        archive.write(folder / "2021" / "a.nc", "a.nc")
+        archive.writestr("readme.txt", "no ceilometer")
+
+    (told,) = answers(capsys, str(folder / "day.zip"))
+    assert told["profiles"] == 2
+    assert [stretch["member"] for stretch in told["rejected"]] == ["readme.txt"]
+
+    main(["inspect", str(folder / "day.zip")])
+    assert "rejected     readme.txt, at byte 0: no message header" in capsys.readouterr().out

@@ -127,6 +127,10 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_used(
     assert len(captured.out.splitlines()) == 12
     assert f"{bad} at byte" in captured.err
     assert "gave no profile" in captured.err
+    told = json.loads(captured.err.splitlines()[-1])
+    assert told["left_out"] == len(told["rejected"]) > 0
+    assert told["rejected"][0]["file"] == str(bad)
+    assert "measurement parameters" in told["rejected"][0]["reason"]
 
 
 def test_a_folder_without_a_single_profile_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar.files import FileReader
+from ipdsf_spark.lidar.files import FileReader, joined
+from ipdsf_spark.lidar.instruments import decode
 from ipdsf_spark.lidar.simulator import INSTRUMENTS, simulate
 from ipdsf_spark.lidar.site import Site
 
@@ -48,6 +52,72 @@ def test_a_message_cut_in_the_middle_of_its_profile_leaves_nothing_rejected() ->
     np.testing.assert_array_equal(np.sort(times), TIMES)
     assert reader.num_joined == 1
     assert reader.rejected == []
+
+
+# The styles of loggers, as functions of what CL-View writes: stamp line, message, blank line.
+STYLES: dict[str, Callable[[bytes], bytes]] = {
+    "stamp before": lambda log: log,
+    "stamp behind": lambda log: re.sub(rb"-(.{19})\r\n(\x01.*?\x04\r\n)\r\n", rb"\2\1\r\n", log, flags=re.DOTALL),
+    "stamp on the line": lambda log: re.sub(rb"-(.{10}) (.{8})\r\n\x01", b"\\1T\\2.250,\x01", log),
+    "line ends of one byte": lambda log: log.replace(b"\r\n", b"\n"),
+    "Unix time": lambda log: re.sub(
+        rb"-(.{19})\r\n", lambda found: b"%d " % np.datetime64(found[1].decode(), "s").astype(int), log
+    ),
+}
+LOGS = {name: style(LOG) for name, style in STYLES.items()}
+
+
+@settings(max_examples=150)
+@given(name=st.sampled_from(sorted(LOGS)), data=st.data())
+def test_a_log_cut_at_any_byte_gives_every_profile_once_and_rejects_nothing(name: str, data: st.DataObject) -> None:
+    log = LOGS[name]
+    cuts = sorted(data.draw(st.lists(st.integers(20, len(log) - 1), min_size=1, max_size=2)))
+    files = [(f"{i}.dat", log[a:b]) for i, (a, b) in enumerate(pairwise([0, *cuts, len(log)])) if log[a:b].strip()]
+    reader = FileReader()
+
+    times = np.sort(np.concatenate([block.time for block in reader.blocks(files)]))
+
+    if name == "stamp behind" and len(files) > 2:
+        # A file in the middle of such a log, cut on both sides, looks as one whose stamps stand before.
+        assert len(times) <= len(TIMES)
+        return
+    whole = np.concatenate([block.time for block in FileReader().blocks([("whole.dat", log)])])
+    np.testing.assert_array_equal(times, whole)
+    assert reader.rejected == []
+
+
+@pytest.mark.parametrize("cut", range(-12, 3))
+def test_the_checksum_of_a_cs135_alone_at_the_head_of_the_next_file_ends_its_message(
+    cut: int, real_ceilometer_data: Path
+) -> None:
+    log = next(real_ceilometer_data.rglob("20230612_ceilometer.txt")).read_bytes()
+    at = [match.start() for match in re.finditer(b"\x03", log)][3] + cut
+    reader = FileReader()
+
+    times = [moment for block in reader.blocks([("a.txt", log[:at]), ("b.txt", log[at:])]) for moment in block.time]
+
+    assert (len(times), reader.num_joined, reader.rejected) == (8, 1 if cut <= 4 else 0, [])
+
+
+def test_a_message_over_three_files_is_put_together_and_leaves_nothing_rejected() -> None:
+    start = LOG.index(b"\x02", len(LOG) // 2)
+    cuts = [0, start + 800, start + 1600, len(LOG)]
+    files = [(f"{i}.dat", LOG[a:b]) for i, (a, b) in enumerate(pairwise(cuts))]
+    reader = FileReader()
+
+    times = np.concatenate([block.time for block in reader.blocks(files)])
+
+    np.testing.assert_array_equal(np.sort(times), TIMES)
+    assert reader.rejected == []
+
+
+def test_what_a_growing_file_has_gained_is_read_alone_and_joined_to_what_was_read_before() -> None:
+    for size in range(len(LOG) // 2, len(LOG) // 2 + 4200, 350):
+        before, after = decode(LOG[:size]), decode(LOG[size:])
+        joint = joined(before.tail, after)
+
+        found = [moment for part in (before, joint, after) for block in part.blocks for moment in block.time]
+        np.testing.assert_array_equal(np.array(found), TIMES)
 
 
 def test_what_gives_no_profile_is_told_by_file_offset_and_reason() -> None:

@@ -1,4 +1,4 @@
-"""Damaged netCDF files of every family: always an answer, always soon, never much memory.
+"""Damaged files of every family: always an answer, always soon, never much memory.
 
 Thousands of mutations run in a process of their own whose memory is limited by the operating system, because a reader
 that dies or eats the machine would take the test down with it.
@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import eprofile_l2, profiles
+from made_texts import TEXTS
 from test_archive_netcdf import cl2nc_file
 from test_lufft_chm import chm_file, met_office_file
 from test_micropulse import mini_mpl_file
@@ -33,10 +34,14 @@ FILES = {
     "E-PROFILE": eprofile_l2(),
     "cl2nc": cl2nc_file(),
     "MiniMPL": mini_mpl_file(),
+    **TEXTS,
 }
-MUTATIONS = 3000
+MUTATIONS = 1000
+# Each costs seconds: the texts that differ most; the others are damaged by the laws above.
+MUTATED = [name for name in FILES if name not in TEXTS or name in ("CL31", "CT25K message 7", "CS135 message 006")]
 ADDRESS_SPACE_BYTES = 1_500_000_000  # Python and numpy map most of it without touching it
-LONGEST_S = 5.0  # of one file of a few kB; a hang, not a slow machine
+LONGEST_RUN_CPU_S = 300
+LONGEST_CPU_S = 5.0  # for one file of a few kB; of the processor, so that a busy machine does not count
 
 
 def check(raw: bytes) -> Decoded:
@@ -105,18 +110,18 @@ def test_impossible_numbers_in_a_header_give_profiles_or_reasons(name: str, plac
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("name", MUTATED)
 def test_thousands_of_mutations_stay_within_time_and_memory(name: str, tmp_path: Path) -> None:
     path = tmp_path / "made.nc"
     path.write_bytes(FILES[name])
 
     answer = subprocess.run(
-        [sys.executable, __file__, str(path), str(MUTATIONS)], capture_output=True, text=True, timeout=500, check=False
+        [sys.executable, __file__, str(path), str(MUTATIONS)], capture_output=True, text=True, check=False
     )
 
     assert answer.returncode == 0, answer.stderr[-2000:]
     told = json.loads(answer.stdout)
-    assert told["slowest_s"] < LONGEST_S
+    assert told["slowest_cpu_s"] < LONGEST_CPU_S
     assert told["decoded"] > 0  # damage beside the profiles does not cost them
     assert told["rejected"] > 0
 
@@ -151,16 +156,17 @@ def main() -> None:
     import time
 
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (LONGEST_RUN_CPU_S, LONGEST_RUN_CPU_S))  # a hang ends here
     raw, count = Path(sys.argv[1]).read_bytes(), int(sys.argv[2])
     random = np.random.default_rng(20210909)
     slowest, num_decoded, num_rejected = 0.0, 0, 0
     for _ in range(count):
-        started = time.perf_counter()
+        started = time.process_time()
         decoded = check(mutate(raw, random))
-        slowest = max(slowest, time.perf_counter() - started)
+        slowest = max(slowest, time.process_time() - started)
         num_decoded += bool(decoded.blocks)
         num_rejected += bool(decoded.rejected)
-    print(json.dumps({"slowest_s": slowest, "decoded": num_decoded, "rejected": num_rejected}))
+    print(json.dumps({"slowest_cpu_s": slowest, "decoded": num_decoded, "rejected": num_rejected}))
 
 
 if __name__ == "__main__":

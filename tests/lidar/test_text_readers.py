@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import profiles
+from made_texts import TEXTS, ct25k
 
 from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.instruments import hexprofile, vaisala_cl
@@ -143,29 +145,43 @@ def test_one_damaged_message_costs_no_neighbour_and_is_named_with_its_place() ->
     assert [(stretch.offset, "checksum" in stretch.reason) for stretch in decoded.rejected] == [(starts[1], True)]
 
 
-_, LOG = cl31(3)
-
-
-@settings(max_examples=80)
+@settings(max_examples=120)
 @given(
-    flips=st.lists(st.tuples(st.integers(0, len(LOG) - 1), st.integers(1, 255)), max_size=20),
-    start=st.integers(0, len(LOG)),
-    length=st.integers(0, len(LOG)),
+    name=st.sampled_from(sorted(TEXTS)),
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), max_size=20),
+    start=st.floats(0, 1),
+    length=st.floats(0, 1),
 )
-def test_damaged_logs_give_profiles_or_reasons(flips: list[tuple[int, int]], start: int, length: int) -> None:
-    raw = bytearray(LOG)
+def test_damaged_logs_give_profiles_or_reasons(
+    name: str, flips: list[tuple[float, int]], start: float, length: float
+) -> None:
+    raw = bytearray(TEXTS[name])
+    at, more = int(start * len(raw)), int(length * len(raw))
     for place, change in flips:
-        raw[place] ^= change
-    for damaged in (
-        bytes(raw),
-        bytes(raw[start : start + length]),
-        bytes(raw[:start] + raw[start : start + length] * 2),
-    ):
+        raw[int(place * len(raw))] ^= change
+    for damaged in (bytes(raw), bytes(raw[at : at + more]), bytes(raw[:at] + raw[at : at + more] * 2)):
         decoded = instruments.decode(damaged)
         assert decoded.blocks or decoded.rejected
         for stretch in decoded.rejected:
             assert stretch.reason
             assert 0 <= stretch.offset <= len(damaged)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_message_of_a_sound_log_is_accounted_for(name: str) -> None:
+    decoded = instruments.decode(TEXTS[name])
+
+    num_headers = len(re.findall(rb"C[LTS]0\d", TEXTS[name]))
+    assert decoded.num_profiles == num_headers
+    assert decoded.rejected == ()
+    assert not any(np.isnat(block.time).any() for block in decoded.blocks)
+
+
+@pytest.mark.parametrize("number", [1, 3, 4, 5, 6])
+def test_messages_of_a_ct25k_without_a_profile_are_named(number: int) -> None:
+    decoded = instruments.decode(ct25k(1, number=number))
+
+    assert f"CT25K message {number} has no profile" in decoded.rejected[0].reason
 
 
 def test_noise_with_an_end_of_text_byte_is_no_end_of_a_message(rng: np.random.Generator) -> None:
@@ -209,3 +225,30 @@ def test_real_logs_of_every_maker_are_read_without_rejecting_a_sound_message(rea
     for name, (instrument, num_profiles) in expected.items():
         decoded = instruments.decode(next(real_ceilometer_data.rglob(name)).read_bytes(), name=name)
         assert (decoded.instrument, decoded.num_profiles, decoded.rejected) == (instrument, num_profiles, ()), name
+
+
+@pytest.mark.parametrize(
+    "strip",
+    [
+        lambda raw: re.sub(rb"\x03[0-9a-f]{4}\x04\r\n", b"", raw),
+        lambda raw: re.sub(rb"\x03[0-9a-f]{4}\x04", b"\x03", raw),
+        lambda raw: re.sub(rb"[\x01-\x04]|\x03[0-9a-f]{4}\x04\r\n", b"", re.sub(rb"\x03[0-9a-f]{4}\x04\r\n", b"", raw)),
+    ],
+    ids=["line stripped", "end of text kept", "control characters stripped"],
+)
+@pytest.mark.parametrize("name", ["CL31", "CL51", "CS135 message 002", "CS135 message 006"])
+def test_logs_of_loggers_that_strip_checksums_are_read(name: str, strip: object) -> None:
+    whole = instruments.decode(TEXTS[name])
+
+    decoded = instruments.decode(strip(TEXTS[name]))  # type: ignore[operator]
+
+    assert decoded.num_profiles == whole.num_profiles
+    assert times_of(decoded) == times_of(whole)
+    assert np.array_equal(decoded.blocks[0].beta, whole.blocks[0].beta)
+
+
+def test_one_missing_checksum_among_others_is_damage() -> None:
+    decoded = instruments.decode(re.sub(rb"\x03[0-9a-f]{4}\x04", b"", TEXTS["CL31"], count=1))
+
+    assert decoded.num_profiles == 2
+    assert "checksum" in decoded.rejected[0].reason

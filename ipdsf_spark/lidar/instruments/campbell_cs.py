@@ -75,16 +75,9 @@ def decode_message(frame: Frame) -> Message:
         raise UnfinishedMessage(f"file ends inside the profile, after {len(block)} of {5 * num_gates} hex digits")
     if len(block) != 5 * num_gates or num_gates == 0:
         raise DamagedMessage(f"profile has {len(block)} hex digits where {num_gates} gates need {5 * num_gates}")
-    tail = required(frame, position + 1, "checksum")
-    checksum = _CHECKSUM.match(tail[:12])
-    if checksum is None:
-        if frame.is_last and not tail.strip(b"\x03\x04 \r\n0123456789abcdefABCDEF"):
-            raise UnfinishedMessage("file ends before the checksum")
-        raise DamagedMessage(f"no checksum after the profile: {shown(tail)}")
-    lines = [line_2, *([sky] if sky else []), parameter_line, *([layer_line] if layer_line else []), block]
-    given = message_crc(frame.header, lines)
-    if given != int(checksum[1], 16):
-        raise DamagedMessage(f"checksum: message says {checksum[1].decode()}, its bytes give {given:04x}")
+    if not frame.lacks_checksum:
+        lines = [line_2, *([sky] if sky else []), parameter_line, *([layer_line] if layer_line else []), block]
+        _check(frame, position + 1, lines)
     try:
         counts = hexprofile.int20(block)
     except ValueError as error:
@@ -122,6 +115,23 @@ def decode_message(frame: Frame) -> Message:
             **{f"maker_layer_{index}_quality": value for index, value in enumerate(quality, start=1)},
         },
     )
+
+
+def _check(frame: Frame, place: int, lines: list[bytes]) -> None:
+    """Compare the message with its checksum.
+
+    Raises:
+        DamagedMessage: they do not agree, or there is none.
+    """
+    tail = required(frame, place, "checksum")
+    checksum = _CHECKSUM.match(tail[:12])
+    if checksum is None:
+        if frame.is_last and not tail.strip(b"\x03\x04 \r\n0123456789abcdefABCDEF"):
+            raise UnfinishedMessage("file ends before the checksum")
+        raise DamagedMessage(f"no checksum after the profile: {shown(tail)}")
+    given = message_crc(frame.header, lines)
+    if given != int(checksum[1], 16):
+        raise DamagedMessage(f"checksum: message says {checksum[1].decode()}, its bytes give {given:04x}")
 
 
 def _mixing_layers(line: bytes, to_m: float) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -33,6 +33,9 @@ _FILE_STAMP: Final = re.compile(
 )
 # What ends a message, up to where the logger may speak again: ETX or EOT, and the checksum between or behind them.
 _MESSAGE_END: Final = re.compile(rb"(?:\x03|\^C)(?:\s*[0-9A-Fa-f]{4}(?:\x04|\^D)|[ \t]*[0-9A-Fa-f]{4})?|\x04|\^D")
+_CHECKSUM_LINE: Final = re.compile(
+    rb"(?:\x03|\^C)[ \t]*[0-9A-Fa-f]{4}|(?:^|[\n ,;])[0-9A-Fa-f]{4}(?:\x04|\^D|[ \t]*\r?\n|[ \t]*\Z)"
+)
 _LONG_HEX: Final = re.compile(rb"[0-9A-Fa-f]{40,}")
 _CARETS: Final = ((b"^A", b"\x01"), (b"^B", b"\x02"), (b"^C", b"\x03"), (b"^D", b"\x04"))
 
@@ -51,6 +54,7 @@ class Frame:
         talk_start: where the logger's talk before the message begins, its stamp included.
         message_end: byte offset behind the message's end of text and checksum.
         stamp_follows: whether this file's stamps stand behind their messages.
+        lacks_checksum: whether the logger strips the checksums of all messages, so that there is none to compare.
         is_last: nothing but the end of the file follows, so an unfinished message may go on in the next file.
     """
 
@@ -65,6 +69,7 @@ class Frame:
     no_time: str
     message_end: int
     stamp_follows: bool
+    lacks_checksum: bool = False
 
 
 def frames(
@@ -191,6 +196,11 @@ def required(frame: Frame, index: int, what: str) -> bytes:
     if frame.is_last:
         raise UnfinishedMessage(f"file ends before the {what}")
     raise DamagedMessage(f"message has no {what}")
+
+
+def lacks_checksums(raw: bytes, headers: int) -> bool:
+    """Whether a log of several messages holds not one line with a checksum, so that its logger strips them."""
+    return headers > 1 and _CHECKSUM_LINE.search(raw) is None
 
 
 def shown(line: bytes) -> str:

@@ -75,12 +75,13 @@ def decode(
     if framing.head_of(raw) and not has_many_ends:
         part = "whole" if is_fragment else "head"
         rejected.append(Rejected(0, len(head), "end of a message that begins in the previous file", part))
+    lacks_checksums = found != [] and found[0].family != "CT" and framing.lacks_checksums(raw, len(found))
     is_lone = len(found) == 1
     is_stamped = any(frame.no_time != NO_STAMP for frame in found)
     for index, frame in enumerate(found):
         place = (frame.start, frame.end - frame.start)
         try:
-            message = _DECODERS[frame.family](frame)
+            message = _DECODERS[frame.family](replace(frame, lacks_checksum=True) if lacks_checksums else frame)
         except UnfinishedMessage as error:
             tail = raw[frame.talk_start : frame.end]
             rejected.append(Rejected(*place, f"unfinished message: {error}", "tail"))

@@ -97,19 +97,8 @@ def decode_message(frame: Frame) -> Message:
         raise UnfinishedMessage(f"file ends inside the profile, after {len(block)} of {5 * num_gates} hex digits")
     if len(block) != 5 * num_gates or num_gates == 0:
         raise DamagedMessage(f"profile has {len(block)} hex digits where {num_gates} gates need {5 * num_gates}")
-    tail = required(frame, first + 2, "checksum")
-    checksum = _CHECKSUM.match(tail[:12])
-    if checksum is None:
-        if frame.is_last and not tail.strip(b"\x03\x04 \r\n0123456789abcdefABCDEF"):
-            raise UnfinishedMessage("file ends before the checksum")
-        raise DamagedMessage(f"no checksum after the profile: {shown(tail)}")
-    expected = int(checksum[1], 16)
-    given = message_crc(frame.header, lines[: first + 2])
-    if given != expected:
-        # loggers strip the blanks that the instrument sent
-        sky_as_sent = [sky.strip(b" ").rjust(SKY_WIDTH[instrument])] if has_sky else []
-        if message_crc(frame.header, [line_2, *sky_as_sent, parameter_line, block]) != expected:
-            raise DamagedMessage(f"checksum: message says {expected:04x}, its bytes give {given:04x}")
+    if not frame.lacks_checksum:
+        _check(frame, first + 2, [line_2, sky, parameter_line, block] if has_sky else [line_2, parameter_line, block])
     try:
         counts = hexprofile.int20(block)
     except ValueError as error:
@@ -144,6 +133,29 @@ def decode_message(frame: Frame) -> Message:
             "beta_sum_sr": float(parameters[10]) * 1e-4,
         },
     )
+
+
+def _check(frame: Frame, place: int, lines: list[bytes]) -> None:
+    """Compare the message with its checksum.
+
+    Raises:
+        DamagedMessage: they do not agree, or there is none.
+    """
+    tail = required(frame, place, "checksum")
+    checksum = _CHECKSUM.match(tail[:12])
+    if checksum is None:
+        if frame.is_last and not tail.strip(b"\x03\x04 \r\n0123456789abcdefABCDEF"):
+            raise UnfinishedMessage("file ends before the checksum")
+        raise DamagedMessage(f"no checksum after the profile: {shown(tail)}")
+    expected = int(checksum[1], 16)
+    given = message_crc(frame.header, frame.lines[:place])
+    if given != expected:
+        # loggers strip the blanks that the instrument sent
+        if len(lines) == 4:
+            width = SKY_WIDTH[instrument_of(frame.header)]
+            lines = [lines[0], lines[1].strip(b" ").rjust(width), *lines[2:]]
+        if message_crc(frame.header, lines) != expected:
+            raise DamagedMessage(f"checksum: message says {expected:04x}, its bytes give {given:04x}")
 
 
 def instrument_of(header: bytes) -> str:

@@ -33,8 +33,8 @@ ORDER_WORDS: Final = {
 
 
 def date_in(name: str) -> date | None:
-    """The date that a file's name tells, ``20260621`` in any punctuation, or None."""
-    for match in _FILE_DATE.finditer(name):
+    """The date that a file's name tells, ``20260621`` in any punctuation, or else its path; None if neither does."""
+    for match in (*_FILE_DATE.finditer(name.rpartition("/")[2]), *_FILE_DATE.finditer(name)):
         try:
             return date(int(match.group(1)), int(match.group(2)), int(match.group(3)))
         except ValueError:
