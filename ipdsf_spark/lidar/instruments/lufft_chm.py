@@ -31,6 +31,7 @@ SIGNALS: Final = ("beta_att", "beta", "beta_raw")
 RAIN, FOG, SNOW, PARTICLES = 1, 2, 3, 4  # sky condition index
 FOG_VISIBILITY_M: Final = 1000.0  # WMO: fog is visibility below 1 km
 NEAR_GATES: Final = 70  # the lowest kilometre
+LARGEST_SCALE: Final = 1e12  # noise over gain of a sound detector is around 1
 FIRST_RANGE_CORRECTED: Final = 0.702
 ZERO_CELSIUS_K: Final = 273.15
 EPOCH: Final = np.datetime64("1904-01-01", "us")
@@ -236,7 +237,15 @@ def _range_corrected(file: _Fields, beta: Float32, range_m: Any, num_profiles: i
         gain = 1.24 ** (-(monitor - 140.0) / 5.0)
     elif 3200.0 < middle < 4000.0:
         gain = 1.035 ** (-(monitor - 3685.0))
-    corrected: Float32 = (beta * (noise / gain)[:, None] * range_m[None, :] ** 2).astype(np.float32)
+    scale = noise / gain
+    is_sane = (scale > 0.0) & (scale < LARGEST_SCALE)
+    if not is_sane.all():
+        file.dataset.note(
+            f"{np.count_nonzero(~is_sane)} of {num_profiles} profiles have a noise (stddev) or a gain (nn1) that no "
+            "detector has: their signal is missing"
+        )
+    scale = np.where(is_sane, scale, np.nan)
+    corrected: Float32 = (beta * scale[:, None] * range_m[None, :] ** 2).astype(np.float32)
     return corrected
 
 

@@ -34,6 +34,7 @@ HIGHEST_FILL: Final = -99.0  # of the instrument's, in columns of one number a p
 FILLS_FROM: Final = 100.0  # beyond are the fill values of the instrument, and of other programs
 LEVELS: Final = {1: "status", 2: "warning", 3: "alarm"}
 NUM_LAYERS: Final = 5
+LOWEST_VISIBILITY_M: Final = 0.1  # 0 says that there is none
 
 _MONITORING: Final = {
     "window_condition": "window_transmission_percent",
@@ -92,8 +93,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         dataset.note(remark)
     columns = _columns(dataset, num_profiles)
     base_m, sky_m, cover = (_layers(dataset, name, num_profiles) for name in _LAYERED)
-    visibility_m = columns["vertical_visibility"]
-    visibility_m = np.where(visibility_m > 0.0, visibility_m, np.float32(np.nan))
+    visibility_m = fields.heights(columns["vertical_visibility"], lowest=LOWEST_VISIBILITY_M)
     offset_m = np.where(columns["height_offset"] == columns["height_offset"], columns["height_offset"], 0.0)
     tilt = units.tilt(columns["tilt_angle"])
     if offset_m.any():
