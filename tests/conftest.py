@@ -63,7 +63,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """A real broker for all tests that need one; each uses topics of its own."""
     from ipdsf_spark.devkafka import EmbeddedKafka
 
-    with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), heap_mb=384) as broker:
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), heap_mb=384, logins={"edge": "secret"}) as broker:
         yield broker
 
 

@@ -1,20 +1,30 @@
-"""`ipdsf broker fetch|start|stop|status`."""
+"""`ipdsf broker fetch|start|stop|restart|status`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Final
 
-from ipdsf_spark.config import load
-from ipdsf_spark.devkafka import embedded, fetch
+from ipdsf_spark.config import Config, load
+from ipdsf_spark.devkafka import daemon, fetch
+from ipdsf_spark.devkafka.nodes import Node, bootstrap_of, recorded
+from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka import topics
+from ipdsf_spark.kafka.health import Health, health
+
+MOST_COPIES: Final = 3
+SHOWN: Final = 10  # partitions named to a person; --json names all
 
 EPILOG = """examples:
   ipdsf broker start                    one node, topics made, runs until stopped
-  ipdsf broker start --brokers 2        two brokers and a controller: one broker may die
+  ipdsf broker start --brokers 2        two brokers and a controller, every topic twice: one broker may die
+  ipdsf broker stop --node 1            ... like this
+  ipdsf broker status                   names partitions without leader or copy; exit code 1 if there are any
+  ipdsf broker start --node 1           ... and it catches up
   ipdsf broker status --json            where it listens
   ipdsf broker stop
 """
@@ -23,8 +33,10 @@ EPILOG = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.epilog = EPILOG
-    parser.add_argument("action", choices=["fetch", "start", "stop", "status"], help="fetch only gets the jars")
+    actions = ["fetch", "start", "stop", "restart", "status"]
+    parser.add_argument("action", choices=actions, help="fetch only gets the jars")
     parser.add_argument("--brokers", type=int, choices=[1, 2, 3], help="brokers (default: broker.brokers)")
+    parser.add_argument("--node", type=int, metavar="N", help="start, stop or restart this node of the cluster only")
     parser.add_argument("--directory", help="data, settings and logs (default: broker.directory)")
     parser.add_argument("--partitions", type=int, help="partitions of the files topic (default: kafka.partitions)")
     parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
@@ -36,25 +48,77 @@ def run(args: argparse.Namespace) -> int:
     overrides = [f"broker.brokers={args.brokers}"] if args.brokers else []
     overrides += [f"kafka.partitions={args.partitions}"] if args.partitions else []
     config = load(*args.config, overrides=overrides)
+    if args.node is not None and args.action in ("fetch", "status"):
+        raise ConfigError(f"--node goes with start, stop and restart, not with {args.action}")
     directory = Path(args.directory or config.broker.directory).expanduser()
     if args.action == "fetch":
         return _say(args, {"jars": str(fetch.fetch())}, f"Kafka {fetch.KAFKA_VERSION} is in {fetch.fetch()}")
-    if args.action == "stop":
-        stopped = embedded.stop_daemon(directory)
-        return _say(args, {"stopped": stopped}, f"stopped {stopped} process(es)" if stopped else "no broker runs there")
-    if args.action == "start":
-        print("starting Kafka ...", file=sys.stderr)
-        nodes = embedded.start_daemon(directory, brokers=config.broker.brokers, heap_mb=config.broker.heap_mb)
-        topics.ensure_topics(config.kafka, _bootstrap(nodes))
-    nodes = embedded.running_nodes(directory)
-    answer = {"running": bool(nodes), "bootstrap_servers": _bootstrap(nodes), "nodes": [asdict(node) for node in nodes]}
-    text = f"Kafka runs at {_bootstrap(nodes)} (data in {directory})" if nodes else f"no broker runs in {directory}"
-    _say(args, answer, text)
-    return 0 if nodes else 1
+    if args.action in ("stop", "restart"):
+        stopped = _stop(directory, args.node)
+        if args.action == "stop":
+            text = f"stopped {stopped} process(es)" if stopped else "no broker runs there"
+            return _say(args, {"stopped": stopped}, text)
+    if args.action in ("start", "restart"):
+        _start(config, directory, args.node)
+    return _status(args, config, directory)
 
 
-def _bootstrap(nodes: list[embedded.Node]) -> str:
-    return ",".join(f"localhost:{node.port}" for node in nodes if node.is_broker)
+def _stop(directory: Path, node: int | None) -> int:
+    return daemon.stop_daemon(directory) if node is None else daemon.stop_node(directory, node)
+
+
+def _start(config: Config, directory: Path, node: int | None) -> None:
+    if node is not None:
+        print(f"starting Kafka node {node} ...", file=sys.stderr)
+        daemon.start_node(directory, node, heap_mb=config.broker.heap_mb)
+        return
+    print("starting Kafka ...", file=sys.stderr)
+    brokers = config.broker.brokers
+    nodes = daemon.start_daemon(directory, brokers=brokers, heap_mb=config.broker.heap_mb)
+    # As many copies as there are brokers: one copy on two brokers would lose half the partitions with either of them.
+    copies = max(config.kafka.replication_factor, min(brokers, MOST_COPIES))
+    topics.ensure_topics(replace(config.kafka, replication_factor=copies), bootstrap_of(nodes))
+
+
+def _status(args: argparse.Namespace, config: Config, directory: Path) -> int:
+    nodes = daemon.running_nodes(directory)
+    down = daemon.stopped_nodes(directory)
+    answer: dict[str, object] = {
+        "running": bool(nodes),
+        "bootstrap_servers": bootstrap_of(nodes),
+        "nodes": [asdict(node) for node in nodes],
+        "stopped_nodes": [node.id for node in down],
+        "leaderless": [],
+        "under_replicated": [],
+    }
+    if not any(node.is_broker for node in nodes):
+        _say(args, answer, f"no broker runs in {directory}")
+        return 1
+    found = _health(config, bootstrap_of(nodes), nodes, recorded(directory))
+    answer |= {"leaderless": list(found.leaderless), "under_replicated": list(found.under_replicated)}
+    lines = [f"Kafka runs at {bootstrap_of(nodes)} (data in {directory})"]
+    lines += [f"node {node.id} is stopped: `ipdsf broker start --node {node.id}`" for node in down]
+    lines += _named("without leader, nobody can use them", found.leaderless)
+    lines += _named("with fewer copies than they should have", found.under_replicated)
+    _say(args, answer, "\n".join(lines))
+    return 0 if found.is_sound and not down else 1
+
+
+def _health(config: Config, bootstrap: str, nodes: list[Node], all_nodes: list[Node]) -> Health:
+    """What Kafka says of its partitions; the last broker alone knows less than the processes tell."""
+    try:
+        return health(replace(config.kafka, security_protocol="PLAINTEXT"), bootstrap)
+    except BrokerError:
+        if len(nodes) == len(all_nodes):
+            raise
+        return Health((), ())
+
+
+def _named(what: str, partitions: tuple[str, ...]) -> list[str]:
+    if not partitions:
+        return []
+    more = f" and {len(partitions) - SHOWN} more" if len(partitions) > SHOWN else ""
+    return [f"{len(partitions)} partition(s) {what}: {', '.join(partitions[:SHOWN])}{more}"]
 
 
 def _say(args: argparse.Namespace, answer: dict[str, object], text: str) -> int:

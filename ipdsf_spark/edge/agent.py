@@ -102,7 +102,7 @@ class EdgeAgent:
             is_last = stop.is_set()
             taken = self.take_in(limit=None if is_last else AT_A_TIME)
             now = self.clock.monotonic()
-            if is_last or now >= next_send_s:
+            if now >= next_send_s and not is_last:
                 is_delivered = self.send_pending(should_stop=stop.is_set)
                 self._retry_s = 0.0 if is_delivered else min(max(2 * self._retry_s, FIRST_RETRY_S), LONGEST_RETRY_S)
                 next_send_s = self.clock.monotonic() + (self._edge.every_s if is_delivered else self._retry_s)

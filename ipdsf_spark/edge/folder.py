@@ -79,6 +79,7 @@ class Folder:
         self._open: set[str] = set()  # seen changed and not taken in yet
         self._young: OrderedDict[str, None] = OrderedDict()
         self._next_full = 0.0
+        self.is_cut = False  # more had changed than one look returns
 
     def __contains__(self, name: str) -> bool:
         """Whether the file was there at the last look."""
@@ -116,7 +117,8 @@ class Folder:
             self._taken = {key: value for key, value in self._taken.items() if key in there}
         cost_s = time.perf_counter() - started
         # More than fitted: look again as soon as these have been dealt with.
-        self._next_full = 0.0 if len(found) == LARGEST_QUEUE else now + max(FULL_LOOK_S, FULL_LOOK_SHARE * cost_s)
+        self.is_cut = len(found) == LARGEST_QUEUE
+        self._next_full = 0.0 if self.is_cut else now + max(FULL_LOOK_S, FULL_LOOK_SHARE * cost_s)
         return found
 
     def _new_names(self, now: float) -> Iterator[Found]:

@@ -80,8 +80,16 @@ class Intake:
             journal: where they are entered.
             limit: files to look at now; the others come with the next call.
         """
-        if not self._queue:
-            self._queue.extend(self._changed())
+        taken = 0
+        while True:
+            if not self._queue:
+                self._queue.extend(self._changed())
+            got = self._take_some(journal, limit)
+            taken += got
+            if limit is not None or not (got and self.folder.is_cut):
+                return taken
+
+    def _take_some(self, journal: Journal, limit: int | None) -> int:
         taken = looked = 0
         entries: list[Entry] = []
         sources: list[Source] = []
@@ -100,10 +108,20 @@ class Intake:
                 self._seen.pop(found.name, None)
                 self.folder.taken(found.name, got.source.stamp)
             if len(sources) >= FILES_AT_A_TIME or sum(entry.bytes for entry in entries) >= BYTES_AT_A_TIME:
-                taken += len(journal.add(entries, sources))
+                taken += self._enter(journal, entries, sources)
                 entries, sources = [], []
-        taken += len(journal.add(entries, sources))
+        taken += self._enter(journal, entries, sources)
         return taken
+
+    def _enter(self, journal: Journal, entries: list[Entry], sources: list[Source]) -> int:
+        """Copies first, then the journal: what it knows is on disk."""
+        failed = self._store.commit()
+        if failed:
+            self._say_disk(next(iter(failed.values())))
+            entries = [replace(entry, copy="") if entry.copy in failed else entry for entry in entries]
+        elif any(entry.copy for entry in entries):
+            self._told.is_over("disk", f"local copies are kept again in {self._store.root}")
+        return len(journal.add(entries, sources))
 
     def ready(self, journal: Journal) -> Iterator[tuple[Found, int]]:
         """Files that would be taken in now, and their new bytes; changes nothing."""
@@ -274,16 +292,17 @@ class Intake:
     def copied(self, entry: Entry, raw: bytes) -> str:
         """Path of the record's copy; empty if the disk did not take it, which is told once."""
         try:
-            copy = self._store.keep(entry, raw)
+            return self._store.stage(entry, raw)
         except OSError as error:
-            self._told.tell(
-                "disk",
-                f"no local copies are kept: {self._store.root}: {error.strerror}. Files are sent straight from "
-                f"{self.watched}; make room, or name another edge.directory",
-            )
+            self._say_disk(error)
             return ""
-        self._told.is_over("disk", f"local copies are kept again in {self._store.root}")
-        return copy
+
+    def _say_disk(self, error: OSError) -> None:
+        self._told.tell(
+            "disk",
+            f"no local copies are kept: {self._store.root}: {error.strerror}. Files are sent straight from "
+            f"{self.watched}; make room, or name another edge.directory",
+        )
 
     @staticmethod
     def _digest(file: BinaryIO, start: int, stop: int, preamble: int) -> str:

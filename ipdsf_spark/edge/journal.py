@@ -135,7 +135,7 @@ class Journal:
     def take_over(self, entries: Iterable[Entry]) -> None:
         """Add what another journal of the same site learned: what it saw delivered is delivered."""
         for entry in entries:
-            held = next((each for each in self.of_file(entry.name) if same_bytes(each, entry)), None)
+            held = self.held(entry)
             if held is None:
                 self.add([replace(entry, seq=0)])
             elif entry.state == DELIVERED and held.state != DELIVERED:
@@ -179,10 +179,14 @@ class Journal:
 
     # -- what is read ----------------------------------------------------------------------------------------------
 
+    def held(self, entry: Entry) -> Entry | None:
+        """What is known of these bytes at this place of this file."""
+        where = "WHERE name = ? AND start = ? AND sha256 = ? LIMIT 1"
+        return next(iter(self._entries(where, entry.name, entry.start, entry.sha256)), None)
+
     def has(self, entry: Entry) -> bool:
         """Whether these bytes at this place of this file were taken in before."""
-        where = "WHERE name = ? AND start = ? AND sha256 = ? LIMIT 1"
-        return bool(self._entries(where, entry.name, entry.start, entry.sha256))
+        return self.held(entry) is not None
 
     def of_file(self, name: str) -> list[Entry]:
         """Every record of a file, in its order."""
@@ -309,11 +313,6 @@ class Journal:
             logger.debug("journal %s not written: %s", self.path, error)
             return False
         return True
-
-
-def same_bytes(one: Entry, other: Entry) -> bool:
-    """Whether two records are the same bytes at the same place of the same file."""
-    return (one.name, one.start, one.sha256) == (other.name, other.start, other.sha256)
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -42,6 +42,7 @@ def opened(root: Path, store: Store, told: Told, *, is_suspect: bool = False) ->
     path = root / NAME
     try:
         root.mkdir(parents=True, exist_ok=True)
+        store.clear_unfinished()
         is_new = not path.exists() or path.stat().st_size == 0
         if is_new and ((root / BACKUP).exists() or any(store.entries())):
             return _mended(root, store, told, "is gone")
@@ -118,10 +119,7 @@ def _adopt(journal: Journal, store: Store, *, is_all: bool = False) -> int:
     adopted = 0
     batch = []
     for entry in copies:
-        held = next(
-            (each for each in journal.of_file(entry.name) if (each.start, each.sha256) == (entry.start, entry.sha256)),
-            None,
-        )
+        held = journal.held(entry)
         if held is None:
             batch.append(entry)
             adopted += 1

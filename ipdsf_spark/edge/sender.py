@@ -23,7 +23,7 @@ from ipdsf_spark.edge.arrived import Arrived, FilesTopic, Meter, newest_timestam
 from ipdsf_spark.edge.clock import EdgeClock
 from ipdsf_spark.edge.entry import APPENDED, DELIVERED, MISSING, REFUSED, WHOLE, Entry
 from ipdsf_spark.edge.intake import bytes_of
-from ipdsf_spark.edge.journal import Journal, same_bytes
+from ipdsf_spark.edge.journal import Journal
 from ipdsf_spark.edge.repair import FROM_START, MUST_ASK
 from ipdsf_spark.edge.store import Store
 from ipdsf_spark.edge.told import Told
@@ -167,13 +167,14 @@ class Sender:
     def _enter(self, journal: Journal, found: Sequence[Arrived]) -> None:
         """Records that are in the topic are delivered, known or not."""
         known, unknown = [], []
+        uncertain = journal.in_flight()
         for each in found:
-            held = [entry for entry in journal.of_file(each.entry.name) if same_bytes(entry, each.entry)]
-            if not held:  # a copy of an older version tells its file's name only roughly
-                held = [entry for entry in journal.in_flight() if entry.sha256 == each.entry.sha256]
-            if held and held[0].state != DELIVERED:
-                known.append(self._settled(held[0], each.entry.delivered_s))
-            elif not held and len(each.entry.sha256) == 64:
+            held = journal.held(each.entry)
+            if held is None:  # a copy of an older version tells its file's name only roughly
+                held = next((entry for entry in uncertain if entry.sha256 == each.entry.sha256), None)
+            if held is not None and held.state != DELIVERED:
+                known.append(self._settled(held, each.entry.delivered_s))
+            elif held is None and len(each.entry.sha256) == 64:
                 unknown.append(replace(each.entry, seen_s=each.entry.delivered_s, seq=0))
         journal.add(unknown)
         journal.put(known, marks={each.partition: each.offset + 1 for each in found})

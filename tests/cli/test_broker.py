@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
-from ipdsf_spark.config import load
+from ipdsf_spark.config import EdgeConfig, KafkaConfig, load
+from ipdsf_spark.edge.agent import EdgeAgent
+from ipdsf_spark.edge.arrived import partition_of
 from ipdsf_spark.kafka import num_partitions
 
 
@@ -50,7 +57,8 @@ def test_a_broker_is_started_asked_and_stopped(directory: Path) -> None:
     assert again == 1
     assert "a broker runs already" in refusal
     assert (stopped, end) == (0, {"stopped": 1})
-    assert (after, nothing) == (1, {"running": False, "bootstrap_servers": "", "nodes": []})
+    assert (after, nothing["running"], nothing["nodes"]) == (1, False, [])
+    assert (status["leaderless"], status["under_replicated"], status["stopped_nodes"]) == ([], [], [])
     cmdline = Path(f"/proc/{node['pid']}/cmdline")  # empty once it has ended and waits to be reaped
     assert not cmdline.exists() or not cmdline.read_bytes()
 
@@ -65,6 +73,87 @@ def test_what_a_broker_held_is_there_when_it_is_started_again_at_the_same_port(d
 
     assert second["bootstrap_servers"] == first["bootstrap_servers"]
     assert num_partitions(load().kafka, second["bootstrap_servers"])[load().kafka.files_topic] == 3
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_one_of_two_brokers_dies_under_load_is_named_started_again_and_nothing_is_lost(directory: Path) -> None:
+    code, answer, _ = ipdsf_broker(directory, "start", "--brokers", "2", "--partitions", "4")
+    assert code == 0
+    bootstrap = answer["bootstrap_servers"]
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.create_topics([NewTopic("single", 2, 1)]).values():  # without a second copy
+        future.result(30.0)
+    kafka = load().kafka
+    acknowledged: list[bytes] = []
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True})
+    for number in range(400):
+        producer.produce(
+            kafka.files_topic,
+            b"%d" % number,
+            key=str(number % 16),
+            on_delivery=lambda error, message: None if error else acknowledged.append(message.value()),
+        )
+        if number == 200:
+            producer.flush(30.0)
+            os.kill(next(node["pid"] for node in answer["nodes"] if node["id"] == 1), signal.SIGKILL)
+    producer.flush(60.0)
+    asked, status, _ = ipdsf_broker(directory, "status")
+    held = values_of(status["bootstrap_servers"], kafka.files_topic, 4)
+    sent_by_agents = [send_as(site, status["bootstrap_servers"], directory.parent) for site in ("a", "b", "c", "d")]
+    again, _, _ = ipdsf_broker(directory, "start", "--node", "1")
+    deadline = time.monotonic() + 60.0
+    while ipdsf_broker(directory, "status")[0] and time.monotonic() < deadline:
+        pass
+    sound, after, _ = ipdsf_broker(directory, "status")
+    stopped = ipdsf_broker(directory, "stop", "--node", "2")[:2]
+
+    assert len(acknowledged) == 400
+    assert sorted(held) == sorted(acknowledged)
+    assert asked == 1
+    assert status["stopped_nodes"] == [1]
+    assert {f"{kafka.files_topic}-{part}" for part in range(4)} <= set(status["under_replicated"])
+    (leaderless,) = status["leaderless"]
+    assert leaderless in ("single-0", "single-1")
+    alive = 1 - int(leaderless[-1])
+    assert sent_by_agents == [partition_of(site.encode(), 2) == alive for site in ("a", "b", "c", "d")]
+    assert {True, False} == set(sent_by_agents)
+    assert again == 1  # the copies are not in step yet
+    assert (sound, after["stopped_nodes"], after["leaderless"], after["under_replicated"]) == (0, [], [], [])
+    assert stopped == (0, {"stopped": 1})
+
+
+def send_as(site: str, bootstrap: str, folder: Path) -> bool:
+    """Whether an agent of that site could send to the topic whose partitions have one copy each."""
+    watched = folder / "watched" / site
+    watched.mkdir(parents=True)
+    (watched / "a.dat").write_bytes(b"a")
+    edge = EdgeConfig(watch=str(watched), directory=str(folder / "edge"), settle_s=0.0)
+    agent = EdgeAgent(edge, KafkaConfig(files_topic="single"), bootstrap, site)
+    agent.take_in()
+    return agent.send_pending()
+
+
+def values_of(bootstrap: str, topic: str, partitions: int) -> list[bytes]:
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test", "enable.partition.eof": True})
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+    found, ended = [], 0
+    while ended < partitions:
+        message = consumer.poll(20.0)
+        assert message is not None, "Kafka stopped answering"
+        if message.error():
+            ended += 1
+        else:
+            found.append(message.value())
+    consumer.close()
+    return found
+
+
+def test_a_node_that_is_not_there_is_named(directory: Path) -> None:
+    code, _, said = ipdsf_broker(directory, "start", "--node", "7")
+
+    assert code == 1
+    assert "no cluster runs" in said
 
 
 def test_stopping_where_no_broker_runs_is_no_error(directory: Path) -> None:

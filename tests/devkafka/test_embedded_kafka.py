@@ -10,29 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from ipdsf_spark.config import KafkaConfig, load
 from ipdsf_spark.devkafka import EmbeddedKafka, resolve_bootstrap
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka import ensure_topics, num_partitions
+from ipdsf_spark.kafka import ensure_files_topic, ensure_topics, num_partitions
+from ipdsf_spark.kafka.topics import topic_settings
 
 pytestmark = pytest.mark.kafka
-
-
-def values_of(bootstrap: str, topic: str, partitions: int) -> list[bytes]:
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test", "enable.partition.eof": True})
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
-    found, ended = [], 0
-    while ended < partitions:
-        message = consumer.poll(20.0)
-        assert message is not None, "Kafka stopped answering"
-        if message.error():
-            ended += 1
-        else:
-            found.append(message.value())
-    consumer.close()
-    return found
 
 
 def is_alive(pid: int) -> bool:
@@ -71,35 +57,68 @@ def test_without_a_broker_the_error_says_how_to_start_one(tmp_path: Path) -> Non
         resolve_bootstrap(config)
 
 
-@pytest.mark.slow
-def test_nothing_acknowledged_is_lost_when_one_of_two_brokers_dies(tmp_path: Path) -> None:
-    config = KafkaConfig(partitions=4, replication_factor=2)
-    acknowledged: list[bytes] = []
+def test_products_are_compacted_files_are_stamped_by_the_broker_and_sizes_are_allowed(kafka: EmbeddedKafka) -> None:
+    config = KafkaConfig(files_topic="set.files", products_topic="set.layers", quarantine_topic="set.bad", partitions=2)
+    ensure_topics(config, kafka.bootstrap_servers)
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    names = (config.files_topic, config.products_topic, config.quarantine_topic)
 
-    with EmbeddedKafka(tmp_path, brokers=2) as kafka:
-        ensure_topics(config, kafka.bootstrap_servers)
-        producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "acks": "all", "enable.idempotence": True})
-        for number in range(400):
-            value = b"%d" % number
-            producer.produce(
-                config.files_topic,
-                value,
-                key=str(number % 16),
-                on_delivery=lambda error, message: None if error else acknowledged.append(message.value()),
-            )
-            if number == 200:
-                producer.flush(30.0)
-                kafka.stop_node(1, how=signal.SIGKILL)
-        producer.flush(60.0)
-        held = values_of(kafka.bootstrap_servers, config.files_topic, config.partitions)
+    asked = client.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in names])
 
-    assert len(acknowledged) == 400
-    assert sorted(held) == sorted(acknowledged)
+    held = {
+        place.name: {key: entry.value for key, entry in answer.result(30.0).items()} for place, answer in asked.items()
+    }
+    assert held["set.layers"]["cleanup.policy"] == "compact"
+    assert held["set.files"]["cleanup.policy"] == "delete"
+    assert held["set.files"]["message.timestamp.type"] == "LogAppendTime"
+    assert {held[name]["max.message.bytes"] for name in ("set.files", "set.bad")} == {str(config.max_message_bytes)}
+
+
+@pytest.mark.parametrize(("copies", "in_sync"), [(1, "1"), (2, "1"), (3, "2")])
+def test_one_broker_may_be_down_whatever_the_number_of_copies(copies: int, in_sync: str) -> None:
+    settings = topic_settings(KafkaConfig(replication_factor=copies))
+
+    assert {config["min.insync.replicas"] for _, config in settings.values()} == {in_sync}
+
+
+def test_who_only_sends_makes_no_topic_where_one_is(kafka: EmbeddedKafka) -> None:
+    names = {"files_topic": "only.files", "products_topic": "only.layers", "quarantine_topic": "only.bad"}
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    for future in client.create_topics([NewTopic("only.files", 3, 1)]).values():
+        future.result(30.0)
+
+    held = ensure_files_topic(KafkaConfig(**names, partitions=9), kafka.bootstrap_servers)
+
+    assert held == 3
+    assert {"only.layers", "only.bad"}.isdisjoint(num_partitions(KafkaConfig(), kafka.bootstrap_servers))
+
+
+def test_a_wrong_password_reads_as_one_and_a_right_one_is_let_in(
+    kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = KafkaConfig(security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN")
+    monkeypatch.setenv("IPDSF_KAFKA_USERNAME", "edge")
+    monkeypatch.setenv("IPDSF_KAFKA_PASSWORD", "wrong")
+    with pytest.raises(BrokerError, match=r"authentication failed at .*IPDSF_KAFKA_PASSWORD"):
+        num_partitions(config, kafka.login_servers)
+
+    monkeypatch.setenv("IPDSF_KAFKA_PASSWORD", "secret")
+
+    assert num_partitions(config, kafka.login_servers) == num_partitions(KafkaConfig(), kafka.bootstrap_servers)
+
+
+def test_a_folder_with_a_cluster_of_another_size_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "node-1" / "data").mkdir(parents=True)
+    (tmp_path / "node-1" / "data" / "meta.properties").touch()
+    (tmp_path / "ports.json").write_text("[1, 2, 3]")
+
+    with pytest.raises(BrokerError, match="belong to 1 broker"):
+        EmbeddedKafka(tmp_path, brokers=2).start()
 
 
 PARENT = """
 import sys, time
-from ipdsf_spark.broker import EmbeddedKafka
+from ipdsf_spark.devkafka import EmbeddedKafka
 kafka = EmbeddedKafka(sys.argv[1])
 kafka.start()
 print(kafka.nodes[0].pid, flush=True)

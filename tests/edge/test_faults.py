@@ -468,6 +468,27 @@ def test_a_queue_that_is_full_holds_back_and_loses_nothing(connected: Node, monk
     assert arrived(connected) == once(*values)
 
 
+def test_what_kafka_has_not_acknowledged_in_time_is_not_sent_behind_the_journals_back(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Producer] = []
+
+    def patient(options: dict[str, object]) -> Producer:
+        made.append(Producer({**options, "message.timeout.ms": 60_000}))
+        return made[-1]
+
+    monkeypatch.setattr(sender, "Producer", patient)
+    monkeypatch.setattr(sender, "ACKNOWLEDGED_WITHIN_S", 0.2)
+    agent = node.agent()
+    agent.journal.put([], marks={0: 0})
+    node.write("a.dat", b"a")
+
+    assert not node.passes(agent)
+
+    assert [len(producer) for producer in made] == [0]
+    assert [entry.name for entry in agent.journal.in_flight()] == ["a.dat"]
+
+
 @pytest.mark.parametrize(
     ("code", "says"),
     [

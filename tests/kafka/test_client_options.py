@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from confluent_kafka import KafkaError
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import client_options, spark_options
+from ipdsf_spark.kafka.client import Listener, explained, group_id
 
 SASL = KafkaConfig(security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512", ssl_ca_location="/ca.pem")
 SECRETS = {"IPDSF_KAFKA_USERNAME": "edge", "IPDSF_KAFKA_PASSWORD": 'p"w\\d'}
@@ -35,3 +39,130 @@ def test_a_missing_secret_is_named_and_no_secret_is_shown() -> None:
         client_options(SASL, "host:9092", {"IPDSF_KAFKA_USERNAME": "somebody"})
 
     assert "somebody" not in str(raised.value)
+
+
+TLS = KafkaConfig(security_protocol="SSL", ssl_certificate_location="/cert.pem", ssl_key_location="/key.pem")
+FILES = {"/cert.pem": "CERTIFICATE", "/key.pem": "-----BEGIN PRIVATE KEY-----", "/password": "of a file\n"}
+
+
+def test_a_client_certificate_goes_to_both_clients() -> None:
+    secrets = {"IPDSF_KAFKA_KEY_PASSWORD": "k"}
+
+    librdkafka = client_options(TLS, "host:9093", secrets, FILES.__getitem__)
+    spark = spark_options(TLS, "host:9093", secrets, FILES.__getitem__)
+
+    assert librdkafka == {
+        "bootstrap.servers": "host:9093",
+        "security.protocol": "SSL",
+        "ssl.endpoint.identification.algorithm": "https",
+        "ssl.certificate.location": "/cert.pem",
+        "ssl.key.location": "/key.pem",
+        "ssl.key.password": "k",
+    }
+    assert {name: value for name, value in spark.items() if "ssl" in name} == {
+        "kafka.ssl.endpoint.identification.algorithm": "https",
+        "kafka.ssl.keystore.type": "PEM",
+        "kafka.ssl.keystore.certificate.chain": "CERTIFICATE",
+        "kafka.ssl.keystore.key": "-----BEGIN PRIVATE KEY-----",
+        "kafka.ssl.key.password": "k",
+    }
+
+
+def test_one_file_with_certificate_and_key_is_named_by_its_path() -> None:
+    config = replace(TLS, ssl_key_location="")
+
+    assert client_options(config, "h", {})["ssl.key.location"] == "/cert.pem"
+    assert spark_options(config, "h", {})["kafka.ssl.keystore.location"] == "/cert.pem"
+
+
+def test_a_key_that_java_cannot_read_is_named_with_what_converts_it() -> None:
+    with pytest.raises(ConfigError, match="openssl pkcs8 -topk8"):
+        spark_options(TLS, "h", {}, lambda path: "-----BEGIN RSA PRIVATE KEY-----")
+
+
+def test_a_pkcs12_file_goes_to_both_clients_with_its_password_from_the_environment() -> None:
+    config = KafkaConfig(security_protocol="SSL", ssl_keystore_location="/me.p12", ssl_check_hostname=False)
+    secrets = {"IPDSF_KAFKA_KEY_PASSWORD": "k"}
+
+    librdkafka, spark = client_options(config, "h", secrets), spark_options(config, "h", secrets)
+
+    assert (librdkafka["ssl.keystore.location"], librdkafka["ssl.keystore.password"]) == ("/me.p12", "k")
+    assert librdkafka["ssl.endpoint.identification.algorithm"] == "none"
+    assert (spark["kafka.ssl.keystore.location"], spark["kafka.ssl.keystore.password"]) == ("/me.p12", "k")
+    assert (spark["kafka.ssl.keystore.type"], spark["kafka.ssl.endpoint.identification.algorithm"]) == ("PKCS12", "")
+
+
+def test_oauth_asks_the_identity_provider() -> None:
+    config = KafkaConfig(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="OAUTHBEARER",
+        oauth_token_url="https://id/token",
+        oauth_scope="kafka",
+    )
+    librdkafka, spark = client_options(config, "h", SECRETS), spark_options(config, "h", SECRETS)
+
+    assert {name: value for name, value in librdkafka.items() if "oauth" in name} == {
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.client.id": "edge",
+        "sasl.oauthbearer.client.secret": 'p"w\\d',
+        "sasl.oauthbearer.token.endpoint.url": "https://id/token",
+        "sasl.oauthbearer.scope": "kafka",
+    }
+    assert spark["kafka.sasl.oauthbearer.token.endpoint.url"] == "https://id/token"
+    assert 'OAuthBearerLoginModule required clientId="edge"' in spark["kafka.sasl.jaas.config"]
+    with pytest.raises(ConfigError, match=r"kafka.oauth_token_url is not set"):
+        client_options(replace(config, oauth_token_url=""), "h", SECRETS)
+
+
+def test_kerberos_needs_no_password() -> None:
+    config = KafkaConfig(
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="GSSAPI",
+        kerberos_principal="edge@EXAMPLE.ORG",
+        kerberos_keytab="/edge.keytab",
+    )
+    librdkafka, spark = client_options(config, "h", {}), spark_options(config, "h", {})
+
+    assert librdkafka["sasl.kerberos.principal"] == "edge@EXAMPLE.ORG"
+    assert (librdkafka["sasl.kerberos.keytab"], librdkafka["sasl.kerberos.service.name"]) == ("/edge.keytab", "kafka")
+    assert spark["kafka.sasl.kerberos.service.name"] == "kafka"
+    assert 'keyTab="/edge.keytab" principal="edge@EXAMPLE.ORG"' in spark["kafka.sasl.jaas.config"]
+
+
+def test_a_password_may_lie_in_a_file() -> None:
+    config = replace(SASL, sasl_password_file="/password")
+
+    options = client_options(config, "h", {"IPDSF_KAFKA_USERNAME": "edge"}, FILES.__getitem__)
+
+    assert options["sasl.password"] == "of a file"
+
+
+def test_consumer_groups_stand_under_the_prefix_that_an_acl_allows() -> None:
+    config = KafkaConfig(group_prefix="observatory.")
+
+    assert group_id(config, "edge").startswith("observatory.edge-")
+    assert spark_options(config, "h", {})["groupIdPrefix"] == "observatory.spark"
+
+
+@pytest.mark.parametrize("protocol", ["SASL_SSL", "SASL_PLAINTEXT"])
+def test_a_login_without_mechanism_is_named(protocol: str) -> None:
+    with pytest.raises(ConfigError, match=r"kafka.sasl_mechanism is not set"):
+        client_options(KafkaConfig(security_protocol=protocol), "h", SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("security_protocol", "TLS"), ("sasl_mechanism", "SCRAM"), ("ssl_keystore_location", "/me.p12")]
+)
+def test_what_no_client_knows_is_refused(key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        replace(TLS, **{key: value})
+
+
+def test_each_error_of_a_login_names_what_to_look_at() -> None:
+    listener = Listener()
+    listener(KafkaError(KafkaError._AUTHENTICATION))
+
+    said = explained(KafkaError(KafkaError._TRANSPORT), SASL, "host:9093", listener)
+
+    assert "authentication failed at host:9093" in said
+    assert "IPDSF_KAFKA_USERNAME and IPDSF_KAFKA_PASSWORD" in said

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.edge.arrived import ends
@@ -76,3 +79,21 @@ def test_round_robin_spreads_evenly_and_by_site_keeps_a_site_together(
     assert (done.sent, done.failed) == (12, 0)
     counts = Counter({part: end for part, end in ends(config, kafka.bootstrap_servers).items() if end})
     assert sorted(counts.values()) == ([3, 3, 3, 3] if partitioning == "round_robin" else [12])
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("words", [["replay"], ["edge", "--replay"]])
+def test_both_spellings_of_the_command_send_the_files(
+    tmp_path: Path, kafka: EmbeddedKafka, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = KafkaConfig(files_topic=f"spelled-{len(words)}.files", partitions=2)
+    names = {"products_topic": "spelled.layers", "quarantine_topic": "spelled.bad"}
+    ensure_topics(replace(config, **names), kafka.bootstrap_servers)
+    overrides = [f"kafka.bootstrap_servers={kafka.bootstrap_servers}", f"kafka.files_topic={config.files_topic}"]
+    options = [word for override in overrides for word in ("--set", override)]
+
+    code = main([*words, str(recorded(tmp_path, oslo=3)), "--rate", "1000", "--json", *options])
+
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["sent"] == 3
+    assert sum(ends(config, kafka.bootstrap_servers).values()) == 3

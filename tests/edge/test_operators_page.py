@@ -1,0 +1,135 @@
+"""The operator's page: its commands run, its words are those of the log, its keys exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from edge_node import topic
+
+from ipdsf_spark.cli.edge_config import EXPLAINED, commented
+from ipdsf_spark.cli.main import main
+from ipdsf_spark.config import Config, load, with_overrides
+from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.kafka import ensure_topics, headers
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "edge.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+def run_block(text: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    programs = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"} | variables
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_the_commands_of_the_page_run_in_their_order(tmp_path: Path, kafka: EmbeddedKafka) -> None:
+    (tmp_path / "instrument").mkdir()
+    (tmp_path / "instrument" / "a.dat").write_bytes(b"a")
+    config = topic("page")
+    ensure_topics(config, kafka.bootstrap_servers)
+    conf = tmp_path / "conf"
+    conf.mkdir()
+    (conf / "base.toml").write_text(
+        f'[kafka]\nbootstrap_servers = "{kafka.bootstrap_servers}"\nfiles_topic = "{config.files_topic}"\n'
+        f'[edge]\ndirectory = "{tmp_path / "edge"}"\nsettle_s = 0.5\n'
+        f'[broker]\ndirectory = "{tmp_path / "broker"}"\nheap_mb = 256\n'
+    )
+    node, brokers = BLOCKS[:-1], BLOCKS[-1]
+
+    said = [run_block(text, tmp_path, IPDSF_CONF=str(conf)) for text in node]
+
+    assert [ended.returncode for ended in said] == [0] * 5, [ended.stderr for ended in said]
+    _, dry_run, once, status, as_json = (ended.stdout for ended in said)
+    assert "would take a.dat (1 bytes)" in dry_run
+    assert "delivered 1" in once
+    assert "last delivery: 20" in status
+    assert '"pending": 0' in as_json
+    (conf / "base.toml").write_text(f'[broker]\ndirectory = "{tmp_path / "broker"}"\nheap_mb = 256\n')
+    ended = run_block(brokers, tmp_path, IPDSF_CONF=str(conf))
+    run_block("ipdsf broker stop", tmp_path, IPDSF_CONF=str(conf))
+    assert "node 1 is stopped: `ipdsf broker start --node 1`" in ended.stdout, ended.stderr
+    assert ended.stdout.rstrip().endswith("stopped 3 process(es)"), ended.stderr
+
+
+def test_every_header_stands_on_the_page() -> None:
+    named = set(re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", PAGE, flags=re.MULTILINE))
+    shown = {word for cell in named for word in re.findall(r"`(\w+)`", cell)}
+
+    assert set(headers.MEANING) - {headers.REPLAYED} == shown
+
+
+def test_every_key_on_the_page_exists() -> None:
+    config = Config()
+    for section, key in re.findall(r"`(kafka|edge|broker)\.(\w+)`", PAGE):
+        assert hasattr(getattr(config, section), key), f"{section}.{key}"
+
+
+def test_what_is_told_on_the_page_stands_in_the_code() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "ipdsf_spark").rglob("*.py"))
+    told = [row.split("|")[2] for row in PAGE.splitlines() if row.startswith("| ") and row.count("|") == 5]
+    sentences = [sentence for cell in told for sentence in re.findall(r"`([^`]+)`", cell)]
+
+    assert len(sentences) >= 12
+    for sentence in sentences:
+        for words in re.split(r"[…:;(]| \d+ |oslo", sentence):
+            assert words.strip(" ).'`") in code or len(words.strip()) < 8, words
+
+
+def test_a_written_configuration_loads_and_holds_what_was_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["edge", "--watch", 'C:\\data "x"', "--site", "oslo", "--every", "60", "--generate-config"]) == 0
+    path = tmp_path / "edge.toml"
+    path.write_text(capsys.readouterr().out, encoding="utf-8")
+
+    config = load(path)
+
+    assert (config.edge.watch, config.edge.site, config.edge.every_s) == ('C:\\data "x"', "oslo", 60.0)
+    assert with_overrides(config, ['edge.watch=""', 'edge.site=""', "edge.every_s=0.0"]) == load()
+
+
+def test_a_written_configuration_explains_every_key_it_holds() -> None:
+    written = tomllib.loads(commented(Config()))
+
+    assert {section: set(keys) for section, keys in written.items()} == {s: set(keys) for s, keys in EXPLAINED.items()}
+
+
+def test_once_without_kafka_ends_with_1_and_what_was_found_waits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipdsf_spark.edge.arrived.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("ipdsf_spark.cli.edge.signal.signal", lambda *_: None)
+    (tmp_path / "instrument").mkdir()
+    (tmp_path / "instrument" / "a.dat").write_bytes(b"a")
+    places = [
+        "--watch",
+        str(tmp_path / "instrument"),
+        "--site",
+        "oslo",
+        "--set",
+        f'edge.directory="{tmp_path / "edge"}"',
+    ]
+    common = [*places, "--set", "kafka.bootstrap_servers=localhost:1", "--set", "edge.settle_s=0.0"]
+
+    assert main(["edge", *common, "--once"]) == 1
+    assert "pending 1" in capsys.readouterr().out
+    assert main(["edge", *common, "--status"]) == 0
+    assert "oldest unsent: a.dat" in capsys.readouterr().out
+    assert main(["edge", "--site", "bergen", *places[4:], "--status"]) == 1
+    assert "no agent has run for site 'bergen'" in capsys.readouterr().err
