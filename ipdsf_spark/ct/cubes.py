@@ -27,7 +27,7 @@ Voxel = TypeVar("Voxel", bound=np.generic)
 
 
 class CubeKey(NamedTuple):
-    """Study and first voxel of a cube; negative where the cube begins in the padding. Sorts from the feet up."""
+    """Study and first voxel of a cube; negative where the cube begins in the padding. Sorts inferior to superior."""
 
     study: str
     z: int
@@ -69,11 +69,11 @@ class CubePlan:
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """First slice of each layer of cubes, from the feet up."""
+        """First slice of each layer of cubes, inferior to superior."""
         return self.starts[0]
 
     def cube_keys(self, study: str = "") -> Iterator[CubeKey]:
-        """All cubes, layer by layer from the feet up."""
+        """All cubes, layer by layer, inferior to superior."""
         return (CubeKey(study, z, y, x) for z, y, x in product(*self.starts))
 
     @cached_property
@@ -94,7 +94,7 @@ def cut(volume: NDArray[Voxel], key: CubeKey, size: int) -> NDArray[Voxel]:
 
 
 def cubes_of(volume: NDArray[Voxel], plan: CubePlan, study: str = "") -> Iterator[tuple[CubeKey, NDArray[Voxel]]]:
-    """All cubes of a volume with their keys, layer by layer from the feet up."""
+    """All cubes of a volume with their keys, layer by layer, inferior to superior."""
     if volume.shape != plan.shape:
         raise InputError(f"the plan is for a volume of {plan.shape}, not {volume.shape}")
     return ((key, cut(volume, key, plan.size)) for key in plan.cube_keys(study))

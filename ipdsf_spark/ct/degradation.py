@@ -17,7 +17,7 @@ from ipdsf_spark.errors import InputError
 
 Task = Literal["autoencode", "denoise", "depixelate"]
 TASKS: Final[tuple[Task, ...]] = ("autoencode", "denoise", "depixelate")
-SIGMA: Final = 0.05  # of the window: 70 HU in the lung window
+SIGMA: Final = 0.05  # of the window: 70 HU in the HU window
 
 
 def noisy(share: NDArray[Any], rng: np.random.Generator, *, sigma: float = SIGMA) -> NDArray[np.float32]:

@@ -23,10 +23,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.ct.window import HU_WINDOW
 from ipdsf_spark.errors import InputError
 
 FORMAT: Final = "ipdsf-enhancement/1"
-LUNG_WINDOW_HU: Final = (-1000, 400)  # air to soft tissue: the window of the published baselines
 LINEAR_SHARE: Final = 0.3
 VOXELS_AT_ONCE: Final = 2**22  # counting takes several times their memory
 ROUNDING: Final = 2.0**-24  # relative rounding error of a float32; of a level in [-1, 1] at most half of it
@@ -45,7 +45,7 @@ class HuHistogram:
     num_volumes: int
 
     @classmethod
-    def of(cls, hu: NDArray[Any], window_hu: tuple[int, int] = LUNG_WINDOW_HU) -> HuHistogram:
+    def of(cls, hu: NDArray[Any], window_hu: tuple[int, int] = HU_WINDOW) -> HuHistogram:
         """Of one volume, which counts as much as any other, however many slices it has."""
         low, high = window_hu
         counts = np.zeros(high - low + 1, np.int64)
@@ -111,7 +111,7 @@ class Enhancement:
         return cls(total.window_hu, linear_share, tuple(float(v) for v in levels), names)
 
     @classmethod
-    def straight(cls, window_hu: tuple[int, int] = LUNG_WINDOW_HU) -> Enhancement:
+    def straight(cls, window_hu: tuple[int, int] = HU_WINDOW) -> Enhancement:
         """Clip and scale only."""
         low, high = window_hu
         return cls(window_hu, 1.0, tuple(float(v) for v in np.linspace(-1.0, 1.0, high - low + 1)), ())

@@ -50,7 +50,7 @@ def quality_of_hu(hu: NDArray[Any], true_hu: NDArray[Any], *, window_hu: tuple[f
 
 
 def quality_of_slabs(slabs: Iterable[tuple[NDArray[Any], NDArray[Any]]], *, data_range: float) -> Quality:
-    """PSNR and SSIM of a volume that comes in pairs (slab, true slab) of neighbouring slices, from the feet up.
+    """PSNR and SSIM of a volume that comes in pairs (slab, true slab) of neighbouring slices, inferior to superior.
 
     Equal to that of the whole volume: SSIM is averaged where its window lies inside the volume, as scikit-image does.
 

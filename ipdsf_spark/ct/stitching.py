@@ -21,11 +21,11 @@ SEAM_LIMIT: Final = 1.1
 
 
 def stitched(plan: CubePlan, cubes: Iterable[tuple[CubeKey, NDArray[Any]]]) -> Iterator[NDArray[np.float32]]:
-    """Slabs of finished slices [z, y, x], from the feet up, as soon as no later cube can change them.
+    """Slabs of finished slices [z, y, x], inferior to superior, as soon as no later cube can change them.
 
     Args:
         plan: how the volume was cut.
-        cubes: every cube of the plan once; layers from the feet up, in any order within a layer.
+        cubes: every cube of the plan once; layers inferior to superior, in any order within a layer.
 
     Raises:
         InputError: a cube is missing, foreign, comes twice or too late, or has another shape.

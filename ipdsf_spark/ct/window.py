@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-HU_WINDOW: Final = (-1000, 400)
+HU_WINDOW: Final = (-1000, 400)  # air to soft tissue: the window of the published baselines
 
 
 def windowed(hu: NDArray[Any], window_hu: tuple[float, float] = HU_WINDOW) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ GZIP_LEVEL: Final = 1  # CT noise does not pack much better at higher levels, wh
 
 
 def write_nifti(path: Path, grid: Grid, slabs: Iterable[NDArray[Any]], provenance: Provenance) -> Path:
-    """Write hu[z, y, x] that comes in slabs of whole slices from the feet up; `.nii.gz` is packed.
+    """Write hu[z, y, x] that comes in slabs of whole slices, inferior to superior; `.nii.gz` is packed.
 
     Raises:
         InputError: the slabs do not fill the grid, hold no finite numbers, or the disk does.

@@ -13,7 +13,7 @@ import numpy as np
 
 from ipdsf_spark.ct.intervals import MIN_PATIENTS, paired_interval
 from ipdsf_spark.ct.tissues import TISSUES_HU
-from ipdsf_spark.imaging.cases import MODEL, Case, Measures, Scores
+from ipdsf_spark.imaging.cases import MODEL, Case, Measures, NoduleScores, Scores
 
 NONE: Final = "–"
 
@@ -99,9 +99,9 @@ def likeness_table(cases: Sequence[Case]) -> Table | None:
         "what",
         "MS-SSIM, L = 1",
         "VIF, L = 1",
-        "histograms apart [HU]",
+        "histograms [HU]",
         "error σ [HU]",
-        "its mean frequency [1/mm]",
+        "its frequency [1/mm]",
     )
     return Table("Likeness, histogram and noise, HU window", header, tuple(rows)) if rows else None
 
@@ -129,8 +129,7 @@ def nodule_table(cases: Sequence[Case]) -> Table | None:
             _number(one.diameter, 2),
             _number(one.edge_mm, 1),
         )
-        for case in cases
-        for name, found in case.nodules.items()
+        for case, name, found in _planted(cases)
         for one in found
     ]
     header = ("patient", "what", "planted", "places", "contrast left", "diameter left", "edge 10–90 % [mm]")
@@ -163,9 +162,9 @@ def _interval_row(what: str, pairs: Sequence[tuple[Scores, Scores]]) -> tuple[st
             cells += [NONE, NONE]
             continue
         found = paired_interval(first, second)
-        cells.append(f"{found.mean:+.{digits}f}")
+        cells.append(_signed(found.mean, digits))
         is_known = found.low is not None and found.high is not None
-        cells.append(f"{found.low:+.{digits}f} … {found.high:+.{digits}f}" if is_known else NONE)
+        cells.append(f"{_signed(found.low, digits)} … {_signed(found.high, digits)}" if is_known else NONE)
     return tuple(cells)
 
 
@@ -179,10 +178,24 @@ def _measured(cases: Sequence[Case]) -> list[tuple[Case, str, Measures]]:
     return found
 
 
+def _planted(cases: Sequence[Case]) -> list[tuple[Case, str, tuple[NoduleScores, ...]]]:
+    """Of each patient the true and the degraded volume once, then every model."""
+    found = []
+    for volume in dict.fromkeys(case.volume for case in cases):
+        own = [case for case in cases if case.volume == volume]
+        found += [(own[0], name, scores) for name, scores in own[0].nodules.items() if name != MODEL]
+        found += [(case, MODEL, case.nodules[MODEL]) for case in own if MODEL in case.nodules]
+    return found
+
+
 def _range(low: float, high: float) -> str:
     if math.isinf(low):
         return f"below {high:.0f}"
     return f"from {low:.0f}" if math.isinf(high) else f"{low:.0f} … {high:.0f}"
+
+
+def _signed(value: float | None, digits: int) -> str:
+    return NONE if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def _number(value: float | None, digits: int) -> str:

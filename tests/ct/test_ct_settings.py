@@ -4,7 +4,7 @@ import pytest
 
 from ipdsf_spark.config import CtConfig, load
 from ipdsf_spark.ct.cubes import DEFAULT_OVERLAP, SIZES
-from ipdsf_spark.ct.enhancement import LINEAR_SHARE, LUNG_WINDOW_HU
+from ipdsf_spark.ct.enhancement import LINEAR_SHARE
 from ipdsf_spark.ct.window import HU_WINDOW
 from ipdsf_spark.errors import ConfigError
 
@@ -12,7 +12,7 @@ from ipdsf_spark.errors import ConfigError
 def test_configuration_and_kernel_share_their_defaults() -> None:
     defaults = CtConfig()
 
-    assert (defaults.window_low_hu, defaults.window_high_hu) == LUNG_WINDOW_HU == HU_WINDOW
+    assert (defaults.window_low_hu, defaults.window_high_hu) == HU_WINDOW
     assert defaults.linear_share == LINEAR_SHARE
     assert defaults.cube_size in SIZES
     assert defaults.overlap == DEFAULT_OVERLAP[defaults.cube_size]

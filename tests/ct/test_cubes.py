@@ -57,7 +57,7 @@ def test_a_cube_holds_the_volume_mirrored_at_its_borders(plan: CubePlan) -> None
         assert key.study == "study"
 
 
-def test_keys_run_from_the_feet_up() -> None:
+def test_keys_run_from_inferior_to_superior() -> None:
     keys = list(CubePlan((50, 40, 30), 16, 4).cube_keys("s"))
 
     assert keys == sorted(keys)

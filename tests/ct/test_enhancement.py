@@ -164,6 +164,23 @@ def test_the_hash_knows_every_parameter() -> None:
     assert Enhancement.fit({"a": a}).sha256 == fits[0].sha256
 
 
+@given(training=hnp.arrays(np.int16, st.integers(1, 300), elements=st.integers(-999, 399)), linear_share=linear_shares)
+def test_the_curve_of_mirrored_values_is_the_mirrored_curve(training: NDArray[np.int16], linear_share: float) -> None:
+    """A whole HU lies half-way up its own share: neither end of the window is preferred."""
+    mirrored = (-600 - training).astype(np.int16)  # about the middle of the window
+
+    levels = np.array(fitted(training, linear_share).levels)
+
+    np.testing.assert_allclose(fitted(mirrored, linear_share).levels, -levels[::-1], atol=1e-12)
+
+
+def test_a_single_value_lies_half_way_up() -> None:
+    levels = fitted(np.full(10, -300, np.int16), linear_share=0.01).levels
+
+    assert levels[700] == pytest.approx(0.0, abs=1e-9)
+    assert levels[699] == pytest.approx(-levels[701])
+
+
 def test_a_straight_line_only_clips_and_scales() -> None:
     levels = Enhancement.straight((-1000, 1000)).enhanced(np.array([-3024, -1000, 0, 500, 1000, 3071], np.int16))
 

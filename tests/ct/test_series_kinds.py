@@ -364,6 +364,17 @@ def test_headers_that_alternate_within_one_pass_do_not_tear_it_apart(
     assert keyword in said(volume, "alternating_header")
 
 
+def test_two_passes_that_alternate_unevenly_are_torn_apart(chest: Chest, write_series: WriteSeries) -> None:
+    folder = write_series(chest)[0].parent
+    for k in range(6):
+        rewritten(folder / f"im{6 - k:03d}.dcm", InstanceNumber=2 * k + 1)
+        position = (-10, -20, 100.8 + 2.5 * k)
+        odd = {"AcquisitionNumber": 2, "InstanceNumber": 2 * k + 2}
+        write_series(chest[k : k + 1] + 3, position=position, prefix=f"odd{k}", **odd)
+
+    assert "2 acquisitions over the same place" in said(survey(folder), "mixed_acquisitions")
+
+
 def test_a_tilt_that_is_accepted_brings_a_sloping_field_back(write_series: WriteSeries) -> None:
     """A field that is linear in the room, seen by a gantry tilted by 12°, comes back: interpolation is exact."""
     tilt, step, edge = np.radians(12), 1.5, 24

@@ -163,6 +163,31 @@ def test_blending_hides_the_disagreement_of_cubes_that_a_plain_mosaic_shows(
     assert seam(overlap=8) <= SEAM_LIMIT < seam(overlap=0)
 
 
+def stairs(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A volume that changes along x alone, by given steps."""
+    line = np.concatenate([[0.0], np.cumsum(steps)])
+    return np.broadcast_to(line, (8, 8, len(line))).copy()
+
+
+@pytest.mark.parametrize(
+    ("at_faces", "between", "expected"),
+    [
+        (3.0, 1.0, 3.0),  # a step where cubes begin and end: the blended mean of 1.67 would hide it
+        (1.0, 4.0, (2 * 1 + 4 * 4) / 6),  # a slope within the blending: the faces would hide it
+        (1.0, 1.0, 1.0),
+    ],
+)
+def test_the_seam_is_the_worse_of_faces_and_blending(at_faces: float, between: float, expected: float) -> None:
+    plan = CubePlan((8, 8, 32), 16, 5)  # along x cubes begin at -2, 9, 20; faces between 8|9 and 13|14, 19|20 and 24|25
+    assert plan.starts[2] == (-2, 9, 20)
+    steps = np.ones(31)
+    for first, last in ((8, 13), (19, 24)):
+        steps[first : last + 1] = between
+        steps[[first, last]] = at_faces
+
+    assert seam_ratio(stairs(steps), plan) == pytest.approx(expected, rel=1e-6)
+
+
 def test_without_a_truth_a_featureless_noise_has_no_seam(rng: np.random.Generator) -> None:
     assert seam_ratio(rng.normal(0, 1, (64, 64, 64)), CubePlan((64, 64, 64))) == pytest.approx(1.0, abs=0.03)
 
