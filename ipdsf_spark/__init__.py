@@ -7,12 +7,15 @@ Rooms, and the direction in which they may import (checked by tests/architecture
       containers/      bytes -> arrays (HDF5, netCDF classic); knows no lidar
       instruments/     makers' messages and files -> Profiles
       averages/        Profiles -> averages over fixed intervals: all that an analysis sees
+      operators.py     what an analysis is: (site, new averages, own state) -> (rows, own state)
       layers/          averages -> boundary layer heights          products/   records, CF netCDF
+      aerosol/, air_quality/   averages -> extinction -> PM2.5 and its indices
       simulator/       days of genuine files with known heights
+    tensor    KERNEL   the network as a streaming tensor
     ct        KERNEL   volumes in and out, cubes, stitching, PSNR and SSIM        gan    KERNEL   torch
     kafka     ADAPTER  clients, topics, quarantine         devkafka   a real broker for laptops and tests
     spark     ADAPTER  one session, the warm daemon        storage    the storage array by one name
-    stream    ADAPTER  source, decode, track, sinks, job   archive    products kept as tables
+    stream    ADAPTER  source, decode, operate, sinks, job  archive    products kept as tables
     edge      ADAPTER  the node beside the instrument      loadgen    recorded files as a network
     packing, training, imaging ADAPTER  volumes -> Petastorm cubes -> Horovod on Spark -> full-size volumes
     monitoring, plots, demo; cli, the `ipdsf` command, one module per verb

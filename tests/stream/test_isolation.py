@@ -122,6 +122,27 @@ def config_for(kafka: EmbeddedKafka, tmp_path: Path) -> Config:
     return config
 
 
+def edit_sites_while_it_runs(
+    job: StreamJob, config: Config, tmp_path: Path, producer: Producer, files: list[bytes]
+) -> None:
+    """A table that cannot be read is refused, another one is taken over: a new site, and one that was set up anew."""
+    table = tmp_path / "sites.toml"
+    live_before = job.queries[0]
+    table.write_text(TABLE + "[newcomer]\nlatitude_deg = 500.0\nlongitude_deg = 0.0\n")
+    job.look_again()
+    assert job.queries[0] is live_before
+
+    moved = TABLE.replace("longitude_deg = 10.7\n", "longitude_deg = 10.7\nmax_height_m = 6000.0\n")
+    table.write_text(moved + "[newcomer]\nlatitude_deg = 50.0\nlongitude_deg = 0.0\n")
+    job.look_again()
+    assert job.queries[0] is not live_before
+    for site in ("newcomer", "oslo"):
+        headers = [("file", b"again.dat"), ("sent_ms", b"1624262500000")]
+        producer.produce(config.kafka.files_topic, files[0], site, headers=headers)
+    producer.flush(30)
+    job.drain()
+
+
 def final_values(records: Sequence[tuple[str, bytes]]) -> dict[str, dict]:
     """The last value of every key that is a height of a good site and final."""
     newest = {key: json.loads(value) for key, value in records if "|layers|" in key and key.split("|")[0] in GOOD}
@@ -151,11 +172,12 @@ def test_whatever_strangers_send_and_whoever_raises_the_query_goes_on_and_good_s
     producer.flush(30)
     job.drain()
     assert [query.isActive for query in job.queries] == [True]
+    edit_sites_while_it_runs(job, config, tmp_path, producer, cl51_files)
     job.stop()
     cloudpickle.unregister_pickle_by_value(module)
 
     totals = job.listener.totals
-    assert totals.read == len(strange) + 2 * len(cl51_files)
+    assert totals.read == len(strange) + 2 * len(cl51_files) + 2
     assert totals.is_balanced
 
     products = [(key, value) for key, value, _ in records_in(kafka, config.kafka.products_topic)]
@@ -180,7 +202,10 @@ def test_whatever_strangers_send_and_whoever_raises_the_query_goes_on_and_good_s
     whose = {headers["site"] for _, _, headers in letters}
     assert {"unknown-site", "../../etc", "garbage-0", "garbage-199"} <= whose
     status = {site.site: site for site in read_sites(config.kafka, kafka.bootstrap_servers)}
-    assert status.keys() <= {*GOOD, "chaotic"}  # 200 garbage keys left nothing behind
+    assert status.keys() <= {*GOOD, "chaotic", "newcomer"}  # 200 garbage keys left nothing behind
     assert [site.is_balanced for site in status.values()] == [True] * len(status)
     assert status["chaotic"].faults >= 1
     assert {site: status[site].used for site in GOOD} == dict.fromkeys(GOOD, 20 * len(cl51_files))
+    assert status["newcomer"].used == 20
+    assert "site_settings_changed" in status["oslo"].flags
+    assert status["oslo"].duplicate == 20  # what was used is still known
