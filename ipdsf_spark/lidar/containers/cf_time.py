@@ -6,6 +6,7 @@ The date may have a zone behind it; a count is then UTC all the same, because th
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -65,7 +66,7 @@ def times(variable: Variable, damage: list[Damage] | None = None) -> Time:
     Raises:
         UnreadableFile: unit, date, zone or calendar are not understood.
     """
-    unit, calendar = (str(variable.attributes.get(key, "")) for key in ("units", "calendar"))
+    unit, calendar = variable.text("units"), variable.text("calendar")
     return since(cf.physical(variable, damage=damage).reshape(-1), unit, variable.name, calendar)
 
 
@@ -92,6 +93,7 @@ def since(values: Float64, unit: str, name: str = "time", calendar: str = "") ->
     return np.where(is_sane, stamps, np.datetime64("NaT", "us"))
 
 
+@lru_cache(maxsize=256)
 def _parsed(unit: str, name: str, calendar: str) -> tuple[float, tuple[int, int]]:
     match = _SINCE.match(unit)
     word = match["unit"].lower() if match else ""
