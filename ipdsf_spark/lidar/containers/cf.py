@@ -96,7 +96,7 @@ class _Packing(NamedTuple):
 
 def _packing(variable: Variable, dtype: np.dtype[Any], text_factors: bool) -> _Packing:
     memo = variable.memo
-    key = ("packing", dtype.str, text_factors)
+    key = (dtype.num, text_factors)
     found: _Packing | None = None if memo is None else memo.get(key)
     if found is None:
         is_unsigned = dtype.kind == "i" and _is_true(variable.attributes.get("_Unsigned"))

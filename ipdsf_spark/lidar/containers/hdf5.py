@@ -20,6 +20,7 @@ from ipdsf_spark.lidar.containers.hdf5_heap import FractalHeap, Store, old_group
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 _REMEMBERED_LINKS: Final = 512
+_REMEMBERED_HEAPS: Final = 64
 # What Python raises where a damaged structure points outside its bytes.
 _DAMAGED: Final = (struct.error, IndexError, OverflowError, RecursionError, ValueError)
 
@@ -274,17 +275,26 @@ class _Hdf5Variable(Variable):
     def attributes(self) -> Mapping[str, Attribute]:
         return self._attributes
 
-    @property
+    @cached_property
     def memo(self) -> dict[Any, Any] | None:
         memo = self._header.memo
-        is_whole = memo.get("is whole")
-        if is_whole is None:  # attributes in a heap stand outside the header and may differ where it does not
-            is_whole = memo["is whole"] = not any(
-                _dense(self._store, body, 4 if body[1] & 1 else 2)[0] is not None
-                for kind, _, body in self._messages
-                if kind == headers.ATTRIBUTE_INFO and len(body) > 4
+        outside = memo.get("outside")
+        if outside is None:
+            outside = memo["outside"] = tuple(
+                body for kind, _, body in self._messages if kind == headers.ATTRIBUTE_INFO
             )
-        return memo if is_whole else None
+        try:
+            heaps = [_dense(self._store, body, 4 if body[1] & 1 else 2) for body in outside]
+            stored = tuple(heap.objects(tree, 0) for heap, tree in heaps if heap is not None)
+        except (UnreadableFile, *_DAMAGED):
+            return None
+        if not stored:
+            return memo
+        # Attributes in a heap stand outside the header and may differ where it does not.
+        if len(memo) > _REMEMBERED_HEAPS:
+            memo.clear()
+        found: dict[Any, Any] = memo.setdefault(stored, {})
+        return found
 
     def text(self, key: str) -> str:
         memo = self.memo
