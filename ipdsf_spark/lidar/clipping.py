@@ -22,6 +22,7 @@ WINDOW_M: Final = 120.0  # half of the gates of such a stretch on the floor: fro
 BEGUN_SHARE: Final = 0.15  # of the gates on the floor: what is left between them is the larger half of the noise
 EDGE_M: Final = 300.0  # around the first clipped gate, where the size of what is left tells counts from clipping
 MIN_SHARE: Final = 0.5  # of the gates above it are on the floor; a cloud above clipped air is seen again
+MAX_NEGATIVE: Final = 0.1  # of all gates; 0.01 in clipped profiles, 0.2 in those of whole counts
 MAX_BELOW: Final = 0.05  # of them lie below the floor; 0.01 in clipped profiles, 0.2 in those of whole counts
 MIN_TURNS: Final = 0.03  # of the steps below it change direction; fewer where a profile knows no noise at all
 MIN_REPEATED: Final = 0.1  # of the gates repeat their neighbour; a profile clipped further up than that loses nothing
@@ -44,11 +45,23 @@ def clipped_from(beta: Float32, range_m: Float64) -> Float32:
     spacing_m = float(range_m[1] - range_m[0])
     needed = max(MIN_GATES, round(MIN_DEPTH_M / spacing_m))
     # Noise makes neighbours differ: most profiles are known to be whole after one look.
-    repeated = np.count_nonzero(beta[:, 1:] == beta[:, :-1], axis=1)
-    rows = np.flatnonzero(repeated >= max(needed, MIN_REPEATED * range_m.size))
+    is_repeated = beta[:, 1:] == beta[:, :-1]
+    limit = max(needed, MIN_REPEATED * range_m.size)
+    if np.count_nonzero(is_repeated) < limit:
+        return found
+    rows = np.flatnonzero(np.count_nonzero(is_repeated, axis=1) >= limit)
+    rows = rows[_may_stand_on_a_floor(beta[rows], needed)]
     if rows.size:
         found[rows] = _of_repeating(beta[rows], range_m, needed, max(3, round(WINDOW_M / spacing_m)))
     return found
+
+
+def _may_stand_on_a_floor(beta: Float32, needed: int) -> NDArray[np.bool_]:
+    """(T,) whether there is little below zero, or the lowest number of all is met again and again."""
+    is_likely = np.array([np.count_nonzero(row < 0.0) <= MAX_NEGATIVE * row.size for row in beta], bool)
+    for row in np.flatnonzero(~is_likely):
+        is_likely[row] = np.count_nonzero(beta[row] == np.fmin.reduce(beta[row])) >= needed
+    return is_likely
 
 
 def _of_repeating(beta: Float32, range_m: Float64, needed: int, window: int) -> Float32:

@@ -104,6 +104,12 @@ class Profiles:
         """Number of profiles."""
         return len(self.time)
 
+    def with_columns(self, **columns: NDArray[Any]) -> Profiles:
+        """A copy with other values of the same shapes, which are not checked again."""
+        copy = object.__new__(Profiles)
+        copy.__dict__.update(self.__dict__, **columns)
+        return copy
+
     @property
     def vertical_base_m(self) -> Float32:
         """(T, L) cloud bases above the instrument, vertical [m]."""

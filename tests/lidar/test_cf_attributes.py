@@ -40,7 +40,7 @@ class Stored(Variable):
 
 
 def physical(values: Any, **attributes: Any) -> list[float]:
-    found = cf.physical(Stored(values, **attributes))
+    found = cf.physical(Stored(values, **attributes)).reshape(-1)
     return [None if np.isnan(value) else round(float(value), 9) for value in found]  # type: ignore[misc]
 
 
@@ -60,7 +60,7 @@ def test_packed_numbers_are_unpacked(kind: str, factor: float, offset: float, co
 def test_every_fill_value_and_everything_outside_the_valid_range_is_missing() -> None:
     assert physical([1.0, -999.9, 9.97e36, np.nan], missing_value=-999.9) == [1.0, None, None, None]
     assert physical(np.array([1, -9, -8], "i2"), missing_value=np.array([-9, -8], "i2")) == [1.0, None, None]
-    assert physical(np.array([1, -32767], "i2")) == [1.0, None]  # what the library writes where nothing is declared
+    assert physical(np.array([[1, -32767]], "i2")) == [1.0, None]  # what the library writes where nothing is declared
     assert physical(np.array([1, 2, 3, 4], "i2"), valid_range=np.array([2, 3], "i2")) == [None, 2.0, 3.0, None]
     assert physical([1.0, 2.0, 3.0], valid_min=2.0) == [None, 2.0, 3.0]
     assert physical([1.0, 2.0, 3.0], valid_min=np.nan, valid_max="none") == [1.0, 2.0, 3.0]

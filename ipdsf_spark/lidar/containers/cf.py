@@ -7,7 +7,7 @@ of another type than it should have counts as what it says where that is a numbe
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ipdsf_spark.lidar.containers.container import Attribute, Damage, Dataset, U
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+SMALL: Final = 4096  # numbers
 FILL_LIMIT: Final = 9e36  # netCDF's fill value for floats is 9.97e36
 DEFAULT_FILL: Final = {"i2": -32767, "i4": -2147483647, "i8": -9223372036854775806}
 _FILLS: Final = ("_FillValue", "missing_value")
@@ -41,13 +42,16 @@ def numbers(value: Attribute | None) -> list[float]:
 
 def is_plain(variable: Variable, low: float, high: float) -> bool:
     """Whether the stored numbers are meant as they stand, but for fill values outside `low` to `high` or NaN."""
-    attributes = variable.attributes
-    for key in attributes:
-        if key in _CHANGING:
-            return False
-        if key in _FILLS and any(low < fill < high for fill in numbers(attributes.get(key))):
-            return False
-    return True
+    memo = variable.memo
+    found: bool | None = None if memo is None else memo.get(("plain", low, high))
+    if found is None:
+        attributes = variable.attributes
+        names = set(attributes)
+        fills = [fill for key in _FILLS if key in names for fill in numbers(attributes.get(key))]
+        found = not names & _CHANGING and not any(low < fill < high for fill in fills)
+        if memo is not None and not any(isinstance(attributes.get(key), str) for key in _FILLS if key in names):
+            memo["plain", low, high] = found
+    return found
 
 
 def physical(variable: Variable, *, damage: list[Damage] | None = None, text_factors: bool = True) -> Float64:
@@ -79,33 +83,65 @@ def optional(dataset: Dataset, name: str, *, text_factors: bool = True) -> Float
         return None
 
 
+class _Packing(NamedTuple):
+    """How stored numbers become what they mean."""
+
+    fills: tuple[float, ...]
+    lowest: float
+    highest: float
+    factor: float
+    offset: float
+    is_unsigned: bool
+
+
+def _packing(variable: Variable, dtype: np.dtype[Any], text_factors: bool) -> _Packing:
+    memo = variable.memo
+    key = (dtype.num, text_factors)
+    found: _Packing | None = None if memo is None else memo.get(key)
+    if found is None:
+        is_unsigned = dtype.kind == "i" and _is_true(variable.attributes.get("_Unsigned"))
+        dtype = np.dtype(f"u{dtype.itemsize}") if is_unsigned else dtype
+        factor = _factor(variable, "scale_factor", 1.0, text_factors)
+        offset = _factor(variable, "add_offset", 0.0, text_factors)
+        lowest, highest = _valid(variable, dtype, factor, offset)
+        found = _Packing(tuple(_fill_values(variable, dtype)), lowest, highest, factor, offset, is_unsigned)
+        attributes = variable.attributes
+        if memo is not None and not any(
+            isinstance(attributes.get(name), str) for name in set(attributes) & {*_CHANGING, *_FILLS}
+        ):
+            memo[key] = found
+    return found
+
+
 def _physical(
     variable: Variable, dtype: type[np.floating[Any]], damage: list[Damage] | None, text_factors: bool
 ) -> NDArray[Any]:
     stored = variable.read(damage)
-    if stored.dtype.kind not in "iuf":
+    kind = stored.dtype.kind
+    if kind not in "iuf":
         raise UnreadableFile(f"{variable.name} holds no numbers")
-    attributes = variable.attributes
-    if stored.dtype.kind == "i" and _is_true(attributes.get("_Unsigned")):
+    packing = _packing(variable, stored.dtype, text_factors)
+    if packing.is_unsigned:
         stored = stored.view(f"u{stored.dtype.itemsize}")
-    factor = _factor(variable, "scale_factor", 1.0, text_factors)
-    offset = _factor(variable, "add_offset", 0.0, text_factors)
     values = stored.astype(dtype)
     if not values.size:
         return values
-    low, high = float(values.min()), float(values.max())
-    for fill in _fill_values(variable, stored.dtype):
+    # Of a large table the extremes say faster than a comparison whether there is anything to be taken out.
+    is_small = values.size < SMALL
+    low, high = (-np.inf, np.inf) if is_small else (float(values.min()), float(values.max()))
+    for fill in packing.fills:
         if not fill < low and not fill > high:  # also where there are NaN
-            values[stored == (stored.dtype.type(fill) if stored.dtype.kind == "f" else fill)] = np.nan
-    if stored.dtype.kind == "f" and not (high < FILL_LIMIT and low > -FILL_LIMIT):
+            values[stored == (stored.dtype.type(fill) if kind == "f" else fill)] = np.nan
+    if kind == "f" and not (high < FILL_LIMIT and low > -FILL_LIMIT):
         values[np.abs(values) > FILL_LIMIT] = np.nan
-    lowest, highest = _valid(variable, stored.dtype, factor, offset)
-    if low < lowest or high > highest or low != low:
-        values[(values < lowest) | (values > highest)] = np.nan
-    if factor != 1.0:
-        values *= factor
-    if offset:
-        values += offset
+    if (packing.lowest > -np.inf or packing.highest < np.inf) and not (
+        low >= packing.lowest and high <= packing.highest
+    ):
+        values[(values < packing.lowest) | (values > packing.highest)] = np.nan
+    if packing.factor != 1.0:
+        values *= packing.factor
+    if packing.offset:
+        values += packing.offset
     return values
 
 
@@ -123,7 +159,9 @@ def _factor(variable: Variable, key: str, default: float, text_factors: bool) ->
 
 def _fill_values(variable: Variable, dtype: np.dtype[Any]) -> list[float]:
     found = [fill for key in _FILLS for fill in numbers(variable.attributes.get(key))]
-    if "_FillValue" not in variable.attributes and dtype.kind == "i" and dtype.str[1:] in DEFAULT_FILL:
+    # Of a column of whole numbers the fill of the library is no more impossible than what else cannot be.
+    is_default = len(variable.shape) > 1 or "scale_factor" in variable.attributes
+    if is_default and "_FillValue" not in variable.attributes and dtype.str[1:] in DEFAULT_FILL:
         found.append(DEFAULT_FILL[dtype.str[1:]])
     return [fill + 256.0**dtype.itemsize if dtype.kind == "u" and fill < 0 else fill for fill in found]
 

@@ -6,6 +6,7 @@ The date may have a zone behind it; a count is then UTC all the same, because th
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -52,6 +53,7 @@ _ZONES_MINUTES: Final = {
 _REAL_CALENDARS: Final = ("", "standard", "gregorian", "proleptic_gregorian", "julian", "none")
 _GREGORIAN_FROM: Final = (1582, 10, 15)
 _UNIX_DAY: Final = 2440588  # the Julian day number of 1970-01-01
+FARTHEST_MS: Final = 4e14  # 12,700 years, which float64 resolves to a sixteenth of a millisecond
 # What datetime64 counts in microseconds without overflow, and a calendar prints with four digits.
 _FIRST: Final = np.datetime64("1800-01-01", "us")
 _LAST: Final = np.datetime64("2400-01-01", "us")
@@ -65,7 +67,7 @@ def times(variable: Variable, damage: list[Damage] | None = None) -> Time:
     Raises:
         UnreadableFile: unit, date, zone or calendar are not understood.
     """
-    unit, calendar = (str(variable.attributes.get(key, "")) for key in ("units", "calendar"))
+    unit, calendar = variable.text("units"), variable.text("calendar")
     return since(cf.physical(variable, damage=damage).reshape(-1), unit, variable.name, calendar)
 
 
@@ -80,18 +82,15 @@ def since(values: Float64, unit: str, name: str = "time", calendar: str = "") ->
         raise UnreadableFile(f"{name} counts in calendar {calendar!r}, in which no clock runs")
     unit_s, (day, milliseconds) = _parsed(unit, name, told)
     with np.errstate(invalid="ignore", over="ignore"):
-        # Whole days apart: a count since a far date would lose its milliseconds in float64.
-        counted = np.asarray(values, np.float64) * unit_s
-        days = np.floor(counted / 86400.0)
-        rest_ms = np.rint((counted - days * 86400.0) * 1e3)
-        is_count = np.abs(days) < 4e6
-    whole = np.where(is_count, days, 0.0).astype(np.int64) + day
-    part = np.where(is_count, rest_ms, 0.0).astype(np.int64) + milliseconds
-    stamps = whole.astype("datetime64[D]").astype("datetime64[us]") + part.astype("timedelta64[ms]")
+        counted_ms = values * (unit_s * 1e3)
+        is_count = np.abs(counted_ms) < FARTHEST_MS
+        whole_ms = np.rint(counted_ms if is_count.all() else np.where(is_count, counted_ms, 0.0)).astype(np.int64)
+    stamps = ((whole_ms + (day * 86_400_000 + milliseconds)) * 1000).view("datetime64[us]")
     is_sane = is_count & (stamps >= _FIRST) & (stamps < _LAST)
-    return np.where(is_sane, stamps, np.datetime64("NaT", "us"))
+    return stamps if is_sane.all() else np.where(is_sane, stamps, np.datetime64("NaT", "us"))
 
 
+@lru_cache(maxsize=256)
 def _parsed(unit: str, name: str, calendar: str) -> tuple[float, tuple[int, int]]:
     match = _SINCE.match(unit)
     word = match["unit"].lower() if match else ""

@@ -72,6 +72,18 @@ class Variable(ABC):
     def attributes(self) -> Mapping[str, Attribute]:
         """Attributes by name."""
 
+    @property
+    def memo(self) -> dict[Any, Any] | None:
+        """A place for what follows from the attributes alone, kept as long as their bytes are remembered; None if not.
+
+        Nothing that stands outside the header, as text of variable length, may be kept there.
+        """
+        return None
+
+    def text(self, key: str) -> str:
+        """An attribute as text, empty if it is absent."""
+        return str(self.attributes.get(key, ""))
+
     @abstractmethod
     def read(self, damage: list[Damage] | None = None, *, max_rows: int | None = None) -> NDArray[Any]:
         """The stored numbers, unscaled, in native byte order.

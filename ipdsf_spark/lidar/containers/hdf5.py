@@ -20,6 +20,7 @@ from ipdsf_spark.lidar.containers.hdf5_heap import FractalHeap, Store, old_group
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 _REMEMBERED_LINKS: Final = 512
+_REMEMBERED_HEAPS: Final = 64
 # What Python raises where a damaged structure points outside its bytes.
 _DAMAGED: Final = (struct.error, IndexError, OverflowError, RecursionError, ValueError)
 
@@ -168,6 +169,11 @@ class _Attributes(Mapping[str, Attribute]):
             raise KeyError(name)
         return decoded
 
+    def is_inside(self, name: str) -> bool:
+        """Whether a value stands in the header itself, or is not there at all; text of variable length does not."""
+        stored = self._stored.get(name)
+        return stored is None or stored[1].kind == storage.TEXT or not stored[1].is_text
+
     def __iter__(self) -> Iterator[str]:
         return (name for name, (_, element, _, _) in self._stored.items() if element.is_readable)
 
@@ -185,7 +191,9 @@ def attributes(store: Store, messages: list[headers.Message]) -> Iterator[_Store
         elif kind == headers.ATTRIBUTE_INFO:
             heap, tree = _dense(store, body, 4 if body[1] & 1 else 2)
             for message in heap.objects(tree, 0) if heap is not None else ():
-                found = _attribute(message)
+                found = (
+                    _remembered_attribute(message) if len(message) <= headers.REMEMBERED_BYTES else _attribute(message)
+                )
                 if found is not None:
                     yield found
 
@@ -212,6 +220,12 @@ def _sound_attribute(message: bytes) -> _Stored | None:
     space = message[at : at + space_bytes]
     at += space_bytes + (-space_bytes % step)
     return name, element, storage.shape(space), message[at:]
+
+
+@lru_cache(maxsize=256)
+def _dense_attributes(messages: tuple[bytes, ...]) -> tuple[_Stored, ...]:
+    """The attributes that a heap holds."""
+    return tuple(found for found in map(_attribute, messages) if found is not None)
 
 
 _remembered_attribute = lru_cache(maxsize=2048)(_attribute)
@@ -260,6 +274,36 @@ class _Hdf5Variable(Variable):
     @property
     def attributes(self) -> Mapping[str, Attribute]:
         return self._attributes
+
+    @cached_property
+    def memo(self) -> dict[Any, Any] | None:
+        memo = self._header.memo
+        outside = memo.get("outside")
+        if outside is None:
+            outside = memo["outside"] = tuple(
+                body for kind, _, body in self._messages if kind == headers.ATTRIBUTE_INFO
+            )
+        try:
+            heaps = [_dense(self._store, body, 4 if body[1] & 1 else 2) for body in outside]
+            stored = tuple(heap.objects(tree, 0) for heap, tree in heaps if heap is not None)
+        except (UnreadableFile, *_DAMAGED):
+            return None
+        if not stored:
+            return memo
+        # Attributes in a heap stand outside the header and may differ where it does not.
+        if len(memo) > _REMEMBERED_HEAPS:
+            memo.clear()
+        found: dict[Any, Any] = memo.setdefault(stored, {})
+        return found
+
+    def text(self, key: str) -> str:
+        memo = self.memo
+        found: str | None = None if memo is None else memo.get(("text", key))
+        if found is None:
+            found = str(self.attributes.get(key, ""))
+            if memo is not None and self._attributes.is_inside(key):
+                memo["text", key] = found
+        return found
 
     @property
     def dimensions(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections import OrderedDict
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ipdsf_spark.lidar.containers import hdf5_storage as storage
 from ipdsf_spark.lidar.containers.container import UnreadableFile
@@ -49,11 +49,15 @@ class Place(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What the header of a variable says of its values, and the stretches in which it says so."""
+    """What the header of a variable says of its values, and the stretches in which it says so.
+
+    `memo` keeps what follows from the bytes of these stretches, layout aside, for as long as they are remembered.
+    """
 
     form: storage.Form
     layout: bytes
     places: list[Place]
+    memo: dict[Any, Any]
 
 
 _remembered_headers: OrderedDict[tuple[int, bytes], Header] = OrderedDict()
@@ -80,7 +84,7 @@ def described(store: Store, at: int) -> Header:
                 layout = moved
         else:
             store.spend(len(known.places))
-            return known if layout is known.layout else Header(known.form, layout, known.places)
+            return known if layout is known.layout else Header(known.form, layout, known.places, known.memo)
     places = _stretches(store, at)
     found: dict[int, bytes] = {}
     for place in places:
@@ -88,7 +92,7 @@ def described(store: Store, at: int) -> Header:
     if not found.keys() >= _REQUIRED or not all(found.values()):
         raise UnreadableFile("it is a group, has a type of its own, or messages are missing")
     form = storage.form(found[DATASPACE], found[DATATYPE], found.get(FILTERS, b""), found.get(FILL, b""))
-    header = Header(form, found[LAYOUT], places)
+    header = Header(form, found[LAYOUT], places, {})
     if store.offset_bytes == _USUAL_OFFSET_BYTES and sum(len(place.block) for place in places) <= REMEMBERED_BYTES:
         _remembered_headers[key] = header
         while len(_remembered_headers) > _REMEMBERED_HEADERS:

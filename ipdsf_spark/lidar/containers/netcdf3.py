@@ -10,7 +10,7 @@ import math
 import struct
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -96,6 +96,7 @@ class _Described:
     begin: int
     is_record: bool
     row_bytes: int
+    memo: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,10 @@ class _Classic(Variable):
     @property
     def attributes(self) -> Mapping[str, Attribute]:
         return self._described.attributes
+
+    @property
+    def memo(self) -> dict[Any, Any] | None:
+        return self._described.memo
 
     def read(self, damage: list[Damage] | None = None, *, max_rows: int | None = None) -> NDArray[Any]:
         shape = self.shape if max_rows is None or not self.shape else (min(max_rows, self.shape[0]), *self.shape[1:])

@@ -112,7 +112,7 @@ def _axis(dataset: Dataset, signal: Variable) -> tuple[Float64, float]:
 
 
 def _factor(dataset: Dataset, signal: Variable, values: Float32) -> float:
-    unit = str(signal.attributes.get("units", ""))
+    unit = signal.text("units")
     assumed = vaisala_cl.UNIT_PER_COUNT if signal.name == "backscatter_profile" else 1.0
     factor, remark = units.backscatter_factor(signal.name, unit, values[:, :NEAR_GATES], assumed=assumed)
     if remark:

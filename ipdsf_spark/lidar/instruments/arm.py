@@ -125,7 +125,7 @@ def _beta(dataset: Dataset, damage: list[Damage], num_profiles: int, num_gates: 
     is_bad = _bad(dataset, "backscatter", beta.shape)
     if is_bad is not None:
         beta = np.where(is_bad, np.float32(np.nan), beta)
-    unit = str(variable.attributes.get("units", ""))
+    unit = variable.text("units")
     inner = units.is_logarithm(unit)
     if inner is not None:
         beta, unit = np.asarray(10.0**beta, np.float32), inner

@@ -39,13 +39,13 @@ def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: 
     values = cf.physical(variable, text_factors=text_factors)
     if values.ndim == 2 and 1 in values.shape:
         values = values.reshape(-1)
-    told = units.metres(variable.attributes.get("units", ""))
+    told = units.metres(variable.text("units"))
     factor = default if told is None else told
     spacing = float(values[-1] - values[0]) / (len(values) - 1) if values.ndim == 1 and len(values) > 1 else np.nan
     for other in (factor, 1.0, 1e3):
         if GATE_LENGTHS_M[0] < spacing * other < GATE_LENGTHS_M[1]:
             if other != factor:
-                unit = str(variable.attributes.get("units", ""))[:40]
+                unit = variable.text("units")[:40]
                 dataset.note(
                     f"{name}: the unit {unit!r} would mean gates of {spacing * factor:.3g} m; "
                     f"read as {'metres' if other == 1.0 else 'kilometres'}"

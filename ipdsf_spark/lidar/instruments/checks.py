@@ -20,11 +20,13 @@ def checked(decoded: Decoded) -> Decoded:
 
 def checked_block(profiles: Profiles) -> Profiles:
     """Like `checked`, of one block; `clipped_from_m` is set."""
-    clipped_m = clipped_from(profiles.beta, profiles.range_m)
-    is_clipped = ~np.isnan(clipped_m)
-    beta = profiles.beta
-    if is_clipped.any():
-        beta = beta.copy()
-        rows = np.flatnonzero(is_clipped)
-        beta[rows] = np.where(profiles.range_m >= clipped_m[rows, None], np.float32(np.nan), beta[rows])
-    return replace(profiles, beta=beta, tilt_deg=units.tilt(profiles.tilt_deg), clipped_from_m=clipped_m)
+    columns = {"clipped_from_m": clipped_from(profiles.beta, profiles.range_m)}
+    rows = np.flatnonzero(columns["clipped_from_m"] == columns["clipped_from_m"])
+    if rows.size:
+        beta = columns["beta"] = profiles.beta.copy()
+        is_cut = profiles.range_m >= columns["clipped_from_m"][rows, None]
+        beta[rows] = np.where(is_cut, np.float32(np.nan), beta[rows])
+    tilt = profiles.tilt_deg
+    if tilt.size and not (tilt.min() >= -units.STEEPEST_DEG and tilt.max() <= units.STEEPEST_DEG):
+        columns["tilt_deg"] = units.tilt(tilt)
+    return profiles.with_columns(**columns)

@@ -144,7 +144,7 @@ def _signal(
     name = "attenuated_backscatter_0" if is_level_2 else "rcs_0" if "rcs_0" in names else "rcs_1"
     variable = dataset.require(name)
     beta = fields.by_time(variable, cf.physical32(variable, damage=damage), "time", num_profiles, num_gates)
-    unit = str(variable.attributes.get("units", ""))
+    unit = variable.text("units")
     if not is_level_2:
         if name == "rcs_1" and "rcs_2" in names:
             across = dataset.require("rcs_2")

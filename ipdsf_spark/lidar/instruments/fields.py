@@ -67,7 +67,7 @@ def layers_m(dataset: Dataset, name: str, num_profiles: int, *, lowest: float = 
 def in_metres(dataset: Dataset, name: str, values: Any, *, default: float = 1.0) -> Any:
     """Values of a variable in metres, by its unit; `default` metres where it says none."""
     variable = dataset.optional(name)
-    factor = None if variable is None else units.metres(variable.attributes.get("units", ""))
+    factor = None if variable is None else units.metres(variable.text("units"))
     factor = default if factor is None else factor
     return values if factor == 1.0 else values * np.float32(factor)
 
@@ -76,7 +76,7 @@ def tilt_deg(dataset: Dataset, name: str, num_profiles: int, *, text_factors: bo
     """(T,) beam angle from the vertical [degree], 0 where the variable holds none that an instrument can have."""
     values = column(dataset, name, num_profiles, text_factors=text_factors) if name else np.zeros(num_profiles)
     variable = dataset.optional(name) if name else None
-    if variable is not None and str(variable.attributes.get("units", "")).strip().lower().startswith("rad"):
+    if variable is not None and variable.text("units").strip().lower().startswith("rad"):
         values = np.degrees(values)
     return units.tilt(values)
 

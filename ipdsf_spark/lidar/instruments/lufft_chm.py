@@ -200,7 +200,7 @@ def _signal(
     beta = fields.by_time(signal, stored, file.require("time").name, num_profiles, num_gates)
     if not is_calibrated:
         return beta, False, message_type
-    unit = str(signal.attributes.get("units", ""))
+    unit = signal.text("units")
     factor, remark = units.backscatter_factor(name, unit, beta[:, :NEAR_GATES], assumed=1.0)
     if remark:
         dataset.note(remark)

@@ -104,7 +104,7 @@ def _times(dataset: Dataset, damage: list[Damage]) -> Time:
     known = values[np.isfinite(values)]
     if known.size and _JULIAN[0] < float(np.median(known)) < _JULIAN[1]:
         return cf_time.since(values, _JULIAN_UNIT)
-    return cf_time.since(values, str(variable.attributes.get("units", "")))
+    return cf_time.since(values, variable.text("units"))
 
 
 def _above_instrument(dataset: Dataset) -> tuple[Float64, float]:

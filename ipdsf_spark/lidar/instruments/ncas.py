@@ -136,7 +136,7 @@ def _beta(dataset: Dataset, damage: list[Damage], num_profiles: int, num_gates: 
         stored = dataset.stored(flag)
         if stored is not None and stored.shape == beta.shape and bad:
             beta = np.where(np.isin(stored, bad), np.float32(np.nan), beta)
-    unit = str(variable.attributes.get("units", ""))
+    unit = variable.text("units")
     factor, remark = units.backscatter_factor(SIGNAL, unit, beta[:, :NEAR_GATES], assumed=1.0)
     if remark:
         dataset.note(remark)

@@ -124,6 +124,9 @@ def _decoded(profiles: Profiles, lost: list[Damage], gaps: list[Damage]) -> Deco
 
 def _without_time(time: Time, is_lost: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], list[str]]:
     """Profiles at a time at which none can have been measured, and a reason for each, or each run of many."""
+    micros = time.view(np.int64)  # a missing time is the lowest of all
+    if micros.size and micros.min() >= EARLIEST.view(np.int64) and micros.max() < LATEST.view(np.int64):
+        return np.zeros(len(time), bool), []
     is_timeless = (np.isnat(time) | (time < EARLIEST) | (time >= LATEST)) & ~is_lost
     if len(time) == 1 and np.isnat(time[0]):  # who knows when the file was sent may say so of a lone profile
         is_timeless[:] = False

@@ -29,9 +29,10 @@ _TOKEN: Final = re.compile(
 _LOGARITHM: Final = re.compile(r"\s*log(?:10)?\s*\(?(?P<inner>.*?)\)?\s*\Z", re.IGNORECASE | re.DOTALL)
 
 
-def metres(unit: object) -> float | None:
+@lru_cache(maxsize=256)
+def metres(unit: str) -> float | None:
     """The length of a unit in metres; None if it is none ("m AGL" is one)."""
-    words = str(unit).replace("(", " ").replace(".", " ").split()
+    words = unit.replace("(", " ").replace(".", " ").split()
     return _LENGTHS_M.get(words[0] if words[0] == "Mm" else words[0].lower()) if words else None
 
 
@@ -128,8 +129,8 @@ def _is_plausible(beta: float) -> bool:
 
 def _typical(near: NDArray[Any]) -> float:
     """A high quantile of the size of some of the numbers; NaN where there are none."""
-    some = np.abs(near[:: max(1, len(near) // 16)])
-    finite = np.sort(some[np.isfinite(some)], axis=None)
+    some = np.abs(near[:: max(1, len(near) // 8), :: max(1, near.shape[1] // 32)]).ravel()
+    finite = np.sort(some[np.isfinite(some)])
     return float(finite[int(0.9 * (len(finite) - 1))]) if len(finite) else float("nan")
 
 

@@ -87,7 +87,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     range_m, resolution_m = axes.range_axis(dataset, "range")
     fields.check_profiles(num_profiles, len(range_m))
     beta = _field(dataset, "beta_att", damage, num_profiles, len(range_m))
-    unit = str(dataset.require("beta_att").attributes.get("units", ""))
+    unit = dataset.require("beta_att").text("units")
     factor, remark = units.backscatter_factor("beta_att", unit, beta[:, :NEAR_GATES], assumed=1.0)
     if remark:
         dataset.note(remark)
@@ -133,14 +133,14 @@ def _message_type(dataset: Dataset) -> str:
 
 def _times(variable: Variable, damage: list[Damage]) -> Time:
     """Counts of the unit the file says; the instrument's own where it says none."""
-    unit = str(variable.attributes.get("units", "")) or INSTRUMENTS_UNIT
-    calendar = str(variable.attributes.get("calendar", ""))
+    unit = variable.text("units") or INSTRUMENTS_UNIT
+    calendar = variable.text("calendar")
     return cf_time.since(cf.physical(variable, damage=damage).reshape(-1), unit, "time", calendar)
 
 
 def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int, num_gates: int) -> Float32:
     variable = dataset.require(name)
-    told = units.per_metre_steradian(str(variable.attributes.get("units", "")))
+    told = units.per_metre_steradian(variable.text("units"))
     limit = FILLS_FROM / min(told or 1.0, 1.0)
     # As the instrument writes it, it needs no second look at every number; packed again it does.
     if cf.is_plain(variable, -limit, limit):
@@ -161,10 +161,7 @@ def _depolarisation(dataset: Dataset, beta: Float32, num_profiles: int, num_gate
     if "x_pol" not in dataset.variables:
         return None
     across = _field(dataset, "x_pol", dataset.gaps, num_profiles, num_gates)
-    factors = [
-        units.per_metre_steradian(str(dataset.require(name).attributes.get("units", "")))
-        for name in ("beta_att", "x_pol")
-    ]
+    factors = [units.per_metre_steradian(dataset.require(name).text("units")) for name in ("beta_att", "x_pol")]
     if factors[0] and factors[1] and factors[0] != factors[1]:
         across = across * np.float32(factors[1] / factors[0])
     along = beta - across
