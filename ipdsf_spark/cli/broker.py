@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from ipdsf_spark.kafka import topics
 from ipdsf_spark.kafka.health import Health, health
 
 MOST_COPIES: Final = 3
+CATCHES_UP_S: Final = 60.0
 SHOWN: Final = 10  # partitions named to a person; --json names all
 
 EPILOG = """examples:
@@ -71,6 +73,7 @@ def _start(config: Config, directory: Path, node: int | None) -> None:
     if node is not None:
         print(f"starting Kafka node {node} ...", file=sys.stderr)
         daemon.start_node(directory, node, heap_mb=config.broker.heap_mb)
+        _await_copies(config, directory)
         return
     print("starting Kafka ...", file=sys.stderr)
     brokers = config.broker.brokers
@@ -78,6 +81,16 @@ def _start(config: Config, directory: Path, node: int | None) -> None:
     # As many copies as there are brokers: one copy on two brokers would lose half the partitions with either of them.
     copies = max(config.kafka.replication_factor, min(brokers, MOST_COPIES))
     topics.ensure_topics(replace(config.kafka, replication_factor=copies), bootstrap_of(nodes))
+
+
+def _await_copies(config: Config, directory: Path) -> None:
+    """Give a node that was down the time to catch up, unless another one is down as well."""
+    deadline = time.monotonic() + CATCHES_UP_S
+    while not daemon.stopped_nodes(directory) and time.monotonic() < deadline:
+        nodes = daemon.running_nodes(directory)
+        if _health(config, bootstrap_of(nodes), nodes, nodes).is_sound:
+            return
+        time.sleep(0.2)
 
 
 def _status(args: argparse.Namespace, config: Config, directory: Path) -> int:

@@ -142,6 +142,7 @@ class Folder:
             held = self._directories.get(path)
             is_same = held is not None and held.mtime_ns == mtime_ns
             self._directories[path] = _Directory(mtime_ns, held.noticed_s if is_same and held else now, is_same)
+            prefix = "" if path == str(self.root) else f"{name_of(path, self.root)}/"
             with os.scandir(path) as entries:
                 for entry in entries:
                     if entry.name.startswith(".") or entry.name.endswith(IGNORED_SUFFIXES):
@@ -150,7 +151,7 @@ class Folder:
                         if is_full or entry.path not in self._directories:
                             yield from self._walk(entry.path, now, there, is_full=is_full)
                         continue
-                    name = name_of(entry.path, self.root)
+                    name = prefix + entry.name if entry.name.isascii() else name_of(entry.path, self.root)
                     key = hash(name)
                     if there is not None:
                         there.add(key)

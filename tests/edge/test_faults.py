@@ -273,7 +273,22 @@ def test_a_journal_that_lagged_behind_is_on_disk_once_the_disk_takes_it(tmp_path
     other._db.execute("ROLLBACK")
 
     assert journal.catch_up()
+    assert not journal.is_behind
     assert [entry.name for entry in Journal(path).pending(9)] == ["b"]
+
+
+def test_a_copy_that_was_being_written_when_the_power_went_is_cleared_away(node: Node) -> None:
+    agent = node.agent()
+    node.write("a.dat", b"a")
+    agent.take_in()
+    agent.close()
+    unfinished = agent.store.root / "waiting" / "0123.part"
+    unfinished.write_bytes(b"half")
+
+    again = node.agent()
+
+    assert not unfinished.exists()
+    assert [entry.name for entry in again.journal.pending(9)] == ["a.dat"]
 
 
 # -- copies --------------------------------------------------------------------------------------------------------

@@ -260,6 +260,18 @@ def test_an_old_file_that_changes_in_place_is_found_at_the_next_full_look(node: 
     assert (before, agent.take_in()) == (0, 1)
 
 
+def test_files_that_appear_between_two_looks_come_oldest_first(node: Node) -> None:
+    agent = node.agent()
+    node.write("first.dat", b"1")
+    agent.take_in()
+    for name, age_s in (("b.dat", 1.0), ("c.dat", 3.0), ("a.dat", 2.0)):
+        node.write(name, name.encode(), age_s=age_s)
+
+    assert agent.take_in() == 3
+
+    assert [entry.name for entry in agent.journal.pending(9)] == ["first.dat", "c.dat", "a.dat", "b.dat"]
+
+
 def test_the_oldest_come_first_however_many_there_are(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_module, "LARGEST_QUEUE", 7)
     for number in range(30):
