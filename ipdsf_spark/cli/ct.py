@@ -6,16 +6,15 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_train
-from ipdsf_spark.ct.pictures import PictureScale
-from ipdsf_spark.ct.reading import survey
-from ipdsf_spark.ct.volume import Volume
+from ipdsf_spark.cli.progress import progress_bar
 from ipdsf_spark.errors import InputError
+
+if TYPE_CHECKING:
+    from ipdsf_spark.ct.pictures import PictureScale
+    from ipdsf_spark.ct.volume import Volume
 
 EXAMPLES: Final = """examples:
   ipdsf ct info series/                                       what is in a folder of DICOM slices
@@ -83,9 +82,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
+    from ipdsf_spark.ct.reading import survey
+
     scale = _picture_scale(args.spacing, args.grey)
     for path in args.paths:
-        with tqdm(desc=Path(path).name, unit=" slices", leave=False, delay=0.5) as bar:
+        with progress_bar(desc=Path(path).name, unit=" slices", leave=False, delay=0.5) as bar:
 
             def progress(done: int, of: int, bar: Any = bar) -> None:
                 bar.total = of
@@ -99,6 +100,8 @@ def _info(args: argparse.Namespace) -> int:
 
 def volume_facts(path: str | Path, volume: Volume) -> dict[str, Any]:
     """What `ipdsf ct info` says about a volume; sizes and spacings in array order (z, y, x), positions in LPS."""
+    import numpy as np
+
     hu, grid = volume.hu, volume.grid
     is_padding = hu == volume.padding_hu if volume.padding_hu is not None else None
     measured = hu[~is_padding] if is_padding is not None and not is_padding.all() else hu
@@ -152,6 +155,8 @@ def _readable(facts: dict[str, Any]) -> str:
 
 
 def _picture_scale(spacing_mm: list[float] | None, grey_hu: list[float] | None) -> PictureScale | None:
+    from ipdsf_spark.ct.pictures import PictureScale
+
     if spacing_mm is None and grey_hu is None:
         return None
     if spacing_mm is None or grey_hu is None:
