@@ -98,7 +98,7 @@ def packed_chest(tmp_path_factory: pytest.TempPathFactory) -> PackedChest:
     from ipdsf_spark.ct.writing import write_volume
 
     folder = tmp_path_factory.mktemp("imaging")
-    packed = PackedChest(folder / "storage", folder / "volumes")
+    packed = PackedChest(folder / "array #1 at 50%41 ä?", folder / "volumes")
     packed.volumes.mkdir()
     for seed, name in enumerate(("train-1", "train-2", "test-1")):
         phantom = chest_phantom((32, 64, 64), seed=seed, spacing_mm=(8.0, 5.6, 5.6))

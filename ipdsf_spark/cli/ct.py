@@ -6,17 +6,16 @@ import argparse
 import json
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_train
 from ipdsf_spark.cli.ct_reading import add_reading_arguments, named, reading_choices, remarks_of
-from ipdsf_spark.ct.pictures import PictureScale
-from ipdsf_spark.ct.reading import read_volume, survey
-from ipdsf_spark.ct.volume import Volume
+from ipdsf_spark.cli.progress import progress_bar
 from ipdsf_spark.errors import InputError
+
+if TYPE_CHECKING:
+    from ipdsf_spark.ct.pictures import PictureScale
+    from ipdsf_spark.ct.volume import Volume
 
 EXAMPLES: Final = """examples:
   ipdsf ct info series/                                       what is in a folder of DICOM slices
@@ -85,10 +84,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
+    from ipdsf_spark.ct.reading import read_volume, survey
+
     scale = _picture_scale(args.spacing, args.grey)
     choices = reading_choices(args)
     for path, name in named(args, args.paths):
-        with tqdm(desc=Path(path).name, unit=" slices", leave=False, delay=0.5) as bar:
+        with progress_bar(desc=Path(path).name, unit=" slices", leave=False, delay=0.5) as bar:
 
             def progress(done: int, of: int, bar: Any = bar) -> None:
                 bar.total = of
@@ -105,6 +106,8 @@ def _info(args: argparse.Namespace) -> int:
 
 def volume_facts(path: str | Path, volume: Volume, *, accepted: Collection[str] = ()) -> dict[str, Any]:
     """What `ipdsf ct info` says about a volume; sizes and spacings in array order (z, y, x), positions in LPS."""
+    import numpy as np
+
     hu, grid = volume.hu, volume.grid
     is_padding = hu == volume.padding_hu if volume.padding_hu is not None else None
     measured = hu[~is_padding] if is_padding is not None and not is_padding.all() else hu
@@ -155,6 +158,8 @@ def _readable(facts: dict[str, Any]) -> str:
 
 
 def _picture_scale(spacing_mm: list[float] | None, grey_hu: list[float] | None) -> PictureScale | None:
+    from ipdsf_spark.ct.pictures import PictureScale
+
     if spacing_mm is None and grey_hu is None:
         return None
     if spacing_mm is None or grey_hu is None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tqdm import tqdm
-
-from ipdsf_spark.cli.ct_generate import model_path
-from ipdsf_spark.cli.ct_pack import add_configuration, counting
+from ipdsf_spark.cli.ct_generate import local_path, model_path
+from ipdsf_spark.cli.ct_pack import add_configuration
+from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load
+from ipdsf_spark.ct.pseudonyms import is_key_of
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.storage.location import location_of, require_name
 
 if TYPE_CHECKING:
     from ipdsf_spark.imaging.report import Trained
@@ -47,6 +52,15 @@ def add_verb(verbs: Any) -> None:
     )
     parser.add_argument("--sigma", type=float, default=0.05, help="noise of denoise, share of the window (default .05)")
     parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
+    parser.add_argument("--series", type=int, metavar="N", help="DICOM series number to take where there are several")
+    parser.add_argument("--accept", nargs="+", default=[], metavar="KIND", help="serious problems to take (see `info`)")
+    parser.add_argument(
+        "--as", dest="names", nargs="+", default=[], metavar="NAME", help="of the volumes (default: from their content)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier report in the folder")
+    parser.add_argument(
+        "--trained-on-too", action="store_true", help="also volumes and patients that the model was trained on"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per case on standard output")
     add_configuration(parser)
 
@@ -61,9 +75,15 @@ def run(args: argparse.Namespace) -> int:
     config = load(*args.config, overrides=args.set)
     if not args.model and not args.horovod:
         raise InputError("no model: say --model, --horovod, or both")
-    missing = [path for path in args.paths if not Path(path).exists()]
+    missing = [path for path in args.paths if not local_path(path).exists()]
     if missing:
         raise InputError(f"{missing[0]} does not exist")
+    if args.names and len(args.names) != len(args.paths):
+        raise InputError(f"{len(args.names)} name(s) for {len(args.paths)} volume(s): --as gives one for each")
+    for name in args.names:
+        require_name(name, of="volume")
+    if args.out:
+        require_report_folder(args.out, overwrites=args.overwrite)
     without = _trained(args, config, args.model) if args.model else None
     with_horovod = _trained(args, config, args.horovod) if args.horovod else None
     cases = [case for trained in (without, with_horovod) if trained for case in trained.cases]
@@ -83,7 +103,51 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def require_report_folder(folder: Path, *, overwrites: bool) -> None:
+    """Refuse a folder in which a report would replace something.
+
+    Raises:
+        InputError: it is a file, or holds files of a report's names and no report, or a report that is to stay.
+    """
+    from ipdsf_spark.imaging.cases import CASES_FILE
+
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file; a report needs a folder")
+    there = sorted(path.name for path in folder.iterdir())
+    if not there or (overwrites and CASES_FILE in there):
+        return
+    if CASES_FILE in there:
+        raise InputError(f"{folder} holds a report: name another folder, or say --overwrite")
+    raise InputError(f"{folder} holds {there[0]} and no report: name a new folder")
+
+
+def _pseudonym_key(config: Config, facts: Mapping[str, Any]) -> bytes:
+    """The key by which the model's training patients became pseudonyms; says so where it is not at hand."""
+    kind, _, check = str(facts.get("pseudonyms", "")).partition(":")
+    if not check:
+        return b""
+    if kind == "key":
+        key, wanted = os.environ.get(config.ct.pseudonym_key_env, "").encode(), config.ct.pseudonym_key_env
+    else:
+        place = location_of(config.storage.root, "cubes", str(facts.get("dataset", "")), "salt")
+        wanted = f"the salt of data set {facts.get('dataset')!r}, {place}"
+        try:
+            key = place.path.read_bytes().strip() if place.path else b""
+        except OSError:
+            key = b""
+    if not is_key_of(str(facts["pseudonyms"]), key):
+        print(
+            f"remark: without {wanted}, volumes are held against the training by their content, not by their patient",
+            file=sys.stderr,
+        )
+        return b""
+    return key
+
+
 def _trained(args: argparse.Namespace, config: Config, said: str) -> Trained:
+    from ipdsf_spark.ct.identity import content_of, made_name
     from ipdsf_spark.ct.reading import read_volume
     from ipdsf_spark.gan.checkpoint import load_model
     from ipdsf_spark.gan.inference import Predictor
@@ -91,6 +155,7 @@ def _trained(args: argparse.Namespace, config: Config, said: str) -> Trained:
     from ipdsf_spark.imaging.evaluate import central, evaluate
     from ipdsf_spark.imaging.generate import Generation
     from ipdsf_spark.imaging.report import Trained
+    from ipdsf_spark.imaging.seen import seen_in_training
 
     where = model_path(config, said)
     generation = Generation.of(Predictor(load_model(where), args.device or None))
@@ -98,13 +163,21 @@ def _trained(args: argparse.Namespace, config: Config, said: str) -> Trained:
     degradation = Degradation(facts["task"], args.sigma, int(facts.get("factor", 2)))
     num_workers = int(facts.get("num_workers", 1)) if facts.get("horovod") else 0
     cases, slices = [], []
-    for path in args.paths:
-        volume = read_volume(path)
-        if volume.study in facts.get("trained_on", ()):
-            raise InputError(f"{volume.study} is one of the volumes {said} was trained on: it says nothing about it")
+    key = _pseudonym_key(config, facts)
+    for number, path in enumerate(args.paths):
+        read = read_volume(local_path(path), study="volume", series=args.series, accept=args.accept, pseudonym_key=key)
+        name = args.names[number] if args.names else made_name(content_of(read.hu))
+        volume = dataclasses.replace(read, study=name)
+        for problem in volume.problems:
+            print(f"remark: {path}: {problem}", file=sys.stderr)
+        if not args.names:
+            print(f"{path} is called {name}", file=sys.stderr)
+        reason = seen_in_training(facts, volume)
+        if reason and not args.trained_on_too:
+            raise InputError(f"{path} is no test of {said}: {reason}; --trained-on-too takes it all the same")
         _, rows, columns = volume.grid.shape
         total = generation.plan((len(central(volume.hu, args.slices)), rows, columns)).num_cubes
-        with tqdm(total=total, desc=volume.study, unit=" cubes") as bar:
+        with progress_bar(total=total, desc=volume.study, unit=" cubes") as bar:
             case, middle = evaluate(
                 generation,
                 volume,

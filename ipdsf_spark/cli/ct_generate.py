@@ -6,17 +6,18 @@ import argparse
 import json
 import os
 import resource
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tqdm import tqdm
-
-from ipdsf_spark.cli.ct_pack import add_configuration, counting
+from ipdsf_spark.cli.ct_pack import add_configuration
 from ipdsf_spark.cli.ct_train import model_folder
+from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.storage.location import location_of, require_name
 
 NIFTI_SUFFIXES: Final = (".nii", ".nii.gz")
 EXAMPLES: Final = """examples:
@@ -48,6 +49,8 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="cubes at once (default 16)")
     parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
     parser.add_argument("--series", type=int, metavar="N", help="DICOM series number to take where there are several")
+    parser.add_argument("--accept", nargs="+", default=[], metavar="KIND", help="serious problems to take (see `info`)")
+    parser.add_argument("--as", dest="name", metavar="NAME", help="of the volume (default: made from its content)")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
     add_configuration(parser)
 
@@ -66,6 +69,18 @@ def model_path(config: Config, said: str) -> Path:
     if not named.exists():
         raise InputError(f"there is no model {said!r}, neither as a path nor at {named}; `ipdsf ct train` makes one")
     return named
+
+
+def local_path(said: str) -> Path:
+    """A volume by path or file:// URL.
+
+    Raises:
+        InputError: it is elsewhere.
+    """
+    place = location_of(said)
+    if place.path is None:
+        raise InputError(f"{said}: volumes are read from paths of this machine, or file:// URLs")
+    return place.path
 
 
 def require_target(source: Path, out: Path, *, format_: str, overwrites: bool) -> None:
@@ -101,6 +116,7 @@ def require_target(source: Path, out: Path, *, format_: str, overwrites: bool) -
 def run(args: argparse.Namespace) -> int:
     """Generate a volume."""
     from ipdsf_spark.ct.dicom_writing import write_dicom
+    from ipdsf_spark.ct.identity import content_of, made_name
     from ipdsf_spark.ct.provenance import Provenance
     from ipdsf_spark.ct.reading import read_volume
     from ipdsf_spark.ct.writing import write_nifti
@@ -112,20 +128,27 @@ def run(args: argparse.Namespace) -> int:
     where = model_path(config, args.model)
     if args.batch < 1:
         raise InputError(f"--batch must be 1 or more, got {args.batch}")
-    require_target(Path(args.path), args.out, format_=args.format, overwrites=args.overwrite)
+    path = local_path(args.path)
+    if args.name:
+        require_name(args.name, of="volume")
+    require_target(path, args.out, format_=args.format, overwrites=args.overwrite)
     generation = Generation.of(Predictor(load_model(where), args.device or None), overlap=args.overlap)
-    volume = read_volume(args.path, series=args.series)
+    volume = read_volume(path, study=args.name or "volume", series=args.series, accept=args.accept)
+    study = args.name or made_name(content_of(volume.hu))
+    remarks = [str(problem) for problem in volume.problems]
+    for remark in remarks:
+        print(f"remark: {remark}", file=sys.stderr)
     task = str(generation.predictor.facts.get("task", "generate"))
     provenance = Provenance(
         made_by=task,
         made_at=datetime.now(UTC),
         model=where.name,
         enhancement=generation.enhancement.sha256,
-        source=volume.study,
+        source=study,
     )
     plan = generation.plan(volume.grid.shape)
     started = time.monotonic()
-    with tqdm(total=plan.num_cubes, desc="generating", unit=" cubes") as bar:
+    with progress_bar(total=plan.num_cubes, desc="generating", unit=" cubes") as bar:
         slabs = generation.volume(volume.hu, batch=args.batch, on_cubes=counting(bar))
         if args.format == "nifti":
             write_nifti(args.out, volume.grid, slabs, provenance)
@@ -133,7 +156,9 @@ def run(args: argparse.Namespace) -> int:
             write_dicom(args.out, volume.grid, slabs, provenance, source=volume.source)
     facts = {
         "out": str(args.out),
+        "study": study,
         "task": task,
+        "remarks": remarks,
         "shape": list(volume.grid.shape),
         "cubes": plan.num_cubes,
         "seconds": round(time.monotonic() - started, 1),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tqdm import tqdm
-
+from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
 
@@ -89,7 +88,7 @@ def run_pack(args: argparse.Namespace) -> int:
         raise InputError("no volumes: name some, or use --train and --test")
     with (
         imaging_session("ipdsf-pack", master=args.master) as spark,
-        tqdm(total=len(wanted), desc="packing", unit=" volumes") as bar,
+        progress_bar(total=len(wanted), desc="packing", unit=" volumes") as bar,
     ):
 
         def progress(done: int, of: int) -> None:
@@ -168,7 +167,7 @@ def run_export(args: argparse.Namespace) -> int:
     config = load(*args.config, overrides=args.set)
     with nullcontext() if is_mounted(config.storage.root) else imaging_session("ipdsf-export") as spark:
         reference = reference_of(config, args.name, split=args.split, spark=spark)
-    with tqdm(total=reference.num_cubes, desc="exporting", unit=" cubes") as bar:
+    with progress_bar(total=reference.num_cubes, desc="exporting", unit=" cubes") as bar:
         num_cubes = export(reference, args.out, on_progress=counting(bar))
     print(f"{num_cubes} cubes in {args.out}")
     return 0
@@ -184,15 +183,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_pack_arguments(parser)
     return ended_as("pack_cubes", lambda: run_pack(parser.parse_args(argv)))
-
-
-def counting(bar: Any) -> Callable[[int], None]:
-    """What moves a progress bar on by a number."""
-
-    def count(number: int) -> None:
-        bar.update(number)
-
-    return count
 
 
 def ended_as(name: str, run: Any) -> int:

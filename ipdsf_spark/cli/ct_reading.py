@@ -10,11 +10,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.ct.reading import study_name
-from ipdsf_spark.ct.volume import SERIOUS, Volume
 from ipdsf_spark.errors import InputError
+
+if TYPE_CHECKING:
+    from ipdsf_spark.ct.volume import Volume
 
 ACCEPT_HELP: Final = (
     "take volumes in spite of a serious remark, by the kind that `ipdsf ct info` names; missing and uneven slices are "
@@ -45,6 +46,8 @@ def reading_choices(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: a remark that does not exist or is none to be accepted.
     """
+    from ipdsf_spark.ct.volume import SERIOUS  # a training from cubes needs none of the libraries behind it
+
     accept = tuple(kind.strip() for said in args.accept for kind in said.split(",") if kind.strip())
     unknown = sorted(set(accept) - SERIOUS)
     if unknown:
@@ -58,6 +61,8 @@ def named(args: argparse.Namespace, paths: Sequence[str | Path]) -> list[tuple[s
     Raises:
         InputError: names do not fit the paths, or a name is empty, too long or holds what a file name cannot.
     """
+    from ipdsf_spark.ct.reading import study_name
+
     if not args.names:
         return [(path, study_name(Path(path))) for path in paths]
     if len(args.names) != len(paths):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,9 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from tqdm import tqdm
-
-from ipdsf_spark.cli.ct_pack import add_configuration, counting, ended_as
+from ipdsf_spark.cli.ct_pack import add_configuration, ended_as
+from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load, with_overrides
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.storage.location import location_of, require_name
@@ -55,16 +55,19 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--name", help="of a packed data set")
     source.add_argument("--cubes", type=Path, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
     parser.add_argument("--task", choices=("autoencode", "denoise", "depixelate"), help="(default: training.task)")
+    parser.add_argument("--no-adversary", action="store_true", help="L1 alone, without a discriminator")
     parser.add_argument("--workers", type=int, default=0, metavar="K", help="Horovod processes; 0 = without (default)")
     parser.add_argument("--elastic", action="store_true", help="go on when a worker is lost")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="per worker on a CPU (default: its share)")
     parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
     parser.add_argument("--minutes", type=float, metavar="M", help="of training to stop after (training.minutes)")
     parser.add_argument("--samples", type=int, default=0, metavar="N", help="cubes to stop after")
-    parser.add_argument("--model", help="name of the model (default: NAME-TASK)")
+    parser.add_argument("--model", help="name of the model (default: NAME-TASK, with -l1 where there is no adversary)")
     parser.add_argument("-o", "--out", metavar="FOLDER", help="(default: storage.root/models/MODEL)")
     parser.add_argument("--anew", action="store_true", help="begin anew: an earlier training in the folder is replaced")
-    parser.add_argument("--master", help="Spark master (default: one task slot per worker on this machine)")
+    parser.add_argument(
+        "--master", help="Spark master (default: the cluster that MASTER or spark-submit names, else this machine)"
+    )
     parser.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
     add_configuration(parser)
 
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--elastic needs --workers 1 or more; --cubes is for one process without Spark")
     folder = _folder(args, config)
     progress = _by_horovod(args, config, folder) if args.workers else _alone(args, config, folder)
-    best = progress.best_psnr_db
+    best = progress.kept_psnr_db
     facts = {
         "model": str(folder),
         "ended": progress.reason,
@@ -84,7 +87,9 @@ def run(args: argparse.Namespace) -> int:
         "samples": progress.samples,
         "seconds": round(progress.seconds, 1),
         "samples_per_s": round(progress.samples / progress.seconds, 2) if progress.seconds else None,
-        "best_validation_psnr_db": round(best, 2) if best > 0 else None,
+        "best_validation_psnr_db": round(best, 2) if math.isfinite(best) else None,
+        "model_step": progress.kept_step or progress.step,
+        "adversary": config.training.is_adversarial,
         "workers": args.workers,
     }
     print(json.dumps(facts) if args.json else _readable(facts))
@@ -107,6 +112,8 @@ def _config(args: argparse.Namespace) -> Config:
     said = []
     if args.task:
         said.append(f"training.task={args.task}")
+    if args.no_adversary:
+        said.append("training.is_adversarial=false")
     if args.minutes is not None:
         said.append(f"training.minutes={float(args.minutes)}")
     return with_overrides(load(*args.config, overrides=args.set), said)
@@ -122,7 +129,11 @@ def _folder(args: argparse.Namespace, config: Config) -> Path:
         return place.path
     if args.cubes and not args.model:
         raise ConfigError("where does the model go? Say --out FOLDER or --model NAME")
-    return model_folder(config, args.model or f"{args.name}-{config.training.task}")
+    return model_folder(config, args.model or _default_name(args, config))
+
+
+def _default_name(args: argparse.Namespace, config: Config) -> str:
+    return f"{args.name}-{config.training.task}" + ("" if config.training.is_adversarial else "-l1")
 
 
 def model_folder(config: Config, name: str) -> Path:
@@ -139,52 +150,56 @@ def model_folder(config: Config, name: str) -> Path:
 
 
 def _alone(args: argparse.Namespace, config: Config, folder: Path) -> Progress:
+    from ipdsf_spark.ct.cube_set import CubeSet
     from ipdsf_spark.training.configured import settings_of
+    from ipdsf_spark.training.facts import data_facts
     from ipdsf_spark.training.worker import Work, train_alone
 
-    cubes, facts = args.cubes, {"dataset": str(args.cubes), "overlap": config.ct.overlap}
+    settings = settings_of(config, samples=args.samples, device=args.device)
+    cubes, shards = args.cubes, None
     if cubes is None:
         from ipdsf_spark.packing.local_copy import local_copy
         from ipdsf_spark.packing.reference import reference_of
 
         reference = reference_of(config, args.name)
-        with tqdm(total=reference.num_cubes, desc="copying cubes", unit=" cubes", delay=0.5, leave=False) as bar:
-            cubes = local_copy(reference, _cache(config), on_progress=counting(bar))
-        facts = _facts(reference)
-    settings = settings_of(config, samples=args.samples, device=args.device)
-    work = Work(settings, str(folder), str(cubes), {**facts, "horovod": False}, args.threads, args.device, args.anew)
+        if config.training.feed == "shards":
+            shards = reference
+        else:
+            with progress_bar(total=reference.num_cubes, desc="copying cubes", delay=0.5, leave=False) as bar:
+                cubes = local_copy(reference, _cache(config), on_progress=counting(bar))
+    if shards is not None:
+        facts = data_facts(shards.facts)
+    else:
+        found = CubeSet.load(Path(cubes))
+        facts = data_facts(found.manifest, studies=tuple({key.study for key in found.keys}), overlap=config.ct.overlap)
+    facts |= {"horovod": False}
+    work = Work(settings, str(folder), str(cubes or ""), facts, args.threads, args.device, args.anew, shards)
     with _bar(config, args) as bar:
         return train_alone(work, on_step=lambda step: _show(bar, asdict(step)))
 
 
 def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progress:
     from ipdsf_spark.packing.reference import reference_of
-    from ipdsf_spark.packing.session import imaging_session
+    from ipdsf_spark.packing.session import given_master, imaging_session
     from ipdsf_spark.training.configured import settings_of
+    from ipdsf_spark.training.facts import data_facts
     from ipdsf_spark.training.horovod_workers import SparkWork, train_elastically, train_on_spark
     from ipdsf_spark.training.schedule import require_one_step
     from ipdsf_spark.training.worker import Work
 
     slots = f"local[{args.workers},4]" if args.elastic else f"local[{args.workers}]"
-    with imaging_session("ipdsf-train", master=args.master or slots) as spark:
+    master = args.master or ("" if given_master() else slots)
+    with imaging_session("ipdsf-train", master=master) as spark:
         reference = reference_of(config, args.name, spark=spark)
         settings = settings_of(config, samples=args.samples, device=args.device)
-        facts = {**_facts(reference), "horovod": True}
+        facts = {**data_facts(reference.facts), "horovod": True}
         work = Work(settings, str(folder), "", facts, args.threads, args.device, args.anew)
         require_one_step(reference.num_cubes, batch=settings.batch, size=args.workers)
+        secrets = (config.kafka.sasl_username_env, config.kafka.sasl_password_env, config.ct.pseudonym_key_env)
+        job = SparkWork(work, reference, config.training.cache_directory, config.training.feed, secrets)
         train = train_elastically if args.elastic else train_on_spark
         with _bar(config, args) as bar, _Tail(folder / "history.csv", lambda row: _show(bar, row)):
-            return train(spark, SparkWork(work, reference, str(_cache(config))), args.workers)
-
-
-def _facts(reference: Any) -> dict[str, Any]:
-    manifest = reference.manifest
-    return {
-        "dataset": manifest.name,
-        "dataset_sha256": manifest.sha256,
-        "overlap": manifest.parameters.overlap,
-        "trained_on": [study.name for study in manifest.of_split("train")],
-    }
+            return train(spark, job, args.workers)
 
 
 def _cache(config: Config) -> Path:
@@ -192,7 +207,7 @@ def _cache(config: Config) -> Path:
 
 
 def _bar(config: Config, args: argparse.Namespace) -> Any:
-    return tqdm(total=args.samples or None, desc=config.training.task, unit=" cubes", smoothing=0.05)
+    return progress_bar(total=args.samples or None, desc=config.training.task, unit=" cubes", smoothing=0.05)
 
 
 def _show(bar: Any, row: dict[str, Any]) -> None:
@@ -242,8 +257,8 @@ class _Tail:
 
 def _readable(facts: dict[str, Any]) -> str:
     best = facts["best_validation_psnr_db"]
-    said = f", best validation {best:.2f} dB" if best else ""
+    said = f" of step {facts['model_step']}, the best in validation with {best:.2f} dB," if best else ""
     return (
-        f"{facts['samples']} cubes in {facts['steps']} steps and {facts['seconds']:g} s{said}; "
-        f"ended: {facts['ended']}; model in {facts['model']}"
+        f"{facts['samples']} cubes in {facts['steps']} steps and {facts['seconds']:g} s; "
+        f"ended: {facts['ended']}; the model{said} is in {facts['model']}"
     )

@@ -11,6 +11,7 @@ TASKS: Final = ("autoencode", "denoise", "depixelate")
 NORMS: Final = ("group", "instance", "none")
 PRECISIONS: Final = ("auto", "bf16", "fp32", "fp64")
 SCALINGS: Final = ("sqrt", "linear", "none")
+FEEDS: Final = ("copy", "shards")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class TrainingConfig:
     lr_scaling: str = "sqrt"
     warm_up_samples: int = 800
     l1_weight: float = 100.0
+    is_adversarial: bool = True
     ema_decay: float = 0.999
     precision: str = "auto"
     channels_last: bool = True
@@ -43,6 +45,7 @@ class TrainingConfig:
     patience: int = 10
     min_gain_db: float = 0.02
     checkpoint_every_s: float = 60.0
+    feed: str = "copy"
     cache_directory: str = "~/.cache/ipdsf/cubes"
 
     def __post_init__(self) -> None:
@@ -52,6 +55,7 @@ class TrainingConfig:
         require(0 <= sigma[0] <= sigma[1] <= 1, "training.sigma_low and sigma_high", "rising within 0 … 1", sigma)
         require(self.norm in NORMS, "training.norm", ", ".join(NORMS), self.norm)
         require(self.precision in PRECISIONS, "training.precision", ", ".join(PRECISIONS), self.precision)
+        require(self.feed in FEEDS, "training.feed", " or ".join(FEEDS), self.feed)
         require(self.lr_scaling in SCALINGS, "training.lr_scaling", ", ".join(SCALINGS), self.lr_scaling)
         for name in ("width", "halvings", "discriminator_width", "batch", "epochs", "validate_every"):
             require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))

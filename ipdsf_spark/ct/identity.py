@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+NAME_DIGITS: Final = 10
 NUM_MARKS: Final = 64  # so many slices, chosen by their hash, are remembered of a volume
 
 
@@ -31,6 +32,11 @@ def content_of(hu: NDArray[Any]) -> str:
     digest = hashlib.blake2b(repr(whole.shape).encode(), digest_size=16)
     digest.update(whole.data)
     return digest.hexdigest()
+
+
+def made_name(content: str) -> str:
+    """The name of a volume for which none was given: by its content, so that it says nothing and is always the same."""
+    return f"ct-{content[:NAME_DIGITS]}"
 
 
 def slice_marks(hu: NDArray[Any], num_marks: int = 0) -> tuple[str, ...]:

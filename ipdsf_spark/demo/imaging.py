@@ -77,7 +77,7 @@ def run(demonstration: ImagingDemonstration) -> ImagingReport:
     common = ["--name", NAME, "--task", "denoise", "--samples", str(demonstration.samples), "--threads", "1"]
     if demonstration.ct is None:
         common += ["--set", "training.width=8"]  # minutes
-    # As many cubes in a step of all workers together as in one of the lonely worker: the same training.
+    # As many cubes in a step of all workers together as in one of the single worker: the same training.
     share = max(1, load().training.batch // NUM_WORKERS)
     steps: list[list[str | Path]] = [
         ["pack", "--name", NAME, "--train", *train, "--test", *test],

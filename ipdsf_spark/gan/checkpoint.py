@@ -1,6 +1,6 @@
 """Models and checkpoints on disk: whole or not at all.
 
-    model.pt        the averaged generator and the facts about it: what inference needs
+    model.pt        the averaged generator, as it was best in validation, and the facts about it: what inference needs
     model.json      the same facts, to be read by people
     checkpoint.pt   everything a resumed training needs
 
@@ -10,7 +10,6 @@ Files are written beside their place and moved into it, so that an interruption 
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,12 +36,11 @@ class Model:
 
 
 def save_model(folder: Path, nets: Networks, facts: Mapping[str, Any]) -> None:
-    """Write the averaged generator with its facts (anything that JSON can hold)."""
+    """Write the best averaged generator with its facts (anything that JSON can hold)."""
     whole = {"format": FORMAT, "generator_settings": asdict(nets.generator.settings), **facts}
     text = json.dumps(whole, indent=1)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.cpu() for name, tensor in nets.average.state_dict().items()}
-    _write(folder / MODEL_FILE, lambda part: torch.save({"facts": text, "weights": weights}, part))
+    _write(folder / MODEL_FILE, lambda part: torch.save({"facts": text, "weights": nets.best_average}, part))
     _write(folder / FACTS_FILE, lambda part: part.write_text(text + "\n", encoding="utf-8"))
 
 
@@ -120,7 +118,7 @@ def _load(file: Path) -> dict[str, Any]:
         stored = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{file} does not exist; `ipdsf ct train` writes it") from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # unpickling raises whatever foreign bytes lead to
         raise InputError(f"{file} is no file of this project, or a damaged one ({error})") from error
     if not isinstance(stored, dict):
         raise InputError(f"{file} is no file of this project: it holds a {type(stored).__name__}")

@@ -24,39 +24,39 @@ class OptimiserSettings:
     beta_2: float = 0.999
 
 
-class Late:
+class DeferredStep:
     """A step that is made when somebody needs its result: until then its gradients travel between workers."""
 
     def __init__(self) -> None:
-        self._arrive: Callable[[], None] | None = None
+        self._await_gradients: Callable[[], None] | None = None
         self._step: Callable[[], None] | None = None
 
-    def begin(self, arrive: Callable[[], None], step: Callable[[], None]) -> None:
+    def begin(self, await_gradients: Callable[[], None], step: Callable[[], None]) -> None:
         """The next step; the one before it is made.
 
         Args:
-            arrive: waits for the gradients.
-            step: makes it, when they are there.
+            await_gradients: returns when they are there.
+            step: makes it then.
         """
-        self.settle()
-        self._arrive, self._step = arrive, step
+        self.apply()
+        self._await_gradients, self._step = await_gradients, step
 
-    def receive(self) -> None:
+    def wait(self) -> None:
         """Wait for the gradients."""
-        if self._arrive is not None:
-            arrive, self._arrive = self._arrive, None
-            arrive()
+        if self._await_gradients is not None:
+            await_gradients, self._await_gradients = self._await_gradients, None
+            await_gradients()
 
-    def settle(self) -> None:
+    def apply(self) -> None:
         """Make the step."""
-        self.receive()
+        self.wait()
         if self._step is not None:
             step, self._step = self._step, None
             step()
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Do not make it."""
-        self._arrive = self._step = None
+        self._await_gradients = self._step = None
 
 
 class Networks:
@@ -79,7 +79,8 @@ class Networks:
         )
         self.learning_rate = rate
         self.num_updates = 0
-        self.generator_step, self.discriminator_step = Late(), Late()
+        self.kept: dict[str, Tensor] | None = None  # weights of the best average so far
+        self.generator_step, self.discriminator_step = DeferredStep(), DeferredStep()
 
     @classmethod
     def new(
@@ -104,31 +105,31 @@ class Networks:
     @property
     def generator(self) -> Generator:
         """With all its steps made."""
-        self.generator_step.settle()
+        self.generator_step.apply()
         return self._generator
 
     @property
     def average(self) -> Generator:
         """The averaged generator, with all its steps made."""
-        self.generator_step.settle()
+        self.generator_step.apply()
         return self._average
 
     @property
     def generator_optimiser(self) -> torch.optim.Adam:
         """With all its steps made."""
-        self.generator_step.settle()
+        self.generator_step.apply()
         return self._generator_optimiser
 
     @property
     def discriminator(self) -> Discriminator:
         """With all its steps made."""
-        self.discriminator_step.settle()
+        self.discriminator_step.apply()
         return self._discriminator
 
     @property
     def discriminator_optimiser(self) -> torch.optim.Adam:
         """With all its steps made."""
-        self.discriminator_step.settle()
+        self.discriminator_step.apply()
         return self._discriminator_optimiser
 
     @property
@@ -147,28 +148,28 @@ class Networks:
         return sum(p.numel() for net in (self._generator, self._discriminator) for p in net.parameters())
 
     def step_discriminator_later(
-        self, gradients: Sequence[Tensor], learning_rate: float, arrive: Callable[[], None]
+        self, gradients: Sequence[Tensor], learning_rate: float, await_gradients: Callable[[], None]
     ) -> None:
         """One step of its optimiser, at its share of the learning rate, when somebody asks for it.
 
         Args:
-            gradients: one per parameter; complete when `arrive` has returned.
+            gradients: one per parameter; complete when `await_gradients` has returned.
             learning_rate: of this step, before the discriminator's share.
-            arrive: waits for the gradients.
+            await_gradients: returns when they are there.
         """
         rate = learning_rate * self._discriminator_share
-        self.discriminator_step.begin(arrive, lambda: _step(self._discriminator_optimiser, gradients, rate))
+        self.discriminator_step.begin(await_gradients, lambda: _step(self._discriminator_optimiser, gradients, rate))
 
     def step_generator_later(
-        self, gradients: Sequence[Tensor], learning_rate: float, ema_decay: float, arrive: Callable[[], None]
+        self, gradients: Sequence[Tensor], learning_rate: float, ema_decay: float, await_gradients: Callable[[], None]
     ) -> None:
         """One step of its optimiser and of the average, when somebody asks for either.
 
         Args:
-            gradients: one per parameter; complete when `arrive` has returned.
+            gradients: one per parameter; complete when `await_gradients` has returned.
             learning_rate: of this step.
             ema_decay: of the averaged weights.
-            arrive: waits for the gradients.
+            await_gradients: returns when they are there.
         """
 
         def step() -> None:
@@ -176,12 +177,12 @@ class Networks:
             self.num_updates += 1
             self._follow(ema_decay)
 
-        self.generator_step.begin(arrive, step)
+        self.generator_step.begin(await_gradients, step)
 
-    def settle(self) -> None:
+    def apply_deferred(self) -> None:
         """Make the steps that are on their way."""
-        self.generator_step.settle()
-        self.discriminator_step.settle()
+        self.generator_step.apply()
+        self.discriminator_step.apply()
 
     def _follow(self, decay: float) -> None:
         # θ̄ ← d θ̄ + (1 - d) θ, with d rising to `decay` as training goes on
@@ -199,15 +200,30 @@ class Networks:
             "generator_optimiser": self.generator_optimiser.state_dict(),
             "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
             "num_updates": self.num_updates,
+            "kept": self.kept,
         }
+
+    def keep_average(self) -> None:
+        """Remember the averaged weights as the best so far."""
+        self.kept = {name: tensor.detach().cpu().clone() for name, tensor in self.average.state_dict().items()}
+
+    @property
+    def best_average(self) -> dict[str, Tensor]:
+        """The averaged weights that were kept, or the present ones where none were."""
+        return self.kept or {name: tensor.cpu() for name, tensor in self.average.state_dict().items()}
+
+    def is_finite(self) -> bool:
+        """Whether every number of the state is one."""
+        return all(bool(torch.isfinite(tensor).all()) for _, tensor in self.tensors())
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
-        for late in (self.generator_step, self.discriminator_step):
-            late.forget()
+        for deferred in (self.generator_step, self.discriminator_step):
+            deferred.discard()
         for name in ("generator", "discriminator", "average", "generator_optimiser", "discriminator_optimiser"):
             getattr(self, name).load_state_dict(state[name])
         self.num_updates = int(state["num_updates"])
+        self.kept = state.get("kept")
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Every tensor of the state by name, in a fixed order: weights, averages and the optimisers' moments."""

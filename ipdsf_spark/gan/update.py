@@ -39,11 +39,13 @@ class UpdateSettings:
         l1_weight: λ of the L1 term.
         ema_decay: of the generator's averaged weights.
         is_mixed: bfloat16 where it is safe (autocast); weights, losses and optimisers stay float32.
+        is_adversarial: with a discriminator; without one the generator learns from the L1 term alone.
     """
 
     l1_weight: float = L1_WEIGHT
     ema_decay: float = 0.999
     is_mixed: bool = False
+    is_adversarial: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,20 +82,20 @@ def adversarial_update(
                                                  │                  └─ first levels' ──┤
                                                                                        └─ D's ─────► step D
     """
-    learning_rate, waited_s = nets.learning_rate, _timed(nets.generator_step.receive)
+    learning_rate, waited_s = nets.learning_rate, _timed(nets.generator_step.wait)
     g = nets.generator
     with _autocast(nets, settings):
         generated = g(condition).to(target.dtype)
-    waited_s += _timed(nets.discriminator_step.receive)
+    waited_s += _timed(nets.discriminator_step.wait)
     d = nets.discriminator
     with _autocast(nets, settings):
         scores_fake = d(generated, condition).to(target.dtype)
     adversarial = adversarial_loss(scores_fake)
     l1 = (generated - target).abs().mean()
     loss_g = adversarial + settings.l1_weight * l1
-    gradients_g, g_arrive = _exchanged_as_they_come("generator", loss_g, g.parts_by_arrival(), exchange)
+    gradients_g, await_g = _exchanged_as_they_come("generator", loss_g, g.parts_by_arrival(), exchange)
     in_order = [gradients_g[parameter] for parameter in g.parameters()]
-    nets.step_generator_later(in_order, learning_rate, settings.ema_decay, g_arrive)
+    nets.step_generator_later(in_order, learning_rate, settings.ema_decay, await_g)
 
     own_d = list(d.parameters())
     loss_fake = discriminator_loss_fake(scores_fake)
@@ -116,6 +118,27 @@ def adversarial_update(
             ]
         ).tolist()  # one wait for the device, not six
     return UpdateReport(total, l1_mean, fooled, judged, share, psnr, waited_s)
+
+
+def l1_update(
+    nets: Networks, condition: Tensor, target: Tensor, settings: UpdateSettings, exchange: Exchange = alone
+) -> UpdateReport:
+    """Update the generator by the L1 term alone: what the adversary is measured against.
+
+    The discriminator neither works nor learns; its losses are reported as 0.
+    """
+    learning_rate, waited_s = nets.learning_rate, _timed(nets.generator_step.wait)
+    g = nets.generator
+    with _autocast(nets, settings):
+        generated = g(condition).to(target.dtype)
+    l1 = (generated - target).abs().mean()
+    loss = settings.l1_weight * l1
+    gradients, await_all = _exchanged_as_they_come("generator", loss, g.parts_by_arrival(), exchange)
+    in_order = [gradients[parameter] for parameter in g.parameters()]
+    nets.step_generator_later(in_order, learning_rate, settings.ema_decay, await_all)
+    with torch.no_grad():
+        total, l1_mean, psnr = torch.stack([loss.detach(), l1.detach(), psnr_db(generated.detach(), target)]).tolist()
+    return UpdateReport(total, l1_mean, 0.0, 0.0, 0.0, psnr, waited_s)
 
 
 def _exchanged_as_they_come(
@@ -152,11 +175,11 @@ def _exchanged_as_they_come(
         for hook in hooks:
             hook.remove()
 
-    def arrive() -> None:
+    def wait_for_all() -> None:
         for wait in waits:
             wait()
 
-    return gradients, arrive
+    return gradients, wait_for_all
 
 
 def _nothing_to_wait_for() -> None:

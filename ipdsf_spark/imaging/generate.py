@@ -65,7 +65,7 @@ class Generation:
     def levels(
         self, hu: NDArray[Any], *, batch: int = BATCH, on_cubes: Callable[[int], None] = lambda cubes: None
     ) -> Iterator[Float32]:
-        """Slabs of generated levels in [-1, 1], from the feet up.
+        """Slabs of generated levels in [-1, 1], from inferior to superior.
 
         Args:
             hu: the degraded volume, int16 or float32 HU [z, y, x].
@@ -78,7 +78,7 @@ class Generation:
     def volume(
         self, hu: NDArray[Any], *, batch: int = BATCH, on_cubes: Callable[[int], None] = lambda cubes: None
     ) -> Iterator[Float32]:
-        """Slabs of generated HU, from the feet up: `levels` with the enhancement undone."""
+        """Slabs of generated HU, from inferior to superior: `levels` with the enhancement undone."""
         for slab in self.levels(hu, batch=batch, on_cubes=on_cubes):
             yield self.enhancement.restored(slab)
 

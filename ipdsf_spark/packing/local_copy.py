@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ipdsf_spark.ct.cube_set import SET_FILE, ShardWriter, publish
 from ipdsf_spark.ct.enhancement import Enhancement
@@ -45,6 +45,22 @@ class DatasetReference:
     def num_cubes(self) -> int:
         """Cubes of the split."""
         return sum(study.num_cubes for study in self.manifest.of_split(self.split))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a set of cubes, and a model trained on it, say of the data: nothing by which a person is named."""
+        volumes = [
+            {"name": s.name, "patient": s.patient, "content": s.content, "slices": list(s.slices)}
+            for s in self.manifest.of_split(self.split)
+        ]
+        return {
+            "dataset": self.manifest.name,
+            "split": self.split,
+            "sha256": self.manifest.sha256,
+            "overlap": self.manifest.parameters.overlap,
+            "pseudonyms": self.manifest.pseudonyms,
+            "volumes": volumes,
+        }
 
     @property
     def source(self) -> str:
@@ -107,8 +123,7 @@ def _copy(reference: DatasetReference, folder: Path, on_progress: Callable[[int]
     found, announced = writer.finish(), reference.num_cubes
     if found != announced:
         raise InputError(f"data set {reference.manifest.name!r} holds {found} cubes, its manifest says {announced}")
-    facts = {"dataset": reference.manifest.name, "split": reference.split, "sha256": reference.manifest.sha256}
-    facts["source"] = reference.source
+    facts = {**reference.facts, "source": reference.source}
     publish(folder, reference.enhancement, size=size, shards=1, facts=facts)
     return found
 

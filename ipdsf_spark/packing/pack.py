@@ -21,6 +21,7 @@ from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import Config
 from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
+from ipdsf_spark.ct.pseudonyms import stated
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.identities import sorted_out
 from ipdsf_spark.packing.job import row_groups, watched
@@ -33,7 +34,7 @@ from ipdsf_spark.packing.manifest import (
     Parameters,
     Study,
 )
-from ipdsf_spark.packing.patients import key_for, key_of, new_salt, pseudonym_of, stated, with_splits
+from ipdsf_spark.packing.patients import key_for, key_of, new_salt, pseudonym_of, with_splits
 from ipdsf_spark.packing.publishing import Change, complete_interrupted, publish
 from ipdsf_spark.packing.reading import filesystem_of, footer_of
 from ipdsf_spark.packing.reference import enhancement_at, files_of, left_without_manifest, manifest_at, place_of

@@ -9,7 +9,6 @@ Executors see pseudonyms only and need no secret.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ipdsf_spark.ct.dicom_header import is_dicom, read_headers
+from ipdsf_spark.ct.pseudonyms import is_key_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.manifest import Manifest
 from ipdsf_spark.packing.volumes import Wanted
@@ -34,11 +34,6 @@ def key_of(environment: str) -> bytes:
     return os.environ.get(environment, "").encode()
 
 
-def stated(kind: str, key: bytes) -> str:
-    """How pseudonyms were made, with a value by which another key is told apart."""
-    return f"{kind}:{hashlib.blake2b(b'ipdsf pseudonyms', key=key[:64], digest_size=4).hexdigest()}"
-
-
 def key_for(manifest: Manifest, environment: str, salt: str) -> bytes:
     """The key by which the pseudonyms of a data set were made.
 
@@ -52,7 +47,7 @@ def key_for(manifest: Manifest, environment: str, salt: str) -> bytes:
     """
     kind = manifest.pseudonyms.partition(":")[0]
     key = key_of(environment) if kind == "key" else salt.strip().encode()
-    if key and stated(kind, key) == manifest.pseudonyms:
+    if is_key_of(manifest.pseudonyms, key):
         return key
     if kind == "key":
         raise InputError(

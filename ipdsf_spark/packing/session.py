@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from pyspark import SparkContext
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import conf_directory
@@ -39,18 +40,37 @@ def imaging_session(app_name: str, *, master: str | None = None) -> Iterator[Spa
             _end_jvm()
 
 
+def given_master() -> str:
+    """The master that somebody has named: MASTER, spark-submit with a cluster's, or an active session; else empty.
+
+    What spark-submit names on this machine is its default and no wish.
+    """
+    contexts: Any = SparkContext
+    if contexts._active_spark_context is not None:
+        return str(contexts._active_spark_context.master)
+    said = os.environ.get("MASTER", "")
+    if not said and "PYSPARK_GATEWAY_PORT" in os.environ:  # started by spark-submit
+        contexts._ensure_initialized()
+        said = SparkConf().get("spark.master", "") or ""
+        return "" if said.startswith("local") else said
+    found = re.search(r"(?:--master[ =]|spark\.master=)(\S+)", os.environ.get("PYSPARK_SUBMIT_ARGS", ""))
+    return said or (found.group(1) if found else "")
+
+
 def _session(app_name: str, master: str | None) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app_name).config("spark.ui.showConsoleProgress", "false")
     # As in `packing`, but in Petastorm's own tasks, which import nothing of this project.
     builder = builder.config("spark.executorEnv.PYTHONWARNINGS", "ignore::FutureWarning:petastorm.fs_utils")
-    is_submitted = "spark.master" in os.environ.get("PYSPARK_SUBMIT_ARGS", "") or "MASTER" in os.environ
-    if master or not is_submitted:
+    given = given_master()
+    if master or not given:
         builder = builder.master(master or "local[*]")
         folder = conf_directory()
         if folder is not None and (folder / "log4j2.properties").is_file():
             quiet = f"-Dlog4j2.configurationFile={(folder / 'log4j2.properties').resolve()}"
             builder = builder.config("spark.driver.extraJavaOptions", quiet)
+    elif os.environ.get("MASTER") and "PYSPARK_GATEWAY_PORT" not in os.environ:
+        builder = builder.master(given)  # nobody else hands it on
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session

@@ -12,14 +12,13 @@ from petastorm.codecs import NdarrayCodec
 
 from ipdsf_spark.ct.cubes import CubeKey, CubePlan, cubes_of, is_air, is_kept_for_training, uniform_of
 from ipdsf_spark.ct.enhancement import HuHistogram
-from ipdsf_spark.ct.identity import NUM_MARKS, content_of, slice_marks, whole_hu
+from ipdsf_spark.ct.identity import NUM_MARKS, content_of, made_name, slice_marks, whole_hu
 from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.errors import IpdsfError
 from ipdsf_spark.packing.manifest import Parameters
 from ipdsf_spark.packing.schema import FIELDS, unischema
 
 CUBES_AT_ONCE: Final = 64
-NAME_DIGITS: Final = 10
 PATIENT_DIGITS: Final = 16
 
 
@@ -127,11 +126,6 @@ def packed_cubes(
         remarks=tuple(str(problem) for problem in volume.problems),
         split_is_given=bool(wanted.split),
     )
-
-
-def made_name(content: str) -> str:
-    """The name of a volume for which none was given: by its content, so that it says nothing and is always the same."""
-    return f"ct-{content[:NAME_DIGITS]}"
 
 
 def split_of(patient: str, *, seed: int, test_share: float) -> str:

@@ -19,19 +19,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.storage.files import Files, LocalFiles
 from ipdsf_spark.storage.location import Location
 
 LOCK_FILE: Final = ".ipdsf-lock"
-HAS_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+HAS_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL)
 
 
 @contextmanager
 def locked(folder: Location, doing: str, files: Files | None = None) -> Iterator[None]:
-    """Hold a folder while something is written to it; the folder is made, and removed if it stays empty.
+    """Hold a folder while something is written to it; a folder that is made for it is removed if it stays empty.
 
     Args:
         folder: to be held.
@@ -44,54 +44,52 @@ def locked(folder: Location, doing: str, files: Files | None = None) -> Iterator
     files = files or LocalFiles()
     if folder.path is not None and os.path.lexists(folder.path) and not folder.path.is_dir():
         raise InputError(f"{folder} is a file; a folder is needed")
-    files.make_folder(folder)
+    is_new = not files.exists(folder)
+    held = _held(folder.path, files) if folder.path is not None else None
     try:
-        if folder.path is not None:
-            with _by_kernel(folder.path, doing, files):
-                yield
-        else:
+        if held is None:
+            files.make_folder(folder)
             with _by_file(folder, doing, files):
                 yield
+        else:
+            with contextlib.suppress(InputError):  # on a full disk: what is to be written will say so
+                files.write(folder / LOCK_FILE, _me(doing))
+            yield
     finally:
-        files.delete_if_empty(folder)
+        if held is not None:
+            with contextlib.suppress(InputError):
+                files.delete(folder / LOCK_FILE)
+        if is_new:
+            with contextlib.suppress(InputError):
+                files.delete_if_empty(folder)
+        if held is not None:
+            os.close(held)
 
 
-@contextmanager
-def _by_kernel(folder: Path, doing: str, files: Files) -> Iterator[None]:
-    try:
-        file = _held(folder / LOCK_FILE)
-    except BlockingIOError:
-        holder = _content(files, Location("", folder / LOCK_FILE))
-        raise _is_held(str(folder), holder, "wait until it has ended, or stop it") from None
-    except OSError as error:
-        if error.errno not in HAS_NO_LOCKS:
-            raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
-        with _by_file(Location(f"file://{folder}", folder), doing, files):
-            yield
-        return
-    with file:
-        with contextlib.suppress(OSError):  # on a full disk: what is to be written will say so
-            file.write(_me(doing))
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                (folder / LOCK_FILE).unlink(missing_ok=True)
-
-
-def _held(path: Path) -> IO[bytes]:
-    """The lock file, locked; one that its last holder has just removed is made anew."""
+def _held(folder: Path, files: Files) -> int | None:
+    """The folder, locked by the kernel until it is closed; None where the file system has no such locks."""
+    place = Location(f"file://{folder}", folder)
     while True:
-        file = path.open("a+b", buffering=0)
+        files.make_folder(place)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
-                file.truncate(0)
-                return file
-        except BaseException:
-            file.close()
-            raise
-        file.close()
+            number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(number)
+            holder = _content(files, place / LOCK_FILE)
+            raise _is_held(str(folder), holder, "wait until it has ended, or stop it") from None
+        except OSError as error:
+            os.close(number)
+            if error.errno in HAS_NO_LOCKS:
+                return None
+            raise InputError(f"cannot lock {folder}: {error.strerror or error}") from error
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(number), folder.stat()):
+                return number
+        os.close(number)  # its last holder has just removed it
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def settings_of(config: Config, *, samples: int = 0, device: str = "") -> TrainS
         generator=GeneratorSettings(t.width, t.halvings, t.norm, t.task != "autoencode", t.recomputes),
         discriminator=DiscriminatorSettings(t.discriminator_width, t.halvings, t.norm),
         optimiser=OptimiserSettings(t.learning_rate, t.discriminator_share),
-        update=UpdateSettings(t.l1_weight, t.ema_decay, is_mixed),
+        update=UpdateSettings(t.l1_weight, t.ema_decay, is_mixed, t.is_adversarial),
         batch=t.batch,
         epochs=t.epochs,
         samples=samples,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
 import torch
 from torch import Tensor
 
-from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.training.pairs import PairSettings, pairs_of
-from ipdsf_spark.training.schedule import Indices, order_of_epoch, share_of
+from ipdsf_spark.training.source import Portion, Source
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,7 @@ class Feed:
     """The batches of a worker from a place in the training on, without end; a thread prepares a few ahead.
 
     Args:
-        cubes: to train on.
-        numbers: those of them that take part.
+        source: of the cubes.
         settings: what is done to them.
         batch: cubes per step of this worker.
         rank: this worker.
@@ -43,8 +40,7 @@ class Feed:
 
     def __init__(
         self,
-        cubes: CubeSet,
-        numbers: Indices,
+        source: Source,
         settings: PairSettings,
         *,
         batch: int,
@@ -54,9 +50,8 @@ class Feed:
         position: int = 0,
         ahead: int = 4,
     ) -> None:
-        self._cubes, self._numbers, self._settings = cubes, numbers, settings
-        self._batch, self._rank, self._size = batch, rank, size
-        self._start = epoch, position
+        self._enhancement, self._settings = source.enhancement, settings
+        self._portions = source.portions(batch=batch, rank=rank, size=size, epoch=epoch, position=position)
         self._ready: queue.Queue[Batch | BaseException] = queue.Queue(ahead)
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._prepare, name="ipdsf-feed", daemon=True)
@@ -84,26 +79,14 @@ class Feed:
 
     def _prepare(self) -> None:
         try:
-            for batch in self._batches():
-                self._ready.put(batch)
+            for portion in self._portions:
+                self._ready.put(self._made(portion))
                 if self._is_closed.is_set():
                     return
         except BaseException as error:  # handed to the thread that waits for a batch
             self._ready.put(error)
 
-    def _batches(self) -> Iterator[Batch]:
-        epoch, position = self._start
-        while True:
-            order = self._numbers[order_of_epoch(len(self._numbers), seed=self._settings.seed, epoch=epoch)]
-            while True:
-                mine = share_of(order, position, batch=self._batch, rank=self._rank, size=self._size)
-                if mine is None:
-                    break
-                position += self._batch * self._size
-                yield self._made(mine, epoch, position)
-            epoch, position = epoch + 1, 0
-
-    def _made(self, mine: Indices, epoch: int, position: int) -> Batch:
-        keys = [self._cubes.keys[index] for index in mine]
-        condition, target = pairs_of(self._cubes.take(mine), keys, self._cubes.enhancement, self._settings, epoch=epoch)
-        return Batch(torch.from_numpy(condition)[:, None], torch.from_numpy(target)[:, None], epoch, position)
+    def _made(self, portion: Portion) -> Batch:
+        condition, target = pairs_of(portion.hu, portion.keys, self._enhancement, self._settings, epoch=portion.epoch)
+        tensors = [torch.from_numpy(array)[:, None] for array in (condition, target)]
+        return Batch(tensors[0], tensors[1], portion.epoch, portion.position)

@@ -19,6 +19,7 @@ from ipdsf_spark.training.history import BOARD_FOLDER, HISTORY_FILE, VALIDATION_
 
 EVENTS: Final = "events.out.tfevents."
 TABLES: Final = {HISTORY_FILE: Step, VALIDATION_FILE: Validation}
+STOP_FILE: Final = ".ipdsf-stop"  # asks the workers of a training to end after a checkpoint
 PARTS: Final = frozenset(f".{name}.part" for name in (CHECKPOINT_FILE, MODEL_FILE, FACTS_FILE))
 
 
@@ -74,7 +75,7 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[Path]]:
     foreign: list[Path] = []
     is_sure = False
     for path in sorted(folder.iterdir()):
-        if path.name == LOCK_FILE:
+        if path.name in (LOCK_FILE, STOP_FILE):
             continue
         mark = _is_of_training(path)
         (foreign if mark is False else own).append(path)

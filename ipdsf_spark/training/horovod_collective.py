@@ -34,7 +34,7 @@ class HorovodCollective:
         buffer = torch.cat([_as_stored(g) for g in gradients])
         handle = hvd.allreduce_async_(buffer, name=name, op=hvd.Average)
 
-        def arrive() -> None:
+        def wait() -> None:
             while not hvd.poll(handle):  # `synchronize` spins, on a core that others of this machine compute on
                 time.sleep(POLL_S)
             hvd.synchronize(handle)
@@ -42,7 +42,7 @@ class HorovodCollective:
             for gradient, mean in zip(gradients, means, strict=True):
                 _as_stored(gradient).copy_(mean)
 
-        return arrive
+        return wait
 
     def total(self, name: str, values: Sequence[float]) -> list[float]:
         """Sums of numbers over the workers, the same on each."""

@@ -12,7 +12,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import re
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,19 +26,25 @@ import horovod.spark.task
 import horovod.torch as hvd
 import torch
 from horovod.common.elastic import State
+from horovod.runner import gloo_run
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.packing.local_copy import DatasetReference, local_copy
 from ipdsf_spark.training.cores import keep_to_share_of_cores
+from ipdsf_spark.training.folder import STOP_FILE
 from ipdsf_spark.training.horovod_collective import HorovodCollective
 from ipdsf_spark.training.loop import Progress, Trainer
-from ipdsf_spark.training.worker import Work, claimed, trainer_of
+from ipdsf_spark.training.worker import Work, claimed, converged, stopping, trainer_of
 
 START_TIMEOUT_S: Final = 120
 # How often Horovod looks for work. Each look is a message between all workers, in a step as well as between steps: at
 # its default of 1 ms a tenth of a CPU worker's time. CPU steps are long and compute while gradients travel, so a CPU
 # worker looks rarely; a GPU's steps are short and leave the CPU free.
 CPU_CYCLE_MS: Final = "20"
+PATHS: Final = ("PATH", "LD_LIBRARY_PATH", "CLASSPATH", "HADOOP_CONF_DIR", "TMPDIR", "XDG_CACHE_HOME", "IPDSF_CONF")
+PASSED_ON: Final = frozenset((*PATHS, "LANG", "LC_ALL", "TZ"))
+TUNING: Final = ("HOROVOD_", "OMP_", "MKL_", "KMP_", "GLOO_", "NCCL_", "CUDA_", "TORCH_", "PYTORCH_", "PYTHON")
+SECRET: Final = re.compile(r"^IPDSF_.*(USERNAME|PASSWORD|KEY|TOKEN)|PASSWORD|PASSWD")
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,9 @@ class SparkWork:
 
     work: Work
     dataset: DatasetReference
-    cache: str  # folder on every machine for its copy of the cubes
+    cache: str  # folder on every machine for its copy of the cubes; `~` is that of the machine
+    feed: str = "copy"  # or "shards": read the data set while training
+    secrets: tuple[str, ...] = ()  # environment variables that workers must not see
 
 
 def train_on_spark(spark: SparkSession, job: SparkWork, num_workers: int) -> Progress:
@@ -54,7 +66,7 @@ def train_on_spark(spark: SparkSession, job: SparkWork, num_workers: int) -> Pro
         job: the training.
         num_workers: Horovod processes.
     """
-    with claimed(job.work):
+    with claimed(job.work), _stopped_by_file(job):
         results = horovod.spark.run(
             _work,
             args=(job,),
@@ -66,7 +78,7 @@ def train_on_spark(spark: SparkSession, job: SparkWork, num_workers: int) -> Pro
             verbose=0,
             prefix_output_with_timestamp=False,
         )
-    return Progress(**results[0])
+    return converged(Progress(**results[0]), job.work)
 
 
 def train_elastically(
@@ -84,7 +96,7 @@ def train_elastically(
         min_workers: fewer end the training.
         max_workers: more are not started.
     """
-    with claimed(job.work):
+    with claimed(job.work), _stopped_by_file(job):
         results = horovod.spark.run_elastic(
             _work_elastically,
             args=(job,),
@@ -99,14 +111,38 @@ def train_elastically(
             verbose=0,
             prefix_output_with_timestamp=False,
         )
-    return Progress(**next(result for result in results if result))
+    return converged(Progress(**next(result for result in results if result)), job.work)
+
+
+@contextmanager
+def _stopped_by_file(job: SparkWork) -> Iterator[None]:
+    """Ctrl-C and SIGTERM at the driver end the training after a checkpoint: worker 0 looks for a file in its folder.
+
+    Horovod would kill the workers at once: it takes over both signals when it launches them, and is kept from it here.
+    """
+    file = Path(job.work.folder) / STOP_FILE
+    file.unlink(missing_ok=True)
+    took_over = gloo_run.register_shutdown_event
+    gloo_run.register_shutdown_event = threading.Event
+    try:
+        with stopping(file.touch):
+            yield
+    finally:
+        gloo_run.register_shutdown_event = took_over
+        file.unlink(missing_ok=True)
 
 
 def _environment(spark: SparkSession, job: SparkWork) -> dict[str, str]:
-    """What a Horovod process inherits from the driver."""
+    """What a Horovod process inherits from the driver: paths, and what the libraries are tuned by.
+
+    On one machine a worker would inherit the rest from Spark's JVM; secrets are blanked there.
+    """
+    inherited = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith(TUNING)}
+    hidden = {name: "" for name in (*job.secrets, *filter(SECRET.search, os.environ)) if name not in inherited}
     gives_gpus = float(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
     is_on_gpu = _is_on_gpu(job) or (gives_gpus and not job.work.device)
-    return dict(os.environ) if is_on_gpu else {"HOROVOD_CYCLE_TIME": CPU_CYCLE_MS, **os.environ}
+    pace = {} if is_on_gpu else {"HOROVOD_CYCLE_TIME": CPU_CYCLE_MS}
+    return {**hidden, **pace, **inherited}
 
 
 def _is_on_gpu(job: SparkWork) -> bool:
@@ -127,17 +163,17 @@ def _work(job: SparkWork) -> dict[str, Any]:
 def _work_elastically(job: SparkWork) -> dict[str, Any]:
     """In every Horovod process; called again by those that are left when one is lost."""
     hvd.init()
-    state = _Agreed(job)
-    run: Any = hvd.elastic.run(_go_on)
+    state = _ElasticState(job)
+    run: Any = hvd.elastic.run(_resume)
     progress: dict[str, Any] = run(state)
     return progress
 
 
-def _go_on(state: _Agreed) -> dict[str, Any]:
+def _resume(state: _ElasticState) -> dict[str, Any]:
     return dataclasses.asdict(state.trainer.run(commit=state.commit))
 
 
-class _Agreed(State):  # type: ignore[misc]
+class _ElasticState(State):  # type: ignore[misc]
     """The state of a training on which all workers last agreed; `commit` is called between steps."""
 
     def __init__(self, job: SparkWork) -> None:
@@ -171,6 +207,9 @@ class _Agreed(State):  # type: ignore[misc]
 
 def _trainer(job: SparkWork, collective: HorovodCollective) -> Trainer:
     """This worker's loop, on this machine's copy of the cubes."""
-    work = dataclasses.replace(job.work, cubes=str(local_copy(job.dataset, Path(job.cache).expanduser())))
+    if job.feed == "shards":
+        work = dataclasses.replace(job.work, shards=job.dataset)
+    else:
+        work = dataclasses.replace(job.work, cubes=str(local_copy(job.dataset, Path(job.cache).expanduser())))
     gpus = tuple(horovod.spark.task.get_available_devices())
-    return trainer_of(work, collective, gpus=gpus)
+    return trainer_of(work, collective, gpus=gpus, is_stopped=(Path(work.folder) / STOP_FILE).exists)

@@ -1,7 +1,7 @@
 """The training loop, the same for one worker and for many.
 
-A step: the next batch, one adversarial update with averaged gradients, a row of history. Every few steps the workers
-ask each other whether to go on; at intervals the averaged generator is validated, and worker 0 writes a checkpoint.
+A step: the next batch, one update with averaged gradients, a row of history. Every few steps the workers vote whether
+to stop; at intervals the averaged generator is validated, and worker 0 writes a checkpoint.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import platform
 import sys
 import time
@@ -22,22 +23,23 @@ import torch
 from torch import Tensor
 
 from ipdsf_spark.ct.cube_set import CubeSet
-from ipdsf_spark.ct.cubes import uniform_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint, save_model
 from ipdsf_spark.gan.networks import Networks
-from ipdsf_spark.gan.update import Wait, adversarial_update
+from ipdsf_spark.gan.update import Wait, adversarial_update, l1_update
 from ipdsf_spark.training.collective import Collective, Solo
 from ipdsf_spark.training.feed import Feed
 from ipdsf_spark.training.folder import remove_training
 from ipdsf_spark.training.history import History, Step, Validation
-from ipdsf_spark.training.schedule import require_one_step
 from ipdsf_spark.training.settings import TrainSettings
+from ipdsf_spark.training.source import CopiedCubes, Source
 from ipdsf_spark.training.validation import validated
 
 logger = logging.getLogger(__name__)
 
-ASK_EVERY: Final = 5  # steps
+VOTE_EVERY: Final = 5  # steps
+STOPPED: Final = "stopped"
+DIVERGED: Final = "diverged"
 
 
 @dataclass
@@ -52,6 +54,8 @@ class Progress:
     next_validation: int = 0
     best_psnr_db: float = -np.inf
     since_best: int = 0  # validations
+    kept_psnr_db: float = -np.inf  # of the averaged generator that is kept as the model
+    kept_step: int = 0
     reason: str = ""  # why it ended; empty while it has not
 
 
@@ -59,7 +63,7 @@ class Trainer:
     """One worker's part of a training.
 
     Args:
-        cubes: the training set, the same on every worker.
+        cubes: the training set, the same on every worker: on this machine, or where they are read from.
         settings: the same on every worker.
         folder: where worker 0 writes model, checkpoint and history.
         collective: the other workers.
@@ -72,7 +76,7 @@ class Trainer:
 
     def __init__(
         self,
-        cubes: CubeSet,
+        cubes: CubeSet | Source,
         settings: TrainSettings,
         folder: Path,
         *,
@@ -83,7 +87,8 @@ class Trainer:
         on_step: Callable[[Step], None] = lambda step: None,
         anew: bool = False,
     ) -> None:
-        self.cubes, self.settings, self.folder = cubes, settings, folder
+        self.source: Source = _copied(cubes, settings) if isinstance(cubes, CubeSet) else cubes
+        self.settings, self.folder = settings, folder
         self.collective: Collective = collective or Solo()
         self.nets = Networks.new(
             settings.generator,
@@ -98,12 +103,10 @@ class Trainer:
         self._facts = dict(facts or {})
         self._is_stopped, self._on_step, self._anew = is_stopped, on_step, anew
         self._history: History | None = None
-        held_out = np.array([uniform_of(key, seed=settings.seed + 1) for key in cubes.keys])
-        self._validation = np.flatnonzero(held_out < settings.validation_share)
-        self._training = np.flatnonzero(held_out >= settings.validation_share)
         self._saved_s = time.monotonic()
         self._clock_s = time.perf_counter()  # where the last step ended
-        self._asked: tuple[Tensor, Wait] | None = None
+        self._vote: tuple[Tensor, Wait] | None = None
+        self._is_diverged = False
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -114,9 +117,11 @@ class Trainer:
             "generator": dataclasses.asdict(self.settings.generator),
             "discriminator": dataclasses.asdict(self.settings.discriminator),
             "seed": self.settings.seed,
-            "cube_size": self.cubes.size,
-            "num_cubes": len(self.cubes),
-            "enhancement_sha256": self.cubes.enhancement.sha256,
+            "cube_size": self.source.size,
+            "num_cubes": self.source.num_cubes,
+            "enhancement_sha256": self.source.enhancement.sha256,
+            "feed": self.source.kind,
+            "adversary": self.settings.update.is_adversarial,
         }
 
     def resume(self) -> bool:
@@ -128,9 +133,10 @@ class Trainer:
         if not has_checkpoint(self.folder):
             return False
         stored = load_checkpoint(self.folder, self.nets)
-        differing = sorted(k for k, v in self.identity.items() if stored["identity"].get(k) != v)
+        there = {"adversary": True, "feed": "copy", **stored["identity"]}  # which older checkpoints do not say
+        differing = sorted(k for k, v in self.identity.items() if there.get(k) != v)
         if differing:
-            said = "; ".join(f"{k}: {stored['identity'].get(k)!r} there, {self.identity[k]!r} here" for k in differing)
+            said = "; ".join(f"{k}: {there.get(k)!r} there, {self.identity[k]!r} here" for k in differing)
             raise InputError(f"the checkpoint in {self.folder} is of another training ({said}): name another folder")
         self.progress = Progress(**{**stored["progress"], "reason": ""})
         return True
@@ -145,11 +151,10 @@ class Trainer:
             InputError: there are too few cubes for a step.
         """
         p, s, all_ = self.progress, self.settings, self.collective
-        require_one_step(len(self._training), batch=s.batch, size=all_.size)
+        self.source.require_one_step(batch=s.batch, size=all_.size)
         all_.share(self.nets)
         feed = Feed(
-            self.cubes,
-            self._training,
+            self.source,
             s.pairs,
             batch=s.batch,
             rank=all_.rank,
@@ -160,19 +165,19 @@ class Trainer:
         try:
             with feed:
                 self._clock_s = time.perf_counter()
-                self._ask()
+                self._begin_vote()
                 if p.step:
-                    self._hear()  # a training that had ended does not go on
+                    self._end_vote()  # a training that had ended does not go on
                 while not p.reason:
                     self._step(feed)
-                    self._hear()
-                    if p.step % ASK_EVERY == 0:
-                        self._ask()
+                    self._end_vote()
+                    if p.step % VOTE_EVERY == 0:
+                        self._begin_vote()
                         commit()
                         if self._history is not None:
                             self._history.flush()
-                if self._asked is not None:
-                    self._asked[1]()  # nobody leaves while others wait for an answer
+                if self._vote is not None:
+                    self._vote[1]()  # nobody leaves while others wait for a vote
         except InputError:
             if all_.rank == 0 and p.step:
                 with contextlib.suppress(InputError):  # the first reason is the one to be told
@@ -180,7 +185,9 @@ class Trainer:
             raise
         finally:
             self._close_history()
-        self.nets.settle()
+        self.nets.apply_deferred()
+        self._agree_on_divergence()
+        self._consider_last_average()
         if all_.rank == 0:
             self._save()
         return p
@@ -214,7 +221,9 @@ class Trainer:
             t.to(self.nets.device, self.nets.dtype, non_blocking=True).contiguous(memory_format=layout)
             for t in (batch.condition, batch.target)
         )
-        report = adversarial_update(self.nets, condition, target, s.update, all_.exchange)
+        update = adversarial_update if s.update.is_adversarial else l1_update
+        report = update(self.nets, condition, target, s.update, all_.exchange)
+        self._is_diverged |= not (math.isfinite(report.loss_g) and math.isfinite(report.loss_d))
         computed = time.perf_counter()
         p.step, p.samples = p.step + 1, p.samples + s.batch * all_.size
         p.epoch, p.position = batch.epoch, batch.position
@@ -223,7 +232,7 @@ class Trainer:
         self._save_when_due()
         self._clock_s = ended = time.perf_counter()
         p.seconds += ended - started
-        if self._history is not None:
+        if self._history is not None and not self._is_diverged:
             step = Step(
                 step=p.step,
                 epoch=p.epoch,
@@ -245,39 +254,45 @@ class Trainer:
             self._history.add(step)
             self._on_step(step)
 
-    def _ask(self) -> None:
-        """Ask all workers what only one of them may know: whether it was stopped, or its time is up."""
+    def _begin_vote(self) -> None:
+        """Tell all workers what one of them may know alone: it was stopped, its time is up, its loss is no number."""
         p, s = self.progress, self.settings
         is_late = bool(s.minutes) and p.seconds >= 60 * s.minutes
-        word = torch.tensor([float(self._is_stopped()), float(is_late)])
-        self._asked = word, self.collective.exchange("word", [word])
+        mine = torch.tensor([float(self._is_stopped()), float(is_late), float(self._is_diverged)])
+        self._vote = mine, self.collective.exchange("vote to stop", [mine])
 
-    def _hear(self) -> None:
-        """Whether to go on, the same on every worker: by their answers, a step after the question, and by progress."""
+    def _end_vote(self) -> None:
+        """Whether to go on, the same on every worker: by their votes of a step ago, and by progress."""
         p, s = self.progress, self.settings
-        is_stopped = is_late = False
-        if self._asked is not None:
-            word, arrive = self._asked
-            self._asked = None
-            arrive()
-            is_stopped, is_late = (word > 0).tolist()
-        if is_stopped:
-            p.reason = "stopped"
+        is_stopped = is_late = is_diverged = False
+        if self._vote is not None:
+            mean, await_votes = self._vote
+            self._vote = None
+            await_votes()
+            is_stopped, is_late, is_diverged = (mean > 0).tolist()
+        if is_diverged or (self._is_diverged and self.collective.size == 1):
+            p.reason = DIVERGED
+        elif is_stopped:
+            p.reason = STOPPED
         elif s.samples and p.samples >= s.samples:
             p.reason = f"{s.samples} cubes seen"
-        elif p.epoch >= s.epochs - 1 and p.position + s.batch * self.collective.size > len(self._training):
+        elif p.epoch >= s.epochs - 1 and p.position >= self._epoch_end(p.epoch):
             p.reason = f"{s.epochs} epochs"
         elif is_late:
             p.reason = f"{s.minutes:g} minutes of training"
         elif s.patience and p.since_best >= s.patience:
             p.reason = f"no better validation in {s.patience} (by {s.min_gain_db:g} dB)"
 
+    def _epoch_end(self, epoch: int) -> int:
+        return self.source.epoch_end(epoch, batch=self.settings.batch, size=self.collective.size)
+
     def _validate_when_due(self) -> None:
         p, s = self.progress, self.settings
-        if not len(self._validation) or p.samples < p.next_validation + s.validate_every:
+        if not len(self.source.validation_numbers) or p.samples < p.next_validation + s.validate_every:
             return
         p.next_validation = p.samples
-        psnr = validated(self.nets, self.cubes, self._validation, s, self.collective)
+        psnr = self._validated()
+        self._keep_if_best(psnr)
         if psnr >= p.best_psnr_db + s.min_gain_db:
             p.best_psnr_db, p.since_best = psnr, 0
         else:
@@ -285,12 +300,40 @@ class Trainer:
         if self._history is not None:
             self._history.add(Validation(p.step, p.samples, p.seconds, psnr))
 
+    def _validated(self) -> float:
+        held_out = self.source.validation, self.source.validation_numbers
+        return validated(self.nets, *held_out, self.settings, self.collective)
+
+    def _keep_if_best(self, psnr: float) -> None:
+        p = self.progress
+        if psnr > p.kept_psnr_db:
+            p.kept_psnr_db, p.kept_step = psnr, p.step
+            self.nets.keep_average()
+
+    def _agree_on_divergence(self) -> None:
+        """At the end, for a loss that was no number after the last vote."""
+        mine = self._is_diverged or not self.nets.is_finite()
+        self._is_diverged = self.collective.total("diverged", [float(mine)])[0] > 0
+        if self._is_diverged:
+            self.progress.reason = f"{DIVERGED} by step {self.progress.step}: the loss is no number"
+
+    def _consider_last_average(self) -> None:
+        """At the end: the last steps may have brought the best model. Patience counts nothing of it."""
+        p = self.progress
+        has_more = p.step and p.samples > p.next_validation
+        if len(self.source.validation_numbers) and has_more and p.reason != STOPPED and not self._is_diverged:
+            self._keep_if_best(self._validated())
+
     def _save_when_due(self) -> None:
         if self.collective.rank == 0 and time.monotonic() - self._saved_s >= self.settings.checkpoint_every_s:
             self._save()
 
     def _save(self) -> None:
+        """Write a checkpoint and the model, unless the training has diverged: then the last good ones stay."""
         p = self.progress
+        self._is_diverged |= not self.nets.is_finite()
+        if self._is_diverged:
+            return
         save_checkpoint(self.folder, self.nets, {"identity": self.identity, "progress": dataclasses.asdict(p)})
         save_model(self.folder, self.nets, self.facts())
         self._saved_s = time.monotonic()
@@ -303,14 +346,17 @@ class Trainer:
             "task": s.pairs.task,
             "sigma": list(s.pairs.sigma),
             "factor": s.pairs.factor,
-            "cube_size": self.cubes.size,
-            "enhancement": self.cubes.enhancement.to_json(),
-            "enhancement_sha256": self.cubes.enhancement.sha256,
+            "cube_size": self.source.size,
+            "enhancement": self.source.enhancement.to_json(),
+            "enhancement_sha256": self.source.enhancement.sha256,
             "step": p.step,
             "samples": p.samples,
             "epochs": p.epoch,
             "training_s": round(p.seconds, 1),
-            "best_validation_psnr_db": p.best_psnr_db if np.isfinite(p.best_psnr_db) else None,
+            "model_step": p.kept_step or p.step,
+            "model_validation_psnr_db": p.kept_psnr_db if np.isfinite(p.kept_psnr_db) else None,
+            "best_validation_psnr_db": p.kept_psnr_db if np.isfinite(p.kept_psnr_db) else None,
+            "adversary": s.update.is_adversarial,
             "ended": p.reason,
             "num_workers": self.collective.size,
             "batch": s.batch,
@@ -318,6 +364,11 @@ class Trainer:
             "device": _device_name(self.nets.device),
             "torch": torch.__version__,
         }
+
+
+def _copied(cubes: CubeSet, settings: TrainSettings) -> CopiedCubes:
+    share = settings.validation_share
+    return CopiedCubes(cubes, seed=settings.seed, order_seed=settings.pairs.seed, validation_share=share)
 
 
 def _device_name(device: torch.device) -> str:

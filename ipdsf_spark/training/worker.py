@@ -14,14 +14,17 @@ from typing import Any
 import torch
 
 from ipdsf_spark.ct.cube_set import CubeSet
+from ipdsf_spark.errors import IpdsfError
+from ipdsf_spark.gan.checkpoint import has_checkpoint
 from ipdsf_spark.storage.location import location_of
 from ipdsf_spark.storage.lock import locked
 from ipdsf_spark.training.collective import Collective, Solo
 from ipdsf_spark.training.folder import require_own
 from ipdsf_spark.training.history import Step
-from ipdsf_spark.training.loop import Progress, Trainer
+from ipdsf_spark.training.loop import DIVERGED, Progress, Trainer
 from ipdsf_spark.training.memory import keep_freed_memory
 from ipdsf_spark.training.settings import TrainSettings
+from ipdsf_spark.training.source import Source
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Work:
     Attributes:
         settings: how it is run.
         folder: for model, checkpoint and history; worker 0 must reach it.
-        cubes: folder of a cube set on this machine.
+        cubes: folder of a cube set on this machine; empty where they are read from the data set itself.
+        shards: the data set (`packing.DatasetReference`), where cubes are read from it.
         facts: what else is known about the data, written into the model.
         threads: of each worker on a CPU; 0 = the machine's cores shared among its workers.
         device: "cpu", "cuda" or "" for what there is.
@@ -45,6 +49,7 @@ class Work:
     threads: int = 0
     device: str = ""
     anew: bool = False
+    shards: Any = None
 
 
 def trainer_of(
@@ -72,7 +77,7 @@ def trainer_of(
     else:
         torch.cuda.set_device(device)
     trainer = Trainer(
-        CubeSet.load(Path(work.cubes)),
+        _source(work),
         work.settings,
         Path(work.folder),
         collective=collective,
@@ -87,10 +92,38 @@ def trainer_of(
     return trainer
 
 
+def _source(work: Work) -> CubeSet | Source:
+    if work.shards is None:
+        return CubeSet.load(Path(work.cubes))
+    from ipdsf_spark.training.shards import ShardedCubes  # loads Petastorm, which copied cubes do without
+
+    return ShardedCubes(work.shards, seed=work.settings.seed, validation_share=work.settings.validation_share)
+
+
 def train_alone(work: Work, on_step: Callable[[Step], None] = lambda step: None) -> Progress:
     """The training by one worker in this process: needs numpy and torch, nothing else."""
     with claimed(work), stopping() as is_stopped:
-        return trainer_of(work, is_stopped=is_stopped, on_step=on_step).run()
+        return converged(trainer_of(work, is_stopped=is_stopped, on_step=on_step).run(), work)
+
+
+def converged(progress: Progress, work: Work) -> Progress:
+    """The progress of a training that did not diverge.
+
+    Raises:
+        IpdsfError: it did.
+    """
+    if not progress.reason.startswith(DIVERGED):
+        return progress
+    folder = Path(work.folder)
+    left = (
+        f"{folder} keeps the last checkpoint that was sound"
+        if has_checkpoint(folder)
+        else "there was no checkpoint yet"
+    )
+    raise IpdsfError(
+        f"the training {progress.reason}; {left}. A lower training.learning_rate, a longer training.warm_up_samples or "
+        "training.norm=group may help"
+    )
 
 
 @contextmanager
@@ -116,17 +149,30 @@ def device_of(wanted: str, local_rank: int, gpus: tuple[str, ...] = ()) -> torch
 
 
 class stopping:
-    """Turns SIGTERM and Ctrl-C into a question that the loop asks: it ends after a checkpoint."""
+    """Turns SIGTERM and Ctrl-C into a question that the loop asks: it ends after a checkpoint.
 
-    def __init__(self) -> None:
+    A second one ends it at once.
+
+    Args:
+        on_stop: called by the first signal.
+    """
+
+    def __init__(self, on_stop: Callable[[], object] = lambda: None) -> None:
         self._asked = threading.Event()
+        self._on_stop = on_stop
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Callable[[], bool]:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, lambda *_: self._asked.set())
+                self._before[number] = signal.signal(number, self._stop)
         return self._asked.is_set
+
+    def _stop(self, *_: object) -> None:
+        if self._asked.is_set():
+            raise KeyboardInterrupt
+        self._asked.set()
+        self._on_stop()
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

@@ -60,7 +60,7 @@ def measure(args: argparse.Namespace) -> dict[str, float | str]:
     for _ in range(WARM_UP + args.steps):
         started = time.perf_counter()
         adversarial_update(nets, condition, target, settings)
-        nets.settle()
+        nets.apply_deferred()
         if device.type == "cuda":
             torch.cuda.synchronize()
         taken.append(time.perf_counter() - started)

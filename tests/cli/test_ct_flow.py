@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +109,11 @@ def test_a_generated_volume_lies_where_its_source_lay_and_says_that_it_was_gener
     facts = json.loads(capsys.readouterr().out)
     source, found = read_volume(trained.test_volume), read_volume(out)
     assert found.grid.shape == source.grid.shape == tuple(facts["shape"])
+    assert facts["study"].startswith("ct-")
+    assert b"test-1" not in gzip.decompress(out.read_bytes())[:4_000]
+    before = out.read_bytes()
+    assert "say --overwrite" in error_of(capsys, *words, *trained.where)
+    assert out.read_bytes() == before
     np.testing.assert_allclose(found.grid.spacing_mm, source.grid.spacing_mm, rtol=1e-5)
     np.testing.assert_allclose(found.grid.origin_mm, source.grid.origin_mm, atol=1e-3)
     assert [p.kind for p in found.problems] == ["generated"]
@@ -134,6 +141,7 @@ def test_an_evaluation_of_two_models_is_one_page_and_one_object_per_case(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["ct", "evaluate", str(trained.test_volume), "--model", "chest-denoise", "--horovod", str(trained.model)]
+    words += ["--as", "test-1"]
 
     assert main([*words, "-o", str(tmp_path / "report"), "--slices", "16", "--json", *trained.where]) == 0
 
@@ -148,7 +156,7 @@ def test_an_evaluation_of_two_models_is_one_page_and_one_object_per_case(
 
 
 def test_a_person_reads_scores_beside_the_baselines(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["ct", "evaluate", str(trained.test_volume), "--model", "chest-denoise", "--slices", "8"]
+    words = ["ct", "evaluate", str(trained.test_volume), "--model", "chest-denoise", "--slices", "8", "--as", "test-1"]
 
     assert main([*words, *trained.where]) == 0
 
@@ -157,14 +165,14 @@ def test_a_person_reads_scores_beside_the_baselines(trained: Trained, capsys: py
     assert "noisy, untouched:" in said
 
 
-def test_a_volume_the_model_was_trained_on_says_nothing_about_it(
-    trained: Trained, capsys: pytest.CaptureFixture[str]
+def test_a_volume_the_model_was_trained_on_says_nothing_about_it_whatever_its_name(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen = trained.packed.volumes / "train-1.nii.gz"
+    seen = shutil.copy(trained.packed.volumes / "train-1.nii.gz", tmp_path / "any other name.nii.gz")
 
     said = error_of(capsys, "ct", "evaluate", seen, "--model", "chest-denoise", *trained.where)
 
-    assert "train-1 is one of the volumes chest-denoise was trained on" in said
+    assert "it is train-1, on which the model was trained" in said
 
 
 def test_what_is_missing_is_named_with_what_would_make_it(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:

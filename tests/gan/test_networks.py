@@ -98,7 +98,7 @@ def test_the_average_follows_the_generator_quickly_at_first_and_slowly_later() -
     for nets.num_updates in (0, 8, 10**6):
         before = slow.flatten()[0].item()
         nets.step_generator_later(no_gradient, 1e-3, 0.999, lambda: None)
-        nets.settle()
+        nets.apply_deferred()
         followed.append((slow.flatten()[0].item() - before) / (1.0 - before))
 
     assert followed == pytest.approx([1 - 2 / 11, 1 - 10 / 19, 0.001], rel=1e-3)

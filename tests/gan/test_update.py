@@ -20,7 +20,7 @@ from ipdsf_spark.gan.losses import (
     psnr_db,
 )
 from ipdsf_spark.gan.networks import Networks, OptimiserSettings
-from ipdsf_spark.gan.update import UpdateSettings, adversarial_update
+from ipdsf_spark.gan.update import UpdateSettings, adversarial_update, l1_update
 
 pytestmark = pytest.mark.training
 
@@ -78,7 +78,7 @@ def test_k_workers_with_batch_b_are_one_worker_with_batch_k_times_b_for_both_net
         for _ in range(3):
             part = slice(rank, None, 3)
             adversarial_update(workers[rank], condition[part], target[part], UpdateSettings(), together.exchange)
-        workers[rank].settle()
+        workers[rank].apply_deferred()
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(3)]
     for thread in threads:
@@ -218,12 +218,12 @@ def test_a_step_on_its_way_is_made_at_the_learning_rate_it_was_begun_with() -> N
         nets.learning_rate = patient.learning_rate = rate
         adversarial_update(nets, *pairs(2), UpdateSettings())
         adversarial_update(patient, *pairs(2), UpdateSettings())
-        patient.settle()
+        patient.apply_deferred()
 
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(nets.tensors(), patient.tensors(), strict=True))
 
 
-def test_a_restored_state_forgets_the_step_that_was_on_its_way() -> None:
+def test_a_restored_state_discards_the_step_that_was_on_its_way() -> None:
     nets = networks()
     state = copy.deepcopy(nets.state())
     adversarial_update(nets, *pairs(2), UpdateSettings())
@@ -265,3 +265,35 @@ def test_bfloat16_stays_near_float32_and_keeps_weights_in_float32() -> None:
 
     assert second.loss_d == pytest.approx(first.loss_d, rel=0.02)
     assert {p.dtype for p in mixed.generator.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_the_discriminator_steps_at_its_share_of_the_learning_rate(share: float) -> None:
+    """The first step of Adam moves a weight by the learning rate, whatever its gradient (Kingma & Ba 2015, §2.1)."""
+    nets = Networks.new(
+        GeneratorSettings(width=4, halvings=2), DiscriminatorSettings(width=4, halvings=2),
+        OptimiserSettings(learning_rate=1e-3, discriminator_share=share),
+    )  # fmt: skip
+    before = {name: t.clone() for name, t in nets.tensors()}
+    adversarial_update(nets, *pairs(2), UpdateSettings())
+    moved = {name: float((t - before[name]).abs().max()) for name, t in nets.tensors() if name in before}
+
+    assert max(v for n, v in moved.items() if n.startswith("generator.")) == pytest.approx(1e-3, rel=1e-3)
+    assert max(v for n, v in moved.items() if n.startswith("discriminator.")) == pytest.approx(share * 1e-3, rel=1e-3)
+
+
+def test_without_an_adversary_only_the_generator_learns_and_only_from_the_l1_term() -> None:
+    nets, twin = networks(), networks()
+    condition, target = pairs(2)
+    before = [p.clone() for p in nets.discriminator.parameters()]
+    report = l1_update(nets, condition, target, UpdateSettings(l1_weight=100.0))
+
+    loss = 100.0 * (twin.generator(condition) - target).abs().mean()
+    optimiser = torch.optim.Adam(twin.generator.parameters(), lr=1e-3, betas=(0.5, 0.999))
+    loss.backward()
+    optimiser.step()
+    assert report.loss_g == pytest.approx(loss.item(), rel=1e-5)
+    assert (report.loss_adversarial, report.loss_d) == (0.0, 0.0)
+    for found, expected in zip(nets.generator.parameters(), twin.generator.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+    assert all(torch.equal(p, q) for p, q in zip(before, nets.discriminator.parameters(), strict=True))

@@ -68,16 +68,16 @@ def test_shards_of_readers_are_disjoint_and_complete(packed_chest: PackedChest) 
     assert min(map(len, shards)) > 0
 
 
-def test_petastorms_own_reader_reads_the_data_set_with_its_schema(packed_chest: PackedChest) -> None:
+def test_petastorms_own_reader_reads_the_data_set_with_its_schema(own: PackedChest) -> None:
     from petastorm import make_reader
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with make_reader(f"{reference(packed_chest).place.url}/cubes", num_epochs=1, workers_count=2) as reader:
+        with make_reader(f"{reference(own).place.url}/cubes", num_epochs=1, workers_count=2) as reader:
             rows = [(row.split, row.cube.shape, row.cube.dtype.name) for row in reader]
 
     assert set(rows) == {(split, (32, 32, 32), "int16") for split in ("train", "test")}
-    assert len(rows) == reference(packed_chest).manifest.num_cubes
+    assert len(rows) == reference(own).manifest.num_cubes
 
 
 def test_the_data_set_says_what_its_fields_are_and_in_which_unit(packed_chest: PackedChest) -> None:

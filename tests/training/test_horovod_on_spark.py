@@ -58,24 +58,34 @@ def test_two_horovod_processes_with_batch_b_are_one_process_with_batch_2b(
     assert all(float(row["allreduce_s"]) > 0 for row in rows(tmp_path / "two"))
 
 
-def test_a_training_of_two_workers_is_resumed_bit_for_bit(packed_chest: PackedChest, tmp_path: Path) -> None:
-    for samples in ("20", "40"):
-        train(packed_chest, tmp_path / "parts", "--workers", "2", "--set", "training.batch=2", "--samples", samples)
-    train(packed_chest, tmp_path / "whole", "--workers", "2", "--set", "training.batch=2", "--samples", "40")
+def test_ctrl_c_ends_two_workers_with_a_checkpoint_from_which_they_go_on_bit_for_bit(
+    packed_chest: PackedChest, tmp_path: Path
+) -> None:
+    """Ctrl-C reaches the whole group of processes; the workers hold no secret of the driver's."""
+    common = ["--workers", "2", "--set", "training.batch=2", "--set", "training.epochs=1000", "--samples", "1200"]
+    with started(packed_chest, tmp_path / "parts", *common, IPDSF_KAFKA_PASSWORD="planted-4711-password") as driver:
+        worker = psutil.Process(_await_worker(driver, tmp_path / "parts", rank=1))
+        assert "planted-4711-password" not in worker.environ().values()
+        os.killpg(driver.pid, signal.SIGINT)
+        said, complained = driver.communicate(timeout=120)
+
+    assert driver.returncode == 0, complained[-3000:]
+    stopped = json.loads(said.splitlines()[-1])
+    assert stopped["ended"] == "stopped"
+    assert 20 < stopped["steps"] == len(rows(tmp_path / "parts")) < 300
+    assert not list((tmp_path / "parts").glob(".ipdsf-*"))
+    train(packed_chest, tmp_path / "parts", *common)
+    train(packed_chest, tmp_path / "whole", *common)
 
     found, expected = checkpoint(tmp_path / "parts"), checkpoint(tmp_path / "whole")
     assert [name for name, tensor in expected.items() if not torch.equal(tensor, found[name])] == []
-    assert [int(row["step"]) for row in rows(tmp_path / "parts")] == list(range(1, 11))
+    assert [int(row["step"]) for row in rows(tmp_path / "parts")] == list(range(1, 301))
 
 
 def test_an_elastic_training_survives_the_loss_of_a_worker(packed_chest: PackedChest, tmp_path: Path) -> None:
     out = tmp_path / "elastic"
-    command = [
-        sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", "ct", "train", "--name", packed_chest.name,
-        "-o", str(out), "--json", "--workers", "2", "--elastic", "--samples", "2400", "--set", "training.batch=2",
-        "--set", "training.epochs=1000000", *TINY, *packed_chest.settings,
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+    more = ("--workers", "2", "--elastic", "--samples", "2400", "--set", "training.batch=2")
+    with started(packed_chest, out, *more, "--set", "training.epochs=1000000") as driver:
         try:
             victim = _await_worker(driver, out, rank=1)
             step_at_loss = len(rows(out))
@@ -90,6 +100,18 @@ def test_an_elastic_training_survives_the_loss_of_a_worker(packed_chest: PackedC
     steps = [int(row["step"]) for row in rows(out)]
     assert steps == list(range(1, len(steps) + 1))
     assert len(steps) > step_at_loss
+
+
+def started(packed: PackedChest, out: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """A training in a process group of its own."""
+    command = [
+        sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", "ct", "train", "--name", packed.name,
+        "-o", str(out), "--json", *TINY, *packed.settings, *arguments,
+    ]  # fmt: skip
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env={**os.environ, **environment}
+    )
 
 
 def _await_worker(driver: subprocess.Popen[str], out: Path, *, rank: int) -> int:

@@ -15,13 +15,16 @@ from torch import Tensor
 
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.gan.checkpoint import load_model
 from ipdsf_spark.gan.discriminator import DiscriminatorSettings
 from ipdsf_spark.gan.generator import GeneratorSettings
 from ipdsf_spark.gan.networks import Networks, OptimiserSettings
+from ipdsf_spark.gan.update import UpdateSettings
 from ipdsf_spark.training.history import Step
 from ipdsf_spark.training.loop import Trainer
 from ipdsf_spark.training.pairs import PairSettings
 from ipdsf_spark.training.settings import TrainSettings
+from ipdsf_spark.training.validation import validated
 
 pytestmark = pytest.mark.training
 
@@ -108,7 +111,46 @@ def test_it_ends_early_when_validation_no_longer_rises(phantom_cubes: CubeSet, t
     progress = Trainer(phantom_cubes, settings, tmp_path).run()
 
     assert progress.reason.startswith("no better validation in 2")
-    assert progress.step < 60
+    assert len(rows(tmp_path, "validation.csv")) == 1 + 2  # the first is the best, two are not better
+
+
+def test_the_model_is_the_best_average_and_says_how_good_it_is(phantom_cubes: CubeSet, tmp_path: Path) -> None:
+    falling = dataclasses.replace(
+        SMALL,
+        optimiser=OptimiserSettings(learning_rate=0.05),
+        update=UpdateSettings(ema_decay=0.5),
+        warm_up_samples=8,
+        validate_every=8,
+        samples=96,
+    )
+    trainer = Trainer(phantom_cubes, falling, tmp_path)
+    progress = trainer.run()
+    facts = json.loads((tmp_path / "model.json").read_text())
+    found = [float(row["psnr_db"]) for row in rows(tmp_path, "validation.csv")]
+    assert progress.kept_psnr_db == pytest.approx(max(found), abs=1e-3)
+    assert found[-1] < max(found), "this training was to become worse again"
+
+    trainer.nets.average.load_state_dict(load_model(tmp_path).generator.state_dict())
+    held_out = trainer.source.validation_numbers
+    again = validated(trainer.nets, phantom_cubes, held_out, falling, trainer.collective)
+    assert again == pytest.approx(max(found), abs=1e-3)
+    assert facts["model_validation_psnr_db"] == pytest.approx(max(found), abs=1e-3)
+    assert facts["model_step"] == progress.kept_step < progress.step
+
+    resumed = Trainer(phantom_cubes, dataclasses.replace(falling, samples=104), tmp_path)
+    resumed.resume()
+    resumed.run()
+    assert json.loads((tmp_path / "model.json").read_text())["model_step"] == progress.kept_step
+
+
+def test_a_training_without_an_adversary_is_another_one(phantom_cubes: CubeSet, tmp_path: Path) -> None:
+    alone = dataclasses.replace(SMALL, samples=16, update=UpdateSettings(is_adversarial=False))
+    Trainer(phantom_cubes, alone, tmp_path).run()
+
+    assert json.loads((tmp_path / "model.json").read_text())["adversary"] is False
+    assert {row["loss_d"] for row in rows(tmp_path)} == {"0"}
+    with pytest.raises(InputError, match="adversary: False there, True here"):
+        Trainer(phantom_cubes, dataclasses.replace(SMALL, samples=24), tmp_path).resume()
 
 
 def test_it_ends_after_its_epochs_and_every_epoch_sees_every_cube_but_the_last_few(

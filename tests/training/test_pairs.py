@@ -51,12 +51,12 @@ def test_a_depixelated_condition_is_constant_in_blocks(phantom_cubes: CubeSet) -
 def test_a_pair_depends_on_its_key_and_epoch_and_on_nothing_else(phantom_cubes: CubeSet, task: str) -> None:
     settings = PairSettings(task=task)  # type: ignore[arg-type]
     condition, target = made(phantom_cubes, settings)
-    lonely = pairs_of(
+    single = pairs_of(
         phantom_cubes.take(np.array([5])), [phantom_cubes.keys[5]], phantom_cubes.enhancement, settings, epoch=0
     )
 
-    assert np.array_equal(condition[5], lonely[0][0])
-    assert np.array_equal(target[5], lonely[1][0])
+    assert np.array_equal(condition[5], single[0][0])
+    assert np.array_equal(target[5], single[1][0])
     assert not np.array_equal(condition, made(phantom_cubes, settings, epoch=1)[0])
 
 
@@ -76,3 +76,15 @@ def test_settings_that_cannot_be_done_are_refused() -> None:
     for wrong in ({"task": "colourise"}, {"sigma": (0.2, 0.1)}, {"factor": 1}):
         with pytest.raises(InputError):
             PairSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_noise_is_drawn_from_the_whole_range_of_strengths(phantom_cubes: CubeSet) -> None:
+    middle = np.full((200, 16, 16, 16), -300, np.int16)
+    keys = [CubeKey("s", k, 0, 0) for k in range(200)]
+    settings = PairSettings(task="denoise", sigma=(0.02, 0.1), is_flipped=False)
+    condition, _ = pairs_of(middle, keys, phantom_cubes.enhancement, settings, epoch=0)
+    strengths = windowed(phantom_cubes.enhancement.restored(condition)).std(axis=(1, 2, 3))
+
+    assert strengths.min() == pytest.approx(0.02, abs=0.003)
+    assert strengths.max() == pytest.approx(0.1, abs=0.004)
+    assert strengths.mean() == pytest.approx(0.06, abs=0.006)
