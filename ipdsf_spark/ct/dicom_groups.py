@@ -26,6 +26,7 @@ MAX_ROUNDING: Final = 0.2  # of the spacing: more is no rounding
 MAX_DRIFT: Final = 0.5  # of the spacing, from an even grid
 TILT_TOLERANCE_DEG: Final = 0.1
 TILT_PER_PIXEL: Final = 0.1  # a shift within the plane by less than this part of a pixel is no tilt
+MIN_SLOPE: Final = 1e-3  # HU per stored step: 16 bits of it are less than a tissue
 DIRECTION_TOLERANCE: Final = 1e-3
 SPACING_TOLERANCE: Final = 1e-3  # relative: half a pixel over 512
 
@@ -289,7 +290,11 @@ def _remarks(slices: Sequence[SliceHeader]) -> list[Problem]:
             "no RescaleSlope, so its values are no HU",
             lambda h: h.slope is None and h.intercept is not None,
         ),
-        ("no_rescale", "RescaleSlope is not above 0: no rescale", lambda h: h.slope is not None and h.slope <= 0),
+        (
+            "no_rescale",
+            f"RescaleSlope is not above {MIN_SLOPE:g}: no rescale",
+            lambda h: h.slope is not None and h.slope <= MIN_SLOPE,
+        ),
         ("lossy", "compressed with loss", lambda h: h.is_lossy),
         ("generated", "made by software, not acquired", lambda h: h.is_generated),
         ("burned_in", "BurnedInAnnotation: text in the pixels may name a person", lambda h: h.burned_in == "YES"),

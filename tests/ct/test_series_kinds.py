@@ -157,7 +157,7 @@ def test_hu_under_any_spelling_are_hu(chest: Chest, write_series: WriteSeries, u
     np.testing.assert_array_equal(read_volume(write_series(chest, RescaleType=unit)[0].parent).hu, chest)
 
 
-@pytest.mark.parametrize("slope", ["0", "-1", "0.0"])
+@pytest.mark.parametrize("slope", ["0", "-1", "0.0", "1e-9"])
 def test_a_slope_that_is_none_is_refused(chest: Chest, write_series: WriteSeries, slope: str) -> None:
     with pytest.raises(InputError, match="RescaleSlope"):
         read_volume(write_series(chest, RescaleSlope=slope)[0].parent)

@@ -158,6 +158,29 @@ def test_a_compressed_slice_that_is_cut_short_is_named(
         survey(path)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.99])
+def test_a_lossless_stream_that_was_cut_and_given_an_end_is_told_by_its_decoder(
+    hu: NDArray[np.int16], tmp_path: Path, share: float
+) -> None:
+    """Decoders fill in what is missing and carry on; what they say of it is not lost."""
+    frames = [f[: int(len(f) * share)] + b"\xff\xd9" for f in packed_by_itk(slice_dataset(hu), tmp_path, "JPEG")]
+    path = save(with_frames(slice_dataset(hu), frames, JPEGLosslessSV1), tmp_path / "slice.dcm")
+
+    with pytest.raises(InputError, match=r"slice\.dcm is damaged or cut short: its decoder says 'Corrupt JPEG data"):
+        survey(path)
+
+
+def test_bytes_too_many_in_a_stream_are_a_remark(hu: NDArray[np.int16], tmp_path: Path) -> None:
+    end = b"\xff\xd9"
+    frames = [f[: f.rindex(end)] + b"123456" + end for f in packed_by_itk(slice_dataset(hu), tmp_path, "JPEG")]
+    path = save(with_frames(slice_dataset(hu), frames, JPEGLosslessSV1), tmp_path / "slice.dcm")
+
+    volume = survey(path)
+
+    np.testing.assert_array_equal(volume.hu[0], hu)
+    assert not any(p.is_serious for p in volume.problems)
+
+
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
 @pytest.mark.parametrize("name", ["JPEG-lossy", "MR_small_jpeg_ls_lossless"])
 def test_a_stream_without_its_end_is_cut_short(tmp_path: Path, name: str, share: float) -> None:

@@ -160,6 +160,53 @@ def test_a_header_without_usable_axes_is_reported(tmp_path: Path) -> None:
     assert (volume.grid.spacing_mm, volume.grid.direction) == ((1, 1, 1), AXIAL)
 
 
+def with_forms(
+    path: Path, stored: NDArray[np.int16], sform: NDArray[np.float64] | None, qform: NDArray[np.float64] | None
+) -> Path:
+    """A NIfTI whose two affines are set apart from each other; None has code 0."""
+    image = nib.Nifti1Image(stored.T, None)
+    image.header.set_qform(qform, code=int(qform is not None))
+    image.to_filename(path)
+    raw = bytearray(path.read_bytes())
+    if sform is not None:
+        raw[254:256] = np.int16(1).tobytes()  # sform_code
+        raw[280:328] = sform[:3].astype("<f4").tobytes()
+    path.write_bytes(raw)
+    return path
+
+
+PLACE = np.array([[-0.7, 0, 0, 10], [0, -0.7, 0, 20], [0, 0, 2.5, 30], [0, 0, 0, 1.0]])
+LINE = PLACE.copy()
+LINE[1] = LINE[0]
+
+
+@pytest.mark.parametrize("sform", [np.zeros((4, 4)), np.full((4, 4), np.nan), LINE])
+def test_where_the_sform_is_unusable_the_qform_is_used(
+    chest: NDArray[np.int16], tmp_path: Path, sform: NDArray[np.float64]
+) -> None:
+    volume = read_volume(with_forms(tmp_path / "v.nii", chest, sform, PLACE))
+
+    np.testing.assert_allclose(volume.grid.spacing_mm, (2.5, 0.7, 0.7), rtol=1e-6)
+    np.testing.assert_allclose(volume.grid.origin_mm, (-10, -20, 30), atol=1e-5)
+    assert [(p.kind, p.is_serious) for p in volume.problems] == [("geometry_conflict", False)]
+
+
+def test_an_sform_alone_and_a_qform_alone_say_where_a_volume_lies(chest: NDArray[np.int16], tmp_path: Path) -> None:
+    for k, (sform, qform) in enumerate(((None, PLACE), (PLACE, PLACE))):
+        volume = read_volume(with_forms(tmp_path / f"{k}.nii", chest, sform, qform))
+        np.testing.assert_allclose(volume.grid.origin_mm, (-10, -20, 30), atol=1e-5)
+        assert volume.problems == ()
+
+
+def test_two_affines_that_disagree_are_a_remark_and_the_sform_counts(chest: NDArray[np.int16], tmp_path: Path) -> None:
+    other = PLACE * np.array([[1], [1], [2], [1]])
+
+    volume = read_volume(with_forms(tmp_path / "v.nii", chest, PLACE, other))
+
+    np.testing.assert_allclose(volume.grid.spacing_mm, (2.5, 0.7, 0.7), rtol=1e-6)
+    assert "sform and qform disagree (2.5 × 0.7 × 0.7 mm by the sform, 5 × 0.7 × 0.7 mm" in str(volume.problems[0])
+
+
 @pytest.mark.parametrize("name", ["short.nii", "short.nii.gz", "short.nrrd", "short.mha"])
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.95])
 def test_a_file_that_is_cut_short_is_named(chest: NDArray[np.int16], tmp_path: Path, name: str, share: float) -> None:
