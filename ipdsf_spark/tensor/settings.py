@@ -29,7 +29,7 @@ class TensorSettings:
 
     rank: int = 6
     period: int = 288
-    warm_up: int = 48
+    warm_up: int = 72
     memory: float = 96.0
     window: int = 36
     refresh: int = 6
