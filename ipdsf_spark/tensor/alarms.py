@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 
 FEATURES: Final = ("level", "slope", "size")
-ALLOWANCE: Final = 0.75  # spreads that a feature may be off for ever
-THRESHOLD: Final = 30.0  # of the cumulative sum, in spreads x slices
+ALLOWANCE: Final = 1.25  # spreads that a feature may be off for ever
+THRESHOLD: Final = 36.0  # of the cumulative sum, in spreads x slices
 LEAST_CELLS: Final = 5
 LEAST_SITES: Final = 5
 LEARNING: Final = 1.0 / 576.0  # per slice: the reference is that of two days
-LEAST_SLICES: Final = 144  # half a day before a site can raise an alarm
-LARGEST_STEP: Final = 4.0  # spreads that one slice can add: no single slice raises an alarm
+LEAST_SLICES: Final = 288  # a day before a site can raise an alarm
+LARGEST_STEP: Final = 3.0  # spreads that one slice can add: no single slice raises an alarm
 
 
 @dataclass(frozen=True)

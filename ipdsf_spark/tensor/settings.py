@@ -29,12 +29,12 @@ class TensorSettings:
 
     rank: int = 6
     period: int = 288
-    warm_up: int = 48
+    warm_up: int = 72
     memory: float = 96.0
     window: int = 36
     refresh: int = 6
     is_centered: bool = True
-    ridge: float = 1e-3
+    ridge: float = 0.3
     level_gain: float = 1.0 / 576.0
     season_gain: float = 0.2
     scale_gain: float = 0.05

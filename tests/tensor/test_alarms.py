@@ -10,8 +10,8 @@ from ipdsf_spark.tensor import NetworkTensor, TensorSettings
 from ipdsf_spark.tensor.alarms import ResidualAlarms, features_of
 
 FAULTY = 3
-BEGIN = 220
-NUM_SLICES = 262
+BEGIN = 325
+NUM_SLICES = 375
 
 
 def network_with(fault: str, seed: int = 2) -> np.ndarray:
@@ -56,17 +56,17 @@ def test_no_single_slice_raises_an_alarm_and_a_lasting_departure_names_its_kind(
     rng, alarms = np.random.default_rng(0), ResidualAlarms()
     alarms.grow(2)
     rows, told = np.arange(2), []
-    for index in range(400):
+    for index in range(450):
         residual = rng.normal(size=(2, 30))
-        if index == 250:
+        if index == 310:
             residual[0] += 1000.0
-        if index >= 300:
+        if index >= 400:
             residual[1] += 3.0
         told += alarms.update(index, ["one", "other"], rows, residual)
 
     assert {alarm.site for alarm in told} == {"other"}
     assert any(alarm.feature == "level" and alarm.direction == 1 for alarm in told)
-    assert min(alarm.index for alarm in told) < 320
+    assert min(alarm.index for alarm in told) < 425
 
 
 def test_features_are_medians_of_what_is_present() -> None:
@@ -82,12 +82,12 @@ def test_a_site_under_alarm_is_apart_until_somebody_takes_it_as_it_is() -> None:
     seen = network_with("gain step")
     model = NetworkTensor(TensorSettings(rank=3, is_centered=False, warm_up=30), 16)
     sites = [f"s{number}" for number in range(12)]
-    for index, values in enumerate(seen[:250]):
+    for index, values in enumerate(seen[:360]):
         alarms = model.update(index, sites, values).alarms
     assert {alarm.site for alarm in alarms} == {"s3"}
 
     model.acknowledge("s3")
-    after = [model.update(250 + number, sites, values).alarms for number, values in enumerate(seen[250:])]
+    after = [model.update(360 + number, sites, values).alarms for number, values in enumerate(seen[360:])]
 
     assert not any(after)
     with pytest.raises(ValueError, match="nowhere"):

@@ -138,3 +138,8 @@ def test_a_quick_fall_is_followed_within_an_hour_or_two() -> None:
 
     assert found is not None
     assert float(found) == pytest.approx(50.0, abs=0.1)
+
+
+def test_slow_changes_are_weighted_by_the_ratio_of_the_extremes() -> None:
+    # w = 6 / 8: (6 + 3/4 * 8) / (1 + 3/4)
+    assert nowcast([6.0, 8.0]) == Fraction(48, 7)
