@@ -83,9 +83,6 @@ def summary_of(decoded: Decoded, *, file: str) -> dict[str, Any]:
             "min": _metres(layers, np.min),
             "max": _metres(layers, np.max),
         },
-        "clipped_profiles": sum(
-            int(np.isfinite(block.clipped_from_m).sum()) for block in blocks if block.clipped_from_m is not None
-        ),
         "rejected": [{"offset": stretch.offset, "reason": stretch.reason} for stretch in decoded.rejected],
     }
 
@@ -106,8 +103,6 @@ def paragraph(summary: dict[str, Any]) -> str:
         layers = summary["maker_layer_heights_m"]
         told = f"in {layers['count']} profiles, {layers['min']:g} to {layers['max']:g} m" if layers["count"] else "none"
         lines.append(f"  maker layer  {told}")
-        if summary["clipped_profiles"]:
-            lines.append(f"  clipped      signal cut off in {summary['clipped_profiles']} profiles")
     for stretch in summary["rejected"]:
         lines.append(f"  rejected     at byte {stretch['offset']}: {stretch['reason']}")
     return "\n".join(lines) + "\n"
