@@ -87,7 +87,7 @@ def read_with_c_library(raw: bytes) -> None:
 def cold_ms(path: Path, num_profiles: int) -> float:
     """The first file of a fresh process, modules loaded, nothing remembered."""
     code = (
-        "import sys, time; from pathlib import Path; from ipdsf_spark.lidar import formats;"
+        "import sys, time; from pathlib import Path; from ipdsf_spark.lidar import instruments;"
         "raw = Path(sys.argv[1]).read_bytes(); t = time.perf_counter(); instruments.decode(raw);"
         "print((time.perf_counter() - t) * 1e3)"
     )

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from made_files import add, written
 
 from ipdsf_spark.lidar import instruments
+from ipdsf_spark.lidar.containers.container import Dataset
+from ipdsf_spark.lidar.instruments import fields
 from ipdsf_spark.lidar.profiles import Profiles
 
 
@@ -211,6 +213,14 @@ def test_cloud_bases_of_a_tilted_cl61_are_slanted_once(correction: int | None) -
     assert read.cloud_base_m[0, 0] == 400.0
     assert read.vertical_base_m[0, 0] == pytest.approx(400.0 if correction == 1 else 400.0 * slant)
     assert read.base_along_beam_m[0, 0] == pytest.approx(400.0 / slant if correction == 1 else 400.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "identity"),
+    [("T2520357", "T2520357"), ("CHM170137 ", "CHM170137"), ("", ""), ("a gateway", ""), ("x\x00\x01", ""), ("-", "")],
+)
+def test_an_instrument_is_told_from_another_by_its_serial_number(told: str, identity: str) -> None:
+    assert fields.identity(Dataset({}, {"serial": told}), "absent", "serial") == identity
 
 
 @pytest.mark.parametrize("tilt", [-999.9, 4.6e19, np.nan, 88.0])

@@ -89,7 +89,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         latitude_deg=fields.scalar(dataset, "lat"),
         longitude_deg=fields.scalar(dataset, "lon"),
         altitude_m=fields.scalar(dataset, "alt"),
-        identity=(dataset.text("serial_number") or dataset.text("ceilometer_serial_number")).strip()[:64],
+        identity=fields.identity(dataset, "serial_number", "ceilometer_serial_number"),
     )
 
 

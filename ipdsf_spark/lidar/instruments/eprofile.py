@@ -114,6 +114,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         latitude_deg=fields.scalar(dataset, "station_latitude"),
         longitude_deg=fields.scalar(dataset, "station_longitude"),
         altitude_m=fields.scalar(dataset, "station_altitude"),
+        identity=fields.identity(dataset, "instrument_serial_number"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from ipdsf_spark.lidar.profiles import Float32
 
 MAX_PROFILES: Final = 100_000  # a day has 86,400 seconds
 MAX_LAYERS: Final = 32  # cloud, sky or mixing layers; MiniMPL lists ten
+_SERIAL: Final = re.compile(r"(?=.*\d)[A-Za-z0-9][A-Za-z0-9_.-]{2,31}")
 TIME_NAMES: Final = ("time", "profile", "Time", "TIME")
 
 
@@ -79,6 +81,15 @@ def tilt_deg(dataset: Dataset, name: str, num_profiles: int, *, text_factors: bo
     if variable is not None and variable.text("units").strip().lower().startswith("rad"):
         values = np.degrees(values)
     return units.tilt(values)
+
+
+def identity(dataset: Dataset, *keys: str) -> str:
+    """The serial number that one of some global attributes gives, empty if none looks like one."""
+    for key in keys:
+        told = dataset.text(key).strip()
+        if _SERIAL.fullmatch(told):
+            return told
+    return ""
 
 
 def absent(num_profiles: int) -> dict[str, Any]:

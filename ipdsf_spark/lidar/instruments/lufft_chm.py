@@ -152,6 +152,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         latitude_deg=file.scalar("latitude"),
         longitude_deg=file.scalar("longitude"),
         altitude_m=file.scalar("altitude"),
+        identity=fields.identity(dataset, "device_name", "source"),
     )
 
 

@@ -89,7 +89,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         latitude_deg=fields.scalar(dataset, position[0]),
         longitude_deg=fields.scalar(dataset, position[1]),
         altitude_m=float(fields.in_metres(dataset, position[2], fields.scalar(dataset, position[2]))),
-        identity=dataset.text("instrument").strip()[:64],
+        identity=fields.identity(dataset, "instrument"),
     )
 
 

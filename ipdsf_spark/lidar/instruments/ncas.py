@@ -90,7 +90,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         latitude_deg=fields.scalar(dataset, "latitude"),
         longitude_deg=fields.scalar(dataset, "longitude"),
         altitude_m=ground_m,
-        identity=dataset.text("instrument_serial_number").strip()[:64],
+        identity=fields.identity(dataset, "instrument_serial_number"),
     )
 
 

@@ -123,6 +123,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         latitude_deg=_position(dataset, "latitude"),
         longitude_deg=_position(dataset, "longitude"),
         altitude_m=_position(dataset, "elevation"),
+        identity=fields.identity(dataset, "instrument_serial_number"),
     )
 
 
