@@ -62,7 +62,7 @@ def joined(
     blocks = tuple(timed for block in whole.blocks if len(timed := _with_time(block)))
     if not after.is_fragment:
         return Joined(blocks, after.tail)
-    # The file after holds not even a header, so that what it goes on with may go on in the one behind it.
+    # The file after holds no whole message, so that what it goes on with may go on in the one behind it.
     return Joined(blocks, whole.tail if blocks else (tail + after.head)[-LONGEST_TAIL:])
 
 

@@ -157,7 +157,7 @@ class Decoded:
             or half of one, and the message behind it if it has no stamp of its own.
         tail: what stands at the end and the next file may complete: an unfinished message, a stamp, half a header.
             Messages in head and tail that gave no profile stand in `rejected` too, with their `part`.
-        is_fragment: whether the file holds not a single header, so that it may lie inside one message.
+        is_fragment: whether the file holds no whole message with its stamp, so that it may lie inside one.
         places: (T, 2) byte offset and length of every profile of every block; empty where the format has none.
     """
 

@@ -260,6 +260,26 @@ def test_bare_clock_times_take_the_date_of_the_files_name_and_cross_midnight() -
     assert told.times == (datetime(2026, 6, 21, 23, 59, 50), datetime(2026, 6, 22, 0, 0, 5))
 
 
+@pytest.mark.parametrize(
+    ("texts", "known"),
+    [
+        (["2026-06-21\r\n09:00:00", "09:05:00"], {}),  # the date once, then times of day
+        (["2026-06-21\r\n09:00:00", "2026-06-21\r\n09:05:00"], {}),
+        (["Date: 2026-06-21\r\nTime: 09:00:00", "Date: 2026-06-21\r\nTime: 09:05:00"], {}),
+        (["09:00:00", "09:05:00"], {"name": "C6062109.DAT"}),  # year 6 of this decade
+    ],
+)
+def test_dates_that_stand_apart_from_the_time_of_day(texts: list[str], known: dict[str, object]) -> None:
+    assert read(texts, **known).times == (datetime(2026, 6, 21, 9), datetime(2026, 6, 21, 9, 5))
+
+
+def test_a_damaged_date_is_not_taken_from_its_neighbour() -> None:
+    told = read(["2026-06-21 09:00:00", "2026-06-2x 09:05:00", "2026-06-21 09:10:00"])
+
+    assert told.times[1] is None
+    assert "a time of day without a date" in told.reasons[1]
+
+
 def test_a_number_that_stays_the_same_is_no_time() -> None:
     assert read(["1582032400", "1582032400"]).times == (None, None)
 

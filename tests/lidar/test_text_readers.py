@@ -252,3 +252,17 @@ def test_one_missing_checksum_among_others_is_damage() -> None:
 
     assert decoded.num_profiles == 2
     assert "checksum" in decoded.rejected[0].reason
+
+
+@pytest.mark.parametrize("label", [b"", b"CEIL01: "])
+@pytest.mark.parametrize(
+    "stamp", [b"06/21/2026 09:00:00,", b"[21/Jun/2026:09:00:00 +0000] ", b"1782032400 ", b"2026-06-21T09:00:00.000Z\t"]
+)
+def test_a_stamp_of_any_form_at_the_head_of_every_line_is_taken_off(stamp: bytes, label: bytes) -> None:
+    bare = re.sub(rb"-.{19}\r\n", b"", cl31(1)[1]).replace(b"\x04\r\n\r\n", b"\r\n").translate(None, b"\x01\x02")
+    raw = b"".join(stamp + label + line for line in bare.splitlines(keepends=True))
+
+    decoded = instruments.decode(raw)
+
+    assert decoded.rejected == ()
+    assert times_of(decoded) == ["2026-06-21T09:00:00"]

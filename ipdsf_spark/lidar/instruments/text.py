@@ -82,16 +82,16 @@ def decode(
         place = (frame.start, frame.end - frame.start)
         try:
             message = _DECODERS[frame.family](replace(frame, lacks_checksum=True) if lacks_checksums else frame)
-        except UnfinishedMessage as error:
-            tail = raw[frame.talk_start : frame.end]
-            rejected.append(Rejected(*place, f"unfinished message: {error}", "tail"))
-            continue
         except DamagedMessage as error:
             # A line cut in the middle reads as damaged; without the end of its text the message may go on.
-            goes_on = frame.is_last and not framing.END_OF_TEXT.search(raw, frame.start)
-            if goes_on:
-                tail = raw[frame.talk_start : frame.end]
-            rejected.append(Rejected(*place, str(error), "tail" if goes_on else ""))
+            is_unfinished = isinstance(error, UnfinishedMessage)
+            part = ""
+            if is_unfinished or (frame.is_last and not framing.END_OF_TEXT.search(raw, frame.start)):
+                part, tail = "tail", raw[frame.talk_start : frame.end]
+                if is_lone and not is_stamped:  # the file before may hold the stamp, and the file after the rest
+                    part, is_fragment, head = "whole", True, raw[: framing.LONGEST_MESSAGE]
+            reason = f"unfinished message: {error}" if is_unfinished else str(error)
+            rejected.append(Rejected(*place, reason, part))
             continue
         if frame.is_last:
             tail = raw[_goes_on_at(raw, frame) :]
@@ -100,7 +100,9 @@ def decode(
         part = ""
         if frame.time is None and index == 0 and not frame.stamp_follows and not (is_lone and received is not None):
             # The previous file may end with the stamp of this message, or with half of it.
-            head, part = raw[: frame.message_end][: framing.LONGEST_MESSAGE], "head"
+            is_fragment = is_lone and not is_stamped
+            head = raw[: len(raw) if is_fragment else frame.message_end][: framing.LONGEST_MESSAGE]
+            part = "whole" if is_fragment else "head"
         elif frame.time is None and frame.is_last and (frame.stamp_follows or not is_stamped):
             part = "tail"
         if frame.time is None and (frame.no_time != NO_STAMP or not is_lone):

@@ -66,7 +66,7 @@ _PARAMETERS: Final = re.compile(
     rb"\s*(\d{5}) (\d{2}) (\d{4}) (\d{3}) ([+-]\d{2}) (\d{3}) ([+-]?\d{2,3}) (\d{4}) "
     rb"([LS]\d{4}[HL][NW]\d{2}) (\d{1,3})\s*$"
 )
-_CHECKSUM: Final = re.compile(rb"\x03?\s*([0-9A-Fa-f]{4})\x04?\s*$")
+_CHECKSUM: Final = re.compile(rb"\x03?\s*([0-9A-Fa-f]{4})(?:\x04|\s|$)")
 
 
 def decode_message(frame: Frame) -> Message:

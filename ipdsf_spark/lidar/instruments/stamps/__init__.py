@@ -18,6 +18,7 @@ from ipdsf_spark.lidar.instruments.stamps import zones
 from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
 from ipdsf_spark.lidar.instruments.stamps.forms import (
     CLOCK,
+    TWO_LINES,
     UNIX,
     Finder,
     Written,
@@ -25,7 +26,7 @@ from ipdsf_spark.lidar.instruments.stamps.forms import (
     looks_like_time,
     unix_beside,
 )
-from ipdsf_spark.lidar.instruments.stamps.order import date_in, days_of
+from ipdsf_spark.lidar.instruments.stamps.order import date_alone_in, date_in, date_in_cl_view_name, days_of
 from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_cut_stamp, without_file_talk
 from ipdsf_spark.lidar.instruments.stamps.zones import only_instant
 
@@ -87,13 +88,16 @@ def stamped(
     )
     own = _without_serial_numbers(_with_unix_beside(own, told[1:] if follows else told[:-1]))
     times: list[datetime | None] = [None] * len(own)
-    reasons = [_unread(text) for text in (told[1:] if follows else told[:-1])]
+    texts = told[1:] if follows else told[:-1]
+    reasons = ["" if written is not None else _unread(text) for written, text in zip(own, texts, strict=True)]
     present = [(i, written) for i, written in enumerate(own) if written is not None]
     for i, written in present:
-        reasons[i] = f"impossible time stamp: '{written.text}': {written.fault}" if written.fault else ""
+        if written.fault:
+            reasons[i] = f"impossible time stamp: '{written.text}': {written.fault}"
     sound = [(i, written) for i, written in present if not written.fault]
     latest = received or latest
-    days = _clock_days([each for _, each in sound], name) or days_of(
+    lines = [texts[i] for i, _ in sound]
+    days = _clock_days([each for _, each in sound], lines, told[0], name, latest) or days_of(
         [each for _, each in sound],
         clock=clock,
         name=name,
@@ -159,15 +163,26 @@ def _with_unix_beside(own: Sequence[Written | None], told: Sequence[bytes]) -> l
     ]
 
 
-def _clock_days(stamps: Sequence[Written], name: str) -> list[tuple[int, int, int] | str] | None:
-    """Dates of bare times of day from the file's name; one that runs backwards by half a day has crossed midnight."""
-    day = date_in(name)
-    if day is None or not stamps or any(each.kind != CLOCK for each in stamps):
+def _clock_days(
+    stamps: Sequence[Written], texts: Sequence[bytes], first: bytes, name: str, latest: datetime | None
+) -> list[tuple[int, int, int] | str] | None:
+    """Dates of bare times of day, from a line with a date alone or from the file's name.
+
+    A time that runs backwards by half a day has crossed midnight.
+    """
+    kinds = {each.kind for each in stamps}
+    if CLOCK not in kinds or kinds - {CLOCK, TWO_LINES}:
+        return None
+    day = date_alone_in(first) or date_in(name) or date_in_cl_view_name(name, latest)
+    if day is None:
         return None
     days: list[tuple[int, int, int] | str] = []
     previous = stamps[0].micros
-    for each in stamps:
-        if each.micros < previous - _HALF_DAY:
+    for each, text in zip(stamps, texts, strict=True):
+        said = date_alone_in(text)
+        if said is not None:
+            day = said
+        elif each.micros < previous - _HALF_DAY:
             day = _next_day(day)
         previous = each.micros
         days.append((day.year, day.month, day.day))

@@ -40,8 +40,8 @@ _MONTHS: Final = {
 }
 _MONTH: Final = rb"(?P<mon>[A-Za-z\x80-\xff]{3,12})"
 
-_DAY_TIME: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{1,2})(?::(?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,9}))?)?(?![\d:])"
-_DAY_TIME_FULL: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{2}):(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?(?![\d:])"
+_DAY_TIME: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{1,2})(?::(?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,9}))?)?(?!:?\d)"
+_DAY_TIME_FULL: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{2}):(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?(?!:?\d)"
 _DAY_TIME_OTHER: Final = rb"(?P<h>\d{1,2})[.h_-](?P<mi>\d{2})[.m_-](?P<s>\d{2})s?(?:[.,](?P<f>\d{1,9}))?(?!\d)"
 _DAY_TIME_COMPACT: Final = rb"(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?(?:[.,](?P<f>\d{1,9}))?(?!\d)"
 _HALF: Final = rb"(?:[ \t]?(?P<ap>[AaPp])\.?[Mm]\b\.?)?"
@@ -61,7 +61,7 @@ _SEPARATOR: Final = rb"(?:[ \t]{1,3}|[ ]?[Tt,;_|:-][ \t]?)"
 _YMD: Final = rb"(?<!\d)(?P<y>\d{4})(?P<ds>[-/.:])(?P<a>\d{1,2})(?P=ds)(?P<b>\d{1,2})"
 _YMD_COMPACT: Final = rb"(?<!\d)(?P<y>\d{4})(?P<a>\d{2})(?P<b>\d{2})"
 _WEEK: Final = rb"(?<!\d)(?P<y>\d{4})-?W(?P<w>\d{2})-?(?P<a>\d)"
-_ORDINAL: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ]?(?P<doy>\d{3})"
+_ORDINAL: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ,]?(?P<doy>\d{3})"
 _DAY_MONTH_NAME: Final = (
     rb"(?<!\d)(?P<a>\d{1,2})(?:st|nd|rd|th)?[-/., ]{1,2}" + _MONTH + rb"[-/., ]{1,2}(?P<y>\d{4}|\d{2})"
 )
@@ -118,9 +118,11 @@ def _form(name: str, *parts: bytes) -> Form:
 
 UNIX: Final = "Unix time"
 CLOCK: Final = "time of day"
+TWO_LINES: Final = "date and time on two lines"
 _TIME_FIRST: Final = "time before date"
 _COLON: Final = (_SEPARATOR, _DAY_TIME, _HALF, _ZONE)
 _FREE: Final = (_SEPARATOR, _DAY_TIME_OTHER, _HALF, _ZONE)
+_NEXT_LINE: Final = rb"[ \t]*\r?\n[ \t]*(?:[Tt][Ii][Mm][Ee][ \t]*[:=]?[ \t]*)?"
 _TIGHT: Final = (rb"(?:[Tt_ :-]|)", _DAY_TIME_COMPACT, _ZONE)
 
 # From the particular to the general: a later form may match inside what an earlier one reads whole.
@@ -143,7 +145,9 @@ FORMS: Final[tuple[Form, ...]] = (
     _form("day and month", _XYZ_COMPACT, rb"[ T_-]", _DAY_TIME_COMPACT, _ZONE),
     _form("day and month", _XYZ_COMPACT, *_COLON),
     _form("ordinal date", _ORDINAL, *_COLON),
-    _form("ordinal date", _ORDINAL, rb"[Tt_ -]", _DAY_TIME_COMPACT, _ZONE),
+    _form("ordinal date", _ORDINAL, rb"[Tt_ ,-]", _DAY_TIME_COMPACT, _ZONE),
+    _form(TWO_LINES, _YMD, _NEXT_LINE, _DAY_TIME_FULL, _HALF, _ZONE),
+    _form(TWO_LINES, _XYZ, _NEXT_LINE, _DAY_TIME_FULL, _HALF, _ZONE),
     _form(_TIME_FIRST, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, rb"[ ,T]{1,2}", _YMD, rb"(?!\d)"),
     _form(_TIME_FIRST, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, rb"[ ,T]{1,2}", _XYZ, rb"(?!\d)"),
     _form("syslog", rb"(?<![A-Za-z0-9])", _MONTH, rb"[ ]+(?P<a>\d{1,2})[ ]+", _DAY_TIME_FULL, _ZONE),
@@ -156,6 +160,7 @@ FORMS: Final[tuple[Form, ...]] = (
 )
 _NAMES_A_NUMBER: Final = re.compile(rb"(?:\bsn|s/n|serial|\bno|\bnr|number|\bid|unit|sensor)[^\w\n]*$", re.IGNORECASE)
 _UNIX_FORM: Final = next(form for form in FORMS if form.name == UNIX)
+_PLAIN_LENGTH: Final = 19
 _UNIX_UNIT_DIGITS: Final = {9: 0, 10: 0, 13: 3, 16: 6, 19: 9}
 _DAY: Final = 86_400_000_000
 _EPOCH: Final = date(1970, 1, 1)
@@ -214,8 +219,12 @@ _LIKE_TIME: Final = re.compile(
 
 def _written(form: Form, match: re.Match[bytes]) -> Written | None:
     """The match as numbers; None if it is no moment at all, so that another form may have it."""
-    group = match.groupdict()
     text = match.group().decode("latin-1").strip()
+    if len(text) == _PLAIN_LENGTH and (plain := _plain_iso(text)) is not None:
+        day = (plain.year, plain.month, plain.day)
+        micros = ((plain.hour * 60 + plain.minute) * 60 + plain.second) * 1_000_000
+        return Written({"": day}, micros, None, False, form.name, text, match.start(), match.end())
+    group = match.groupdict()
     if form.name == UNIX:
         return _unix(group, text, match)
     half = group.get("ap")
@@ -246,6 +255,17 @@ def _written(form: Form, match: re.Match[bytes]) -> Written | None:
         fault = fault or "there is no such date"
     # By custom the day comes first where dots stand between the numbers (Germany, Finland, ...).
     return Written(dates, micros, offset, False, form.name, text, match.start(), match.end(), fault)
+
+
+def _plain_iso(text: str) -> datetime | None:
+    """``2026-06-21 09:00:00``, which most loggers write, without the pains that the others need."""
+    if text[4] != "-" or text[10] not in " T":
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if moment.microsecond or moment.tzinfo is not None else moment
 
 
 def prior_of(written: Written) -> str:
@@ -388,16 +408,20 @@ def strip_prefix(lines: Sequence[bytes], first: bytes) -> list[bytes]:
     if found is None:
         return list(lines)
     form, match = found
-    prefix = _prefix(form, head[match.end() :].strip(b" \t,;|]>)"))
+    has_fraction = match.groupdict().get("f") is not None
+    prefix = _prefix(form, head[match.end() :].replace(b"\x01", b""), has_fraction)
     if not lines or prefix.match(lines[0]) is None:
         return list(lines)
     return [prefix.sub(b"", line, count=1) for line in lines]
 
 
+_FRACTION: Final = re.compile(rb"\(\?:\[\.,:?\]\(\?P<f>\\d\{1,9\}\)\)\?")
+
+
 @lru_cache(maxsize=32)
-def _prefix(form: Form, label: bytes) -> re.Pattern[bytes]:
-    """A stamp at the head of a line, with what the logger writes around it."""
-    end = rb"[,;|\])> \t]*"
-    return re.compile(
-        rb"^[ \t\[(<-]*(?:" + form.pattern.pattern + rb")" + end + rb"(?:" + re.escape(label) + end + rb")?"
-    )
+def _prefix(form: Form, behind: bytes, has_fraction: bool) -> re.Pattern[bytes]:
+    """A stamp at the head of a line, and what the logger writes behind it: no more, as blanks may be the message's."""
+    stamp = form.pattern.pattern
+    if not has_fraction:  # else the comma behind the stamp and the digits of the line were one
+        stamp = _FRACTION.sub(b"", stamp)
+    return re.compile(rb"^[ \t\[(<-]*(?:" + stamp + rb")(?:" + re.escape(behind) + rb"|[,;|\])> \t]*)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps.clock import Clock
@@ -21,6 +21,7 @@ _FILE_DATE: Final = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(\d{2})[-_]?(\d{2})
 _CL_VIEW_NAME: Final = re.compile(
     r"(?<![A-Za-z0-9])[A-Z](\d)(\d{2})(\d{2})\d{0,2}(?!\d)"
 )  # year's last digit, month, day, hour
+_DATE_ALONE: Final = re.compile(rb"(?<!\d)((?:19|20)\d{2})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
 _LONGEST_LAG: Final = timedelta(days=2)
 _LONGEST_LEAD: Final = timedelta(days=1)
 _LAST_YEAR: Final = 2099
@@ -40,6 +41,28 @@ def date_in(name: str) -> date | None:
         except ValueError:
             continue
     return None
+
+
+def date_alone_in(talk: bytes) -> date | None:
+    """The date that a line of talk tells year first, as ``2026-06-21``; the last if there are several."""
+    for match in reversed(list(_DATE_ALONE.finditer(talk))):
+        try:
+            return date(int(match[1]), int(match[2]), int(match[3]))
+        except ValueError:
+            continue
+    return None
+
+
+def date_in_cl_view_name(name: str, latest: datetime | None) -> date | None:
+    """The date of ``C6062109.DAT``: its year is the last that ends with this digit; None if the present is unknown."""
+    match = _CL_VIEW_NAME.search(name.rpartition("/")[2])
+    if match is None or latest is None:
+        return None
+    year = latest.year - (latest.year - int(match[1])) % 10
+    try:
+        return date(year, int(match[2]), int(match[3]))
+    except ValueError:
+        return None
 
 
 def month_and_day_in(name: str) -> tuple[int, int] | None:

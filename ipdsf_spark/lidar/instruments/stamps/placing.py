@@ -56,7 +56,7 @@ def is_after(
     # only where stamps follow, while a cut falls between a stamp and its message once in thousands.
     if found[-1] and (not found[0] or talk[-1][found[-1][-1].end :].strip(b" \t") != b""):
         return True
-    if not begins_inside and ends_inside and not found[0] and not talk[0].strip(b"\x01 \t\r\n"):
+    if not begins_inside and ends_inside and not found[0] and not talk[0].strip(b"\x01 \t"):
         return True  # the log begins with a message, and not with its stamp
     before = after = 0
     for i, stamps in enumerate(found[:-1]):
