@@ -174,6 +174,7 @@ def test_whatever_strangers_send_and_whoever_raises_the_query_goes_on_and_good_s
     assert [query.isActive for query in job.queries] == [True]
     edit_sites_while_it_runs(job, config, tmp_path, producer, cl51_files)
     job.stop()
+    del producer  # or it looks for its broker until the end of the process
     cloudpickle.unregister_pickle_by_value(module)
 
     totals = job.listener.totals
