@@ -57,8 +57,8 @@ class Average:
         num_noise: profiles with a noise estimate.
         num_fog: profiles that the instrument calls fog, or with a cloud base below `FOG_BASE_M`.
         num_precipitation: profiles that the instrument calls rain or snow.
-        cloud_base_m: (c,) sorted lowest cloud bases of the profiles that have one.
-        higher_base_m: (d,) sorted further cloud bases.
+        cloud_base_m: (c,) sorted lowest cloud bases of the profiles that have one, vertically above the instrument.
+        higher_base_m: (d,) sorted further cloud bases, likewise.
         vertical_visibility_m: (v,) sorted vertical visibilities of the profiles that have one.
         maker_layer_m: (m,) sorted heights of the maker's own layers.
         clipped_from_m: (k,) sorted heights above which a profile's signal is clipped, of the profiles where it is.

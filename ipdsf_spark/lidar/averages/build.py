@@ -36,12 +36,12 @@ def averages_of(profiles: Profiles, interval_s: int) -> list[Average]:
         return []
     index = micros // (interval_s * MICROSECONDS)
     gates = _Gates.of(profiles, first)
-    bases = np.sort(_finite_or_inf(profiles.cloud_base_m[first]), axis=1)
-    lowest = bases[:, 0] if bases.shape[1] else np.full(len(bases), np.inf, np.float32)
+    bases = np.sort(_finite_or_inf(profiles.vertical_base_m[first]), axis=1)
+    lowest, lowest_along_beam = _lowest(profiles.vertical_base_m[first]), _lowest(profiles.base_along_beam_m[first])
     clear = gates.fine
-    cloudy = np.flatnonzero(lowest < gates.range_m[-1] + BELOW_CLOUD_M)
+    cloudy = np.flatnonzero(lowest_along_beam < gates.range_m[-1] + BELOW_CLOUD_M)
     if cloudy.size:
-        is_cloud = gates.range_m > lowest[cloudy, None] - BELOW_CLOUD_M
+        is_cloud = gates.range_m > lowest_along_beam[cloudy, None] - BELOW_CLOUD_M
         clear[cloudy] = np.where(is_cloud, np.float32(np.nan), clear[cloudy])
     is_fog = profiles.is_fog[first] | (lowest <= FOG_BASE_M)
     tilt_deg = np.where(np.isnan(profiles.tilt_deg), np.float32(0), profiles.tilt_deg)[first]
@@ -166,6 +166,13 @@ def _sum(values: Float32) -> tuple[Float32, NDArray[np.uint16] | None]:
     is_missing = np.isnan(values)
     total = np.where(is_missing, np.float32(0), values).sum(axis=0, dtype=np.float32)
     return total, is_missing.sum(axis=0, dtype=np.uint16)
+
+
+def _lowest(heights_m: Float32) -> Float32:
+    """(T,) the lowest of each row, inf where there is none."""
+    if not heights_m.shape[1]:
+        return np.full(len(heights_m), np.inf, np.float32)
+    return np.asarray(_finite_or_inf(heights_m).min(axis=1), np.float32)
 
 
 def _finite_or_inf(heights_m: Float32) -> Float32:
