@@ -10,6 +10,7 @@ staging folder without a change is what an interrupted Spark job left, and is re
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -86,7 +87,13 @@ def publish(files: Files, root: Location, staging: Location, change: Change) -> 
     Raises:
         InputError: it could not be completed; the next packing will.
     """
-    files.write(staging / CHANGE_FILE, change.to_json().encode())
+    try:
+        files.write(staging / CHANGE_FILE, change.to_json().encode())
+    except InputError:
+        with contextlib.suppress(InputError):
+            files.delete(staging)  # nothing was begun, and the disk may be full
+            files.delete_if_empty(root / STAGING_FOLDER)
+        raise
     _complete(files, root, staging, change)
 
 
