@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from ipdsf_spark.kafka.dead_letter import ROOM
 from ipdsf_spark.lidar.averages import average_bytes
 from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.instruments import decode
+from ipdsf_spark.lidar.instruments.believable import DEFAULT_BOUNDS
 from ipdsf_spark.lidar.instruments.framing import ends_a_message
 from ipdsf_spark.lidar.profiles import Decoded
 from ipdsf_spark.lidar.site import Site
@@ -85,22 +86,26 @@ class Decoder:
             piece = self._refused(where, raw, str(error))
             return NO_SITE, piece.to_bytes(), 0, 1
         try:
-            piece = self.piece_of(site, where, raw)
+            # A sender's clock may be slow: what lies before the broker's time is no future.
+            slow_s = max(0, min(published_ms or 0, LAST_MS) - sent_ms) / 1000 if sent_ms else 0.0
+            piece = self.piece_of(site, where, raw, ahead_s=DEFAULT_BOUNDS.ahead_s + slow_s)
         except Exception as error:
             logger.warning("%s of site %s: %s: %s", where.position, site_id, type(error).__name__, error)
             piece = self._refused(where, raw, f"the reader failed: {type(error).__name__}: {error}")
         return site_id, piece.to_bytes(), piece.num_profiles, len(piece.rejected)
 
-    def piece_of(self, site: Site, where: Piece, raw: bytes) -> Piece:
+    def piece_of(self, site: Site, where: Piece, raw: bytes, *, ahead_s: float = DEFAULT_BOUNDS.ahead_s) -> Piece:
         """What a file gave.
 
         Args:
             site: whose it is.
             where: name, time of sending and position.
             raw: its bytes.
+            ahead_s: how far times may lie after the time of sending [s].
         """
+        bounds = replace(DEFAULT_BOUNDS, ahead_s=ahead_s)
         sent = np.datetime64(where.sent_ms, "ms").astype("datetime64[us]") if where.sent_ms else None
-        decoded = decode(raw, name=where.file, received=sent, clock=site.clock)
+        decoded = decode(raw, name=where.file, received=sent, clock=site.clock, bounds=bounds)
         averages = [average for block in decoded.blocks for average in averages_of(block, self.interval_s)]
         if any(average.num_profiles > MOST_PROFILES for average in averages):
             return self._refused(where, raw, f"more than {MOST_PROFILES} profiles in {self.interval_s} s")

@@ -103,6 +103,14 @@ def test_a_clock_far_ahead_of_the_brokers_is_not_believed(
     assert believable_ms(sent_ms, published_ms) == believed
 
 
+def test_profiles_of_a_sender_whose_clock_is_a_week_slow_are_believed(cl51_file: bytes) -> None:
+    slow = SENT_MS - 7 * 86_400_000
+
+    _, _, num_profiles, num_rejected = DECODER.row_of("oslo", cl51_file, "a", slow, SENT_MS, None, "files", 0, 0)
+
+    assert (num_profiles, num_rejected) == (20, 0)
+
+
 @given(
     st.lists(st.binary(max_size=300), max_size=5),
     st.text(max_size=70),

@@ -52,10 +52,10 @@ longitude_deg = 10.0
 class FailingDecoder(Decoder):
     """Raises on every second file of the site that is there for it."""
 
-    def piece_of(self, site: Site, where: Piece, raw: bytes) -> Piece:
+    def piece_of(self, site: Site, where: Piece, raw: bytes, **bounds: float) -> Piece:
         if site.id == "chaotic" and where.offset % 2:
             raise struct.error("planted: 'H' format requires 0 <= number <= 65535")
-        return super().piece_of(site, where, raw)
+        return super().piece_of(site, where, raw, **bounds)
 
 
 def failing_operator(parameters: Parameters) -> Operator:
