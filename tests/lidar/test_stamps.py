@@ -284,6 +284,59 @@ def test_a_number_that_stays_the_same_is_no_time() -> None:
     assert read(["1582032400", "1582032400"]).times == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("form", "known"),
+    [
+        *((form, {"received": datetime(2026, 6, 21, 10)}) for form in (
+            *("%d %b %H:%M:%S", "21. Juni %H:%M:%S", "So 21. Jun %H:%M:%S UTC 2026", "-{unix}"),
+            *("%Y %m %d %H %M %S", "%Y,%m,%d,%H,%M,%S", "%Y_%m_%d_%H_%M_%S", "%Y%m%d%H%M%S000", "%Y:%j:%H:%M:%S"),
+            *("DATE: %m/%d/%Y TIME: %H:%M:%S", "%B %d, %Y at %I:%M:%S %p", "21.6.2026 klo %H.%M.%S"),
+            "21 de junio de %Y %H:%M:%S",
+        )),
+        ("%d.%m. %H:%M:%S", {"name": "ceil_20260621.log", "received": datetime(2026, 6, 21, 10)}),
+    ],
+)  # fmt: skip
+def test_hours_are_no_years_and_more_forms_of_one_moment_are_read(form: str, known: dict[str, object]) -> None:
+    moments = every(300, 3, datetime(2026, 6, 21, 9, 5))
+    texts = [m.strftime(form).replace("{unix}", str(int((m - EPOCH).total_seconds()))) for m in moments]
+
+    assert read(texts, **known).times == tuple(moments)
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        ("\N{MINUS SIGN}05:00", datetime(2026, 6, 21, 14)),
+        ("+2", datetime(2026, 6, 21, 7)),
+        (" utc+2", datetime(2026, 6, 21, 7)),
+        ("+02:00:00", datetime(2026, 6, 21, 7)),
+        (" cest", datetime(2026, 6, 21, 7)),
+        (" Etc/GMT-2", datetime(2026, 6, 21, 7)),
+        (" Central European Summer Time", datetime(2026, 6, 21, 7)),
+        (" +2", "two digits"),
+        (" W. Europe Daylight Time", "W. Europe Daylight Time"),
+        (" (Mitteleuropäische Sommerzeit)", "Sommerzeit"),
+        ("A", "zone or half of the day"),
+        (" Local", "set the site's timezone"),
+        (" MYT", "set the site's timezone"),
+    ],
+)
+def test_a_zone_written_in_any_way_is_taken_or_named_and_never_dropped(zone: str, expected: datetime | str) -> None:
+    told = read([f"2026-06-21 09:00:00{zone}"])
+
+    if isinstance(expected, str):
+        assert told.times == (None,) and expected in told.reasons[0]
+    else:
+        assert told.times == (expected,)
+
+
+def test_of_three_numbers_with_dots_custom_does_not_tell_the_year() -> None:
+    told = read(["21.06.26 09:00:00"])
+
+    assert told.times == (None,) and "date_order" in told.reasons[0]
+    assert read(["21.06.26 09:00:00"], received=datetime(2026, 6, 21, 10)).times == (datetime(2026, 6, 21, 9),)
+
+
 def test_local_time_beside_unix_time_is_told_by_the_latter() -> None:
     assert read(["2026-06-21 11:00:00, 1782032400"]).times == (datetime(2026, 6, 21, 9),)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import gzip
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from made_files import profiles
 from made_texts import TEXTS, ct25k
 
 from ipdsf_spark.lidar import instruments
-from ipdsf_spark.lidar.instruments import hexprofile, vaisala_cl
+from ipdsf_spark.lidar.instruments import framing, hexprofile, vaisala_cl
 from ipdsf_spark.lidar.profiles import Decoded, Profiles
 
 
@@ -266,3 +267,68 @@ def test_a_stamp_of_any_form_at_the_head_of_every_line_is_taken_off(stamp: bytes
 
     assert decoded.rejected == ()
     assert times_of(decoded) == ["2026-06-21T09:00:00"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("damage", [b"XL", b"cl", b"\xffL", b"\x00L", b"CL0183\x00"])
+def test_a_message_whose_header_is_damaged_is_named_and_not_passed_over(place: int, damage: bytes) -> None:
+    _, raw = cl31()
+    start = [match.start() for match in framing.HEADER.finditer(raw)][place]
+    decoded = instruments.decode(raw[:start] + damage + raw[start + len(damage) :])
+
+    assert (decoded.num_profiles, len(decoded.rejected)) == (2, 1)
+    assert re.search("header|begins in the previous file", decoded.rejected[0].reason)
+
+
+def test_several_messages_with_damaged_headers_are_named_one_by_one() -> None:
+    _, raw = cl31(6)
+    damaged = bytearray(raw)
+    for header in list(framing.HEADER.finditer(raw))[2:4]:
+        damaged[header.start() : header.start() + 2] = b"ZZ"
+
+    decoded = instruments.decode(bytes(damaged))
+
+    assert (decoded.num_profiles, len(decoded.rejected)) == (4, 2)
+    assert all("header" in each.reason and each.length > 770 * 5 for each in decoded.rejected)
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_bytes_that_are_no_text_beside_the_messages_are_named(where: str) -> None:
+    _, raw = cl31()
+    packed = gzip.compress(raw)
+
+    decoded = instruments.decode(raw + packed if where == "behind" else b"\0" + packed + raw)
+
+    assert decoded.num_profiles == 3
+    assert [bool(re.search("gzip file|no text", each.reason)) for each in decoded.rejected] == [True]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"\r\n", b"\n\r"), (b"\r\n", b"\r\n\n"), (b"\r\n", b"\r\n\r\n"), (b"\r\n", b"\r\r\n"), (b"\r\n", b"\r")],
+)
+def test_line_ends_of_any_kind_are_line_ends(old: bytes, new: bytes) -> None:
+    made, raw = cl31()
+    lines = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+    (read,) = instruments.decode(lines.replace(old, new) + b"\n").blocks
+
+    assert np.array_equal(read.time, made.time)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["<13>Jun 21 09:0%d:00 host ceil: ", "Sun, 21 Jun 2026 09:0%d:00 GMT ", "date=2026-06-21 time=09:0%d:00,"]
+)
+def test_what_a_logger_writes_before_every_line_is_taken_off(prefix: str) -> None:
+    _, raw = cl31()
+    messages = [part[part.index(b"\x01") :].replace(b"\r", b"") for part in raw.split(b"-2021-09-")[1:]]
+    lines = b"".join(
+        (prefix % number).encode() + line + b"\n"
+        for number, message in enumerate(messages)
+        for line in message.rstrip(b"\n").split(b"\n")
+    )
+
+    decoded = instruments.decode(lines, name="x_20260621.log", received=np.datetime64("2026-06-21T12:00", "us"))
+
+    assert decoded.rejected == ()
+    assert times_of(decoded) == [f"2026-06-21T09:0{number}:00" for number in range(3)]

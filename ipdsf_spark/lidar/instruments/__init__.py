@@ -9,6 +9,7 @@ reader once, and the times that come out are checked in one place, whatever the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -23,6 +24,10 @@ from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock
 from ipdsf_spark.lidar.profiles import Decoded, Rejected
 
 __all__ = ["UTC_CLOCK", "Bounds", "Clock", "Context", "decode", "recognise", "rejected_bytes"]
+
+
+_LINES_WITHIN: Final = 65_536  # bytes of a file in which its line ends are told
+_LONE_CR: Final = re.compile(rb"\r(?!\n)")
 
 
 @dataclass(frozen=True)
@@ -149,10 +154,18 @@ def _decode_plain(raw: bytes, context: Context) -> Decoded:
 
 
 def _plain(raw: bytes) -> bytes:
-    """Text of old Macintoshes and terminals ends its lines with CR alone; as long as before."""
-    if b"\n" in raw or b"\r" not in raw[:-1] or netcdf.is_netcdf(raw):
+    """Text of old Macintoshes and terminals ends its lines with CR alone, or LF before CR; as long as before."""
+    if b"\r" not in raw[:-1] or netcdf.is_netcdf(raw):
         return raw
-    return raw.replace(b"\r", b"\n")
+    if b"\n" not in raw:
+        return raw.replace(b"\r", b"\n")
+    start = raw[:_LINES_WITHIN]
+    num_crs = start.count(b"\r")
+    if max(start.count(b"\r\n"), num_crs // 2) < start.count(b"\n\r"):
+        return raw.replace(b"\n\r", b"\r\n")
+    if num_crs > 4 * start.count(b"\n"):  # lines of the instrument end with CR, those of the logger with LF
+        return _LONE_CR.sub(b"\n", raw)
+    return raw
 
 
 def _together(parts: list[Decoded], faults: tuple[Rejected, ...]) -> Decoded:

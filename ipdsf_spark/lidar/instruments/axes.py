@@ -41,6 +41,10 @@ def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: 
         values = values.reshape(-1)
     told = units.metres(variable.text("units"))
     factor = default if told is None else told
+    if told is None and variable.text("units").strip(" 1-"):
+        dataset.note(
+            f"{name}: the unit {variable.text('units')[:40]!r} is no length that is known; read as {default:g} m"
+        )
     spacing = float(values[-1] - values[0]) / (len(values) - 1) if values.ndim == 1 and len(values) > 1 else np.nan
     for other in (factor, 1.0, 1e3):
         if GATE_LENGTHS_M[0] < spacing * other < GATE_LENGTHS_M[1]:

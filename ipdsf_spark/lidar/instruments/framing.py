@@ -32,7 +32,7 @@ _FILE_STAMP: Final = re.compile(
     r"(?<!\d)(20\d{2}|19\d{2})[-_]?(\d{2})[-_]?(\d{2})[-_T ]?(\d{2})[-_:]?(\d{2})[-_:]?(\d{2})(?!\d)"
 )
 # What ends a message, up to where the logger may speak again: ETX or EOT, and the checksum between or behind them.
-_MESSAGE_END: Final = re.compile(rb"(?:\x03|\^C)(?:\s*[0-9A-Fa-f]{4}(?:\x04|\^D)|[ \t]*[0-9A-Fa-f]{4})?|\x04|\^D")
+MESSAGE_END: Final = re.compile(rb"(?:\x03|\^C)(?:\s*[0-9A-Fa-f]{4}(?:\x04|\^D)|[ \t]*[0-9A-Fa-f]{4})?|\x04|\^D")
 _CHECKSUM_LINE: Final = re.compile(
     rb"(?:\x03|\^C)[ \t]*[0-9A-Fa-f]{4}|(?:^|[\n ,;])[0-9A-Fa-f]{4}(?:\x04|\^D|[ \t]*\r?\n|[ \t]*\Z)"
 )
@@ -102,7 +102,7 @@ def frames(
         received=received,
         latest=latest,
         begins_inside=bool(head_of(raw)),
-        ends_inside=_MESSAGE_END.search(raw, headers[-1].end()) is None,
+        ends_inside=MESSAGE_END.search(raw, headers[-1].end()) is None,
     )
     found = []
     for index, match in enumerate(headers):
@@ -134,7 +134,7 @@ def _talk_start(raw: bytes, previous: int, start: int) -> int:
     end = max(raw.rfind(b"\x03", first, start), raw.rfind(b"\x04", first, start))  # rfind is faster than a pattern
     if end < 0:
         end = max(raw.rfind(b"^C", first, start), raw.rfind(b"^D", first, start))
-    found = _MESSAGE_END.match(raw, end, start) if end >= 0 else None
+    found = MESSAGE_END.match(raw, end, start) if end >= 0 else None
     if found is not None:
         return found.end()
     behind_hex = _last(_LONG_HEX, raw, first, start) if previous else None
@@ -144,7 +144,7 @@ def _talk_start(raw: bytes, previous: int, start: int) -> int:
 def _after_last(raw: bytes, header_end: int) -> int:
     """Where the logger may speak after the last message; the end of the file if that is not complete."""
     limit = header_end + LONGEST_MESSAGE
-    end = _MESSAGE_END.search(raw, header_end, limit)
+    end = MESSAGE_END.search(raw, header_end, limit)
     if end is not None:
         return end.end()
     return _last(_LONG_HEX, raw, header_end, limit) or len(raw)
@@ -252,6 +252,8 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     lines[0] = lines[0].replace(b"\x02", b"", 1).strip()
     if not lines[0]:
         del lines[0]
+    if lines and not lines[0].strip():  # a line end of the logger behind each of the instrument's
+        lines = [line for line in lines if line]
     return strip_prefix(lines, before) if before.strip(b"\x01 \t") else lines
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.instruments import campbell_cs, framing, vaisala_cl, vaisala_ct
 from ipdsf_spark.lidar.instruments.assemble import DamagedMessage, Message, UnfinishedMessage, blocks
+from ipdsf_spark.lidar.instruments.headless import headless
 from ipdsf_spark.lidar.instruments.stamps import NO_STAMP, UTC_CLOCK, Clock, only_instant
 from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
 
@@ -75,6 +76,7 @@ def decode(
     if framing.head_of(raw) and not has_many_ends:
         part = "whole" if is_fragment else "head"
         rejected.append(Rejected(0, len(head), "end of a message that begins in the previous file", part))
+    rejected += headless(raw, found, num_named=len(rejected))
     lacks_checksums = found != [] and found[0].family != "CT" and framing.lacks_checksums(raw, len(found))
     is_lone = len(found) == 1
     is_stamped = any(frame.no_time != NO_STAMP for frame in found)
@@ -112,6 +114,7 @@ def decode(
         places.append(place)
     if not messages and not rejected:
         rejected.append(Rejected(0, len(raw), why_empty(raw), "whole" if is_fragment else ""))
+    rejected.sort(key=lambda each: each.offset)
     if is_fragment:
         tail = head
     if not tail.strip(b"\r\n \t\x03\x04"):

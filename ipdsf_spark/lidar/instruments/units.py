@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.lidar.containers.container import UnreadableFile
 from ipdsf_spark.lidar.profiles import Float32
 
 STEEPEST_DEG: Final = 60.0  # no profiler of the boundary layer is tilted further, and makers' tilt sensors end before
@@ -18,7 +19,11 @@ _LENGTHS_M: Final = {
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
     **dict.fromkeys(("km", "kilometer", "kilometers", "kilometre", "kilometres"), 1e3),
     **dict.fromkeys(("Mm", "megameter", "megameters", "megametre", "megametres"), 1e6),
+    **dict.fromkeys(("dm", "decimeter", "decimeters"), 1e-1),
     **dict.fromkeys(("cm", "centimeter", "centimeters"), 1e-2),
+    **dict.fromkeys(("mm", "millimeter", "millimeters"), 1e-3),
+    **dict.fromkeys(("hft", "100ft"), 30.48),
+    **dict.fromkeys(("kft", "1000ft"), 304.8),
     **dict.fromkeys(("ft", "foot", "feet"), 0.3048),
 }
 _STERADIANS: Final = frozenset(("sr", "srad", "steradian", "steradians"))
@@ -26,6 +31,7 @@ _MULTIPLES: Final = {"mega": 1e6, "kilo": 1e3, "micro": 1e-6, "nano": 1e-9}
 _TOKEN: Final = re.compile(
     r"(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z]+)|(?P<power>\^\([+-]?\d+\)|\^?[+-]\d+|\^\d+)|(?P<sign>[/()])"
 )
+_DECIBELS: Final = ("db", "decibel", "decibels")
 _LOGARITHM: Final = re.compile(r"\s*log(?:10)?\s*\(?(?P<inner>.*?)\)?\s*\Z", re.IGNORECASE | re.DOTALL)
 
 
@@ -46,7 +52,7 @@ def per_metre_steradian(unit: str) -> float | None:
     text = unit.replace("**", "^").replace("·", " ").replace("×", " ").replace("−", "-").replace("⁻¹", "^-1")
     text = re.sub(r"10\s*\^\s*(?:\(\s*([+-]?\d+)\s*\)|([+-]?\d+))", r"1e\1\2", text)
     text = re.sub(r"\b10([+-]\d+)\b", r"1e\1", text)
-    text = re.sub(r"(?<=\d)\s*[x*]\s*(?=1e)", " ", text)
+    text = re.sub(r"(?:(?<=\d)|^)\s*[x*]\s*(?=1e)", " ", text)
     tokens = [(match.lastgroup or "", match.group()) for match in _TOKEN.finditer(text)]
     if re.sub(r"[\s.*]", "", text) != re.sub(r"[\s.*]", "", "".join(token for _, token in tokens)):
         return None
@@ -110,7 +116,12 @@ def backscatter_factor(name: str, unit: str, near: NDArray[Any], *, assumed: flo
         unit: what the file says of it.
         near: (T, G) stored numbers of the lowest gates, where there is always signal.
         assumed: the factor of the format, for a unit that is missing or no unit of backscatter.
+
+    Raises:
+        UnreadableFile: the numbers are logarithms.
     """
+    if is_logarithm(unit) or unit.strip().lower() in _DECIBELS:
+        raise UnreadableFile(f"{name} holds logarithms, as its unit {unit[:60]!r} says; backscatter itself is needed")
     told = per_metre_steradian(unit)
     factor = assumed if told is None else told
     size = _typical(near)

@@ -21,18 +21,18 @@ _MONTHS: Final = {
     name: number
     for number, names in enumerate(
         (
-            "jan january januar janvier",
-            "feb february februar février fevrier",
-            "mar march märz maerz mars mrz",
-            "apr april avril",
-            "may mai mayo maggio",
-            "jun june juni juin",
-            "jul july juli juillet",
-            "aug august août aout",
-            "sep sept september septembre",
-            "oct october oktober okt octobre",
-            "nov november novembre",
-            "dec december dezember dez décembre decembre",
+            "jan january januar janvier januari janeiro gennaio enero ene gen",
+            "feb february februar février fevrier februari febbraio febrero fevereiro fev",
+            "mar march märz maerz mars mrz maart marzo marts mrt março marco",
+            "apr april avril aprile abril abr",
+            "may mai mayo maggio mei mag",
+            "jun june juni juin giugno giu junio junho",
+            "jul july juli juillet luglio lug julio julho",
+            "aug august août aout augustus agosto ago",
+            "sep sept september septembre settembre set septiembre setembro",
+            "oct october oktober okt octobre ottobre ott octubre outubro out",
+            "nov november novembre novembro noviembre",
+            "dec december dezember dez décembre decembre dicembre dic diciembre desember dezembro des",
         ),
         start=1,
     )
@@ -46,30 +46,48 @@ _DAY_TIME_OTHER: Final = rb"(?P<h>\d{1,2})[.h_-](?P<mi>\d{2})[.m_-](?P<s>\d{2})s
 _DAY_TIME_COMPACT: Final = rb"(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?(?:[.,](?P<f>\d{1,9}))?(?!\d)"
 _HALF: Final = rb"(?:[ \t]?(?P<ap>[AaPp])\.?[Mm]\b\.?)?"
 _ABBREVIATION: Final = (
-    b"(?P<z>" + "|".join(sorted([*SURE_ABBREVIATIONS, *UNSURE_ABBREVIATIONS], reverse=True)).encode() + b")"
+    b"(?P<z>"
+    + "|".join(sorted([*SURE_ABBREVIATIONS, *UNSURE_ABBREVIATIONS], reverse=True)).encode()
+    + rb"|(?i:UTC|GMT|CES?T|MES?Z|EES?T|[ECMP][SD]T|BST|LOCAL(?:[ ]TIME)?))"
+)
+_IN_WORDS: Final = (
+    rb"(?P<words>[A-Z][A-Za-z.]*(?: [A-Za-z.]+){0,3} (?:Standard |Daylight |Summer |Mean |Universal )?Time\b"
+    rb"|[A-Z][a-z\x80-\xff]+ (?:Sommer|Normal|Winter)zeit\b)"
 )
 _AREAS: Final = rb"(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific|Etc|US)"
 _ZONE: Final = (
-    rb"(?:[ \t]{0,2}[\[(]?(?:(?P<off>(?:(?:UTC|GMT)[ \t]?[+-]\d{1,2}|[+-]\d{2})(?::?\d{2})?)(?![\d.:])|"
+    rb"(?:[ \t]{0,2}[\[(]?(?:(?P<off>(?:(?i:UTC|GMT)[ \t]?(?:[+-]|\xe2\x88\x92)\d{1,2}"
+    rb"|(?:[+-]|\xe2\x88\x92)\d{2})(?::?\d{2})?"
+    rb"|[+-]\d(?::\d{2})?)(?::00)?(?![\d.:])|"
+    + _IN_WORDS
+    + b"|"
     + _ABBREVIATION
     + rb"(?![A-Za-z0-9])|(?P<iana>"
     + _AREAS
-    + rb"/[A-Za-z_]+(?:/[A-Za-z_]+)?))[\])]?)?"
+    + rb"/[A-Za-z_]+(?:[+-]\d{1,2}|[/-][A-Za-z_]+)*))[\])]?|(?P<letter>[A-Ya-y])(?![A-Za-z0-9]))?"
 )
-_SEPARATOR: Final = rb"(?:[ \t]{1,3}|[ ]?[Tt,;_|:-][ \t]?)"
+_SEPARATOR: Final = (
+    rb"(?:[ \t]{1,3}|[ ]?[Tt,;_|:-][ \t]?|,?[ \t]{1,2}(?:at|um|klo|kl\.?|a las|[Tt][Ii][Mm][Ee][ \t]*[:=]?)[ \t]{0,2})"
+)
 
 _YMD: Final = rb"(?<!\d)(?P<y>\d{4})(?P<ds>[-/.:])(?P<a>\d{1,2})(?P=ds)(?P<b>\d{1,2})"
 _YMD_COMPACT: Final = rb"(?<!\d)(?P<y>\d{4})(?P<a>\d{2})(?P<b>\d{2})"
+_SIX_NUMBERS: Final = (
+    rb"(?<![\d,;_])(?P<y>\d{4})(?P<ds>[,;_]|[ ]{1,2})(?P<a>\d{1,2})(?P=ds)[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?"
+    rb"(?P<h>\d{1,2})(?P=ds)[ ]?(?P<mi>\d{1,2})(?P=ds)[ ]?(?P<s>\d{1,2})(?:\.(?P<f>\d{1,9}))?(?![\d:])"
+)
 _WEEK: Final = rb"(?<!\d)(?P<y>\d{4})-?W(?P<w>\d{2})-?(?P<a>\d)"
-_ORDINAL: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ,]?(?P<doy>\d{3})"
+_ORDINAL: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ,:]?(?P<doy>\d{3})"
 _DAY_MONTH_NAME: Final = (
-    rb"(?<!\d)(?P<a>\d{1,2})(?:st|nd|rd|th)?[-/., ]{1,2}" + _MONTH + rb"[-/., ]{1,2}(?P<y>\d{4}|\d{2})"
+    rb"(?<!\d)(?P<a>\d{1,2})(?:st|nd|rd|th)?(?:[-/., ]{1,2}| de )"
+    + _MONTH
+    + rb"\.?(?:[-/., ]{1,2}| de[l]? )(?P<y>\d{4}|\d{2}(?!:))"
 )
 _MONTH_NAME_DAY: Final = (
     rb"(?<![A-Za-z])" + _MONTH + rb"\.?[ -]{1,2}(?P<a>\d{1,2})(?:st|nd|rd|th)?,?[ -]{1,2}(?P<y>\d{4})"
 )
 _YEAR_MONTH_NAME: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ]" + _MONTH + rb"[-/. ](?P<a>\d{1,2})"
-_XYZ: Final = rb"(?<!\d)(?<!\d[-/.])(?P<a>\d{1,2})(?P<ds>[-/.])[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?(?P<c>\d{4}|\d{2})"
+_XYZ: Final = rb"(?<!\d)(?<!\d[-/.])(?P<a>\d{1,2})(?P<ds>[-/.])[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?(?P<c>\d{4}|\d{2}(?!:))"
 _XYZ_COMPACT: Final = rb"(?<![0-9A-Za-z])(?P<a>\d{2})(?P<b>\d{2})(?P<c>\d{2})"
 
 
@@ -133,9 +151,20 @@ FORMS: Final[tuple[Form, ...]] = (
     _form("compact", _YMD_COMPACT, *_COLON),
     _form("compact", _YMD_COMPACT, *_FREE),
     _form("compact", _YMD_COMPACT, *_TIGHT),
+    _form("compact", _YMD_COMPACT, rb"(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})(?P<f>\d{3})(?!\d)", _ZONE),
+    _form("year-month-day", _SIX_NUMBERS, _ZONE),
     _form("week date", _WEEK, *_COLON),
     _form("week date", _WEEK, *_TIGHT),
     _form("ctime", _MONTH, rb"[ ]+(?P<a>\d{1,2})[ ]+", _DAY_TIME_FULL, _ZONE, rb"[ ]+(?P<y>\d{4})(?!\d)"),
+    _form(
+        "ctime",
+        rb"(?<!\d)(?P<a>\d{1,2})\.?[ ]+",
+        _MONTH,
+        rb"\.?[ ]+",
+        _DAY_TIME_FULL,
+        _ZONE,
+        rb"[ ]+(?P<y>\d{4})(?!\d)",
+    ),
     _form("day month-name year", _DAY_MONTH_NAME, *_COLON),
     _form("day month-name year", _DAY_MONTH_NAME, *_FREE),
     _form("month-name day year", _MONTH_NAME_DAY, *_COLON),
@@ -144,17 +173,18 @@ FORMS: Final[tuple[Form, ...]] = (
     _form("day and month", _XYZ, *_FREE),
     _form("day and month", _XYZ_COMPACT, rb"[ T_-]", _DAY_TIME_COMPACT, _ZONE),
     _form("day and month", _XYZ_COMPACT, *_COLON),
-    _form("ordinal date", _ORDINAL, *_COLON),
+    _form("ordinal date", _ORDINAL, rb"(?:[ \t]{1,3}|[ ]?[Tt,;_|.:-][ \t]?)", _DAY_TIME, _HALF, _ZONE),
     _form("ordinal date", _ORDINAL, rb"[Tt_ ,-]", _DAY_TIME_COMPACT, _ZONE),
     _form(TWO_LINES, _YMD, _NEXT_LINE, _DAY_TIME_FULL, _HALF, _ZONE),
     _form(TWO_LINES, _XYZ, _NEXT_LINE, _DAY_TIME_FULL, _HALF, _ZONE),
     _form(_TIME_FIRST, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, rb"[ ,T]{1,2}", _YMD, rb"(?!\d)"),
     _form(_TIME_FIRST, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, rb"[ ,T]{1,2}", _XYZ, rb"(?!\d)"),
     _form("syslog", rb"(?<![A-Za-z0-9])", _MONTH, rb"[ ]+(?P<a>\d{1,2})[ ]+", _DAY_TIME_FULL, _ZONE),
+    _form("syslog", rb"(?<![\d.:])(?P<a>\d{1,2})\.?[ -]", _MONTH, rb"\.?[ ]+", _DAY_TIME_FULL, _ZONE),
     # A word of its own: a hexadecimal profile is full of ten digits in a row.
     _form(
         UNIX,
-        rb"(?<![0-9A-Za-z.,:#=_/-])@?(?P<unix>\d{9,10}|\d{13}|\d{16}|\d{19})(?:[.,](?P<f>\d{1,9}))?(?![0-9A-Za-z.])",
+        rb"(?:(?<![0-9A-Za-z.,:#=_/-])|(?<=^-)|(?<=\n-))@?(?P<unix>\d{9,10}|\d{13}|\d{16}|\d{19})(?:[.,](?P<f>\d{1,9}))?(?![0-9A-Za-z.])",
     ),
     _form(CLOCK, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE),
 )
@@ -164,6 +194,13 @@ _PLAIN_LENGTH: Final = 19
 _UNIX_UNIT_DIGITS: Final = {9: 0, 10: 0, 13: 3, 16: 6, 19: 9}
 _DAY: Final = 86_400_000_000
 _EPOCH: Final = date(1970, 1, 1)
+_IN_WORDS_MINUTES: Final = {
+    "Coordinated Universal Time": 0,
+    "Universal Time": 0,
+    "Greenwich Mean Time": 0,
+    "Central European Time": 60,
+    "Central European Summer Time": 120,
+}
 _FIRST_YEAR: Final = 1985  # of a year written with two digits
 
 
@@ -231,7 +268,7 @@ def _written(form: Form, match: re.Match[bytes]) -> Written | None:
     hour, minute, second = int(group["h"]), int(group["mi"]), int(group.get("s") or 0)
     micros, fault = _time_of_day(hour, minute, second, half)
     micros += int((group.get("f") or b"0")[:6].ljust(6, b"0"))
-    offset, zone_fault = _offset(group)
+    offset, zone_fault = _offset(group, match)
     fault = fault or zone_fault
     dates: dict[str, tuple[int | None, int, int]]
     if group.get("mon") is not None:
@@ -295,11 +332,13 @@ def _time_of_day(hour: int, minute: int, second: int, half: bytes | None) -> tup
     return micros, ""
 
 
-def _offset(group: dict[str, bytes | None]) -> tuple[int | str | None, str]:
+def _offset(group: dict[str, bytes | None], match: re.Match[bytes]) -> tuple[int | str | None, str]:
     offset = group.get("off")
     if offset is not None:
-        sign = -1 if b"-" in offset else 1
+        sign = -1 if b"-" in offset or b"\x92" in offset else 1
         digits = re.sub(rb"[^\d:]", b"", offset)
+        if re.fullmatch(rb"[+-]\d", offset) and match.string[match.start("off") - 1 : match.start("off")].isspace():
+            return None, f"'{offset.decode()}' behind it may be a zone; one is written with two digits"
         hours, _, minutes = digits.partition(b":")
         if not minutes and len(hours) > 2:
             hours, minutes = hours[:-2], hours[-2:]
@@ -309,7 +348,17 @@ def _offset(group: dict[str, bytes | None]) -> tuple[int | str | None, str]:
         if total > 14 * 60 or int(minutes or 0) > 59:
             return None, f"no zone lies {offset.decode('latin-1').strip()} from UTC"
         return sign * total, ""
-    word = group.get("z") or group.get("iana")
+    if group.get("letter") is not None:
+        letter = (group["letter"] or b"").decode()
+        return None, f"the letter '{letter}' behind it may be a zone or half of the day (AM or PM)"
+    if group.get("words") is not None:
+        words = (group["words"] or b"").decode("utf-8", "replace")
+        known = _IN_WORDS_MINUTES.get(words)
+        return known, "" if known is not None else f"the zone '{words}' is not understood; an offset would be"
+    word = group.get("z")
+    if word is not None:
+        return word.decode().upper().removesuffix(" TIME").replace("LOCAL", "LT"), ""
+    word = group.get("iana")
     return (word.decode() if word else None), ""
 
 
@@ -406,11 +455,24 @@ def strip_prefix(lines: Sequence[bytes], first: bytes) -> list[bytes]:
     head = first.lstrip(b"\x01 \t\r\n-[(<").rstrip(b"\x01")
     found = next(((form, match) for form in FORMS if (match := form.pattern.match(head))), None)
     if found is None:
-        return list(lines)
+        return _without_repeated(lines, first.rstrip(b"\x01"))
     form, match = found
     has_fraction = match.groupdict().get("f") is not None
     prefix = _prefix(form, head[match.end() :].replace(b"\x01", b""), has_fraction)
     if not lines or prefix.match(lines[0]) is None:
+        return list(lines)
+    return [prefix.sub(b"", line, count=1) for line in lines]
+
+
+def _without_repeated(lines: Sequence[bytes], first: bytes) -> list[bytes]:
+    """Lines without what stands before the header on its line, where every line begins with it but for its numbers."""
+    if not looks_like_time(first):
+        return list(lines)
+    text = first.lstrip(b"\r\n").replace(b"\x01", b"")
+    body = text.rstrip(b" \t")
+    shape = re.sub(rb"\d+", rb"\\d+", re.escape(body)) + rb"[ \t]{0,%d}" % (len(text) - len(body))
+    prefix = re.compile(shape)
+    if not lines or any(prefix.match(line) is None for line in lines if line.strip(b"\r\x03\x04 ")):
         return list(lines)
     return [prefix.sub(b"", line, count=1) for line in lines]
 

@@ -149,10 +149,13 @@ def _order(
         if evidence:
             return evidence
     prior = prior_of(numeric[0])
-    if prior in fitting:
+    # Of 26.06.21 custom does not tell which number is the year: both orders are in use.
+    is_open = "year_first" in fitting and "month-name" not in numeric[0].kind
+    if prior in fitting and not is_open:
         return prior
     readings = " or ".join(str(days[order][0]) for order in fitting)
-    return f"'{numeric[0].text}' is {readings}: day or month first? Set the site's date_order"
+    question = "day or month first, or the year" if is_open else "day or month first"
+    return f"'{numeric[0].text}' is {readings}: {question}? Set the site's date_order"
 
 
 def _sequence(stamps: Sequence[Written], order: str) -> list[date]:
