@@ -88,6 +88,7 @@ def test_the_command_answers_for_every_file_of_the_inventory(
             "cloud_base_max_m",
             "vertical_visibility_count",
             "maker_layer_heights_m",
+            "clipped_profiles",
             "rejected",
         ]
         for told in summaries.values()
