@@ -26,7 +26,7 @@ from ipdsf_spark.lidar.profiles import Decoded, Rejected
 __all__ = ["UTC_CLOCK", "Bounds", "Clock", "Context", "decode", "recognise", "rejected_bytes"]
 
 
-_LINES_WITHIN: Final = 65_536  # bytes of a file in which its line ends are told
+_LINES_WITHIN: Final = 8_192  # bytes of a file in which its line ends are told
 _LONE_CR: Final = re.compile(rb"\r(?!\n)")
 
 
