@@ -113,7 +113,7 @@ class Chain:
 
     def rates(self, sun: SunPrior) -> Rates:
         """What the sun says of one interval, ready for `forward` and `backward`."""
-        return Rates(np.float32(sun.collapse), np.float32(sun.onset), self.jump_prior(sun.reach_m))
+        return _rates(self, sun)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +141,11 @@ class Rates:
     def take(self, rows: slice) -> Rates:
         """Those of some intervals."""
         return Rates(self.collapse[rows], self.onset[rows], self.jump[rows])
+
+
+@lru_cache(maxsize=4096)
+def _rates(chain: Chain, sun: SunPrior) -> Rates:
+    return Rates(np.float32(sun.collapse), np.float32(sun.onset), chain.jump_prior(sun.reach_m))
 
 
 @lru_cache(maxsize=64)

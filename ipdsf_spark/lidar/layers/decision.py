@@ -24,6 +24,7 @@ SPREAD_M, SPREAD_SHARE = 90.0, 0.10  # more spread than this, and no height is g
 SUPPORT_M, SUPPORT_SHARE = 90.0, 0.04  # a height needs a candidate this close
 LEAST_EVIDENCE: Final = 0.3  # of a candidate beside the profile's best
 BOUND: Final = 0.9  # probability of an upper bound
+HIGHEST_BOUND_M: Final = 450.0  # a higher one says nothing
 AMBIGUOUS_M: Final = 150.0  # a spread that is worth a bit
 CAPPED_M: Final = 300.0  # a cloud base this close to the height is the layer's
 REMEMBERED: Final = 0.4  # of a residual layer's edge, for its height to be given
@@ -104,8 +105,10 @@ def decide(rows: Rows, state: Float, nodes_m: Float64) -> Decision:
     floor_m = rows["floor"] / QUARTERS
     cumulative = np.cumsum(mass, axis=1)
     hidden = np.where(rows["hidden"] > 0, cumulative[line, np.maximum(rows["hidden"], 1) - 1], 0.0)
-    is_below = (hidden >= BOUND) & ~is_screened
     is_given &= hidden < 0.5
+    middle_m = np.append((nodes_m[1:] + nodes_m[:-1]) / 2, nodes_m[-1])
+    bound_m = np.maximum(middle_m[(cumulative < BOUND).sum(axis=1).clip(max=nodes_m.size - 1)], floor_m)
+    is_below = ~is_given & ~is_screened & (bound_m <= np.maximum(HIGHEST_BOUND_M, floor_m))
 
     residual_m = in_metres(rows["residual"])
     why = _reasons(rows, mass, hidden, is_supported, residual_m, nodes_m)
@@ -116,11 +119,11 @@ def decide(rows: Rows, state: Float, nodes_m: Float64) -> Decision:
     quality |= is_capped * np.uint16(Quality.CLOUD_CAPPED)
     height = np.where(is_given, height, np.nan)
     is_stable = is_given & (state[:, STABLE].sum(axis=1) > 0.5)
-    top_m = np.where(is_given, height, np.where(is_below, floor_m, np.inf))
+    top_m = np.where(is_given, height, np.where(is_below, bound_m, np.inf))
     return Decision(
         height_m=height,
         sigma_m=np.where(is_given, sigma, np.nan),
-        below_m=np.where(is_below, floor_m, np.nan),
+        below_m=np.where(is_below, bound_m, np.nan),
         residual_m=np.where((residual_m > top_m + 100.0) & ~is_screened, residual_m, np.nan),
         nocturnal_m=np.where(is_stable, height, np.nan),
         thickness_m=np.where(is_given & ~by_cloud & (thickness > 0), thickness, np.nan),

@@ -84,17 +84,18 @@ class LayerTracker:
         self.state = state or TrackerState.empty(self.chain.nodes_m.size)
         self._place = (site.latitude_deg, site.longitude_deg)
 
-    def step(self, closed: Sequence[Any], open_: Sequence[Any]) -> Layers:
+    def step(self, closed: Sequence[Any], open_: Sequence[Any], *, only_final: bool = False) -> Layers:
         """Take in averages.
 
         Args:
             closed: intervals that are complete, each once, in time order, newer than all closed before.
             open_: newer intervals that still take profiles, in time order; those not named stay as they were told.
+            only_final: leave provisional rows out.
 
         Returns:
-            Final rows of the intervals that the lag has passed, then provisional ones of `open_`.
+            Final rows of the intervals that the lag has passed, then provisional ones of what closed and of `open_`.
         """
-        parts = self._close(closed) if closed else []
+        parts = self._close(closed, only_final=only_final) if closed else []
         if open_:
             parts.append(self._provisional(open_))
         return Layers.concatenate(parts)
@@ -107,7 +108,7 @@ class LayerTracker:
 
     # closed intervals ------------------------------------------------------------------------------------------------
 
-    def _close(self, closed: Sequence[Any]) -> list[Layers]:
+    def _close(self, closed: Sequence[Any], *, only_final: bool) -> list[Layers]:
         evidence = evidence_of(closed, self.site, self.settings)
         index = evidence.rows["index"]
         longest = self.settings.reset_gap_s // self.settings.averaging_s
@@ -119,11 +120,12 @@ class LayerTracker:
             if gaps[begin] > longest:
                 parts.append(self.flush())
             if end > begin:
-                parts.append(self._close_run(Evidence(evidence.rows[begin:end], evidence.edges[begin:end])))
+                run = Evidence(evidence.rows[begin:end], evidence.edges[begin:end])
+                parts += self._close_run(run, only_final=only_final)
         self.state.open = {at: part for at, part in self.state.open.items() if at > self.state.last_index}
         return parts
 
-    def _close_run(self, evidence: Evidence) -> Layers:
+    def _close_run(self, evidence: Evidence, *, only_final: bool) -> list[Layers]:
         """Close intervals that no reset parts."""
         state = self.state
         evidence = self._with_blanks(evidence, state.last_index if state.tip is not None else None)
@@ -132,10 +134,12 @@ class LayerTracker:
         known = explained(evidence, suns, self.chain.nodes_m)
         stored = np.empty((len(rows), 2, self.chain.nodes_m.size), np.uint8)
         tip, residual = state.tip, state.residual
+        tips: list[Float] = []
         memory = np.empty((len(rows), self.chain.nodes_m.size), np.float16)
         for at, sun in enumerate(suns):
             stored[at], tip, residual = self._advance(tip, residual, known, at, sun)
             memory[at] = residual
+            tips.append(tip)
         rows["residual"] = residual_top(rows, memory, self.chain.nodes_m)
         self.state = TrackerState(
             int(rows["index"][-1]),
@@ -146,7 +150,11 @@ class LayerTracker:
             np.concatenate([state.stored, stored]),
             state.open,
         )
-        return self._finals(max(len(self.state.rows) - self.settings.lag_intervals, 0))
+        parts = [self._finals(max(len(self.state.rows) - self.settings.lag_intervals, 0))]
+        num = min(len(rows), len(self.state.rows))
+        if num and not only_final:
+            parts.append(self._layers(rows[-num:], np.stack(tips[-num:]).astype(np.float32), is_final=False))
+        return parts
 
     def _advance(
         self, tip: Float | None, residual: Float, known: Explained, at: int, sun: SunPrior

@@ -50,7 +50,7 @@ def retrieve(blocks: Iterable[Profiles], site: Site, settings: LayerSettings | N
             merged[average.index] = average if held is None else held.merge(average)
     tracker = LayerTracker(site, settings)
     closed = [merged[index] for index in sorted(merged)]
-    return Layers.concatenate([tracker.step(closed, ()), tracker.flush()])
+    return Layers.concatenate([tracker.step(closed, (), only_final=True), tracker.flush()])
 
 
 class SiteTracker:
@@ -131,18 +131,13 @@ class SiteTracker:
         num_closing = sum(index < newest - self.settings.reorder_intervals for index in indices)
         closing = [self._average(index, changed) for index in indices[:num_closing]]
         still_open = [] if only_final else [changed[index] for index in indices[num_closing:] if index in changed]
-        told = Layers.empty(self.settings.num_candidates)
-        if not only_final and closing:
-            # a backlog: intervals that close at once have a provisional height as well
-            fresh = [average for average in closing if average.index in changed and average.index not in self._open]
-            told = self._first_told(fresh)
-        layers = self._layers.step(closing, still_open)
+        layers = self._layers.step(closing, still_open, only_final=only_final)
         self._remember(closing)
         self._open = {
             index: average_bytes.to_bytes(changed[index]) if index in changed else self._open[index]
             for index in indices[num_closing:]
         }
-        return _without_repeats(told, layers)
+        return layers
 
     def finish(self) -> Layers:
         """End of the data: whatever is pending becomes final, and the tracker starts anew."""
@@ -181,20 +176,13 @@ class SiteTracker:
     def _end(self) -> Layers:
         closing = [average_bytes.from_bytes(self._open[index]) for index in sorted(self._open)]
         self._open = {}
-        layers = self._layers.step(closing, ())
+        layers = self._layers.step(closing, (), only_final=True)
         self._remember(closing)
         return Layers.concatenate([layers, self._layers.flush()])
 
     @property
     def _closed_index(self) -> int:
         return self._layers.state.last_index
-
-    def _first_told(self, fresh: Sequence[Average]) -> Layers:
-        """Provisional heights of intervals that come and close in the same batch, without keeping what they change."""
-        if not fresh:
-            return Layers.empty(self.settings.num_candidates)
-        copy = LayerTracker.from_bytes(self._layers.to_bytes(), self.site, self.settings)
-        return copy.step((), fresh)
 
     def _average(self, index: int, changed: dict[int, Average]) -> Average:
         return changed[index] if index in changed else average_bytes.from_bytes(self._open[index])
@@ -233,12 +221,3 @@ class SiteTracker:
             if merged is not held:
                 changed[index] = merged
         return changed
-
-
-def _without_repeats(told: Layers, layers: Layers) -> Layers:
-    """Provisional rows `told`, but for those that are final in `layers` already, and `layers`."""
-    if not len(told):
-        return layers
-    rows = ~np.isin(told.time, layers.time)
-    kept = Layers(*(getattr(told, name)[rows] for name in Layers.__dataclass_fields__))
-    return Layers.concatenate([layers, kept])
