@@ -1,4 +1,4 @@
-"""Running the streaming job: checks first, two queries, one line per batch, a clean stop on SIGTERM."""
+"""Running the streaming job: checks, one query, the archive beside it, a line per batch, a clean stop on SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from ipdsf_spark.archive.parquet import start_archive
+from ipdsf_spark.archive.keeper import ArchiveKeeper
 from ipdsf_spark.config import Config
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import ConfigError
@@ -36,13 +36,13 @@ LOOK_AGAIN_S: Final = 5.0  # between looks at the size of files while none has b
 
 
 class StreamJob:
-    """The live and the archive query of one session.
+    """The live query of one session, and the archive beside it.
 
     Args:
         config: the whole configuration.
         on_batch: called after every micro-batch of the live query.
         spark: a session to use; built from the configuration by default.
-        with_archive: whether products also go to Parquet.
+        with_archive: whether products and averages also go to the archive.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class StreamJob:
         self.spark = spark or build_session(config, app_name="ipdsf-stream")
         self._owns_session = spark is None
         self.listener = LiveListener(LIVE_QUERY, on_batch)
-        self._with_archive = with_archive
+        self.archive = ArchiveKeeper(config, self.bootstrap) if with_archive else None
         self._stop_asked = threading.Event()
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self.queries: list[StreamingQuery] = []
@@ -74,8 +74,8 @@ class StreamJob:
         self._admitted = self._admission()
         self.spark.streams.addListener(self.listener)
         self.queries = [start_live(self.spark, config, self.bootstrap, max_files=self._admitted.max_files)]
-        if self._with_archive:
-            self.queries.append(start_archive(self.spark, config, self.bootstrap))
+        if self.archive is not None:
+            self.archive.start()
         return self
 
     def ask_to_stop(self) -> None:
@@ -128,6 +128,8 @@ class StreamJob:
         """Process everything that is in the topics now, products archived included."""
         for query in self.queries:
             query.processAllAvailable()
+        if self.archive is not None and not self.archive.drain():
+            logger.warning("%s", self.archive.problem or "the archive has not caught up yet")
 
     def stop(self) -> None:
         """End after the batch in progress: what was admitted is finished, nothing is begun."""
@@ -135,6 +137,8 @@ class StreamJob:
             if query.isActive:
                 self._end_batch(query)
                 query.stop()
+        if self.archive is not None:
+            self.archive.stop()
         self.spark.streams.removeListener(self.listener)
         if self._owns_session:
             self.spark.stop()
