@@ -46,12 +46,12 @@ spark = (
     .config("spark.sql.session.timeZone", "UTC").config("spark.ui.enabled", "false")
     .getOrCreate()
 )
-for _ in range(2):  # while it is written
-    products = spark.read.format("delta").load(sys.argv[1] + "/products")
-    first = products.where("date = '2026-06-21' and kind = 'layers'").orderBy("time", "offset").first()
-    print("products", products.count(), first.site, first.mixing_height_m, first.quality, first.time, flush=True)
+products = spark.read.format("delta").load(sys.argv[1] + "/products")
+first = products.where("date = '2026-06-21' and kind = 'layers'").orderBy("time", "offset").first()
+print("products", products.count(), first.site, first.mixing_height_m, first.quality, first.time, flush=True)
 averages = spark.read.format("delta").load(sys.argv[1] + "/averages")
-print("averages", averages.count(), averages.first().health, len(averages.first().beta), flush=True)
+row = averages.first()
+print("averages", row.site, row.health, len(row.beta), flush=True)
 spark.range(1).selectExpr("'spark' as key", "date'2026-06-21' as date").write.format("delta").mode("append").save(
     sys.argv[1] + "/products"
 )
@@ -172,8 +172,7 @@ def test_a_disk_that_is_full_is_told_stops_nobody_and_is_caught_up(
         archive.send(product("oslo", 0, 700.0))
         keeper.start()
         assert keeper.drain()
-        for minute in range(1, 60):
-            archive.send(product("oslo", minute, 800.0, noise=rng.bytes(8_000).hex()))
+        archive.send(*(product("oslo", minute, 800.0, noise=rng.bytes(8_000).hex()) for minute in range(1, 60)))
         with caplog.at_level(logging.WARNING):
             await_that(lambda: "No space left on device" in keeper.problem, "the disk never filled")
         assert "live products go on" in caplog.text
@@ -209,8 +208,9 @@ def test_a_place_where_nothing_can_be_written_is_told_and_caught_up_when_it_is_m
 
 def test_two_archivers_of_one_topic_write_each_record_once(archive: Archive) -> None:
     keepers = [ArchiveKeeper(archive.config, archive.bootstrap).start() for _ in range(2)]
-    for minute in range(30):
-        archive.send(product("oslo", minute, 700.0))
+    for begin in range(0, 30, 10):
+        archive.send(*(product("oslo", minute, 700.0) for minute in range(begin, begin + 10)))
+        keepers[begin // 10 % 2].drain()
     assert all(keeper.drain() for keeper in keepers)
     for keeper in keepers:
         keeper.stop()
@@ -260,6 +260,8 @@ def test_a_damaged_or_deleted_table_is_made_whole_from_the_topic_and_its_files(
     assert archive.heights() == {"oslo 12:09": 900.0}
 
 
+@pytest.mark.spark
+@pytest.mark.slow
 def test_spark_pandas_and_whoever_reads_parquet_read_the_tables_while_they_are_written(
     archive: Archive, keeper: ArchiveKeeper
 ) -> None:
@@ -284,9 +286,9 @@ def test_spark_pandas_and_whoever_reads_parquet_read_the_tables_while_they_are_w
     assert spark.returncode == 0, text[-3000:]
     assert counts == sorted(counts)
     told = [line.split() for line in text.splitlines() if line.startswith(("products", "averages"))]
-    assert [line[0] for line in told] == ["products", "products", "averages"]
+    assert [line[0] for line in told] == ["products", "averages"]
     assert told[0][2:] == ["oslo", "700.0", "[]", "2026-06-21", "12:00:00"]
-    assert told[2][1:] == ["1", "{'laser_temperature_K':", "300.0}", "20"]
+    assert told[1][1:] == ["oslo", "{'laser_temperature_K':", "300.0}", "20"]
 
     # What Spark has written into the table is read, and we write on.
     before = snapshot(archive.directory / PRODUCTS).version

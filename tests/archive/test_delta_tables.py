@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import NOON_MS, average, product, record
 
-from ipdsf_spark.archive.delta import types
+from ipdsf_spark.archive.delta import types, write
 from ipdsf_spark.archive.delta.checkpoint import CHECKPOINT_EVERY
 from ipdsf_spark.archive.delta.log import LOG, snapshot
 from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
@@ -253,10 +253,11 @@ def compacted(directory: Path) -> None:
 
 @pytest.mark.parametrize(("work", "least"), [(one_more, 12), (compacted, 20)], ids=["append", "compact"])
 def test_a_writer_killed_at_any_step_leaves_the_version_before_or_the_one_after(
-    tmp_path: Path, work: Callable[[Path], None], least: int
+    tmp_path: Path, work: Callable[[Path], None], least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(write, "CHECKPOINT_EVERY", 4)  # so that the killed commit is one that writes a checkpoint
     fork = multiprocessing.get_context("fork")
-    for number in range(CHECKPOINT_EVERY - 1 if work is one_more else 3):  # the next commit writes a checkpoint
+    for number in range(3):
         revision = record(product("oslo", 0, 700.0 + number), offset=number, published_ms=NOON_MS + number)
         append(tmp_path / "begun", revision)
     before = heights(tmp_path / "begun")
