@@ -1,4 +1,4 @@
-"""Running the streaming job: checks first, two queries, one line per batch, a clean stop on SIGTERM."""
+"""Running the streaming job: checks, one query, the archive beside it, a line per batch, a clean stop on SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from ipdsf_spark.archive.parquet import start_archive
+from ipdsf_spark.archive.keeper import ArchiveKeeper
 from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import ConfigError
@@ -40,7 +40,7 @@ STATE_LAYOUT: Final = "2"  # of the state's columns; a checkpoint of another can
 
 
 class StreamJob:
-    """The live and the archive query of one session.
+    """The live query of one session, and the archive beside it.
 
     While it runs it follows the topic and the table of sites: a query's bound on rows and its sites cannot change, so
     it is stopped between two batches and started again at once.
@@ -49,7 +49,7 @@ class StreamJob:
         config: the whole configuration.
         on_batch: called after every micro-batch of the live query.
         spark: a session to use; built from the configuration by default.
-        with_archive: whether products also go to Parquet.
+        with_archive: whether products and averages also go to the archive.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class StreamJob:
         self.spark = spark or build_session(config, app_name="ipdsf-stream")
         self._owns_session = spark is None
         self.listener = LiveListener(LIVE_QUERY, on_batch)
-        self._with_archive = with_archive
+        self.archive = ArchiveKeeper(config, self.bootstrap) if with_archive else None
         self._stop_asked = threading.Event()
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self._sites = SitesFile(config)
@@ -82,8 +82,8 @@ class StreamJob:
         self._admitted = self._admission()
         self.spark.streams.addListener(self.listener)
         self.queries = [self._start_live()]
-        if self._with_archive:
-            self.queries.append(start_archive(self.spark, config, self.bootstrap))
+        if self.archive is not None:
+            self.archive.start()
         return self
 
     def ask_to_stop(self) -> None:
@@ -162,6 +162,8 @@ class StreamJob:
         """Process everything that is in the topics now, products archived included."""
         for query in self.queries:
             query.processAllAvailable()
+        if self.archive is not None and not self.archive.drain():
+            logger.warning("%s", self.archive.problem or "the archive has not caught up yet")
 
     def stop(self) -> None:
         """End after the batch in progress: what was admitted is finished, nothing is begun."""
@@ -169,6 +171,8 @@ class StreamJob:
             if query.isActive:
                 self._end_batch(query)
                 query.stop()
+        if self.archive is not None:
+            self.archive.stop()
         self.spark.streams.removeListener(self.listener)
         if self._owns_session:
             self.spark.stop()

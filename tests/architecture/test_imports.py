@@ -48,7 +48,8 @@ DOORS = {
     "stream": doors(
         "errors config sites lidar forecast kafka devkafka spark archive monitoring", "pyspark pandas pyarrow numpy"
     ),
-    "archive": doors("errors config lidar kafka spark storage", "pyspark pandas pyarrow numpy delta"),
+    # Delta's open protocol, without Spark: the archive is written beside the live query and read by anybody.
+    "archive": doors("errors config lidar kafka", "confluent_kafka pandas pyarrow numpy"),
     "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),
     # Imaging.
     "packing": doors("errors config ct storage", "pyspark petastorm pyarrow numpy"),
