@@ -44,6 +44,10 @@ _WHERE: Final = (
 )
 LAYERS_COLUMNS: Final[Mapping[str, tuple[pa.DataType, str, str]]] = {
     "mixing_height_m": (pa.float64(), "mixing layer height above the instrument", "m"),
+    "below_m": (pa.float64(), "upper bound of the mixing layer height where its top cannot be seen", "m"),
+    "residual_height_m": (pa.float64(), "top of the residual layer", "m"),
+    "nocturnal_height_m": (pa.float64(), "top of the stable layer at night", "m"),
+    "entrainment_m": (pa.float64(), "thickness of the entrainment zone", "m"),
     "uncertainty_m": (pa.float64(), "one standard deviation of it", "m"),
     "provisional": (pa.bool_(), "a final value will replace this one", ""),
     "quality": (pa.list_(pa.string()), "why a height is missing, or what to keep in mind", ""),

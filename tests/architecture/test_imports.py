@@ -32,7 +32,7 @@ DOORS = {
     "config": doors("errors"),
     "sites": doors("errors config lidar"),
     # Kernels: no engine, no data frame, no configuration, and none of the others.
-    "lidar": doors("errors", "numpy scipy netCDF4 astral"),
+    "lidar": doors("errors", "numpy scipy netCDF4 astral backports"),
     "forecast": doors("errors", "torch numpy"),
     "tensor": doors("errors", "numpy"),
     "ct": doors("errors", "numpy scipy SimpleITK nibabel pydicom skimage"),

@@ -299,7 +299,8 @@ def test_spark_pandas_and_whoever_reads_parquet_read_the_tables_while_they_are_w
 
 
 def test_duckdb_reads_the_files_of_the_newest_version(archive: Archive) -> None:
-    duckdb = pytest.importorskip("duckdb")
+    import duckdb
+
     archive.send(product("oslo", 0, 700.0), product("oslo", 0, 800.0))
     archive.feed()
 
