@@ -20,8 +20,10 @@ from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import ensure_topics, num_partitions
+from ipdsf_spark.kafka.identity import topic_identity
 from ipdsf_spark.kafka.quarantine import budget_warning, estimated_bytes
 from ipdsf_spark.kafka.sample import Admission, admission
+from ipdsf_spark.kafka.topics import admin
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
 from ipdsf_spark.sites import sites_of
@@ -78,7 +80,8 @@ class StreamJob:
             ConfigError: the checkpoint was written with parameters that cannot change.
         """
         config = self.config
-        self.config = config = with_fixed_parameters(config, num_cores(self.spark))
+        identity = topic_identity(admin(config.kafka, self.bootstrap), config.kafka.files_topic)
+        self.config = config = with_fixed_parameters(config, num_cores(self.spark), identity)
         self._admitted = self._admission()
         self.spark.streams.addListener(self.listener)
         self.queries = [self._start_live()]
@@ -241,11 +244,17 @@ def check(config: Config) -> str:
     return bootstrap
 
 
-def with_fixed_parameters(config: Config, cores: int) -> Config:
+def with_fixed_parameters(config: Config, cores: int, topic_id: str) -> Config:
     """The configuration with what the checkpoint fixes; written beside a new checkpoint, compared with an old one.
 
+    Args:
+        config: the whole configuration.
+        cores: of the session.
+        topic_id: what the broker calls the files topic. A topic that was deleted and made anew has the same name and
+            other records: going on at the old offsets would skip its first ones.
+
     Raises:
-        ConfigError: the configuration asks for what this checkpoint cannot change.
+        ConfigError: the configuration asks for what this checkpoint cannot change, or the topic is another one.
     """
     directory = checkpoint_directory(config)
     path = directory / "parameters.txt"
@@ -258,14 +267,32 @@ def with_fixed_parameters(config: Config, cores: int) -> Config:
         "state_partitions": str(partitions),
         "state": STATE_LAYOUT,
     }
-    changed = [f"{name} was {held.get(name, '1')}, is {value}" for name, value in fixed.items()
-               if held and held.get(name, "1") != value]  # fmt: skip
+    changed = [
+        f"{name} was {held.get(name, '1')}, is {value}"
+        for name, value in fixed.items()
+        if held and held.get(name, "1") != value
+    ]
     if changed:
         raise ConfigError(
             f"the checkpoint in {directory} was written with other parameters ({'; '.join(changed)}): "
             "restore them, or name another stream.directory, which begins anew from stream.starting_offsets"
         )
-    if not held:
-        directory.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{name}={value}\n" for name, value in fixed.items()))
+    if held.get("files_topic_id", topic_id) != topic_id:
+        if config.stream.fail_on_data_loss:
+            raise ConfigError(
+                f"topic {config.kafka.files_topic} was made anew since the checkpoint in {directory} was written: set "
+                "stream.fail_on_data_loss=false to begin with the new one from stream.starting_offsets, every site's "
+                "state included, or name another stream.directory"
+            )
+        before = directory / f"live.of-topic-{held['files_topic_id']}"
+        logger.warning("topic %s was made anew: its own checkpoint begins, the former is kept in %s",
+                       config.kafka.files_topic, before)  # fmt: skip
+        if (directory / "live").exists():
+            (directory / "live").rename(before)
+    directory.mkdir(parents=True, exist_ok=True)
+    told = fixed | {"files_topic_id": topic_id}
+    if told != held:
+        part = path.with_suffix(".part")
+        part.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+        part.replace(path)
     return with_overrides(config, [f"stream.state_partitions={partitions}"])
