@@ -166,6 +166,8 @@ def _report(
             decoded=totals.decoded,
             quarantined=totals.quarantined,
             both=totals.both,
+            waiting=totals.waiting,
+            joined=totals.joined,
             profiles=totals.profiles,
             late=totals.late,
         ),
