@@ -15,7 +15,7 @@ class LayersConfig:
     dilations_m: tuple[float, ...] = (200.0, 300.0, 400.0)
     min_strength: float = 0.05
     min_snr: float = 4.0
-    lag_s: int = 7_200
+    lag_s: int = 3_600
     reorder_s: int = 600
     reset_gap_s: int = 3_600
     night_ceiling_m: float = 800.0

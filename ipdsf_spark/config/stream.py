@@ -11,7 +11,7 @@ from ipdsf_spark.config.checks import require
 class StreamConfig:
     """The streaming job."""
 
-    directory: str = "~/.local/share/ipdsf/stream"  # checkpoints and the Parquet archive
+    directory: str = "~/.local/share/ipdsf/stream"  # checkpoints and, unless it has a place of its own, the archive
     starting_offsets: str = "earliest"
     trigger_ms: int = 0
     max_files_per_batch: int = 2_000
@@ -22,6 +22,9 @@ class StreamConfig:
     warm_daemon: bool = True
     fail_on_data_loss: bool = True
     archive_every_s: int = 30
+    archive_directory: str = ""
+    archive_compact_every_s: int = 3_600
+    archive_keep_versions_h: int = 168
     operators: tuple[str, ...] = ("layers", "air_quality")
     publish_averages: bool = True
     forget_site_after_days: int = 30
@@ -41,6 +44,8 @@ class StreamConfig:
             "max_files_per_batch",
             "max_bytes_per_batch",
             "archive_every_s",
+            "archive_compact_every_s",
+            "archive_keep_versions_h",
             "driver_memory_mb",
             "forget_site_after_days",
         ):

@@ -34,7 +34,7 @@ class Errors:
 
 def newest(revisions: pd.DataFrame) -> pd.DataFrame:
     """The newest revision of every site and time."""
-    ordered = revisions.sort_values(["partition", "offset"])
+    ordered = revisions.sort_values(["published", "offset"])
     return ordered.drop_duplicates(["site", "time"], keep="last").sort_values(["site", "time"], ignore_index=True)
 
 

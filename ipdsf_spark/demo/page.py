@@ -58,20 +58,26 @@ class Latency:
 
 @dataclass(frozen=True)
 class Balance:
-    """Where every record of the files topic went; a whole and a part may both come from one file."""
+    """Where every record of the files topic went; a whole and a part may both come from one file.
+
+    A message that two files share comes back as a record of its own (`joined`); a file that holds nothing but a part of
+    one waits for its neighbour.
+    """
 
     sent: int
     read: int
     decoded: int
     quarantined: int
     both: int
+    waiting: int
+    joined: int
     profiles: int
     late: int
 
     @property
     def is_complete(self) -> bool:
-        """Every record read was decoded, quarantined, or both."""
-        return self.sent == self.read == self.decoded + self.quarantined - self.both
+        """Every record sent or joined was read, and decoded, quarantined, both, or waits."""
+        return self.sent + self.joined == self.read == self.decoded + self.quarantined - self.both + self.waiting
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-import pyarrow.dataset as ds
 from tqdm import tqdm
 
-from ipdsf_spark.archive.parquet import archive_directory
+from ipdsf_spark.archive.reading import read_revisions
+from ipdsf_spark.archive.tables import archive_directory
 from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.demo import outcome
 from ipdsf_spark.demo.page import Balance, Latency, Link, QuarantineLine, Report, SiteCard
@@ -138,7 +138,7 @@ def _report(
     out = demonstration.out
     (out / "pictures").mkdir(exist_ok=True)
     (out / "tables").mkdir(exist_ok=True)
-    revisions = ds.dataset(archive_directory(config), format="parquet", partitioning="hive").to_table().to_pandas()
+    revisions = read_revisions(archive_directory(config))
     final, provisional = outcome.newest(revisions), outcome.last_provisional(revisions)
     sites = sites_of(config)
     cards, errors, figures = [], [], []
@@ -166,6 +166,8 @@ def _report(
             decoded=totals.decoded,
             quarantined=totals.quarantined,
             both=totals.both,
+            waiting=totals.waiting,
+            joined=totals.joined,
             profiles=totals.profiles,
             late=totals.late,
         ),
@@ -242,7 +244,7 @@ def _write_tables(
         Link("tables/heights.csv", "heights.csv: every site and time"),
         Link("tables/sites.csv", "sites.csv: the numbers per site"),
         Link("tables/quarantine.csv", "quarantine.csv: what gave no profile, and why"),
-        Link("stream/products/", "stream/products: the Parquet archive"),
+        Link("stream/archive/", "stream/archive: the Delta tables"),
     ]
 
 

@@ -15,9 +15,9 @@ from ipdsf_spark.errors import BrokerError
 from ipdsf_spark.kafka.client import client_options
 
 TIMEOUT_S: Final = 10.0
-LEADERLESS: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 PREFETCH_KB: Final = 16_384  # of records that the client holds beside the one in hand
 FETCH_WAIT_MS: Final = 5  # a record that is asked for is there already: the client's 500 would be waited for in vain
+BETWEEN_LEADERS: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 NEAR: Final = 50  # records that are skipped by reading on; further ahead is a seek
 
 
@@ -61,20 +61,25 @@ def bounds(consumer: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[in
     found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
     if found.error is not None:
         raise BrokerError(f"no topic {topic} at {bootstrap}: {found.error.str()}")
-    return {partition: _bounds_of(consumer, TopicPartition(topic, partition)) for partition in sorted(found.partitions)}
+    return {partition: ends_of(consumer, topic, partition) for partition in sorted(found.partitions)}
 
 
-def _bounds_of(consumer: Consumer, where: TopicPartition) -> tuple[int, int]:
-    """Asked again while the partition is looking for a leader, as a moment after it was made."""
+def ends_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """Oldest offset and present end of a partition; waits while it is between two leaders.
+
+    Raises:
+        KafkaException: it does not answer.
+    """
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            low, high = consumer.get_watermark_offsets(where, timeout=TIMEOUT_S)
-            return low, high
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
         except KafkaException as error:
-            if error.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
+            if error.args[0].code() not in BETWEEN_LEADERS or time.monotonic() > deadline:
                 raise
-            consumer.poll(0.1)
+            time.sleep(0.1)
+        else:
+            return int(low), int(high)
 
 
 def records(

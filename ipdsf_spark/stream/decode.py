@@ -30,7 +30,10 @@ from ipdsf_spark.stream.piece import Piece, Stretch
 logger = logging.getLogger(__name__)
 
 NO_SITE: Final = ""  # the group of records that belong to no site
-COLUMNS: Final = ("site", "raw", "file", "sent_ms", "published_ms", "joined", "topic", "partition", "offset")
+COLUMNS: Final = (
+    *("site", "raw", "file", "sent_ms", "published_ms", "joined", "topic", "partition", "offset"),
+    *("seq", "preamble"),
+)
 MOST_PROFILES: Final = 6_000  # of one interval: twenty a second, which no ceilometer measures
 LAST_MS: Final = 4_102_444_800_000  # 2100-01-01: a clock beyond it is none
 AHEAD_MS: Final = 86_400_000  # a sender's clock further ahead of the broker's is not believed
@@ -74,10 +77,14 @@ class Decoder:
         topic: str,
         partition: int,
         offset: int,
+        seq: int = 0,
+        preamble: int = 0,
     ) -> tuple[str, bytes, int, int]:
         """Group, piece, profiles and rejected stretches of one record. Raises nothing."""
         sent_ms = believable_ms(sent_ms, published_ms)
-        where = Piece(file, sent_ms, topic, partition, offset, 0, b"", is_joined=joined is not None, key=site_id)
+        where = Piece(
+            file, sent_ms, topic, partition, offset, 0, b"", is_joined=joined is not None, key=site_id, seq=seq
+        )
         if joined is not None:
             where = where._replace(rejected=voided(joined))
         try:
@@ -89,6 +96,8 @@ class Decoder:
             # A sender's clock may be slow: what lies before the broker's time is no future.
             slow_s = max(0, min(published_ms or 0, LAST_MS) - sent_ms) / 1000 if sent_ms else 0.0
             piece = self.piece_of(site, where, raw, ahead_s=DEFAULT_BOUNDS.ahead_s + slow_s)
+            if preamble > 0:  # names of columns that the sender repeats are no part of the last file's message
+                piece = piece._replace(head=piece.head[preamble:])
         except Exception as error:
             logger.warning("%s of site %s: %s: %s", where.position, site_id, type(error).__name__, error)
             piece = self._refused(where, raw, f"the reader failed: {type(error).__name__}: {error}")

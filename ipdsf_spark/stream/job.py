@@ -1,4 +1,4 @@
-"""Running the streaming job: checks first, two queries, one line per batch, a clean stop on SIGTERM."""
+"""Running the streaming job: checks, one query, the archive beside it, a line per batch, a clean stop on SIGTERM."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from typing import Final
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from ipdsf_spark.archive.parquet import start_archive
+from ipdsf_spark.archive.keeper import ArchiveKeeper
 from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import ensure_topics, num_partitions
+from ipdsf_spark.kafka.identity import topic_identity
 from ipdsf_spark.kafka.quarantine import budget_warning, estimated_bytes
 from ipdsf_spark.kafka.sample import Admission, admission
+from ipdsf_spark.kafka.topics import admin
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
 from ipdsf_spark.sites import sites_of
@@ -40,7 +42,7 @@ STATE_LAYOUT: Final = "2"  # of the state's columns; a checkpoint of another can
 
 
 class StreamJob:
-    """The live and the archive query of one session.
+    """The live query of one session, and the archive beside it.
 
     While it runs it follows the topic and the table of sites: a query's bound on rows and its sites cannot change, so
     it is stopped between two batches and started again at once.
@@ -49,7 +51,7 @@ class StreamJob:
         config: the whole configuration.
         on_batch: called after every micro-batch of the live query.
         spark: a session to use; built from the configuration by default.
-        with_archive: whether products also go to Parquet.
+        with_archive: whether products and averages also go to the archive.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class StreamJob:
         self.spark = spark or build_session(config, app_name="ipdsf-stream")
         self._owns_session = spark is None
         self.listener = LiveListener(LIVE_QUERY, on_batch)
-        self._with_archive = with_archive
+        self.archive = ArchiveKeeper(config, self.bootstrap) if with_archive else None
         self._stop_asked = threading.Event()
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self._sites = SitesFile(config)
@@ -78,12 +80,13 @@ class StreamJob:
             ConfigError: the checkpoint was written with parameters that cannot change.
         """
         config = self.config
-        self.config = config = with_fixed_parameters(config, num_cores(self.spark))
+        identity = topic_identity(admin(config.kafka, self.bootstrap), config.kafka.files_topic)
+        self.config = config = with_fixed_parameters(config, num_cores(self.spark), identity)
         self._admitted = self._admission()
         self.spark.streams.addListener(self.listener)
         self.queries = [self._start_live()]
-        if self._with_archive:
-            self.queries.append(start_archive(self.spark, config, self.bootstrap))
+        if self.archive is not None:
+            self.archive.start()
         return self
 
     def ask_to_stop(self) -> None:
@@ -162,6 +165,8 @@ class StreamJob:
         """Process everything that is in the topics now, products archived included."""
         for query in self.queries:
             query.processAllAvailable()
+        if self.archive is not None and not self.archive.drain():
+            logger.warning("%s", self.archive.problem or "the archive has not caught up yet")
 
     def stop(self) -> None:
         """End after the batch in progress: what was admitted is finished, nothing is begun."""
@@ -169,6 +174,8 @@ class StreamJob:
             if query.isActive:
                 self._end_batch(query)
                 query.stop()
+        if self.archive is not None:
+            self.archive.stop()
         self.spark.streams.removeListener(self.listener)
         if self._owns_session:
             self.spark.stop()
@@ -237,11 +244,17 @@ def check(config: Config) -> str:
     return bootstrap
 
 
-def with_fixed_parameters(config: Config, cores: int) -> Config:
+def with_fixed_parameters(config: Config, cores: int, topic_id: str) -> Config:
     """The configuration with what the checkpoint fixes; written beside a new checkpoint, compared with an old one.
 
+    Args:
+        config: the whole configuration.
+        cores: of the session.
+        topic_id: what the broker calls the files topic. A topic that was deleted and made anew has the same name and
+            other records: going on at the old offsets would skip its first ones.
+
     Raises:
-        ConfigError: the configuration asks for what this checkpoint cannot change.
+        ConfigError: the configuration asks for what this checkpoint cannot change, or the topic is another one.
     """
     directory = checkpoint_directory(config)
     path = directory / "parameters.txt"
@@ -254,14 +267,32 @@ def with_fixed_parameters(config: Config, cores: int) -> Config:
         "state_partitions": str(partitions),
         "state": STATE_LAYOUT,
     }
-    changed = [f"{name} was {held.get(name, '1')}, is {value}" for name, value in fixed.items()
-               if held and held.get(name, "1") != value]  # fmt: skip
+    changed = [
+        f"{name} was {held.get(name, '1')}, is {value}"
+        for name, value in fixed.items()
+        if held and held.get(name, "1") != value
+    ]
     if changed:
         raise ConfigError(
             f"the checkpoint in {directory} was written with other parameters ({'; '.join(changed)}): "
             "restore them, or name another stream.directory, which begins anew from stream.starting_offsets"
         )
-    if not held:
-        directory.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{name}={value}\n" for name, value in fixed.items()))
+    if held.get("files_topic_id", topic_id) != topic_id:
+        if config.stream.fail_on_data_loss:
+            raise ConfigError(
+                f"topic {config.kafka.files_topic} was made anew since the checkpoint in {directory} was written: set "
+                "stream.fail_on_data_loss=false to begin with the new one from stream.starting_offsets, every site's "
+                "state included, or name another stream.directory"
+            )
+        before = directory / f"live.of-topic-{held['files_topic_id']}"
+        logger.warning("topic %s was made anew: its own checkpoint begins, the former is kept in %s",
+                       config.kafka.files_topic, before)  # fmt: skip
+        if (directory / "live").exists():
+            (directory / "live").rename(before)
+    directory.mkdir(parents=True, exist_ok=True)
+    told = fixed | {"files_topic_id": topic_id}
+    if told != held:
+        part = path.with_suffix(".part")
+        part.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+        part.replace(path)
     return with_overrides(config, [f"stream.state_partitions={partitions}"])

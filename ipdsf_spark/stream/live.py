@@ -89,6 +89,8 @@ def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files
         F.coalesce(_header("file"), F.lit("")).alias("file"),
         _header("sent_ms").try_cast("long").alias("sent_ms"),
         F.unix_millis("timestamp").alias("published_ms"),
+        F.coalesce(_header("seq").try_cast("long"), F.lit(0)).alias("seq"),
+        F.coalesce(_header("preamble").try_cast("int"), F.lit(0)).alias("preamble"),
         _header("joined").alias("joined"),
         "topic",
         "partition",

@@ -31,6 +31,7 @@ class Piece(NamedTuple):
         is_fragment: the file lies inside one message, so that the next one may go on with it.
         is_joined: the record was made from a tail and a head, so it has neither.
         key: what the record said whose it is, site or not.
+        seq: the sender's count of its files; 0 if it does not count.
     """
 
     file: str
@@ -49,6 +50,7 @@ class Piece(NamedTuple):
     is_fragment: bool = False
     is_joined: bool = False
     key: str = ""
+    seq: int = 0
 
     @property
     def position(self) -> str:
@@ -56,9 +58,9 @@ class Piece(NamedTuple):
         return f"{self.topic}-{self.partition}-{self.offset}"
 
     @property
-    def order(self) -> tuple[int, int, int]:
-        """A site's files in the order in which they were sent."""
-        return self.sent_ms, self.partition, self.offset
+    def order(self) -> tuple[int, int, int, int]:
+        """A site's files in the order in which they were sent; within a millisecond, as the sender counted them."""
+        return self.sent_ms, self.seq, self.partition, self.offset
 
     def to_bytes(self) -> bytes:
         """The piece as bytes; read by the same version of the package within the same batch."""

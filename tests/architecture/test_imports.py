@@ -32,7 +32,7 @@ DOORS = {
     "config": doors("errors"),
     "sites": doors("errors config lidar"),
     # Kernels: no engine, no data frame, no configuration, and none of the others.
-    "lidar": doors("errors", "numpy scipy netCDF4 astral"),
+    "lidar": doors("errors", "numpy scipy netCDF4 astral backports"),
     "forecast": doors("errors", "torch numpy"),
     "tensor": doors("errors", "numpy"),
     "ct": doors("errors", "numpy scipy SimpleITK nibabel pydicom skimage"),
@@ -48,7 +48,8 @@ DOORS = {
     "stream": doors(
         "errors config sites lidar forecast kafka devkafka spark archive monitoring", "pyspark pandas pyarrow numpy"
     ),
-    "archive": doors("errors config lidar kafka spark storage", "pyspark pandas pyarrow numpy delta"),
+    # Delta's open protocol, without Spark: the archive is written beside the live query and read by anybody.
+    "archive": doors("errors config lidar kafka", "confluent_kafka pandas pyarrow numpy"),
     "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),
     # Imaging.
     "packing": doors("errors config ct storage", "pyspark petastorm pyarrow numpy"),

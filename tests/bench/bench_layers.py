@@ -19,11 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ipdsf_spark.lidar.averages import build as averaging
-from ipdsf_spark.lidar.averages.average import Average
-from ipdsf_spark.lidar.layers import candidates, grids, tracking
-from ipdsf_spark.lidar.layers.mixing_height import LayerSettings, SiteTracker, retrieve, summarise
-from ipdsf_spark.lidar.layers.product import screened as edges
+from ipdsf_spark.lidar.averages.build import averages_of
+from ipdsf_spark.lidar.layers.layer_tracker import LayerTracker
+from ipdsf_spark.lidar.layers.mixing_height import LayerSettings, retrieve
 from ipdsf_spark.lidar.layers.replay import replay
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.simulator import INSTRUMENTS, SCENARIOS, reference_plan, simulate_day
@@ -107,66 +105,35 @@ def rows_of(profiles: Profiles, rows: slice) -> Profiles:
 
 
 def stream_costs(instrument: str) -> dict[str, float]:
-    """One file of four profiles: its summary in the decoder, and the site's state from bytes to bytes."""
-    profiles = simulated(instrument)
-    files = [rows_of(profiles, slice(start, start + 4)) for start in range(1600, 4000, 4)]
-    summaries = [summarise(file, SETTINGS) for file in files]
-    warm = SiteTracker.of(SITE, SETTINGS)
-    for summary in summaries[:300]:
-        warm.update([summary])
+    """A file of five minutes that closes its interval: the operator's state from bytes to bytes."""
+    averages = averages_of(simulated(instrument), SETTINGS.averaging_s)
+    warm = LayerTracker(SITE, SETTINGS)
+    warm.step(averages[:150], ())
     state = warm.to_bytes()
 
     def through_bytes() -> None:
         raw = state
-        for summary in summaries[300:]:
-            tracker = SiteTracker.from_bytes(raw, SITE, SETTINGS)
-            tracker.update([summary])
+        for average in averages[150:]:
+            tracker = LayerTracker.from_bytes(raw, SITE, SETTINGS)
+            tracker.step((average,), ())
             raw = tracker.to_bytes()
 
-    num = len(summaries) - 300
-    found = told(
-        f"{instrument}: summary of a file of 4 profiles",
-        least_ms(lambda: [summarise(file, SETTINGS) for file in files[300:]], num),
-        "ms",
-    )
-    found |= told(f"{instrument}: state from bytes, update with a file, to bytes", least_ms(through_bytes, num), "ms")
-    found |= told(f"{instrument}: bytes of a summary", len(summaries[0]), "bytes")
+    num = len(averages) - 150
+    found = told(f"{instrument}: state from bytes, one interval closed, to bytes", least_ms(through_bytes, num), "ms")
     found |= told(f"{instrument}: bytes of the state", len(state), "bytes")
     return found
 
 
 def kernel_costs(name: str, profiles: Profiles) -> dict[str, float]:
-    """A day of 5-min averages through wavelet, candidates and path, and through the whole retrieval."""
-    averages = averaging.averages_of(profiles, SETTINGS.averaging_s)
-    first = averages[0]
-    geometry = (first.first_m, first.resolution_m, first.total.size)
-    grid = grids.grid_of(geometry, 0, 100.0, SITE.max_height_m, SETTINGS)
-    beta = np.stack([average.mean() for average in averages])[:, grid.work]
-    sigma = np.array([[average.sigma_unit] for average in averages])
+    """A day of 5-min averages through the whole retrieval at once."""
+    averages = averages_of(profiles, SETTINGS.averaging_s)
 
-    def kernels() -> None:
-        for start in range(0, len(beta), edges.CHUNK):
-            rows = slice(start, start + edges.CHUNK)
-            w, sigma_w, weight, _ = edges.normalised(beta[rows], sigma[rows], grid)
-            candidates.strongest(w, sigma_w, grid.edge_m, grid.first_edge, num=5, min_strength=0.05, min_snr=4.0)
-            follow(1.0 - 2.0 * grids.node_maxima(weight, grid))
+    def whole() -> None:
+        tracker = LayerTracker(SITE, SETTINGS)
+        tracker.step(averages, ())
+        tracker.flush()
 
-    def follow(costs: np.ndarray) -> None:
-        total, pointers = np.zeros(costs.shape[1], np.float32), []
-        for cost in costs:
-            total, come_from = tracking.advance(total, cost, SETTINGS.moves)
-            pointers.append(come_from)
-        tracking.backtrack(np.stack(pointers), int(total.argmin()))
-
-    def whole(parts: list[Average]) -> None:
-        tracker = SiteTracker.of(SITE, SETTINGS)
-        tracker.absorb(parts, only_final=True)
-        tracker.finish()
-
-    found = told(f"{name}: wavelet, candidates and path per profile", least_ms(kernels, len(averages)), "ms")
-    return found | told(
-        f"{name}: averages to heights per profile", least_ms(lambda: whole(averages), len(averages)), "ms"
-    )
+    return told(f"{name}: averages to heights per profile", least_ms(whole, len(averages)), "ms")
 
 
 def accuracy() -> dict[str, float]:

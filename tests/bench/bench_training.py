@@ -1,4 +1,4 @@
-"""Training and reading with two workers: packing, reader speed, and two Horovod processes against two lonely ones.
+"""Training and reading with two workers: packing, reader speed, and two Horovod processes against two single ones.
 
 python tests/bench/bench_training.py [--volumes DIR] [--samples 1600] [--repeats 2] [--record results.jsonl]
 

@@ -67,7 +67,7 @@ def test_keys_run_from_inferior_to_superior() -> None:
 def test_a_chest_of_512_gives_22_by_22_cubes_per_layer() -> None:
     plan = CubePlan((133, 512, 512))
 
-    assert (plan.stride, plan.num_cubes) == (24, 22 * 22 * 6)  # SCIENCE: 484 · Z/24
+    assert (plan.stride, plan.num_cubes) == (24, 22 * 22 * 6)  # 484 · Z/24
 
 
 @pytest.mark.parametrize(("size", "overlap"), [(32, 17), (32, -1), (1, 0)])

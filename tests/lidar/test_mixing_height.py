@@ -204,7 +204,7 @@ def test_a_silent_sites_heights_become_final_and_what_follows_is_as_after_any_ga
         parts.append(flushed)
         assert np.isnat(tracker.silent_from)
         assert len(tracker.flush(due)) == 0
-        assert tracker.update([summarise(DAY, SETTINGS)]).num_late == len(DAY)
+        assert tracker.update([summarise(DAY, SETTINGS)]).num_late == 0  # they have been used: nothing is lost
     tracker = SiteTracker.from_bytes(tracker.to_bytes(), MUNICH, SETTINGS)
     parts.append(tracker.update([summarise(after, SETTINGS)]).layers)
 
@@ -320,7 +320,10 @@ def test_a_profile_of_noise_gives_no_height() -> None:
 
 
 def test_every_missing_height_says_why_and_every_height_its_uncertainty() -> None:
-    reasons = int(Quality.FOG | Quality.PRECIPITATION | Quality.LOW_SNR | Quality.NEAR_RANGE_EDGE)
+    reasons = int(
+        Quality.FOG | Quality.PRECIPITATION | Quality.LOW_SNR | Quality.NEAR_RANGE_EDGE | Quality.AMBIGUOUS
+        | Quality.RESIDUAL_LAYER | Quality.NO_EDGE
+    )  # fmt: skip
     has_height = np.isfinite(WHOLE.mixing_height_m)
 
     assert (WHOLE.quality[~has_height] & reasons > 0).all()
@@ -328,12 +331,24 @@ def test_every_missing_height_says_why_and_every_height_its_uncertainty() -> Non
     assert (WHOLE.uncertainty_m[has_height] >= 15.0).all()
 
 
-@pytest.mark.parametrize(("name", "bit"), [("is_fog", Quality.FOG), ("is_precipitation", Quality.PRECIPITATION)])
-def test_fog_and_rain_give_a_flag_and_no_height(name: str, bit: Quality) -> None:
-    layers = retrieve([steady(**{name: np.ones(80, bool)})], MUNICH)
+def test_rain_that_the_instrument_reports_gives_a_flag_and_no_height() -> None:
+    layers = retrieve([steady(is_precipitation=np.ones(80, bool))], MUNICH)
 
     assert np.isnan(layers.mixing_height_m).all()
-    assert (layers.quality & bit > 0).all()
+    assert (layers.quality & Quality.PRECIPITATION > 0).all()
+
+
+def test_fog_needs_evidence_in_the_profile_and_not_a_lone_visibility() -> None:
+    said = np.ones(80, bool)
+    alone = retrieve([steady(is_fog=said, vertical_visibility_m=np.full(80, 150.0, np.float32))], MUNICH)
+    thick = steady(is_fog=said)
+    thick.beta[:] = np.where((np.arange(770) + 0.5) * 10.0 < 150.0, 2e-5, 1e-9)
+    seen = retrieve([thick], MUNICH)
+
+    np.testing.assert_allclose(alone.mixing_height_m, 1200.0, atol=20.0)
+    assert not (alone.quality & Quality.FOG).any()
+    assert np.isnan(seen.mixing_height_m).all()
+    assert (seen.quality & Quality.FOG > 0).all()
 
 
 def test_rain_as_bright_as_fog_is_rain_alone_unless_the_instrument_says_fog() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from ipdsf_spark.lidar.products.quality import Quality, names
 
 
-def test_the_bits_are_those_of_the_science_notes() -> None:
+def test_the_bits_keep_their_numbers() -> None:
     assert {flag.name: flag.value for flag in Quality} == {
         "CLOUD_CAPPED": 1,
         "PRECIPITATION": 2,
@@ -21,6 +21,8 @@ def test_the_bits_are_those_of_the_science_notes() -> None:
         "UNCALIBRATED": 512,
         "NO_SUN": 1024,
         "RESIDUAL_LAYER": 2048,
+        "CLIPPED": 4096,
+        "NO_EDGE": 8192,
     }
 
 

@@ -29,7 +29,7 @@ def rmse_m(layers: Layers, day: SimulatedDay) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.02, 0.05, 0.10])
 def test_the_reference_day_is_tracked_within_the_goals(noise: float) -> None:
-    day = simulate_day(MUNICH, DAY, rng=np.random.default_rng(1), plan=reference_plan(), noise=noise)
+    day = simulate_day(MUNICH, DAY, rng=np.random.default_rng(1), plan=reference_plan(), noise=noise, cadence_s=60)
     seen = replay([day.profiles], MUNICH)
 
     assert rmse_m(retrieve([day.profiles], MUNICH), day) <= 66.0
@@ -41,19 +41,26 @@ def test_the_reference_day_is_tracked_within_the_goals(noise: float) -> None:
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_instrument_tracks_every_weather_within_the_goal(scenario: str, instrument: str) -> None:
-    day = simulate_day(MUNICH, DAY, rng=np.random.default_rng(4), scenario=scenario, instrument=instrument)
+    day = simulate_day(
+        MUNICH, DAY, rng=np.random.default_rng(4), scenario=scenario, instrument=instrument, cadence_s=60
+    )
+    layers = retrieve([day.profiles], MUNICH)
+    is_dry = layers.quality & int(Quality.FOG | Quality.PRECIPITATION) == 0
 
-    assert rmse_m(retrieve([day.profiles], MUNICH), day) <= 66.0
+    assert rmse_m(layers, day) <= 50.0
+    assert np.isfinite(layers.mixing_height_m[is_dry]).mean() > 0.7
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 @pytest.mark.parametrize(("scenario", "mask"), [("fog", "is_fog"), ("rain", "is_rain")])
 def test_fog_and_rain_give_a_flag_and_no_height(scenario: str, mask: str, instrument: str) -> None:
-    day = simulate_day(MUNICH, DAY, rng=np.random.default_rng(4), scenario=scenario, instrument=instrument)
+    day = simulate_day(
+        MUNICH, DAY, rng=np.random.default_rng(4), scenario=scenario, instrument=instrument, cadence_s=60
+    )
     layers = retrieve([day.profiles], MUNICH)
     # product intervals that lie wholly in the weather
-    wet = getattr(day, mask).reshape(288, 20).all(axis=1)
+    wet = getattr(day, mask).reshape(288, 5).all(axis=1)
 
     assert wet.any()
     assert np.isnan(layers.mixing_height_m[wet]).all()
@@ -65,12 +72,13 @@ def test_fog_and_rain_give_a_flag_and_no_height(scenario: str, mask: str, instru
 def test_under_a_stratus_deck_at_700_m_there_is_a_height_at_all_hours(mixed_m: float) -> None:
     deck = Spell("liquid", -36_000.0, 36_000.0, base_m=700.0, depth_m=250.0, extinction_per_m=0.02)
     plan = replace(reference_plan(), daytime_height_m=mixed_m, residual_height_m=0.95 * mixed_m, spells=(deck,))
-    day = simulate_day(MUNICH, DAY, rng=np.random.default_rng(1), plan=plan, instrument="cl51", cadence_s=30)
+    day = simulate_day(MUNICH, DAY, rng=np.random.default_rng(1), plan=plan, instrument="cl51", cadence_s=60)
     layers = retrieve([day.profiles], MUNICH)
     is_capped = layers.quality & Quality.CLOUD_CAPPED > 0
+    distance_m = np.abs(layers.mixing_height_m - layers.cloud_base_m)
 
-    assert is_capped.mean() > 0.5
-    assert np.isfinite(layers.mixing_height_m[is_capped]).mean() > 0.95
+    assert np.isfinite(layers.mixing_height_m).mean() > 0.85
+    assert (is_capped == (distance_m <= 300.0)).all()  # the bit stands where the layer reaches the cloud, not below any
     assert rmse_m(layers, day) <= 66.0
 
 
@@ -83,7 +91,7 @@ def test_a_deck_above_the_night_ceiling_lends_no_weak_drop_below_it_its_place() 
         rng=np.random.default_rng(106),
         scenario="stratus",
         instrument="chm15k",
-        cadence_s=30,
+        cadence_s=60,
     )
     assert day.plan.spells[0].base_m > 900.0
 
@@ -101,7 +109,7 @@ def test_two_errors_of_three_lie_within_the_stated_uncertainty_and_nearly_all_wi
                 rng=np.random.default_rng(seed),
                 scenario=scenario,
                 instrument=instrument,
-                cadence_s=30,
+                cadence_s=60,
             )
             layers = retrieve([day.profiles], MUNICH)
             has_height = np.isfinite(layers.mixing_height_m)
@@ -109,5 +117,5 @@ def test_two_errors_of_three_lie_within_the_stated_uncertainty_and_nearly_all_wi
             sigma.append(layers.uncertainty_m[has_height])
     ratio = np.abs(np.concatenate(error)) / np.concatenate(sigma)
 
-    assert 0.6 < (ratio <= 1.0).mean() < 0.9
-    assert 0.95 < (ratio <= 2.0).mean() < 0.999
+    assert (ratio <= 1.0).mean() > 0.67
+    assert (ratio <= 2.0).mean() > 0.95

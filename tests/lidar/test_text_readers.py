@@ -115,7 +115,7 @@ def test_a_file_without_stamps_takes_the_time_of_its_name_and_else_of_its_arriva
 
 
 CT25K_LINES = [b"\x01CT02023\x02", b"10 03500 ///// ///// 00000200"]
-CT25K_PROFILE = [b"%03d" % (16 * row) + b"000E" * 16 for row in range(16)]
+CT25K_PROFILE = [b"%03d" % (16 * row) + b"000E0007" * 8 for row in range(16)]
 
 
 @pytest.mark.parametrize(

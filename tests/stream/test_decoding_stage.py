@@ -19,7 +19,7 @@ DECODER = Decoder({"oslo": Site("oslo", 59.94, 10.72)}, 300, 1_000_000)
 
 
 def pieces(*raws: bytes, site: str = "oslo", decoder: Decoder = DECODER) -> list[tuple[str, Piece, int, int]]:
-    rows = [(site, raw, "a.dat", SENT_MS, SENT_MS, None, "files", 3, offset) for offset, raw in enumerate(raws)]
+    rows = [(site, raw, "a.dat", SENT_MS, SENT_MS, None, "files", 3, offset, 0, 0) for offset, raw in enumerate(raws)]
     columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in COLUMNS]
     batch = pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=list(COLUMNS))
     (out,) = decoder(iter([batch]))

@@ -16,7 +16,8 @@ import pytest
 from confluent_kafka import Producer
 from topics import records_in
 
-from ipdsf_spark.archive.parquet import archive_directory, read_products
+from ipdsf_spark.archive.reading import read_products
+from ipdsf_spark.archive.tables import archive_directory
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.edge.arrived import ends

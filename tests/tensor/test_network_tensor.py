@@ -167,8 +167,8 @@ def test_filling_is_offered_where_it_beats_the_hourly_climatology_and_only_there
     coupled, _ = run(network, 3, warm_up=30, held_out=0.1)
     # sites that have nothing in common but their hour of day: only the climatology knows them
     hours = np.repeat(rng.normal(size=(24, 8, 10)), 12, axis=0)
-    lonely = np.concatenate([hours, hours, hours])[:400] + 0.05 * rng.normal(size=(400, 8, 10))
-    alone, _ = run(SyntheticNetwork(lonely, lonely, lonely > np.inf), 2, warm_up=30, held_out=0.1)
+    flat = np.concatenate([hours, hours, hours])[:400] + 0.05 * rng.normal(size=(400, 8, 10))
+    alone, _ = run(SyntheticNetwork(flat, flat, flat > np.inf), 2, warm_up=30, held_out=0.1)
 
     assert coupled.filling.is_offered
     assert coupled.filling.errors[0] < 0.7 * coupled.filling.errors[1]

@@ -46,6 +46,7 @@ def averages_of(profiles: Profiles, interval_s: int) -> list[Average]:
     is_fog = profiles.is_fog[first] | (lowest <= FOG_BASE_M)
     tilt_deg = np.where(np.isnan(profiles.tilt_deg), np.float32(0), profiles.tilt_deg)[first]
     sigma = gates.sigma
+    names, health = _health(profiles, first)
     starts = [0] if index[0] == index[-1] else [0, *(np.flatnonzero(index[1:] > index[:-1]) + 1).tolist()]
     found = []
     for start, stop in zip(starts, [*starts[1:], len(index)], strict=True):
@@ -77,7 +78,7 @@ def averages_of(profiles: Profiles, interval_s: int) -> list[Average]:
                 clipped_from_m=EMPTY
                 if profiles.clipped_from_m is None
                 else _present(profiles.clipped_from_m[first[rows]]),
-                health=_health(profiles, first[rows]),
+                health=_health_sums(names, health[:, rows]),
                 alarms=_alarms(profiles, first[rows]),
                 tilt_sum_deg=float(tilt_deg[rows].sum()),
                 is_calibrated=profiles.is_calibrated,
@@ -185,17 +186,20 @@ def _present(heights_m: Float32) -> Float32:
     return np.sort(found).astype(np.float32) if found.size else EMPTY
 
 
-def _health(profiles: Profiles, rows: NDArray[np.int64]) -> dict[str, Sum]:
-    found = {}
-    for name, values in profiles.health.items():
-        try:
-            taken = np.asarray(values, np.float64)[rows]
-        except (TypeError, ValueError):
-            continue  # housekeeping that is no number
-        is_there = np.isfinite(taken)
-        if is_there.any():
-            found[name] = Sum(float(taken[is_there].sum()), int(is_there.sum()))
-    return found
+def _health(profiles: Profiles, rows: NDArray[np.int64]) -> tuple[tuple[str, ...], Float64]:
+    """Names of housekeeping values, and the values of the profiles: (H, T)."""
+    try:
+        return tuple(profiles.health), np.array([*profiles.health.values()], np.float64).reshape(-1, len(profiles))[
+            :, rows
+        ]
+    except (TypeError, ValueError):  # some of it is no number
+        return (), np.empty((0, len(rows)))
+
+
+def _health_sums(names: tuple[str, ...], values: Float64) -> dict[str, Sum]:
+    is_there = np.isfinite(values)
+    totals, nums = np.where(is_there, values, 0.0).sum(axis=1).tolist(), is_there.sum(axis=1).tolist()
+    return {name: Sum(total, num) for name, total, num in zip(names, totals, nums, strict=True) if num}
 
 
 def _alarms(profiles: Profiles, rows: NDArray[np.int64]) -> tuple[str, ...]:

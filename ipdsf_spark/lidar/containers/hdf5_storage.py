@@ -209,7 +209,7 @@ def _rows(
     if len(entries) != shape[0] or len(shape) != 2:
         return None
     is_small = num_bytes <= _SMALL_CHUNK_BYTES
-    is_woven = not is_small and filters[:1] == ((SHUFFLE, dtype.itemsize),) and dtype.itemsize > 1
+    is_shuffled = not is_small and filters[:1] == ((SHUFFLE, dtype.itemsize),) and dtype.itemsize > 1
     rows: list[Any] = []
     try:
         for row, (address, length, mask, corner) in enumerate(entries):
@@ -219,16 +219,16 @@ def _rows(
             if is_small:
                 rows.append(_unpacked_small(packed, filters, num_bytes))
             else:
-                rows.append(_unpacked(packed, filters[1:] if is_woven else filters, num_bytes))
+                rows.append(_unpacked(packed, filters[1:] if is_shuffled else filters, num_bytes))
     except (UnreadableFile, zlib.error, ValueError):
         return None
     joined = b"".join(rows)
-    if not is_woven:
+    if not is_shuffled:
         return _native(np.frombuffer(joined, dtype).reshape(shape))
-    return _native(_woven(joined, dtype.itemsize, shape[0]).view(dtype).reshape(shape))
+    return _native(_unshuffled(joined, dtype.itemsize, shape[0]).view(dtype).reshape(shape))
 
 
-def _woven(data: bytes, size: int, num_rows: int) -> NDArray[np.uint8]:
+def _unshuffled(data: bytes, size: int, num_rows: int) -> NDArray[np.uint8]:
     """Elements of `size` bytes from planes of first bytes, second bytes ..., row by row: the inverse of `shuffle`."""
     planes = np.frombuffer(data, np.uint8).reshape(num_rows, size, -1)
     woven = np.empty((num_rows, planes.shape[2], size), np.uint8)
@@ -345,7 +345,7 @@ def _unpacked(packed: bytes, filters: _Pipeline, num_bytes: int) -> bytes | memo
         elif parameter > 1:
             rest = len(data) % parameter  # a checksum that was added first is left as it stands
             whole = data[: len(data) - rest]
-            data = _woven(whole, parameter, 1).tobytes() + data[len(data) - rest :] if whole else data
+            data = _unshuffled(whole, parameter, 1).tobytes() + data[len(data) - rest :] if whole else data
     if len(data) != num_bytes:
         raise UnreadableFile(f"it unpacks to {len(data)} bytes, expected {num_bytes}")
     result: bytes | memoryview = data

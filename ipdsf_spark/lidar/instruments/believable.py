@@ -73,10 +73,26 @@ def believed(
         if received is None:
             return decoded
         return replace(decoded, blocks=tuple(_at(block, received) for block in decoded.blocks))
+    if _is_sound(time, received, now, bounds):
+        return decoded
     reasons = _reasons(time, received, now, bounds)
     if not reasons:
         return decoded
     return _without(decoded, reasons, len(time))
+
+
+def _is_sound(time: Time, received: np.datetime64 | None, now: np.datetime64 | None, bounds: Bounds) -> bool:
+    """Whether nothing is to be looked at more closely: all times within the bounds, and never a day apart."""
+    micros = time.view(np.int64)
+    first, last = int(micros.min()), int(micros.max())  # NaT is the smallest of all
+    sent = received if received is not None else now
+    latest = LAST if sent is None else sent.astype("datetime64[us]") + np.timedelta64(int(bounds.ahead_s * 1e6), "us")
+    earliest = FIRST
+    if received is not None and bounds.behind_s:
+        earliest = max(FIRST, received.astype("datetime64[us]") - np.timedelta64(int(bounds.behind_s * 1e6), "us"))
+    if first < earliest.view(np.int64) or last > latest.view(np.int64):
+        return False
+    return len(micros) < 2 or bool(np.abs(np.diff(micros)).max() <= ASTRAY.view(np.int64))
 
 
 def _at(block: Profiles, moment: np.datetime64) -> Profiles:

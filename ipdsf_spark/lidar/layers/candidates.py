@@ -13,6 +13,7 @@ from ipdsf_spark.lidar.profiles import Float64
 SEPARATION_M: Final = 60.0  # two maxima closer than this are one layer top
 FLANK_M: Final = 100.0  # how sharp a maximum is, is seen at this distance
 MOST_UNCERTAIN_M: Final = 500.0
+LEAST_EVIDENCE: Final = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,7 @@ def strongest(
     num: int,
     min_strength: float,
     min_snr: float,
+    rank_by: Float64 | None = None,
 ) -> Peaks:
     """The `num` strongest local maxima of W.
 
@@ -56,12 +58,16 @@ def strongest(
         num: how many to keep.
         min_strength: a candidate needs W at least this.
         min_snr: and this many times its noise.
+        rank_by: (T, E) evidence: a maximum that has some needs nothing else, and those with most are kept; None = W.
     """
     spacing_m = float(edge_m[1] - edge_m[0])
     inner = w[:, 1:-1]
     # of a plateau, its lowest edge
     is_peak = (inner > w[:, :-2]) & (inner >= w[:, 2:])
-    is_peak &= inner >= np.maximum(sigma_w[:, 1:-1] * min_snr, min_strength)
+    is_clear = inner >= np.maximum(sigma_w[:, 1:-1] * min_snr, min_strength)
+    if rank_by is not None:
+        is_clear |= rank_by[:, 1:-1] >= LEAST_EVIDENCE
+    is_peak &= is_clear
     row, edge = np.nonzero(is_peak[:, max(first_edge - 1, 0) :])
     edge += max(first_edge, 1)
     peak = w[row, edge]
@@ -69,6 +75,11 @@ def strongest(
     around = np.minimum(np.maximum(edge[:, None] + np.arange(-reach, reach + 1), 0), w.shape[1] - 1)
     is_highest = (w[row[:, None], around] <= peak[:, None]).all(axis=1)
     row, edge, peak = row[is_highest], edge[is_highest], peak[is_highest]
+    if rank_by is not None:
+        order = np.lexsort((-(rank_by[row, edge] + peak), row))
+        row, edge, peak = row[order], edge[order], peak[order]
+        kept = np.arange(row.size) - np.searchsorted(row, row) < num
+        row, edge, peak = row[kept], edge[kept], peak[kept]
     order = np.lexsort((-peak, row))
     row, edge, peak = row[order], edge[order], peak[order]
     rank = np.arange(row.size) - np.searchsorted(row, row)

@@ -4,47 +4,61 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.layers import screening, wavelet
+from ipdsf_spark.lidar.layers.chain import nodes_up_to
 from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.layers.wavelet import Windows
-from ipdsf_spark.lidar.profiles import Float32, Float64
+from ipdsf_spark.lidar.profiles import Float64
+
+FURTHEST_RIPPLE_M: Final = 1500.0  # an instrument's ripple grows with range² up to here
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Gates, gate edges and path nodes of one geometry. G gates are carried; the wavelet works on `work`, E edges.
+    """Gates, gate edges and height nodes of one geometry. The wavelet works on the gates `work`; E edges, K nodes.
 
     Attributes:
+        gate_m: heights of all carried gates.
+        slant: height over range.
         fog, rain: gates that are looked at for fog and for rain.
         rain_m: heights of the latter.
         work: gates from the lowest trustworthy height to a window above the highest one searched.
         reference: gates of `work` whose mean beta makes W dimensionless.
+        step_m: gate length.
         edge_m: (E,) heights of the edges of `work`.
         windows: of the wavelet on `work`.
         noise_w: (E,) noise of W for unit noise at unit range.
         noise_below: (E,) that of the mean below an edge.
-        lowest_edge: lowest edge with a value of W; a maximum there may lie below.
+        ripple_shape: (E,) ripple over that at 1 km.
         first_edge: lowest edge at which a candidate may lie.
-        node_start: (K,) first edge that belongs to each path node.
-        num_hidden: the lowest path nodes, which are too low to be seen.
+        floor_m: height of that.
+        nodes_m: (K,) heights of the nodes.
+        node_start: (K,) first edge that belongs to each node.
+        num_hidden: the lowest nodes, which are too low to be seen.
         is_seen: (K,) nodes that have edges.
     """
 
+    gate_m: Float64
+    slant: float
     fog: slice
     rain: slice
     rain_m: Float64
     work: slice
     reference: slice
+    step_m: float
     edge_m: Float64
     windows: Windows
     noise_w: Float64
     noise_below: Float64
-    lowest_edge: int
+    ripple_shape: Float64
     first_edge: int
+    floor_m: float
+    nodes_m: Float64
     node_start: NDArray[np.int64]
     num_hidden: int
     is_seen: NDArray[np.bool_]
@@ -75,45 +89,38 @@ def grid_of(
     edge_m = wavelet.boundaries_m(worked_m, step_m) if worked_m.size else np.array([min_height_m])
     windows = Windows.of(worked_m.size, step_m, settings.dilations_m)
     range_squared = (edge_m / slant) ** 2
-    half = np.maximum(windows.half.max(axis=0), 1)
-    nodes_m = nodes(max_height_m, settings.moves.node_m)
-    bounds_m = np.append(nodes_m - settings.moves.node_m / 2, nodes_m[-1] + settings.moves.node_m / 2)
+    half = np.maximum(windows.half[: windows.below_row + 1].max(axis=0), 1)
+    nodes_m = nodes_up_to(max_height_m)
+    middle_m = (nodes_m[1:] + nodes_m[:-1]) / 2
+    bounds_m = np.concatenate([[0.0], middle_m, [2 * nodes_m[-1] - middle_m[-1]]])
     first_edge = windows.first_edge + 1
-    last_m = float(edge_m[-1])
     starts = np.searchsorted(edge_m, bounds_m[:-1])
     # where gates are coarser than nodes, a node without an edge of its own takes the nearest
     starts = np.where(starts < np.searchsorted(edge_m, bounds_m[1:]), starts, np.maximum(starts - 1, 0))
+    floor_m = float(edge_m[min(first_edge, edge_m.size - 1)])
+    num_hidden = int(np.searchsorted(bounds_m[1:], floor_m)) if first_edge < edge_m.size else nodes_m.size
+    is_seen = (nodes_m <= float(edge_m[-1])) & (np.arange(nodes_m.size) >= num_hidden)
     return Grid(
+        gate_m=height_m,
+        slant=slant,
         fog=_between(height_m, *screening.FOG_LOOK_M),
         rain=_between(height_m, *screening.RAIN_LOOK_M),
         rain_m=height_m[_between(height_m, *screening.RAIN_LOOK_M)],
         work=slice(start, stop),
         reference=_between(worked_m, *settings.reference_m),
+        step_m=step_m,
         edge_m=edge_m,
         windows=windows,
         noise_w=np.sqrt(windows.gain) * range_squared,
         noise_below=range_squared / np.sqrt(half),
-        lowest_edge=windows.first_edge,
+        ripple_shape=(np.minimum(edge_m, FURTHEST_RIPPLE_M) / 1000.0) ** 2,
         first_edge=first_edge,
+        floor_m=floor_m,
+        nodes_m=nodes_m,
         node_start=np.minimum(starts, edge_m.size - 1),
-        num_hidden=int(np.searchsorted(nodes_m, edge_m[first_edge] - settings.moves.node_m / 2))
-        if first_edge < edge_m.size
-        else nodes_m.size,
-        is_seen=nodes_m <= last_m,
+        num_hidden=min(num_hidden, 255),
+        is_seen=is_seen,
     )
-
-
-@lru_cache(maxsize=64)
-def nodes(max_height_m: float, node_m: float) -> Float64:
-    """(K,) heights of the path's nodes."""
-    return (np.arange(max(2, int(max_height_m // node_m))) + 1.0) * node_m
-
-
-def node_maxima(values: Float64, grid: Grid) -> Float32:
-    """(T, K) the largest value among the edges of every node, so that a narrow maximum between nodes is not missed."""
-    found = np.maximum.reduceat(values, grid.node_start, axis=1).astype(np.float32)
-    found *= grid.is_seen
-    return found
 
 
 def _between(height_m: Float64, low_m: float, high_m: float) -> slice:

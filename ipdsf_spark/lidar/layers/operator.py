@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ipdsf_spark.lidar.layers.mixing_height import Layers, SiteTracker
+from ipdsf_spark.lidar.layers.layer_tracker import LayerTracker
+from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
 from ipdsf_spark.lidar.products.records import product_of
 from ipdsf_spark.lidar.site import Site
 
 KIND = "layers"
-VERSION = 1
+VERSION = 2
 
 
 def operator(parameters: Parameters) -> Operator:
@@ -27,14 +28,14 @@ class _Heights:
     settings: LayerSettings
 
     def __call__(self, site: Site, news: News, state: bytes) -> tuple[Sequence[Row], bytes]:
-        tracker = (
-            SiteTracker.from_bytes(state, site, self.settings)
-            if state and not news.has_new_source
-            else SiteTracker.of(site, self.settings)
-        )
-        found = [tracker.absorb([*news.closed, *news.open], only_final=False)]
+        found = []
+        if news.has_new_source and state:
+            found.append(LayerTracker.from_bytes(state, site, self.settings).flush())
+            state = b""
+        tracker = LayerTracker.from_bytes(state, site, self.settings) if state else LayerTracker(site, self.settings)
+        found.append(tracker.step(news.closed, news.open))
         if news.is_silent:
-            found.append(tracker.flush(np.datetime64(2**62, "us")))
+            found.append(tracker.flush())
         rows = [_row(layers, line) for layers in found for line in range(len(layers))]
         return rows, tracker.to_bytes()
 

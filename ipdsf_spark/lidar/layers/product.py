@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.profiles import Float64, Time
+
+_LATER: Final = np.empty(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,10 @@ class Layers:
         candidate_strength: (N, 5) their strength, dimensionless.
         cloud_base_m: (N,) lowest cloud base, NaN where none.
         num_profiles: (N,) profiles averaged.
+        below_m: (N,) where the top lies too low to be seen: it lies below this; else NaN.
+        residual_height_m: (N,) top of the residual layer above the mixing layer, NaN where none is known.
+        nocturnal_height_m: (N,) the mixing height where the layer is a stable one, else NaN.
+        entrainment_m: (N,) thickness of the entrainment zone, NaN where there is no height.
     """
 
     time: Time
@@ -36,6 +43,16 @@ class Layers:
     candidate_strength: Float64
     cloud_base_m: Float64
     num_profiles: NDArray[np.int32]
+    below_m: Float64 = field(default_factory=lambda: _LATER)
+    residual_height_m: Float64 = field(default_factory=lambda: _LATER)
+    nocturnal_height_m: Float64 = field(default_factory=lambda: _LATER)
+    entrainment_m: Float64 = field(default_factory=lambda: _LATER)
+
+    def __post_init__(self) -> None:
+        """Fill what a caller has left out with NaN."""
+        for name in ("below_m", "residual_height_m", "nocturnal_height_m", "entrainment_m"):
+            if getattr(self, name) is _LATER:
+                object.__setattr__(self, name, np.full(len(self.time), np.nan))
 
     def __len__(self) -> int:
         """Number of product times."""

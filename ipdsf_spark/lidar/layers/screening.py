@@ -5,7 +5,8 @@ beta[time, gate] in m-1 sr-1 averaged over the interval.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.profiles import Float64
 
 FOG_BETA: Final = 10**-4.75  # m-1 sr-1; fog in the lowest gates (a-trous feature detection, Argonne 2023)
+HAZE_BETA: Final = 6e-6  # m-1 sr-1; with the instrument's word for fog
+FOG_BASE_M: Final = 200.0  # a cloud base up to here is fog to a boundary-layer retrieval
+BEHIND_FOG_M: Final = (400.0, 1000.0)  # what can no longer be seen through fog
+LOST: Final = 0.05  # of the signal of the lowest gates
 FOG_LOOK_M: Final = (30.0, 250.0)  # gates that are looked at for fog
 RAIN_BETA: Final = 10**-5.5  # m-1 sr-1; cloud or rain strength
 RAIN_LOOK_M: Final = (250.0, 2000.0)  # such a column is rain, with or without a cloud that it falls from
@@ -32,18 +37,86 @@ DEFAULT_MIN_HEIGHT_M: Final = 100.0
 TYPICAL_CALIBRATION: Final = {"Lufft CHM15k": 3.0e-12, "Lufft CHM8k": 3.0e-12}
 
 
-def is_fog(fraction_fog: Float64, low_beta: Float64) -> NDArray[np.bool_]:
-    """(T,) fog: in most profiles said by the instrument or by a cloud base on the ground, or a fog-strength signal.
+def weather(
+    averages: Sequence[Any], beta: Float64, grid: Any, cloud_m: Float64, cover: Float64, *, has_level: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(T,) fog and (T,) precipitation of averages of one geometry.
 
     Args:
-        fraction_fog: (T,) share of such profiles.
-        low_beta: (T, n) the gates of `FOG_LOOK_M`, in m-1 sr-1; n = 0 if beta has no absolute value.
+        averages: what the instrument says.
+        beta: (T, G) their mean.
+        grid: of the gates: `fog`, `rain`, `rain_m`, `gate_m`.
+        cloud_m: (T,) lowest cloud base.
+        cover: (T,) share of profiles that have it.
+        has_level: beta is in m-1 sr-1.
     """
-    fog = fraction_fog >= MAJORITY
-    if low_beta.shape[1] > 1:
+    said = np.array(
+        [
+            (
+                average.num_fog,
+                average.num_precipitation,
+                np.searchsorted(average.cloud_base_m, FOG_BASE_M, side="right"),
+                average.num_profiles,
+            )
+            for average in averages
+        ],
+        np.float64,
+    )
+    share = said[:, :3] / said[:, 3:]
+    nothing = slice(0, 0)
+    wet = is_precipitation(
+        share[:, 1],
+        beta[:, grid.rain if has_level else nothing],
+        grid.rain_m if has_level else grid.rain_m[:0],
+        cloud_m,
+        cover,
+    )
+    low = beta[:, grid.fog]
+    fog = is_fog(share[:, 0], share[:, 2], low, is_beam_lost(beta, grid.gate_m), has_level=has_level)
+    fog &= ~wet | (share[:, 0] >= MAJORITY)  # strong rain is as bright as fog
+    return fog, wet
+
+
+def is_fog(
+    fraction_fog: Float64,
+    fraction_low_base: Float64,
+    low_beta: Float64,
+    beam_lost: NDArray[np.bool_],
+    *,
+    has_level: bool = True,
+) -> NDArray[np.bool_]:
+    """(T,) fog: a cloud base on the ground, a signal as of fog, or the instrument's word where the signal bears it out.
+
+    Args:
+        fraction_fog: (T,) share of profiles that the instrument calls fog or full obscuration.
+        fraction_low_base: (T,) share of profiles with a cloud base up to `FOG_BASE_M`.
+        low_beta: (T, n) the gates of `FOG_LOOK_M`.
+        beam_lost: (T,) nothing comes back from above the fog.
+        has_level: `low_beta` is in m-1 sr-1.
+    """
+    is_said = fraction_fog >= MAJORITY
+    fog: NDArray[np.bool_] = (fraction_low_base >= MAJORITY) | (is_said & beam_lost)
+    if has_level and low_beta.shape[1] > 1:
         # two gates together, so that one bad gate is no fog
-        fog |= np.fmax.reduce(np.fmin(low_beta[:, 1:], low_beta[:, :-1]), axis=1) > FOG_BETA
+        brightest = np.fmax.reduce(np.fmin(low_beta[:, 1:], low_beta[:, :-1]), axis=1)
+        fog |= brightest > FOG_BETA
+        fog |= is_said & (brightest > HAZE_BETA)
     return fog
+
+
+def is_beam_lost(beta: Float64, gate_m: Float64) -> NDArray[np.bool_]:
+    """(T,) whether the signal from `BEHIND_FOG_M` is next to nothing beside that from the lowest gates."""
+    low = _between(gate_m, *FOG_LOOK_M)
+    high = _between(gate_m, *BEHIND_FOG_M)
+    if low.stop <= low.start or high.stop <= high.start:
+        return np.zeros(len(beta), bool)
+    near = np.fmax.reduce(beta[:, low], axis=1)
+    far = np.nan_to_num(beta[:, high]).mean(axis=1)
+    return np.asarray(~(far > LOST * near))
+
+
+def _between(height_m: Float64, low_m: float, high_m: float) -> slice:
+    return slice(int(np.searchsorted(height_m, low_m)), int(np.searchsorted(height_m, high_m)))
 
 
 def is_precipitation(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ipdsf_spark.lidar.layers.ceiling import Ceiling
-from ipdsf_spark.lidar.layers.tracking import Moves
 
 
 @dataclass(frozen=True)
 class LayerSettings:
-    """Parameters of the retrieval; sources in the science notes §1.2, §1.7 and §1.8.
+    """Parameters of the retrieval.
 
     Attributes:
         averaging_s: interval of a product, aligned to UTC (E-PROFILE: 5 min).
@@ -19,12 +18,10 @@ class LayerSettings:
         min_strength: W over the mean of `reference_m` that a candidate needs (Baars et al. 2008, ACP 8, 7281).
         min_snr: W over its own noise that a candidate needs.
         reference_m: heights whose mean beta makes W dimensionless.
-        ceiling: diurnal ceiling.
-        above_ceiling_cost: added to a node's cost above the ceiling.
-        moves: cost and limit of the path's moves.
-        lag_s: a height is final this long after its interval; 2 h cost no accuracy against the whole day.
+        ceiling: how high the layer is at night and how fast it grows: a prior, no limit.
+        lag_s: a height is final this long after its interval, seen from both sides.
         reorder_s: intervals this much older than the newest still take late profiles.
-        reset_gap_s: after such a gap the path starts anew.
+        reset_gap_s: after such a gap the chain starts anew.
     """
 
     averaging_s: int = 300
@@ -34,9 +31,7 @@ class LayerSettings:
     min_snr: float = 4.0
     reference_m: tuple[float, float] = (100.0, 600.0)
     ceiling: Ceiling = field(default_factory=Ceiling)
-    above_ceiling_cost: float = 5.0
-    moves: Moves = field(default_factory=Moves)
-    lag_s: int = 7200
+    lag_s: int = 3600
     reorder_s: int = 600
     reset_gap_s: int = 3600
 

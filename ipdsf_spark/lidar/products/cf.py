@@ -1,4 +1,4 @@
-"""Heights as CF netCDF: one site, a time series (CF-1.8, section 9 and H.2.3; names of SCIENCE notes §7.5)."""
+"""Heights as CF netCDF: one site, a time series (CF-1.8, section 9 and H.2.3)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ipdsf_spark import __version__
 from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings
@@ -18,11 +19,11 @@ TOP_ALTITUDE: Final = (
     "altitude_at_top_of_atmosphere_boundary_layer_defined_by_ambient_aerosol_particles_backwards_scattering_"
     "by_ranging_instrument"
 )
-METHODS: Final = ("none", "wct_path", "profile_fit", "edge", "lstm_fill")
-NONE, WCT_PATH = 0, 1
+METHODS: Final = ("none", "edge", "cloud_base")
+NONE, EDGE, CLOUD_BASE = 0, 1, 2
 PLACE: Final = "station latitude longitude altitude"
 REFERENCES: Final = (
-    "Brooks (2003) J. Atmos. Ocean. Technol. 20, 1092; de Bruine et al. (2017) Atmos. Meas. Tech. 10, 1893; "
+    "Brooks (2003) J. Atmos. Ocean. Technol. 20, 1092; Steyn, Baldi, Hoff (1999) J. Atmos. Ocean. Technol. 16, 944; "
     "Kotthaus et al. (2020) Remote Sens. 12, 3259"
 )
 
@@ -152,7 +153,7 @@ def to_netcdf(
         "pblh_method",
         "i1",
         ("time",),
-        np.where(np.isfinite(layers.mixing_height_m), WCT_PATH, NONE).astype(np.int8),
+        _method(layers),
         standard_name="status_flag",
         long_name="method that gave the mixing layer height",
         units="1",
@@ -160,6 +161,13 @@ def to_netcdf(
         flag_meanings=" ".join(METHODS),
         coordinates=PLACE,
     )
+    for name, values, meaning in (
+        ("pblh_below", layers.below_m, "upper bound of the mixing layer height where it is too low to be seen"),
+        ("residual_layer_height", layers.residual_height_m, "top of the residual layer above the instrument"),
+        ("nocturnal_layer_height", layers.nocturnal_height_m, "mixing layer height where the layer is a stable one"),
+        ("entrainment_zone_thickness", layers.entrainment_m, "5 to 95 % of the fall at the mixing layer's top"),
+    ):
+        put(name, "f4", ("time",), values, long_name=meaning, units="m", cell_methods="time: mean", coordinates=PLACE)
     put(
         "num_profiles",
         "i4",
@@ -202,6 +210,13 @@ def to_netcdf(
         coordinates=PLACE,
     )
     return bytes(file.close())
+
+
+def _method(layers: Layers) -> NDArray[np.int8]:
+    """(N,) what the height is."""
+    has_height = np.isfinite(layers.mixing_height_m)
+    is_base = has_height & (layers.mixing_height_m == layers.cloud_base_m)
+    return np.where(is_base, CLOUD_BASE, np.where(has_height, EDGE, NONE)).astype(np.int8)
 
 
 def _global_attributes(

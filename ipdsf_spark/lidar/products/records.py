@@ -14,6 +14,7 @@ from ipdsf_spark.lidar.products.quality import names
 CSV_COLUMNS: Final = (
     *("site", "time", "mixing_height_m", "uncertainty_m", "provisional", "quality"),
     *("candidates_m", "candidate_strength", "cloud_base_m", "num_profiles"),
+    *("below_m", "residual_height_m", "nocturnal_height_m", "entrainment_m"),
 )
 
 
@@ -36,6 +37,10 @@ def product_of(site_id: str, layers: Layers, line: int) -> dict[str, Any]:
         "candidate_strength": [round(float(s), 3) for s in layers.candidate_strength[line] if np.isfinite(s)],
         "cloud_base_m": _rounded(layers.cloud_base_m[line]),
         "num_profiles": int(layers.num_profiles[line]),
+        "below_m": _rounded(layers.below_m[line]),
+        "residual_height_m": _rounded(layers.residual_height_m[line]),
+        "nocturnal_height_m": _rounded(layers.nocturnal_height_m[line]),
+        "entrainment_m": _rounded(layers.entrainment_m[line]),
     }
 
 

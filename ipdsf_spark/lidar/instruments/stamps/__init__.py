@@ -8,6 +8,7 @@ or month first, the repeated hour of the night in which clocks go back, before o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -36,6 +37,9 @@ NO_STAMP: Final = "no time stamp"
 CLOSE: Final = timedelta(minutes=3)  # less than the interval that profiles are averaged over
 _SHOWN: Final = 60  # characters of talk in a reason
 _HALF_DAY: Final = 43_200_000_000
+_PLAIN: Final = re.compile(
+    rb"\s*-?((?:19|20)\d{2})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2}):(\d{2})[ \t]*\r?\n[ \t]*\x01?[ \t]*"
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ def stamped(
         begins_inside: whether the file begins inside a message.
         ends_inside: whether it ends inside one.
     """
+    if clock == UTC_CLOCK and not begins_inside and (plain := _plainly_stamped(talk)) is not None:
+        return plain
     finder = Finder()
     told = [without_file_talk(talk[0]), *talk[1:]] if talk else []
     found = [finder.all_in(text) for text in told]
@@ -119,6 +125,31 @@ def stamped(
             times[i] = instant
     _fill(times, reasons)
     return Stamped(tuple(times), tuple(reasons), follows)
+
+
+def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
+    """The times of a log in which nothing is open: a full stamp, year first, on a line before every message, rising.
+
+    It is what most loggers write; whatever else stands there is left to the general way, which gives the same here.
+    """
+    times: list[datetime | None] = []
+    last: datetime | None = None
+    for text in talk[:-1]:
+        match = _PLAIN.fullmatch(text)
+        if match is None:
+            return None
+        year, month, day, hour, minute, second = match.groups()
+        try:
+            moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second))
+        except ValueError:
+            return None
+        if last is not None and moment <= last:
+            return None
+        times.append(moment)
+        last = moment
+    if not times or talk[-1].strip(b" \t\r\n\x01\x03\x04"):
+        return None
+    return Stamped(tuple(times), ("",) * len(times))
 
 
 def _fill(times: list[datetime | None], reasons: list[str]) -> None:

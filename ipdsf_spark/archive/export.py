@@ -1,0 +1,115 @@
+"""Heights of the archive as CF netCDF, a file per site and day."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+
+from ipdsf_spark.archive.delta.log import snapshot
+from ipdsf_spark.archive.reading import read_products, scan
+from ipdsf_spark.archive.tables import AVERAGES, LAYERS_KIND, PARTITION, PRODUCTS
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.lidar.layers.product import Layers
+from ipdsf_spark.lidar.layers.settings import LayerSettings
+from ipdsf_spark.lidar.products import cf
+from ipdsf_spark.lidar.products.quality import Quality
+from ipdsf_spark.lidar.site import Site
+
+NUM_CANDIDATES = 5
+
+
+def sites_of_day(directory: Path, day: date) -> list[str]:
+    """Sites that have heights on that day.
+
+    Raises:
+        InputError: there is no archive.
+    """
+    rows = scan(
+        directory,
+        PRODUCTS,
+        columns=["site"],
+        filters=ds.field("kind") == LAYERS_KIND,
+        since=day.isoformat(),
+        until=day.isoformat(),
+    )
+    return sorted(site for site in rows.column("site").unique().to_pylist() if site)
+
+
+def netcdf_of(
+    directory: Path, site: Site, day: date, *, settings: LayerSettings, command: str = "ipdsf archive export"
+) -> bytes:
+    """The heights of a site on a UTC day as a CF netCDF file.
+
+    Args:
+        directory: of the archive.
+        site: whose.
+        day: which.
+        settings: of the retrieval, for the provenance.
+        command: that asks for it, for the history.
+
+    Raises:
+        InputError: there is no archive, or it has no height of that site and day.
+    """
+    rows = read_products(directory, site=site.id, since=day.isoformat(), until=day.isoformat())
+    if rows.empty:
+        raise InputError(f"the archive in {directory} has no heights of {site.id} on {day}")
+    history = f"{datetime.now(UTC).isoformat(timespec='seconds')} {command}"
+    return cf.to_netcdf(
+        layers_of(rows),
+        site,
+        instrument=instrument_of(directory, site, day),
+        settings=settings,
+        history=history,
+    )
+
+
+def layers_of(rows: pd.DataFrame) -> Layers:
+    """Rows of `read_products` as the retrieval gave them, to the decimals of the records."""
+    flags = {str(flag.name).lower(): int(flag) for flag in Quality}
+    quality = [sum(flags.get(name, 0) for name in _list(names)) for names in rows["quality"]]
+    return Layers(
+        time=rows["time"].to_numpy().astype("datetime64[us]"),
+        mixing_height_m=rows["mixing_height_m"].to_numpy(float),
+        uncertainty_m=rows["uncertainty_m"].to_numpy(float),
+        provisional=rows["provisional"].fillna(False).to_numpy(bool),
+        quality=np.array(quality, np.uint16),
+        candidates_m=_padded(rows["candidates_m"]),
+        candidate_strength=_padded(rows["candidate_strength"]),
+        cloud_base_m=rows["cloud_base_m"].to_numpy(float),
+        num_profiles=rows["num_profiles"].fillna(0).to_numpy(np.int32),
+    )
+
+
+def instrument_of(directory: Path, site: Site, day: date) -> str:
+    """Maker and model as the files of that day said, the site's own word where nothing is archived of them."""
+    if snapshot(directory / AVERAGES).exists:
+        noon = datetime.combine(day, time(12), UTC)
+        rows = scan(
+            directory,
+            AVERAGES,
+            columns=["instrument", PARTITION],
+            filters=ds.field("site") == site.id,
+            since=noon.date().isoformat(),
+            until=noon.date().isoformat(),
+        )
+        named = [name for name in rows.column("instrument").unique().to_pylist() if name]
+        if named:
+            return ", ".join(sorted(named))
+    return site.instrument or "ceilometer"
+
+
+def _list(values: Any) -> list[Any]:
+    return [] if values is None or (isinstance(values, float) and np.isnan(values)) else list(values)
+
+
+def _padded(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    padded = np.full((len(column), NUM_CANDIDATES), np.nan)
+    for line, values in enumerate(column):
+        found = _list(values)[:NUM_CANDIDATES]
+        padded[line, : len(found)] = found
+    return padded

@@ -1,0 +1,88 @@
+"""What the archive holds, and what of it cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ipdsf_spark.archive.delta.log import DataFile, snapshot
+from ipdsf_spark.archive.tables import NEWEST, PARTITION, TABLES
+from ipdsf_spark.errors import InputError
+
+NAMES = (*(kind.name for kind in TABLES), NEWEST)
+
+
+@dataclass(frozen=True)
+class TableState:
+    """One table.
+
+    Attributes:
+        name: of the table.
+        version: of its log; -1 if there is none.
+        num_files, num_rows, num_bytes: of the newest version.
+        first_day, last_day: that it holds, empty if it holds none.
+        num_stale: files on the disk that are not of the newest version: replaced, or of a commit that never came.
+        problems: what cannot be read.
+    """
+
+    name: str
+    version: int
+    num_files: int = 0
+    num_rows: int = 0
+    num_bytes: int = 0
+    first_day: str = ""
+    last_day: str = ""
+    num_stale: int = 0
+    problems: tuple[str, ...] = ()
+
+
+def inspect(directory: Path) -> Iterator[TableState]:
+    """Every table that is there, each file's end read."""
+    for name in NAMES:
+        folder = directory / name
+        if not folder.is_dir():
+            continue
+        try:
+            found = snapshot(folder)
+        except (InputError, OSError) as error:
+            yield TableState(name, -1, problems=(str(error),))
+            continue
+        if not found.exists and not any(folder.glob(f"{PARTITION}=*/*.parquet")):
+            continue
+        if not found.exists:
+            yield TableState(name, -1, problems=(f"{folder} has files and no transaction log",))
+            continue
+        days = sorted(str(file.partition.get(PARTITION)) for file in found.files.values())
+        held = {path.relative_to(folder).as_posix() for path in folder.glob(f"{PARTITION}=*/*.parquet")}
+        problems = [problem for _, file in sorted(found.files.items()) if (problem := problem_of(folder, file))]
+        yield TableState(
+            name=name,
+            version=found.version,
+            num_files=len(found.files),
+            num_rows=found.num_rows,
+            num_bytes=found.num_bytes,
+            first_day=days[0] if days else "",
+            last_day=days[-1] if days else "",
+            num_stale=len(held - found.files.keys()),
+            problems=tuple(problems),
+        )
+
+
+def problem_of(folder: Path, file: DataFile) -> str:
+    """What is wrong with a file of a table; empty if nothing is."""
+    path = folder / file.path
+    try:
+        size = path.stat().st_size
+        if size != file.size:
+            return f"{path} has {size} bytes, not {file.size}"
+        with pq.ParquetFile(path) as parquet:
+            num_rows = parquet.metadata.num_rows
+    except FileNotFoundError:
+        return f"{path} is missing"
+    except (OSError, pa.ArrowException) as error:
+        return f"{path} cannot be read: {error}"
+    return f"{path} has {num_rows} rows, not {file.num_rows}" if num_rows != file.num_rows >= 0 else ""

@@ -1,0 +1,177 @@
+"""`ipdsf archive inspect|compact|rebuild|export|follow`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import uuid
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from ipdsf_spark.config import Config, load
+from ipdsf_spark.errors import ConfigError, InputError
+
+EPILOG = """examples:
+  ipdsf archive inspect                                    tables, days, bytes, and what cannot be read
+  ipdsf archive compact --keep-h 48                        join small files, renew the newest view, remove old files
+  ipdsf archive rebuild                                    make damaged or missing tables whole from the topics
+  ipdsf archive export --site oslo --date 2026-06-21 -o cf  CF netCDF of a day
+  ipdsf archive follow                                     write the archive here, beside a stream that runs elsewhere
+"""
+ACTIONS = {
+    "inspect": "what the tables hold, and what cannot be read",
+    "compact": "join small files, make the newest view anew, remove what nobody reads any more",
+    "rebuild": "make damaged or missing tables whole from the topics and from their own files",
+    "export": "heights as CF netCDF, a file per site and day",
+    "follow": "write the archive until stopped, without Spark",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.epilog = EPILOG
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, purpose in ACTIONS.items():
+        _add_action(actions.add_parser(name, help=purpose, description=purpose), name)
+
+
+def _add_action(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument("--directory", metavar="DIR", help="of the archive; as configured by default")
+    if name == "compact":
+        parser.add_argument("--keep-h", type=int, metavar="H", help="remove replaced files older than so many hours")
+    if name == "export":
+        parser.add_argument("--site", action="append", default=[], help="may repeat; all sites of the day by default")
+        parser.add_argument("--date", action="append", required=True, metavar="DAY", help="UTC day, may repeat")
+        parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the files")
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look after the archive."""
+    from ipdsf_spark.archive.tables import archive_directory
+
+    config = load(*args.config, overrides=args.set)
+    directory = Path(args.directory).expanduser() if args.directory else archive_directory(config)
+    if args.action == "inspect":
+        return _inspect(directory, args)
+    if args.action == "compact":
+        return _compact(directory, config, args)
+    if args.action == "rebuild":
+        return _rebuild(directory, config, args)
+    if args.action == "export":
+        return _export(directory, config, args)
+    return _follow(config, args)
+
+
+def _inspect(directory: Path, args: argparse.Namespace) -> int:
+    from ipdsf_spark.archive.inspection import inspect
+
+    tables = list(inspect(directory))
+    if not tables:
+        raise InputError(f"no archive at {directory}; `ipdsf stream` writes it, `ipdsf archive rebuild` makes it anew")
+    for table in tables:
+        if args.json:
+            print(json.dumps(asdict(table)))
+            continue
+        print(
+            f"{table.name}: version {table.version}, {table.num_rows} rows from {table.first_day or '-'} to "
+            f"{table.last_day or '-'} in {table.num_files} files, {table.num_bytes / 1e6:.1f} MB; "
+            f"{table.num_stale} replaced file(s) not removed yet"
+        )
+        for problem in table.problems:
+            print(f"  damaged: {problem}; `ipdsf archive rebuild` makes the table whole from the topics")
+    return 1 if any(table.problems for table in tables) else 0
+
+
+def _compact(directory: Path, config: Config, args: argparse.Namespace) -> int:
+    from ipdsf_spark.archive.upkeep import compact
+
+    keep_h = config.stream.archive_keep_versions_h if args.keep_h is None else args.keep_h
+    if keep_h < 0:
+        raise ConfigError(f"--keep-h must be at least 0, is {keep_h}")
+    if not directory.is_dir():
+        raise InputError(f"no archive at {directory}; `ipdsf stream` writes it")
+    done = compact(directory, keep_h=keep_h)
+    if args.json:
+        print(json.dumps(asdict(done)))
+    else:
+        print(
+            f"joined {done.num_joined} files into {done.num_written}, made {done.num_days} day(s) of the newest view "
+            f"anew, removed {done.num_removed} file(s) of {done.removed_bytes / 1e6:.1f} MB older than {keep_h} h"
+        )
+    return 0
+
+
+def _rebuild(directory: Path, config: Config, args: argparse.Namespace) -> int:
+    from ipdsf_spark.archive.rebuild import rebuild
+    from ipdsf_spark.devkafka import resolve_bootstrap
+
+    for told in rebuild(config, resolve_bootstrap(config), directory):
+        if args.json:
+            print(json.dumps(asdict(told)))
+        else:
+            print(
+                f"{told.name}: {told.num_damaged} damaged file(s) set aside; {told.num_fed} new and "
+                f"{told.num_filled} missing row(s) from the topic, {told.num_salvaged} from damaged files"
+            )
+    return 0
+
+
+def _export(directory: Path, config: Config, args: argparse.Namespace) -> int:
+    from ipdsf_spark.archive.export import netcdf_of, sites_of_day
+    from ipdsf_spark.sites import layer_settings, site_named, sites_of
+
+    sites, settings = sites_of(config), layer_settings(config)
+    folder = Path(args.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    num_missing = 0
+    for text in args.date:
+        day = _day(text)
+        for name in args.site or sites_of_day(directory, day):
+            try:
+                raw = netcdf_of(directory, site_named(sites, name), day, settings=settings)
+            except (InputError, ConfigError) as error:
+                num_missing += 1
+                print(f"ipdsf archive: {error}", file=sys.stderr)
+                continue
+            path = folder / f"{name}_{day.strftime('%Y%m%d')}.nc"
+            temporary = folder / f".{path.name}.{uuid.uuid4()}.tmp"
+            temporary.write_bytes(raw)
+            os.replace(temporary, path)
+            print(json.dumps({"site": name, "date": str(day), "file": str(path)}) if args.json else path)
+    return 1 if num_missing else 0
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"--date must be like 2026-06-21, is {text!r}") from error
+
+
+def _follow(config: Config, args: argparse.Namespace) -> int:
+    from ipdsf_spark.archive.keeper import ArchiveKeeper
+    from ipdsf_spark.config import with_overrides
+    from ipdsf_spark.devkafka import resolve_bootstrap
+
+    if args.directory:
+        config = with_overrides(config, [f'stream.archive_directory="{args.directory}"'])
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    keeper = ArchiveKeeper(config, resolve_bootstrap(config)).start()
+    while not stopped.wait(config.stream.archive_every_s):
+        for line in keeper.lines:
+            told = {"table": line.kind.name, "records": line.num_records, "lag": line.lag, "problem": line.problem}
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            text = f"{now} {line.kind.name}: {line.num_records} records, {line.lag} to come{line.problem and '; '}"
+            print(json.dumps(told) if args.json else text + line.problem, flush=True)
+    keeper.stop()
+    return 0

@@ -1,0 +1,289 @@
+"""From averaged profiles to evidence: at which height nodes the mixing layer's top may be seen, and what hides it.
+
+An edge is a fall of the signal with height that stands out of noise and instrument's ripple, over air that is no
+cleaner than the air above the ground. Its evidence lies between 0 and 1 and depends on the fall relative to the air
+right below, not on that of other edges: a weak top in the night's air is not outshone by the residual layer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import isfinite
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.lidar.averages.average import MICROSECONDS
+from ipdsf_spark.lidar.layers import cloud, screening, wavelet
+from ipdsf_spark.lidar.layers.candidates import strongest
+from ipdsf_spark.lidar.layers.grids import Grid, grid_of
+from ipdsf_spark.lidar.layers.settings import LayerSettings
+from ipdsf_spark.lidar.products.quality import Quality
+from ipdsf_spark.lidar.profiles import Float64
+from ipdsf_spark.lidar.site import Site
+
+LEAST_CONTRAST: Final = 0.08  # of the air right below; less is no edge
+FULL_CONTRAST: Final = 0.35  # from here on an edge cannot be clearer
+LEAST_SNR, FULL_SNR = 1.5, 5.0  # of W over its noise
+CONNECTED: Final = 0.7  # cleanest air below an edge over the air right below it: from here on, surface-connected
+DETACHED: Final = 0.3  # down to here, an elevated layer: no mixing from the ground made it
+NOISE_MARGIN: Final = 2.0
+SHARPNESS: Final = 3  # evidence falls with this power of W over the largest W within 100 m
+# What an instrument's electronics leave in the signal at 1 km, growing with range² [m-1 sr-1] (Kotthaus et al. 2016,
+# AMT 9, 3769, for CL31)
+RIPPLE: Final = {"Vaisala CL31": 3e-8, "Vaisala CT25K": 3e-8, "Campbell CS135": 3e-8}
+USUAL_RIPPLE: Final = 2e-9
+FURTHEST_RIPPLE_M: Final = 1500.0  # beyond, the detector's noise is what counts
+CHUNK: Final = 96  # profiles worked on together, so that they stay in the cache
+NO_HEIGHT: Final = 65535  # of heights in quarters of a metre
+QUARTERS: Final = 4.0
+FOG, PRECIPITATION, CLIPPED = (np.uint16(bit) for bit in (Quality.FOG, Quality.PRECIPITATION, Quality.CLIPPED))
+SCREENED: Final = np.uint16(Quality.FOG | Quality.PRECIPITATION)
+ZERO_RUN: Final = 5  # gates of exactly zero: signal that the maker has cut
+CUT_M: Final = 150.0  # below the first of them some profiles are cut already
+NUM_CANDIDATES: Final = 5
+
+Rows = NDArray[np.void]
+
+ROW: Final = np.dtype(
+    [
+        ("index", "<i8"),
+        ("num", "<u2"),
+        ("quality", "<u2"),
+        ("cloud", "<u2"),
+        ("cloud_top", "u1"),
+        ("floor", "<u2"),
+        ("hidden", "u1"),
+        ("seen_to", "u1"),
+        ("height", "<u2", (NUM_CANDIDATES,)),
+        ("strength", "<f2", (NUM_CANDIDATES,)),
+        ("sigma", "<f2", (NUM_CANDIDATES,)),
+        ("evidence", "u1", (NUM_CANDIDATES,)),
+        ("thickness", "u1", (NUM_CANDIDATES,)),
+        ("residual", "<u2"),
+    ]
+)
+"""What is remembered of an interval until its height is final.
+
+index: interval number. num: profiles. quality: bits known before the chain. cloud: lowest cloud base. cloud_top: 255
+times its evidence as the layer's top. floor: lowest height that is seen. hidden: the lowest nodes that are too low to
+be seen. seen_to: nodes below this one show an edge if there is one. height, strength, sigma, evidence, thickness: of
+the candidates, strongest first; heights in quarters of a metre, thickness of the entrainment zone in tens of metres.
+residual: top of the residual layer as it was known when the interval was closed.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Of N intervals on K nodes.
+
+    Attributes:
+        rows: (N,) of `ROW`.
+        edges: (N, K) evidence of a layer top at a node, as 255ths.
+    """
+
+    rows: Rows
+    edges: NDArray[np.uint8]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Evidence]) -> Evidence:
+        """All of `parts`, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(np.concatenate([part.rows for part in parts]), np.concatenate([part.edges for part in parts]))
+
+
+def evidence_of(averages: Sequence[Any], site: Site, settings: LayerSettings) -> Evidence:
+    """Evidence of averaged profiles.
+
+    Args:
+        averages: `Average`s in time order; consecutive ones of one geometry are worked on together.
+        site: coordinates, calibration and limits.
+        settings: parameters of the retrieval.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        groups = groupby(averages, key=lambda average: (average.likeness, average.tilt_deg))
+        return Evidence.concatenate(
+            [
+                _of_one_kind(alike[start : start + CHUNK], site, settings)
+                for alike in (list(group) for _, group in groups)
+                for start in range(0, len(alike), CHUNK)
+            ]
+        )
+
+
+def _of_one_kind(averages: Sequence[Any], site: Site, settings: LayerSettings) -> Evidence:
+    first = averages[0]
+    factor, is_absolute = screening.calibration(first.instrument, site.calibration, is_calibrated=first.is_calibrated)
+    lowest_m = screening.min_height_m(first.instrument, site.min_height_m)
+    geometry = (first.first_m, first.resolution_m, first.total.size)
+    grid = grid_of(geometry, first.tilt_deg, lowest_m, site.max_height_m, settings)
+
+    rows = np.zeros(len(averages), ROW)
+    rows["index"] = [average.index for average in averages]
+    rows["num"] = [min(average.num_profiles, 65535) for average in averages]
+    rows["height"] = rows["residual"] = NO_HEIGHT
+    rows["strength"] = np.nan
+    quality = np.array([_few_profiles(average, settings) for average in averages], np.uint16)
+    beta = np.array([average.mean() for average in averages])
+    if factor != 1.0:
+        beta *= factor
+    cut = _cut_clipped(averages, beta, grid)
+    if cut is not None:
+        quality |= cut * CLIPPED
+    cloud_m, cover = cloud.lowest(averages, first.tilt_deg)
+    has_level = is_absolute or factor != 1.0
+    fog, wet = screening.weather(averages, beta, grid, cloud_m, cover, has_level=has_level)
+    quality |= fog * FOG | wet * PRECIPITATION
+    if not is_absolute:
+        quality |= np.uint16(Quality.UNCALIBRATED)
+    if not isfinite(site.latitude_deg + site.longitude_deg):
+        quality |= np.uint16(Quality.NO_SUN)
+    rows["quality"] = quality
+    rows["cloud"] = in_quarters(cloud_m)
+    edges = np.zeros((len(averages), grid.nodes_m.size), np.uint8)
+    rows["hidden"], rows["seen_to"] = grid.num_hidden, grid.num_hidden
+    rows["floor"] = int(QUARTERS * lowest_m)
+    if not grid.is_usable:
+        return Evidence(rows, edges)
+    rows["floor"] = int(QUARTERS * grid.floor_m)
+    ripple = RIPPLE.get(first.instrument, USUAL_RIPPLE) if has_level else 0.0
+    sigma = np.array([[average.sigma_unit * factor] for average in averages])
+    _look(rows, edges, beta[:, grid.work], sigma, ripple, cloud_m, cover, grid, settings)
+    says_nothing = fog | wet
+    if says_nothing.any():
+        edges[says_nothing] = 0
+        rows["seen_to"][says_nothing] = 0
+    return Evidence(rows, edges)
+
+
+def _look(
+    rows: Rows,
+    edges: NDArray[np.uint8],
+    beta: Float64,
+    sigma: Float64,
+    ripple: float,
+    cloud_m: Float64,
+    cover: Float64,
+    grid: Grid,
+    settings: LayerSettings,
+) -> None:
+    """Transform, candidates and evidence of screened profiles."""
+    seen = wavelet.transform(beta, grid.windows)
+    scale = _scale(beta[:, grid.reference])
+    w, below = seen.w * scale, seen.below * scale
+    sigma = sigma * scale
+    sigma_w = np.hypot(sigma * grid.noise_w, (ripple * scale) * grid.ripple_shape)
+    # an edge belongs to the mixing layer only if no much cleaner air lies between it and the ground
+    cleanest = np.fmin.accumulate(below + NOISE_MARGIN * sigma * grid.noise_below, axis=1)
+    connected = np.clip((cleanest / below - DETACHED) * (1.0 / (CONNECTED - DETACHED)), 0.0, 1.0)
+    contrast = 2.0 * w / below
+    found = np.clip((contrast - LEAST_CONTRAST) * (1.0 / (FULL_CONTRAST - LEAST_CONTRAST)), 0.0, 1.0)
+    np.sqrt(found, out=found)
+    found *= np.clip((w / sigma_w - LEAST_SNR) * (1.0 / (FULL_SNR - LEAST_SNR)), 0.0, 1.0)
+    found *= connected
+    found[~((below > 0) & (found > 0))] = 0.0
+    found[:, : grid.first_edge] = 0.0
+    w[~(w > -np.inf)] = -np.inf
+
+    peaks = strongest(
+        w, sigma_w, grid.edge_m, grid.first_edge,
+        num=settings.num_candidates, min_strength=settings.min_strength, min_snr=settings.min_snr, rank_by=found,
+    )  # fmt: skip
+    at = (peaks.row, peaks.rank)
+    rows["height"][at] = in_quarters(peaks.height_m)
+    rows["strength"][at] = peaks.strength
+    rows["sigma"][at] = peaks.sigma_m
+    rows["evidence"][at] = 255.0 * found[peaks.row, peaks.edge]
+    thickness_m = wavelet.entrainment_m(seen.sums, grid.windows, grid.step_m, peaks.row, peaks.edge)
+    rows["thickness"][at] = np.nan_to_num(np.minimum(thickness_m / 10.0, 255.0))
+
+    of_node = np.maximum.reduceat(np.maximum(w, 0.0), grid.node_start, axis=1)
+    highest = _widened(of_node, SHARPNESS)
+    of_node /= np.maximum(highest, 1e-12)
+    on_nodes = np.maximum.reduceat(found, grid.node_start, axis=1)
+    on_nodes *= of_node**SHARPNESS
+    on_nodes *= grid.is_seen
+    cloud_top = cloud.as_top(below, cloud_m, cover, grid)
+    for row in np.flatnonzero(cloud_top):
+        node = int(np.abs(grid.nodes_m - cloud_m[row]).argmin())
+        on_nodes[row, node] = max(on_nodes[row, node], cloud_top[row])
+    np.multiply(on_nodes, 255.0, out=on_nodes)
+    edges[:] = on_nodes
+    rows["cloud_top"] = 255.0 * cloud_top
+    # up to where a clear edge would stand out of the noise
+    visible = (2.0 * LEAST_SNR / FULL_CONTRAST) * sigma_w < below
+    visible[:, : grid.first_edge] = True
+    rows["seen_to"] = np.searchsorted(grid.nodes_m, grid.edge_m[_first_run_of_false(visible) - 1])
+
+
+def _first_run_of_false(visible: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(T,) the edge from which on most edges are not visible."""
+    count = visible.shape[1]
+    # the place that parts visible from invisible edges best
+    score = np.cumsum(np.where(visible, 1, -1), axis=1)
+    found = score.argmax(axis=1) + 1
+    return np.asarray(np.minimum(np.maximum(found, 1), count), np.int64)
+
+
+def _widened(values: Float64, reach: int) -> Float64:
+    """(T, K) the largest value within `reach` nodes."""
+    found = values.copy()
+    for step in range(1, reach + 1):
+        np.maximum(found[:, step:], values[:, :-step], out=found[:, step:])
+        np.maximum(found[:, :-step], values[:, step:], out=found[:, :-step])
+    return found
+
+
+def _scale(near: Float64) -> Float64:
+    """(T, 1) one over the mean near-surface beta; 0 where that is not positive: nothing is divided by noise."""
+    total = near.sum(axis=1, keepdims=True)
+    if np.isnan(total).any():
+        count = np.isfinite(near).sum(axis=1, keepdims=True)
+        total = np.nansum(near, axis=1, keepdims=True) * (near.shape[1] / np.maximum(count, 1))
+    return np.where(total > 0, near.shape[1] / total, 0.0)
+
+
+def _cut_clipped(averages: Sequence[Any], beta: Float64, grid: Grid) -> NDArray[np.bool_] | None:
+    """Take gates away that the maker has cut to zero, and those below where some profiles are cut; (T,) where."""
+    given = [getattr(average, "clipped_from_m", None) for average in averages]
+    is_zero = beta[:, grid.work] == 0.0
+    from_m = np.full(len(averages), np.inf)
+    for row in np.flatnonzero(is_zero.sum(axis=1) >= ZERO_RUN):
+        runs = np.convolve(is_zero[row], np.ones(ZERO_RUN), "valid") >= ZERO_RUN
+        if runs.any():
+            from_m[row] = grid.edge_m[int(runs.argmax())] - CUT_M
+    for row, heights_m in enumerate(given):
+        if heights_m is not None and len(heights_m):
+            from_m[row] = min(from_m[row], float(heights_m[0]) * grid.slant)
+    is_cut = np.isfinite(from_m)
+    if not is_cut.any():
+        return None
+    gate_m = grid.gate_m
+    for row in np.flatnonzero(is_cut):
+        beta[row, gate_m > from_m[row]] = np.nan
+    return np.asarray(is_cut)
+
+
+def _few_profiles(average: Any, settings: LayerSettings) -> int:
+    """The bit for less than half of the interval between the first and the last profile's reach."""
+    num = average.num_profiles
+    whole_us = settings.averaging_s * MICROSECONDS
+    if num == 1:
+        return 0  # one profile may stand for the whole interval, as in E-PROFILE L2
+    reach_us = int(average.times[-1] - average.times[0]) * num // (num - 1)
+    return int(Quality.FEW_PROFILES) if 2 * reach_us < whole_us else 0
+
+
+def in_quarters(height_m: Float64) -> NDArray[np.uint16]:
+    """Heights in quarters of a metre, `NO_HEIGHT` where NaN."""
+    whole = np.rint(np.where(np.isfinite(height_m), height_m, NO_HEIGHT) * QUARTERS)
+    return np.asarray(np.clip(whole, 0, NO_HEIGHT), np.uint16)
+
+
+def in_metres(quarters: NDArray[np.uint16]) -> Float64:
+    """The inverse of `in_quarters`."""
+    return np.where(quarters == NO_HEIGHT, np.nan, quarters / QUARTERS)

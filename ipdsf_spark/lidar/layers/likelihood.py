@@ -1,0 +1,170 @@
+"""How well an interval's edges go with the mixing layer's top at every node, for a stable and a convective layer.
+
+Every edge wants an explanation. At night one that lies high is as likely a residual layer's as the top of a stable
+layer, so that it says nothing for or against: the prior and what was before decide. A shallow one, or any by day, is
+evidence of the top; one below it, in air that should be mixed, speaks against it. A top without an edge is unlikely
+where it could be seen, and natural where it lies below the lowest trustworthy gate, in noise or in cloud.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.lidar.layers.chain import CONVECTIVE, STABLE, Float
+from ipdsf_spark.lidar.layers.evidence import Evidence
+from ipdsf_spark.lidar.layers.sun import SunPrior
+from ipdsf_spark.lidar.profiles import Float64
+
+NATS: Final = 1.3  # per interval and full evidence; successive intervals are not independent
+UNEXPLAINED: Final = 1.0  # an edge below the top of a stable layer
+UNEXPLAINED_BY_DAY: Final = 0.6  # and of a convective one, where plumes and moist sheets make edges
+MISSING: Final = 0.3  # no edge where one would be seen
+KNOWN_RESIDUAL: Final = 0.6  # an edge above a convective layer that was there in the night
+DISCOUNT: Final = 0.9  # of such an edge as the top of a convective layer
+HIDDEN_BY_DAY: Final = 0.3  # against a top below the lowest gate under a high sun
+BEYOND_SUN: Final = 0.8  # against a convective layer far above what the sun allows
+SHALLOW_M: Final = (250.0, 450.0)  # an edge up to here is hardly a residual layer's, one above may be
+GAP: Final = 3  # nodes that an edge spreads over
+
+STEPS_PER_NAT: Final = 32.0  # of a likelihood that is stored
+RISE, FALL = 0.12, 0.03  # of the memory of a residual layer's edge, in an interval that shows it or does not
+REACHED: Final = 0.3  # of it is lost in an interval when the mixing layer has come close
+USED_UP: Final = 0.2  # and from late morning on
+NEAR_M: Final = 150.0
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What does not depend on the memory of the residual layer; N intervals, K nodes.
+
+    Attributes:
+        edges: (N, K) evidence of an edge.
+        stable: (N, K) log likelihood of a stable layer.
+        convective: (N, K) that of a convective one, without what concerns the residual layer.
+        hidden: (N,) number of lowest nodes that cannot be seen.
+        hidden_by_day: (N,) log likelihood of a convective layer there, likewise.
+        morning: (N,) share of an edge as a convective layer's top that the evening has left.
+    """
+
+    edges: Float
+    stable: Float
+    convective: Float
+    hidden: NDArray[np.uint8]
+    hidden_by_day: Float
+    morning: Float
+
+
+def explained(evidence: Evidence, suns: list[SunPrior], nodes_m: Float64) -> Explained:
+    """The part of the likelihood that is the same whatever came before."""
+    rows = evidence.rows
+    edges = evidence.edges * np.float32(1.0 / 255.0)
+    shape = _shape(tuple(nodes_m.tolist()))
+    residual = np.array([sun.residual for sun in suns], np.float32)[:, None]
+    reach = np.array([sun.reach_m for sun in suns], np.float32)[:, None]
+    below = np.zeros_like(edges)
+    np.maximum.accumulate(edges[:, : -GAP - 1], axis=1, out=below[:, GAP + 1 :])
+    missing = np.float32(MISSING) - np.minimum(edges * (2 * MISSING), MISSING)
+    missing[shape.number >= rows["seen_to"][:, None]] = 0.0
+    evening = np.array([sun.evening for sun in suns], np.float32)[:, None]
+    convective = edges * (1.0 - evening * shape.deep)
+    convective -= missing
+    convective -= UNEXPLAINED_BY_DAY * below
+    stable = edges * (1.0 - residual * shape.deep)
+    stable -= missing
+    stable -= UNEXPLAINED * below
+    low = (edges * shape.shallow).max(axis=1, keepdims=True) * UNEXPLAINED
+    is_hidden = shape.number < rows["hidden"][:, None]
+    hidden = -low - HIDDEN_BY_DAY * (1.0 - residual)
+    np.copyto(stable, hidden, where=is_hidden)
+    convective -= np.minimum(np.maximum(shape.nodes_m - reach, 0.0) / (0.5 * reach + 200.0), 1.0) * (BEYOND_SUN / NATS)
+    return Explained(edges, stable, convective, rows["hidden"], -low[:, 0] - HIDDEN_BY_DAY, 1.0 - evening[:, 0])
+
+
+def stored_likelihood(known: Explained, row: int, residual: Float) -> NDArray[np.uint8]:
+    """(2, K) negative log likelihood of an interval, in steps of 1 / `STEPS_PER_NAT`.
+
+    Args:
+        known: what does not depend on the residual layer.
+        row: which interval.
+        residual: (K,) memory of the residual layer's edge.
+    """
+    edges = known.edges[row]
+    remembered = edges * residual
+    above = np.zeros_like(edges)
+    above[:-GAP] = np.maximum.accumulate(remembered[::-1])[::-1][GAP:]
+    found = np.empty((2, edges.size), np.float32)
+    found[STABLE] = known.stable[row]
+    found[CONVECTIVE] = known.convective[row] - (DISCOUNT * known.morning[row]) * remembered + KNOWN_RESIDUAL * above
+    num_hidden = int(known.hidden[row])
+    if num_hidden:
+        found[CONVECTIVE, :num_hidden] = known.hidden_by_day[row] + KNOWN_RESIDUAL * remembered.max()
+    found *= NATS * STEPS_PER_NAT
+    np.subtract(found.max(), found, out=found)
+    return np.minimum(found, 255.0).astype(np.uint8)
+
+
+def likelihood(stored: NDArray[np.uint8]) -> Float:
+    """The likelihood that was stored, 1 for the best."""
+    return np.asarray(_EXP[stored])
+
+
+_EXP: Final = np.exp(np.arange(256, dtype=np.float32) / -STEPS_PER_NAT)
+
+
+def remembered(residual: Float, state: Float, edges: Float, sun: SunPrior, nodes_m: Float64) -> NDArray[np.float16]:
+    """(K,) memory of the residual layer's edge after one more interval.
+
+    An edge that stays while the mixing layer is far below it is remembered; it fades while it is not seen, when the
+    mixing layer has grown up to it, and from late morning on, when the residual layer has been used up.
+
+    Args:
+        residual: (K,) before.
+        state: (2, K) what is known of the mixing layer.
+        edges: (K,) evidence of an edge.
+        sun: of the interval.
+        nodes_m: (K,) heights.
+    """
+    shape = _shape(tuple(nodes_m.tolist()))
+    number = np.cumsum(state[STABLE] + state[CONVECTIVE])
+    is_below = number[shape.far_below] * shape.has_below
+    wide = edges.copy()
+    np.maximum(wide[1:], edges[:-1], out=wide[1:])
+    np.maximum(wide[:-1], edges[1:], out=wide[:-1])
+    seen = np.minimum(2.0 * wide, 1.0)
+    new = residual + RISE * is_below * seen * (1.0 - residual)
+    new *= (1.0 - FALL * (1.0 - seen)) * (1.0 - REACHED * (1.0 - is_below))
+    if sun.is_late and sun.is_known:
+        new *= 1.0 - USED_UP
+    elif sun.onset > 0.25:
+        new *= 1.0 - RISE / 6.0
+    return np.asarray(new, np.float16)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shape:
+    nodes_m: Float
+    number: NDArray[np.int64]
+    shallow: Float
+    deep: Float
+    far_below: NDArray[np.int64]
+    has_below: Float
+
+
+@lru_cache(maxsize=64)
+def _shape(nodes: tuple[float, ...]) -> _Shape:
+    nodes_m = np.array(nodes)
+    shallow = np.clip((SHALLOW_M[1] - nodes_m) / (SHALLOW_M[1] - SHALLOW_M[0]), 0.0, 1.0)
+    far_below = np.searchsorted(nodes_m, nodes_m - NEAR_M - 0.1 * nodes_m, side="right") - 1
+    return _Shape(
+        nodes_m.astype(np.float32),
+        np.arange(nodes_m.size),
+        shallow.astype(np.float32),
+        (1.0 - shallow).astype(np.float32),
+        np.maximum(far_below, 0),
+        (far_below >= 0).astype(np.float32),
+    )

@@ -1,0 +1,291 @@
+"""The tables by themselves: versions, conflicts, checkpoints, compaction, and a writer that is killed at every step."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records import NOON_MS, average, product, record
+
+from ipdsf_spark.archive.delta import types, write
+from ipdsf_spark.archive.delta.checkpoint import CHECKPOINT_EVERY
+from ipdsf_spark.archive.delta.log import LOG, snapshot
+from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
+from ipdsf_spark.archive.inspection import inspect
+from ipdsf_spark.archive.reading import files, read_averages, read_newest, read_products, read_revisions
+from ipdsf_spark.archive.tables import (
+    AVERAGES,
+    AVERAGES_SCHEMA,
+    NEWEST,
+    PARTITION,
+    PRODUCTS,
+    PRODUCTS_SCHEMA,
+    Record,
+    average_rows,
+    file_schema,
+    product_rows,
+)
+from ipdsf_spark.archive.upkeep import compact
+from ipdsf_spark.errors import InputError
+
+
+def append(directory: Path, *records: Record, writer: str = "w", schema: pa.Schema = PRODUCTS_SCHEMA) -> None:
+    """One commit of these records."""
+    name, rows = (PRODUCTS, product_rows) if schema is PRODUCTS_SCHEMA else (AVERAGES, average_rows)
+    folder = directory / name
+    before = snapshot(folder).transactions.get(writer, 0)
+    by_day, faults = rows(records)
+    assert not faults
+    adds = [write_file(folder, batches, file_schema(schema), {PARTITION: day}) for day, batches in by_day.items()]
+    commit(folder, schema=schema, partition_columns=[PARTITION], adds=adds,
+           transactions={writer: (before, before + len(records))})  # fmt: skip
+
+
+def heights(directory: Path) -> dict[str, float]:
+    found = read_products(directory)
+    return {f"{row.site} {row.time:%H:%M}": row.mixing_height_m for row in found.itertuples()}
+
+
+def test_an_archive_that_holds_nothing_yet_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no archive of products at .*products; `ipdsf stream` writes it"):
+        read_products(tmp_path)
+
+
+def test_of_every_site_and_time_the_newest_revision_is_read_whatever_its_partition(tmp_path: Path) -> None:
+    append(tmp_path, record(product("oslo", 0, 700.0), offset=9, partition=3, published_ms=NOON_MS))
+    append(tmp_path, record(product("oslo", 0, 800.0), offset=2, partition=0, published_ms=NOON_MS + 1))
+    append(tmp_path, record(product("oslo", 5, 900.0), offset=1), record(product("ny", 0, 500.0), offset=4))
+    append(tmp_path, record(product("oslo", 5, 950.0), offset=2), record(product("oslo", 5, 1.0, kind="x"), offset=3))
+
+    assert heights(tmp_path) == {"ny 12:00": 500.0, "oslo 12:00": 800.0, "oslo 12:05": 950.0}
+    assert len(read_revisions(tmp_path)) == 5
+    assert list(read_products(tmp_path, kind="x")["mixing_height_m"]) == [1.0]
+    assert read_products(tmp_path, site="ny", since="2026-06-21", until="2026-06-21")["site"].tolist() == ["ny"]
+    assert read_products(tmp_path, since="2026-06-22").empty
+
+
+def test_a_writer_that_is_not_where_it_believes_to_be_changes_nothing(tmp_path: Path) -> None:
+    append(tmp_path, record(product("oslo", 0, 700.0), offset=0))
+    folder = tmp_path / PRODUCTS
+
+    with pytest.raises(ConflictError, match="w is at 1, not at 0"):
+        commit(folder, schema=PRODUCTS_SCHEMA, partition_columns=[PARTITION], transactions={"w": (0, 1)})
+
+    assert snapshot(folder).version == 0
+    with pytest.raises(ConflictError, match="has left the table"):
+        gone = write_file(folder, [], file_schema(PRODUCTS_SCHEMA), {PARTITION: "2026-06-21"})
+        commit(folder, schema=PRODUCTS_SCHEMA, partition_columns=[PARTITION], removes=[gone])
+
+
+def test_a_version_is_the_same_read_from_a_checkpoint_or_from_all_commits(tmp_path: Path) -> None:
+    for number in range(CHECKPOINT_EVERY + 5):
+        append(tmp_path, record(product("oslo", 5 * number, 700.0 + number), offset=number))
+    folder = tmp_path / PRODUCTS
+    with_checkpoint = snapshot(folder)
+    assert (folder / LOG / f"{CHECKPOINT_EVERY - 1:020d}.checkpoint.parquet").exists()
+    assert with_checkpoint.num_commits == 5
+
+    for path in (folder / LOG).glob("*.checkpoint.parquet"):
+        path.unlink()
+    without = snapshot(folder)
+
+    for name in ("version", "files", "transactions", "schema", "partition_columns"):
+        assert getattr(with_checkpoint, name) == getattr(without, name), name
+    assert with_checkpoint.transactions == {"w": CHECKPOINT_EVERY + 5}
+
+
+def test_a_checkpoint_that_is_damaged_is_passed_over_and_a_hole_in_the_log_is_named(tmp_path: Path) -> None:
+    for number in range(CHECKPOINT_EVERY + 2):
+        append(tmp_path, record(product("oslo", 5 * number, 700.0), offset=number))
+    log = tmp_path / PRODUCTS / LOG
+    next(log.glob("*.checkpoint.parquet")).write_bytes(b"PAR1")
+
+    assert len(read_products(tmp_path)) == CHECKPOINT_EVERY + 2
+    (log / f"{5:020d}.json").unlink()
+    with pytest.raises(InputError, match=r"lacks version 5: `ipdsf archive rebuild`"):
+        read_products(tmp_path)
+    (log / f"{5:020d}.json").write_text("{half")
+    with pytest.raises(InputError, match=r"0005.json is damaged .*`ipdsf archive rebuild`"):
+        read_products(tmp_path)
+
+
+def test_compaction_changes_no_row_and_makes_the_newest_view(tmp_path: Path) -> None:
+    for number in range(6):
+        revised = record(product("oslo", 0, 700.0 + number), offset=100 + number, published_ms=NOON_MS + number)
+        append(tmp_path, record(product("oslo", 1440 * (number % 2), 700.0 + number), offset=number), revised)
+        append(tmp_path, record(average("oslo", 5 * number), offset=number), schema=AVERAGES_SCHEMA)
+    before = read_revisions(tmp_path)
+    averages = read_averages(tmp_path)
+
+    done = compact(tmp_path, keep_h=168)
+
+    assert (done.num_written, done.num_days, done.num_removed) == (3, 2, 0)
+    assert len(files(tmp_path)) == 2
+    pd.testing.assert_frame_equal(read_revisions(tmp_path), before)
+    pd.testing.assert_frame_equal(read_averages(tmp_path), averages)
+    newest = read_newest(tmp_path)
+    assert sorted(newest["mixing_height_m"]) == sorted(read_products(tmp_path)["mixing_height_m"]) == [705.0, 705.0]
+    again = compact(tmp_path, keep_h=168)
+    assert (again.num_written, again.num_days) == (0, 0)
+
+
+def test_files_that_no_version_names_are_removed_only_after_their_retention(tmp_path: Path) -> None:
+    for number in range(3):
+        append(tmp_path, record(product("oslo", 5 * number, 700.0), offset=number))
+    replaced = files(tmp_path)
+    orphan = tmp_path / PRODUCTS / "date=2026-06-21" / "part-of-a-killed-writer.parquet"
+    orphan.write_bytes(b"")
+
+    compact(tmp_path, keep_h=1)
+    assert all(Path(path).exists() for path in [*replaced, orphan])
+    hour_ago = NOON_MS / 1000 - 7_200 * 24 * 365
+    for path in [*replaced, orphan]:
+        os.utime(path, (hour_ago, hour_ago))
+    compact(tmp_path, keep_h=1)
+    assert all(Path(path).exists() for path in replaced)  # they left the table just now
+    assert not orphan.exists()
+    compact(tmp_path, keep_h=0)
+    assert not any(Path(path).exists() for path in replaced)
+    assert len(read_products(tmp_path)) == 3
+
+
+def test_a_column_that_is_new_is_added_to_the_table_and_null_in_older_rows(tmp_path: Path) -> None:
+    older = pa.schema([field for field in PRODUCTS_SCHEMA if field.name != "num_profiles"])
+    rows = product_rows([record(product("oslo", 0, 700.0), offset=0)])[0]["2026-06-21"]
+    columns = file_schema(older)
+    reduced = [pa.RecordBatch.from_arrays([b.column(b.schema.get_field_index(n)) for n in columns.names],
+                                          schema=columns) for b in rows]  # fmt: skip
+    folder = tmp_path / PRODUCTS
+    commit(folder, schema=older, partition_columns=[PARTITION],
+           adds=[write_file(folder, reduced, columns, {PARTITION: "2026-06-21"})])  # fmt: skip
+    append(tmp_path, record(product("oslo", 5, 800.0), offset=1))
+
+    assert read_products(tmp_path)["num_profiles"].isna().tolist() == [True, False]
+    compact(tmp_path, keep_h=1)
+    assert read_products(tmp_path)["num_profiles"].isna().tolist() == [True, False]
+
+
+def test_records_that_are_not_ours_are_kept_as_text_or_named() -> None:
+    odd = [b"no json", b"[1]", b'{"kind": 5}', b'{"kind": "k", "time": "0001-01-01T00:00:00+23:00"}',
+           b'{"kind": "k", "mixing_height_m": "high", "quality": "bad", "num_profiles": 1e99, "candidates_m": [[]]}',
+           b"\xff\xfe", b"", b"[" * 100_000,
+           b'{"kind": "\\ud800", "quality": ["\\udfff"], "mixing_height_m": 1' + b"0" * 400 + b"}"]  # fmt: skip
+
+    by_day, faults = product_rows([record(("k", raw), offset=number) for number, raw in enumerate(odd)])
+
+    assert sum(batch.num_rows for batches in by_day.values() for batch in batches) == len(odd) - 1
+    assert len(faults) == 5
+    by_day, faults = average_rows([record(("k", raw), offset=number) for number, raw in enumerate(odd)])
+    assert (by_day, len(faults)) == ({}, len(odd) - 1)
+
+
+@given(st.binary(max_size=200), st.integers(0, 2**63 - 1))
+def test_no_value_whatever_stops_the_archive(raw: bytes, published_ms: int) -> None:
+    product_rows([Record(raw, raw, published_ms, 0, 0)])
+    average_rows([Record(raw, raw, published_ms, 0, 0)])
+
+
+@given(st.integers(0, 400), st.integers(0, 255))
+def test_an_average_with_a_wrong_byte_is_a_row_or_a_reason(at: int, byte: int) -> None:
+    _, value = average("oslo", 0)
+    raw = bytearray(value)
+    raw[at * (len(raw) - 1) // 400] = byte
+
+    by_day, faults = average_rows([record(("oslo", bytes(raw)), offset=0)])
+
+    assert sum(batch.num_rows for batches in by_day.values() for batch in batches) + len(faults) == 1
+
+
+def test_every_column_of_the_tables_has_a_delta_type() -> None:
+    for schema in (PRODUCTS_SCHEMA, AVERAGES_SCHEMA):
+        assert types.from_json(types.to_json(schema)).equals(schema.remove_metadata())
+    comments = [field["metadata"].get("comment") for field in json.loads(types.to_json(PRODUCTS_SCHEMA))["fields"]]
+    assert all(comments)
+
+
+STEPS = ((os, "fsync"), (os, "link"), (os, "replace"), (Path, "unlink"), (Path, "open"), (Path, "mkdir"))
+
+
+def killed_at(step: int, work: Callable[[Path], None], directory: Path) -> None:
+    """Do the work, and die of SIGKILL before the step of that number, or after it has begun to write."""
+    count = 0
+
+    def counted(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal count
+            mode = arguments[1] if len(arguments) > 1 else named.get("mode", "r")
+            if name == "open" and mode[0] != "w":
+                return original(*arguments, **named)
+            if count == step:
+                if name == "open":
+                    original(*arguments, **named).write(b"PAR1" if "b" in mode else "{")
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
+            return original(*arguments, **named)
+
+        return call
+
+    pa.set_cpu_count(1)
+    for owner, name in STEPS:
+        setattr(owner, name, counted(getattr(owner, name), name))
+    work(directory)
+    os._exit(7)  # there was no such step
+
+
+def one_more(directory: Path) -> None:
+    append(directory, record(product("oslo", 5, 800.0), offset=1))
+
+
+def compacted(directory: Path) -> None:
+    compact(directory, keep_h=0)
+
+
+@pytest.mark.parametrize(("work", "least"), [(one_more, 12), (compacted, 20)], ids=["append", "compact"])
+def test_a_writer_killed_at_any_step_leaves_the_version_before_or_the_one_after(
+    tmp_path: Path, work: Callable[[Path], None], least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "CHECKPOINT_EVERY", 4)  # so that the killed commit is one that writes a checkpoint
+    fork = multiprocessing.get_context("fork")
+    for number in range(3):
+        revision = record(product("oslo", 0, 700.0 + number), offset=number, published_ms=NOON_MS + number)
+        append(tmp_path / "begun", revision)
+    before = heights(tmp_path / "begun")
+    after = before | ({"oslo 12:05": 800.0} if work is one_more else {})
+    for step in range(200):
+        directory = tmp_path / str(step)
+        shutil.copytree(tmp_path / "begun", directory)
+        process = fork.Process(target=killed_at, args=(step, work, directory))
+        process.start()
+        process.join(60)
+
+        assert heights(directory) in (before, after), step
+        assert not [p for table in inspect(directory) for p in table.problems if "no transaction log" not in p]
+        if process.exitcode == 7:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        if work is one_more and heights(directory) == before:
+            one_more(directory)  # the one that comes after goes on
+        else:
+            compact(directory, keep_h=0)
+        assert heights(directory) == after
+    assert step >= least, "too few steps were tried"
+
+
+def test_the_newest_view_is_a_table_like_the_others(tmp_path: Path) -> None:
+    append(tmp_path, record(product("oslo", 5, 800.0), offset=1))
+    compact(tmp_path, keep_h=1)
+
+    assert {table.name for table in inspect(tmp_path)} == {PRODUCTS, NEWEST}
+    (tmp_path / NEWEST / next(iter(snapshot(tmp_path / NEWEST).files))).write_bytes(b"")
+    assert ["has 0 bytes, not" in problem for table in inspect(tmp_path) for problem in table.problems] == [True]
