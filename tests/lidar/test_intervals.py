@@ -240,3 +240,13 @@ def test_clouds_are_cut_out_of_the_gates_and_stay_in_the_blocks() -> None:
     np.testing.assert_array_equal(average.missing, (RANGE_M > 150.0) * 1)
     assert average.block_missing is None
     np.testing.assert_array_equal(average.cloud_base_m, [200.0])
+
+
+def test_a_profile_that_fits_into_a_gap_of_what_was_used_is_late_and_no_duplicate() -> None:
+    held = intervals()
+    for minute in range(0, 600, 60):
+        held.add(parts([minute + s for s in (0, 15, 30, 45) if minute + s != 195]))
+
+    added = held.add(parts([180, 195]))
+
+    assert (added.num_duplicate, added.num_late) == (1, 1)

@@ -25,7 +25,7 @@ from ipdsf_spark.lidar.averages.average import MICROSECONDS, Average
 VERSION: Final = 1
 NOTHING_CLOSED: Final = -(2**62)
 MAX_STRETCHES: Final = 48  # remembered; the two with the shortest gap between them become one
-LARGEST_GAP: Final = 2.5  # typical distances of profiles that still make one stretch
+LARGEST_GAP: Final = 1.5  # typical distances of profiles that still make one stretch: into a longer gap a third fits
 GAP: Final = 1.8  # typical distances between two profiles into which a third fits
 _HEAD: Final = struct.Struct("<BqHHBB")
 
