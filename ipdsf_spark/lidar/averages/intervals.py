@@ -139,7 +139,7 @@ class Intervals:
         if len(times) < 3:
             return False
         steps = np.diff(times)
-        step = float(np.sort(steps)[(len(steps) - 1) // 2])  # of two, the smaller: the larger may hide a profile
+        step = _typical(steps)
         begin = average.index * self.interval_s * MICROSECONDS
         end = begin + self.interval_s * MICROSECONDS
         has_gap = bool(steps.max() > GAP * step)
@@ -154,7 +154,7 @@ class Intervals:
 
     def _remember(self, times: NDArray[np.int64]) -> None:
         steps = np.diff(times)
-        step = float(np.median(steps)) if steps.size else float(self.interval_s * MICROSECONDS)
+        step = _typical(steps) if steps.size else float(self.interval_s * MICROSECONDS)
         cuts = np.flatnonzero(steps > LARGEST_GAP * step)
         fresh = np.stack([times[np.append(0, cuts + 1)], times[np.append(cuts, len(times) - 1)]], axis=1)
         stretches = self._stretches
@@ -204,3 +204,8 @@ class Intervals:
         if len(self.open) != num_open:
             raise ValueError(f"intervals should have {num_open} open averages, {len(self.open)} are there")
         return self
+
+
+def _typical(steps: NDArray[np.int64]) -> float:
+    """The median distance; of two in the middle the smaller, for the larger may hide a profile."""
+    return float(np.sort(steps)[(len(steps) - 1) // 2])
