@@ -125,4 +125,11 @@ def test_the_edge_of_the_zeros_gives_no_layer(
 
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(found) == 24
-    assert [height for each in found for height in each["candidates_m"] if height > 900.0] == []
+    (block,) = instruments.decode(path.read_bytes()).blocks
+    assert np.isfinite(block.clipped_from_m).all()
+    edges_m = block.clipped_from_m.tolist()
+    # Weak tops within the signal that is left are the retrieval's to judge; the edge of the zeros is none of them.
+    near = [
+        (h, edge) for each, edge in zip(found, edges_m, strict=True) for h in each["candidates_m"] if h > edge - 150
+    ]
+    assert near == []

@@ -155,8 +155,8 @@ def _decode_plain(raw: bytes, context: Context) -> Decoded:
 
 def _plain(raw: bytes) -> bytes:
     """Text of old Macintoshes and terminals ends its lines with CR alone, or LF before CR; as long as before."""
-    if b"\r" not in raw[:-1] or netcdf.is_netcdf(raw):
-        return raw
+    if b"\r" not in raw[:-1] or netcdf.is_netcdf(raw) or raw.count(b"\x00", 0, _LINES_WITHIN) > 8:
+        return raw  # binary, whose bytes are no line ends
     if b"\n" not in raw:
         return raw.replace(b"\r", b"\n")
     start = raw[:_LINES_WITHIN]
