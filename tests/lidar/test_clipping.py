@@ -130,6 +130,6 @@ def test_the_edge_of_the_zeros_gives_no_layer(
     edges_m = block.clipped_from_m.tolist()
     # Weak tops within the signal that is left are the retrieval's to judge; the edge of the zeros is none of them.
     near = [
-        (h, edge) for each, edge in zip(found, edges_m, strict=True) for h in each["candidates_m"] if h > edge - 150
+        (h, edge) for each, edge in zip(found, edges_m, strict=True) for h in each["candidates_m"] if h > edge - 100
     ]
     assert near == []
