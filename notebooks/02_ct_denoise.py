@@ -86,7 +86,10 @@ display(curves_figure(curves))
 # COMMAND ----------
 
 generation = Generation.of(Predictor(load_model(folder / "model")))
-case, middle = evaluate(generation, chests[3], Degradation("denoise"), model="small", num_workers=0)
+judged = evaluate(
+    generation, chests[3], Degradation("denoise"), model="small", num_workers=0, with_strong=False, with_nodules=False
+)
+case, middle = judged
 pictures = (unwindowed(picture, case.window_hu) for picture in (middle.prediction, middle.original))
 display(comparison_figure([Comparison("small", *pictures, middle.spacing_yx_mm, case.window_hu)], title="chest 3"))
 display(baseline_table([case]).markdown())

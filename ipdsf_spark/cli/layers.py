@@ -33,7 +33,7 @@ EXAMPLES: Final = """examples:
                                                     one JSON object per product time on stdout
   ipdsf layers network/ --sites network/sites.toml -o out
                                                     folders called like sites of the table, each on its own
-  ipdsf layers today/ --site munich --live --csv    as the stream stands now: the last two hours provisional
+  ipdsf layers today/ --site munich --live --csv    as the stream stands now: the last hour provisional
 
 Heights are metres above the instrument, times UTC and the middle of the averaging interval. Where there is no height,
 "quality" says why. What could not be read is listed on stderr, with --json as one JSON object; the rest is used.

@@ -70,12 +70,12 @@ def test_every_site_and_day_gets_csv_netcdf_and_picture(network: Path, tmp_path:
         assert file.instrument == "Vaisala CL51"
 
 
-def test_live_leaves_the_newest_two_hours_provisional(network: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_live_leaves_the_newest_hour_provisional(network: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     main(["layers", str(network / "sim-01"), "--latitude", "59.9", "--longitude", "10.7", "--json", "--live"])
     provisional = [bool(row["provisional"]) for row in rows_of(capsys)]
 
-    assert provisional[-24:] == [True] * 24
+    assert provisional[-12:] == [True] * 12
     assert not any(provisional[:8])
 
 
