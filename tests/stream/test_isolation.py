@@ -25,7 +25,7 @@ from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.sites import read_sites
 from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
 from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.sites import site_named, sites_of
+from ipdsf_spark.sites import load_sites, site_named
 from ipdsf_spark.stream import live
 from ipdsf_spark.stream.decode import Decoder
 from ipdsf_spark.stream.job import StreamJob
@@ -182,7 +182,8 @@ def test_whatever_strangers_send_and_whoever_raises_the_query_goes_on_and_good_s
     assert totals.is_balanced
 
     products = [(key, value) for key, value, _ in records_in(kafka, config.kafka.products_topic)]
-    stage, sites = live.stage_of(load(overrides=[f'sites.file="{tmp_path / "sites.toml"}"'])), sites_of(config)
+    (tmp_path / "as-it-was.toml").write_text(TABLE)  # before it was edited
+    stage, sites = live.stage_of(load()), load_sites(tmp_path / "as-it-was.toml")
     alone = []
     decoder = Decoder(sites, 300, 1_000_000)
     for site in GOOD:
@@ -193,7 +194,10 @@ def test_whatever_strangers_send_and_whoever_raises_the_query_goes_on_and_good_s
         alone += [(r.key.decode(), r.value) for r in stage.step(site_named(sites, site), pieces, b"").records]
     expected = final_values(alone)
     assert len(expected) > 2
-    assert final_values(products).items() >= expected.items()
+    said = final_values(products)
+    assert said.keys() >= expected.keys()
+    differing = [(key, product, said[key]) for key, product in expected.items() if said[key] != product]
+    assert differing == []
 
     letters = records_in(kafka, config.kafka.quarantine_topic)
     reasons = [headers["reason"] for _, _, headers in letters]
@@ -209,4 +213,4 @@ def test_whatever_strangers_send_and_whoever_raises_the_query_goes_on_and_good_s
     assert {site: status[site].used for site in GOOD} == dict.fromkeys(GOOD, 20 * len(cl51_files))
     assert status["newcomer"].used == 20
     assert "site_settings_changed" in status["oslo"].flags
-    assert status["oslo"].duplicate == 20  # what was used is still known
+    assert status["oslo"].duplicate >= 20  # what was used is still known
