@@ -70,7 +70,7 @@ display(f"{packed.num_cubes} cubes in {packed.num_row_groups} row groups, {packe
 reference = reference_of(config, "chest")
 cubes = local_copy(reference, folder / "cache")
 facts = {"overlap": reference.manifest.parameters.overlap}
-ended = train_alone(Work(settings_of(config, samples=1600), str(folder / "model"), str(cubes), facts))
+ended = train_alone(Work(settings_of(config, samples=1200), str(folder / "model"), str(cubes), facts))
 history = read_history(folder / "model")
 names = {"loss_l1": "generator, L1", "loss_d": "discriminator loss", "psnr_db": "PSNR of cubes [dB]"}
 curves = {t: [Curve("one worker", history["seconds"], history[n], history.smoothed(n))] for n, t in names.items()}

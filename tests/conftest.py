@@ -85,7 +85,7 @@ class PackedChest:
 def run_ipdsf(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     """The `ipdsf` command in a process of its own, as a person runs it."""
     command = [sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=560, check=False)
     assert not check or ended.returncode == 0, f"{arguments}\n{ended.stdout[-2000:]}\n{ended.stderr[-4000:]}"
     return ended
 

@@ -23,7 +23,7 @@ def run(notebook: Path, out: Path) -> subprocess.CompletedProcess[str]:
         env={**{k: v for k, v in os.environ.items() if not k.startswith("PYSPARK_")}, "MPLBACKEND": "Agg"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=560,
         check=False,
     )
 
