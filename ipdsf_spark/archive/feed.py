@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
 from ipdsf_spark.archive.tables import PARTITION, Kind, Record, file_schema
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import client_options
+from ipdsf_spark.kafka.client import client_options, group_id
 from ipdsf_spark.kafka.identity import topic_identity
 from ipdsf_spark.kafka.reading import FETCH_WAIT_MS, ends_of, place
 from ipdsf_spark.kafka.topics import admin
@@ -73,7 +72,7 @@ class Feed:
         self._consumer = Consumer(
             client_options(kafka, bootstrap)
             | {
-                "group.id": f"ipdsf-archive-{uuid.uuid4()}",
+                "group.id": group_id(kafka, "archive"),
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",

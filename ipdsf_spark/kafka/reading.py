@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -12,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import client_options
+from ipdsf_spark.kafka.client import client_options, group_id
 
 TIMEOUT_S: Final = 10.0
 PREFETCH_KB: Final = 16_384  # of records that the client holds beside the one in hand
@@ -34,7 +33,7 @@ def consumer_of(kafka: KafkaConfig, bootstrap: str, purpose: str) -> Iterator[Co
         BrokerError: Kafka refuses or does not answer.
     """
     options = client_options(kafka, bootstrap) | {
-        "group.id": f"ipdsf-{purpose}-{uuid.uuid4()}",
+        "group.id": group_id(kafka, purpose),
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "auto.offset.reset": "error",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import Consumer, TopicPartition
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.kafka.client import client_options
+from ipdsf_spark.kafka.client import client_options, group_id
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ def admission(kafka: KafkaConfig, bootstrap: str, max_bytes: int, max_files: int
 def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
     """Bytes of the oldest, a middle and the newest record of the partitions of the files topic."""
     options = client_options(kafka, bootstrap) | {
-        "group.id": f"ipdsf-sample-{uuid.uuid4()}",
+        "group.id": group_id(kafka, "sample"),
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "queued.min.messages": 1,  # one record of each partition is wanted, not all that follow it

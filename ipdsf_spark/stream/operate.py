@@ -15,6 +15,7 @@ from ipdsf_spark.sites import site_named
 from ipdsf_spark.stream.decode import NO_SITE
 from ipdsf_spark.stream.piece import Piece
 from ipdsf_spark.stream.site_stage import Record, SiteStage
+from ipdsf_spark.stream.site_state import SiteState
 
 if TYPE_CHECKING:
     from pyspark.sql.streaming.state import GroupState
@@ -66,15 +67,13 @@ class Operate:
             if state.exists:
                 state.remove()
         else:
-            state.update((outcome.state.to_bytes(), b""))
+            state.update((outcome.state.to_bytes(),))
             wait_s = timing.forget_s - timing.silence_s if outcome.state.is_final else timing.silence_s
             state.setTimeoutDuration(1000 * wait_s)
         return outcome.records
 
 
 def _is_final(held: bytes) -> bool:
-    from ipdsf_spark.stream.site_state import SiteState
-
     try:
         return SiteState.from_bytes(held).is_final
     except ValueError:

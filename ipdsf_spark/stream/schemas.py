@@ -43,5 +43,4 @@ OUTGOING: Final = StructType(
     ]
 )
 
-# A site's state. `tracker` holds stream.site_state bytes; the other stays because a checkpoint keeps its schema.
-STATE: Final = _struct(tracker=BinaryType(), tail=BinaryType())
+STATE: Final = _struct(site=BinaryType())  # stream.site_state bytes

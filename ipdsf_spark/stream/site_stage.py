@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ipdsf_spark.archive.averages import to_message
@@ -167,14 +168,14 @@ class SiteStage:
 
     def _intervals(self, raw: bytes) -> tuple[Intervals, bool]:
         timing = self.timing
-        intervals = Intervals(interval_s=timing.interval_s, reorder=timing.reorder, takeover_s=timing.silence_s)
+        empty = partial(Intervals, interval_s=timing.interval_s, reorder=timing.reorder, takeover_s=timing.silence_s)
         if not raw:
-            return intervals, True
+            return empty(), True
         try:
-            return intervals.load(raw), True
+            return empty().load(raw), True
         except ValueError as error:
             logger.warning("%s; they begin anew", error)
-            return Intervals(interval_s=timing.interval_s, reorder=timing.reorder, takeover_s=timing.silence_s), False
+            return empty(), False
 
     def _take(
         self, outcome: Outcome, site: Site, state: SiteState, intervals: Intervals, piece: Piece, before: Added

@@ -14,7 +14,7 @@ import numpy as np
 
 from ipdsf_spark.lidar.averages import average_bytes
 from ipdsf_spark.lidar.averages.average import MICROSECONDS, Average
-from ipdsf_spark.lidar.averages.build import averages_of
+from ipdsf_spark.lidar.averages.build import averages_of, averages_of_all
 from ipdsf_spark.lidar.layers.layer_tracker import NOTHING, LayerTracker
 from ipdsf_spark.lidar.layers.product import Layers, Update
 from ipdsf_spark.lidar.layers.settings import LayerSettings
@@ -43,13 +43,8 @@ def retrieve(blocks: Iterable[Profiles], site: Site, settings: LayerSettings | N
         settings: parameters of the retrieval.
     """
     settings = settings or LayerSettings()
-    merged: dict[int, Average] = {}
-    for block in blocks:
-        for average in averages_of(block, settings.averaging_s):
-            held = merged.get(average.index)
-            merged[average.index] = average if held is None else held.merge(average)
     tracker = LayerTracker(site, settings)
-    closed = [merged[index] for index in sorted(merged)]
+    closed = averages_of_all(blocks, settings.averaging_s)
     return Layers.concatenate([tracker.step(closed, (), only_final=True), tracker.flush()])
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.averages import average_bytes
-from ipdsf_spark.lidar.averages.average import Average
-from ipdsf_spark.lidar.averages.build import averages_of
+from ipdsf_spark.lidar.averages.build import averages_of_all
 from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings, SiteTracker
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.site import Site
@@ -38,12 +37,9 @@ def replay(blocks: Iterable[Profiles], site: Site, settings: LayerSettings | Non
         settings: parameters of the retrieval.
     """
     settings = settings or LayerSettings()
-    merged: dict[int, Average] = {}
-    for block in blocks:
-        for average in averages_of(block, settings.averaging_s):
-            merged[average.index] = merged[average.index].merge(average) if average.index in merged else average
     tracker = SiteTracker.of(site, settings)
-    parts = [tracker.update([average_bytes.pack([merged[index]])]).layers for index in sorted(merged)]
+    averages = averages_of_all(blocks, settings.averaging_s)
+    parts = [tracker.update([average_bytes.pack([average])]).layers for average in averages]
     everything = Layers.concatenate(parts)
     # An interval is the newest, and so provisional, before it can be final.
     _, first = np.unique(everything.time, return_index=True)
