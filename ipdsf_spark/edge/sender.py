@@ -1,17 +1,14 @@
 """From the journal to Kafka: every record once, in order, whatever stops in between.
 
 Before records are handed over, the journal says that they are in flight, and from which offset of the site's partition
-on they would be found. What was in flight when the agent last stopped is looked for there, and only there: those that
-arrived are settled, the others are sent. Where that would cost too many bytes of other sites, they are sent again with
-the same checksum, by which receivers know them.
+on they would be found. What was in flight when the agent last stopped is settled first (`edge.resume`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -19,12 +16,12 @@ from typing import Final
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.edge.arrived import Arrived, FilesTopic, Meter, newest_timestamp_s
+from ipdsf_spark.edge.arrived import FilesTopic, newest_timestamp_s
 from ipdsf_spark.edge.clock import EdgeClock
-from ipdsf_spark.edge.entry import APPENDED, DELIVERED, MISSING, REFUSED, WHOLE, Entry
-from ipdsf_spark.edge.intake import bytes_of
+from ipdsf_spark.edge.copies import Copies
+from ipdsf_spark.edge.entry import DELIVERED, MISSING, REFUSED, WHOLE, Entry
 from ipdsf_spark.edge.journal import Journal
-from ipdsf_spark.edge.repair import FROM_START, MUST_ASK
+from ipdsf_spark.edge.resume import Resumption
 from ipdsf_spark.edge.store import Store
 from ipdsf_spark.edge.told import Told
 from ipdsf_spark.kafka import headers
@@ -35,7 +32,6 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 200  # records handed to Kafka at a time ...
 BATCH_BYTES: Final = 16_000_000  # ... and their bytes: bounds memory whatever has piled up
 ACKNOWLEDGED_WITHIN_S: Final = 60.0
-RESUME_BYTES: Final = 32_000_000  # of all sites, read to learn what has become of records in flight
 POSTPONED_S: Final = 60.0
 
 
@@ -76,16 +72,16 @@ class Sender:
         told: Told,
     ) -> None:
         self._kafka, self._bootstrap, self._site, self._instrument = kafka, bootstrap, site, instrument
-        self._watched, self._store, self._clock, self._told = watched, store, clock, told
+        self._copies, self._clock, self._told = Copies(store, watched, clock), clock, told
+        self._resumption = Resumption(kafka, bootstrap, site, self._copies)
         self._producer: Producer | None = None
         self._listener = Listener()
         self._postponed: dict[int, float] = {}
-        self._has_asked = False
 
     def send(self, journal: Journal, *, should_stop: Callable[[], bool] = lambda: False) -> bool:
         """Send what is pending, oldest first; False if Kafka did not take it all."""
         try:
-            self.resume(journal)
+            self._resumption.settle(journal)
             after = 0
             is_all = True
             while not should_stop() and (entries := self._next(journal, after)):
@@ -105,116 +101,6 @@ class Sender:
             self._producer.purge()
             self._producer.flush(1.0)
             self._producer = None
-
-    # -- after a restart -------------------------------------------------------------------------------------------
-
-    def resume(self, journal: Journal) -> None:
-        """Find out what became of the records in flight when the agent last stopped.
-
-        Raises:
-            KafkaException: Kafka does not answer.
-        """
-        how = journal.fact(MUST_ASK)
-        if self._has_asked and not how:
-            return
-        uncertain = journal.in_flight()
-        if uncertain or how:
-            self._ask(journal, uncertain, how)
-            journal.put_facts(**{MUST_ASK: ""})
-        self._has_asked = True
-
-    def _ask(self, journal: Journal, uncertain: Sequence[Entry], how: str) -> None:
-        topic = FilesTopic(self._kafka, self._bootstrap, self._site)
-        open_digests = {entry.sha256 for entry in uncertain}
-        num_open, num_found, last_seq = len(open_digests), 0, 0
-        meter = Meter()
-        try:
-            marks = journal.marks()
-            own = topic.partition()
-            starts = {part: offset for part, offset in marks.items() if part == own or len(marks) <= 4}
-            if how == FROM_START:
-                starts[own] = 0
-            batch: list[Arrived] = []
-            for partition, start in starts.items():
-                for arrived in topic.records(partition, start, meter):
-                    num_found += 1
-                    last_seq = max(last_seq, arrived.entry.seq)
-                    open_digests.discard(arrived.entry.sha256)
-                    batch.append(arrived)
-                    if len(batch) >= 1_000:
-                        self._enter(journal, batch)
-                        batch = []
-                    if not open_digests and not how:
-                        break
-                    if meter.bytes > RESUME_BYTES and how != FROM_START:
-                        break
-            self._enter(journal, batch)
-        finally:
-            topic.close()
-        journal.begin_numbers_after(last_seq)
-        left = [replace(entry, in_flight=False) for entry in journal.in_flight()]
-        journal.put(left)
-        if how == FROM_START:
-            self._cut_what_arrived(journal)
-        logger.info("%d of %d records in flight had arrived", num_open - len(open_digests), num_open)
-        if open_digests and meter.bytes > RESUME_BYTES and how != FROM_START:
-            logger.warning(
-                "%d record(s) are sent again: their fate lies behind %d MB of other sites; their sha256 tells",
-                len(open_digests),
-                meter.bytes // 1_000_000,
-            )
-
-    def _enter(self, journal: Journal, found: Sequence[Arrived]) -> None:
-        """Records that are in the topic are delivered, known or not."""
-        known, unknown = [], []
-        uncertain = journal.in_flight()
-        for each in found:
-            held = journal.held(each.entry)
-            if held is None:  # a copy of an older version tells its file's name only roughly
-                held = next((entry for entry in uncertain if entry.sha256 == each.entry.sha256), None)
-            if held is not None and held.state != DELIVERED:
-                known.append(self._settled(held, each.entry.delivered_s))
-            elif held is None and len(each.entry.sha256) == 64:
-                unknown.append(replace(each.entry, seen_s=each.entry.delivered_s, seq=0))
-        journal.add(unknown)
-        journal.put(known, marks={each.partition: each.offset + 1 for each in found})
-        self._move(known)
-
-    def _cut_what_arrived(self, journal: Journal) -> None:
-        """Taken in whole after the journal was lost, but begun to arrive in parts before: only the rest is new."""
-        after = 0
-        while entries := journal.pending(BATCH, after=after):
-            after = entries[-1].seq
-            for entry in entries:
-                if entry.kind != WHOLE or entry.start:
-                    continue
-                parts = [each for each in journal.of_file(entry.name) if each.state == DELIVERED]
-                covered = max((each.stop for each in parts), default=0)
-                if covered and (raw := self._value(entry)) is not None:
-                    self._replace_by_rest(journal, entry, parts, raw)
-
-    def _replace_by_rest(self, journal: Journal, entry: Entry, parts: Sequence[Entry], raw: bytes) -> None:
-        taken = preamble = 0
-        for part in parts:
-            value = raw[: part.preamble] + raw[part.start : part.stop]
-            if part.start == taken and hashlib.sha256(value).hexdigest() == part.sha256:
-                taken, preamble = part.stop, part.preamble
-        if not taken:
-            return
-        arrived = self._settled(replace(entry, reason="arrived in parts"), self._clock.known_s() or 0.0)
-        if taken < entry.bytes:
-            value = raw[:preamble] + raw[taken:]
-            digest = hashlib.sha256(value).hexdigest()
-            rest = replace(
-                entry, start=taken, sha256=digest, bytes=len(value), kind=APPENDED, preamble=preamble, copy="", seq=0
-            )
-            try:
-                rest = replace(rest, copy=self._store.keep(rest, value))
-            except OSError:
-                logger.debug("no copy of the rest of %s", entry.name)
-            journal.add([rest])
-        journal.put([arrived])
-        self._move([arrived])
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -242,7 +128,7 @@ class Sender:
         outcome = _Round()
         handed: list[Entry] = []
         for entry in entries:
-            value = self._value(entry)
+            value = self._copies.value(entry)
             if value is None:
                 self._cannot_read(journal, entry)
             elif self._produce(entry, value, outcome):
@@ -323,7 +209,9 @@ class Sender:
         now_s = self._clock.known_s() or 0.0
         day_s = self._clock.now_s()
         delivered = [
-            replace(each, state=DELIVERED, in_flight=False, delivered_s=now_s, copy=self._store.dated(each, day_s))
+            replace(
+                each, state=DELIVERED, in_flight=False, delivered_s=now_s, copy=self._copies.store.dated(each, day_s)
+            )
             for each in outcome.delivered
         ]
         is_certain = len(delivered) + len(outcome.refused) == len(handed)
@@ -331,9 +219,9 @@ class Sender:
         # The mark may pass only what is certain: what is not will be looked for from the old one on.
         marks = outcome.marks if is_certain else None
         journal.put([*delivered, *outcome.refused, *kept_back], marks=marks, facts=facts)
-        self._move(delivered)
+        self._copies.move(delivered)
         if not is_certain:
-            self._has_asked = False
+            self._resumption.ask_again()
             for error in outcome.errors.values():
                 self._say(error)
             if KafkaError.INVALID_TIMESTAMP in outcome.errors:
@@ -351,33 +239,10 @@ class Sender:
         if newest_s is not None:
             self._clock.heard(newest_s)
 
-    def _settled(self, entry: Entry, delivered_s: float) -> Entry:
-        dated = self._store.dated(entry, delivered_s or self._clock.now_s())
-        return replace(entry, state=DELIVERED, in_flight=False, delivered_s=delivered_s, copy=dated)
-
-    def _move(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            if entry.copy:
-                self._store.move(entry.copy)
-
-    # -- where the bytes come from ---------------------------------------------------------------------------------
-
-    def _value(self, entry: Entry) -> bytes | None:
-        """The bytes of a record: of its copy, or of the file itself; None if neither can be read now."""
-        if entry.copy:
-            try:
-                return self._store.read(entry)
-            except (OSError, ValueError) as error:
-                logger.debug("copy of %s: %s", entry.name, error)
-        try:
-            with (self._watched / entry.name).open("rb") as file:
-                raw = bytes_of(file, entry.start, entry.start + entry.bytes - entry.preamble, entry.preamble)
-        except OSError:
-            return None
-        return raw if hashlib.sha256(raw).hexdigest() == entry.sha256 else None
+    # -- what cannot be read ---------------------------------------------------------------------------------------
 
     def _cannot_read(self, journal: Journal, entry: Entry) -> None:
-        place = self._store.place(entry.copy) if entry.copy else self._watched / entry.name
+        place = self._copies.store.place(entry.copy) if entry.copy else self._copies.watched / entry.name
         if place.exists() and self._is_unreadable(place):
             self._postponed[entry.seq] = self._clock.monotonic() + POSTPONED_S
             self._told.tell(
@@ -385,7 +250,7 @@ class Sender:
             )
             return
         what = f"local copy {entry.copy} is damaged" if entry.copy and place.exists() else "its local copy is gone"
-        reason = f"{what}, and {self._watched / entry.name} does not hold these bytes any more"
+        reason = f"{what}, and {self._copies.watched / entry.name} does not hold these bytes any more"
         self._told.tell(f"copy {entry.name}", f"cannot send {entry.name}: {reason}; put the file back, and it is sent")
         journal.put([replace(entry, state=MISSING, reason=reason, in_flight=False)])
 

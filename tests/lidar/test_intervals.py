@@ -40,12 +40,20 @@ def intervals() -> Intervals:
     return Intervals(interval_s=INTERVAL_S, reorder=2, takeover_s=600)
 
 
+def running() -> Intervals:
+    """Intervals of a site that has been sending: the one before noon is closed."""
+    held = intervals()
+    for minute in range(-300, 0, 60):
+        held.add(parts([minute + s for s in (0, 15, 30, 45)]))
+    return held
+
+
 def accounted(added: Added) -> int:
     return added.num_used + added.num_duplicate + added.num_late + added.num_foreign
 
 
-def test_an_interval_closes_as_soon_as_no_further_profile_fits() -> None:
-    held = intervals()
+def test_an_interval_that_follows_a_closed_one_closes_as_soon_as_no_further_profile_fits() -> None:
+    held = running()
 
     first = held.add(parts([0, 15, 30]))
     second = held.add(parts([45]))
@@ -57,7 +65,7 @@ def test_an_interval_closes_as_soon_as_no_further_profile_fits() -> None:
 
 @pytest.mark.parametrize("seconds", [[15, 30, 45], [0, 15, 30], [0, 15, 45], [0, 30], [12, 27, 42]])
 def test_an_interval_into_which_a_profile_fits_stays_open(seconds: list[int]) -> None:
-    added = intervals().add(parts(seconds))
+    added = running().add(parts(seconds))
 
     assert added.closed == ()
     assert len(added.open) == 1
@@ -74,8 +82,27 @@ def test_an_incomplete_interval_closes_when_two_newer_ones_have_begun() -> None:
     assert [int(average.num_profiles) for average in added.closed] == [3]
 
 
-def test_complete_intervals_wait_for_an_older_one_that_is_open() -> None:
+def test_complete_intervals_wait_for_what_may_fill_the_gap_before_them() -> None:
+    held = running()
+
+    waiting = held.add(parts([60, 75, 90, 105]))
+    done = held.add(parts([0, 15, 30, 45]))
+
+    assert waiting.closed == ()
+    assert [average.num_profiles for average in done.closed] == [4, 4]
+    assert done.num_late == 0
+
+
+def test_of_files_out_of_order_at_the_beginning_none_is_late() -> None:
     held = intervals()
+
+    counts = [held.add(parts([minute + s for s in (0, 15, 30, 45)])) for minute in (60, 0, 120)]
+
+    assert [added.num_late for added in counts] == [0, 0, 0]
+
+
+def test_complete_intervals_wait_for_an_older_one_that_is_open() -> None:
+    held = running()
     held.add(parts([0, 15]))
 
     waiting = held.add(parts([60, 75, 90, 105]))

@@ -1,8 +1,8 @@
 """The intervals of one site that still take profiles, and what became of every profile.
 
-Parts (a file's averages) go in, in the order they were sent; complete intervals come out, each once, in time order, and
-those that changed and may still grow. An interval is complete when no further profile fits between its profiles and
-its ends, or when `reorder` newer ones have begun.
+Parts (a file's averages) go in, in the order they were sent; closed intervals come out, each once, in time order, and
+those that changed and may still grow. An interval is closed when it follows upon a closed one and no further profile
+fits between its profiles and its ends, or when more than `reorder` newer ones have begun.
 
 A profile is used, a duplicate (it was used before), late (its interval is closed and did not have it) or foreign
 (another instrument under the same id): used + duplicate + late + foreign = all that went in. What has been used is
@@ -124,12 +124,17 @@ class Intervals:
         return [self._close(index) for index in sorted(self.open)]
 
     def _close_complete(self) -> list[Average]:
+        """Close what is old enough, and what is complete and follows upon a closed one.
+
+        A complete interval behind a gap waits: files come out of order, and what fills the gap may be on its way.
+        """
         if not self.open:
             return []
         newest = max(self.open)
         closed = []
         for index in sorted(self.open):
-            if index >= newest - self.reorder and not self._is_complete(self.open[index]):
+            is_next = index == self.closed_index + 1
+            if index >= newest - self.reorder and not (is_next and self._is_complete(self.open[index])):
                 break
             closed.append(self._close(index))
         return closed

@@ -15,7 +15,7 @@ from typing import Final
 
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, UnfinishedMessage
 from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock, stamped
-from ipdsf_spark.lidar.instruments.stamps.forms import strip_prefix
+from ipdsf_spark.lidar.instruments.stamps.prefixes import strip_prefix
 
 # u unit, software level, message number, subclass: CL31/CL51 CL usssmc, CT25K CT ussmc, Campbell CS usssmmm
 # (the common first letter stands outside the group: the regex engine can then leap from C to C)

@@ -81,16 +81,3 @@ class Layers:
         if len(kept) <= 1:
             return kept[0] if kept else cls.empty()
         return cls(*(np.concatenate([getattr(part, name) for part in kept]) for name in cls.__dataclass_fields__))
-
-
-@dataclass(frozen=True, eq=False)
-class Update:
-    """What new profiles changed.
-
-    Attributes:
-        layers: heights that are new or revised; a later row for the same time replaces an earlier one.
-        num_late: profiles that came after their interval was closed for good; they changed nothing.
-    """
-
-    layers: Layers
-    num_late: int

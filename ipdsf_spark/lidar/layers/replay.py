@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.averages import average_bytes
 from ipdsf_spark.lidar.averages.build import averages_of_all
-from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings, SiteTracker
+from ipdsf_spark.lidar.layers.layer_tracker import LayerTracker
+from ipdsf_spark.lidar.layers.product import Layers
+from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.site import Site
 
@@ -37,11 +39,12 @@ def replay(blocks: Iterable[Profiles], site: Site, settings: LayerSettings | Non
         settings: parameters of the retrieval.
     """
     settings = settings or LayerSettings()
-    tracker = SiteTracker.of(site, settings)
+    tracker = LayerTracker(site, settings)
     averages = averages_of_all(blocks, settings.averaging_s)
-    parts = [tracker.update([average_bytes.pack([average])]).layers for average in averages]
+    # The newest interval is told of before it is closed, by the next one.
+    parts = [tracker.step([], averages[:1])]
+    parts += [tracker.step([former], [newest]) for former, newest in pairwise(averages)]
     everything = Layers.concatenate(parts)
-    # An interval is the newest, and so provisional, before it can be final.
     _, first = np.unique(everything.time, return_index=True)
     return Replay(issued=_taken(everything, first), latest=upserted(everything))
 

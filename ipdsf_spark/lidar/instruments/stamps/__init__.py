@@ -17,18 +17,11 @@ from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps import zones
 from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
-from ipdsf_spark.lidar.instruments.stamps.forms import (
-    CLOCK,
-    TWO_LINES,
-    UNIX,
-    Finder,
-    Written,
-    local_of,
-    looks_like_time,
-    unix_beside,
-)
+from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, TWO_LINES, UNIX
 from ipdsf_spark.lidar.instruments.stamps.order import date_alone_in, date_in, date_in_cl_view_name, days_of
 from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_cut_stamp, without_file_talk
+from ipdsf_spark.lidar.instruments.stamps.prefixes import looks_like_time
+from ipdsf_spark.lidar.instruments.stamps.written import Finder, Written, local_of, unix_beside
 from ipdsf_spark.lidar.instruments.stamps.zones import only_instant
 
 __all__ = ["NO_STAMP", "UTC_CLOCK", "Clock", "Stamped", "only_instant", "stamped"]

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps.clock import Clock
-from ipdsf_spark.lidar.instruments.stamps.forms import Written, prior_of
+from ipdsf_spark.lidar.instruments.stamps.written import Written, prior_of
 
 Day = tuple[int, int, int]
 

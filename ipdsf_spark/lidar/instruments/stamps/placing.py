@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from ipdsf_spark.lidar.instruments.stamps.forms import Written
+from ipdsf_spark.lidar.instruments.stamps.written import Written
 
 _ABOUT_THE_FILE: Final = re.compile(rb"^.*(?:Logfile|created|opened|closed|rotated).*$", re.IGNORECASE | re.MULTILINE)
 _TO_THE_SECOND: Final = re.compile(r"\d:\d{2}:\d{2}|\d{6}(?!\d)|\d{10}")

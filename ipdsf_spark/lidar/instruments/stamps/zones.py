@@ -16,7 +16,7 @@ from ipdsf_spark.lidar.instruments.stamps.clock import (
     utc_of,
     zone_named,
 )
-from ipdsf_spark.lidar.instruments.stamps.forms import Written
+from ipdsf_spark.lidar.instruments.stamps.written import Written
 
 _HOUR: Final = timedelta(hours=1)
 _NEAR: Final = timedelta(minutes=15)  # a file is sent so soon after its last profile, else its sending tells nothing

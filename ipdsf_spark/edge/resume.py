@@ -1,0 +1,152 @@
+"""What became of the records that were in flight when the agent last stopped.
+
+They are looked for in the partition of their site, from the offset that the journal remembers, and only there: those
+that arrived are settled, the others are sent. Where that would cost too many bytes of other sites, they are sent again
+with the same checksum, by which receivers know them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.edge.arrived import Arrived, FilesTopic, Meter
+from ipdsf_spark.edge.copies import Copies
+from ipdsf_spark.edge.entry import APPENDED, DELIVERED, WHOLE, Entry
+from ipdsf_spark.edge.journal import Journal
+from ipdsf_spark.edge.repair import FROM_START, MUST_ASK
+
+logger = logging.getLogger(__name__)
+
+RESUME_BYTES: Final = 32_000_000  # of all sites, read to learn what has become of records in flight
+AT_ONCE: Final = 200  # records of the journal looked at together
+
+
+class Resumption:
+    """Asks Kafka once after a start, and again whenever something of a batch has stayed uncertain.
+
+    Args:
+        kafka: topic and login.
+        bootstrap: where Kafka is; need not be reachable.
+        site: key of every record.
+        copies: of the records.
+    """
+
+    def __init__(self, kafka: KafkaConfig, bootstrap: str, site: str, copies: Copies) -> None:
+        self._kafka, self._bootstrap, self._site, self._copies = kafka, bootstrap, site, copies
+        self._is_certain = False
+
+    def ask_again(self) -> None:
+        """Something is uncertain: ask before anything else is sent."""
+        self._is_certain = False
+
+    def settle(self, journal: Journal) -> None:
+        """Find out what became of the records in flight when the agent last stopped.
+
+        Raises:
+            KafkaException: Kafka does not answer.
+        """
+        how = journal.fact(MUST_ASK)
+        if self._is_certain and not how:
+            return
+        uncertain = journal.in_flight()
+        if uncertain or how:
+            self._ask(journal, uncertain, how)
+            journal.put_facts(**{MUST_ASK: ""})
+        self._is_certain = True
+
+    def _ask(self, journal: Journal, uncertain: Sequence[Entry], how: str) -> None:
+        topic = FilesTopic(self._kafka, self._bootstrap, self._site)
+        open_digests = {entry.sha256 for entry in uncertain}
+        num_open, last_seq = len(open_digests), 0
+        meter = Meter()
+        try:
+            marks = journal.marks()
+            own = topic.partition()
+            starts = {part: offset for part, offset in marks.items() if part == own or len(marks) <= 4}
+            if how == FROM_START:
+                starts[own] = 0
+            batch: list[Arrived] = []
+            for partition, start in starts.items():
+                for arrived in topic.records(partition, start, meter):
+                    last_seq = max(last_seq, arrived.entry.seq)
+                    open_digests.discard(arrived.entry.sha256)
+                    batch.append(arrived)
+                    if len(batch) >= 1_000:
+                        self._enter(journal, batch)
+                        batch = []
+                    if not open_digests and not how:
+                        break
+                    if meter.bytes > RESUME_BYTES and how != FROM_START:
+                        break
+            self._enter(journal, batch)
+        finally:
+            topic.close()
+        journal.begin_numbers_after(last_seq)
+        left = [replace(entry, in_flight=False) for entry in journal.in_flight()]
+        journal.put(left)
+        if how == FROM_START:
+            self._cut_what_arrived(journal)
+        logger.info("%d of %d records in flight had arrived", num_open - len(open_digests), num_open)
+        if open_digests and meter.bytes > RESUME_BYTES and how != FROM_START:
+            logger.warning(
+                "%d record(s) are sent again: their fate lies behind %d MB of other sites; their sha256 tells",
+                len(open_digests),
+                meter.bytes // 1_000_000,
+            )
+
+    def _enter(self, journal: Journal, found: Sequence[Arrived]) -> None:
+        """Records that are in the topic are delivered, known or not."""
+        known, unknown = [], []
+        uncertain = journal.in_flight()
+        for each in found:
+            held = journal.held(each.entry)
+            if held is None:  # a copy of an older version tells its file's name only roughly
+                held = next((entry for entry in uncertain if entry.sha256 == each.entry.sha256), None)
+            if held is not None and held.state != DELIVERED:
+                known.append(self._copies.delivered(held, each.entry.delivered_s))
+            elif held is None and len(each.entry.sha256) == 64:
+                unknown.append(replace(each.entry, seen_s=each.entry.delivered_s, seq=0))
+        journal.add(unknown)
+        journal.put(known, marks={each.partition: each.offset + 1 for each in found})
+        self._copies.move(known)
+
+    def _cut_what_arrived(self, journal: Journal) -> None:
+        """Taken in whole after the journal was lost, but begun to arrive in parts before: only the rest is new."""
+        after = 0
+        while entries := journal.pending(AT_ONCE, after=after):
+            after = entries[-1].seq
+            for entry in entries:
+                if entry.kind != WHOLE or entry.start:
+                    continue
+                parts = [each for each in journal.of_file(entry.name) if each.state == DELIVERED]
+                covered = max((each.stop for each in parts), default=0)
+                if covered and (raw := self._copies.value(entry)) is not None:
+                    self._replace_by_rest(journal, entry, parts, raw)
+
+    def _replace_by_rest(self, journal: Journal, entry: Entry, parts: Sequence[Entry], raw: bytes) -> None:
+        taken = preamble = 0
+        for part in parts:
+            value = raw[: part.preamble] + raw[part.start : part.stop]
+            if part.start == taken and hashlib.sha256(value).hexdigest() == part.sha256:
+                taken, preamble = part.stop, part.preamble
+        if not taken:
+            return
+        arrived = self._copies.delivered(replace(entry, reason="arrived in parts"), self._copies.clock.known_s() or 0.0)
+        if taken < entry.bytes:
+            value = raw[:preamble] + raw[taken:]
+            digest = hashlib.sha256(value).hexdigest()
+            rest = replace(
+                entry, start=taken, sha256=digest, bytes=len(value), kind=APPENDED, preamble=preamble, copy="", seq=0
+            )
+            try:
+                rest = replace(rest, copy=self._copies.store.keep(rest, value))
+            except OSError:
+                logger.debug("no copy of the rest of %s", entry.name)
+            journal.add([rest])
+        journal.put([arrived])
+        self._copies.move([arrived])

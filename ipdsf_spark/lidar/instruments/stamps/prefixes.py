@@ -1,0 +1,68 @@
+"""Lines of a message without the stamp that a logger wrote at the head of each, and talk that looks like a stamp."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from ipdsf_spark.lidar.instruments.stamps.forms import FORMS, MONTHS, Form
+
+
+def looks_like_time(talk: bytes) -> bool:
+    """Whether talk without a stamp holds something that a person would take for one."""
+    return _LIKE_TIME.search(talk) is not None
+
+
+_LIKE_TIME: Final = re.compile(
+    rb"\d{1,2}[:h]\d{2}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|(?<![0-9A-Za-z])\d{8,20}(?![0-9A-Za-z])"
+    rb"|(?<![\d.])\d{5,7}\.\d{2,}|\d[ -](?:"
+    + b"|".join(sorted({name[:3].encode() for name in MONTHS if name.isascii()}))
+    + rb")",
+    re.IGNORECASE,
+)
+
+
+def strip_prefix(lines: Sequence[bytes], first: bytes) -> list[bytes]:
+    """Lines without the stamp that a logger wrote at the head of each.
+
+    Args:
+        lines: of one message, after its header.
+        first: what stands before the header on its line: a stamp and what the logger writes after it.
+    """
+    head = first.lstrip(b"\x01 \t\r\n-[(<").rstrip(b"\x01")
+    found = next(((form, match) for form in FORMS if (match := form.pattern.match(head))), None)
+    if found is None:
+        return _without_repeated(lines, first.rstrip(b"\x01"))
+    form, match = found
+    has_fraction = match.groupdict().get("f") is not None
+    prefix = _prefix(form, head[match.end() :].replace(b"\x01", b""), has_fraction)
+    if not lines or prefix.match(lines[0]) is None:
+        return list(lines)
+    return [prefix.sub(b"", line, count=1) for line in lines]
+
+
+def _without_repeated(lines: Sequence[bytes], first: bytes) -> list[bytes]:
+    """Lines without what stands before the header on its line, where every line begins with it but for its numbers."""
+    if not looks_like_time(first):
+        return list(lines)
+    text = first.lstrip(b"\r\n").replace(b"\x01", b"")
+    body = text.rstrip(b" \t")
+    shape = re.sub(rb"\d+", rb"\\d+", re.escape(body)) + rb"[ \t]{0,%d}" % (len(text) - len(body))
+    prefix = re.compile(shape)
+    if not lines or any(prefix.match(line) is None for line in lines if line.strip(b"\r\x03\x04 ")):
+        return list(lines)
+    return [prefix.sub(b"", line, count=1) for line in lines]
+
+
+_FRACTION: Final = re.compile(rb"\(\?:\[\.,:?\]\(\?P<f>\\d\{1,9\}\)\)\?")
+
+
+@lru_cache(maxsize=32)
+def _prefix(form: Form, behind: bytes, has_fraction: bool) -> re.Pattern[bytes]:
+    """A stamp at the head of a line, and what the logger writes behind it: no more, as blanks may be the message's."""
+    stamp = form.pattern.pattern
+    if not has_fraction:  # else the comma behind the stamp and the digits of the line were one
+        stamp = _FRACTION.sub(b"", stamp)
+    return re.compile(rb"^[ \t\[(<-]*(?:" + stamp + rb")(?:" + re.escape(behind) + rb"|[,;|\])> \t]*)")
