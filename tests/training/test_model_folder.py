@@ -224,7 +224,7 @@ import sys
 class Bare:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {
-            "SimpleITK", "astral", "confluent_kafka", "delta", "horovod", "jinja2", "matplotlib", "netCDF4", "nibabel",
+            "SimpleITK", "astral", "confluent_kafka", "horovod", "jinja2", "matplotlib", "netCDF4", "nibabel",
             "pandas", "petastorm", "pyarrow", "pydicom", "pyspark", "scipy", "skimage", "tensorboard", "tqdm",
         }:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
