@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,30 @@ def test_a_copy_of_an_earlier_state_is_forgotten(own: PackedChest, tmp_path: Pat
 
     assert new != old
     assert not old.exists()
+
+
+def test_a_local_copy_removes_neither_that_of_a_longer_name_nor_a_folder_of_somebody(
+    packed_chest: PackedChest, tmp_path: Path
+) -> None:
+    chest = reference(packed_chest)
+    longer = replace(chest, manifest=replace(chest.manifest, name=f"{packed_chest.name}-train-2"))
+    elsewhere = replace(chest, place=chest.place / "elsewhere")
+    kept = [
+        local_copy(longer, tmp_path),
+        elsewhere.folder_in(tmp_path),
+        tmp_path / f"{chest.folder_in(tmp_path).name[:-16]}{16 * '0'}",
+    ]
+    shutil.copytree(kept[0], kept[1])
+    stated = json.loads((kept[1] / "set.json").read_text())
+    (kept[1] / "set.json").write_text(
+        json.dumps({**stated, "dataset": chest.manifest.name, "source": elsewhere.source})
+    )
+    kept[2].mkdir()
+    (kept[2] / "notes.txt").write_text("written by a person")
+    before = [snapshot(folder) for folder in kept]
+    local_copy(chest, tmp_path)
+
+    assert [snapshot(folder) for folder in kept] == before
 
 
 def config_of(packed: PackedChest, *overrides: str) -> Config:
