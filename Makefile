@@ -15,8 +15,8 @@ setup: ## bring .venv, the Horovod wheel and the jars up to date
 demo: setup ## the whole flow, ending in out/demo/index.html; DATA=dir SITES=n SPEED=n CT=dir ONLY=imaging
 	@$(BIN)/ipdsf demo $(if $(DATA),--data '$(DATA)') $(if $(SITES),--sites '$(SITES)') $(if $(SPEED),--speed '$(SPEED)') $(if $(CT),--ct '$(CT)') $(if $(ONLY),--only '$(ONLY)')
 
-test: setup ## all tests; ARGS="-m 'not slow' -k fog" chooses
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup ## all tests, a process per core up to four; ARGS="-m 'not slow' -k fog" chooses
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: setup ## ruff: errors, style, formatting
 	@$(BIN)/ruff check .

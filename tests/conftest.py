@@ -31,6 +31,28 @@ settings.register_profile("ipdsf", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("ipdsf")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What a process of the suite takes as a whole: a room's files that need the broker or the data set, else a file.
+
+    The slow ones begin first, so that no process waits long for the other at the end.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    is_slow: dict[str, bool] = {}
+    for path, tests in files.items():
+        used = {name for item in tests for name in getattr(item, "fixturenames", ())}
+        shared = sorted(used & {"kafka", "packed_chest"})
+        group = "-".join([path.parent.name, *shared] if shared else [path.parent.name, path.stem])
+        is_slow[group] = is_slow.get(group, False) or any(item.get_closest_marker("slow") for item in tests)
+        for item in tests:
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: not is_slow[item.get_closest_marker("xdist_group").args[0]])  # type: ignore[union-attr]
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""
