@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import netCDF4
@@ -276,6 +277,8 @@ def test_spark_pandas_and_whoever_reads_parquet_read_the_tables_while_they_are_w
     minute = 10
     counts = []
     while spark.poll() is None:
+        with suppress(subprocess.TimeoutExpired):
+            spark.wait(0.3)  # as often as a keeper writes in earnest, and no more: Spark needs the cores to begin
         archive.send(product("ny", minute, 500.0))
         minute += 5
         keeper.drain()
