@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,10 +14,10 @@ from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.edge.entry import APPENDED, DELIVERED, KINDS, WHOLE, Entry
 from ipdsf_spark.kafka import headers
 from ipdsf_spark.kafka.client import client_options, group_id
+from ipdsf_spark.kafka.reading import ends_of, patiently
 
 TIMEOUT_S: Final = 10.0
 ELECTION_S: Final = 5.0  # a topic just made, or a broker just gone, has a leader within moments
-ELECTING: Final = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
 LEAST_FETCH_BYTES: Final = 1_048_576
 
 
@@ -78,7 +77,7 @@ class FilesTopic:
         Raises:
             KafkaException: Kafka does not answer, there is no such topic, or the partition has no leader.
         """
-        return self._patiently(self._partition)
+        return patiently(self._partition, ELECTION_S)
 
     def _partition(self) -> int:
         listed = self._consumer.list_topics(self._kafka.files_topic, timeout=TIMEOUT_S)
@@ -90,24 +89,13 @@ class FilesTopic:
             raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
         return chosen
 
-    def _patiently(self, ask: Callable[[], int]) -> int:
-        deadline = time.monotonic() + ELECTION_S
-        while True:
-            try:
-                return ask()
-            except KafkaException as error:
-                if error.args[0].code() not in ELECTING or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.1)
-
     def end(self, partition: int) -> int:
         """Next offset of a partition.
 
         Raises:
             KafkaException: it does not answer.
         """
-        place = TopicPartition(self._kafka.files_topic, partition)
-        return self._patiently(lambda: int(self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)[1]))
+        return ends_of(self._consumer, self._kafka.files_topic, partition, within_s=ELECTION_S)[1]
 
     def records(self, partition: int, start: int, meter: Meter) -> Iterator[Arrived]:
         """The site's records of a partition from an offset to its present end.
@@ -209,9 +197,6 @@ def ends(kafka: KafkaConfig, bootstrap: str) -> dict[int, int]:
         topic = consumer.list_topics(kafka.files_topic, timeout=TIMEOUT_S).topics[kafka.files_topic]
         if topic.error is not None:
             raise KafkaException(topic.error)
-        return {
-            part: int(consumer.get_watermark_offsets(TopicPartition(kafka.files_topic, part), timeout=TIMEOUT_S)[1])
-            for part in topic.partitions
-        }
+        return {part: ends_of(consumer, kafka.files_topic, part)[1] for part in topic.partitions}
     finally:
         consumer.close()

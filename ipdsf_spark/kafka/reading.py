@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -17,6 +17,8 @@ TIMEOUT_S: Final = 10.0
 PREFETCH_KB: Final = 16_384  # of records that the client holds beside the one in hand
 FETCH_WAIT_MS: Final = 5  # a record that is asked for is there already: the client's 500 would be waited for in vain
 BETWEEN_LEADERS: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+T = TypeVar("T")
+
 NEAR: Final = 50  # records that are skipped by reading on; further ahead is a seek
 
 
@@ -63,22 +65,33 @@ def bounds(consumer: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[in
     return {partition: ends_of(consumer, topic, partition) for partition in sorted(found.partitions)}
 
 
-def ends_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+def ends_of(consumer: Consumer, topic: str, partition: int, *, within_s: float = TIMEOUT_S) -> tuple[int, int]:
     """Oldest offset and present end of a partition; waits while it is between two leaders.
 
     Raises:
         KafkaException: it does not answer.
     """
-    deadline = time.monotonic() + TIMEOUT_S
+    place = TopicPartition(topic, partition)
+    low, high = patiently(lambda: consumer.get_watermark_offsets(place, timeout=TIMEOUT_S), within_s)
+    return int(low), int(high)
+
+
+def patiently(ask: Callable[[], T], within_s: float) -> T:
+    """The answer; while the partition is between two leaders it is asked for again, for so long.
+
+    A topic just made, or a broker just gone, has a leader within moments.
+
+    Raises:
+        KafkaException: no answer.
+    """
+    deadline = time.monotonic() + within_s
     while True:
         try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+            return ask()
         except KafkaException as error:
             if error.args[0].code() not in BETWEEN_LEADERS or time.monotonic() > deadline:
                 raise
-            time.sleep(0.1)
-        else:
-            return int(low), int(high)
+        time.sleep(0.1)
 
 
 def records(
@@ -143,7 +156,7 @@ class RecordFetcher:
     def fetch(self, topic: str, partition: int, offset: int) -> Message | None:
         """The record, or None if it is not (or no longer) there."""
         try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+            low, high = ends_of(self._consumer, topic, partition)
         except KafkaException:
             return None  # no such topic or partition
         if not low <= offset < high:

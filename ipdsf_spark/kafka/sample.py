@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.kafka.client import client_options, group_id
+from ipdsf_spark.kafka.reading import ends_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ def admission(kafka: KafkaConfig, bootstrap: str, max_bytes: int, max_files: int
     """Rows to admit to one micro-batch so that it stays within `max_bytes`.
 
     The larger half of the sample decides, so that small files of today do not admit a batch of yesterday's large ones.
+    Where Kafka does not answer there is no sample, only a guess: a running stream does not end for it.
 
     Args:
         kafka: topic and login.
@@ -43,7 +46,11 @@ def admission(kafka: KafkaConfig, bootstrap: str, max_bytes: int, max_files: int
         max_bytes: bound on the bytes of a batch.
         max_files: bound on its rows.
     """
-    sizes = sorted(sampled_sizes(kafka, bootstrap))
+    try:
+        sizes = sorted(sampled_sizes(kafka, bootstrap))
+    except KafkaException as error:
+        logger.warning("the size of files is a guess: Kafka at %s: %s", bootstrap, error.args[0].str())
+        sizes = []
     larger = sizes[len(sizes) // 2 :]
     typical = sum(larger) / len(larger) if larger else UNKNOWN_BYTES
     admitted = max(1, min(max_files, int(max_bytes / max(typical, 1.0))))
@@ -64,8 +71,12 @@ def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
     try:
         listed = sorted(consumer.list_topics(kafka.files_topic, timeout=TIMEOUT_S).topics[kafka.files_topic].partitions)
         held: dict[int, tuple[int, int]] = {}
+        deadline = time.monotonic() + TIMEOUT_S
         for partition in listed[:: -(-len(listed) // MAX_PARTITIONS)]:
-            low, high = consumer.get_watermark_offsets(TopicPartition(kafka.files_topic, partition), timeout=TIMEOUT_S)
+            try:
+                low, high = ends_of(consumer, kafka.files_topic, partition, within_s=deadline - time.monotonic())
+            except KafkaException:
+                continue  # it has no leader: the others speak for it
             if high > low:
                 held[partition] = low, high
         places = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.kafka import ensure_topics
+from ipdsf_spark.kafka.reading import patiently
 from ipdsf_spark.kafka.sample import UNKNOWN_BYTES, admission, sampled_sizes
 
 pytestmark = pytest.mark.kafka
@@ -52,6 +55,21 @@ def test_an_empty_topic_is_a_guess_that_says_so(kafka: EmbeddedKafka) -> None:
     found = admission(config, kafka.bootstrap_servers, max_bytes=10 * UNKNOWN_BYTES, max_files=2_000)
 
     assert (found.max_files, found.num_sampled) == (10, 0)
+
+
+def test_a_partition_between_two_leaders_is_asked_again_and_another_error_is_not() -> None:
+    between = [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE]
+
+    def ask(errors: list[int]) -> int:
+        if errors:
+            raise KafkaException(KafkaError(errors.pop()))
+        return 7
+
+    assert patiently(partial(ask, between), 10.0) == 7
+    with pytest.raises(KafkaException):
+        patiently(partial(ask, [KafkaError.NOT_LEADER_FOR_PARTITION]), -1.0)
+    with pytest.raises(KafkaException):
+        patiently(partial(ask, [KafkaError.TOPIC_AUTHORIZATION_FAILED]), 10.0)
 
 
 def test_a_backlog_of_large_files_counts_although_small_ones_come_in_now(kafka: EmbeddedKafka) -> None:

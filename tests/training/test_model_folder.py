@@ -219,7 +219,7 @@ def test_a_training_that_diverges_is_named_and_leaves_the_last_sound_checkpoint(
     }
 
 
-# Absent as an uninstalled package is absent: no finder knows it, so that a library which only asks may go on without it.
+# Absent as an uninstalled package is: no finder knows it, so that a library which only asks goes on without it.
 BARE = """
 import sys
 ABSENT = {
