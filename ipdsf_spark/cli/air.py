@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from tqdm import tqdm
 
-from ipdsf_spark.cli.inputs import bytes_of, files_of
-from ipdsf_spark.config import load
+from ipdsf_spark.cli.inputs import bytes_of
+from ipdsf_spark.cli.sited_files import add_place_arguments, by_site
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.aerosol.flags import AirFlag
 from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval
@@ -30,7 +30,6 @@ from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.profiles import Float64, Time
 from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.sites import DEFAULT, load_sites, site_named, sites_of
 
 EXAMPLES: Final = """examples:
   ipdsf air day/*.nc --site oslo --csv              hourly PM2.5, US and European index of a day
@@ -57,12 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", metavar="FILE", help="file, folder or glob pattern; first fit: see examples"
     )
-    place = parser.add_argument_group("the instrument")
-    place.add_argument("--site", metavar="ID", help="site of the table; not given: the folder a file lies in names it")
-    place.add_argument("--sites", metavar="FILE", help="table of sites (default: the configuration's)")
-    place.add_argument("--calibration", type=float, metavar="FACTOR", help="from the file's unit to m-1 sr-1")
-    place.add_argument("--altitude", type=float, metavar="M", help="of the station above sea level")
-    place.add_argument("--min-height", type=float, metavar="M", help="lowest trustworthy height above the instrument")
+    add_place_arguments(parser)
     air = parser.add_argument_group("the air")
     air.add_argument(
         "--aerosol", default="continental", help=f"type: {', '.join(AEROSOL_TYPES)} (default: continental)"
@@ -93,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--monitor belongs to: ipdsf air fit FILES --monitor CSV")
     settings = _settings(args)
     humidity = _humidity(args.humidity)
-    groups = _by_site(args, args.paths[1:] if is_fit else args.paths)
+    groups = by_site(args, args.paths[1:] if is_fit else args.paths)
     if is_fit and len(groups) > 1:
         raise ConfigError(f"a monitor stands at one site, the files belong to {', '.join(s.id for s, _ in groups)}")
     has_failed = False
@@ -141,36 +135,6 @@ def _humidity(given: str | None) -> Mapping[int, float] | float:
     if not 0.0 <= percent <= 100.0:
         raise ConfigError(f"--humidity is a file or a percentage from 0 to 100, not {given}")
     return percent / 100.0
-
-
-def _by_site(args: argparse.Namespace, paths: Sequence[str]) -> list[tuple[Site, list[str]]]:
-    """Files grouped by the site they belong to. Mass needs no position, so a folder without a table will do."""
-    files = list(dict.fromkeys(files_of(paths)))
-    sites = load_sites(args.sites) if args.sites else sites_of(load(*args.config, overrides=args.set))
-    listed = {name: site for name, site in sites.items() if name != DEFAULT}
-    if args.site:
-        return [(_adjusted(site_named(listed, args.site), args), files)]
-    groups: dict[str, list[str]] = {}
-    for path in files:
-        if path.endswith((".csv", ".toml", ".json", ".png")):
-            continue  # tables and pictures that lie beside the files
-        parts = Path(path).resolve().parent.parts
-        name = next((part for part in reversed(parts) if part in listed), parts[-1])
-        groups.setdefault(name, []).append(path)
-    if not groups:
-        raise InputError(f"no file in {' '.join(paths)}")
-    nowhere = Site("", float("nan"), float("nan"))
-    return [
-        (_adjusted(listed.get(name, dataclasses.replace(nowhere, id=name)), args), files)
-        for name, files in groups.items()
-    ]
-
-
-def _adjusted(site: Site, args: argparse.Namespace) -> Site:
-    given = {"altitude_m": args.altitude, "calibration": args.calibration, "min_height_m": args.min_height}
-    if args.calibration is not None and not 0.0 < args.calibration < np.inf:
-        raise ConfigError(f"--calibration is a factor above 0, not {args.calibration}")
-    return dataclasses.replace(site, **{name: value for name, value in given.items() if value is not None})
 
 
 def _intervals(

@@ -110,7 +110,7 @@ def _clean(ratio: Float64, sigma: Float64, height_m: Float64) -> tuple[int, int,
             change = slope * depth_m
             is_flat = abs(slope) < MOST_TREND / np.sqrt(spread) and abs(change) < MOST_SLOPE * mean
             is_seen = mean > LEAST_SNR * mean_sigma
-            if is_flat and is_seen and (best is None or mean < best[2]):
+            if is_flat and is_seen and (best is None or mean + mean_sigma < best[2] + best[3]):
                 best = first, first + gates, mean, mean_sigma
         if best is not None:
             return best

@@ -60,6 +60,7 @@ def clouds_of(
     *,
     is_cold: NDArray[np.bool_],
     is_freezing: NDArray[np.bool_] | None = None,
+    may_be_liquid: NDArray[np.bool_] | None = None,
     depolarisation: Float64 | None = None,
     lowest_m: float = 0.0,
     instrument: str = "",
@@ -72,6 +73,7 @@ def clouds_of(
         range_m: (G,) gate centres, equally spaced.
         is_cold: (G,) where what is not liquid is ice.
         is_freezing: (G,) where depolarisation may tell ice; None: anywhere.
+        may_be_liquid: (G,) where droplets can exist; None: anywhere.
         depolarisation: (G,) linear depolarisation ratio, or None.
         lowest_m: lowest trustworthy range.
         instrument: maker and model, whose definition of a base is used.
@@ -91,6 +93,7 @@ def clouds_of(
         may_be_ice = depolarisation is not None and (is_freezing is None or bool(is_freezing[each.peak]))
         is_icy = may_be_ice and _lower_half(each, beta, depolarisation) > ICE_DEPOLARISATION
         is_liquid = each.drop >= LIQUID_DROP and not is_icy
+        is_liquid &= may_be_liquid is None or bool(may_be_liquid[each.peak])
         if not is_liquid and (is_cold[each.peak] or not is_icy):
             continue  # ice that is deep enough is found as such; warm and not liquid: haze, or rain
         if not is_liquid and any(first <= each.peak <= last for first, last in thin):
@@ -100,8 +103,8 @@ def clouds_of(
                 first=int(np.searchsorted(range_m, each.bottom_m)) if each.bottom_m > range_m[0] else 0,
                 peak=each.peak,
                 last=each.top,
-                bottom_m=each.bottom_m,
-                base_m=base_of(each, beta, range_m, instrument),
+                bottom_m=max(each.bottom_m, 0.0),
+                base_m=max(base_of(each, beta, range_m, instrument), 0.0),
                 top_m=float(range_m[each.top] + spacing_m / 2),
                 beta=each.beta,
                 is_liquid=is_liquid,

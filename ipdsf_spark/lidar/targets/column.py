@@ -71,47 +71,63 @@ class Column:
     flags: NDArray[np.int32]
 
 
-def column_of_profiles(profiles: Profiles, site: Site, *, surface_temperature_k: float | None = None) -> Column:
-    """Profiles as a file holds them, those without a time included.
+def column_of_profiles(blocks: Sequence[Profiles], site: Site, *, surface_temperature_k: float | None = None) -> Column:
+    """Profiles as files hold them, those without a time included.
 
     Args:
-        profiles: of one instrument, in time order for faint signal to be seen in more than one of them.
+        blocks: of one instrument and one set of gates, at least one; in time order for faint signal to be seen in more
+            than one profile.
         site: calibration, lowest height, altitude.
         surface_temperature_k: near the ground; None = the standard atmosphere's.
     """
-    factor, flags = _level(profiles.instrument, site, is_calibrated=profiles.is_calibrated)
-    beta = profiles.beta.astype(np.float64) * factor
-    num = len(profiles)
-    unit = noise_at_unit_range(profiles.beta, profiles.range_m) * factor
-    unit = np.where(unit > 0.0, unit, np.nan)
-    noise = unit[:, None] * np.square(profiles.range_m)
-    tilts = profiles.tilt_deg[np.isfinite(profiles.tilt_deg)]
+    first = blocks[0]
+    range_m = first.range_m
+    factor, flags = _level(first.instrument, site, is_calibrated=first.is_calibrated)
+    time = np.concatenate([block.time for block in blocks])
+    raw = np.concatenate([block.beta for block in blocks])
+    unit = noise_at_unit_range(raw, range_m) * factor
+    noise = np.where(unit > 0.0, unit, np.nan)[:, None] * np.square(range_m)
+    beta = raw.astype(np.float64) * factor
+    tilts = np.concatenate([block.tilt_deg for block in blocks])
+    tilts = tilts[np.isfinite(tilts)]
     slant = float(np.cos(np.radians(np.median(tilts)))) if tilts.size else 1.0
-    gates = gates_in(DETECTION_M, _spacing_m(profiles.range_m, profiles.range_resolution_m))
-    mean, count = _neighbours(moving_mean(beta, gates), profiles.time)
-    depolarisation, low_laser = profiles.depolarisation, np.zeros(num, bool)
-    if depolarisation is not None and "laser_energy_percent" in profiles.health:
-        low_laser = np.asarray(profiles.health["laser_energy_percent"] < LEAST_LASER_PERCENT)
-        depolarisation = np.where(low_laser[:, None], np.float32(np.nan), depolarisation)
-    per_profile = np.full(num, int(flags), np.int32)
+    gates = gates_in(DETECTION_M, _spacing_m(range_m, first.range_resolution_m))
+    mean, count = _neighbours(moving_mean(beta, gates), time)
+    low_laser = np.concatenate([_is_laser_low(block) for block in blocks])
+    depolarisation = None
+    if all(block.depolarisation is not None for block in blocks):
+        ratios = np.concatenate([np.asarray(block.depolarisation) for block in blocks]).astype(np.float64)
+        depolarisation = np.where(low_laser[:, None], np.nan, ratios)
+    per_profile = np.full(len(time), int(flags), np.int32)
     per_profile[low_laser] |= int(TargetFlag.LOW_LASER)
+    clipped = [
+        np.full(len(block), np.nan) if block.clipped_from_m is None else block.clipped_from_m.astype(np.float64)
+        for block in blocks
+    ]
     return _column(
-        profiles.time,
-        profiles.range_m,
+        time,
+        range_m,
         slant,
         beta,
         noise,
         mean,
         noise / np.sqrt(gates * count),
-        None if depolarisation is None else depolarisation.astype(np.float64),
-        np.full(num, np.nan) if profiles.clipped_from_m is None else profiles.clipped_from_m.astype(np.float64) / slant,
-        profiles.is_precipitation,
+        depolarisation,
+        np.concatenate(clipped),
+        np.concatenate([block.is_precipitation for block in blocks]),
         per_profile,
         site,
-        profiles.instrument,
-        float(profiles.wavelength_nm),
+        first.instrument,
+        float(first.wavelength_nm),
         surface_temperature_k,
     )
+
+
+def _is_laser_low(block: Profiles) -> NDArray[np.bool_]:
+    """(T,) whether the laser is too weak for its depolarisation to be used."""
+    if block.depolarisation is None or "laser_energy_percent" not in block.health:
+        return np.zeros(len(block), bool)
+    return np.asarray(block.health["laser_energy_percent"] < LEAST_LASER_PERCENT)
 
 
 def column_of_averages(
@@ -156,7 +172,7 @@ def column_of_averages(
         beta,
         noise,
         depolarisation,
-        np.array([_clipped(average) for average in averages]) / slant,
+        np.array([_clipped(average) for average in averages]),
         np.array([2 * average.num_precipitation >= average.num_profiles for average in averages]),
         per_interval,
         site,
@@ -243,7 +259,7 @@ def _level(instrument: str, site: Site, *, is_calibrated: bool) -> tuple[float, 
 
 
 def _clipped(average: Average) -> float:
-    """Height from which most profiles of an interval are clipped; NaN if most are not."""
+    """Range from which most profiles of an interval are clipped; NaN if most are not."""
     heights_m = average.clipped_from_m
     if 2 * heights_m.size < average.num_profiles:
         return float("nan")

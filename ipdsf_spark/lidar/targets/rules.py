@@ -31,7 +31,9 @@ COLD_K: Final = 263.15  # colder, what is not liquid is ice
 FREEZING_K: Final = 275.15  # warmer, nothing is ice
 FOG_BOTTOM_M: Final = 50.0  # liquid that begins lower is fog
 LEAST_SNR: Final = 3.0  # of the mean in which faint signal is looked for
-OVER_AIR: Final = 2.0  # aerosol returns at least as much again as the air it is in
+OVER_AIR: Final = 1.5  # aerosol and air return more than air alone by this factor
+LEAST_DEPTH_M: Final = 120.0  # of aerosol; what is thinner is noise
+NO_LIQUID_K: Final = 238.15  # colder, droplets freeze by themselves
 UNKNOWN_NOISE_BETA: Final = 3e-7  # m-1 sr-1; aerosol where the noise is not known
 VIRGA_M: Final = 100.0  # a streak below a cloud is at least that long
 VIRGA_RATIO: Final = 3.0  # and that much brighter than the air below it
@@ -74,6 +76,7 @@ def classify(column: Column) -> Targets:
     is_signal = _is_signal(column)
     is_missing = np.isnan(column.beta)
     is_cold = column.temperature_k < COLD_K
+    spacing_m = _spacing_m(column)
     lowest = int(np.searchsorted(column.range_m, column.lowest_m))
     for row in range(num):
         if flags[row] & TargetFlag.NO_LEVEL or is_missing[row].all():
@@ -84,10 +87,11 @@ def classify(column: Column) -> Targets:
         clouds = _clouds(column, row, clipped, is_cold)
         found.append(tuple(clouds))
         out = classes[row]
-        out[:] = np.where(is_signal[row], Target.AEROSOL, Target.CLEAR)
+        out[:] = np.where(_deep(is_signal[row], round(LEAST_DEPTH_M / spacing_m)), Target.AEROSOL, Target.CLEAR)
         out[is_missing[row]] = Target.UNDETERMINED
         out[:lowest] = Target.UNDETERMINED
         flags[row] |= _paint_clouds(out, clouds, column)
+        _paint_around_ice(out, is_cold)
         if _paint_falling(out, column, row, clouds, lowest):
             flags[row] |= TargetFlag.PRECIPITATION
         _paint_lost(out, clouds, is_signal[row] & (column.mean[row] > LOST_BETA), column)
@@ -122,6 +126,7 @@ def _clouds(column: Column, row: int, clipped: int, is_cold: NDArray[np.bool_]) 
         column.range_m[:clipped],
         is_cold=is_cold[:clipped],
         is_freezing=column.temperature_k[:clipped] < FREEZING_K,
+        may_be_liquid=column.temperature_k[:clipped] > NO_LIQUID_K,
         depolarisation=depolarisation,
         lowest_m=column.lowest_m,
         instrument=column.instrument,
@@ -212,7 +217,7 @@ def _phase(column: Column, row: int, first: int, stop: int) -> Target:
 
 def _paint_lost(out: NDArray[np.int8], clouds: list[CloudLayer], is_signal: NDArray[np.bool_], column: Column) -> None:
     """Above the last liquid cloud, fog or rain nothing is known unless something is seen there."""
-    spacing_m = float(column.range_m[1] - column.range_m[0]) if column.range_m.size > 1 else 1.0
+    spacing_m = _spacing_m(column)
     liquid = [cloud for cloud in clouds if cloud.is_liquid]
     if not liquid:
         falling = np.flatnonzero(out == Target.DRIZZLE_OR_RAIN)
@@ -230,7 +235,38 @@ def _paint_lost(out: NDArray[np.int8], clouds: list[CloudLayer], is_signal: NDAr
         tail[tail == Target.AEROSOL] = Target.ATTENUATED
 
 
+def _spacing_m(column: Column) -> float:
+    return float(column.range_m[1] - column.range_m[0]) if column.range_m.size > 1 else 1.0
+
+
+def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First gate, and the one behind the last, of every stretch of true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
+    return edges[::2], edges[1::2]
+
+
 def _longest(mask: NDArray[np.bool_]) -> int:
     """The longest stretch of true."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
-    return int((edges[1::2] - edges[::2]).max()) if edges.size else 0
+    first, stop = _runs(mask)
+    return int((stop - first).max()) if first.size else 0
+
+
+def _deep(mask: NDArray[np.bool_], gates: int) -> NDArray[np.bool_]:
+    """Stretches of true of at least so many gates."""
+    first, stop = _runs(mask)
+    kept = mask.copy()
+    for low, high in zip(first.tolist(), stop.tolist(), strict=True):
+        if high - low < gates:
+            kept[low:high] = False
+    return kept
+
+
+def _paint_around_ice(out: NDArray[np.int8], is_cold: NDArray[np.bool_]) -> None:
+    """Faint cold signal that hangs together with ice is ice."""
+    is_ice = out == Target.ICE
+    if not is_ice.any():
+        return
+    first, stop = _runs(is_cold & (is_ice | (out == Target.AEROSOL)))
+    for low, high in zip(first.tolist(), stop.tolist(), strict=True):
+        if is_ice[low:high].any():
+            out[low:high] = Target.ICE
