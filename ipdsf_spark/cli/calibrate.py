@@ -18,6 +18,7 @@ from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.averages.build import averages_of_all
 from ipdsf_spark.lidar.calibration.operator import finish, step
 from ipdsf_spark.lidar.files import FileReader
+from ipdsf_spark.lidar.instruments import decode
 from ipdsf_spark.lidar.operators import Row
 from ipdsf_spark.lidar.site import Site
 
@@ -31,7 +32,7 @@ factor times the file's backscatter is in m-1 sr-1: put it into the table of sit
 from opaque liquid cloud between 500 and 2400 m, or from the return of air on a clear night (not at 910 nm); a day
 without either has none and says so. At 910 nm without water vapour the factor is too small, and "quality" says so.
 """
-INTERVAL_S: Final = 60
+INTERVALS_S: Final = (60, 120, 300, 600, 900)  # the shortest that holds a profile is used
 MOST_LISTED: Final = 10
 US_PER_DAY: Final = 86_400_000_000
 
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--longitude", type=float, metavar="DEG", help="east positive")
     place.add_argument("--water-vapour", type=float, metavar="MM", help="precipitable water of the column (site table)")
     parser.add_argument(
-        "--average", type=int, default=INTERVAL_S, metavar="S", help="averages that are looked at (default: 60)"
+        "--average", type=int, metavar="S", help="averages that are looked at (default: 60, or a profile's length)"
     )
     output = parser.add_argument_group("output")
     output.add_argument("--plot", metavar="PNG", help="write a picture")
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate every site; 1 if a site gave no profile."""
-    if not 10 <= args.average <= 3600:
+    if args.average is not None and not 10 <= args.average <= 3600:
         raise ConfigError(f"--average is 10 to 3600 seconds, not {args.average}")
     if args.water_vapour is not None and not 0.0 <= args.water_vapour <= 100.0:
         raise ConfigError(f"--water-vapour is 0 to 100 mm, not {args.water_vapour}")
@@ -89,8 +90,9 @@ def _placed(site: Site, args: argparse.Namespace) -> Site:
 
 def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace) -> None:
     reader = FileReader(clock=clock_of(args, site), now=present())
+    interval_s = args.average or _interval_s(paths)
     progress = tqdm(paths, unit="file", desc=site.id, disable=not sys.stderr.isatty(), file=sys.stderr, leave=False)
-    averages = averages_of_all(reader.blocks((path, bytes_of(path)) for path in progress), args.average)
+    averages = averages_of_all(reader.blocks((path, bytes_of(path)) for path in progress), interval_s)
     for stretch in reader.rejected[:MOST_LISTED]:
         _say(f"{stretch.file} at byte {stretch.offset}: {stretch.reason}")
     if len(reader.files_by_instrument) > 1:
@@ -99,8 +101,8 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace) -> Non
     if not averages:
         why = f": {reader.rejected[0].reason}" if reader.rejected else ""
         raise InputError(f"no profile in {len(paths)} file(s){why}")
-    rows, state = step(site, averages, b"", interval_s=args.average)
-    last, _ = finish(state)
+    rows, state = step(site, averages, b"", interval_s=interval_s)
+    last, _ = finish(site, state, interval_s=interval_s)
     days = [row for row in [*rows, *last] if "provisional" not in row.values["quality"]]
     if args.plot:
         from ipdsf_spark.plots import save  # a second of imports that other outputs do not need
@@ -115,6 +117,20 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace) -> Non
         if args.plot:
             print(f"  wrote        {args.plot}")
     sys.stdout.flush()
+
+
+def _interval_s(paths: Sequence[str]) -> int:
+    """The shortest usual interval that holds a profile, by the first file with two of them."""
+    for path in paths:
+        times = [block.time for block in decode(bytes_of(path), name=path).blocks if len(block) > 1]
+        steps = np.concatenate(
+            [np.empty(0), *(np.diff(time).astype("timedelta64[us]").astype(float) for time in times)]
+        )
+        steps = steps[steps > 0.0]
+        if steps.size:
+            step_s = float(np.median(steps)) / 1e6
+            return next((each for each in INTERVALS_S if each >= 0.95 * step_s), INTERVALS_S[-1])
+    return INTERVALS_S[0]
 
 
 def day_of(row: Row) -> str:

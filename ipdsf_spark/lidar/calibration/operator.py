@@ -20,7 +20,7 @@ from ipdsf_spark.lidar.calibration import state as states
 from ipdsf_spark.lidar.calibration import water_vapour
 from ipdsf_spark.lidar.calibration.cloud import LIDAR_RATIO_SIGMA, WINDOW_M, CloudSample, cloud_sample
 from ipdsf_spark.lidar.calibration.flags import CalibrationFlag, names
-from ipdsf_spark.lidar.calibration.rayleigh import LOOK_M, rayleigh_sample
+from ipdsf_spark.lidar.calibration.rayleigh import DEPTHS_M, LOOK_M, rayleigh_sample
 from ipdsf_spark.lidar.calibration.scattering import TYPICAL_SIGMA
 from ipdsf_spark.lidar.calibration.state import CalibrationState, Night, OpenDay
 from ipdsf_spark.lidar.layers import screening
@@ -38,6 +38,7 @@ CONSECUTIVE_S: Final = 900  # of a cloud, in at least `LEAST_RUN` and at most `M
 LEAST_RUN: Final = 3
 MOST_RUN: Final = 5
 NIGHT_S: Final = 10_800  # of clear night that the return of air needs
+LEAST_INTERVALS: Final = 24  # in it
 NIGHT_TOP_M: Final = 8000.0
 NIGHT_GAP_S: Final = 3600
 CLOUD_TEST: Final = 25.0  # a block that exceeds the mean of its neighbours by this factor is no clear air
@@ -92,9 +93,11 @@ def step(site: Site, closed: Sequence[Average], raw: bytes, *, interval_s: int) 
     return rows, states.pack(known)
 
 
-def finish(raw: bytes) -> tuple[list[Row], bytes]:
+def finish(site: Site, raw: bytes, *, interval_s: int) -> tuple[list[Row], bytes]:
     """The row of the day that is not over, as final: at the end of the data."""
     known = states.unpack(raw)
+    if known.night.num:
+        _end_of_night(known, site, interval_s)
     rows = _end_of_day(known)
     known.day = OpenDay()
     return rows, states.pack(known)
@@ -203,11 +206,14 @@ def _take_night(
     )
     has_sample = False
     if night.num and (is_other or not is_night):
-        has_sample = _end_of_night(known, site, average, interval_s)
+        has_sample = _end_of_night(known, site, interval_s)
         night = known.night
     if is_clear:
         if not night.num:
             night.total, night.first_m, night.length_m = np.zeros(part.size), first_m, length_m
+            night.wavelength_nm = site.wavelength_nm or average.wavelength_nm
+            night.lowest_m = screening.min_height_m(average.instrument, site.min_height_m)
+            night.first_index = average.index
         night.total = night.total + part
         night.variance += average.sigma_unit**2 / average.block_gates
         night.num += 1
@@ -231,22 +237,22 @@ def _is_clear(average: Average, beta: Float64) -> bool:
     return bool(beta[5:].max() < CLOUD_TEST * typical) if typical > 0.0 else False
 
 
-def _end_of_night(known: CalibrationState, site: Site, average: Average, interval_s: int) -> bool:
+def _end_of_night(known: CalibrationState, site: Site, interval_s: int) -> bool:
+    """Look for the return of air in the night that is over; whether it was seen."""
     night, known.night = known.night, Night()
-    if night.num * interval_s < NIGHT_S:
+    length_s = (night.last_index - night.first_index + 1) * interval_s
+    if length_s < NIGHT_S or night.num < LEAST_INTERVALS:
         return False
     height_m = night.first_m + night.length_m * np.arange(night.total.size)
-    if height_m[-1] < LOOK_M[0] + 1500.0:
+    if height_m[-1] < LOOK_M[0] + DEPTHS_M[-1]:
         return False
     altitude_m = site.altitude_m if math.isfinite(site.altitude_m) else 0.0
-    wavelength_nm = site.wavelength_nm or average.wavelength_nm
-    air = molecular_profiles(wavelength_nm, height_m, altitude_m)
     sample = rayleigh_sample(
         night.total / night.num,
         np.sqrt(night.variance) / night.num * np.square(height_m),
         height_m,
-        *air,
-        lowest_m=screening.min_height_m(average.instrument, site.min_height_m),
+        *molecular_profiles(night.wavelength_nm, height_m, altitude_m),
+        lowest_m=night.lowest_m,
     )
     if sample is None:
         return False

@@ -131,19 +131,24 @@ class Night:
     """Sums of the clear night that is not over.
 
     Attributes:
-        last_index: newest interval in it.
+        first_index, last_index: oldest and newest interval in it.
         num: intervals.
         total: (N,) sum of the mean backscatter of the blocks; empty before the first.
         variance: sum of the squared noise at unit range.
         first_m, length_m: of the blocks; tilt is in them.
+        wavelength_nm: of the laser.
+        lowest_m: lowest trustworthy height.
     """
 
+    first_index: int = NOTHING
     last_index: int = NOTHING
     num: int = 0
     total: Float64 = field(default_factory=lambda: np.empty(0))
     variance: float = 0.0
     first_m: float = 0.0
     length_m: float = 0.0
+    wavelength_nm: float = 0.0
+    lowest_m: float = 0.0
 
 
 @dataclass
@@ -161,12 +166,12 @@ class CalibrationState:
 _WHOLE: Final = {
     "walk": ("day", "num_days", "num_outliers"),
     "day": ("day", "num", "num_rayleigh", "notes", "num_laser", "num_window", "num_intervals"),
-    "night": ("last_index", "num"),
+    "night": ("first_index", "last_index", "num"),
 }
 _OTHER: Final = {
     "walk": ("value", "variance", "outlier_mean"),
     "day": ("total", "square", "rayleigh", "rayleigh_weight", "laser", "window"),
-    "night": ("variance", "first_m", "length_m"),
+    "night": ("variance", "first_m", "length_m", "wavelength_nm", "lowest_m"),
 }
 _HEAD: Final = struct.Struct("<BBH q")
 _BODY: Final = struct.Struct(f"<{sum(map(len, _WHOLE.values()))}q{sum(map(len, _OTHER.values()))}d")
