@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ NOISE = 3e-15  # at unit range
 
 
 def aerosol(top_m: float = 1200.0, beta: float = 1.2e-6) -> Float64:
-    return np.where(RANGE_M < top_m, beta, 2e-8)
+    return np.where(top_m > RANGE_M, beta, 2e-8)
 
 
 def with_cloud(beta: Float64, base_m: float, *, peak: float = 2e-4, depth_m: float = 120.0) -> Float64:
@@ -39,7 +40,9 @@ def with_cloud(beta: Float64, base_m: float, *, peak: float = 2e-4, depth_m: flo
     return np.where(inside > 0.0, peak * shape, beta)
 
 
-def profiles_of(beta: Float64, *, num: int = 12, rng: int = 0, instrument: str = "Lufft CHM15k", **more: Any) -> Profiles:
+def profiles_of(
+    beta: Float64, *, num: int = 12, rng: int = 0, instrument: str = "Lufft CHM15k", **more: Any
+) -> Profiles:
     """The same profile `num` times, 15 s apart, with the noise of a ceilometer."""
     noise = np.random.default_rng(rng).normal(0.0, NOISE, (num, beta.size)) * np.square(RANGE_M[: beta.size])
     nothing = np.full((num, 3), np.nan, np.float32)
@@ -320,7 +323,7 @@ def test_stretches_of_equal_class_hold_all_that_the_gates_do(classes: list[int])
     found = stretches(np.array(classes, np.int8), edges_m)
 
     np.testing.assert_array_equal(classes_of(found, edges_m), classes)
-    assert all(this[1] == following[0] for this, following in zip(found, found[1:], strict=False))
+    assert all(this[1] == following[0] for this, following in itertools.pairwise(found))
 
 
 def test_the_operator_gives_a_row_for_every_complete_interval_and_remembers_nothing() -> None:

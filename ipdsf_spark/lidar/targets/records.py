@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.profiles import Float64
-from ipdsf_spark.lidar.targets.classes import Target, names
+from ipdsf_spark.lidar.targets.classes import NAMES, Target, names
 from ipdsf_spark.lidar.targets.column import Column
 from ipdsf_spark.lidar.targets.rules import Targets
 
@@ -23,11 +23,10 @@ def stretches(classes: NDArray[np.int8], edges_m: Float64) -> list[list[Any]]:
     """
     if not classes.size:
         return []
-    cuts = [0, *(np.flatnonzero(np.diff(classes)) + 1).tolist(), classes.size]
-    return [
-        [round(float(edges_m[start]), 1), round(float(edges_m[stop]), 1), Target(int(classes[start])).name.lower()]
-        for start, stop in itertools.pairwise(cuts)
-    ]
+    cuts = np.concatenate([[0], np.flatnonzero(classes[1:] != classes[:-1]) + 1, [classes.size]])
+    heights_m = np.round(edges_m[cuts], 1).tolist()
+    kinds = classes[cuts[:-1]].tolist()
+    return [[*pair, NAMES[kind]] for pair, kind in zip(itertools.pairwise(heights_m), kinds, strict=True)]
 
 
 def classes_of(found: list[list[Any]], edges_m: Float64) -> NDArray[np.int8]:

@@ -88,6 +88,14 @@ def gates_in(length_m: float, spacing_m: float) -> int:
     return max(1, 2 * round((length_m / spacing_m - 1.0) / 2.0) + 1)
 
 
+def runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First gate, and the one behind the last, of every stretch of true."""
+    padded = np.zeros(mask.size + 2, bool)
+    padded[1:-1] = mask
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
+    return edges[::2], edges[1::2]
+
+
 def strong_returns(beta: Float64, noise: Float64, range_m: Float64) -> list[Return]:
     """Strong returns of one profile, lowest first; they do not overlap.
 
@@ -102,10 +110,9 @@ def strong_returns(beta: Float64, noise: Float64, range_m: Float64) -> list[Retu
     gates = gates_in(SMOOTHED_M, spacing_m)
     mean = moving_mean(beta, gates)
     is_missing = np.isnan(beta)
-    known = np.nan_to_num(noise) / np.sqrt(gates)
+    known = np.where(noise > 0.0, noise, 0.0) / np.sqrt(gates)
     floor = np.maximum(known, TINY)
-    with np.errstate(invalid="ignore"):
-        filled = np.where((mean > floor) & ~is_missing, mean, floor)
+    filled = np.where((mean > floor) & ~is_missing, mean, floor)
     padded = np.concatenate([[TINY], filled, [TINY]])
     peaks, _ = find_peaks(np.log(padded), prominence=float(np.log(PROMINENCE)))
     found: list[Return] = []
@@ -173,9 +180,10 @@ def thin_layers(beta: Float64, noise: Float64, range_m: Float64, is_cold: NDArra
     """
     if beta.size < 3:
         return []
-    with np.errstate(invalid="ignore"):
-        is_there = (beta > np.maximum(THIN_SNR * noise, THIN_BETA)) & is_cold & (noise > 0.0)
-    steps = np.diff(np.concatenate([[0], is_there.view(np.int8), [0]]))
-    first, last = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) - 1
+    is_there = (beta > THIN_SNR * noise) & (beta > THIN_BETA) & is_cold & (noise > 0.0)
+    if not is_there.any():
+        return []
+    first, stop = runs(is_there)
+    last = stop - 1
     deep = (last - first + 1) * float(range_m[1] - range_m[0]) >= THIN_M
     return list(zip(first[deep].tolist(), last[deep].tolist(), strict=True))

@@ -26,6 +26,7 @@ from ipdsf_spark.lidar.profiles import Float64
 from ipdsf_spark.lidar.targets.classes import Target, TargetFlag
 from ipdsf_spark.lidar.targets.clouds import ICE_DEPOLARISATION, LOST_BETA, CloudLayer, clouds_of
 from ipdsf_spark.lidar.targets.column import Column
+from ipdsf_spark.lidar.targets.returns import runs
 
 COLD_K: Final = 263.15  # colder, what is not liquid is ice
 FREEZING_K: Final = 275.15  # warmer, nothing is ice
@@ -40,6 +41,13 @@ VIRGA_RATIO: Final = 3.0  # and that much brighter than the air below it
 HAZE_RATIO: Final = 2.0  # haze brightens towards the ground by more than that, rain does not
 TAIL_M: Final = 300.0  # above a liquid cloud, light that was scattered many times
 SEEN_M: Final = 150.0  # so much signal above a liquid cloud says that the beam came through
+
+
+# Plain numbers: enums cost a microsecond wherever they meet an array.
+CLEAR, LIQUID, ICE, RAIN, FOG, AEROSOL, ATTENUATED, CLIPPED, UNDETERMINED = map(int, Target)
+NO_LEVEL, NO_GATE, PRECIPITATION = (
+    int(flag) for flag in (TargetFlag.NO_LEVEL, TargetFlag.NO_GATE, TargetFlag.PRECIPITATION)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +78,7 @@ def classify(column: Column) -> Targets:
         column: profiles of one instrument.
     """
     num, gates = column.beta.shape
-    classes = np.full((num, gates), Target.UNDETERMINED, np.int8)
+    classes = np.full((num, gates), UNDETERMINED, np.int8)
     flags = column.flags.copy()
     found: list[tuple[CloudLayer, ...]] = []
     is_signal = _is_signal(column)
@@ -79,23 +87,23 @@ def classify(column: Column) -> Targets:
     spacing_m = _spacing_m(column)
     lowest = int(np.searchsorted(column.range_m, column.lowest_m))
     for row in range(num):
-        if flags[row] & TargetFlag.NO_LEVEL or is_missing[row].all():
-            flags[row] |= TargetFlag.NO_GATE if is_missing[row].all() else 0
+        if flags[row] & NO_LEVEL or is_missing[row].all():
+            flags[row] |= NO_GATE if is_missing[row].all() else 0
             found.append(())
             continue
         clipped = _gate_at(column, float(column.clipped_from_m[row]))
         clouds = _clouds(column, row, clipped, is_cold)
         found.append(tuple(clouds))
         out = classes[row]
-        out[:] = np.where(_deep(is_signal[row], round(LEAST_DEPTH_M / spacing_m)), Target.AEROSOL, Target.CLEAR)
-        out[is_missing[row]] = Target.UNDETERMINED
-        out[:lowest] = Target.UNDETERMINED
+        out[:] = np.where(_deep(is_signal[row], round(LEAST_DEPTH_M / spacing_m)), AEROSOL, CLEAR)
+        out[is_missing[row]] = UNDETERMINED
+        out[:lowest] = UNDETERMINED
         flags[row] |= _paint_clouds(out, clouds, column)
         _paint_around_ice(out, is_cold)
         if _paint_falling(out, column, row, clouds, lowest):
-            flags[row] |= TargetFlag.PRECIPITATION
+            flags[row] |= PRECIPITATION
         _paint_lost(out, clouds, is_signal[row] & (column.mean[row] > LOST_BETA), column)
-        out[clipped:] = Target.CLIPPED
+        out[clipped:] = CLIPPED
     base_m, bottom_m, top_m = (
         np.array([getattr(each[0], name) * column.slant if each else np.nan for each in found])
         for name in ("base_m", "bottom_m", "top_m")
@@ -105,12 +113,11 @@ def classify(column: Column) -> Targets:
 
 def _is_signal(column: Column) -> NDArray[np.bool_]:
     """(T, G) where more comes back than noise and air explain."""
-    with np.errstate(invalid="ignore"):
-        is_signal = column.mean > LEAST_SNR * column.mean_noise
-        unknown = np.isnan(column.mean_noise)
-        if unknown.any():
-            is_signal |= unknown & (column.mean > UNKNOWN_NOISE_BETA)
-        return np.asarray(is_signal & (column.mean > OVER_AIR * column.molecular))
+    is_signal = column.mean > LEAST_SNR * column.mean_noise
+    unknown = np.isnan(column.mean_noise)
+    if unknown.any():
+        is_signal |= unknown & (column.mean > UNKNOWN_NOISE_BETA)
+    return np.asarray(is_signal & (column.mean > OVER_AIR * column.molecular))
 
 
 def _gate_at(column: Column, range_m: float) -> int:
@@ -137,7 +144,7 @@ def _paint_clouds(out: NDArray[np.int8], clouds: list[CloudLayer], column: Colum
     flags = 0
     for cloud in clouds:
         is_fog = cloud.is_liquid and cloud.bottom_m * column.slant < FOG_BOTTOM_M
-        kind = Target.FOG if is_fog else Target.LIQUID if cloud.is_liquid else Target.ICE
+        kind = FOG if is_fog else LIQUID if cloud.is_liquid else ICE
         out[0 if is_fog else cloud.first : cloud.last + 1] = kind
         if is_fog:
             flags |= TargetFlag.FOG
@@ -159,7 +166,7 @@ def _paint_falling(out: NDArray[np.int8], column: Column, row: int, clouds: list
         return False
     first, stop = kind_gates
     part = out[first:stop]
-    part[(part == Target.AEROSOL) | (part == Target.CLEAR)] = _phase(column, row, first, stop)
+    part[(part == AEROSOL) | (part == CLEAR)] = _phase(column, row, first, stop)
     return True
 
 
@@ -203,7 +210,7 @@ def _streak(beta: Float64, range_m: Float64, cloud: CloudLayer, lowest: int) -> 
     return (begin, first) if under.size else None
 
 
-def _phase(column: Column, row: int, first: int, stop: int) -> Target:
+def _phase(column: Column, row: int, first: int, stop: int) -> int:
     """Snow and ice where depolarisation or cold say so, else drizzle or rain."""
     is_freezing = column.temperature_k[first:stop] < FREEZING_K
     if column.depolarisation is not None and is_freezing.any():
@@ -211,8 +218,8 @@ def _phase(column: Column, row: int, first: int, stop: int) -> Target:
         weight = np.where(np.isfinite(ratio), np.maximum(np.nan_to_num(column.beta[row, first:stop]), 0.0), 0.0)
         if weight.sum() > 0.0:
             is_icy = float((weight * np.nan_to_num(ratio)).sum() / weight.sum()) > ICE_DEPOLARISATION
-            return Target.ICE if is_icy else Target.DRIZZLE_OR_RAIN
-    return Target.ICE if bool((column.temperature_k[first:stop] < COLD_K).all()) else Target.DRIZZLE_OR_RAIN
+            return ICE if is_icy else RAIN
+    return ICE if bool((column.temperature_k[first:stop] < COLD_K).all()) else RAIN
 
 
 def _paint_lost(out: NDArray[np.int8], clouds: list[CloudLayer], is_signal: NDArray[np.bool_], column: Column) -> None:
@@ -220,40 +227,34 @@ def _paint_lost(out: NDArray[np.int8], clouds: list[CloudLayer], is_signal: NDAr
     spacing_m = _spacing_m(column)
     liquid = [cloud for cloud in clouds if cloud.is_liquid]
     if not liquid:
-        falling = np.flatnonzero(out == Target.DRIZZLE_OR_RAIN)
+        falling = np.flatnonzero(out == RAIN)
         if falling.size and not clouds:
-            out[int(falling[-1]) + 1 :] = Target.ATTENUATED
+            out[int(falling[-1]) + 1 :] = ATTENUATED
         return
     last = liquid[-1].last
     if any(cloud.first > last for cloud in clouds):
         return
     above = last + 1 + round(TAIL_M / spacing_m)
     if _longest(is_signal[above:]) * spacing_m < SEEN_M:
-        out[last + 1 :] = Target.ATTENUATED
+        out[last + 1 :] = ATTENUATED
     else:
         tail = out[last + 1 : above]
-        tail[tail == Target.AEROSOL] = Target.ATTENUATED
+        tail[tail == AEROSOL] = ATTENUATED
 
 
 def _spacing_m(column: Column) -> float:
     return float(column.range_m[1] - column.range_m[0]) if column.range_m.size > 1 else 1.0
 
 
-def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First gate, and the one behind the last, of every stretch of true."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.view(np.int8), [0]])))
-    return edges[::2], edges[1::2]
-
-
 def _longest(mask: NDArray[np.bool_]) -> int:
     """The longest stretch of true."""
-    first, stop = _runs(mask)
+    first, stop = runs(mask)
     return int((stop - first).max()) if first.size else 0
 
 
 def _deep(mask: NDArray[np.bool_], gates: int) -> NDArray[np.bool_]:
     """Stretches of true of at least so many gates."""
-    first, stop = _runs(mask)
+    first, stop = runs(mask)
     kept = mask.copy()
     for low, high in zip(first.tolist(), stop.tolist(), strict=True):
         if high - low < gates:
@@ -263,10 +264,10 @@ def _deep(mask: NDArray[np.bool_], gates: int) -> NDArray[np.bool_]:
 
 def _paint_around_ice(out: NDArray[np.int8], is_cold: NDArray[np.bool_]) -> None:
     """Faint cold signal that hangs together with ice is ice."""
-    is_ice = out == Target.ICE
+    is_ice = out == ICE
     if not is_ice.any():
         return
-    first, stop = _runs(is_cold & (is_ice | (out == Target.AEROSOL)))
+    first, stop = runs(is_cold & (is_ice | (out == AEROSOL)))
     for low, high in zip(first.tolist(), stop.tolist(), strict=True):
         if is_ice[low:high].any():
-            out[low:high] = Target.ICE
+            out[low:high] = ICE
