@@ -2,7 +2,7 @@
 
     python tests/bench/bench_cloud_bases.py [--record results.jsonl]
 
-Needs the real files of $IPDSF_DATA or ../shared/data. A base counts as found if it lies within two gates of the profile.
+Needs the real files of $IPDSF_DATA or ../shared/data. A base counts as found within two gates of the profile.
 Profiles that stand in two files (the same instrument at the same time) count once.
 """
 
