@@ -180,6 +180,7 @@ def test_a_night_in_which_air_cannot_be_seen_gives_no_factor() -> None:
     assert rayleigh_sample(beta, 10.0 * beta, HEIGHT_M, *air, lowest_m=0.0) is None
     aerosol_everywhere = beta * (1.0 + HEIGHT_M / 2000.0)
     assert rayleigh_sample(aerosol_everywhere, 0.005 * beta, HEIGHT_M, *air, lowest_m=0.0) is None
+    assert rayleigh_sample(aerosol_everywhere, 0.4 * beta, HEIGHT_M, *air, lowest_m=0.0) is None
 
 
 def test_a_clear_night_calibrates_a_photon_counter_in_the_stream() -> None:
@@ -187,7 +188,7 @@ def test_a_clear_night_calibrates_a_photon_counter_in_the_stream() -> None:
     beta = attenuated_backscatter(np.where(HEIGHT_M < 1000.0, 2e-5, 0.0), 50.0, *air, HEIGHT_M) / 3e-12
     midnight = DAY * (DAY_S // INTERVAL_S)
     night = [
-        average_of(midnight + number, beta, instrument="Lufft CHM15k", noise=2e-5, is_calibrated=False)
+        average_of(midnight + number, beta, instrument="Lufft CHM15k", noise=2e-2, is_calibrated=False)
         for number in range(60)
     ]
     rows = run(night)
@@ -273,6 +274,23 @@ def test_a_drift_beyond_five_percent_and_three_sigma_alarms_and_scatter_does_not
     assert not any(row.values["alarm"] for row in steady)
     assert any("drift" in row.values["quality"] for row in drifting)
     assert not any("drift" in row.values["quality"] for row in drifting[:15])
+
+
+def test_a_state_that_is_not_sure_does_not_alarm() -> None:
+    days = np.full(states.DAYS, 0.4, np.float32)
+    unsure = Walk(day=DAY, value=0.48, variance=0.05**2, num_days=90, last_days=days)
+
+    assert not unsure.is_drifting
+    assert dataclasses.replace(unsure, variance=0.01**2).is_drifting
+    assert not dataclasses.replace(unsure, value=0.43, variance=0.001**2).is_drifting
+
+
+def test_even_long_intervals_must_be_three_that_agree() -> None:
+    for num, is_found in ((2, False), (3, True)):
+        averages = cloudy_days([1.2], per_day=num)
+        rows, state = step(SITE, averages, b"", interval_s=600)
+        (row,) = final([*rows, *finish(SITE, state, interval_s=600)[0]])
+        assert (row.values["day_factor"] is not None) == is_found
 
 
 def test_weak_laser_and_blocked_window_are_flagged_and_not_used() -> None:

@@ -177,6 +177,23 @@ def test_a_distortion_of_the_first_gates_is_no_fog_where_air_is_seen_above() -> 
     assert at(targets, 600.0) is Target.AEROSOL
 
 
+def test_a_distortion_of_the_first_gates_is_no_fog_where_a_cloud_is_seen_above() -> None:
+    beta = with_cloud(5e-3 * np.exp(-RANGE_M / 8.0) + 1e-9, 1800.0)
+    targets = classes_of_profile(profiles_of(beta, instrument="Campbell CS135"))
+
+    assert at(targets, 15.0) is Target.UNDETERMINED
+    assert targets.base_m[5] == pytest.approx(1805.0, abs=GATE_M)
+
+
+def test_a_bright_layer_that_the_beam_comes_through_is_no_liquid() -> None:
+    dust = np.where((RANGE_M > 2000.0) & (RANGE_M < 2700.0), 3e-5, aerosol())
+    targets = classes_of_profile(profiles_of(dust))
+
+    assert at(targets, 2300.0) is Target.AEROSOL
+    assert at(targets, 4000.0) is Target.CLEAR
+    assert not np.isfinite(targets.base_m).any()
+
+
 def test_rain_fills_the_column_below_its_cloud() -> None:
     rain = with_cloud(np.where(RANGE_M < 1800.0, 2e-5, 2e-8), 1800.0)
     targets = classes_of_profile(profiles_of(rain))
@@ -195,7 +212,7 @@ def test_a_streak_that_evaporates_below_a_cloud_is_drizzle_above_aerosol() -> No
 
 
 def test_haze_that_brightens_towards_the_ground_is_no_rain() -> None:
-    haze = 6e-5 * np.exp(-RANGE_M / 300.0) + 1e-8
+    haze = 1e-4 * np.exp(-RANGE_M / 350.0) + 1e-8
     targets = classes_of_profile(profiles_of(with_cloud(haze, 700.0)))
 
     assert at(targets, 300.0) is Target.AEROSOL

@@ -18,6 +18,7 @@ from ipdsf_spark.lidar.targets.bases import base_of
 from ipdsf_spark.lidar.targets.returns import Return, gates_in, moving_mean, strong_returns, thin_layers
 
 LIQUID_DROP: Final = 5.0  # peak over the backscatter 250 m above it
+LIQUID_RISE: Final = 2.0  # peak over the lowest backscatter within 300 m below it: the end of a deep layer is no cloud
 ICE_DEPOLARISATION: Final = 0.15  # of the lower half of a return, before scattering more than once depolarises it
 CERTAIN_BETA: Final = 3e-5  # m-1 sr-1; no distortion that begins above `DISTORTED_M` has been seen as strong
 DISTORTED_M: Final = 20.0
@@ -92,7 +93,8 @@ def clouds_of(
             continue
         may_be_ice = depolarisation is not None and (is_freezing is None or bool(is_freezing[each.peak]))
         is_icy = may_be_ice and _lower_half(each, beta, depolarisation) > ICE_DEPOLARISATION
-        is_liquid = each.drop >= LIQUID_DROP and not is_icy
+        has_risen = each.begins_below or each.beta >= LIQUID_RISE * each.valley
+        is_liquid = each.drop >= LIQUID_DROP and has_risen and not is_icy
         is_liquid &= may_be_liquid is None or bool(may_be_liquid[each.peak])
         if not is_liquid and (is_cold[each.peak] or not is_icy):
             continue  # ice that is deep enough is found as such; warm and not liquid: haze, or rain

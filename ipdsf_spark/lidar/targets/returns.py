@@ -141,7 +141,8 @@ def _measured(mean: Float64, peak: int, range_m: Float64, lowest: int) -> Return
     first = max(lowest, peak - round(LOOK_M / spacing_m))
     valley_at = first + int(np.argmin(mean[first : peak + 1]))
     beta = float(mean[peak])
-    valley = float(mean[valley_at]) if valley_at < peak else 0.0
+    begins_below = valley_at == 0 and float(mean[0]) > BEGUN * beta
+    valley = 0.0 if begins_below or valley_at == peak else float(mean[valley_at])
     foot_m = _crossing(mean, peak, valley_at, valley + FOOT * (beta - valley), range_m)
     above = mean[peak : peak + 1 + round(LOOK_M / spacing_m)]
     is_over = above < ENDED * beta
@@ -155,7 +156,7 @@ def _measured(mean: Float64, peak: int, range_m: Float64, lowest: int) -> Return
         beta=beta,
         valley=valley,
         drop=beta / float(mean[far]) if far < mean.size else float("inf"),
-        begins_below=bool(mean[0] >= valley + BEGUN * (beta - valley)) and valley_at == 0,
+        begins_below=begins_below,
     )
 
 
