@@ -153,6 +153,15 @@ def test_a_cloud_that_lets_light_through_leaves_the_layer_above_it_visible() -> 
     assert at(targets, 5000.0) is Target.CLEAR
 
 
+def test_faint_aerosol_is_seen_in_means_over_height_and_neighbouring_profiles_and_noise_is_not() -> None:
+    faint = np.where((RANGE_M > 6500.0) & (RANGE_M < 7500.0), 2.5e-7, aerosol())
+    targets = classes_of_profile(profiles_of(faint, num=200, rng=3))
+
+    layer, above = slice(655, 745), slice(765, 1200)
+    assert np.mean(targets.classes[:, layer] == Target.AEROSOL) > 0.95
+    assert not (targets.classes[:, above] == Target.AEROSOL).any()
+
+
 def test_fog_is_seen_in_the_profile() -> None:
     fog = 3e-4 * np.exp(-RANGE_M / 25.0) + 1e-9
     targets = classes_of_profile(profiles_of(fog))
@@ -178,7 +187,7 @@ def test_a_distortion_of_the_first_gates_is_no_fog_where_air_is_seen_above() -> 
 
 
 def test_a_distortion_of_the_first_gates_is_no_fog_where_a_cloud_is_seen_above() -> None:
-    beta = with_cloud(5e-3 * np.exp(-RANGE_M / 8.0) + 1e-9, 1800.0)
+    beta = with_cloud(5e-3 * np.exp(-RANGE_M / 20.0) + 1e-9, 1800.0)
     targets = classes_of_profile(profiles_of(beta, instrument="Campbell CS135"))
 
     assert at(targets, 15.0) is Target.UNDETERMINED
