@@ -30,6 +30,8 @@ COLORS: Final = {
 }
 LOG10_BETA: Final = (-7.5, -4.0)
 GAP_STEPS: Final = 3.0  # of the usual distance of profiles: a longer one is a gap
+STEPS_M: Final = (50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)  # of the height axis
+MOST_TICKS: Final = 8
 TEXT: Final = 9.0
 
 
@@ -64,7 +66,7 @@ def targets_figure(
     for axes in (above, below):
         style.dress(axes, size=TEXT, grid=False)
         axes.set_ylim(0.0, top_m)
-        ticks = np.arange(0.0, top_m + 1.0, 500.0 if top_m <= 4000.0 else 1000.0 if top_m <= 10_000.0 else 2000.0)
+        ticks = np.arange(0.0, top_m + 1.0, next((step for step in STEPS_M if top_m <= MOST_TICKS * step), top_m))
         axes.set_yticks(ticks, [f"{tick / 1000:g}" for tick in ticks])
         axes.set_ylabel("height above ground [km]", size=TEXT, color=style.INK)
     above.tick_params(axis="x", labelbottom=False)
@@ -89,10 +91,10 @@ def _backscatter(axes: Any, blocks: Sequence[Profiles], top_m: float, calibratio
 
 
 def _classes(axes: Any, series: Series, top_m: float) -> None:
-    gates = max(1, int(np.searchsorted(series.edges_m, top_m)))
+    gates = int(np.clip(np.searchsorted(series.edges_m, top_m), 1, series.classes.shape[1]))
     by_gate, by_time = gates // MAX_ROWS + 1, len(series) // MAX_COLUMNS + 1
     shown = series.classes[::by_time, :gates:by_gate]
-    edges_m = np.append(series.edges_m[:gates:by_gate], series.edges_m[min(gates, series.edges_m.size - 1)])
+    edges_m = np.append(series.edges_m[:gates:by_gate], series.edges_m[gates])
     time = series.time[::by_time]
     step = np.timedelta64(60_000_000, "us")
     if len(time) > 1:

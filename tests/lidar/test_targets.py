@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -329,6 +330,11 @@ def test_whatever_stands_in_a_profile_gets_a_class_and_no_exception(
     assert targets.classes.shape == (4, gates)
     assert np.isin(targets.classes, [int(target) for target in Target]).all()
     assert (np.isnan(targets.base_m) | (targets.base_m >= 0.0)).all()
+    for name in ("targets", "calibration"):
+        made = operator_named(name, Parameters())
+        rows, state = made.step(SITE, News(closed=averages_of(profiles, 300)), b"")
+        json.dumps([row.values for row in rows], allow_nan=False)
+        made.step(SITE, News(is_silent=True), state)
 
 
 def test_averages_on_their_coarse_blocks_say_the_same_as_profiles() -> None:
