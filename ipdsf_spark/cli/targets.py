@@ -109,9 +109,11 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace) -> Non
 def _classified(site: Site, blocks: Iterator[Profiles], args: argparse.Namespace) -> list[Series]:
     temperature_k = None if args.temperature is None else args.temperature + KELVIN
     if args.average is None:
-        return series_of_profiles(blocks, site, surface_temperature_k=temperature_k)
+        return series_of_profiles(blocks, site, surface_temperature_k=temperature_k, with_records=args.json)
     averages = averages_of_all(blocks, args.average)
-    return series_of_averages(averages, site, interval_s=args.average, surface_temperature_k=temperature_k)
+    return series_of_averages(
+        averages, site, interval_s=args.average, surface_temperature_k=temperature_k, with_records=args.json
+    )
 
 
 def _read(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Profiles] | None) -> Iterator[Profiles]:

@@ -1,4 +1,4 @@
-"""Targets and calibration in the stream's stage, beside the heights: records that anybody can read, state that goes on."""
+"""Targets and calibration in the stream's stage, beside the heights."""
 
 from __future__ import annotations
 

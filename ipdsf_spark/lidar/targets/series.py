@@ -31,7 +31,7 @@ class Series:
         flags: (N,) `TargetFlag` bits.
         base_m, bottom_m, top_m: (N,) of the lowest cloud [m]; NaN where none.
         maker_base_m: (N,) the lowest base that the instrument reports [m]; NaN where none.
-        records: N plain values, as the stream publishes them.
+        records: N plain values, as the stream publishes them, or none.
     """
 
     instrument: str
@@ -51,7 +51,11 @@ class Series:
 
 
 def series_of_profiles(
-    blocks: Iterable[Profiles], site: Site, *, surface_temperature_k: float | None = None
+    blocks: Iterable[Profiles],
+    site: Site,
+    *,
+    surface_temperature_k: float | None = None,
+    with_records: bool = False,
 ) -> list[Series]:
     """One series per instrument and set of gates, the longest first.
 
@@ -59,18 +63,24 @@ def series_of_profiles(
         blocks: profiles with a time.
         site: calibration, lowest height, altitude.
         surface_temperature_k: near the ground; None = the standard atmosphere's.
+        with_records: whether plain values are made, which take the memory of months of files.
     """
     parts: dict[tuple[object, ...], list[Series]] = {}
     for together in _gathered(blocks):
         column = column_of_profiles(together, site, surface_temperature_k=surface_temperature_k)
         lowest = np.concatenate([_lowest(block.vertical_base_m) for block in together])
-        part = _series(column, classify(column), lowest)
+        part = _series(column, classify(column), lowest, with_records=with_records)
         parts.setdefault(_gates(together[0]), []).append(part)
     return sorted((_joined(each) for each in parts.values()), key=len, reverse=True)
 
 
 def series_of_averages(
-    averages: Sequence[Average], site: Site, *, interval_s: int, surface_temperature_k: float | None = None
+    averages: Sequence[Average],
+    site: Site,
+    *,
+    interval_s: int,
+    surface_temperature_k: float | None = None,
+    with_records: bool = False,
 ) -> list[Series]:
     """As `series_of_profiles`, of averages: what the stream publishes.
 
@@ -79,6 +89,7 @@ def series_of_averages(
         site: calibration, lowest height, altitude.
         interval_s: length of an interval.
         surface_temperature_k: near the ground; None = the standard atmosphere's.
+        with_records: whether plain values are made.
     """
     parts: dict[tuple[object, ...], list[Series]] = {}
     for average in averages:
@@ -88,7 +99,8 @@ def series_of_averages(
         bases_m = average.cloud_base_m
         lowest = np.array([float(np.median(bases_m)) if bases_m.size else np.nan])
         key = (average.instrument, average.first_m, average.resolution_m, average.block_total.size)
-        parts.setdefault(key, []).append(_series(column, classify(column), lowest))
+        part = _series(column, classify(column), lowest, with_records=with_records)
+        parts.setdefault(key, []).append(part)
     return sorted((_joined(each) for each in parts.values()), key=len, reverse=True)
 
 
@@ -111,7 +123,8 @@ def _gates(block: Profiles) -> tuple[object, ...]:
     return block.instrument, block.range_m.size, float(block.range_m[0]), float(block.range_m[-1]), has_depolarisation
 
 
-def _series(column: Column, targets: Targets, maker_base_m: Float64) -> Series:
+def _series(column: Column, targets: Targets, maker_base_m: Float64, *, with_records: bool) -> Series:
+    num = len(column.time) if with_records else 0
     return Series(
         instrument=column.instrument,
         time=column.time,
@@ -122,7 +135,7 @@ def _series(column: Column, targets: Targets, maker_base_m: Float64) -> Series:
         bottom_m=targets.bottom_m,
         top_m=targets.top_m,
         maker_base_m=maker_base_m,
-        records=tuple(values_of(column, targets, row) for row in range(len(column.time))),
+        records=tuple(values_of(column, targets, row) for row in range(num)),
     )
 
 
@@ -145,7 +158,7 @@ def _joined(parts: Sequence[Series]) -> Series:
         bottom_m=together("bottom_m"),
         top_m=together("top_m"),
         maker_base_m=together("maker_base_m"),
-        records=tuple(records[row] for row in order.tolist()),
+        records=tuple(records[row] for row in order.tolist()) if records else (),
     )
 
 
