@@ -27,6 +27,7 @@ from ipdsf_spark.lidar.air_quality.operator import AirRow, finish, step
 from ipdsf_spark.lidar.air_quality.regression import Judged, SiteLine, fit_site
 from ipdsf_spark.lidar.averages.average import Average
 from ipdsf_spark.lidar.averages.build import averages_of
+from ipdsf_spark.lidar.calibration import operator as calibration
 from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.profiles import Float64, Time
 from ipdsf_spark.lidar.site import Site
@@ -36,6 +37,7 @@ EXAMPLES: Final = """examples:
   ipdsf air day/*.nc --humidity met.csv -o out      with relative humidity by hour; CSV, JSON and picture in out/
   ipdsf air network/ --sites network/sites.toml --json
                                                     folders called like sites of the table, each on its own
+  ipdsf air day/*.nc --calibrate --csv              calibrated by its own clouds or clear nights first
   ipdsf air fit year/*.nc --site oslo --monitor pm25.csv -o out
                                                     a line from estimate to a monitor's PM2.5, judged on unseen days
   ipdsf air day/*.nc --site oslo --line out/oslo_line.json --csv
@@ -56,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", metavar="FILE", help="file, folder or glob pattern; first fit: see examples"
     )
-    add_place_arguments(parser)
+    place = add_place_arguments(parser)
+    place.add_argument(
+        "--calibrate", action="store_true", help="find the factor in the files themselves, as ipdsf calibrate does"
+    )
     air = parser.add_argument_group("the air")
     air.add_argument(
         "--aerosol", default="continental", help=f"type: {', '.join(AEROSOL_TYPES)} (default: continental)"
@@ -83,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     is_fit = args.paths[0] == FIT and not Path(FIT).exists()
     if is_fit and (not args.monitor or len(args.paths) < 2):
         raise ConfigError("ipdsf air fit needs files and --monitor CSV")
+    if args.calibrate and args.calibration is not None:
+        raise ConfigError("--calibrate finds what --calibration gives: one of the two")
     if args.monitor and not is_fit:
         raise ConfigError("--monitor belongs to: ipdsf air fit FILES --monitor CSV")
     settings = _settings(args)
@@ -138,7 +145,7 @@ def _humidity(given: str | None) -> Mapping[int, float] | float:
 
 
 def _intervals(
-    site: Site, paths: Sequence[str], humidity: Mapping[int, float] | float
+    site: Site, paths: Sequence[str], humidity: Mapping[int, float] | float, *, is_calibrated_here: bool
 ) -> tuple[list[AerosolInterval], FileReader]:
     """Five-minute means of all files, in time order."""
     reader = FileReader()
@@ -159,6 +166,9 @@ def _intervals(
     if not averages:
         raise InputError(f"none of {reader.num_profiles} profiles carries a time")
 
+    if is_calibrated_here:
+        site = _calibrated(site, [averages[index] for index in sorted(averages)])
+
     def at(index: int) -> float:
         if isinstance(humidity, float):
             return humidity
@@ -171,6 +181,19 @@ def _intervals(
         for index in sorted(averages)
     ]
     return intervals, reader
+
+
+def _calibrated(site: Site, averages: Sequence[Average]) -> Site:
+    """The site with the factor that its own liquid clouds and clear nights give."""
+    rows, state = calibration.step(site, averages, b"", interval_s=INTERVAL_S)
+    rows += calibration.finish(site, state, interval_s=INTERVAL_S)[0]
+    newest = rows[-1].values
+    if newest["factor"] is None:
+        raise InputError(
+            f"the files of {site.id} give no calibration ({', '.join(newest['quality'])}); see ipdsf calibrate"
+        )
+    _say(f"{site.id}: calibration {newest['factor']:.4g} ± {100 * newest['sigma']:.0f} %, from the files themselves")
+    return dataclasses.replace(site, calibration=newest["factor"])
 
 
 def _hours(site: Site, intervals: Sequence[AerosolInterval], settings: AirSettings) -> list[AirRow]:
@@ -189,7 +212,7 @@ def _one_site(
     *,
     is_first: bool,
 ) -> None:
-    intervals, reader = _intervals(site, paths, humidity)
+    intervals, reader = _intervals(site, paths, humidity, is_calibrated_here=args.calibrate)
     rows = _hours(site, intervals, settings)
     written = _write(site, rows, Path(args.output)) if args.output else []
     if args.json:
@@ -230,7 +253,7 @@ def _fit(
         hours = monitor.time.astype("datetime64[h]").astype(np.int64)
         known = np.isfinite(monitor.relative_humidity)
         humidity = dict(zip(hours[known].tolist(), monitor.relative_humidity[known].tolist(), strict=True))
-    intervals, _ = _intervals(site, paths, humidity)
+    intervals, _ = _intervals(site, paths, humidity, is_calibrated_here=args.calibrate)
     rows = _hours(site, intervals, dataclasses.replace(settings, line=None))
     time, estimate, measured = paired(rows, monitor)
     try:

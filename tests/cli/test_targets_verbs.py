@@ -32,7 +32,7 @@ def test_commands_of_the_page_can_be_typed(repository: Path) -> None:
     text = (repository / "docs" / "targets-and-calibration.md").read_text(encoding="utf-8")
     commands = [shlex.split(line) for line in re.findall(r"^    (ipdsf .*)$", text, flags=re.MULTILINE)]
 
-    assert len(commands) == 4
+    assert len(commands) == 5
     for words in commands:
         assert parser_for(words[1]).parse_args(words[1:]).verb == words[1]
 
@@ -139,3 +139,26 @@ def test_a_clear_night_calibrates_a_chm15k_and_the_table_line_is_printed(
     assert "rayleigh" in text
     factor = float(text.split("calibration = ")[1].split()[0])
     assert 0.8 < factor < 1.6  # the file is calibrated by the network, from many such nights
+
+
+def test_air_quality_takes_the_factor_that_the_same_files_give(sion: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", str(sion), "--json"]) == 0
+    (day,) = rows_of(capsys)
+    assert main(["air", str(sion), "--calibrate", "--json"]) == 0
+    found = capsys.readouterr()
+    assert main(["air", str(sion), "--calibration", str(day["factor"]), "--json"]) == 0
+
+    assert found.out == capsys.readouterr().out
+    assert "from the files themselves" in found.err
+    assert "factory_calibration" not in found.out
+
+
+def test_air_quality_without_cloud_and_clear_night_cannot_calibrate_itself(
+    real_ceilometer_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = next(real_ceilometer_data.rglob("20220729_norunda_cl51.nc"))
+    assert main(["air", str(path), "--calibrate"]) == 1
+    assert "no_suitable_cloud" in capsys.readouterr().err
+
+    assert main(["air", str(path), "--calibrate", "--calibration", "2"]) == 2
+    assert "one of the two" in capsys.readouterr().err
