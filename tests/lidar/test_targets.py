@@ -172,6 +172,14 @@ def test_fog_is_seen_in_the_profile() -> None:
     assert (targets.flags & TargetFlag.FOG).all()
 
 
+def test_what_a_receiver_shows_after_opaque_fog_is_not_taken_for_aerosol() -> None:
+    fog = 6e-4 * np.exp(-RANGE_M / 30.0) + 8e-7 * np.exp(-(((RANGE_M - 2000.0) / 800.0) ** 2))
+    targets = classes_of_profile(profiles_of(fog))
+
+    assert at(targets, 15.0) is Target.FOG
+    assert {at(targets, height) for height in (1000.0, 2000.0, 5000.0)} == {Target.ATTENUATED}
+
+
 def test_fog_and_rain_that_only_the_instrument_speaks_of_are_neither() -> None:
     said = profiles_of(aerosol(), is_fog=np.ones(12, bool), is_precipitation=np.ones(12, bool))
     targets = classes_of_profile(said)

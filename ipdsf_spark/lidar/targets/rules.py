@@ -40,6 +40,7 @@ VIRGA_M: Final = 100.0  # a streak below a cloud is at least that long
 VIRGA_RATIO: Final = 3.0  # and that much brighter than the air below it
 HAZE_RATIO: Final = 2.0  # haze brightens towards the ground by more than that, rain does not
 TAIL_M: Final = 300.0  # above a liquid cloud, light that was scattered many times
+LOST_INTEGRAL: Final = 0.0133  # sr-1; half of what an opaque cloud returns: what is then seen above is the receiver's
 SEEN_M: Final = 150.0  # so much signal above a liquid cloud says that the beam came through
 
 
@@ -102,7 +103,7 @@ def classify(column: Column) -> Targets:
         _paint_around_ice(out, is_cold)
         if _paint_falling(out, column, row, clouds, lowest):
             flags[row] |= PRECIPITATION
-        _paint_lost(out, clouds, is_signal[row] & (column.mean[row] > LOST_BETA), column)
+        _paint_lost(out, clouds, is_signal[row] & (column.mean[row] > LOST_BETA), column, row)
         out[clipped:] = CLIPPED
     base_m, bottom_m, top_m = (
         np.array([getattr(each[0], name) * column.slant if each else np.nan for each in found])
@@ -222,7 +223,9 @@ def _phase(column: Column, row: int, first: int, stop: int) -> int:
     return ICE if bool((column.temperature_k[first:stop] < COLD_K).all()) else RAIN
 
 
-def _paint_lost(out: NDArray[np.int8], clouds: list[CloudLayer], is_signal: NDArray[np.bool_], column: Column) -> None:
+def _paint_lost(
+    out: NDArray[np.int8], clouds: list[CloudLayer], is_signal: NDArray[np.bool_], column: Column, row: int
+) -> None:
     """Above the last liquid cloud, fog or rain nothing is known unless something is seen there."""
     spacing_m = _spacing_m(column)
     liquid = [cloud for cloud in clouds if cloud.is_liquid]
@@ -235,7 +238,8 @@ def _paint_lost(out: NDArray[np.int8], clouds: list[CloudLayer], is_signal: NDAr
     if any(cloud.first > last for cloud in clouds):
         return
     above = last + 1 + round(TAIL_M / spacing_m)
-    if _longest(is_signal[above:]) * spacing_m < SEEN_M:
+    came_back = sum(float(np.nansum(column.beta[row, cloud.first : cloud.last + 1])) for cloud in liquid) * spacing_m
+    if came_back > LOST_INTEGRAL or _longest(is_signal[above:]) * spacing_m < SEEN_M:
         out[last + 1 :] = ATTENUATED
     else:
         tail = out[last + 1 : above]
