@@ -14,20 +14,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from ipdsf_spark.lidar.aerosol.molecular import molecular_profiles
 from ipdsf_spark.lidar.averages.average import Average
 from ipdsf_spark.lidar.calibration import state as states
 from ipdsf_spark.lidar.calibration import water_vapour
 from ipdsf_spark.lidar.calibration.cloud import LIDAR_RATIO_SIGMA, WINDOW_M, CloudSample, cloud_sample
 from ipdsf_spark.lidar.calibration.flags import CalibrationFlag, names
-from ipdsf_spark.lidar.calibration.rayleigh import DEPTHS_M, LOOK_M, rayleigh_sample
+from ipdsf_spark.lidar.calibration.night import end_of_night, take_night
 from ipdsf_spark.lidar.calibration.scattering import TYPICAL_SIGMA
-from ipdsf_spark.lidar.calibration.state import CalibrationState, Night, OpenDay
-from ipdsf_spark.lidar.layers import screening
-from ipdsf_spark.lidar.layers.ceiling import Ceiling
-from ipdsf_spark.lidar.layers.sun import sun_prior
+from ipdsf_spark.lidar.calibration.state import CalibrationState, OpenDay
 from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
-from ipdsf_spark.lidar.profiles import Float64
 from ipdsf_spark.lidar.site import Site
 
 KIND: Final = "calibration"
@@ -37,11 +32,6 @@ AGREE: Final = 0.1  # consecutive samples of one cloud
 CONSECUTIVE_S: Final = 900  # of a cloud, in at least `LEAST_RUN` and at most `MOST_RUN` intervals
 LEAST_RUN: Final = 3
 MOST_RUN: Final = 5
-NIGHT_S: Final = 10_800  # of clear night that the return of air needs
-LEAST_INTERVALS: Final = 24  # in it
-NIGHT_TOP_M: Final = 8000.0
-NIGHT_GAP_S: Final = 3600
-CLOUD_TEST: Final = 25.0  # a block that exceeds the mean of its neighbours by this factor is no clear air
 LEAST_LASER_PERCENT: Final = 90.0
 LEAST_WINDOW_PERCENT: Final = 50.0
 DIRTY_WINDOW_PERCENT: Final = 80.0
@@ -97,7 +87,7 @@ def finish(site: Site, raw: bytes, *, interval_s: int) -> tuple[list[Row], bytes
     """The row of the day that is not over, as final: at the end of the data."""
     known = states.unpack(raw)
     if known.night.num:
-        _end_of_night(known, site, interval_s)
+        end_of_night(known, site, interval_s)
     rows = _end_of_day(known)
     known.day = OpenDay()
     return rows, states.pack(known)
@@ -120,7 +110,7 @@ def _take(known: CalibrationState, site: Site, average: Average, interval_s: int
     if not WAVELENGTHS_NM[0] <= wavelength_nm <= WAVELENGTHS_NM[1]:
         day.notes |= CalibrationFlag.NO_WAVELENGTH
     elif not water_vapour.is_absorbing(wavelength_nm):
-        has_sample = _take_night(known, site, average, beta, first_m * slant, length_m * slant, interval_s)
+        has_sample = take_night(known, site, average, beta, first_m * slant, length_m * slant, interval_s)
     sample = None
     if _is_healthy(day, average):
         sample = cloud_sample(
@@ -181,87 +171,6 @@ def _take_cloud(
     if instrument.startswith(PHOTON_COUNTERS):
         day.notes |= CalibrationFlag.SATURATION_POSSIBLE
     known.run = known.run[-needed - 1 :]
-    return True
-
-
-def _take_night(
-    known: CalibrationState,
-    site: Site,
-    average: Average,
-    beta: Float64,
-    first_m: float,
-    length_m: float,
-    interval_s: int,
-) -> bool:
-    """Add a clear interval of the night, or look at the night that has ended."""
-    night = known.night
-    gates = int(np.searchsorted(first_m + length_m * np.arange(beta.size), NIGHT_TOP_M))
-    part = beta[:gates]
-    is_night = _is_night(site, average.index * interval_s)
-    is_clear = is_night and _is_clear(average, part) and average.num_noise > 0
-    is_other = night.num > 0 and (
-        (average.index - night.last_index) * interval_s > NIGHT_GAP_S
-        or night.total.size != part.size
-        or abs(night.first_m - first_m) > 1.0
-    )
-    has_sample = False
-    if night.num and (is_other or not is_night):
-        has_sample = _end_of_night(known, site, interval_s)
-        night = known.night
-    if is_clear:
-        if not night.num:
-            night.total, night.first_m, night.length_m = np.zeros(part.size), first_m, length_m
-            night.wavelength_nm = site.wavelength_nm or average.wavelength_nm
-            night.lowest_m = screening.min_height_m(average.instrument, site.min_height_m)
-            night.first_index = average.index
-        night.total = night.total + part
-        night.variance += average.sigma_unit**2 / average.block_gates
-        night.num += 1
-        night.last_index = average.index
-    return has_sample
-
-
-def _is_night(site: Site, second: float) -> bool:
-    """Without coordinates any hour: the sun's noise then keeps the day out."""
-    prior = sun_prior(second, (site.latitude_deg, site.longitude_deg), Ceiling(), site.max_height_m)
-    return not prior.is_known or not prior.is_day
-
-
-def _is_clear(average: Average, beta: Float64) -> bool:
-    """No cloud in the maker's word, and none that stands out of the profile; gates all there."""
-    if (average.cloud_base_m.size and average.cloud_base_m[0] < NIGHT_TOP_M) or average.num_fog:
-        return False
-    if not np.isfinite(beta).all() or beta.size < 10:
-        return False
-    typical = float(np.median(np.abs(beta)))
-    return bool(beta[5:].max() < CLOUD_TEST * typical) if typical > 0.0 else False
-
-
-def _end_of_night(known: CalibrationState, site: Site, interval_s: int) -> bool:
-    """Look for the return of air in the night that is over; whether it was seen."""
-    night, known.night = known.night, Night()
-    length_s = (night.last_index - night.first_index + 1) * interval_s
-    if length_s < NIGHT_S or night.num < LEAST_INTERVALS:
-        return False
-    height_m = night.first_m + night.length_m * np.arange(night.total.size)
-    if height_m[-1] < LOOK_M[0] + DEPTHS_M[-1]:
-        return False
-    altitude_m = site.altitude_m if math.isfinite(site.altitude_m) else 0.0
-    sample = rayleigh_sample(
-        night.total / night.num,
-        np.sqrt(night.variance) / night.num * np.square(height_m),
-        height_m,
-        *molecular_profiles(night.wavelength_nm, height_m, altitude_m),
-        lowest_m=night.lowest_m,
-    )
-    if sample is None:
-        return False
-    weight = 1.0 / (sample.sigma**2 + 0.03**2)
-    day = known.day
-    day.num_rayleigh += 1
-    day.rayleigh += weight * math.log(sample.factor)
-    day.rayleigh_weight += weight
-    day.notes |= CalibrationFlag.RAYLEIGH
     return True
 
 

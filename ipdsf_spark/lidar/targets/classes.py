@@ -26,7 +26,7 @@ class Target(IntEnum):
 
 
 class TargetFlag(IntFlag):
-    """Notes on the classes of an interval or profile; all but the last three leave the classes usable."""
+    """Notes on the classes of an interval or profile; all but the last two leave the classes usable."""
 
     PHASE_BY_TEMPERATURE = 1  # depolarisation is not measured or not usable: ice is told by an assumed temperature
     TYPICAL_CALIBRATION = 2  # thresholds use a typical calibration of this instrument

@@ -105,21 +105,21 @@ def column_of_profiles(blocks: Sequence[Profiles], site: Site, *, surface_temper
         for block in blocks
     ]
     return _column(
-        time,
-        range_m,
-        slant,
-        beta,
-        noise,
-        mean,
-        noise / np.sqrt(gates * count),
-        depolarisation,
-        np.concatenate(clipped),
-        np.concatenate([block.is_precipitation for block in blocks]),
-        per_profile,
-        site,
-        first.instrument,
-        float(first.wavelength_nm),
-        surface_temperature_k,
+        time=time,
+        range_m=range_m,
+        slant=slant,
+        beta=beta,
+        noise=noise,
+        mean=mean,
+        mean_noise=noise / np.sqrt(gates * count),
+        depolarisation=depolarisation,
+        clipped_from_m=np.concatenate(clipped),
+        is_wet_said=np.concatenate([block.is_precipitation for block in blocks]),
+        flags=per_profile,
+        site=site,
+        instrument=first.instrument,
+        wavelength_nm=float(first.wavelength_nm),
+        surface_temperature_k=surface_temperature_k,
     )
 
 
@@ -164,25 +164,26 @@ def column_of_averages(
                 per_interval[row] |= int(TargetFlag.FEW_PROFILES)
     slant = float(np.cos(np.radians(first.tilt_deg)))
     return _column(
-        np.array([average.index * interval_s * SECOND_US for average in averages]).astype("datetime64[us]"),
-        range_m,
-        slant,
-        beta,
-        noise,
-        beta,
-        noise,
-        depolarisation,
-        np.array([_clipped(average) for average in averages]),
-        np.array([2 * average.num_precipitation >= average.num_profiles for average in averages]),
-        per_interval,
-        site,
-        first.instrument,
-        float(first.wavelength_nm),
-        surface_temperature_k,
+        time=np.array([average.index * interval_s * SECOND_US for average in averages]).astype("datetime64[us]"),
+        range_m=range_m,
+        slant=slant,
+        beta=beta,
+        noise=noise,
+        mean=beta,
+        mean_noise=noise,
+        depolarisation=depolarisation,
+        clipped_from_m=np.array([_clipped(average) for average in averages]),
+        is_wet_said=np.array([2 * average.num_precipitation >= average.num_profiles for average in averages]),
+        flags=per_interval,
+        site=site,
+        instrument=first.instrument,
+        wavelength_nm=float(first.wavelength_nm),
+        surface_temperature_k=surface_temperature_k,
     )
 
 
 def _column(
+    *,
     time: Time,
     range_m: Float64,
     slant: float,
