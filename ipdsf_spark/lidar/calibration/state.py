@@ -26,7 +26,6 @@ STEP_AGREE: Final = 0.15  # natural logarithm
 DRIFT_SHARE: Final = 0.05
 DRIFT_SIGMAS: Final = 3.0
 ENOUGH_DAYS: Final = 10
-NIGHT_GATES: Final = 160  # blocks of about 50 m to 8 km
 
 
 @dataclass
