@@ -10,6 +10,7 @@ Rooms, and the direction in which they may import (checked by tests/architecture
       operators.py     what an analysis is: (site, new averages, own state) -> (rows, own state)
       layers/          averages -> boundary layer heights          products/   records, CF netCDF
       aerosol/, air_quality/   averages -> extinction -> PM2.5 and its indices
+      targets/, calibration/   profiles or averages -> class of every gate, cloud bases; factor to m-1 sr-1 by day
       simulator/       days of genuine files with known heights
     tensor    KERNEL   the network as a streaming tensor
     ct        KERNEL   volumes in and out, cubes, stitching, PSNR and SSIM        gan    KERNEL   torch

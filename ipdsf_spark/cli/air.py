@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from tqdm import tqdm
 
-from ipdsf_spark.cli.inputs import bytes_of, files_of
-from ipdsf_spark.config import load
+from ipdsf_spark.cli.inputs import bytes_of
+from ipdsf_spark.cli.sited_files import add_place_arguments, by_site
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.aerosol.flags import AirFlag
 from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval
@@ -27,16 +27,17 @@ from ipdsf_spark.lidar.air_quality.operator import AirRow, finish, step
 from ipdsf_spark.lidar.air_quality.regression import Judged, SiteLine, fit_site
 from ipdsf_spark.lidar.averages.average import Average
 from ipdsf_spark.lidar.averages.build import averages_of
+from ipdsf_spark.lidar.calibration import operator as calibration
 from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.profiles import Float64, Time
 from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.sites import DEFAULT, load_sites, site_named, sites_of
 
 EXAMPLES: Final = """examples:
   ipdsf air day/*.nc --site oslo --csv              hourly PM2.5, US and European index of a day
   ipdsf air day/*.nc --humidity met.csv -o out      with relative humidity by hour; CSV, JSON and picture in out/
   ipdsf air network/ --sites network/sites.toml --json
                                                     folders called like sites of the table, each on its own
+  ipdsf air day/*.nc --calibrate --csv              calibrated by its own clouds or clear nights first
   ipdsf air fit year/*.nc --site oslo --monitor pm25.csv -o out
                                                     a line from estimate to a monitor's PM2.5, judged on unseen days
   ipdsf air day/*.nc --site oslo --line out/oslo_line.json --csv
@@ -57,12 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", metavar="FILE", help="file, folder or glob pattern; first fit: see examples"
     )
-    place = parser.add_argument_group("the instrument")
-    place.add_argument("--site", metavar="ID", help="site of the table; not given: the folder a file lies in names it")
-    place.add_argument("--sites", metavar="FILE", help="table of sites (default: the configuration's)")
-    place.add_argument("--calibration", type=float, metavar="FACTOR", help="from the file's unit to m-1 sr-1")
-    place.add_argument("--altitude", type=float, metavar="M", help="of the station above sea level")
-    place.add_argument("--min-height", type=float, metavar="M", help="lowest trustworthy height above the instrument")
+    place = add_place_arguments(parser)
+    place.add_argument(
+        "--calibrate", action="store_true", help="find the factor in the files themselves, as ipdsf calibrate does"
+    )
     air = parser.add_argument_group("the air")
     air.add_argument(
         "--aerosol", default="continental", help=f"type: {', '.join(AEROSOL_TYPES)} (default: continental)"
@@ -89,11 +88,13 @@ def run(args: argparse.Namespace) -> int:
     is_fit = args.paths[0] == FIT and not Path(FIT).exists()
     if is_fit and (not args.monitor or len(args.paths) < 2):
         raise ConfigError("ipdsf air fit needs files and --monitor CSV")
+    if args.calibrate and args.calibration is not None:
+        raise ConfigError("--calibrate finds what --calibration gives: one of the two")
     if args.monitor and not is_fit:
         raise ConfigError("--monitor belongs to: ipdsf air fit FILES --monitor CSV")
     settings = _settings(args)
     humidity = _humidity(args.humidity)
-    groups = _by_site(args, args.paths[1:] if is_fit else args.paths)
+    groups = by_site(args, args.paths[1:] if is_fit else args.paths)
     if is_fit and len(groups) > 1:
         raise ConfigError(f"a monitor stands at one site, the files belong to {', '.join(s.id for s, _ in groups)}")
     has_failed = False
@@ -143,38 +144,8 @@ def _humidity(given: str | None) -> Mapping[int, float] | float:
     return percent / 100.0
 
 
-def _by_site(args: argparse.Namespace, paths: Sequence[str]) -> list[tuple[Site, list[str]]]:
-    """Files grouped by the site they belong to. Mass needs no position, so a folder without a table will do."""
-    files = list(dict.fromkeys(files_of(paths)))
-    sites = load_sites(args.sites) if args.sites else sites_of(load(*args.config, overrides=args.set))
-    listed = {name: site for name, site in sites.items() if name != DEFAULT}
-    if args.site:
-        return [(_adjusted(site_named(listed, args.site), args), files)]
-    groups: dict[str, list[str]] = {}
-    for path in files:
-        if path.endswith((".csv", ".toml", ".json", ".png")):
-            continue  # tables and pictures that lie beside the files
-        parts = Path(path).resolve().parent.parts
-        name = next((part for part in reversed(parts) if part in listed), parts[-1])
-        groups.setdefault(name, []).append(path)
-    if not groups:
-        raise InputError(f"no file in {' '.join(paths)}")
-    nowhere = Site("", float("nan"), float("nan"))
-    return [
-        (_adjusted(listed.get(name, dataclasses.replace(nowhere, id=name)), args), files)
-        for name, files in groups.items()
-    ]
-
-
-def _adjusted(site: Site, args: argparse.Namespace) -> Site:
-    given = {"altitude_m": args.altitude, "calibration": args.calibration, "min_height_m": args.min_height}
-    if args.calibration is not None and not 0.0 < args.calibration < np.inf:
-        raise ConfigError(f"--calibration is a factor above 0, not {args.calibration}")
-    return dataclasses.replace(site, **{name: value for name, value in given.items() if value is not None})
-
-
 def _intervals(
-    site: Site, paths: Sequence[str], humidity: Mapping[int, float] | float
+    site: Site, paths: Sequence[str], humidity: Mapping[int, float] | float, *, is_calibrated_here: bool
 ) -> tuple[list[AerosolInterval], FileReader]:
     """Five-minute means of all files, in time order."""
     reader = FileReader()
@@ -195,6 +166,9 @@ def _intervals(
     if not averages:
         raise InputError(f"none of {reader.num_profiles} profiles carries a time")
 
+    if is_calibrated_here:
+        site = _calibrated(site, [averages[index] for index in sorted(averages)])
+
     def at(index: int) -> float:
         if isinstance(humidity, float):
             return humidity
@@ -207,6 +181,19 @@ def _intervals(
         for index in sorted(averages)
     ]
     return intervals, reader
+
+
+def _calibrated(site: Site, averages: Sequence[Average]) -> Site:
+    """The site with the factor that its own liquid clouds and clear nights give."""
+    rows, state = calibration.step(site, averages, b"", interval_s=INTERVAL_S)
+    rows += calibration.finish(site, state, interval_s=INTERVAL_S)[0]
+    newest = rows[-1].values
+    if newest["factor"] is None:
+        raise InputError(
+            f"the files of {site.id} give no calibration ({', '.join(newest['quality'])}); see ipdsf calibrate"
+        )
+    _say(f"{site.id}: calibration {newest['factor']:.4g} ± {100 * newest['sigma']:.0f} %, from the files themselves")
+    return dataclasses.replace(site, calibration=newest["factor"])
 
 
 def _hours(site: Site, intervals: Sequence[AerosolInterval], settings: AirSettings) -> list[AirRow]:
@@ -225,7 +212,7 @@ def _one_site(
     *,
     is_first: bool,
 ) -> None:
-    intervals, reader = _intervals(site, paths, humidity)
+    intervals, reader = _intervals(site, paths, humidity, is_calibrated_here=args.calibrate)
     rows = _hours(site, intervals, settings)
     written = _write(site, rows, Path(args.output)) if args.output else []
     if args.json:
@@ -266,7 +253,7 @@ def _fit(
         hours = monitor.time.astype("datetime64[h]").astype(np.int64)
         known = np.isfinite(monitor.relative_humidity)
         humidity = dict(zip(hours[known].tolist(), monitor.relative_humidity[known].tolist(), strict=True))
-    intervals, _ = _intervals(site, paths, humidity)
+    intervals, _ = _intervals(site, paths, humidity, is_calibrated_here=args.calibrate)
     rows = _hours(site, intervals, dataclasses.replace(settings, line=None))
     time, estimate, measured = paired(rows, monitor)
     try:

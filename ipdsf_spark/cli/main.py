@@ -21,6 +21,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "inspect": ("ipdsf_spark.cli.inspect", "say what is in ceilometer files of any maker"),
     "layers": ("ipdsf_spark.cli.layers", "boundary layer heights of files, without Spark: CSV, netCDF, picture, JSON"),
     "air": ("ipdsf_spark.cli.air", "PM2.5 and air quality indices of files, indicative, without Spark"),
+    "targets": ("ipdsf_spark.cli.targets", "cloud, fog, rain, ice, aerosol gate by gate, without Spark: picture, CF"),
+    "calibrate": ("ipdsf_spark.cli.calibrate", "factor to m-1 sr-1 by day, from liquid clouds and clear nights"),
     "simulate": ("ipdsf_spark.cli.simulate", "write days of genuine instrument files with known heights"),
     "broker": ("ipdsf_spark.cli.broker", "start, stop or ask a real Kafka on this machine"),
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),

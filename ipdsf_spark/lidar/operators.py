@@ -91,6 +91,8 @@ Factory = Callable[[Parameters], Operator]
 KNOWN: Final[Mapping[str, str]] = {
     "layers": "ipdsf_spark.lidar.layers.operator:operator",
     "air_quality": "ipdsf_spark.lidar.air_quality.in_stream:operator",
+    "targets": "ipdsf_spark.lidar.targets.operator:operator",
+    "calibration": "ipdsf_spark.lidar.calibration.operator:operator",
 }
 
 

@@ -23,6 +23,8 @@ class Site:
         wavelength_nm: laser wavelength [nm]; None = the file's.
         timezone: zone of the logger's clock, ``"Europe/Berlin"`` or ``"+01:00"``; empty = UTC.
         date_order: ``"day_first"``, ``"month_first"`` or ``"year_first"``; empty = decided from the files.
+        precipitable_water_mm: water vapour of the column, mean over the year [mm]; None = unknown. Used at 910 nm.
+        precipitable_water_amplitude_mm: of its yearly cycle, which is highest in summer [mm].
     """
 
     id: str
@@ -36,6 +38,8 @@ class Site:
     wavelength_nm: float | None = None
     timezone: str = ""
     date_order: str = ""
+    precipitable_water_mm: float | None = None
+    precipitable_water_amplitude_mm: float = 0.0
 
     @property
     def clock(self) -> Clock:

@@ -41,6 +41,8 @@ _LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     "min_height_m": (0.0, 5000.0, "metres above the instrument, 0 to 5000"),
     "max_height_m": (100.0, 20000.0, "metres above the instrument, 100 to 20000"),
     "wavelength_nm": (200.0, 3000.0, "nanometres, 200 to 3000"),
+    "precipitable_water_mm": (0.0, 100.0, "millimetres, 0 to 100"),
+    "precipitable_water_amplitude_mm": (0.0, 50.0, "millimetres, 0 to 50"),
 }
 
 _CLOCK_KEYS: Final = {"timezone": "zone", "date_order": "date_order"}

@@ -52,7 +52,7 @@ def test_every_known_operator_can_be_made() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("layer", "no operator 'layer': use one of layers, air_quality"),
+        ("layer", "no operator 'layer': use one of layers, air_quality, targets, calibration"),
         ("nowhere:operator", "cannot be imported: No module named 'nowhere'"),
         ("json:nothing", "cannot be imported: module 'json' has no attribute"),
         ("ipdsf_spark.lidar.site:Site", "must be made from Parameters"),

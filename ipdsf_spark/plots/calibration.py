@@ -1,0 +1,55 @@
+"""The factor of an instrument by day: what each day said, the filtered value with its uncertainty, alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ipdsf_spark.lidar.operators import Row
+from ipdsf_spark.plots import style
+
+BAND: Final = 0.05  # around the mean of 90 days
+
+
+def calibration_figure(rows: Sequence[Row], *, title: str) -> Figure:
+    """Days as points with their standard deviation, the filtered factor as a line with ±1 σ.
+
+    Args:
+        rows: final rows of one site, in time order.
+        title: above the picture.
+
+    Raises:
+        ValueError: there is no row.
+    """
+    if not rows:
+        raise ValueError("no day to draw")
+    drawn = style.figure(9.0, 3.6)
+    axes = drawn.add_subplot()
+    drawn.subplots_adjust(left=0.09, right=0.985, top=0.88, bottom=0.13)
+    time = np.array([row.time_us for row in rows]).astype("datetime64[us]") + np.timedelta64(12, "h")
+    own, own_sigma = _column(rows, "day_factor"), _column(rows, "day_sigma")
+    factor, sigma, mean = _column(rows, "factor"), _column(rows, "sigma"), _column(rows, "mean_90_days")
+    axes.fill_between(time, mean * (1.0 - BAND), mean * (1.0 + BAND), color=style.GRID, linewidth=0, label="±5 %")
+    axes.fill_between(time, factor * (1.0 - sigma), factor * (1.0 + sigma), color=style.FINAL, alpha=0.2, linewidth=0)
+    axes.errorbar(
+        time, own, own * own_sigma, fmt="o", markersize=3, linewidth=0.7, color=style.FAINT_INK, label="of the day"
+    )
+    axes.plot(time, factor, color=style.FINAL, linewidth=1.4, marker=".", label="filtered, ±1 σ")
+    is_alarm = np.array([bool(row.values["alarm"]) for row in rows])
+    axes.plot(time[is_alarm], factor[is_alarm], "v", color=style.GOAL, markersize=6, label="alarm")
+    axes.set_ylabel("factor to m$^{-1}$ sr$^{-1}$", size=8.5, color=style.INK)
+    axes.set_title(title, loc="left", size=10, weight="bold", color=style.INK)
+    axes.set_title("from liquid clouds and clear nights", loc="right", size=8.5, color=style.FAINT_INK)
+    handles, labels = axes.get_legend_handles_labels()
+    shown = [(each, text) for each, text in zip(handles, labels, strict=True) if text != "alarm" or is_alarm.any()]
+    axes.legend(*zip(*shown, strict=True), loc="best", fontsize=8, frameon=False)
+    style.dress(axes, size=8.0)
+    style.time_axis(axes, size=8.0)
+    return drawn
+
+
+def _column(rows: Sequence[Row], name: str) -> Any:
+    return np.array([np.nan if row.values[name] is None else row.values[name] for row in rows], np.float64)
