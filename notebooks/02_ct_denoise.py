@@ -40,6 +40,7 @@ from ipdsf_spark.training.worker import Work, train_alone
 
 # COMMAND ----------
 
+dbutils.widgets.text("samples", "1200", "cubes to learn from")
 folder = Path(tempfile.mkdtemp(prefix="ipdsf-"))
 chests = [chest_phantom((48, 96, 96), seed=seed, spacing_mm=(6.0, 3.7, 3.7)).volume for seed in range(4)]
 made = Provenance("phantom", datetime.now(UTC))
@@ -70,7 +71,8 @@ display(f"{packed.num_cubes} cubes in {packed.num_row_groups} row groups, {packe
 reference = reference_of(config, "chest")
 cubes = local_copy(reference, folder / "cache")
 facts = {"overlap": reference.manifest.parameters.overlap}
-ended = train_alone(Work(settings_of(config, samples=1200), str(folder / "model"), str(cubes), facts))
+samples = int(dbutils.widgets.get("samples"))
+ended = train_alone(Work(settings_of(config, samples=samples), str(folder / "model"), str(cubes), facts))
 history = read_history(folder / "model")
 names = {"loss_l1": "generator, L1", "loss_d": "discriminator loss", "psnr_db": "PSNR of cubes [dB]"}
 curves = {t: [Curve("one worker", history["seconds"], history[n], history.smoothed(n))] for n, t in names.items()}

@@ -1,10 +1,10 @@
 """Run a notebook in Databricks source format on this machine.
 
-    python scripts/run_notebook.py notebooks/NAME.py [--out DIR]
+    python scripts/run_notebook.py notebooks/NAME.py [--out DIR] [--set WIDGET=VALUE ...]
 
-Databricks gives a notebook `display` and `spark`. Here `display` writes pictures and tables below --out, which is
-out/notebooks/NAME if not given, and says what it wrote; `spark` is a local session, started only for a notebook that
-speaks of it.
+Databricks gives a notebook `display`, `dbutils` and `spark`. Here `display` writes pictures and tables below --out,
+which is out/notebooks/NAME if not given, and says what it wrote. `dbutils` has widgets, which --set fills in. `spark`
+is a local session, started only for a notebook that speaks of it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import argparse
 import ast
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -50,22 +51,43 @@ class Display:
         return path
 
 
+class Widgets:
+    """`dbutils.widgets`: a notebook declares its parameters and asks for their values."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self.given = dict(given)
+        self.values: dict[str, str] = {}
+
+    def text(self, name: str, default: str, label: str | None = None) -> None:
+        """Declare a parameter."""
+        self.values[name] = self.given.pop(name, default)
+
+    def get(self, name: str) -> str:
+        """The value of a declared parameter."""
+        return self.values[name]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one notebook; 0 when every cell did, else its own traceback."""
+    """Run one notebook; 0 when every cell did, 2 when a widget was set that it has not, else its own traceback."""
     parser = argparse.ArgumentParser(description="Run a notebook in Databricks source format on this machine.")
     parser.add_argument("notebook", type=Path)
     parser.add_argument("--out", type=Path, help="folder for what it shows; out/notebooks/NAME if not given")
+    parser.add_argument("--set", action="append", default=[], metavar="WIDGET=VALUE", help="a widget's value")
     args = parser.parse_args(argv)
+    widgets = Widgets(dict(word.split("=", 1) if "=" in word else (word, "") for word in args.set))
     source = args.notebook.read_text(encoding="utf-8")
     names: dict[str, Any] = {
         "__name__": "__main__",
         "__file__": str(args.notebook),
+        "dbutils": SimpleNamespace(widgets=widgets),
         "display": Display(args.out or REPOSITORY / "out" / "notebooks" / args.notebook.stem),
     }
     if any(isinstance(node, ast.Name) and node.id == "spark" for node in ast.walk(ast.parse(source))):
         names["spark"] = local_spark()
     exec(compile(source, str(args.notebook), "exec"), names)
-    return 0
+    if widgets.given:
+        print(f"{args.notebook} has no widget {', '.join(sorted(widgets.given))}", file=sys.stderr)
+    return 2 if widgets.given else 0
 
 
 def local_spark() -> Any:
