@@ -338,7 +338,7 @@ def generate(args: argparse.Namespace) -> None:
     for turn in ("first", "again"):
         begin = time.monotonic()
         with (args.folder / "volume.raw").open("wb") as file:
-            for slab in filling(Grid(hu.shape, spacing), generation.volume(hu)):
+            for slab in filling(Grid(args.size.full, spacing), generation.volume(hu)):
                 file.write(slab.tobytes())
         seconds = round(time.monotonic() - begin, 2)
         said(**{"seconds" if turn == "first" else "seconds_again": seconds})

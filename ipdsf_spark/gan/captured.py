@@ -40,7 +40,8 @@ class CapturedUpdate:
         made = self._made
         nets.step_generator_later(made.generator, rate, self._settings.ema_decay, lambda: None)
         nets.step_discriminator_later(made.discriminator, rate, lambda: None)
-        return UpdateReport(*made.numbers.tolist(), 0.0)
+        g, l1, adversarial, d, accuracy, psnr = made.numbers.tolist()
+        return UpdateReport(g, l1, adversarial, d, accuracy, psnr, 0.0)
 
     def _capture(self, condition: Tensor, target: Tensor) -> None:
         self._condition, self._target = condition.clone(), target.clone()
