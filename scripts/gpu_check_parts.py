@@ -118,7 +118,9 @@ def data(args: argparse.Namespace) -> None:
             if is_kept_for_training(key, is_air=is_air(cube), air_share_kept=0.1):
                 writer.add(cube[None], [key])
     num_cubes = writer.finish()
-    facts = {"dataset": "phantoms", "overlap": overlap}
+    sizes = {"shape": list(size.shape), "spacing_mm": list(size.spacing_mm)}
+    volumes_of = [{"name": f"phantom-{seed}", **sizes} for seed in training]
+    facts = {"dataset": "phantoms", "overlap": overlap, "volumes": volumes_of}
     publish(args.folder / "cubes", enhancement, size=size.cube, shards=1, facts=facts)
     for seed, hu in zip(seeds[size.num_training :], volumes[size.num_training :], strict=True):
         np.save(args.folder / f"held-out-{seed}.npy", hu)
@@ -135,7 +137,9 @@ def cpu(args: argparse.Namespace) -> None:
     for name, threads in (("two_cores", 2), ("all_cores", args.workers)):
         folder = args.folder / f"cpu-{name}"
         words = ["--samples", "16"] if args.size is TINY else ["--minutes", str(max(0.08, args.seconds / 60 / 4))]
-        _train(args, folder, "cpu", ["--threads", str(threads), *words], [])
+        _train(
+            args, folder, "cpu", ["--threads", str(threads), *words], ["training.batch=4"] if args.size is TINY else []
+        )
         said(**{f"{name}_cubes_per_s": _rate_of(folder)[0], f"{name}_threads": threads})
 
 
@@ -301,7 +305,7 @@ def train(args: argparse.Namespace) -> None:
         validation_psnr_db=facts["best_validation_psnr_db"],
         share_of_time_waiting_for_cubes=starved,
         **{
-            f"times_{k}": round(rate / rates[f"{k}_cubes_per_s"], 1)
+            f"times_{k}": round(rate / max(rates[f"{k}_cubes_per_s"], 1e-9), 1)
             for k in ("two_cores", "all_cores")
             if f"{k}_cubes_per_s" in rates
         },
@@ -326,6 +330,17 @@ def _rate_of(folder: Path) -> tuple[float, float]:
     return round((steady[-1]["samples"] - steady[0]["samples"]) / seconds, 1), round(waited / seconds, 4)
 
 
+def as_cpu(args: argparse.Namespace) -> None:
+    """What two cores reach in ten minutes: the same training to as many cubes, in their precision and batch."""
+    cubes_per_s = float(json.loads(args.cpu).get("two_cores_cubes_per_s", 10.0))
+    samples = 16 if args.size is TINY else round(600 * cubes_per_s)
+    steady = ["training.patience=0", "training.validate_every=100000", "training.epochs=100000"]
+    plain = [*_words(_choice(min(8, min(args.size.batches)), "fp32", "plain")), *steady]
+    _train(args, args.folder / "model-as-cpu", args.device, ["--samples", str(samples), "--minutes", "0.75"], plain)
+    said(samples=load_model(args.folder / "model-as-cpu").facts["samples"], asked=samples)
+    _judge(args, "model-as-cpu")
+
+
 def generate(args: argparse.Namespace) -> None:
     """A full-size volume through the trained model, from HU in memory to whole HU on the disk."""
     depth, height, width = args.size.full
@@ -347,9 +362,14 @@ def generate(args: argparse.Namespace) -> None:
     said(
         shape=list(hu.shape),
         cubes=generation.plan(args.size.full).num_cubes,
-        host_peak_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        host_peak_gb=host_peak_gb(),
         **({"device_peak_gb": _device_peak_gb()} if args.device == "cuda" else {}),
     )
+
+
+def host_peak_gb() -> float:
+    """Of this process."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
 
 
 def _device_peak_gb() -> float:
@@ -358,7 +378,11 @@ def _device_peak_gb() -> float:
 
 def judge(args: argparse.Namespace) -> None:
     """PSNR and SSIM on phantoms the model has not seen, beside what needs no network."""
-    generation = Generation.of(Predictor(load_model(args.folder / "model"), args.device))
+    _judge(args, "model")
+
+
+def _judge(args: argparse.Namespace, model: str) -> None:
+    generation = Generation.of(Predictor(load_model(args.folder / model), args.device))
     cases: dict[str, Any] = {}
     for volume in _held_out(args):
         if time.monotonic() > args.until:
@@ -367,7 +391,7 @@ def judge(args: argparse.Namespace) -> None:
             generation,
             volume,
             Degradation("denoise"),
-            model="check",
+            model=model,
             num_workers=0,
             num_slices=32,
             with_strong=False,
@@ -401,6 +425,7 @@ RUNS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "train": train,
     "generate": generate,
     "evaluate": judge,
+    "as_cpu": as_cpu,
 }
 
 

@@ -32,6 +32,7 @@ class Degradation:
             "autoencode": "none",
             "denoise": f"{'low-dose ' if self.is_low_dose else ''}noise, σ = {self.sigma:g} of the window",
             "depixelate": f"{self.factor}× pixels",
+            "refine": f"{self.factor}× pixels and noise, σ = {self.sigma:g} of the window",
         }[self.task]
 
     def applied(self, share: Float32) -> Float32:
@@ -44,6 +45,8 @@ class Degradation:
             return np.clip(share + spectral_noise((depth, rows, columns), rng, sigma=self.sigma), 0.0, 1.0)
         if self.task == "denoise":
             return noisy(share, rng, sigma=self.sigma)
+        if self.task == "refine":
+            return noisy(pixelated(share, self.factor), rng, sigma=self.sigma)
         return pixelated(share, self.factor) if self.task == "depixelate" else share
 
     def baselines(self, share: Float32, degraded: Float32, *, with_strong: bool = False) -> Mapping[str, Float32]:

@@ -93,13 +93,13 @@ class DevicePairs:
     def _degraded(self, steps: Tensor) -> Tensor:
         width = float(self._high - self._low)
         share = steps.float() / width
-        if self._settings.task == "denoise":
+        if self._settings.task in ("depixelate", "refine"):
+            share = _pixelated(share, self._settings.factor)
+        if self._settings.task in ("denoise", "refine"):
             low, high = self._settings.sigma
             sigma = torch.rand((len(share), 1, 1, 1), generator=self._random, device=share.device)
             noise = torch.randn(share.shape, generator=self._random, device=share.device)
             share = (share + noise * (low + (high - low) * sigma)).clamp(0.0, 1.0)
-        else:
-            share = _pixelated(share, self._settings.factor)
         return self._levels[(share * width).round().int()]  # by way of whole HU, as scanners deliver them
 
 
