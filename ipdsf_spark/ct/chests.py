@@ -158,7 +158,7 @@ class ChestModel:
     @property
     def edge(self) -> int:
         """Of the pictures."""
-        return round(len(self.mean) ** (1 / 3))
+        return round(float(len(self.mean)) ** (1 / 3))
 
     def drawn(self, rng: np.random.Generator) -> Chest:
         """A chest of nobody."""
@@ -220,7 +220,8 @@ def signature(chest: Chest) -> Float32:
     """(8³,) block means of a picture: its shape without its detail."""
     edge = chest.picture.shape[0]
     blocks = chest.picture.reshape(8, edge // 8, 8, edge // 8, 8, edge // 8)
-    return blocks.mean(axis=(1, 3, 5)).ravel().astype(np.float32)
+    means: Float32 = blocks.mean(axis=(1, 3, 5)).ravel().astype(np.float32)
+    return means
 
 
 def distances(some: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,7 @@ def train_synthesis(
         work = Work(own, str(folder / stage), str(here), {**facts, "overlap": _overlap(found)}, threads, device, anew)
         progress = train_alone(work, on_step=on_step)
         answer[stage] = {"samples": progress.samples, "seconds": round(progress.seconds, 1), "ended": progress.reason}
+    shutil.rmtree(mid_cubes)  # training data, which a model must not carry
     (folder / FACTS_FILE).write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
     return answer
 
