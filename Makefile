@@ -2,12 +2,12 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format typecheck bench lock clean distclean
+.PHONY: help setup demo test gpu-check lint format typecheck bench lock clean distclean
 
 BIN := .venv/bin
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## bring .venv, the Horovod wheel and the jars up to date
 	@bash scripts/setup.sh
@@ -17,6 +17,9 @@ demo: setup ## the whole flow, ending in out/demo/index.html; DATA=dir SITES=n S
 
 test: setup ## all tests, a process per core up to four; ARGS="-m 'not slow' -k fog" chooses
 	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder $(ARGS)
+
+gpu-check: ## on a machine with a GPU, numpy, torch and scipy, without set-up: eight minutes, gpu-check.json; PYTHON=, ARGS=
+	@$(or $(PYTHON),python3) scripts/gpu_check.py $(ARGS)
 
 lint: setup ## ruff: errors, style, formatting
 	@$(BIN)/ruff check .

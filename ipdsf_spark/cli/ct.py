@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_train
+from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_synthesize, ct_train
 from ipdsf_spark.cli.ct_reading import add_reading_arguments, named, reading_choices, remarks_of
 from ipdsf_spark.cli.progress import progress_bar
 from ipdsf_spark.errors import InputError
@@ -28,6 +28,7 @@ EXAMPLES: Final = """examples:
   ipdsf ct train --name chest --task denoise --workers 2      a 3-D conditional GAN, by Horovod on Spark
   ipdsf ct generate scan/ --model chest-denoise -o clean.nii.gz
   ipdsf ct evaluate c/ --model chest-denoise -o report        PSNR and SSIM beside the baselines, on one page
+  ipdsf ct synthesize --model chest-nobody --number 2 -o volumes   volumes that belong to nobody
 
 `ipdsf ct info` ends with 0 when every path holds a volume (its problems are part of the answer), 1 when one does not.
 """
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ct_train.add_verb(verbs)
     ct_generate.add_verb(verbs)
     ct_evaluate.add_verb(verbs)
+    ct_synthesize.add_verbs(verbs)
 
 
 def _add_info(verbs: Any) -> None:
@@ -79,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         "train": ct_train.run,
         "generate": ct_generate.run,
         "evaluate": ct_evaluate.run,
+        "train-synthesis": ct_synthesize.run_train,
+        "synthesize": ct_synthesize.run,
     }
     return runs[args.ct_verb](args)
 

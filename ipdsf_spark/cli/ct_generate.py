@@ -46,7 +46,7 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument("--format", choices=("nifti", "dicom"), default="nifti", help="(default nifti)")
     parser.add_argument("--overwrite", action="store_true", help="replace a NIfTI file, never the source")
     parser.add_argument("--overlap", type=int, metavar="VOXELS", help="of neighbouring cubes (default: as packed)")
-    parser.add_argument("--batch", type=int, default=16, metavar="N", help="cubes at once (default 16)")
+    parser.add_argument("--batch", type=int, default=0, metavar="N", help="cubes at once (default: 16, on a GPU 128)")
     parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
     parser.add_argument("--series", type=int, metavar="N", help="DICOM series number to take where there are several")
     parser.add_argument("--accept", nargs="+", default=[], metavar="KIND", help="serious problems to take (see `info`)")
@@ -126,8 +126,8 @@ def run(args: argparse.Namespace) -> int:
 
     config = load(*args.config, overrides=args.set)
     where = model_path(config, args.model)
-    if args.batch < 1:
-        raise InputError(f"--batch must be 1 or more, got {args.batch}")
+    if args.batch < 0:
+        raise InputError(f"--batch must be 0 or more, got {args.batch}")
     path = local_path(args.path)
     if args.name:
         require_name(args.name, of="volume")

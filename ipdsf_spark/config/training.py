@@ -11,6 +11,7 @@ TASKS: Final = ("autoencode", "denoise", "depixelate")
 NORMS: Final = ("group", "instance", "none")
 PRECISIONS: Final = ("auto", "bf16", "fp32", "fp64")
 SCALINGS: Final = ("sqrt", "linear", "none")
+MAKERS: Final = ("auto", "host", "device")
 FEEDS: Final = ("copy", "shards")
 
 
@@ -40,6 +41,9 @@ class TrainingConfig:
     ema_decay: float = 0.999
     precision: str = "auto"
     channels_last: bool = True
+    pairs_made_by: str = "auto"
+    compiles: bool = False
+    captures: bool = False
     validation_share: float = 0.02
     validate_every: int = 2_000
     patience: int = 10
@@ -55,6 +59,7 @@ class TrainingConfig:
         require(0 <= sigma[0] <= sigma[1] <= 1, "training.sigma_low and sigma_high", "rising within 0 … 1", sigma)
         require(self.norm in NORMS, "training.norm", ", ".join(NORMS), self.norm)
         require(self.precision in PRECISIONS, "training.precision", ", ".join(PRECISIONS), self.precision)
+        require(self.pairs_made_by in MAKERS, "training.pairs_made_by", ", ".join(MAKERS), self.pairs_made_by)
         require(self.feed in FEEDS, "training.feed", " or ".join(FEEDS), self.feed)
         require(self.lr_scaling in SCALINGS, "training.lr_scaling", ", ".join(SCALINGS), self.lr_scaling)
         for name in ("width", "halvings", "discriminator_width", "batch", "epochs", "validate_every"):

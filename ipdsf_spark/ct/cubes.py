@@ -88,7 +88,7 @@ class CubePlan:
 def cut(volume: NDArray[Voxel], key: CubeKey, size: int) -> NDArray[Voxel]:
     """cube[z, y, x] at `key`; voxels outside the volume are mirrored into it."""
     starts = (key.z, key.y, key.x)
-    indices = [_mirrored(np.arange(s, s + size), n) for s, n in zip(starts, volume.shape, strict=True)]
+    indices = [mirrored(np.arange(s, s + size), n) for s, n in zip(starts, volume.shape, strict=True)]
     cube: NDArray[Voxel] = volume[np.ix_(*indices)]
     return cube
 
@@ -125,7 +125,7 @@ def uniform_of(key: CubeKey, *, seed: int = 0) -> float:
     return int.from_bytes(digest, "little") / 2.0**64
 
 
-def _mirrored(index: NDArray[np.int_], length: int) -> NDArray[np.int_]:
+def mirrored(index: NDArray[np.int_], length: int) -> NDArray[np.int_]:
     """Indices reflected at both ends of an axis, without repeating the end; an axis of one voxel repeats it."""
     if length == 1:
         return np.zeros_like(index)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ipdsf_spark.ct.cubes import CubeKey, generator_of
 from ipdsf_spark.errors import InputError
 
-Task = Literal["autoencode", "denoise", "depixelate"]
-TASKS: Final[tuple[Task, ...]] = ("autoencode", "denoise", "depixelate")
+Task = Literal["autoencode", "denoise", "depixelate", "refine"]
+TASKS: Final[tuple[Task, ...]] = ("autoencode", "denoise", "depixelate", "refine")
 SIGMA: Final = 0.05  # of the window: 70 HU in the HU window
 
 
@@ -53,6 +53,8 @@ def degraded(
         return noisy(share, generator_of(key, seed=seed, purpose="noise"), sigma=sigma)
     if task == "depixelate":
         return pixelated(share, factor)
+    if task == "refine":
+        return noisy(pixelated(share, factor), generator_of(key, seed=seed, purpose="noise"), sigma=sigma)
     if task == "autoencode":
         return share.astype(np.float32)
     raise InputError(f"no such task: {task!r}; known: {', '.join(TASKS)}")

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,6 +88,8 @@ def _packed(raw: IO[bytes], path: Path) -> Any:
 
 def _header(grid: Grid, provenance: Provenance) -> bytes:
     """Header and extension, up to the first voxel."""
+    import nibabel as nib  # which slabs held to a grid do without
+
     steps = np.asarray(grid.direction) * np.asarray(grid.spacing_mm)[:, None]
     affine = np.eye(4)
     affine[:3, :3] = steps[::-1].T  # NIfTI counts x first

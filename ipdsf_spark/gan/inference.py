@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.checkpoint import Model
@@ -36,9 +37,14 @@ class Predictor:
         """
         if not np.isfinite(cubes).all():
             raise InputError("a cube with levels that are no number (NaN or infinite) cannot be predicted from")
-        batch = torch.from_numpy(np.ascontiguousarray(cubes))[:, None].to(self.device)
-        batch = batch.contiguous(memory_format=torch.channels_last_3d)
-        with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.is_mixed):
-            predicted = self._generator(batch).float().clamp(-1.0, 1.0)
-            levels: NDArray[Any] = predicted[:, 0].cpu().numpy()
+        levels: NDArray[Any] = (
+            self.predicted(torch.from_numpy(np.ascontiguousarray(cubes))[:, None])[:, 0].cpu().numpy()
+        )
         return np.ascontiguousarray(levels, dtype=np.float32)
+
+    def predicted(self, cubes: Tensor) -> Tensor:
+        """The same of tensors (B, 1, S, S, S), which stay on the device."""
+        batch = cubes.to(self.device).contiguous(memory_format=torch.channels_last_3d)
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.is_mixed):
+            predicted: Tensor = self._generator(batch).float().clamp(-1.0, 1.0)
+        return predicted

@@ -93,14 +93,24 @@ class Networks:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
+        compiles: bool = False,
     ) -> Networks:
-        """Fresh networks; the same weights for the same seed on every worker and device."""
+        """Fresh networks; the same weights for the same seed on every worker and device.
+
+        With `compiles` both learning networks run through `torch.compile`; the average does not.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             nets = Generator(generator), Discriminator(discriminator)
         layout = torch.channels_last_3d if channels_last else torch.contiguous_format
         g, d = (net.to(device, dtype).to(memory_format=layout) for net in nets)  # type: ignore[call-overload]
-        return cls(g, d, optimiser)
+        made = cls(g, d, optimiser)
+        if compiles:
+            # Both networks' losses go back through the discriminator's one pass, so it must keep what it saved.
+            torch._functorch.config.donated_buffer = False
+            g.compile()
+            d.compile()
+        return made
 
     @property
     def generator(self) -> Generator:
@@ -188,8 +198,8 @@ class Networks:
         # θ̄ ← d θ̄ + (1 - d) θ, with d rising to `decay` as training goes on
         warmed = min(decay, (1 + self.num_updates) / (10 + self.num_updates))
         with torch.no_grad():
-            for slow, fast in zip(self._average.parameters(), self._generator.parameters(), strict=True):
-                slow.lerp_(fast, 1.0 - warmed)
+            slow, fast = ([p.data for p in net.parameters()] for net in (self._average, self._generator))
+            torch._foreach_lerp_(slow, fast, 1.0 - warmed)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs to go on bit for bit."""

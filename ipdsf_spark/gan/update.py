@@ -120,6 +120,41 @@ def adversarial_update(
     return UpdateReport(total, l1_mean, fooled, judged, share, psnr, waited_s)
 
 
+@dataclass(frozen=True)
+class Gradients:
+    """Of both networks, in the order of their parameters, and the six numbers of a report, on the device."""
+
+    generator: list[Tensor]
+    discriminator: list[Tensor]
+    numbers: Tensor
+
+
+def both_gradients(nets: Networks, condition: Tensor, target: Tensor, settings: UpdateSettings) -> Gradients:
+    """What `adversarial_update` steps by, computed at a stretch: nothing travels, nothing waits for the device."""
+    g, d = nets.generator, nets.discriminator
+    with _autocast(nets, settings):
+        generated = g(condition).to(target.dtype)
+    with _autocast(nets, settings):
+        scores_fake = d(generated, condition).to(target.dtype)
+    adversarial = adversarial_loss(scores_fake)
+    l1 = (generated - target).abs().mean()
+    loss_g = adversarial + settings.l1_weight * l1
+    gradients_g = torch.autograd.grad(loss_g, list(g.parameters()), retain_graph=True)
+    own_d = list(d.parameters())
+    loss_fake = discriminator_loss_fake(scores_fake)
+    gradients_d = torch.autograd.grad(loss_fake, own_d)
+    with _autocast(nets, settings):
+        scores_real = d(target, condition).to(target.dtype)
+    loss_real = discriminator_loss_real(scores_real)
+    torch._foreach_add_(gradients_d, torch.autograd.grad(loss_real, own_d))
+    with torch.no_grad():
+        share = accuracy(scores_real, scores_fake).to(target.dtype)
+        judged = (loss_real + loss_fake).detach()
+        psnr = psnr_db(generated.detach(), target)
+        numbers = torch.stack([loss_g.detach(), l1.detach(), adversarial.detach(), judged, share, psnr])
+    return Gradients(list(gradients_g), list(gradients_d), numbers)
+
+
 def l1_update(
     nets: Networks, condition: Tensor, target: Tensor, settings: UpdateSettings, exchange: Exchange = alone
 ) -> UpdateReport:

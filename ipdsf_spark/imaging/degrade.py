@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.ct.baselines import interpolated, smoothed
 from ipdsf_spark.ct.degradation import SIGMA, Task, noisy, pixelated
-from ipdsf_spark.ct.low_dose import spectral_noise
-from ipdsf_spark.ct.strong_baselines import back_projected, non_local_means, spline, total_variation
 from ipdsf_spark.ct.window import unwindowed
 
 Float32 = NDArray[np.float32]
@@ -34,16 +32,21 @@ class Degradation:
             "autoencode": "none",
             "denoise": f"{'low-dose ' if self.is_low_dose else ''}noise, σ = {self.sigma:g} of the window",
             "depixelate": f"{self.factor}× pixels",
+            "refine": f"{self.factor}× pixels and noise, σ = {self.sigma:g} of the window",
         }[self.task]
 
     def applied(self, share: Float32) -> Float32:
         """The whole volume degraded, so that neighbouring cubes agree."""
         rng = np.random.default_rng(NOISE_SEED)
         if self.task == "denoise" and self.is_low_dose:
+            from ipdsf_spark.ct.low_dose import spectral_noise  # loads scikit-image, which nothing else here needs
+
             depth, rows, columns = share.shape
             return np.clip(share + spectral_noise((depth, rows, columns), rng, sigma=self.sigma), 0.0, 1.0)
         if self.task == "denoise":
             return noisy(share, rng, sigma=self.sigma)
+        if self.task == "refine":
+            return noisy(pixelated(share, self.factor), rng, sigma=self.sigma)
         return pixelated(share, self.factor) if self.task == "depixelate" else share
 
     def baselines(self, share: Float32, degraded: Float32, *, with_strong: bool = False) -> Mapping[str, Float32]:
@@ -57,15 +60,24 @@ class Degradation:
         found: dict[str, Float32] = {}
         if self.task == "denoise":
             found = {"noisy, untouched": degraded, "3-D Gaussian, σ = 1 voxel": smoothed(degraded)}
-            if with_strong:
-                found["total variation"] = total_variation(degraded, self.sigma)
-                found["non-local means"] = non_local_means(degraded, self.sigma)
         if self.task == "depixelate":
             found = {"nearest": degraded, "trilinear": interpolated(share, self.factor)}
-            if with_strong:
-                found["cubic spline"] = spline(share, self.factor)
-                found["iterative back-projection"] = back_projected(share, self.factor)
-        return found
+        return found | (self._strong_baselines(share, degraded) if with_strong else {})
+
+    def _strong_baselines(self, share: Float32, degraded: Float32) -> dict[str, Float32]:
+        from ipdsf_spark.ct.strong_baselines import back_projected, non_local_means, spline, total_variation
+
+        if self.task == "denoise":
+            return {
+                "total variation": total_variation(degraded, self.sigma),
+                "non-local means": non_local_means(degraded, self.sigma),
+            }
+        if self.task == "depixelate":
+            return {
+                "cubic spline": spline(share, self.factor),
+                "iterative back-projection": back_projected(share, self.factor),
+            }
+        return {}
 
     def degraded_hu(self, degraded: Float32, window_hu: tuple[int, int]) -> Float32:
         """HU of what was degraded."""

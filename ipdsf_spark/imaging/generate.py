@@ -19,8 +19,10 @@ from ipdsf_spark.ct.enhancement import Enhancement
 from ipdsf_spark.ct.stitching import stitched
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.inference import Predictor
+from ipdsf_spark.imaging.on_device import generated_slabs
 
 BATCH: Final = 16
+GPU_BATCH: Final = 128
 Float32 = NDArray[np.float32]
 
 
@@ -62,25 +64,57 @@ class Generation:
         """How a volume is cut for this model."""
         return CubePlan(shape, self.cube_size, self.overlap)
 
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether everything happens on a GPU (`on_device`)."""
+        return self.predictor.device.type == "cuda"
+
     def levels(
-        self, hu: NDArray[Any], *, batch: int = BATCH, on_cubes: Callable[[int], None] = lambda cubes: None
+        self, hu: NDArray[Any], *, batch: int = 0, on_cubes: Callable[[int], None] = lambda cubes: None
     ) -> Iterator[Float32]:
         """Slabs of generated levels in [-1, 1], from inferior to superior.
 
         Args:
             hu: the degraded volume, int16 or float32 HU [z, y, x].
-            batch: cubes at once.
+            batch: cubes at once; 0 = as many as suit the device.
             on_cubes: told how many cubes were made.
         """
+        if self.is_on_gpu:
+            return self.slabs_on_device(hu, batch=batch or GPU_BATCH, is_restored=False, on_cubes=on_cubes)
+        batch = batch or BATCH
         plan = self.plan((hu.shape[0], hu.shape[1], hu.shape[2]))
         return stitched(plan, self._cubes(hu, plan, batch, on_cubes))
 
     def volume(
-        self, hu: NDArray[Any], *, batch: int = BATCH, on_cubes: Callable[[int], None] = lambda cubes: None
+        self, hu: NDArray[Any], *, batch: int = 0, on_cubes: Callable[[int], None] = lambda cubes: None
     ) -> Iterator[Float32]:
         """Slabs of generated HU, from inferior to superior: `levels` with the enhancement undone."""
+        if self.is_on_gpu:
+            yield from self.slabs_on_device(hu, batch=batch or GPU_BATCH, is_restored=True, on_cubes=on_cubes)
+            return
         for slab in self.levels(hu, batch=batch, on_cubes=on_cubes):
             yield self.enhancement.restored(slab)
+
+    def slabs_on_device(
+        self,
+        hu: NDArray[Any],
+        *,
+        batch: int,
+        is_restored: bool,
+        on_cubes: Callable[[int], None] = lambda cubes: None,
+    ) -> Iterator[Float32]:
+        """Slabs of levels or HU, made on the predictor's device from end to end."""
+        plan, device = self.plan((hu.shape[0], hu.shape[1], hu.shape[2])), self.predictor.device
+        return generated_slabs(
+            hu,
+            plan,
+            self.enhancement,
+            self.predictor.predicted,
+            device,
+            batch=batch,
+            is_restored=is_restored,
+            on_cubes=on_cubes,
+        )
 
     def _cubes(
         self, hu: NDArray[Any], plan: CubePlan, batch: int, on_cubes: Callable[[int], None]

@@ -50,7 +50,14 @@ class DatasetReference:
     def facts(self) -> dict[str, Any]:
         """What a set of cubes, and a model trained on it, say of the data: nothing by which a person is named."""
         volumes = [
-            {"name": s.name, "patient": s.patient, "content": s.content, "slices": list(s.slices)}
+            {
+                "name": s.name,
+                "patient": s.patient,
+                "content": s.content,
+                "slices": list(s.slices),
+                "shape": list(s.shape),
+                "spacing_mm": list(s.spacing_mm),
+            }
             for s in self.manifest.of_split(self.split)
         ]
         return {

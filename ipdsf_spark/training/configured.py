@@ -46,6 +46,9 @@ def settings_of(config: Config, *, samples: int = 0, device: str = "") -> TrainS
         min_gain_db=t.min_gain_db,
         checkpoint_every_s=t.checkpoint_every_s,
         channels_last=t.channels_last,
+        pairs_made_by=t.pairs_made_by,
+        compiles=t.compiles,
+        captures=t.captures,
         is_double=t.precision == "fp64",
         seed=config.ct.seed,
     )

@@ -7,19 +7,17 @@ import threading
 from dataclasses import dataclass
 from types import TracebackType
 
-import torch
 from torch import Tensor
 
-from ipdsf_spark.training.pairs import PairSettings, pairs_of
+from ipdsf_spark.training.device_pairs import PairMaker
 from ipdsf_spark.training.source import Portion, Source
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A worker's pairs for one step, and where the training stands after it."""
+    """What one step of a worker learns from, and where the training stands after it."""
 
-    condition: Tensor  # (b, 1, S, S, S)
-    target: Tensor
+    tensors: tuple[Tensor, ...]  # as `PairMaker.prepared` left them
     epoch: int
     position: int  # cubes of the epoch that all workers together have seen after this step
 
@@ -29,19 +27,20 @@ class Feed:
 
     Args:
         source: of the cubes.
-        settings: what is done to them.
+        pairs: makes condition and target of them.
         batch: cubes per step of this worker.
         rank: this worker.
         size: workers.
         epoch: to begin with.
         position: cubes of that epoch that were seen.
         ahead: batches that wait ready.
+        pins: lay them into memory from which a GPU copies while it computes.
     """
 
     def __init__(
         self,
         source: Source,
-        settings: PairSettings,
+        pairs: PairMaker,
         *,
         batch: int,
         rank: int,
@@ -49,8 +48,9 @@ class Feed:
         epoch: int = 0,
         position: int = 0,
         ahead: int = 4,
+        pins: bool = False,
     ) -> None:
-        self._enhancement, self._settings = source.enhancement, settings
+        self._pairs, self._pins = pairs, pins
         self._portions = source.portions(batch=batch, rank=rank, size=size, epoch=epoch, position=position)
         self._ready: queue.Queue[Batch | BaseException] = queue.Queue(ahead)
         self._is_closed = threading.Event()
@@ -87,6 +87,7 @@ class Feed:
             self._ready.put(error)
 
     def _made(self, portion: Portion) -> Batch:
-        condition, target = pairs_of(portion.hu, portion.keys, self._enhancement, self._settings, epoch=portion.epoch)
-        tensors = [torch.from_numpy(array)[:, None] for array in (condition, target)]
-        return Batch(tensors[0], tensors[1], portion.epoch, portion.position)
+        tensors = self._pairs.prepared(portion)
+        if self._pins:
+            tensors = tuple(tensor.pin_memory() for tensor in tensors)
+        return Batch(tensors, portion.epoch, portion.position)

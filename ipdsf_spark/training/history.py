@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 HISTORY_FILE: Final = "history.csv"
 VALIDATION_FILE: Final = "validation.csv"
 BOARD_FOLDER: Final = "tensorboard"
+BOARD_EVERY_S: Final = 0.2  # of training between steps shown there: a GPU takes a hundred in a second; the CSV has all
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class History:
             self._validations = _open(
                 folder / VALIDATION_FILE, [f.name for f in dataclasses.fields(Validation)], resumed_at
             )
+            self._shown_s = -BOARD_EVERY_S
             self._board = _tensorboard(folder / BOARD_FOLDER, purge_step=resumed_at + 1)
 
     def add(self, row: Step | Validation) -> None:
@@ -76,7 +78,10 @@ class History:
         values = dataclasses.asdict(row)
         with self._named():
             csv.writer(file).writerow([f"{v:.6g}" if isinstance(v, float) else v for v in values.values()])
-            if self._board is not None:
+            is_due = not isinstance(row, Step) or row.seconds >= self._shown_s + BOARD_EVERY_S
+            if self._board is not None and is_due:
+                if isinstance(row, Step):
+                    self._shown_s = row.seconds
                 for name, value in values.items():
                     if name not in ("step", "epoch"):
                         self._board.add_scalar(f"{group}/{name}", value, row.step)

@@ -26,7 +26,8 @@ from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint, save_model
 from ipdsf_spark.gan.networks import Networks
-from ipdsf_spark.gan.update import Wait, adversarial_update, l1_update
+from ipdsf_spark.gan.update import Wait
+from ipdsf_spark.training.choices import pair_maker, update_of
 from ipdsf_spark.training.collective import Collective, Solo
 from ipdsf_spark.training.feed import Feed
 from ipdsf_spark.training.folder import remove_training
@@ -98,7 +99,10 @@ class Trainer:
             device=device,
             dtype=torch.float64 if settings.is_double else torch.float32,
             channels_last=settings.channels_last,
+            compiles=settings.compiles,
         )
+        self._pairs = pair_maker(self.source, settings, self.nets.device, rank=self.collective.rank)
+        self._update = update_of(self.nets, settings, self.collective)
         self.progress = Progress()
         self._facts = dict(facts or {})
         self._is_stopped, self._on_step, self._anew = is_stopped, on_step, anew
@@ -107,6 +111,7 @@ class Trainer:
         self._clock_s = time.perf_counter()  # where the last step ended
         self._vote: tuple[Tensor, Wait] | None = None
         self._is_diverged = False
+        self._kept_pairs: dict[int, Any] | None = {} if self.nets.device.type == "cuda" else None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -155,12 +160,13 @@ class Trainer:
         all_.share(self.nets)
         feed = Feed(
             self.source,
-            s.pairs,
+            self._pairs,
             batch=s.batch,
             rank=all_.rank,
             size=all_.size,
             epoch=p.epoch,
             position=p.position,
+            pins=self.nets.device.type == "cuda",
         )
         try:
             with feed:
@@ -217,12 +223,12 @@ class Trainer:
         rate = s.learning_rate(p.samples, all_.size)
         self.nets.learning_rate = rate
         layout = torch.channels_last_3d if s.channels_last else torch.contiguous_format
+        there = tuple(tensor.to(self.nets.device, non_blocking=True) for tensor in batch.tensors)
         condition, target = (
-            t.to(self.nets.device, self.nets.dtype, non_blocking=True).contiguous(memory_format=layout)
-            for t in (batch.condition, batch.target)
+            t.to(self.nets.dtype).contiguous(memory_format=layout)
+            for t in self._pairs.finished(there, epoch=batch.epoch, position=batch.position)
         )
-        update = adversarial_update if s.update.is_adversarial else l1_update
-        report = update(self.nets, condition, target, s.update, all_.exchange)
+        report = self._update(condition, target)
         self._is_diverged |= not (math.isfinite(report.loss_g) and math.isfinite(report.loss_d))
         computed = time.perf_counter()
         p.step, p.samples = p.step + 1, p.samples + s.batch * all_.size
@@ -302,7 +308,7 @@ class Trainer:
 
     def _validated(self) -> float:
         held_out = self.source.validation, self.source.validation_numbers
-        return validated(self.nets, *held_out, self.settings, self.collective)
+        return validated(self.nets, *held_out, self.settings, self.collective, self._kept_pairs)
 
     def _keep_if_best(self, psnr: float) -> None:
         p = self.progress

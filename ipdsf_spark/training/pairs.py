@@ -29,8 +29,9 @@ class PairSettings:
 
     Attributes:
         task: what the network has to undo.
-        sigma: noise of `denoise`, as shares of the window: drawn anew for every cube and epoch from this range.
-        factor: edge of the blocks of `depixelate`, voxels.
+        sigma: noise of `denoise` and `refine`, as shares of the window: drawn anew for every cube and
+            epoch from this range.
+        factor: edge of the blocks of `depixelate` and `refine`, voxels.
         is_flipped: whether cubes are mirrored and turned at random. A chest is not symmetric, its texture is.
         seed: of everything random.
     """
@@ -83,6 +84,9 @@ def _degraded(
     cube: NDArray[np.int16], enhancement: Enhancement, settings: PairSettings, rng: np.random.Generator
 ) -> Float32:
     share = windowed(cube, enhancement.window_hu)
+    if settings.task == "refine":
+        coarse = pixelated(share, settings.factor)
+        return enhanced_share(noisy(coarse, rng, sigma=rng.uniform(*settings.sigma)), enhancement)
     if settings.task == "denoise":
         return enhanced_share(noisy(share, rng, sigma=rng.uniform(*settings.sigma)), enhancement)
     return enhanced_share(pixelated(share, settings.factor), enhancement)

@@ -14,6 +14,7 @@ from ipdsf_spark.training.pairs import PairSettings
 
 REFERENCE_BATCH = 8  # cubes per step for which the learning rate is stated
 SCALINGS = ("sqrt", "linear", "none")
+MAKERS = ("auto", "host", "device")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class TrainSettings:
         min_gain_db: what counts as better.
         checkpoint_every_s: between checkpoints.
         channels_last: memory layout of the convolutions.
+        pairs_made_by: "host": numpy, ahead of time; "device": beside the networks, which a GPU needs not to wait;
+            "auto": the device where it is a GPU.
+        compiles: the networks by `torch.compile`, which takes half a minute and a C compiler first.
+        captures: an update of one worker as one CUDA graph.
         is_double: float64 throughout: slow, for showing that two ways to train are the same.
         seed: of weights, order, degradations, flips and the choice of validation cubes.
     """
@@ -60,6 +65,9 @@ class TrainSettings:
     min_gain_db: float = 0.02
     checkpoint_every_s: float = 60.0
     channels_last: bool = True
+    pairs_made_by: str = "auto"
+    compiles: bool = False
+    captures: bool = False
     is_double: bool = False
     seed: int = 0
 
@@ -69,6 +77,8 @@ class TrainSettings:
             raise InputError("a training needs a batch and epochs of 1 and more, and no negative limit")
         if self.scaling not in SCALINGS:
             raise InputError(f"the learning rate scales by {', '.join(SCALINGS)}, not {self.scaling!r}")
+        if self.pairs_made_by not in MAKERS:
+            raise InputError(f"pairs are made by {', '.join(MAKERS)}, not {self.pairs_made_by!r}")
         if not 0 <= self.validation_share < 1:
             raise InputError(f"the share of validation cubes must be within 0 … 1, got {self.validation_share}")
 

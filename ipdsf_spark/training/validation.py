@@ -11,6 +11,7 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.gan.losses import LEVEL_RANGE
@@ -21,20 +22,31 @@ from ipdsf_spark.training.settings import TrainSettings
 
 
 def validated(
-    nets: Networks, cubes: CubeSet, numbers: NDArray[np.int64], settings: TrainSettings, collective: Collective
+    nets: Networks,
+    cubes: CubeSet,
+    numbers: NDArray[np.int64],
+    settings: TrainSettings,
+    collective: Collective,
+    kept: dict[int, tuple[Tensor, NDArray[np.float32]]] | None = None,
 ) -> float:
     """PSNR (dB) in enhanced space of all validation cubes together; each worker takes its part.
 
-    Every time the same noise and the same flips, whatever the epoch.
+    Every time the same noise and the same flips, whatever the epoch; so the pairs may be kept for the next time, which
+    a GPU would spend most of waiting for them.
     """
     mine = numbers[collective.rank :: collective.size]
     squares, count = 0.0, 0
     for start in range(0, len(mine), settings.batch):
         part = mine[start : start + settings.batch]
-        condition, target = pairs_of(
-            cubes.take(part), [cubes.keys[i] for i in part], cubes.enhancement, settings.pairs, epoch=-1
-        )
-        batch = torch.from_numpy(condition)[:, None].to(nets.device, nets.dtype)
+        if kept is not None and start in kept:
+            batch, target = kept[start]
+        else:
+            condition, target = pairs_of(
+                cubes.take(part), [cubes.keys[i] for i in part], cubes.enhancement, settings.pairs, epoch=-1
+            )
+            batch = torch.from_numpy(condition)[:, None].to(nets.device, nets.dtype)
+            if kept is not None:
+                kept[start] = batch, target
         with (
             torch.inference_mode(),
             torch.autocast(nets.device.type, dtype=torch.bfloat16, enabled=settings.update.is_mixed),

@@ -76,6 +76,7 @@ def trainer_of(
         torch.set_num_threads(work.threads or max(1, (os.cpu_count() or 1) // collective.local_size))
     else:
         torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True  # every step has the same shapes: the fastest convolution is found once
     trainer = Trainer(
         _source(work),
         work.settings,

@@ -20,7 +20,7 @@ from ipdsf_spark.gan.losses import (
     psnr_db,
 )
 from ipdsf_spark.gan.networks import Networks, OptimiserSettings
-from ipdsf_spark.gan.update import UpdateSettings, adversarial_update, l1_update
+from ipdsf_spark.gan.update import UpdateSettings, adversarial_update, both_gradients, l1_update
 
 pytestmark = pytest.mark.training
 
@@ -297,3 +297,26 @@ def test_without_an_adversary_only_the_generator_learns_and_only_from_the_l1_ter
     for found, expected in zip(nets.generator.parameters(), twin.generator.parameters(), strict=True):
         torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
     assert all(torch.equal(p, q) for p, q in zip(before, nets.discriminator.parameters(), strict=True))
+
+
+def test_what_a_graph_captures_is_the_same_update() -> None:
+    condition, target = pairs(3)
+    settings, nets, twin = UpdateSettings(), networks(), networks()
+    for _ in range(3):
+        report = adversarial_update(nets, condition, target, settings)
+        made = both_gradients(twin, condition, target, settings)
+        twin.step_generator_later(made.generator, twin.learning_rate, settings.ema_decay, lambda: None)
+        twin.step_discriminator_later(made.discriminator, twin.learning_rate, lambda: None)
+        said = [
+            report.loss_g,
+            report.loss_l1,
+            report.loss_adversarial,
+            report.loss_d,
+            report.accuracy_d,
+            report.psnr_db,
+        ]
+        assert made.numbers.tolist() == pytest.approx(said, rel=1e-5)
+
+    expected = dict(nets.tensors())
+    for name, tensor in twin.tensors():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-6)

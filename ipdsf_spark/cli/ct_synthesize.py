@@ -1,0 +1,163 @@
+"""`ipdsf ct train-synthesis` and `ipdsf ct synthesize`: full-size volumes that belong to nobody."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from ipdsf_spark.cli.ct_generate import model_path
+from ipdsf_spark.cli.ct_pack import add_configuration
+from ipdsf_spark.cli.ct_train import model_folder
+from ipdsf_spark.cli.progress import counting, progress_bar
+from ipdsf_spark.config import load, with_overrides
+from ipdsf_spark.errors import ConfigError, InputError
+
+TRAIN_EXAMPLES: Final = """examples:
+  ipdsf ct train-synthesis --name chest --minutes 20       two stages of 20 minutes, from a packed data set
+  ipdsf ct train-synthesis --cubes exported -o chest-nobody --minutes 3 --device cuda
+
+The same command again goes on; --anew begins anew.
+"""
+EXAMPLES: Final = """examples:
+  ipdsf ct synthesize --model chest-nobody --number 4 -o volumes
+  ipdsf ct synthesize --model chest-nobody --number 1 --shape 600 512 512 -o volumes --format dicom
+
+What comes out belongs to no patient and says so in its header. A chest that is nearer to a training chest than half the
+distance of the two most alike of them, or that has parts which are copies, is drawn again and never written.
+synthesis.json in the folder says of every volume how near it came.
+"""
+DEFAULT_SHAPE: Final = (128, 256, 256)
+
+
+def add_verbs(verbs: Any) -> None:
+    """Both verbs."""
+    train = _verb(verbs, "train-synthesis", "train what makes chests that belong to nobody", TRAIN_EXAMPLES)
+    source = train.add_mutually_exclusive_group(required=True)
+    source.add_argument("--name", help="of a packed data set")
+    source.add_argument("--cubes", type=Path, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
+    train.add_argument("--minutes", type=float, metavar="M", help="of each of the two stages (training.minutes)")
+    train.add_argument("--samples", type=int, default=0, metavar="N", help="cubes of each stage to stop after")
+    train.add_argument("--threads", type=int, default=0, metavar="N", help="on a CPU (default: all cores)")
+    train.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
+    train.add_argument("--model", help="name of the model (default: NAME-nobody)")
+    train.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="(default: storage.root/models/MODEL)")
+    train.add_argument("--anew", action="store_true", help="begin both stages anew")
+    train.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
+    add_configuration(train)
+    make = _verb(verbs, "synthesize", "full-size volumes that belong to nobody", EXAMPLES)
+    make.add_argument("--model", required=True, help="name or folder of a model of `train-synthesis`")
+    make.add_argument("--number", type=int, default=1, metavar="N", help="of volumes (default 1)")
+    make.add_argument("-o", "--out", required=True, type=Path, metavar="FOLDER", help="new, or of earlier volumes")
+    make.add_argument(
+        "--shape", type=int, nargs=3, default=DEFAULT_SHAPE, metavar=("Z", "Y", "X"), help="(default 128 256 256)"
+    )
+    make.add_argument("--seed", type=int, default=0, help="of the first volume; the next have the next numbers")
+    make.add_argument("--format", choices=("nifti", "dicom"), default="nifti", help="(default nifti)")
+    make.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
+    make.add_argument("--json", action="store_true", help="one JSON object per volume on standard output")
+    add_configuration(make)
+
+
+def _verb(verbs: Any, name: str, help_line: str, examples: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=help_line,
+        description=help_line,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train both stages."""
+    from ipdsf_spark.ct.cube_set import CubeSet
+    from ipdsf_spark.training.configured import settings_of
+    from ipdsf_spark.training.facts import data_facts
+    from ipdsf_spark.training.synthesis import train_synthesis
+
+    said = [f"training.minutes={float(args.minutes)}"] if args.minutes is not None else []
+    config = with_overrides(load(*args.config, overrides=args.set), said)
+    cubes = args.cubes
+    if cubes is None:
+        from ipdsf_spark.packing.local_copy import local_copy
+        from ipdsf_spark.packing.reference import reference_of
+
+        cubes = local_copy(reference_of(config, args.name), Path(config.training.cache_directory).expanduser())
+    if not args.out and not args.model and not args.name:
+        raise ConfigError("where does the model go? Say --out FOLDER or --model NAME")
+    folder = args.out or model_folder(config, args.model or f"{args.name}-nobody")
+    settings = settings_of(config, samples=args.samples, device=args.device)
+    facts = {**data_facts(CubeSet.load(Path(cubes)).manifest), "horovod": False}
+    with progress_bar(desc="chests", unit=" cubes") as bar:
+
+        def begun(stage: str) -> None:
+            bar.n = 0
+            bar.desc = stage
+
+        answer = train_synthesis(
+            Path(cubes),
+            folder,
+            settings,
+            facts,
+            device=args.device,
+            threads=args.threads,
+            anew=args.anew,
+            on_stage=begun,
+            on_step=lambda step: bar.update(step.samples - bar.n),
+        )
+    answer["model"] = str(folder)
+    print(json.dumps(answer) if args.json else f"chests of nobody from {answer['chests']} volumes: {folder}")
+    return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make volumes of nobody."""
+    from ipdsf_spark.ct.dicom_writing import write_dicom
+    from ipdsf_spark.ct.provenance import Provenance
+    from ipdsf_spark.ct.volume import Grid
+    from ipdsf_spark.ct.writing import write_nifti
+    from ipdsf_spark.imaging.synthesis import field_spacing, load_synthesis
+
+    shape = (args.shape[0], args.shape[1], args.shape[2])
+    if args.number < 1 or min(shape) < 16:
+        raise InputError("--number must be 1 or more, and no side of --shape below 16 voxels")
+    where = model_path(load(*args.config, overrides=args.set), args.model)
+    names = [f"nobody-{args.seed + k:04d}" for k in range(args.number)]
+    suffix = ".nii.gz" if args.format == "nifti" else ""
+    for name in names:
+        if (args.out / f"{name}{suffix}").exists():
+            raise InputError(f"{args.out / name}{suffix} exists: name another folder or another --seed")
+    synthesis = load_synthesis(where, args.device or None)
+    args.out.mkdir(parents=True, exist_ok=True)
+    made = []
+    for k, name in enumerate(names):
+        started = time.monotonic()
+        drawn = synthesis.drawn(shape, seed=args.seed + k)
+        spacing = field_spacing(drawn.chest, shape)
+        provenance = Provenance(
+            "synthesize", datetime.now(UTC), model=where.name, enhancement=synthesis.fine.enhancement.sha256
+        )
+        path = args.out / f"{name}{suffix}"
+        with progress_bar(total=synthesis.fine.plan(shape).num_cubes, desc=name, unit=" cubes") as bar:
+            slabs = synthesis.slabs(drawn, shape, on_cubes=counting(bar))
+            write = write_nifti if args.format == "nifti" else write_dicom
+            write(path, Grid(shape, spacing), slabs, provenance)
+        facts = {
+            "out": str(path),
+            "shape": list(shape),
+            "spacing_mm": [round(step, 4) for step in spacing],
+            "nearest_training_chest": round(drawn.nearest, 5),
+            "copy_limit": round(synthesis.chests.copy_limit, 5),
+            "copied_share_of_cubes": round(drawn.copied_share, 4),
+            "refused_draws": drawn.refused,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        made.append(facts)
+        print(json.dumps(facts) if args.json else f"{path}: {facts['seconds']:g} s, no copy")
+    (args.out / "synthesis.json").write_text(json.dumps({"model": where.name, "volumes": made}, indent=1) + "\n")
+    return 0

@@ -1,0 +1,141 @@
+"""Volumes that belong to nobody: a chest is drawn at a few mm, and two conditional GANs make it eight times as fine.
+
+    chest of nobody ─► grid of 8 voxels ─► noise ─► mid (×2) ─► noise ─► fine (×4) ─► slabs of whole slices
+
+The noise is a field over the whole volume, the same for every cube that covers a voxel, so that neighbouring cubes see
+the same condition where they overlap. Memory is the condition of the finest stage, as int16, and a layer of cubes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.ct.chests import CHESTS_FILE, Chest, ChestModel, placed
+from ipdsf_spark.ct.likeness import GUARD_FILE, MAX_COPIED_SHARE, CubeGuard, cube_signatures
+from ipdsf_spark.ct.window import unwindowed, windowed
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.gan.checkpoint import load_model
+from ipdsf_spark.gan.inference import Predictor
+from ipdsf_spark.imaging.generate import Generation
+
+MAX_DRAWS: Final = 50
+Float32 = NDArray[np.float32]
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chest of nobody at the resolution between the stages, and how it was judged."""
+
+    chest: Chest
+    mid: Float32  # HU [z, y, x], a quarter of the final resolution
+    seed: int
+    nearest: float  # to a training chest
+    copied_share: float  # of its cubes
+    refused: int  # chests that were drawn before and were copies
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """All that a volume of nobody is made by."""
+
+    chests: ChestModel
+    guard: CubeGuard
+    mid: Generation
+    fine: Generation
+
+    def drawn(self, shape: Shape, *, seed: int) -> Drawn:
+        """A chest of nobody for a volume of a shape; copies are drawn again.
+
+        Args:
+            shape: of the volume it is for.
+            seed: decides everything about it.
+
+        Raises:
+            InputError: nothing but copies comes.
+        """
+        for turn in range(MAX_DRAWS):
+            chest = self.chests.drawn(np.random.default_rng((seed, turn)))
+            nearest = self.chests.nearest(chest)
+            if nearest < self.chests.copy_limit:
+                continue
+            mid = self._mid(chest, shape, seed)
+            copied = self.guard.copied_share(cube_signatures(mid, self.mid.cube_size, self.chests.window_hu))
+            if copied <= MAX_COPIED_SHARE:
+                return Drawn(chest, mid, seed, nearest, copied, turn)
+        raise InputError(
+            f"{MAX_DRAWS} chests in a row were copies of training chests or of their parts: nothing was written; "
+            "train on more volumes"
+        )
+
+    def slabs(
+        self, drawn: Drawn, shape: Shape, *, on_cubes: Callable[[int], None] = lambda cubes: None
+    ) -> Iterator[Float32]:
+        """HU of the full-size volume, from inferior to superior."""
+        share = windowed(drawn.mid, self.chests.window_hu)
+        condition = conditioned(
+            share, shape, _factor(self.fine), _sigma(self.fine), self.chests.window_hu, (drawn.seed, 2)
+        )
+        return self.fine.volume(condition, on_cubes=on_cubes)
+
+    def _mid(self, chest: Chest, shape: Shape, seed: int) -> Float32:
+        mid_shape = _divided(shape, _factor(self.fine))
+        coarse = placed(chest, _divided(mid_shape, _factor(self.mid)), self.chests.window_hu)
+        share = windowed(coarse, self.chests.window_hu)
+        factor, sigma = _factor(self.mid), _sigma(self.mid)
+        condition = conditioned(share, mid_shape, factor, sigma, self.chests.window_hu, (seed, 1))
+        return np.concatenate(list(self.mid.volume(condition)))
+
+
+def conditioned(
+    share: Float32, shape: Shape, factor: int, sigma: float, window_hu: tuple[int, int], seed: tuple[int, ...]
+) -> NDArray[np.int16]:
+    """HU of a coarse volume spread over a grid `factor` times as fine, with the noise field; a slice at a time."""
+    condition = np.empty(shape, np.int16)
+    for z in range(shape[0]):
+        plane = share[z // factor].repeat(factor, axis=0).repeat(factor, axis=1)[: shape[1], : shape[2]]
+        noise = np.random.default_rng((*seed, z)).standard_normal(plane.shape, np.float32)
+        condition[z] = np.rint(unwindowed(np.clip(plane + np.float32(sigma) * noise, 0.0, 1.0), window_hu))
+    return condition
+
+
+def field_spacing(chest: Chest, shape: Shape) -> tuple[float, float, float]:
+    """Of the voxels of a volume that shows a chest's whole field of view, mm (z, y, x)."""
+    z, y, x = (extent / number for extent, number in zip(chest.field_mm, shape, strict=True))
+    return z, y, x
+
+
+def _divided(shape: Shape, factor: int) -> Shape:
+    z, y, x = (-(-n // factor) for n in shape)
+    return z, y, x
+
+
+def _factor(generation: Generation) -> int:
+    return int(_fact(generation, "factor"))
+
+
+def _sigma(generation: Generation) -> float:
+    return float(np.mean(_fact(generation, "sigma")))
+
+
+def _fact(generation: Generation, name: str) -> Any:
+    facts = generation.predictor.facts
+    if facts.get("task") != "refine" or name not in facts:
+        raise InputError("the model does not refine: `ipdsf ct train-synthesis` makes those that do")
+    return facts[name]
+
+
+def load_synthesis(folder: Path, device: str | None = None) -> Synthesis:
+    """What `training.synthesis.train_synthesis` wrote.
+
+    Raises:
+        InputError: a part is missing or damaged.
+    """
+    mid, fine = (Generation.of(Predictor(load_model(folder / stage), device)) for stage in ("mid", "fine"))
+    return Synthesis(ChestModel.load(folder / CHESTS_FILE), CubeGuard.load(folder / GUARD_FILE), mid, fine)

@@ -1,0 +1,164 @@
+"""Chests of nobody on a GPU, trained and judged against phantoms that were held out, in less than five minutes.
+
+python3 scripts/gpu_synthesis.py [--out FOLDER] [--device cuda|cpu] [--minutes 1] [--tiny]
+
+Needs numpy, torch and scipy. Writes synthesis-check.json, anew after each part, and pictures of middle slices:
+synthesised on the left, phantoms that were held out on the right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import struct
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import gpu_check_parts as parts
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ipdsf_spark.config import load
+from ipdsf_spark.ct.chests import chest_of, placed
+from ipdsf_spark.ct.degradation import block_means
+from ipdsf_spark.ct.likeness import cube_signatures, leave_one_out, measured_chest, neighbours, two_sample_tests
+from ipdsf_spark.ct.window import HU_WINDOW, windowed
+from ipdsf_spark.ct.writing import as_int16
+from ipdsf_spark.imaging.synthesis import field_spacing, load_synthesis
+from ipdsf_spark.training.configured import settings_of
+from ipdsf_spark.training.synthesis import FINE_FACTOR, train_synthesis
+
+FULL = dataclasses.replace(parts.FULL, num_training=40, num_held_out=16)
+TINY = dataclasses.replace(
+    parts.TINY, shape=(48, 96, 96), spacing_mm=(6.0, 3.6, 3.6), num_training=4, num_held_out=2, full=(64, 128, 128)
+)
+Float32 = NDArray[np.float32]
+
+
+def coarse(hu: NDArray[Any]) -> NDArray[np.int16]:
+    """At the resolution at which chests are measured, within the window the models know."""
+    return np.rint(block_means(np.clip(hu, *HU_WINDOW), FINE_FACTOR)).astype(np.int16)
+
+
+def picture(path: Path, columns: list[list[Float32]]) -> None:
+    """Slices (shares of the window) as a grey PNG: columns from left to right, each from top to bottom."""
+    height = max(sum(len(p) for p in column) for column in columns)
+    strips = []
+    for column in columns:
+        width = max(p.shape[1] for p in column)
+        strip = np.zeros((height, width), np.float32)
+        row = 0
+        for plane in column:
+            strip[row : row + len(plane), : plane.shape[1]] = plane
+            row += len(plane)
+        strips.append(strip)
+    grey = np.rint(255 * np.clip(np.hstack(strips), 0, 1)).astype(np.uint8)
+    rows = np.hstack([np.zeros((len(grey), 1), np.uint8), grey]).tobytes()
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = struct.pack(">IIBBBBB", grey.shape[1], grey.shape[0], 8, 0, 0, 0, 0)
+    content = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+
+def middles(hu: NDArray[Any]) -> list[Float32]:
+    """The middle axial and coronal slice, head up."""
+    share = windowed(hu, HU_WINDOW)
+    return [share[len(share) // 2], share[::-1, share.shape[1] // 2]]
+
+
+def main() -> None:
+    """Run all of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("synthesis-check"))
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--minutes", type=float, default=1.0, help="of each of the two stages")
+    parser.add_argument("--number", type=int, default=16, help="of volumes that are compared")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--total", type=float, default=285.0, metavar="S", help="after which no further part is begun")
+    parser.add_argument("--tiny", action="store_true", help="a rehearsal")
+    args = parser.parse_args()
+    size = TINY if args.tiny else FULL
+    begin = time.monotonic()
+    found: dict[str, Any] = {"check": "synthesis", "device": args.device, "is_tiny": args.tiny}
+    args.out.mkdir(parents=True, exist_ok=True)
+
+    def keep(**facts: Any) -> None:
+        found.update(facts, seconds=round(time.monotonic() - begin, 1))
+        (args.out / "synthesis-check.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"[{found['seconds']:6.1f} s] {', '.join(facts)}", flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="synthesis-") as scratch:
+        folder = Path(scratch)
+        given = argparse.Namespace(size=size, folder=folder, workers=len(os.sched_getaffinity(0)))
+        parts.data(given)
+        keep(data={"training": size.num_training, "held_out": size.num_held_out, "shape": size.shape})
+        overrides = [f"training.batch={args.batch}", "training.epochs=100000", "training.warm_up_samples=5000"]
+        if args.tiny:
+            overrides = [*parts.TINY_NETWORKS, "training.batch=4"]
+        overrides.append(f"training.minutes={args.minutes}")
+        settings = settings_of(load(overrides=overrides), device=args.device)
+        if args.tiny:
+            settings = dataclasses.replace(settings, samples=24)
+        trained = train_synthesis(
+            folder / "cubes", folder / "model", settings, {"dataset": "phantoms"}, device=args.device
+        )
+        keep(training=trained, name=torch.cuda.get_device_name(0) if args.device == "cuda" else "cpu")
+        synthesis = load_synthesis(folder / "model", args.device)
+        held_out = [np.load(path) for path in sorted(folder.glob("held-out-*.npy"))]
+        mid_spacing = tuple(step * FINE_FACTOR for step in size.spacing_mm)
+        real = [coarse(hu) for hu in held_out]
+        real_chests = [chest_of(hu, mid_spacing, HU_WINDOW) for hu in real]
+        real_facts = [measured_chest(hu, mid_spacing) for hu in real]
+        made_facts, made_chests, stages, guards = [], [], [], []
+        started = time.monotonic()
+        for seed in range(args.number if not args.tiny else 2):
+            if time.monotonic() - begin > args.total - 60:
+                break
+            drawn = synthesis.drawn(size.shape, seed=seed)
+            hu = as_int16(np.concatenate(list(synthesis.slabs(drawn, size.shape))))
+            spacing = tuple(step * FINE_FACTOR for step in field_spacing(drawn.chest, size.shape))
+            made_facts.append(measured_chest(coarse(hu), spacing))
+            made_chests.append(chest_of(coarse(hu), spacing, HU_WINDOW))
+            guards.append(drawn.copied_share)
+            if seed < 4:
+                grid = placed(drawn.chest, size.shape, HU_WINDOW)
+                stages.append([middles(grid), middles(hu), middles(held_out[seed % len(held_out)])])
+        for number, columns in enumerate(stages):
+            picture(args.out / f"nobody-{number}.png", columns)
+        known = neighbours(made_chests, real_chests, synthesis.chests.signatures)
+        limit, cube = synthesis.guard.limit, synthesis.mid.cube_size
+        keep(
+            number=len(made_facts),
+            seconds_each=round((time.monotonic() - started) / max(1, len(made_facts)), 2),
+            tests=two_sample_tests(made_facts, real_facts),
+            tests_within_held_out=two_sample_tests(real_facts[::2], real_facts[1::2]),
+            neighbours=known.facts,
+            training_to_training=leave_one_out(synthesis.chests.signatures),
+            copy_limit=synthesis.chests.copy_limit,
+            copied_share_of_cubes=guards,
+            copied_share_of_held_out_cubes=[
+                synthesis.guard.copied_share(cube_signatures(hu, cube, HU_WINDOW)) for hu in real
+            ],
+            cube_limit=limit,
+        )
+        if args.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        started = time.monotonic()
+        drawn = synthesis.drawn(size.full, seed=1000)
+        slices = sum(len(as_int16(slab)) for slab in synthesis.slabs(drawn, size.full))
+        peak = round(torch.cuda.max_memory_reserved() / 2**30, 2) if args.device == "cuda" else None
+        full = {"shape": size.full, "slices": slices, "seconds": round(time.monotonic() - started, 2)}
+        keep(full_size={**full, "device_peak_gb": peak, "host_peak_gb": parts.host_peak_gb()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""From a set of cubes to volumes of nobody, by the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from ipdsf_spark.cli.main import main
+from ipdsf_spark.ct.cube_set import CubeSet, ShardWriter, publish
+from ipdsf_spark.ct.cubes import CubePlan, cubes_of, is_air
+from ipdsf_spark.ct.degradation import block_means
+from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
+from ipdsf_spark.ct.phantom import chest_phantom
+from ipdsf_spark.imaging.synthesis import conditioned, load_synthesis
+from ipdsf_spark.training.synthesis import put_together
+
+pytestmark = pytest.mark.training
+SHAPE, SPACING = (32, 66, 64), (9.0, 5.0, 5.6)
+SETTINGS = ["width=4", "halvings=2", "discriminator_width=4", "batch=4"]
+
+
+@pytest.fixture(scope="module")
+def cubes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four phantoms as an exported set, without the cubes of air."""
+    folder = tmp_path_factory.mktemp("synthesis") / "cubes"
+    volumes = {f"phantom-{k}": chest_phantom(SHAPE, seed=k, spacing_mm=SPACING).volume.hu for k in range(4)}
+    writer = ShardWriter(folder, 0)
+    for name, hu in volumes.items():
+        for key, cube in cubes_of(hu, CubePlan(SHAPE, 16, 4), name):
+            if not is_air(cube):
+                writer.add(cube[None], [key])
+    writer.finish()
+    sizes = [{"name": name, "shape": SHAPE, "spacing_mm": SPACING} for name in volumes]
+    enhancement = Enhancement.fit({name: HuHistogram.of(hu) for name, hu in volumes.items()})
+    publish(folder, enhancement, size=16, shards=1, facts={"dataset": "phantoms", "overlap": 4, "volumes": sizes})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(cubes: Path) -> Path:
+    folder = cubes.parent / "model"
+    words = ["ct", "train-synthesis", "--cubes", str(cubes), "-o", str(folder), "--samples", "8", "--threads", "1"]
+    assert main([*words, *(w for s in SETTINGS for w in ("--set", f"training.{s}")), "--device", "cpu"]) == 0
+    return folder
+
+
+def test_a_volume_put_together_from_its_cubes_is_the_volume_where_it_is_not_air(cubes: Path) -> None:
+    wholes = list(put_together(CubeSet.load(cubes)))
+
+    assert [whole.name for whole in wholes] == [f"phantom-{k}" for k in range(4)]
+    truth = block_means(np.clip(chest_phantom(SHAPE, seed=0, spacing_mm=SPACING).volume.hu, -1000, 3071), 4)
+    body = truth > -800
+    # Cubes that are left out as air hold up to a fiftieth of something else.
+    assert np.abs(wholes[0].mid - truth)[body].max() < 10
+    assert wholes[0].spacing_mm == pytest.approx([4 * step for step in SPACING])
+
+
+def test_a_volume_of_nobody_is_written_marked_and_the_same_for_the_same_seed(model: Path, tmp_path: Path) -> None:
+    words = ["ct", "synthesize", "--model", str(model), "--shape", "24", "40", "44", "--device", "cpu", "--seed", "3"]
+    assert main([*words, "--number", "2", "-o", str(tmp_path / "a")]) == 0
+    assert main([*words, "-o", str(tmp_path / "b")]) == 0
+
+    first, second = (nib.load(tmp_path / "a" / f"nobody-{k:04d}.nii.gz") for k in (3, 4))
+    assert first.shape == (44, 40, 24)
+    assert b"GENERATED" in first.header["descrip"].tobytes()
+    assert not np.array_equal(first.get_fdata(), second.get_fdata())
+    again = nib.load(tmp_path / "b" / "nobody-0003.nii.gz")
+    np.testing.assert_array_equal(first.get_fdata(), again.get_fdata())
+    facts = json.loads((tmp_path / "a" / "synthesis.json").read_text())["volumes"]
+    assert all(f["nearest_training_chest"] > f["copy_limit"] for f in facts)
+    assert main([*words, "-o", str(tmp_path / "a")]) == 1  # nothing is replaced
+
+
+def test_a_model_that_knows_only_copies_writes_nothing(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(model / "chests.npz") as stored:
+        parts = dict(stored)
+    parts["copy_limit"] = np.array(10.0)
+    for name in ("mid", "fine", "guard.npz"):
+        (tmp_path / name).symlink_to(model / name)
+    np.savez(tmp_path / "chests.npz", **parts)
+
+    words = ["ct", "synthesize", "--model", str(tmp_path), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*words, "--shape", "24", "40", "44"]) == 1
+    assert "copies of training chests" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_overlapping_cubes_see_one_noise_field(model: Path) -> None:
+    share = np.random.default_rng(0).random((6, 10, 11)).astype(np.float32)
+    whole = conditioned(share, (24, 40, 44), 4, 0.03, (-1000, 400), (5, 2))
+
+    np.testing.assert_array_equal(whole, conditioned(share, (24, 40, 44), 4, 0.03, (-1000, 400), (5, 2)))
+    quiet = conditioned(share, (24, 40, 44), 4, 0.0, (-1000, 400), (5, 2))
+    inside = (quiet > -800) & (quiet < 200)
+    assert np.std((whole - quiet)[inside]) == pytest.approx(0.03 * 1400, rel=0.05)
+    assert load_synthesis(model, "cpu").chests.window_hu == (-1000, 400)
