@@ -158,7 +158,7 @@ class ChestModel:
     @property
     def edge(self) -> int:
         """Of the pictures."""
-        return round(float(len(self.mean)) ** (1 / 3))
+        return round(float(np.cbrt(len(self.mean))))
 
     def drawn(self, rng: np.random.Generator) -> Chest:
         """A chest of nobody."""
