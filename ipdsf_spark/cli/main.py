@@ -23,6 +23,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "air": ("ipdsf_spark.cli.air", "PM2.5 and air quality indices of files, indicative, without Spark"),
     "simulate": ("ipdsf_spark.cli.simulate", "write days of genuine instrument files with known heights"),
     "broker": ("ipdsf_spark.cli.broker", "start, stop or ask a real Kafka on this machine"),
+    "security": ("ipdsf_spark.cli.security", "certificates, users and access rights of a Kafka"),
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),
     "replay": ("ipdsf_spark.cli.replay", "send recorded files as a live network"),
     "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),

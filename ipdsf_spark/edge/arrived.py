@@ -53,7 +53,7 @@ class FilesTopic:
     """
 
     def __init__(self, kafka: KafkaConfig, bootstrap: str, site: str) -> None:
-        self._kafka, self._key = kafka, site.encode()
+        self._topic, self._key = kafka.files_topic_of(site), site.encode()
         options = client_options(kafka, bootstrap) | {
             "group.id": group_id(kafka, "edge"),
             "enable.auto.commit": False,
@@ -81,8 +81,8 @@ class FilesTopic:
         return self._patiently(self._partition)
 
     def _partition(self) -> int:
-        listed = self._consumer.list_topics(self._kafka.files_topic, timeout=TIMEOUT_S)
-        topic = listed.topics[self._kafka.files_topic]
+        listed = self._consumer.list_topics(self._topic, timeout=TIMEOUT_S)
+        topic = listed.topics[self._topic]
         if topic.error is not None:
             raise KafkaException(topic.error)
         chosen = partition_of(self._key, len(topic.partitions))
@@ -106,7 +106,7 @@ class FilesTopic:
         Raises:
             KafkaException: it does not answer.
         """
-        place = TopicPartition(self._kafka.files_topic, partition)
+        place = TopicPartition(self._topic, partition)
         return self._patiently(lambda: int(self._consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)[1]))
 
     def records(self, partition: int, start: int, meter: Meter) -> Iterator[Arrived]:
@@ -118,7 +118,7 @@ class FilesTopic:
         stop = self.end(partition)
         if start >= stop:
             return
-        self._consumer.assign([TopicPartition(self._kafka.files_topic, partition, start)])
+        self._consumer.assign([TopicPartition(self._topic, partition, start)])
         try:
             while True:
                 message = self._consumer.poll(TIMEOUT_S)

@@ -167,7 +167,7 @@ class Sender:
             try:
                 now_ms = int(self._clock.now_s() * 1000)
                 producer.produce(
-                    self._kafka.files_topic,
+                    self._kafka.files_topic_of(self._site),
                     value,
                     key=self._site,
                     headers=self._headers(entry, now_ms),

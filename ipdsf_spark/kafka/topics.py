@@ -80,6 +80,11 @@ def topic_settings(kafka: KafkaConfig) -> dict[str, tuple[int, dict[str, str]]]:
     }
 
 
+def site_topic_settings(kafka: KafkaConfig) -> dict[str, str]:
+    """Settings of a topic that holds one site's files: those of the topic that holds all."""
+    return topic_settings(kafka)[kafka.files_topic][1]
+
+
 def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
     """Create what is missing of the topics; grow the files topic to the configured partitions.
 

@@ -39,6 +39,7 @@ DOORS = {
     "gan": doors("errors", "torch numpy"),
     # Adapters around one engine each.
     "kafka": doors("errors config", "confluent_kafka"),
+    "security": doors("errors config kafka", "confluent_kafka"),
     "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
     "spark": doors("errors config", "pyspark pyarrow"),
     "storage": doors("errors config", "pyspark"),
@@ -63,7 +64,8 @@ DOORS = {
     ),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors(
-        "errors config sites lidar forecast tensor ct gan edge loadgen kafka devkafka stream spark archive storage "
+        "errors config sites lidar forecast tensor ct gan edge loadgen kafka devkafka security stream spark archive "
+        "storage "
         "packing training imaging monitoring plots demo",
         "numpy matplotlib tqdm",
     ),
