@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.kafka.client import client_options, group_id
+from ipdsf_spark.kafka.reading import ends_of
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
         listed = _partitions(consumer, kafka)
         held: dict[Partition, tuple[int, int]] = {}
         for partition in listed[:: -(-len(listed) // MAX_PARTITIONS)]:
-            low, high = consumer.get_watermark_offsets(TopicPartition(*partition), timeout=TIMEOUT_S)
+            low, high = ends_of(consumer, *partition)
             if high > low:
                 held[partition] = low, high
         places = {

@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
+    UserScramCredentialAlteration,
     UserScramCredentialUpsertion,
 )
 
@@ -44,7 +45,9 @@ def bring(folder: SecurityFolder, kafka: KafkaConfig, bootstrap: str) -> None:
     """
     client = admin(kafka, bootstrap, Listener())
     scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS)
-    users = [UserScramCredentialUpsertion(user, scram, folder.password(user).encode()) for user in folder.users]
+    users: list[UserScramCredentialAlteration] = [
+        UserScramCredentialUpsertion(user, scram, folder.password(user).encode()) for user in folder.users
+    ]
     _await(client.alter_user_scram_credentials(users, request_timeout=TIMEOUT_S), "set the password of")
     _await(client.create_acls([_binding(right) for right in folder.rights(kafka)]), "give the right")
     if kafka.topic_per_site:

@@ -166,7 +166,9 @@ class Decoder:
         if self.files_topic and own != topic and own != site_id:
             return f"key {site_id[:MOST_NAME]!r} in the topic of site {own!r}, whose sender may use its own key only"
         if len(site_id) > MOST_NAME or len(file) > MOST_PATH:
-            return f"a site id of {len(site_id)} and a file name of {len(file)} letters: at most {MOST_NAME}, {MOST_PATH}"
+            return (
+                f"a site id of {len(site_id)} and a file name of {len(file)} letters: at most {MOST_NAME}, {MOST_PATH}"
+            )
         if len(raw) > MOST_BYTES:
             return f"{len(raw)} bytes in one record: at most {MOST_BYTES} are read"
         return ""

@@ -44,14 +44,16 @@ DOORS = {
     "spark": doors("errors config", "pyspark pyarrow"),
     "storage": doors("errors config", "pyspark"),
     # The stream.
-    "edge": doors("errors config sites lidar kafka", "confluent_kafka tqdm"),
+    "edge": doors("errors config sites lidar kafka monitoring", "confluent_kafka tqdm"),
     "loadgen": doors("errors config sites lidar kafka", "confluent_kafka tqdm numpy"),
     "stream": doors(
         "errors config sites lidar forecast kafka devkafka spark archive monitoring", "pyspark pandas pyarrow numpy"
     ),
     # Delta's open protocol, without Spark: the archive is written beside the live query and read by anybody.
     "archive": doors("errors config lidar kafka", "confluent_kafka pandas pyarrow numpy"),
-    "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),
+    "monitoring": doors(
+        "errors config sites lidar kafka", "pyspark pandas pyarrow numpy matplotlib tqdm confluent_kafka jinja2"
+    ),
     # Imaging.
     "packing": doors("errors config ct storage", "pyspark petastorm pyarrow numpy"),
     # horovod in two files only, petastorm and pyspark behind those two: the loop runs with numpy and torch alone.
