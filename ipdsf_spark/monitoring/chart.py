@@ -13,6 +13,7 @@ MAP_LEAST, MAP_MOST = 220.0, 560.0  # height of the map, in its own units
 MARGIN_DEG: Final = 1.5
 GRID_DEG: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 CURVE_WIDTH, CURVE_HEIGHT = 1_000.0, 320.0
+LETTER, NAME_GAP, NAME_HEIGHT = 9.0, 12.0, 18.0  # of a site's name on the map
 LABEL_PX: Final = 44.0
 
 
@@ -32,13 +33,13 @@ class Map:
 
     Attributes:
         width, height: of the drawing.
-        dots: x, y and the site.
+        dots: x, y, the site, and where its name begins ("start" or "end"); empty where names would overlap.
         meridians, parallels: position and label of the grid.
     """
 
     width: float
     height: float
-    dots: Sequence[tuple[float, float, Dot]]
+    dots: Sequence[tuple[float, float, Dot, str]]
     meridians: Sequence[tuple[float, str]]
     parallels: Sequence[tuple[float, str]]
 
@@ -66,7 +67,7 @@ def map_of(dots: Sequence[Dot]) -> Map | None:
     return Map(
         MAP_WIDTH,
         round(height, 1),
-        [(x_of(dot.longitude_deg), y_of(dot.latitude_deg), dot) for dot in dots],
+        _named([(x_of(dot.longitude_deg), y_of(dot.latitude_deg), dot) for dot in dots]),
         [(x_of(deg), _degrees(deg, "E", "W")) for deg in _steps(middle_x - half_x, middle_x + half_x, step, 180.0)],
         [(y_of(deg), _degrees(deg, "N", "S")) for deg in _steps(middle_y - half_y, middle_y + half_y, step, 90.0)],
     )
@@ -130,6 +131,23 @@ def curve_of(heights: Sequence[tuple[str, float | None, float | None]]) -> Curve
     ]
     metres = [(y_of(height), f"{height:.0f}") for height in _steps(0.0, top, 500.0 if top <= 3_000 else 1_000.0, top)]
     return Curve(CURVE_WIDTH, CURVE_HEIGHT, lines, bands, hours, metres)
+
+
+def _named(dots: Sequence[tuple[float, float, Dot]]) -> list[tuple[float, float, Dot, str]]:
+    """Where each name stands; the first ones come first, and a name that would cover another is left out."""
+    taken: list[tuple[float, float, float]] = []
+    found = []
+    for x, y, dot in dots:
+        width = NAME_GAP + LETTER * len(dot.site)
+        anchor = "end" if x + width > MAP_WIDTH else "start"
+        left = x - width if anchor == "end" else x - NAME_GAP
+        right = left + width + NAME_GAP
+        is_free = all(abs(y - other_y) > NAME_HEIGHT or right < other_left or left > other_right
+                      for other_y, other_left, other_right in taken)  # fmt: skip
+        if is_free:
+            taken.append((y, left, right))
+        found.append((x, y, dot, anchor if is_free else ""))
+    return found
 
 
 def _span(values: Sequence[float], most: float) -> tuple[float, float]:
