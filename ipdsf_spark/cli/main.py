@@ -27,6 +27,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),
     "replay": ("ipdsf_spark.cli.replay", "send recorded files as a live network"),
     "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),
+    "doctor": ("ipdsf_spark.cli.doctor", "check set-up, Kafka, checkpoint, clock and disks, one line each"),
+    "checkpoint": ("ipdsf_spark.cli.checkpoint", "how far the stream has come, and what it remembers"),
     "sites": (
         "ipdsf_spark.cli.sites",
         "what the stream last said of every site, and whether all profiles add up",

@@ -179,13 +179,14 @@ def _murmur2(data: bytes) -> int:
     return value ^ value >> 15
 
 
-def newest_timestamp_s(kafka: KafkaConfig, bootstrap: str) -> float | None:
-    """The newest time of a record that Kafka has accepted in the files topic [s since 1970], None if there is none."""
+def newest_timestamp_s(kafka: KafkaConfig, bootstrap: str, site: str) -> float | None:
+    """The newest time of a record that Kafka has accepted where a site's files go [s]; None if there is none."""
     admin = AdminClient(client_options(kafka, bootstrap))
     try:
-        topic = admin.list_topics(kafka.files_topic, timeout=TIMEOUT_S).topics[kafka.files_topic]
+        name = kafka.files_topic_of(site)
+        topic = admin.list_topics(name, timeout=TIMEOUT_S).topics[name]
         wanted = {
-            TopicPartition(kafka.files_topic, part): OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+            TopicPartition(name, part): OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
             for part, held in topic.partitions.items()
             if held.leader >= 0
         }

@@ -233,7 +233,7 @@ class Sender:
 
     def _learn_time(self, journal: Journal) -> None:
         """Kafka refuses times that lie too far ahead: go on from the newest time that it has accepted."""
-        newest_s = newest_timestamp_s(self._kafka, self._bootstrap)
+        newest_s = newest_timestamp_s(self._kafka, self._bootstrap, self._site)
         if newest_s is None and (last := journal.fact("last_delivery_s")):
             newest_s = float(last)
         if newest_s is not None:
