@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer
+from confluent_kafka.admin import AdminClient
 from conftest import NUM_FILES, Secured
 
 from ipdsf_spark.config import EdgeConfig
@@ -33,7 +35,8 @@ class Run:
 
     Attributes:
         folder: its output, event log, checkpoint and archive.
-        pages: the UI while it ran.
+        pages: Spark's UI, the metrics and the status page while it ran.
+        metrics, status: the two last ones.
         commands: command lines of all processes while it ran.
         letters: reasons of the quarantine.
         kinds: products that a reader sees.
@@ -41,6 +44,8 @@ class Run:
 
     folder: Path
     pages: str
+    metrics: str
+    status: str
     commands: str
     letters: list[str]
     kinds: set[str]
@@ -83,6 +88,14 @@ def page(address: str) -> str:
         return answer.read().decode(errors="replace")
 
 
+def awaited(address: str, told: str) -> str:
+    """The page, once it says so: a batch is reported after its products are in Kafka."""
+    deadline = time.monotonic() + PATIENCE_S
+    while told not in (found := page(address)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
+
+
 @pytest.fixture(scope="module")
 def run(secured: Secured, instrument: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("job")
@@ -110,6 +123,8 @@ def run(secured: Secured, instrument: Path, tmp_path_factory: pytest.TempPathFac
         "stream.archive_every_s=1",
         "stream.driver_memory_mb=1024",
         "stream.state_partitions=1",
+        "monitoring.listen=127.0.0.1:0",
+        "monitoring.commit_group=ipdsf-live",
     ):
         command += ["--set", override]
     with (folder / "output").open("wb") as output:
@@ -118,8 +133,9 @@ def run(secured: Secured, instrument: Path, tmp_path_factory: pytest.TempPathFac
         letters = records_of(secured, "stream", "ceilometer.quarantine", wanted=1, job=job)
         products = records_of(secured, "reader", "ceilometer.products", wanted=2, job=job)
         assert job.poll() is None, (folder / "output").read_text()[-3000:]
-        root = ui.read_text()
+        root, shown = ui.read_text().split()
         told = "\n".join(page(f"{root}/{name}") for name in PAGES)
+        metrics, status = awaited(f"{shown}/metrics", f"ipdsf_files_read_total {NUM_FILES + 1}\n"), page(f"{shown}/")
         commands = command_lines()
         job.send_signal(signal.SIGTERM)
         job.wait(PATIENCE_S)
@@ -128,7 +144,8 @@ def run(secured: Secured, instrument: Path, tmp_path_factory: pytest.TempPathFac
         job.wait()
     assert job.returncode == 0, (folder / "output").read_text()[-3000:]
     reasons = [headers["reason"] for _, _, headers in letters]
-    yield Run(folder, told, commands, reasons, {json.loads(value)["kind"] for _, value, _ in products})
+    told += metrics + status
+    yield Run(folder, told, metrics, status, commands, reasons, {json.loads(value)["kind"] for _, value, _ in products})
 
 
 JOB = """
@@ -140,8 +157,9 @@ from ipdsf_spark.stream import job
 
 started = job.StreamJob.start
 def start(self):
-    Path(sys.argv[1]).write_text(self.spark.sparkContext.uiWebUrl)
-    return started(self)
+    begun = started(self)
+    Path(sys.argv[1]).write_text(f"{self.spark.sparkContext.uiWebUrl} {self.monitor.server.address}")
+    return begun
 job.StreamJob.start = start
 sys.exit(stream.main(sys.argv[2:]))
 """
@@ -171,6 +189,30 @@ def test_nobody_learns_a_secret(secured: Secured, run: Run, user: str, secret: s
     assert planted not in run.pages
     assert planted not in run.commands
     assert planted not in secured.log
+
+
+def test_metrics_and_page_of_the_running_job_tell_what_it_did(run: Run) -> None:
+    assert re.search(
+        r'kafka_consumergroup_group_lag\{group="ipdsf-live",topic="ceilometer.files.oslo",partition="0"\} 0',
+        run.metrics,
+    )
+    assert f"ipdsf_files_read_total {NUM_FILES + 1}\n" in run.metrics
+    assert re.search(r'ipdsf_end_to_end_seconds\{quantile="0.99"\} \d', run.metrics)
+    assert re.search(r'ipdsf_site_freshness_seconds\{site="oslo"\} \d', run.metrics)
+    assert re.search(r"ipdsf_certificate_expiry_timestamp_seconds \d", run.metrics)
+
+    assert '<th scope="row"><a href="site/oslo">oslo</a></th>' in run.status
+
+
+def test_read_offsets_are_committed_to_the_group_that_was_named(secured: Secured, run: Run) -> None:
+    client = AdminClient(
+        client_options(secured.folder.certified(secured.login("admin"), "admin"), secured.broker.inner_servers)
+    )
+
+    held = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions("ipdsf-live")])["ipdsf-live"].result(30.0)
+
+    offsets = {(place.topic, place.partition): place.offset for place in held.topic_partitions}
+    assert offsets["ceilometer.files.oslo", 0] == NUM_FILES + 1
 
 
 def test_what_was_looked_through_is_there(run: Run) -> None:
