@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test gpu-check lint format typecheck bench lock clean distclean
+.PHONY: help setup demo test gpu-check lint format typecheck bench lock sbom clean distclean
 
 BIN := .venv/bin
 
@@ -44,6 +44,10 @@ lock: setup ## solve the exact versions again; ARGS=--upgrade takes newer ones
 		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements/lock.txt $(ARGS)
 	@$(BIN)/uv pip compile requirements/uv.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements/uv.txt $(ARGS)
+
+sbom: setup ## what is installed, as CycloneDX JSON in out/sbom.json, and its licences in out/licences.txt
+	@$(BIN)/python scripts/sbom.py --output out/sbom.json
+	@$(BIN)/python scripts/sbom.py --licences > out/licences.txt
 
 clean: ## remove what tests, builds and demos wrote
 	@rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log

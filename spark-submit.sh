@@ -47,6 +47,8 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 # Reading Kafka waits more than it computes, hence more slots than cores.
 master="${MASTER:-local[$((3 * $(nproc)))]}"
+# On this machine nobody else needs to reach Spark, whose UI asks for no login.
+[[ "$master" != local* ]] || export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
 # The package travels with the job, so that executors need only its dependencies; on this machine it is here already.
 travelling=()
 [[ "$master" == local* ]] || travelling=(--py-files "$work/ipdsf_spark.zip")

@@ -15,6 +15,7 @@ Rooms, and the direction in which they may import (checked by tests/architecture
     tensor    KERNEL   the network as a streaming tensor
     ct        KERNEL   volumes in and out, cubes, stitching, PSNR and SSIM        gan    KERNEL   torch
     kafka     ADAPTER  clients, topics, quarantine         devkafka   a real broker for laptops and tests
+    security  ADAPTER  certificates, users, access rights of a Kafka
     spark     ADAPTER  one session, the warm daemon        storage    the storage array by one name
     stream    ADAPTER  source, decode, operate, sinks, job  archive    products kept as tables
     edge      ADAPTER  the node beside the instrument      loadgen    recorded files as a network

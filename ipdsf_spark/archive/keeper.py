@@ -38,6 +38,7 @@ class Line:
         num_records, num_faults: archived, and not readable, since the start.
         lag: records in the topic that the table does not have.
         num_passes: how often everything in the topic was in the table.
+        passed_at: when it last was, by the keeper's clock.
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class Line:
     num_faults: int = 0
     lag: int = 0
     num_passes: int = 0
+    passed_at: float = 0.0
     feed: Feed | None = None
     wait_s: float = FIRST_WAIT_S
     next_at: float = 0.0
@@ -70,6 +72,8 @@ class ArchiveKeeper:
         topics = {AVERAGES: kafka.averages_topic}
         kinds = [kind for kind in TABLES if kind.name != AVERAGES or config.stream.publish_averages]
         self.lines = [Line(kind, topics.get(kind.name, kafka.products_topic)) for kind in kinds]
+        for line in self.lines:
+            line.passed_at = clock()
         self._stopped, self._woken = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._compact_at = clock() + config.stream.archive_compact_every_s
@@ -78,6 +82,10 @@ class ArchiveKeeper:
     def problem(self) -> str:
         """What keeps the archive from being written now; empty if nothing does."""
         return "; ".join(line.problem for line in self.lines if line.problem)
+
+    def delay_s(self, line: Line) -> float:
+        """Since when a table lacks something that is in its topic [s], at most."""
+        return self._clock() - line.passed_at
 
     def start(self) -> ArchiveKeeper:
         """Begin to archive; returns at once and raises nothing."""
@@ -151,6 +159,7 @@ class ArchiveKeeper:
         line.problem = line.told = ""
         line.wait_s, line.next_at = FIRST_WAIT_S, 0.0
         line.num_passes += 1
+        line.passed_at = self._clock()
 
     def _tell(self, line: Line, problem: str) -> None:
         line.problem = f"the archive of {line.kind.name} in {self.directory} is not written: {problem}"

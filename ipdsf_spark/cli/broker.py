@@ -10,15 +10,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
-from ipdsf_spark.config import Config, load
+from ipdsf_spark.config import Config, KafkaConfig, load
 from ipdsf_spark.devkafka import daemon, fetch
-from ipdsf_spark.devkafka.nodes import Node, bootstrap_of, recorded
+from ipdsf_spark.devkafka.nodes import Node, Protection, bootstrap_of, inner_bootstrap_of, recorded
 from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka import topics
 from ipdsf_spark.kafka.health import Health, health
+from ipdsf_spark.security import rights
+from ipdsf_spark.security.certificates import BOTH
+from ipdsf_spark.security.folder import SecurityFolder
+from ipdsf_spark.security.roles import ADMIN, BROKER, SUPER
 
 MOST_COPIES: Final = 3
 CATCHES_UP_S: Final = 60.0
+SECURED_BY: Final = "security-folder"  # beside the data: where its certificates lie
 SHOWN: Final = 10  # partitions named to a person; --json names all
 
 EPILOG = """examples:
@@ -28,6 +33,7 @@ EPILOG = """examples:
   ipdsf broker status                   names partitions without leader or copy; exit code 1 if there are any
   ipdsf broker start --node 1           ... and it catches up
   ipdsf broker status --json            where it listens
+  ipdsf broker start --secure FOLDER    mutual TLS, passwords and ACLs; `ipdsf security init FOLDER` before
   ipdsf broker stop
 """
 
@@ -40,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--brokers", type=int, choices=[1, 2, 3], help="brokers (default: broker.brokers)")
     parser.add_argument("--node", type=int, metavar="N", help="start, stop or restart this node of the cluster only")
     parser.add_argument("--directory", help="data, settings and logs (default: broker.directory)")
+    parser.add_argument("--secure", metavar="FOLDER", help="certificates and users made by `ipdsf security init`")
     parser.add_argument("--partitions", type=int, help="partitions of the files topic (default: kafka.partitions)")
     parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
     parser.add_argument("--json", action="store_true", help="machine-readable answer")
@@ -61,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             text = f"stopped {stopped} process(es)" if stopped else "no broker runs there"
             return _say(args, {"stopped": stopped}, text)
     if args.action in ("start", "restart"):
-        _start(config, directory, args.node)
+        _start(config, directory, args.node, args.secure)
     return _status(args, config, directory)
 
 
@@ -69,18 +76,50 @@ def _stop(directory: Path, node: int | None) -> int:
     return daemon.stop_daemon(directory) if node is None else daemon.stop_node(directory, node)
 
 
-def _start(config: Config, directory: Path, node: int | None) -> None:
+def _start(config: Config, directory: Path, node: int | None, secure: str | None) -> None:
+    security = _security(directory, secure)
+    protection = protection_of(security) if security else None
     if node is not None:
         print(f"starting Kafka node {node} ...", file=sys.stderr)
-        daemon.start_node(directory, node, heap_mb=config.broker.heap_mb)
+        daemon.start_node(directory, node, heap_mb=config.broker.heap_mb, protection=protection)
         _await_copies(config, directory)
         return
     print("starting Kafka ...", file=sys.stderr)
     brokers = config.broker.brokers
-    nodes = daemon.start_daemon(directory, brokers=brokers, heap_mb=config.broker.heap_mb)
+    nodes = daemon.start_daemon(directory, brokers=brokers, heap_mb=config.broker.heap_mb, protection=protection)
     # As many copies as there are brokers: one copy on two brokers would lose half the partitions with either of them.
     copies = max(config.kafka.replication_factor, min(brokers, MOST_COPIES))
-    topics.ensure_topics(replace(config.kafka, replication_factor=copies), bootstrap_of(nodes))
+    kafka = _administered(replace(config.kafka, replication_factor=copies), security)
+    topics.ensure_topics(kafka, inner_bootstrap_of(nodes))
+    if security is not None:
+        rights.bring(security, kafka, inner_bootstrap_of(nodes))
+
+
+def _security(directory: Path, named: str | None) -> SecurityFolder | None:
+    """The security folder of a cluster: the one named now, or the one it was started with; none if it is open.
+
+    Raises:
+        InputError: the folder holds no certificates.
+    """
+    note = directory / SECURED_BY
+    if named is None:
+        return SecurityFolder.at(note.read_text()) if note.exists() else None
+    folder = SecurityFolder.at(named)
+    directory.mkdir(parents=True, exist_ok=True)
+    note.write_text(str(folder.path))
+    return folder
+
+
+def protection_of(folder: SecurityFolder) -> Protection:
+    """What the embedded broker needs of a security folder."""
+    return Protection(folder.path / "ca.pem", folder.path / BROKER / BOTH, folder.path / ADMIN, SUPER)
+
+
+def _administered(kafka: KafkaConfig, security: SecurityFolder | None) -> KafkaConfig:
+    """Login of the administrator at the inner listener; none for an open cluster."""
+    if security is None:
+        return replace(kafka, security_protocol="PLAINTEXT")
+    return replace(security.certified(kafka, ADMIN), topic_per_site=security.is_per_site)
 
 
 def _await_copies(config: Config, directory: Path) -> None:
@@ -88,7 +127,7 @@ def _await_copies(config: Config, directory: Path) -> None:
     deadline = time.monotonic() + CATCHES_UP_S
     while not daemon.stopped_nodes(directory) and time.monotonic() < deadline:
         nodes = daemon.running_nodes(directory)
-        if _health(config, bootstrap_of(nodes), nodes, nodes).is_sound:
+        if _health(config, directory, nodes, nodes).is_sound:
             return
         time.sleep(0.2)
 
@@ -107,7 +146,7 @@ def _status(args: argparse.Namespace, config: Config, directory: Path) -> int:
     if not any(node.is_broker for node in nodes):
         _say(args, answer, f"no broker runs in {directory}")
         return 1
-    found = _health(config, bootstrap_of(nodes), nodes, recorded(directory))
+    found = _health(config, directory, nodes, recorded(directory))
     answer |= {"leaderless": list(found.leaderless), "under_replicated": list(found.under_replicated)}
     lines = [f"Kafka runs at {bootstrap_of(nodes)} (data in {directory})"]
     lines += [f"node {node.id} is stopped: `ipdsf broker start --node {node.id}`" for node in down]
@@ -117,10 +156,11 @@ def _status(args: argparse.Namespace, config: Config, directory: Path) -> int:
     return 0 if found.is_sound and not down else 1
 
 
-def _health(config: Config, bootstrap: str, nodes: list[Node], all_nodes: list[Node]) -> Health:
+def _health(config: Config, directory: Path, nodes: list[Node], all_nodes: list[Node]) -> Health:
     """What Kafka says of its partitions; the last broker alone knows less than the processes tell."""
     try:
-        return health(replace(config.kafka, security_protocol="PLAINTEXT"), bootstrap)
+        kafka = _administered(config.kafka, _security(directory, None))
+        return health(kafka, inner_bootstrap_of([node for node in nodes if node.is_broker]))
     except BrokerError:
         if len(nodes) == len(all_nodes):
             raise

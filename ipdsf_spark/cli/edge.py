@@ -16,6 +16,7 @@ from ipdsf_spark.cli.edge_config import commented
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.edge.agent import EdgeAgent
+from ipdsf_spark.edge.metrics import serve_metrics
 from ipdsf_spark.edge.status import plan_of, status_of
 from ipdsf_spark.errors import ConfigError
 
@@ -86,7 +87,12 @@ def _agent(args: argparse.Namespace, config: Config, site: str) -> int:
         _say(args, counts)
         return 0 if is_done and not counts["missing"] else 1
     print(f"watching {agent.watched} for {site}", file=sys.stderr)
-    agent.run(stop)
+    server = serve_metrics(config, site)
+    try:
+        agent.run(stop)
+    finally:
+        if server is not None:
+            server.close()
     return _say(args, status_of(config.edge, site).as_json() if args.json else {"stopped": site})
 
 

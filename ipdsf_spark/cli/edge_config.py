@@ -16,12 +16,14 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         "group_prefix": "of consumer groups: what your ACL must allow",
         "security_protocol": "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
         "sasl_mechanism": "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI; with SASL_… only",
-        "sasl_username_env": "environment variable with the user name; secrets never stand here",
-        "sasl_password_env": "environment variable with the password",
+        "sasl_username": "user name; a name is no secret",
+        "sasl_username_env": "or the environment variable that holds it",
+        "sasl_password_env": "environment variable with the password, which never stands here",
         "sasl_password_file": "or a file that holds it",
         "ssl_ca_location": "certificates to trust; empty = those of the system",
         "ssl_certificate_location": "client certificate (PEM), where the brokers ask for one",
         "ssl_key_location": "its private key (PEM)",
+        "topic_per_site": "files go to files_topic.SITE, where an ACL lets this node write and nobody else",
     },
     "edge": {
         "site": "site id: the key of every record",
@@ -35,6 +37,7 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         "disk_budget_mb": "... within this budget; what was not delivered is never deleted",
         "instrument": 'a hint that travels with every file, e.g. "Vaisala CL51"',
     },
+    "monitoring": {"edge_listen": 'metrics for Prometheus, e.g. "127.0.0.1:9109"; empty = none'},
 }
 
 

@@ -25,9 +25,12 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "calibrate": ("ipdsf_spark.cli.calibrate", "factor to m-1 sr-1 by day, from liquid clouds and clear nights"),
     "simulate": ("ipdsf_spark.cli.simulate", "write days of genuine instrument files with known heights"),
     "broker": ("ipdsf_spark.cli.broker", "start, stop or ask a real Kafka on this machine"),
+    "security": ("ipdsf_spark.cli.security", "certificates, users and access rights of a Kafka"),
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),
     "replay": ("ipdsf_spark.cli.replay", "send recorded files as a live network"),
     "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),
+    "doctor": ("ipdsf_spark.cli.doctor", "check set-up, Kafka, checkpoint, clock and disks, one line each"),
+    "checkpoint": ("ipdsf_spark.cli.checkpoint", "how far the stream has come, and what it remembers"),
     "sites": (
         "ipdsf_spark.cli.sites",
         "what the stream last said of every site, and whether all profiles add up",

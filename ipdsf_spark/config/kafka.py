@@ -21,6 +21,7 @@ class KafkaConfig:
     products_topic: str = "ceilometer.products"
     sites_topic: str = "ceilometer.sites"
     quarantine_topic: str = "ceilometer.quarantine"
+    topic_per_site: bool = False  # so that Kafka can tell whose files they are
     partitions: int = 50
     replication_factor: int = 1
     max_message_bytes: int = 8_000_000
@@ -29,6 +30,7 @@ class KafkaConfig:
     quarantine_warn_mb: int = 2_000
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str = ""
+    sasl_username: str = ""
     sasl_username_env: str = "IPDSF_KAFKA_USERNAME"
     sasl_password_env: str = "IPDSF_KAFKA_PASSWORD"
     sasl_password_file: str = ""
@@ -42,6 +44,7 @@ class KafkaConfig:
     ssl_key_location: str = ""
     ssl_keystore_location: str = ""
     ssl_key_password_env: str = "IPDSF_KAFKA_KEY_PASSWORD"
+    ssl_key_password_file: str = ""
     ssl_check_hostname: bool = True
 
     def __post_init__(self) -> None:
@@ -68,3 +71,7 @@ class KafkaConfig:
         )
         for name in ("quarantine_keep_days", "quarantine_warn_mb"):
             require(getattr(self, name) >= 0, f"kafka.{name}", "0 or more", getattr(self, name))
+
+    def files_topic_of(self, site: str) -> str:
+        """The topic that a site's files go to."""
+        return f"{self.files_topic}.{site}" if self.topic_per_site else self.files_topic

@@ -24,6 +24,7 @@ from ipdsf_spark.config.ct import CtConfig
 from ipdsf_spark.config.edge import EdgeConfig
 from ipdsf_spark.config.kafka import KafkaConfig
 from ipdsf_spark.config.layers import LayersConfig
+from ipdsf_spark.config.monitoring import MonitoringConfig
 from ipdsf_spark.config.packing import PackingConfig
 from ipdsf_spark.config.sites import SitesConfig
 from ipdsf_spark.config.storage import StorageConfig
@@ -41,6 +42,7 @@ class Config:
     sites: SitesConfig = field(default_factory=SitesConfig)
     edge: EdgeConfig = field(default_factory=EdgeConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
+    monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
     layers: LayersConfig = field(default_factory=LayersConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     ct: CtConfig = field(default_factory=CtConfig)

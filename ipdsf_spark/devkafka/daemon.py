@@ -10,12 +10,14 @@ from pathlib import Path
 from ipdsf_spark.config import Config
 from ipdsf_spark.devkafka import fetch
 from ipdsf_spark.devkafka.embedded import STOP_TIMEOUT_S, EmbeddedKafka, await_node
-from ipdsf_spark.devkafka.nodes import STATE_FILE, Node, bootstrap_of, recorded, remember
+from ipdsf_spark.devkafka.nodes import STATE_FILE, Node, Protection, bootstrap_of, recorded, remember
 from ipdsf_spark.devkafka.processes import is_running, launch, send_signal
 from ipdsf_spark.errors import BrokerError
 
 
-def start_daemon(directory: str | Path, *, brokers: int, heap_mb: int) -> list[Node]:
+def start_daemon(
+    directory: str | Path, *, brokers: int, heap_mb: int, protection: Protection | None = None
+) -> list[Node]:
     """Start a cluster that outlives this process.
 
     Raises:
@@ -25,7 +27,7 @@ def start_daemon(directory: str | Path, *, brokers: int, heap_mb: int) -> list[N
         raise BrokerError(
             f"a broker runs already in {directory} (pid {running[0].pid}); stop it with `ipdsf broker stop`"
         )
-    kafka = EmbeddedKafka(directory, brokers=brokers, heap_mb=heap_mb)
+    kafka = EmbeddedKafka(directory, brokers=brokers, heap_mb=heap_mb, protection=protection)
     kafka.start(is_daemon=True)
     return kafka.nodes
 
@@ -52,7 +54,7 @@ def stop_node(directory: str | Path, node_id: int) -> int:
     return 1
 
 
-def start_node(directory: str | Path, node_id: int, *, heap_mb: int) -> None:
+def start_node(directory: str | Path, node_id: int, *, heap_mb: int, protection: Protection | None = None) -> None:
     """Start one node again and wait until it answers.
 
     Raises:
@@ -64,7 +66,7 @@ def start_node(directory: str | Path, node_id: int, *, heap_mb: int) -> None:
         raise BrokerError(f"node {node_id} in {directory} runs already (pid {node.pid})")
     process = launch(node, fetch.class_path(), heap_mb, is_daemon=True)
     remember(path, [replace(each, pid=process.pid) if each.id == node_id else each for each in recorded(path)])
-    await_node(node, lambda: process.poll() is None)
+    await_node(node, lambda: process.poll() is None, protection)
 
 
 def _named(directory: str | Path, node_id: int) -> Node:

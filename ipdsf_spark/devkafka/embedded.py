@@ -23,9 +23,11 @@ from ipdsf_spark.devkafka import fetch
 from ipdsf_spark.devkafka.nodes import (
     STATE_FILE,
     Node,
+    Protection,
     bootstrap_of,
     cluster_id_of,
     free_ports,
+    inner_bootstrap_of,
     is_free,
     planned,
     remember,
@@ -46,6 +48,7 @@ class EmbeddedKafka:
         brokers: 1, or 2 or 3 with a controller of their own.
         heap_mb: heap of each process.
         logins: user and password of those who may use a second listener, which asks for them (SASL/PLAIN).
+        protection: certificates of a cluster that lets in only whom it knows; open by default.
     """
 
     def __init__(
@@ -55,11 +58,13 @@ class EmbeddedKafka:
         brokers: int = 1,
         heap_mb: int = 512,
         logins: Mapping[str, str] = MappingProxyType({}),
+        protection: Protection | None = None,
     ) -> None:
         self.directory = Path(directory).expanduser().absolute()
         self.brokers = brokers
         self.heap_mb = heap_mb
         self._logins = logins
+        self._protection = protection
         self.nodes: list[Node] = []
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -72,6 +77,11 @@ class EmbeddedKafka:
     def login_servers(self) -> str:
         """host:port of every listener that asks for user and password."""
         return ",".join(f"localhost:{node.login_port}" for node in self.nodes if node.login_port)
+
+    @property
+    def inner_servers(self) -> str:
+        """host:port of every listener that a secured cluster keeps for itself and its administrator."""
+        return inner_bootstrap_of(self.nodes)
 
     def __enter__(self) -> EmbeddedKafka:
         """Start the cluster and wait until it answers."""
@@ -90,7 +100,7 @@ class EmbeddedKafka:
         Raises:
             BrokerError: a node did not come up; the message holds the end of its log.
         """
-        self.nodes = planned(self.directory, self.brokers)
+        self.nodes = planned(self.directory, self.brokers, is_secured=self._protection is not None)
         if self._logins:
             ports = free_ports(len(self.nodes))
             self.nodes = [
@@ -100,7 +110,7 @@ class EmbeddedKafka:
         class_path = fetch.class_path()
         cluster_id = cluster_id_of(self.directory)
         for node in self.nodes:
-            write_settings(node, self.nodes, self._logins)
+            write_settings(node, self.nodes, self._logins, self._protection)
             if not (Path(node.directory) / "data" / "meta.properties").exists():
                 format_storage(node, class_path, cluster_id)
         for node in self.nodes:
@@ -139,7 +149,7 @@ class EmbeddedKafka:
             process.wait()
 
     def _await_brokers(self) -> None:
-        client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        client = AdminClient(admin_options(self.inner_servers, self._protection))
         started = time.monotonic()
         deadline = started + START_TIMEOUT_S
         while True:
@@ -157,13 +167,19 @@ class EmbeddedKafka:
                 raise BrokerError(f"Kafka did not answer within {START_TIMEOUT_S:.0f} s:\n{end_of_log(self.nodes[0])}")
 
 
-def await_node(node: Node, is_alive: Callable[[], bool]) -> None:
+def admin_options(bootstrap: str, protection: Protection | None) -> dict[str, str | int | float | bool]:
+    """Of an administrator's client, for librdkafka."""
+    login = protection.client_options() if protection is not None else {}
+    return {"bootstrap.servers": bootstrap, "log_level": 0, **login}
+
+
+def await_node(node: Node, is_alive: Callable[[], bool], protection: Protection | None = None) -> None:
     """Wait until a node that was started again answers.
 
     Raises:
         BrokerError: it ended, or does not answer; the message holds the end of its log.
     """
-    client = AdminClient({"bootstrap.servers": f"localhost:{node.port}", "log_level": 0}) if node.is_broker else None
+    client = AdminClient(admin_options(inner_bootstrap_of([node]), protection)) if node.is_broker else None
     deadline = time.monotonic() + START_TIMEOUT_S
     while is_alive() and time.monotonic() < deadline:
         if client is None:

@@ -18,6 +18,52 @@ STATE_FILE: Final = "cluster.json"
 
 
 @dataclass(frozen=True)
+class Protection:
+    """What a cluster needs to let in only those it knows: mutual TLS everywhere, SCRAM beside it for clients, and ACLs.
+
+    Attributes:
+        ca: certificate of the CA that signs everybody's.
+        broker: key and certificate of the brokers, in one PEM file.
+        admin: folder with the `certificate.pem` and `key.pem` of the administrator.
+        superusers: names that no ACL binds.
+    """
+
+    ca: Path
+    broker: Path
+    admin: Path
+    superusers: tuple[str, ...]
+
+    def client_options(self) -> dict[str, str]:
+        """Login of the administrator at the inner listener, for librdkafka."""
+        return {
+            "security.protocol": "SSL",
+            "ssl.ca.location": str(self.ca),
+            "ssl.certificate.location": str(self.admin / "certificate.pem"),
+            "ssl.key.location": str(self.admin / "key.pem"),
+        }
+
+    def settings(self) -> dict[str, object]:
+        """Of server.properties. A certificate's common name is its bearer's name in Kafka."""
+        return {
+            "listener.security.protocol.map": "CONTROLLER:SSL,INNER:SSL,CLIENT:SASL_SSL",
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self.ca,
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self.broker,
+            "ssl.client.auth": "required",
+            "listener.name.client.ssl.client.auth": "required",
+            "ssl.principal.mapping.rules": "RULE:^CN=([^,]+).*$/$1/",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.client.scram-sha-512.sasl.jaas.config": (
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            ),
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "allow.everyone.if.no.acl.found": "false",
+            "super.users": ";".join(f"User:{name}" for name in self.superusers),
+        }
+
+
+@dataclass(frozen=True)
 class Node:
     """One process of the cluster."""
 
@@ -28,6 +74,7 @@ class Node:
     directory: str
     pid: int = 0
     login_port: int = 0  # of a listener with SASL/PLAIN, 0 = there is none
+    inner_port: int = 0  # of the listener that a secured cluster keeps for itself and its administrator
 
     @property
     def is_broker(self) -> bool:
@@ -35,7 +82,7 @@ class Node:
         return "broker" in self.roles
 
 
-def planned(directory: Path, brokers: int) -> list[Node]:
+def planned(directory: Path, brokers: int, *, is_secured: bool = False) -> list[Node]:
     """The nodes to start: those of the last run with their ports if these are free, else new ones.
 
     Raises:
@@ -51,11 +98,12 @@ def planned(directory: Path, brokers: int) -> list[Node]:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "ports.json").write_text(json.dumps(ports))
     if brokers == 1:
-        return [Node(1, "broker,controller", ports[0], ports[1], str(directory / "node-1"))]
+        inner = ports[2] if is_secured else 0
+        return [Node(1, "broker,controller", ports[0], ports[1], str(directory / "node-1"), inner_port=inner)]
     nodes = [Node(CONTROLLER_ID, "controller", ports[-1], ports[-1], str(directory / "controller"))]
     return nodes + [
-        Node(index + 1, "broker", ports[index], ports[-1], str(directory / f"node-{index + 1}"))
-        for index in range(brokers)
+        Node(index + 1, "broker", ports[index], ports[-1], str(directory / f"node-{index + 1}"), inner_port=inner)
+        for index, inner in enumerate(ports[brokers : 2 * brokers] if is_secured else [0] * brokers)
     ]
 
 
@@ -75,6 +123,11 @@ def remember(directory: Path, nodes: Sequence[Node]) -> None:
 def bootstrap_of(nodes: Sequence[Node]) -> str:
     """host:port of every broker among them."""
     return ",".join(f"localhost:{node.port}" for node in nodes if node.is_broker)
+
+
+def inner_bootstrap_of(nodes: Sequence[Node]) -> str:
+    """host:port of every listener that a secured cluster keeps for itself; of an open one, those of its brokers."""
+    return ",".join(f"localhost:{node.inner_port or node.port}" for node in nodes if node.is_broker)
 
 
 def recorded(directory: Path) -> list[Node]:
@@ -116,13 +169,16 @@ def cluster_id_of(directory: Path) -> str:
     return path.read_text()
 
 
-def write_settings(node: Node, nodes: Sequence[Node], logins: Mapping[str, str]) -> None:
+def write_settings(
+    node: Node, nodes: Sequence[Node], logins: Mapping[str, str], protection: Protection | None = None
+) -> None:
     """Write the server.properties of a node.
 
     Args:
         node: whose.
         nodes: all of the cluster.
         logins: user and password of those who may use the listener at `login_port`.
+        protection: of a secured cluster.
     """
     num_brokers = sum(each.is_broker for each in nodes)
     copies = min(2, num_brokers)
@@ -176,6 +232,12 @@ def write_settings(node: Node, nodes: Sequence[Node], logins: Mapping[str, str])
         settings["listener.name.login.plain.sasl.jaas.config"] = (
             f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};"
         )
+    if protection is not None:
+        settings |= protection.settings()
+        if node.is_broker:
+            settings["inter.broker.listener.name"] = "INNER"
+            for key in ("listeners", "advertised.listeners"):
+                settings[key] = f"{settings[key]},INNER://localhost:{node.inner_port}"
     path = Path(node.directory) / "server.properties"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))

@@ -52,7 +52,7 @@ class FilesTopic:
     """
 
     def __init__(self, kafka: KafkaConfig, bootstrap: str, site: str) -> None:
-        self._kafka, self._key = kafka, site.encode()
+        self._topic, self._key = kafka.files_topic_of(site), site.encode()
         options = client_options(kafka, bootstrap) | {
             "group.id": group_id(kafka, "edge"),
             "enable.auto.commit": False,
@@ -80,8 +80,8 @@ class FilesTopic:
         return patiently(self._partition, ELECTION_S)
 
     def _partition(self) -> int:
-        listed = self._consumer.list_topics(self._kafka.files_topic, timeout=TIMEOUT_S)
-        topic = listed.topics[self._kafka.files_topic]
+        listed = self._consumer.list_topics(self._topic, timeout=TIMEOUT_S)
+        topic = listed.topics[self._topic]
         if topic.error is not None:
             raise KafkaException(topic.error)
         chosen = partition_of(self._key, len(topic.partitions))
@@ -95,7 +95,7 @@ class FilesTopic:
         Raises:
             KafkaException: it does not answer.
         """
-        return ends_of(self._consumer, self._kafka.files_topic, partition, within_s=ELECTION_S)[1]
+        return ends_of(self._consumer, self._topic, partition, within_s=ELECTION_S)[1]
 
     def records(self, partition: int, start: int, meter: Meter) -> Iterator[Arrived]:
         """The site's records of a partition from an offset to its present end.
@@ -106,7 +106,7 @@ class FilesTopic:
         stop = self.end(partition)
         if start >= stop:
             return
-        self._consumer.assign([TopicPartition(self._kafka.files_topic, partition, start)])
+        self._consumer.assign([TopicPartition(self._topic, partition, start)])
         try:
             while True:
                 message = self._consumer.poll(TIMEOUT_S)
@@ -167,13 +167,14 @@ def _murmur2(data: bytes) -> int:
     return value ^ value >> 15
 
 
-def newest_timestamp_s(kafka: KafkaConfig, bootstrap: str) -> float | None:
-    """The newest time of a record that Kafka has accepted in the files topic [s since 1970], None if there is none."""
+def newest_timestamp_s(kafka: KafkaConfig, bootstrap: str, site: str) -> float | None:
+    """The newest time of a record that Kafka has accepted where a site's files go [s]; None if there is none."""
     admin = AdminClient(client_options(kafka, bootstrap))
     try:
-        topic = admin.list_topics(kafka.files_topic, timeout=TIMEOUT_S).topics[kafka.files_topic]
+        name = kafka.files_topic_of(site)
+        topic = admin.list_topics(name, timeout=TIMEOUT_S).topics[name]
         wanted = {
-            TopicPartition(kafka.files_topic, part): OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+            TopicPartition(name, part): OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
             for part, held in topic.partitions.items()
             if held.leader >= 0
         }

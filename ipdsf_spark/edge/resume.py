@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from confluent_kafka import KafkaError, KafkaException
+
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.edge.arrived import Arrived, FilesTopic, Meter
 from ipdsf_spark.edge.copies import Copies
@@ -22,6 +24,7 @@ from ipdsf_spark.edge.repair import FROM_START, MUST_ASK
 
 logger = logging.getLogger(__name__)
 
+NOT_READABLE: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 RESUME_BYTES: Final = 32_000_000  # of all sites, read to learn what has become of records in flight
 AT_ONCE: Final = 200  # records of the journal looked at together
 
@@ -84,6 +87,11 @@ class Resumption:
                     if meter.bytes > RESUME_BYTES and how != FROM_START:
                         break
             self._enter(journal, batch)
+        except KafkaException as error:
+            if error.args[0].code() not in NOT_READABLE:
+                raise
+            # Who may only write cannot look: what is uncertain is sent again, and its sha256 tells.
+            logger.warning("this user may not read the topic: %d record(s) in flight are sent again", num_open)
         finally:
             topic.close()
         journal.begin_numbers_after(last_seq)

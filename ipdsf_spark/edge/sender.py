@@ -167,7 +167,7 @@ class Sender:
             try:
                 now_ms = int(self._clock.now_s() * 1000)
                 producer.produce(
-                    self._kafka.files_topic,
+                    self._kafka.files_topic_of(self._site),
                     value,
                     key=self._site,
                     headers=self._headers(entry, now_ms),
@@ -233,7 +233,7 @@ class Sender:
 
     def _learn_time(self, journal: Journal) -> None:
         """Kafka refuses times that lie too far ahead: go on from the newest time that it has accepted."""
-        newest_s = newest_timestamp_s(self._kafka, self._bootstrap)
+        newest_s = newest_timestamp_s(self._kafka, self._bootstrap, self._site)
         if newest_s is None and (last := journal.fact("last_delivery_s")):
             newest_s = float(last)
         if newest_s is not None:

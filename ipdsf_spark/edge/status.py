@@ -31,6 +31,7 @@ class Status:
         oldest_unsent: file that waits longest, empty if none does.
         oldest_unsent_age_s: for how long, by this machine's clock.
         last_delivery: time of the last acknowledgement, ISO 8601, empty if there was none.
+        last_delivery_s: the same [s since 1970], 0 if there was none.
         copies_bytes: disk used by local copies.
         budget_bytes: what they may use.
         disk_free_bytes: room on their disk.
@@ -49,6 +50,7 @@ class Status:
     budget_bytes: int
     disk_free_bytes: int
     refused_files: tuple[dict[str, str], ...]
+    last_delivery_s: float = 0.0
 
     def as_text(self) -> str:
         """For a person."""
@@ -93,6 +95,7 @@ def status_of(edge: EdgeConfig, site: str) -> Status:
             budget_bytes=edge.disk_budget_mb * 1_000_000,
             disk_free_bytes=shutil.disk_usage(root).free,
             refused_files=tuple({"file": each.name, "reason": each.reason} for each in journal.refused()),
+            last_delivery_s=float(last) if last else 0.0,
         )
     finally:
         journal.close()

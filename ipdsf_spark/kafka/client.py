@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +17,18 @@ from confluent_kafka import KafkaError
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.kafka.certificate import validity_of
 
 SASL_PROTOCOLS: Final = ("SASL_PLAINTEXT", "SASL_SSL")
 SSL_PROTOCOLS: Final = ("SSL", "SASL_SSL")
 _JAAS: Final = "org.apache.kafka.common.security"
-_LOGIN_ERRORS: Final = frozenset(
+_TLS_ERRORS: Final = frozenset({KafkaError._SSL})
+_LOGIN_ERRORS: Final = _TLS_ERRORS | frozenset(
     {
         KafkaError._AUTHENTICATION,
         KafkaError.SASL_AUTHENTICATION_FAILED,
         KafkaError.UNSUPPORTED_SASL_MECHANISM,
         KafkaError.ILLEGAL_SASL_STATE,
-        KafkaError._SSL,
     }
 )
 _RIGHTS_ERRORS: Final = frozenset(
@@ -110,18 +112,19 @@ class Listener:
     def __call__(self, error: KafkaError) -> None:
         """Remember it."""
         self.last = error
-        if error.code() in _LOGIN_ERRORS:
+        if _is_login(error):
             self.login = error
 
 
 def explained(error: KafkaError, kafka: KafkaConfig, bootstrap: str, listener: Listener | None = None) -> str:
     """What is wrong, where, and what to look at, in one line."""
-    login = error if error.code() in _LOGIN_ERRORS else listener.login if listener else None
+    login = error if _is_login(error) else listener.login if listener else None
     if login is not None:
-        return f"authentication failed at {bootstrap}: {login.str()}: look at {_login_keys(kafka)}"
+        return f"authentication failed at {bootstrap}: {login.str()}: look at {_login_keys(kafka, login)}"
     code = error.code()
     if code in _RIGHTS_ERRORS:
-        return f"Kafka at {bootstrap} does not allow it: {error.str()}: ask for the right (ACL)"
+        who = f"user {kafka.sasl_username}" if kafka.sasl_username else "this user"
+        return f"Kafka at {bootstrap} does not allow it to {who}: {error.str()}: ask for the right (ACL)"
     if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
         return f"Kafka at {bootstrap} has no topic {kafka.files_topic}, or does not show it to this user"
     if code in (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION):
@@ -133,6 +136,20 @@ def explained(error: KafkaError, kafka: KafkaConfig, bootstrap: str, listener: L
     return f"no Kafka answers at {bootstrap} ({error.str()})"
 
 
+def _is_login(error: KafkaError) -> bool:
+    """Whether it is about who this client is.
+
+    With TLS 1.3 a broker refuses a client's certificate after the handshake, which librdkafka reports as a transport
+    error with the alert's name.
+    """
+    return error.code() in _LOGIN_ERRORS or _is_tls(error)
+
+
+def _is_tls(error: KafkaError) -> bool:
+    is_alert = error.code() == KafkaError._TRANSPORT and "SSL alert" in error.str()
+    return error.code() in _TLS_ERRORS or is_alert
+
+
 class _Secrets:
     """Where secrets lie; each is looked up only when it is needed."""
 
@@ -142,10 +159,8 @@ class _Secrets:
     def login(self) -> tuple[str, str]:
         """User and password, or OAuth client and secret."""
         kafka = self._kafka
-        username = self._environment.get(kafka.sasl_username_env, "")
-        password = self._environment.get(kafka.sasl_password_env, "")
-        if not password and kafka.sasl_password_file:
-            password = self.read(kafka.sasl_password_file).rstrip("\r\n")
+        username = kafka.sasl_username or self._environment.get(kafka.sasl_username_env, "")
+        password = self._of(kafka.sasl_password_env, kafka.sasl_password_file)
         missing = [] if username else [kafka.sasl_username_env]
         missing += [] if password else [kafka.sasl_password_env]
         if missing:
@@ -156,7 +171,11 @@ class _Secrets:
 
     def key_password(self) -> str:
         """Of the private key or the PKCS12 file; empty if there is none."""
-        return self._environment.get(self._kafka.ssl_key_password_env, "")
+        return self._of(self._kafka.ssl_key_password_env, self._kafka.ssl_key_password_file)
+
+    def _of(self, variable: str, file: str) -> str:
+        held = self._environment.get(variable, "")
+        return held if held or not file else self.read(file).rstrip("\r\n")
 
 
 def _mechanism(kafka: KafkaConfig) -> str:
@@ -173,6 +192,12 @@ def _librdkafka_tls(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str | in
     }
     password = secrets.key_password()
     if kafka.ssl_keystore_location:
+        if _keystore_type(kafka) != "PKCS12":
+            raise ConfigError(
+                f"{kafka.ssl_keystore_location} is a Java keystore, which only Spark reads: "
+                f"keytool -importkeystore -srckeystore {kafka.ssl_keystore_location} -deststoretype PKCS12 "
+                "-destkeystore keystore.p12"
+            )
         options |= {"ssl.keystore.location": kafka.ssl_keystore_location, "ssl.keystore.password": password}
     elif kafka.ssl_certificate_location:
         options["ssl.certificate.location"] = kafka.ssl_certificate_location
@@ -187,7 +212,7 @@ def _java_tls(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
     password = secrets.key_password()
     if kafka.ssl_keystore_location:
         options |= {
-            "ssl.keystore.type": "PKCS12",
+            "ssl.keystore.type": _keystore_type(kafka),
             "ssl.keystore.location": kafka.ssl_keystore_location,
             "ssl.keystore.password": password,
         }
@@ -201,6 +226,10 @@ def _java_tls(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
         if password:
             options["ssl.key.password"] = password
     return options
+
+
+def _keystore_type(kafka: KafkaConfig) -> str:
+    return "JKS" if kafka.ssl_keystore_location.lower().endswith(".jks") else "PKCS12"
 
 
 def _pkcs8(path: str, key: str) -> str:
@@ -269,12 +298,25 @@ def _quoted(secret: str) -> str:
     return secret.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _login_keys(kafka: KafkaConfig) -> str:
-    if kafka.security_protocol not in SASL_PROTOCOLS:
-        return "kafka.security_protocol and the kafka.ssl_… keys"
+def _login_keys(kafka: KafkaConfig, error: KafkaError) -> str:
+    if _is_tls(error) or kafka.security_protocol not in SASL_PROTOCOLS:
+        return (
+            f"kafka.security_protocol and the kafka.ssl_… keys: the client's certificate ({_own(kafka)}) must be "
+            "signed by a CA that the brokers trust, and kafka.ssl_ca_location must name theirs"
+        )
     if kafka.sasl_mechanism == "GSSAPI":
         return "kafka.kerberos_principal and kafka.kerberos_keytab"
-    return f"kafka.sasl_mechanism, {kafka.sasl_username_env} and {kafka.sasl_password_env}"
+    user = "kafka.sasl_username" if kafka.sasl_username else kafka.sasl_username_env
+    return f"kafka.sasl_mechanism, {user} and {kafka.sasl_password_file or kafka.sasl_password_env}"
+
+
+def _own(kafka: KafkaConfig) -> str:
+    """This client's certificate, and what is wrong with it today."""
+    if kafka.ssl_keystore_location or not kafka.ssl_certificate_location:
+        return kafka.ssl_keystore_location or "none is given"
+    validity = validity_of(kafka.ssl_certificate_location)
+    said = validity.said(datetime.now(UTC)) if validity else "no certificate can be read there"
+    return f"{kafka.ssl_certificate_location}: {said}" if said else kafka.ssl_certificate_location
 
 
 def _text_of(path: str) -> str:

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 SAMPLED_AT: Final = (0.0, 0.5, 1.0)  # of what a partition holds: a backlog may differ from what comes in now
 MAX_PARTITIONS: Final = 50  # sampled, evenly spread
 TIMEOUT_S: Final = 10.0
+Partition = tuple[str, int]  # topic and number
 UNKNOWN_BYTES: Final = 131_072  # assumed per file until there are some
 
 
@@ -69,12 +70,12 @@ def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
     }
     consumer = Consumer(options)
     try:
-        listed = sorted(consumer.list_topics(kafka.files_topic, timeout=TIMEOUT_S).topics[kafka.files_topic].partitions)
-        held: dict[int, tuple[int, int]] = {}
+        listed = _partitions(consumer, kafka)
+        held: dict[Partition, tuple[int, int]] = {}
         deadline = time.monotonic() + TIMEOUT_S
         for partition in listed[:: -(-len(listed) // MAX_PARTITIONS)]:
             try:
-                low, high = ends_of(consumer, kafka.files_topic, partition, within_s=deadline - time.monotonic())
+                low, high = ends_of(consumer, *partition, within_s=deadline - time.monotonic())
             except KafkaException:
                 continue  # it has no leader: the others speak for it
             if high > low:
@@ -84,14 +85,24 @@ def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
             for partition, (low, high) in held.items()
             for share in SAMPLED_AT
         }
-        return [size for turn in _turns(places) for size in _sizes_at(consumer, kafka.files_topic, turn)]
+        return [size for turn in _turns(places) for size in _sizes_at(consumer, turn)]
     finally:
         consumer.close()
 
 
-def _turns(places: set[tuple[int, int]]) -> list[dict[int, int]]:
+def _partitions(consumer: Consumer, kafka: KafkaConfig) -> list[Partition]:
+    """Of the files topic, or of every site's."""
+    if not kafka.topic_per_site:
+        listed = consumer.list_topics(kafka.files_topic, timeout=TIMEOUT_S).topics[kafka.files_topic]
+        return [(kafka.files_topic, number) for number in sorted(listed.partitions)]
+    topics = consumer.list_topics(timeout=TIMEOUT_S).topics
+    own = kafka.files_topic_of("")
+    return sorted((name, number) for name in topics if name.startswith(own) for number in topics[name].partitions)
+
+
+def _turns(places: set[tuple[Partition, int]]) -> list[dict[Partition, int]]:
     """Places to look at, each partition at most once a turn."""
-    turns: list[dict[int, int]] = []
+    turns: list[dict[Partition, int]] = []
     for partition, offset in sorted(places):
         turn = next((turn for turn in turns if partition not in turn), None)
         if turn is None:
@@ -100,16 +111,16 @@ def _turns(places: set[tuple[int, int]]) -> list[dict[int, int]]:
     return turns
 
 
-def _sizes_at(consumer: Consumer, topic: str, places: dict[int, int]) -> list[int]:
+def _sizes_at(consumer: Consumer, places: dict[Partition, int]) -> list[int]:
     """Bytes of the first record at or after each offset."""
-    consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in places.items()])
+    consumer.assign([TopicPartition(*partition, offset) for partition, offset in places.items()])
     sizes: list[int] = []
     pending = set(places)
     while pending:
         message = consumer.poll(TIMEOUT_S)
         if message is None:
             break
-        partition = message.partition()
+        partition = message.topic() or "", message.partition() or 0
         if partition in pending:
             pending.discard(partition)
             if not message.error():

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, TopicMetadata  # type: ignore[attr-defined]
 
 from ipdsf_spark.config import KafkaConfig
@@ -80,6 +80,11 @@ def topic_settings(kafka: KafkaConfig) -> dict[str, tuple[int, dict[str, str]]]:
     }
 
 
+def site_topic_settings(kafka: KafkaConfig) -> dict[str, str]:
+    """Settings of a topic that holds one site's files: those of the topic that holds all."""
+    return topic_settings(kafka)[kafka.files_topic][1]
+
+
 def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
     """Create what is missing of the topics; grow the files topic to the configured partitions.
 
@@ -103,11 +108,24 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
             f"topic {kafka.files_topic} has {held} partitions, kafka.partitions is {kafka.partitions}: partitions "
             f"cannot be taken away; set kafka.partitions={held} or use another kafka.files_topic"
         )
-    if held is not None and held < kafka.partitions:
-        logger.warning("topic %s grows from %d to %d partitions", kafka.files_topic, held, kafka.partitions)
-        _await(client.create_partitions([NewPartitions(kafka.files_topic, kafka.partitions)]), "grow")
+    if held is not None and held < kafka.partitions and _grow(client, kafka, held):
         made.add(kafka.files_topic)
     _await_leaders(client, bootstrap, {name: wanted[name][0] for name in made})
+
+
+def _grow(client: AdminClient, kafka: KafkaConfig, held: int) -> bool:
+    """Give the files topic its partitions; False where this user may not, who goes on with those there are."""
+    future = client.create_partitions([NewPartitions(kafka.files_topic, kafka.partitions)])[kafka.files_topic]
+    try:
+        future.result(TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise BrokerError(f"cannot grow topic {kafka.files_topic}: {error.args[0].str()}") from error
+        logger.warning("topic %s stays at %d partitions, not the %d of kafka.partitions: this user may not change it",
+                       kafka.files_topic, held, kafka.partitions)  # fmt: skip
+        return False
+    logger.warning("topic %s grows from %d to %d partitions", kafka.files_topic, held, kafka.partitions)
+    return True
 
 
 def _quarantine_kept_ms(kafka: KafkaConfig) -> int:

@@ -128,6 +128,7 @@ def replay(
         "partitioner": "murmur2_random",  # the one of the Java clients, and of the agent
     }
     producer = Producer(options)
+    is_spread = partitioning == "round_robin" and not kafka.topic_per_site
     tally = _Tally()
     cache: dict[Path, tuple[bytes, str]] = {}
     cached = sent = total = 0
@@ -157,10 +158,10 @@ def replay(
             headers.SEQ: str(begin + sent),
             headers.OFFSET: "0",
         }
-        partition = sent % (num_partitions or kafka.partitions) if partitioning == "round_robin" else BY_KEY
+        partition = sent % (num_partitions or kafka.partitions) if is_spread else BY_KEY
         while True:
             try:
-                producer.produce(kafka.files_topic, entry[0], site, partition, tally.settled, headers=told)
+                producer.produce(kafka.files_topic_of(site), entry[0], site, partition, tally.settled, headers=told)
                 break
             except BufferError:  # Kafka is slower than we are: wait for room
                 producer.poll(0.5)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final
 
 from pyspark.sql.streaming.listener import StreamingQueryListener
+
+from ipdsf_spark.monitoring.lag import Lags
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +63,7 @@ class Batch:
         counts: what was observed in it, by the names of `Totals`.
         duration_ms: how long it took, and its phases.
         lag: files in Kafka that were not read when it ended.
-        finished: when it ended, ISO-8601 UTC.
+        started: when it began, ISO-8601 UTC.
     """
 
     id: int
@@ -67,6 +71,11 @@ class Batch:
     duration_ms: Mapping[str, int]
     lag: int
     started: str
+
+    @property
+    def started_s(self) -> float:
+        """When it began [s since 1970]."""
+        return datetime.fromisoformat(self.started).timestamp()
 
     @classmethod
     def of(cls, progress: Mapping[str, Any]) -> Batch:
@@ -93,6 +102,9 @@ class LiveListener(StreamingQueryListener):
     totals: Totals = field(default_factory=Totals)
     batches: deque[Batch] = field(default_factory=lambda: deque(maxlen=BATCHES_KEPT))
     batch_ended: threading.Event = field(default_factory=threading.Event)
+    lags: Lags = field(default_factory=Lags)
+    state_rows: int = 0
+    state_bytes: int = 0
 
     @property
     def typical_bytes(self) -> float | None:
@@ -118,6 +130,10 @@ class LiveListener(StreamingQueryListener):
         progress = json.loads(event.progress.json)
         if progress.get("name") != self.query_name:
             return
+        self.lags.take(progress, time.time())
+        operators = progress.get("stateOperators") or []
+        self.state_rows = sum(int(each.get("numRowsTotal") or 0) for each in operators)
+        self.state_bytes = sum(int(each.get("memoryUsedBytes") or 0) for each in operators)
         batch = Batch.of(progress)
         if batch.counts.get("read") or progress.get("numInputRows"):
             self.totals = self.totals.add(batch.counts)

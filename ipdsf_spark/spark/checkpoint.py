@@ -1,12 +1,123 @@
-"""Where queries keep their progress."""
+"""Where queries keep their progress, and what stands there: read from Spark's own logs, without Spark."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 from ipdsf_spark.config import Config
+
+LIVE: Final = "live"
+VERSION: Final = "v1"  # first line of every entry of Spark's logs
 
 
 def checkpoint_directory(config: Config) -> Path:
     """The folder of all queries; each has one of its own below it."""
     return Path(config.stream.directory).expanduser() / "checkpoint"
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What a checkpoint holds.
+
+    Attributes:
+        directory: of the live query.
+        parameters: what cannot be changed while it is used.
+        last_planned, last_committed: batch numbers; -1 before the first. Where they differ, the batch is done again.
+        planned_ms: when the last batch was planned [ms since 1970]; 0 before the first.
+        offsets: next offset of every partition, as topic-partition, once the last planned batch is committed.
+        state_partitions: of the state; 0 before the first.
+        settings: Spark settings that the checkpoint fixes.
+        problems: what cannot be read.
+    """
+
+    directory: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    last_planned: int = -1
+    last_committed: int = -1
+    planned_ms: int = 0
+    offsets: Mapping[str, int] = field(default_factory=dict)
+    state_partitions: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def inspected(config: Config) -> Inspected | None:
+    """What the checkpoint of the live query holds; None if there is none."""
+    home = checkpoint_directory(config)
+    live = home / LIVE
+    if not live.is_dir():
+        return None
+    problems: list[str] = []
+    planned, committed = _entries(live / "offsets"), _entries(live / "commits")
+    metadata, offsets = _planned(live / "offsets", planned, problems)
+    _entry(live / "commits", committed, problems)
+    if committed and (not planned or max(committed) > max(planned)):
+        problems.append(f"batch {max(committed)} is committed, but {live / 'offsets'} does not know it")
+    if not (live / "metadata").is_file():
+        problems.append(f"{live / 'metadata'} is missing: Spark takes this for a new query")
+    state = live / "state" / "0"
+    return Inspected(
+        directory=str(live),
+        parameters=_parameters(home / "parameters.txt", problems),
+        last_planned=max(planned, default=-1),
+        last_committed=max(committed, default=-1),
+        planned_ms=int(metadata.get("batchTimestampMs") or 0),
+        offsets=offsets,
+        state_partitions=sum(path.name.isdecimal() for path in state.iterdir()) if state.is_dir() else 0,
+        settings={str(name): str(value) for name, value in (metadata.get("conf") or {}).items()},
+        problems=tuple(problems),
+    )
+
+
+def _entries(log: Path) -> list[int]:
+    return [int(path.name) for path in log.iterdir() if path.name.isdecimal()] if log.is_dir() else []
+
+
+def _entry(log: Path, numbers: list[int], problems: list[str]) -> list[str]:
+    """Lines of the newest entry, less the version; empty if there is none, or none that can be read."""
+    if not numbers:
+        return []
+    path = log / str(max(numbers))
+    try:
+        first, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{path} cannot be read: {error}")
+        return []
+    if first != VERSION:
+        problems.append(
+            f"{path} does not begin with {VERSION}: remove it and the newer ones, and the batch is done again"
+        )
+        return []
+    return lines
+
+
+def _planned(log: Path, numbers: list[int], problems: list[str]) -> tuple[dict[str, Any], dict[str, int]]:
+    """Metadata and offsets of the newest batch."""
+    lines = _entry(log, numbers, problems)
+    if not lines:
+        return {}, {}
+    try:
+        metadata, *sources = (json.loads(line) for line in lines if line != "-")
+        offsets = {
+            f"{topic}-{number}": int(offset)
+            for source in sources
+            for topic, parts in source.items()
+            for number, offset in sorted(parts.items(), key=lambda item: int(item[0]))
+        }
+    except (ValueError, AttributeError, TypeError) as error:
+        problems.append(f"{log / str(max(numbers))} is damaged ({error}): remove it, and the batch is planned again")
+        return {}, {}
+    return metadata, offsets
+
+
+def _parameters(path: Path, problems: list[str]) -> dict[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return dict(line.split("=", 1) for line in lines)
+    except (OSError, ValueError) as error:
+        problems.append(f"{path} cannot be read: {error}")
+        return {}

@@ -12,9 +12,14 @@ from ipdsf_spark.config import Config
 
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
+LOCAL = "local"
 SLOTS_PER_CORE = 3
 PARTITIONS_PER_TASK = 25  # a partition costs its reader 2-5 ms per batch, nearly all of it waiting
 LOCAL_CHECKPOINTS = "org.apache.spark.sql.execution.streaming.FileSystemBasedCheckpointFileManager"
+
+
+# Spark's own pattern, and what Kafka's options call a login and a private key.
+REDACTED = "(?i)secret|password|passphrase|token|access[.]?key|credential|jaas|keystore[.]key"
 
 
 def build_session(config: Config, *, app_name: str, master: str | None = None) -> SparkSession:
@@ -31,6 +36,9 @@ def build_session(config: Config, *, app_name: str, master: str | None = None) -
     builder = SparkSession.builder.appName(app_name)
     for key, value in spark_settings(config).items():
         builder = builder.config(key, value)
+    if not _is_submitted() and (master or os.environ.get("MASTER", LOCAL)).startswith(LOCAL):
+        # Everything of a local session listens on every address otherwise, its UI without a login included.
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     if "spark.master" not in os.environ.get("PYSPARK_SUBMIT_ARGS", "") and "MASTER" not in os.environ:
         builder = builder.master(master or local_master()) if not _is_submitted() else builder
     session = builder.getOrCreate()
@@ -53,6 +61,8 @@ def spark_settings(config: Config) -> dict[str, str]:
         # Above the number of Kafka partitions, or consumers are closed and opened again in every batch.
         "spark.kafka.consumer.cache.capacity": str(max(64, 2 * config.kafka.partitions)),
         "spark.ui.showConsoleProgress": "false",
+        # Logins and private keys travel as options of source and sink; plans, event logs and the UI show options.
+        "spark.redaction.regex": REDACTED,
         # Silent sites are looked for in batches that have files: an empty batch after another would do nothing else.
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
         # Interpreted: generating and compiling code for a query of a few hundred rows, anew in every micro-batch,

@@ -35,6 +35,9 @@ COLUMNS: Final = (
     *("seq", "preamble"),
 )
 MOST_PROFILES: Final = 6_000  # of one interval: twenty a second, which no ceilometer measures
+MOST_NAME: Final = 200  # letters of a site id: a key is no place for data
+MOST_PATH: Final = 4_096  # letters of a file's name
+MOST_BYTES: Final = 64 * 2**20  # of a record once Kafka has unpacked it: topics bound what is packed only
 LAST_MS: Final = 4_102_444_800_000  # 2100-01-01: a clock beyond it is none
 AHEAD_MS: Final = 86_400_000  # a sender's clock further ahead of the broker's is not believed
 RESULT: Final = pa.schema(
@@ -50,11 +53,13 @@ class Decoder:
         sites: known sites, `default` included where there is one.
         interval_s: length of an interval [s].
         max_bytes: what the quarantine topic takes.
+        files_topic: of all sites, or how the topics of single ones begin.
     """
 
     sites: Mapping[str, Site]
     interval_s: int
     max_bytes: int
+    files_topic: str = ""
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """One row for every record of every batch, in order, so that every record read is accounted for."""
@@ -83,11 +88,22 @@ class Decoder:
         """Group, piece, profiles and rejected stretches of one record. Raises nothing."""
         sent_ms = believable_ms(sent_ms, published_ms)
         where = Piece(
-            file, sent_ms, topic, partition, offset, 0, b"", is_joined=joined is not None, key=site_id, seq=seq
+            file[:MOST_PATH],
+            sent_ms,
+            topic,
+            partition,
+            offset,
+            0,
+            b"",
+            is_joined=joined is not None,
+            key=site_id[:MOST_NAME],
+            seq=seq,
         )
         if joined is not None:
             where = where._replace(rejected=voided(joined))
         try:
+            if reason := self._not_allowed(topic, site_id, file, raw):
+                return NO_SITE, self._refused(where, raw, reason).to_bytes(), 0, 1
             site = site_named(self.sites, site_id)
         except ConfigError as error:
             piece = self._refused(where, raw, str(error))
@@ -143,6 +159,19 @@ class Decoder:
             tail_rejected=tail_rejected,
             is_fragment=decoded.is_fragment and not ends_a_message(decoded.head),
         )
+
+    def _not_allowed(self, topic: str, site_id: str, file: str, raw: bytes) -> str:
+        """Why a record is not even looked into; empty if it is."""
+        own = topic.removeprefix(f"{self.files_topic}.")
+        if self.files_topic and own != topic and own != site_id:
+            return f"key {site_id[:MOST_NAME]!r} in the topic of site {own!r}, whose sender may use its own key only"
+        if len(site_id) > MOST_NAME or len(file) > MOST_PATH:
+            return (
+                f"a site id of {len(site_id)} and a file name of {len(file)} letters: at most {MOST_NAME}, {MOST_PATH}"
+            )
+        if len(raw) > MOST_BYTES:
+            return f"{len(raw)} bytes in one record: at most {MOST_BYTES} are read"
+        return ""
 
     def _refused(self, where: Piece, raw: bytes, reason: str) -> Piece:
         return where._replace(rejected=(Stretch(0, len(raw), reason),), raw=self._kept(raw))

@@ -25,6 +25,8 @@ from ipdsf_spark.kafka.quarantine import budget_warning, estimated_bytes
 from ipdsf_spark.kafka.sample import Admission, admission
 from ipdsf_spark.kafka.topics import admin
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.monitoring.job_metrics import TableState
+from ipdsf_spark.monitoring.monitor import Monitor
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
 from ipdsf_spark.sites import sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
@@ -68,6 +70,7 @@ class StreamJob:
         self._owns_session = spark is None
         self.listener = LiveListener(LIVE_QUERY, on_batch)
         self.archive = ArchiveKeeper(config, self.bootstrap) if with_archive else None
+        self.monitor: Monitor | None = None
         self._stop_asked = threading.Event()
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self._sites = SitesFile(config)
@@ -87,7 +90,17 @@ class StreamJob:
         self.queries = [self._start_live()]
         if self.archive is not None:
             self.archive.start()
+        self.monitor = Monitor(
+            config, self.bootstrap, self.listener, sites=lambda: self._sites.table, tables=self._tables
+        ).start()
         return self
+
+    def _tables(self) -> list[TableState]:
+        """How the archive's tables go now."""
+        keeper = self.archive
+        if keeper is None:
+            return []
+        return [TableState(line.kind.name, line.lag, keeper.delay_s(line), bool(line.problem)) for line in keeper.lines]
 
     def ask_to_stop(self) -> None:
         """Let `run_until_stopped` return after the current batch."""
@@ -176,6 +189,8 @@ class StreamJob:
                 query.stop()
         if self.archive is not None:
             self.archive.stop()
+        if self.monitor is not None:
+            self.monitor.stop()
         self.spark.streams.removeListener(self.listener)
         if self._owns_session:
             self.spark.stop()

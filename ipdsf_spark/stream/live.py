@@ -18,7 +18,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from ipdsf_spark.config import Config
+from ipdsf_spark.config import Config, KafkaConfig
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import spark_options
 from ipdsf_spark.lidar.operators import Parameters, operators_named
@@ -62,7 +62,7 @@ def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files
     source = (
         spark.readStream.format("kafka")
         .options(**spark_options(config.kafka, bootstrap))
-        .option("subscribe", config.kafka.files_topic)
+        .option(*_subscription(config.kafka))
         .option("startingOffsets", stream.starting_offsets)
         .option("maxOffsetsPerTrigger", max_files)
         .option("failOnDataLoss", str(stream.fail_on_data_loss).lower())
@@ -96,6 +96,13 @@ def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files
         "partition",
         "offset",
     )
+
+
+def _subscription(kafka: KafkaConfig) -> tuple[str, str]:
+    """The topic of all sites; or every site's, those that are made while the query runs included."""
+    if kafka.topic_per_site:
+        return "subscribePattern", rf"\Q{kafka.files_topic}\E(\..+)?"
+    return "subscribe", kafka.files_topic
 
 
 def _header(name: str) -> Column:
@@ -163,7 +170,7 @@ def start_live(
     tasks = config.stream.python_tasks or num_reading_tasks(spark, config.kafka.partitions)
     spark.conf.set("spark.sql.shuffle.partitions", str(config.stream.state_partitions or num_cores(spark)))
     sites = sites_of(config) if sites is None else sites
-    decoder = Decoder(sites, config.layers.averaging_s, config.kafka.max_message_bytes)
+    decoder = Decoder(sites, config.layers.averaging_s, config.kafka.max_message_bytes, config.kafka.files_topic)
     outgoing = (
         read_files(spark, config, bootstrap, max_files=max_files)
         .transform(with_averages, decoder, tasks=tasks)

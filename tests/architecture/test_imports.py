@@ -39,18 +39,21 @@ DOORS = {
     "gan": doors("errors", "torch numpy"),
     # Adapters around one engine each.
     "kafka": doors("errors config", "confluent_kafka"),
+    "security": doors("errors config kafka", "confluent_kafka"),
     "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
     "spark": doors("errors config", "pyspark pyarrow"),
     "storage": doors("errors config", "pyspark"),
     # The stream.
-    "edge": doors("errors config sites lidar kafka", "confluent_kafka tqdm"),
+    "edge": doors("errors config sites lidar kafka monitoring", "confluent_kafka tqdm"),
     "loadgen": doors("errors config sites lidar kafka", "confluent_kafka tqdm numpy"),
     "stream": doors(
         "errors config sites lidar forecast kafka devkafka spark archive monitoring", "pyspark pandas pyarrow numpy"
     ),
     # Delta's open protocol, without Spark: the archive is written beside the live query and read by anybody.
     "archive": doors("errors config lidar kafka", "confluent_kafka pandas pyarrow numpy"),
-    "monitoring": doors("errors config sites lidar", "pyspark pandas pyarrow numpy matplotlib tqdm"),
+    "monitoring": doors(
+        "errors config sites lidar kafka", "pyspark pandas pyarrow numpy matplotlib tqdm confluent_kafka jinja2"
+    ),
     # Imaging.
     "packing": doors("errors config ct storage", "pyspark petastorm pyarrow numpy"),
     # horovod in two files only, petastorm and pyspark behind those two: the loop runs with numpy and torch alone.
@@ -63,7 +66,8 @@ DOORS = {
     ),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors(
-        "errors config sites lidar forecast tensor ct gan edge loadgen kafka devkafka stream spark archive storage "
+        "errors config sites lidar forecast tensor ct gan edge loadgen kafka devkafka security stream spark archive "
+        "storage "
         "packing training imaging monitoring plots demo",
         "numpy matplotlib tqdm",
     ),

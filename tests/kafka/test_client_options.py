@@ -92,6 +92,34 @@ def test_a_pkcs12_file_goes_to_both_clients_with_its_password_from_the_environme
     assert (spark["kafka.ssl.keystore.type"], spark["kafka.ssl.endpoint.identification.algorithm"]) == ("PKCS12", "")
 
 
+def test_a_java_keystore_goes_to_spark_and_others_are_told_what_converts_it() -> None:
+    config = KafkaConfig(security_protocol="SSL", ssl_keystore_location="/me.jks", ssl_key_password_file="/password")
+
+    assert spark_options(config, "h", {}, FILES.__getitem__)["kafka.ssl.keystore.type"] == "JKS"
+    assert spark_options(config, "h", {}, FILES.__getitem__)["kafka.ssl.keystore.password"] == "of a file"
+    with pytest.raises(ConfigError, match=r"keytool -importkeystore -srckeystore /me.jks"):
+        client_options(config, "h", {}, FILES.__getitem__)
+
+
+def test_a_name_may_stand_in_the_configuration_and_is_preferred() -> None:
+    options = client_options(replace(SASL, sasl_username="edge-oslo"), "h", SECRETS)
+
+    assert (options["sasl.username"], options["sasl.password"]) == ("edge-oslo", SECRETS["IPDSF_KAFKA_PASSWORD"])
+
+
+def test_a_certificate_that_a_broker_refuses_is_no_broker_that_does_not_answer() -> None:
+    alert = KafkaError(KafkaError._TRANSPORT, "Receive failed: ssl/tls alert certificate unknown: SSL alert number 46")
+
+    assert "authentication failed at h" in explained(alert, TLS, "h")
+    assert "no certificate can be read there" in explained(alert, TLS, "h")
+    assert "no Kafka answers" in explained(KafkaError(KafkaError._TRANSPORT), TLS, "h")
+
+
+def test_a_site_may_have_a_topic_of_its_own() -> None:
+    assert KafkaConfig().files_topic_of("oslo") == "ceilometer.files"
+    assert KafkaConfig(topic_per_site=True).files_topic_of("oslo") == "ceilometer.files.oslo"
+
+
 def test_oauth_asks_the_identity_provider() -> None:
     config = KafkaConfig(
         security_protocol="SASL_SSL",

@@ -67,6 +67,43 @@ def test_a_record_of_no_site_joins_the_group_that_keeps_no_state(cl51_file: byte
     assert piece.key == site
 
 
+@pytest.mark.parametrize(
+    ("topic", "key", "is_read"),
+    [
+        ("files", "oslo", True),
+        ("files.oslo", "oslo", True),
+        ("files.munich", "oslo", False),
+        ("files.oslo.x", "oslo", False),
+    ],
+)
+def test_in_the_topic_of_a_site_only_its_own_key_is_read(cl51_file: bytes, topic: str, key: str, is_read: bool) -> None:
+    decoder = Decoder(DECODER.sites, 300, 1_000_000, "files")
+
+    group, raw, num_profiles, num_rejected = decoder.row_of(
+        key, cl51_file, "a.dat", SENT_MS, SENT_MS, None, topic, 0, 0
+    )
+
+    piece = Piece.from_bytes(raw)
+    assert (group, num_profiles > 0, num_rejected) == ((key, True, 0) if is_read else (NO_SITE, False, 1))
+    assert is_read or "in the topic of site" in piece.rejected[0].reason
+    assert is_read or piece.raw == cl51_file
+
+
+def test_a_key_is_no_place_for_data_and_a_record_has_its_limit(
+    monkeypatch: pytest.MonkeyPatch, cl51_file: bytes
+) -> None:
+    anybody = Decoder({"default": Site("default", float("nan"), float("nan"))}, 300, 1_000_000)
+    ((group, piece, *_),) = pieces(cl51_file, site="x" * 100_000, decoder=anybody)
+    assert (group, len(piece.key)) == (NO_SITE, decode.MOST_NAME)
+    assert "a site id of 100000" in piece.rejected[0].reason
+
+    monkeypatch.setattr(decode, "MOST_BYTES", 1_000)
+    ((group, piece, num_profiles, num_rejected),) = pieces(cl51_file)
+
+    assert (group, num_profiles, num_rejected) == (NO_SITE, 0, 1)
+    assert "at most 1000 are read" in piece.rejected[0].reason
+
+
 def test_an_exception_of_a_reader_rejects_its_record_and_no_other(
     cl51_file: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,125 @@
+"""`ipdsf security init|add|apply|show`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ipdsf_spark.config import KafkaConfig, load
+from ipdsf_spark.devkafka import resolve_bootstrap
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.security import certificates, rights, roles
+from ipdsf_spark.security.folder import MECHANISM, SecurityFolder
+
+EPILOG = """examples:
+  ipdsf security init ~/ipdsf-security --site oslo --site munich
+                                        a development CA; certificates and passwords of broker, roles and sites
+  ipdsf security add ~/ipdsf-security --site chennai
+  ipdsf security apply ~/ipdsf-security --config ~/ipdsf-security/admin/kafka.toml
+                                        users, ACLs and the sites' topics of a Kafka that runs
+  ipdsf security show ~/ipdsf-security  settings and commands for a Kafka that somebody else looks after
+
+Then `ipdsf broker start --secure FOLDER` lets in these and nobody else, and every client is given its own file:
+`ipdsf edge --site oslo --watch /data/cl51 --config FOLDER/edge-oslo/kafka.toml`.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.epilog = EPILOG
+    parser.add_argument("action", choices=["init", "add", "apply", "show"], help="init makes the folder")
+    parser.add_argument("folder", metavar="FOLDER", help="where certificates and passwords lie")
+    parser.add_argument("--site", action="append", default=[], metavar="ID", help="a site with a user, may repeat")
+    parser.add_argument("--host", action="append", default=[], metavar="NAME",
+                        help="name or address of the brokers, may repeat (default: localhost)")  # fmt: skip
+    parser.add_argument("--shared-topic", action="store_true",
+                        help="one topic for all sites: who may write to it may write under any site's key")  # fmt: skip
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    parser.add_argument("--json", action="store_true", help="machine-readable answer")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it."""
+    config = load(*args.config, overrides=args.set)
+    path = Path(args.folder).expanduser().absolute()
+    if args.action == "init":
+        kafka = replace(config.kafka, topic_per_site=not args.shared_topic)
+        hosts = args.host or ["localhost", "127.0.0.1"]
+        folder = SecurityFolder.make(path, sites=args.site, hosts=hosts, kafka=kafka)
+        lines = [f"{path} holds a development CA and the certificates and passwords of {', '.join(folder.users)}",
+                 f"next: ipdsf broker start --secure {path}"]  # fmt: skip
+        return _say(args, {"folder": str(path), "users": folder.users}, "\n".join(lines))
+    folder = SecurityFolder.at(path)
+    kafka = replace(config.kafka, topic_per_site=folder.is_per_site)
+    if args.action == "add":
+        if not args.site:
+            raise ConfigError("--site is missing: which site gets a user?")
+        made = [str(folder.add(site, kafka)) for site in args.site]
+        text = f"made {', '.join(made)}; `ipdsf security apply {path}` tells a Kafka that runs"
+        return _say(args, {"made": made}, text)
+    if args.action == "apply":
+        bootstrap = resolve_bootstrap(config)
+        rights.bring(folder, kafka, bootstrap)
+        return _say(
+            args,
+            {"users": folder.users, "bootstrap_servers": bootstrap},
+            f"{bootstrap} knows {', '.join(folder.users)} and what they may do",
+        )
+    return _say(args, _told(folder, kafka), _text(folder, kafka))
+
+
+def _told(folder: SecurityFolder, kafka: KafkaConfig) -> dict[str, object]:
+    ends = {
+        name: certificates.end_of(folder.path / name / certificates.CERTIFICATE)
+        for name in (roles.BROKER, *folder.users)
+    }
+    return {
+        "folder": str(folder.path),
+        "topic_per_site": folder.is_per_site,
+        "valid_until": ends,
+        "configurations": {name: str(folder.path / name / "kafka.toml") for name in folder.users},
+        "rights": [vars(right) for right in folder.rights(kafka)],
+    }
+
+
+def _text(folder: SecurityFolder, kafka: KafkaConfig) -> str:
+    """Everything that the administrator of another Kafka has to enter; passwords stay in their files."""
+    bootstrap = kafka.bootstrap_servers or "HOST:9093"
+    lines = ["# Listener of the brokers (server.properties)"]
+    lines += [
+        "listener.security.protocol.map=CLIENT:SASL_SSL, ...",
+        f"sasl.enabled.mechanisms={MECHANISM}",
+        "listener.name.client.ssl.client.auth=required",
+        f"ssl.truststore.type=PEM  ssl.truststore.location=.../{(folder.path / 'ca.pem').name}",
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found=false",
+        "",
+        "# Users; or `ipdsf security apply` with an administrator's --config, which shows no password to `ps`",
+    ]
+    for user in folder.users:
+        lines.append(f"# {user}: {MECHANISM}, password in {folder.path / user / 'password'}")
+    lines += ["", "# Rights"]
+    lines += [roles.as_command(right, bootstrap) for right in folder.rights(kafka)]
+    if folder.is_per_site:
+        lines += ["", "# Topics of the sites"]
+        lines += [
+            f"kafka-topics.sh --bootstrap-server {bootstrap} --command-config admin.properties --create --topic "
+            f"{kafka.files_topic_of(site)} --partitions 1 --config message.timestamp.type=LogAppendTime "
+            f"--config max.message.bytes={kafka.max_message_bytes}"
+            for site in folder.sites
+        ]
+    lines += ["", "# Clients"]
+    lines += [f"--config {folder.path / user / 'kafka.toml'}" for user in folder.users]
+    lines += ["", "# Certificates end"]
+    for name in (roles.BROKER, *folder.users):
+        lines.append(f"# {name}: {certificates.end_of(folder.path / name / certificates.CERTIFICATE)}")
+    return "\n".join(lines)
+
+
+def _say(args: argparse.Namespace, answer: Mapping[str, object], text: str) -> int:
+    print(json.dumps(answer) if args.json else text)
+    return 0

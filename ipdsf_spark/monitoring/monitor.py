@@ -1,0 +1,137 @@
+"""What a running job shows: metrics and a status page, served and as files. It fails alone; the stream goes on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from ipdsf_spark.config import Config
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.monitoring import page, prometheus
+from ipdsf_spark.monitoring.commit import GroupCommitter
+from ipdsf_spark.monitoring.job_metrics import TableState, job_samples
+from ipdsf_spark.monitoring.network import Follower, Network
+from ipdsf_spark.monitoring.progress import LiveListener
+from ipdsf_spark.monitoring.server import PageServer, served
+
+logger = logging.getLogger(__name__)
+
+HTML: Final = "text/html; charset=utf-8"
+GROUP: Final = "stream"  # under which the lag is told where no group is committed to
+COMMIT_EVERY_S: Final = 5.0
+STOP_S: Final = 10.0
+
+
+class Monitor:
+    """Server, follower of the topics, files and committed offsets of one job.
+
+    Args:
+        config: the whole configuration.
+        bootstrap: where Kafka is.
+        listener: of the live query.
+        sites: the table of sites as it is now.
+        tables: how the tables of the archive go now.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        bootstrap: str,
+        listener: LiveListener,
+        *,
+        sites: Callable[[], Mapping[str, Site]],
+        tables: Callable[[], Sequence[TableState]],
+    ) -> None:
+        self._config, self._bootstrap, self._listener = config, bootstrap, listener
+        self._sites, self._tables = sites, tables
+        self.network = Network()
+        self.server: PageServer | None = None
+        self._follower: Follower | None = None
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def group(self) -> str:
+        """Name under which the lag is told."""
+        return self._config.monitoring.commit_group or f"{self._config.kafka.group_prefix}{GROUP}"
+
+    def start(self) -> Monitor:
+        """Begin, with as much as the configuration asks for; raises nothing."""
+        wanted = self._config.monitoring
+        if wanted.listen:
+            routes = {"/": self._index, "/metrics": self._metrics, "/status.json": self._json, "/site": self._site}
+            self.server = served(wanted.listen, routes, what="status page and /metrics")
+        if self.server is not None or wanted.pages_directory:
+            self._follower = Follower(self._config.kafka, self._bootstrap, self.network).start()
+        if wanted.pages_directory or wanted.commit_group:
+            self._thread = threading.Thread(target=self._run, name="ipdsf-monitor", daemon=True)
+            self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End; the files of the page say how it was at the end."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(STOP_S)
+        if self._follower is not None:
+            self._follower.stop()
+        if self.server is not None:
+            self.server.close()
+
+    def metrics(self) -> bytes:
+        """All metrics as Prometheus reads them."""
+        samples = job_samples(
+            self._listener,
+            self.network,
+            self._tables(),
+            group=self.group,
+            max_sites=self._config.monitoring.max_sites,
+            now_s=time.time(),
+            certificate=self._config.kafka.ssl_certificate_location,
+        )
+        return prometheus.render(samples)
+
+    def view(self) -> page.View:
+        """What the page shows now."""
+        return page.view_of(self._listener, self.network, self._sites(), self._tables(), now_s=time.time())
+
+    def _index(self, rest: str) -> tuple[str, bytes] | None:
+        return None if rest else (HTML, page.index(self.view(), site_link="site/{}").encode())
+
+    def _site(self, rest: str) -> tuple[str, bytes] | None:
+        found = page.site(self.view(), rest, index_link="../")
+        return None if found is None else (HTML, found.encode())
+
+    def _metrics(self, rest: str) -> tuple[str, bytes] | None:
+        return None if rest else (prometheus.CONTENT_TYPE, self.metrics())
+
+    def _json(self, rest: str) -> tuple[str, bytes] | None:
+        return None if rest else ("application/json", json.dumps(self.view().as_json()).encode())
+
+    def _run(self) -> None:
+        wanted = self._config.monitoring
+        committer = GroupCommitter(self._config.kafka, self._bootstrap, self.group) if wanted.commit_group else None
+        next_page_s = next_commit_s = 0.0
+        is_last = False
+        while not is_last:
+            is_last = self._stopped.wait(0.2)
+            now_s = time.monotonic()
+            if committer is not None and (is_last or now_s >= next_commit_s):
+                committer.commit(dict(self._listener.lags.read))
+                next_commit_s = now_s + COMMIT_EVERY_S
+            if wanted.pages_directory and (is_last or now_s >= next_page_s):
+                self._write(Path(wanted.pages_directory).expanduser())
+                next_page_s = now_s + wanted.pages_every_s
+        if committer is not None:
+            committer.close()
+
+    def _write(self, folder: Path) -> None:
+        try:
+            page.write(self.view(), folder)
+        except Exception as error:  # a full disk, say: the stream goes on
+            logger.warning("the status page is not written to %s: %s", folder, error)

@@ -1,0 +1,208 @@
+"""What the topics say of every site: status, newest heights, delay from sending to product, quarantine by reason.
+
+A thread reads the sites, products and quarantine topics beside the stream, in bounded memory. It fails alone: what
+cannot be read is told and tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.errors import BrokerError
+from ipdsf_spark.kafka.headers import header_of
+from ipdsf_spark.kafka.reading import bounds, consumer_of
+
+logger = logging.getLogger(__name__)
+
+HEIGHTS_KEPT: Final = 288  # of a site: a day of five minutes
+SITES_WITH_HISTORY: Final = 1_000
+DELAYS_KEPT: Final = 4_096
+TAIL: Final = 2_000  # products of each partition that are read at the start
+REASONS: Final = 30  # kinds of reasons told apart; the rest is "other"
+AT_ONCE: Final = 500
+POLL_S: Final = 0.5
+RETRY_S: Final = 10.0
+HEIGHTS: Final = "layers"
+
+
+@dataclass
+class SiteView:
+    """What is known of a site.
+
+    Attributes:
+        status: its record of the sites topic.
+        heights: product time (ISO-8601) to its newest revision, oldest first.
+        sent_ms: of its newest file whose products were seen [ms since 1970].
+    """
+
+    status: dict[str, Any] = field(default_factory=dict)
+    heights: OrderedDict[str, dict[str, Any]] = field(default_factory=OrderedDict)
+    sent_ms: int = 0
+
+    @property
+    def newest_sent_ms(self) -> int:
+        """When its newest file was sent [ms since 1970], 0 if unknown."""
+        return max(self.sent_ms, int(self.status.get("sent_ms") or 0))
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """Its newest product with a height; else its newest; empty before there is one."""
+        newest = list(self.heights.values())
+        return next((row for row in reversed(newest) if row.get("mixing_height_m") is not None), {}) or (
+            newest[-1] if newest else {}
+        )
+
+
+class Network:
+    """What the topics say; filled by records, asked by pages and metrics."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sites: dict[str, SiteView] = {}
+        self._delays: deque[float] = deque(maxlen=DELAYS_KEPT)
+        self._reasons: Counter[str] = Counter()
+        self.problem = ""
+
+    def sites(self) -> dict[str, SiteView]:
+        """Site id to what is known of it."""
+        with self._lock:
+            return {
+                site: SiteView(view.status, OrderedDict(view.heights), view.sent_ms)
+                for site, view in self._sites.items()
+            }
+
+    def delays(self) -> list[float]:
+        """From sending to product, of recent files [s]."""
+        with self._lock:
+            return list(self._delays)
+
+    def reasons(self) -> dict[str, int]:
+        """Kinds of reasons and how many records of the quarantine have them."""
+        with self._lock:
+            return dict(self._reasons)
+
+    def take_status(self, value: bytes | None) -> None:
+        """A record of the sites topic."""
+        said = _parsed(value)
+        if isinstance(site := said.get("site"), str):
+            with self._lock:
+                self._sites.setdefault(site, SiteView()).status = said
+
+    def take_product(self, value: bytes | None, published_ms: int) -> None:
+        """A record of the products topic.
+
+        Args:
+            value: its JSON.
+            published_ms: when it was written [ms since 1970].
+        """
+        said = _parsed(value)
+        site, time = said.get("site"), said.get("time")
+        if not isinstance(site, str) or not isinstance(time, str):
+            return
+        sent_ms = int(said.get("sent_ms") or 0)
+        with self._lock:
+            view = self._sites.setdefault(site, SiteView())
+            if sent_ms > view.sent_ms:
+                view.sent_ms = sent_ms
+                if published_ms >= sent_ms:
+                    self._delays.append((published_ms - sent_ms) / 1000)
+            if said.get("kind") == HEIGHTS:
+                view.heights[time] = said
+                if len(view.heights) > 1 and next(reversed(view.heights)) != max(view.heights):
+                    view.heights = OrderedDict(sorted(view.heights.items()))
+                most = HEIGHTS_KEPT if len(self._sites) <= SITES_WITH_HISTORY else 1
+                while len(view.heights) > most:
+                    view.heights.popitem(last=False)
+
+    def take_letter(self, headers: Iterable[Any] | None) -> None:
+        """Headers of a record of the quarantine topic."""
+        kind = kind_of(header_of(headers, "reason"))
+        with self._lock:
+            self._reasons[kind if kind in self._reasons or len(self._reasons) < REASONS else "other"] += 1
+
+
+class Follower:
+    """The thread that fills a `Network`.
+
+    Args:
+        kafka: topics and login.
+        bootstrap: where Kafka is.
+        network: what to fill.
+    """
+
+    def __init__(self, kafka: KafkaConfig, bootstrap: str, network: Network) -> None:
+        self._kafka, self._bootstrap, self.network = kafka, bootstrap, network
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ipdsf-follower", daemon=True)
+
+    def start(self) -> Follower:
+        """Begin; returns at once and raises nothing."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End."""
+        self._stopped.set()
+        self._thread.join(RETRY_S)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                with consumer_of(self._kafka, self._bootstrap, "monitor") as consumer:
+                    self._follow(consumer)
+            except (BrokerError, KafkaException) as error:
+                if str(error) != self.network.problem:
+                    logger.warning("the status page and its metrics do not see the topics: %s", error)
+                self.network.problem = str(error)
+                self._stopped.wait(RETRY_S)
+
+    def _follow(self, consumer: Consumer) -> None:
+        kafka = self._kafka
+        places = []
+        for topic, tail in ((kafka.sites_topic, None), (kafka.products_topic, TAIL), (kafka.quarantine_topic, 0)):
+            for number, (low, high) in bounds(consumer, topic, self._bootstrap).items():
+                places.append(TopicPartition(topic, number, low if tail is None else max(low, high - tail)))
+        consumer.assign(places)
+        self.network.problem = ""
+        while not self._stopped.is_set():
+            for message in consumer.consume(AT_ONCE, POLL_S):
+                error = message.error()
+                if error is None:
+                    self._take(message)
+                elif error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+
+    def _take(self, message: Message) -> None:
+        topic = message.topic()
+        if topic == self._kafka.sites_topic:
+            self.network.take_status(message.value())
+        elif topic == self._kafka.products_topic:
+            self.network.take_product(message.value(), message.timestamp()[1])
+        else:
+            self.network.take_letter(message.headers())
+
+
+def kind_of(reason: str) -> str:
+    """What a reason says less names, numbers and details, so that there are few kinds of them."""
+    first = reason.partition(" (and ")[0]
+    first = re.sub(r"'[^']*'|\"[^\"]*\"", "…", first)
+    first = re.sub(r"0x[0-9a-fA-F]+|[-+]?\d[\d.,:T/-]*", "N", first)
+    return " ".join(first.split())[:80].strip(" :") or "no reason given"
+
+
+def _parsed(value: bytes | None) -> dict[str, Any]:
+    try:
+        said = json.loads(value or b"{}")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

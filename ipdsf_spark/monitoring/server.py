@@ -1,0 +1,101 @@
+"""A small web server for metrics and the status page, in a thread of its own; read-only, on the loopback by default."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+from urllib.parse import unquote
+
+from ipdsf_spark.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+Page = Callable[[str], tuple[str, bytes] | None]  # what follows the route -> content type and body, None = no such page
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:",
+    "X-Content-Type-Options": "nosniff",
+}
+TIMEOUT_S: Final = 10.0  # a client that says nothing holds a thread no longer
+
+
+class PageServer:
+    """Serves pages until it is closed.
+
+    Args:
+        listen: host:port; port 0 is any free one.
+        pages: route to page; the longest route that an address begins with is asked.
+
+    Raises:
+        ConfigError: `listen` is no host and port.
+        OSError: it cannot be listened on.
+    """
+
+    def __init__(self, listen: str, pages: Mapping[str, Page]) -> None:
+        host, colon, port = listen.rpartition(":")
+        if not (colon and host and port.isdecimal() and int(port) < 65_536):
+            raise ConfigError(f"an address to listen on is host:port, got {listen!r}")
+        self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(pages))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="ipdsf-pages", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, http://host:port."""
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(TIMEOUT_S)
+
+
+def served(listen: str, pages: Mapping[str, Page], *, what: str) -> PageServer | None:
+    """A server, or a warning and None: nothing that only looks may keep work from being done."""
+    try:
+        server = PageServer(listen, pages)
+    except OSError as error:
+        logger.warning("%s is not served at %s: %s", what, listen, error.strerror or error)
+        return None
+    logger.warning("%s at %s", what, server.address)
+    return server
+
+
+def _handler(pages: Mapping[str, Page]) -> type[BaseHTTPRequestHandler]:
+    routes = sorted(pages, key=len, reverse=True)
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = TIMEOUT_S
+        server_version, sys_version = "ipdsf", ""
+
+        def do_GET(self) -> None:
+            path = unquote(self.path.partition("?")[0])
+            route = next((route for route in routes if path == route or path.startswith(f"{route.rstrip('/')}/")), None)
+            try:
+                found = pages[route](path[len(route) :].strip("/")) if route is not None else None
+            except Exception as error:  # a page that fails is said to fail; the stream goes on
+                logger.warning("page %s: %s: %s", path, type(error).__name__, error)
+                self._answer(500, "text/plain; charset=utf-8", b"this page could not be made; the log says why\n")
+                return
+            if found is None:
+                self._answer(404, "text/plain; charset=utf-8", b"no such page\n")
+            else:
+                self._answer(200, *found)
+
+        def _answer(self, code: int, kind: str, body: bytes) -> None:
+            self.send_response(code)
+            for name, value in (*HEADERS.items(), ("Content-Type", kind), ("Content-Length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            logger.debug(format, *args)
+
+    return Handler

@@ -1,0 +1,168 @@
+"""One folder with everything that a secured Kafka and its clients need.
+
+    ca.pem  ca.key                 the development CA; the key stays here
+    broker/ admin/ stream/ reader/ edge-SITE/
+        certificate.pem key.pem both.pem keystore.p12 key-password
+        password                   of the user (SCRAM-SHA-512); the broker has none
+        kafka.toml                 what this party's clients are told: `--config`
+    sites.txt                      sites that have a user
+
+Everything but ca.pem and kafka.toml is readable by its owner only. A party's folder is all that its machine gets,
+beside ca.pem.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.security import certificates, roles
+
+MECHANISM: Final = "SCRAM-SHA-512"
+PASSWORD_BYTES: Final = 24
+
+
+@dataclass(frozen=True)
+class SecurityFolder:
+    """A folder made by `make`; see the module.
+
+    Attributes:
+        path: where it is.
+    """
+
+    path: Path
+
+    @classmethod
+    def make(cls, path: Path, *, sites: Sequence[str], hosts: Sequence[str], kafka: KafkaConfig) -> SecurityFolder:
+        """A new CA, and parties for the broker, the roles and the sites.
+
+        Args:
+            path: a folder that holds no CA yet.
+            sites: ids of sites that get a user.
+            hosts: names that the brokers are reached by.
+            kafka: topics and prefix that the parties are told.
+
+        Raises:
+            InputError: there is a CA already, or openssl refuses.
+            ConfigError: a topic cannot be named after a site.
+        """
+        if (path / "ca.key").exists():
+            raise InputError(f"{path} holds a CA already: add sites to it with `ipdsf security add {path} --site ID`")
+        users = [roles.user_of(site) for site in sites]
+        path.mkdir(parents=True, exist_ok=True)
+        certificates.make_authority(path, "ipdsf development CA")
+        folder = cls(path)
+        folder._make_party(roles.BROKER, kafka, hosts=hosts)
+        for name in (roles.ADMIN, roles.STREAM, roles.READER, *users):
+            folder._make_party(name, kafka)
+        folder._remember(sites)
+        return folder
+
+    @classmethod
+    def at(cls, path: str | Path) -> SecurityFolder:
+        """A folder made before.
+
+        Raises:
+            InputError: it was not.
+        """
+        folder = Path(path).expanduser().absolute()
+        if not (folder / "ca.pem").is_file() or not (folder / roles.BROKER).is_dir():
+            raise InputError(f"{folder} holds no certificates: make them with `ipdsf security init {folder}`")
+        return cls(folder)
+
+    @property
+    def sites(self) -> list[str]:
+        """Sites that have a user."""
+        return (self.path / "sites.txt").read_text().split()
+
+    @property
+    def is_per_site(self) -> bool:
+        """Whether every site has a topic of its own, as it was decided when the folder was made."""
+        told = tomllib.loads((self.path / roles.ADMIN / "kafka.toml").read_text(encoding="utf-8"))
+        return bool(told["kafka"]["topic_per_site"])
+
+    @property
+    def users(self) -> list[str]:
+        """Everybody who logs in with a password."""
+        return [roles.ADMIN, roles.STREAM, roles.READER, *map(roles.user_of, self.sites)]
+
+    def add(self, site: str, kafka: KafkaConfig) -> Path:
+        """A user for one more site; returns its folder.
+
+        Raises:
+            InputError: it has one, or openssl refuses.
+            ConfigError: a topic cannot be named after it.
+        """
+        user = roles.user_of(site)
+        if site in self.sites:
+            raise InputError(f"site {site} has a user already: {self.path / user}")
+        self._make_party(user, kafka)
+        self._remember([*self.sites, site])
+        return self.path / user
+
+    def password(self, user: str) -> str:
+        """Of a user."""
+        return (self.path / user / "password").read_text()
+
+    def rights(self, kafka: KafkaConfig) -> list[roles.Right]:
+        """What all users may do."""
+        own = [right for site in self.sites for right in roles.rights_of_edge(kafka, site)]
+        return sorted({*own, *roles.rights_of_stream(kafka), *roles.rights_of_reader(kafka)})
+
+    def certified(self, kafka: KafkaConfig, party: str) -> KafkaConfig:
+        """`kafka` with the login of a party by its certificate alone, which the brokers' own listener asks for."""
+        return replace(
+            kafka,
+            security_protocol="SSL",
+            sasl_mechanism="",
+            ssl_ca_location=str(self.path / "ca.pem"),
+            ssl_certificate_location=str(self.path / party / certificates.CERTIFICATE),
+            ssl_key_location=str(self.path / party / certificates.KEY_FILE),
+            ssl_keystore_location="",
+        )
+
+    def _make_party(self, name: str, kafka: KafkaConfig, *, hosts: Sequence[str] = ()) -> None:
+        folder = self.path / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _write_secret(folder / "key-password")
+        certificates.issue(self.path, folder, name, hosts=hosts)
+        if name != roles.BROKER:
+            _write_secret(folder / "password")
+            (folder / "kafka.toml").write_text(self._settings(name, kafka), encoding="utf-8")
+
+    def _settings(self, name: str, kafka: KafkaConfig) -> str:
+        folder = self.path / name
+        said: dict[str, object] = {
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": MECHANISM,
+            "sasl_username": name,
+            "sasl_password_file": str(folder / "password"),
+            "ssl_ca_location": str(self.path / "ca.pem"),
+            "ssl_certificate_location": str(folder / certificates.CERTIFICATE),
+            "ssl_key_location": str(folder / certificates.KEY_FILE),
+            "group_prefix": kafka.group_prefix,
+            "topic_per_site": kafka.topic_per_site,
+        }
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in said.items()]
+        keystore = [
+            "# The same certificate as PKCS12, instead of the two lines above it:",
+            f"# ssl_keystore_location = {json.dumps(str(folder / certificates.PKCS12), ensure_ascii=False)}",
+            f"# ssl_key_password_file = {json.dumps(str(folder / 'key-password'), ensure_ascii=False)}",
+        ]
+        return "\n".join([f"# Login of {name}, for --config.", "", "[kafka]", *lines, *keystore, ""])
+
+    def _remember(self, sites: Sequence[str]) -> None:
+        (self.path / "sites.txt").write_text("".join(f"{site}\n" for site in sites))
+
+
+def _write_secret(path: Path) -> None:
+    """A new password, without a line end, so that every program reads the same."""
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_urlsafe(PASSWORD_BYTES))

@@ -1,0 +1,82 @@
+"""Users and rights of a security folder, brought to a running Kafka by its administrator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialAlteration,
+    UserScramCredentialUpsertion,
+)
+
+from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.errors import BrokerError
+from ipdsf_spark.kafka.client import Listener
+from ipdsf_spark.kafka.topics import admin, site_topic_settings
+from ipdsf_spark.security.folder import SecurityFolder
+from ipdsf_spark.security.roles import Right
+
+TIMEOUT_S: Final = 30.0
+ITERATIONS: Final = 8_192  # of SCRAM's key derivation: twice what RFC 7677 asks for at least
+THERE: Final = frozenset({"TOPIC_ALREADY_EXISTS"})
+
+
+def bring(folder: SecurityFolder, kafka: KafkaConfig, bootstrap: str) -> None:
+    """Users, rights, and the sites' topics. What is there stays; passwords are set to those of the folder.
+
+    Args:
+        folder: whose users.
+        kafka: login of an administrator, names of the topics.
+        bootstrap: where Kafka is.
+
+    Raises:
+        BrokerError: Kafka refuses, or does not answer.
+    """
+    client = admin(kafka, bootstrap, Listener())
+    scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS)
+    users: list[UserScramCredentialAlteration] = [
+        UserScramCredentialUpsertion(user, scram, folder.password(user).encode()) for user in folder.users
+    ]
+    _await(client.alter_user_scram_credentials(users, request_timeout=TIMEOUT_S), "set the password of")
+    _await(client.create_acls([_binding(right) for right in folder.rights(kafka)]), "give the right")
+    if kafka.topic_per_site:
+        settings = site_topic_settings(kafka)
+        topics = [
+            NewTopic(kafka.files_topic_of(site), 1, kafka.replication_factor, config=settings) for site in folder.sites
+        ]
+        if topics:
+            _await(client.create_topics(topics, operation_timeout=TIMEOUT_S), "create topic")
+
+
+def _binding(right: Right) -> AclBinding:
+    return AclBinding(
+        ResourceType.TOPIC if right.kind == "topic" else ResourceType.GROUP,
+        right.name,
+        ResourcePatternType.PREFIXED if right.is_prefix else ResourcePatternType.LITERAL,
+        f"User:{right.user}",
+        "*",
+        AclOperation[right.operation],
+        AclPermissionType.ALLOW,
+    )
+
+
+def _await(futures: Mapping[Any, Future[Any]], verb: str) -> None:
+    for what, future in futures.items():
+        try:
+            future.result(TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].name() not in THERE:
+                raise BrokerError(f"cannot {verb} {what}: {error.args[0].str()}") from error
+        except TimeoutError as error:
+            raise BrokerError(f"Kafka did not {verb} {what} within {TIMEOUT_S:.0f} s") from error

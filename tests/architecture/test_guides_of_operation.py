@@ -1,0 +1,57 @@
+"""The pages on security and monitoring: commands can be typed, names exist, the one-machine flow begins."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ipdsf_spark.cli.main import main, parser_for
+from ipdsf_spark.config import load
+from ipdsf_spark.monitoring.prometheus import METRICS
+
+PAGES = ("security.md", "monitoring.md")
+
+
+def text_of(repository: Path, page: str) -> str:
+    return (repository / "docs" / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_can_be_typed(repository: Path, page: str) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", text_of(repository, page), flags=re.DOTALL)
+    commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+
+    assert len(commands) >= 4
+    for words in commands:
+        assert words[0] == "ipdsf"
+        parser_for(words[1]).parse_args(words[1:])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_key_that_is_named_exists(repository: Path, page: str) -> None:
+    config = load()
+    for section, key in re.findall(r"`(kafka|monitoring|stream)\.([a-z_]+)", text_of(repository, page)):
+        assert hasattr(getattr(config, section), key), f"{section}.{key}"
+
+
+def test_every_metric_that_is_named_is_told(repository: Path) -> None:
+    named = re.findall(r"`((?:ipdsf|kafka_consumergroup)_\w+)[`{]", text_of(repository, "monitoring.md"))
+
+    assert set(named) <= set(METRICS)
+    assert len(named) >= 10
+
+
+def test_the_folder_of_the_guide_is_made_extended_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "sec")
+
+    assert main(["security", "init", folder, "--site", "oslo", "--site", "munich"]) == 0
+    assert main(["security", "add", folder, "--site", "chennai"]) == 0
+    assert main(["security", "show", folder]) == 0
+
+    shown = capsys.readouterr().out
+    assert "--allow-principal User:edge-chennai --operation Write --topic 'ceilometer.files.chennai'" in shown
+    for path in Path(folder).glob("*/password"):
+        assert path.read_text() not in shown

@@ -1,0 +1,188 @@
+"""The status page and its server: what stands on it, that it needs nothing from elsewhere, and that it fails alone."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_metrics import NOW_S, listened, product, progress, status
+
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.monitoring import page
+from ipdsf_spark.monitoring.chart import MAP_WIDTH, Dot, curve_of, map_of
+from ipdsf_spark.monitoring.job_metrics import TableState
+from ipdsf_spark.monitoring.network import Network
+from ipdsf_spark.monitoring.server import PageServer, served
+
+SITES = {
+    "oslo": Site("oslo", 59.9, 10.7),
+    "munich": Site("munich", 48.1, 11.6),
+    "adrift": Site("adrift", float("nan"), 0.0),
+}
+NASTY = "<script>alert('x')</script>"
+
+
+@pytest.fixture
+def view() -> page.View:
+    network = Network()
+    sent_ms = int((NOW_S - 20) * 1000)
+    network.take_status(status("oslo", sent_ms=sent_ms, alarms=["window_contaminated"]))
+    network.take_product(product("oslo", "2027-01-15T07:55:00Z", sent_ms, 812.0), sent_ms + 700)
+    network.take_product(product("oslo", "2027-01-15T08:00:00Z", sent_ms, None), sent_ms + 700)
+    network.take_status(status("munich", sent_ms=sent_ms - 4_000_000))
+    network.take_status(status("adrift", sent_ms=sent_ms, is_silent=True))
+    network.take_status(status(NASTY, sent_ms=sent_ms))
+    network.take_letter([("reason", NASTY.encode())])
+    tables = [TableState("layers", 3, 4_000.0, True)]
+    return page.view_of(listened(progress({"0": 1}, {"0": 9})), network, SITES, tables, now_s=NOW_S)
+
+
+def test_what_needs_somebody_stands_first(view: page.View) -> None:
+    assert [(row.site, row.state) for row in view.rows] == [
+        ("adrift", "silent"), ("munich", "stale"), (NASTY, "live"), ("oslo", "live")
+    ]  # fmt: skip
+
+
+def test_the_last_height_is_shown_although_a_newer_interval_has_none(view: page.View) -> None:
+    oslo = view.rows[-1]
+
+    assert (oslo.time, oslo.height_m) == ("2027-01-15T07:55:00Z", 812.0)
+    assert "812\u202fm" in page.index(view, site_link="site/{}")
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(view: page.View) -> None:
+    both = page.index(view, site_link="site/{}") + (page.site(view, "oslo", index_link="../") or "")
+
+    assert re.findall(r"(?:src|href)=[\"'](?!site/|\.\./|data:,)", both) == []
+    assert "<script" not in both
+    assert "@import" not in both
+    assert "url(" not in both
+
+
+def test_the_page_names_alarms_lag_reasons_and_what_the_archive_lacks(view: page.View) -> None:
+    text = page.index(view, site_link="site/{}")
+
+    for told in (
+        "window contaminated",
+        "cannot be written",
+        "&lt;script&gt;alert",
+        'class="n">8</td>',
+        "stale",
+        "silent",
+    ):
+        assert told in text, told
+
+
+def test_a_site_without_a_place_is_on_no_map_and_in_the_table(view: page.View) -> None:
+    assert [dot.site for dot in view.dots] == ["munich", "oslo"]
+    assert "adrift" in page.index(view, site_link="site/{}")
+
+
+def test_files_replace_what_was_there_and_every_link_leads_to_one(view: page.View, tmp_path: Path) -> None:
+    page.write(view, tmp_path)
+    page.write(view, tmp_path)
+
+    links = re.findall(r'<th scope="row"><a href="([^"]+)"', (tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert len(links) == len(view.rows)
+    assert all((tmp_path / urllib.request.url2pathname(link)).is_file() for link in links)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_program_gets_the_same_without_what_is_no_json(view: page.View) -> None:
+    said = view.as_json()
+
+    assert said["rows"][-1]["height_m"] == 812.0
+    assert "NaN" not in str(said).replace("nan", "NaN")
+
+
+@given(st.lists(st.tuples(st.floats(-90, 90), st.floats(-180, 180)), min_size=1, max_size=30))
+def test_every_site_lies_on_the_map(places: list[tuple[float, float]]) -> None:
+    drawn = map_of([Dot(str(number), *place, "live") for number, place in enumerate(places)])
+
+    assert drawn is not None
+    assert all(0 <= x <= MAP_WIDTH and 0 <= y <= drawn.height for x, y, _, _ in drawn.dots)
+    norths = sorted(drawn.dots, key=lambda dot: dot[2].latitude_deg)
+    assert all(south[1] >= north[1] for south, north in itertools.pairwise(norths))
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.one_of(st.none(), st.floats(0, 9_000))), max_size=60))
+def test_a_curve_stays_in_its_frame_and_breaks_at_gaps(heights: list[tuple[int, float | None]]) -> None:
+    rows = [(f"2026-06-{1 + at // 288:02}T{at % 288 // 12:02}:{at % 12 * 5:02}:00+00:00", height, 50.0)
+            for at, height in sorted(dict(heights).items())]  # fmt: skip
+    drawn = curve_of(rows)
+
+    known = [at for at, height in sorted(dict(heights).items()) if height is not None]
+    if not known:
+        assert drawn is None
+        return
+    assert drawn is not None
+    assert len(drawn.lines) == 1 + sum(after - before > 6 for before, after in itertools.pairwise(known))
+    for pair in " ".join([*drawn.lines, *drawn.bands]).split():
+        x, y = map(float, pair.split(","))
+        assert 0 <= x <= drawn.width
+        assert 0 <= y <= drawn.height
+
+
+@pytest.fixture
+def server() -> Iterator[PageServer]:
+    def broken(rest: str) -> tuple[str, bytes]:
+        raise RuntimeError("no such thing")
+
+    pages = {
+        "/": lambda rest: None if rest else ("text/plain", b"index"),
+        "/site": lambda rest: ("text/plain", rest.encode()),
+        "/broken": broken,
+    }
+    running = PageServer("127.0.0.1:0", pages)
+    yield running
+    running.close()
+
+
+def asked(server: PageServer, path: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(server.address + path, timeout=10.0) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_a_server_answers_what_it_has_and_nothing_else(server: PageServer) -> None:
+    assert asked(server, "/") == (200, b"index")
+    assert asked(server, "/site/a%20b?x=1") == (200, b"a b")
+    assert asked(server, "/siteless")[0] == 404
+    assert asked(server, "/../etc/passwd")[0] == 404
+
+
+def test_a_page_that_fails_is_said_to_fail_and_the_server_goes_on(
+    server: PageServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    code, body = asked(server, "/broken")
+
+    assert (code, b"RuntimeError" in body) == (500, False)
+    assert "no such thing" in caplog.text
+    assert asked(server, "/")[0] == 200
+
+
+def test_an_address_that_is_taken_keeps_nobody_from_working(
+    server: PageServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        second = served(server.address.removeprefix("http://"), {}, what="the page")
+
+    assert second is None
+    assert "the page is not served at 127.0.0.1" in caplog.text
+
+
+@pytest.mark.parametrize("listen", ["localhost", ":80", "host:http", "host:99999"])
+def test_what_is_no_address_is_refused(listen: str) -> None:
+    with pytest.raises(ConfigError):
+        PageServer(listen, {})

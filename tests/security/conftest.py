@@ -1,0 +1,82 @@
+"""One secured Kafka for all tests of the room: mutual TLS, SCRAM and ACLs, as `ipdsf security init` makes them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipdsf_spark.cli.broker import protection_of
+from ipdsf_spark.config import KafkaConfig, load
+from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.kafka import ensure_topics
+from ipdsf_spark.lidar.instruments import vaisala_cl
+from ipdsf_spark.lidar.profiles import Profiles
+from ipdsf_spark.lidar.simulator import simulate_day
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.security import rights
+from ipdsf_spark.security.folder import SecurityFolder
+from ipdsf_spark.security.roles import ADMIN
+
+SITES = ("oslo", "munich")
+FIRST, PER_FILE, NUM_FILES = 8 * 60 * 4, 20, 3  # from 08:00 on, five minutes at 15 s
+
+
+@dataclass(frozen=True)
+class Secured:
+    """A Kafka that lets in only those whom its folder knows."""
+
+    broker: EmbeddedKafka
+    folder: SecurityFolder
+
+    @property
+    def bootstrap(self) -> str:
+        return self.broker.bootstrap_servers
+
+    @property
+    def log(self) -> str:
+        return (self.broker.directory / "node-1" / "broker.log").read_text()
+
+    def login(self, user: str) -> KafkaConfig:
+        return load(self.folder.path / user / "kafka.toml").kafka
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    home = tmp_path_factory.mktemp("secured")
+    kafka = KafkaConfig(partitions=2, topic_per_site=True)
+    folder = SecurityFolder.make(home / "security", sites=SITES, hosts=["localhost", "127.0.0.1"], kafka=kafka)
+    with EmbeddedKafka(home / "kafka", heap_mb=384, protection=protection_of(folder)) as broker:
+        administered = folder.certified(kafka, ADMIN)
+        ensure_topics(administered, broker.inner_servers)
+        rights.bring(folder, administered, broker.inner_servers)
+        yield Secured(broker, folder)
+
+
+@pytest.fixture(scope="session")
+def instrument(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a quarter of an hour of a CL51."""
+    folder = tmp_path_factory.mktemp("instrument")
+    site = Site("oslo", 59.94, 10.72, instrument="Vaisala CL51")
+    day = simulate_day(site, date(2021, 6, 21), rng=np.random.default_rng(5), instrument="cl51", scenario="clear")
+    for number in range(NUM_FILES):
+        start = FIRST + number * PER_FILE
+        (folder / f"{number}.dat").write_bytes(vaisala_cl.encode_file(rows(day.profiles, start, start + PER_FILE)))
+    return folder
+
+
+def rows(profiles: Profiles, start: int, stop: int) -> Profiles:
+    """Some of the profiles."""
+    cut = slice(start, stop)
+    names = (
+        *("time", "beta", "cloud_base_m", "vertical_visibility_m", "maker_layer_height_m", "sky_cover_octas"),
+        *("sky_base_m", "is_precipitation", "is_fog", "tilt_deg"),
+    )
+    return dataclasses.replace(
+        profiles, alarms=(), health={}, depolarisation=None, **{name: getattr(profiles, name)[cut] for name in names}
+    )

@@ -1,0 +1,190 @@
+"""A secured Kafka refuses whom it does not know, and says so at the client and in its log."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from conftest import Secured
+
+from ipdsf_spark.config import EdgeConfig, KafkaConfig
+from ipdsf_spark.edge.agent import EdgeAgent
+from ipdsf_spark.errors import BrokerError, ConfigError, InputError
+from ipdsf_spark.kafka import client_options, num_partitions
+from ipdsf_spark.kafka.certificate import validity_of
+from ipdsf_spark.security import certificates
+from ipdsf_spark.security.folder import SecurityFolder
+
+pytestmark = pytest.mark.kafka
+
+QUICK_S = 2.0
+
+
+def refused(login: KafkaConfig, secured: Secured) -> str:
+    with pytest.raises(BrokerError) as said:
+        num_partitions(login, secured.bootstrap, timeout_s=QUICK_S)
+    return str(said.value)
+
+
+def with_certificate(login: KafkaConfig, folder: Path, authority: Path, *, days: int) -> KafkaConfig:
+    folder.mkdir()
+    (folder / "key-password").write_text("of no importance")
+    certificates.issue(authority, folder, "edge-oslo", days=days)
+    return replace(
+        login,
+        ssl_certificate_location=str(folder / certificates.CERTIFICATE),
+        ssl_key_location=str(folder / certificates.KEY_FILE),
+    )
+
+
+@pytest.mark.parametrize("user", ["edge-oslo", "edge-munich"])
+def test_a_site_sees_its_own_topic_and_no_other(secured: Secured, user: str) -> None:
+    seen = num_partitions(secured.login(user), secured.bootstrap)
+
+    assert seen == {f"ceilometer.files.{user.removeprefix('edge-')}": 1}
+
+
+def test_a_certificate_as_pkcs12_is_as_good(secured: Secured) -> None:
+    folder = secured.folder.path / "edge-oslo"
+    login = replace(
+        secured.login("edge-oslo"),
+        ssl_certificate_location="",
+        ssl_key_location="",
+        ssl_keystore_location=str(folder / certificates.PKCS12),
+        ssl_key_password_file=str(folder / "key-password"),
+    )
+
+    assert num_partitions(login, secured.bootstrap) == {"ceilometer.files.oslo": 1}
+
+
+def test_who_has_no_certificate_is_refused(secured: Secured) -> None:
+    login = replace(secured.login("edge-oslo"), ssl_certificate_location="", ssl_key_location="")
+
+    assert "none is given" in refused(login, secured)
+    assert "SSL handshake failed" in secured.log
+
+
+def test_a_certificate_of_a_foreign_ca_is_refused(secured: Secured, tmp_path: Path) -> None:
+    certificates.make_authority(tmp_path, "somebody's CA")
+    login = with_certificate(secured.login("edge-oslo"), tmp_path / "foreign", tmp_path, days=30)
+
+    assert "signed by a CA that the brokers trust" in refused(login, secured)
+
+
+def test_an_expired_certificate_is_called_expired(secured: Secured, tmp_path: Path) -> None:
+    login = with_certificate(secured.login("edge-oslo"), tmp_path / "old", secured.folder.path, days=-1)
+
+    assert "it expired at " in refused(login, secured)
+
+
+def test_a_broker_that_the_client_does_not_trust_is_not_told_the_password(secured: Secured, tmp_path: Path) -> None:
+    certificates.make_authority(tmp_path, "somebody's CA")
+    login = replace(secured.login("edge-oslo"), ssl_ca_location=str(tmp_path / "ca.pem"))
+
+    assert "certificate verify failed" in refused(login, secured)
+
+
+def test_a_wrong_password_is_refused(secured: Secured, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("guessed")
+    login = replace(secured.login("edge-oslo"), sasl_password_file=str(tmp_path / "password"))
+
+    said = refused(login, secured)
+
+    assert "invalid credentials" in said
+    assert str(tmp_path / "password") in said
+    assert "guessed" not in said
+    assert "invalid credentials" in secured.log
+
+
+def test_another_sites_topic_is_refused_and_its_files_wait(
+    secured: Secured, instrument: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    edge = EdgeConfig(watch=str(instrument), directory=str(tmp_path), settle_s=0.0)
+    agent = EdgeAgent(edge, secured.login("edge-oslo"), secured.bootstrap, "munich")
+    agent.take_in()
+
+    is_sent = agent.send_pending()
+
+    counts = agent.journal.counts()
+    agent.close()
+    assert not is_sent
+    assert (counts["pending"], counts["delivered"]) == (3, 0)
+    assert "does not allow it to user edge-oslo" in caplog.text
+    assert "User:edge-oslo is Denied operation = DESCRIBE" in secured.log
+    assert "ceilometer.files.munich" in secured.log
+
+
+def test_a_site_reads_nothing_not_even_its_own_files(secured: Secured) -> None:
+    options = client_options(secured.login("edge-oslo"), secured.bootstrap) | {"group.id": "ipdsf-curious"}
+    consumer = Consumer(options)
+    consumer.assign([TopicPartition("ceilometer.files.oslo", 0, 0)])
+
+    message = consumer.poll(20.0)
+
+    consumer.close()
+    assert message is not None
+    error = message.error()
+    assert error is not None
+    assert error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
+
+
+def test_the_reader_of_products_writes_nothing(secured: Secured) -> None:
+    producer = Producer(client_options(secured.login("reader"), secured.bootstrap) | {"message.timeout.ms": 5_000})
+    failed: list[KafkaError] = []
+    producer.produce("ceilometer.products", b"mine", on_delivery=lambda error, _: failed.append(error))
+
+    try:
+        producer.flush(20.0)
+    except KafkaException as error:
+        failed.append(error.args[0])
+
+    assert [error.code() for error in failed] == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
+
+
+def test_secrets_are_readable_by_their_owner_only(secured: Secured) -> None:
+    open_to_others = {
+        path.name for path in secured.folder.path.rglob("*") if path.is_file() and path.stat().st_mode & 0o077
+    }
+
+    assert open_to_others <= {"ca.pem", "kafka.toml", "sites.txt"}
+
+
+def test_a_folder_is_made_once_and_sites_are_added(tmp_path: Path) -> None:
+    folder = SecurityFolder.make(tmp_path, sites=["oslo"], hosts=["localhost"], kafka=KafkaConfig(topic_per_site=True))
+    before = folder.password("edge-oslo")
+
+    with pytest.raises(InputError, match="holds a CA already"):
+        SecurityFolder.make(tmp_path, sites=[], hosts=[], kafka=KafkaConfig())
+    folder.add("chennai", KafkaConfig(topic_per_site=True))
+
+    assert SecurityFolder.at(tmp_path).users == ["admin", "stream", "reader", "edge-oslo", "edge-chennai"]
+    assert folder.password("edge-oslo") == before != folder.password("edge-chennai")
+    with pytest.raises(ConfigError, match="cannot have a user"):
+        folder.add("oslo / roof", KafkaConfig())
+
+
+def test_validity_is_read_as_openssl_reads_it(tmp_path: Path) -> None:
+    certificates.make_authority(tmp_path, "a CA")
+    told = subprocess.run(
+        ["openssl", "x509", "-in", tmp_path / "ca.pem", "-noout", "-dates", "-dateopt", "iso_8601"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+    validity = validity_of(tmp_path / "ca.pem")
+
+    assert validity is not None
+    assert f"notBefore={validity.start:%Y-%m-%d %H:%M:%S}Z" in told
+    assert f"notAfter={validity.end:%Y-%m-%d %H:%M:%S}Z" in told
+
+
+@pytest.mark.parametrize("damage", ["", "garbage", "short"])
+def test_what_is_no_certificate_has_no_validity(tmp_path: Path, damage: str) -> None:
+    certificates.make_authority(tmp_path, "a CA")
+    text = (tmp_path / "ca.pem").read_text()
+    (tmp_path / "damaged").write_text({"": "", "garbage": text.replace("M", "A"), "short": text[:200]}[damage])
+
+    assert validity_of(tmp_path / "damaged") is None
+    assert validity_of(tmp_path / "absent") is None
