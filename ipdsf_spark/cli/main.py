@@ -26,6 +26,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),
     "replay": ("ipdsf_spark.cli.replay", "send recorded files as a live network"),
     "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),
+    "network": ("ipdsf_spark.cli.network", "run the Spark query on all sites at once: components, alarms, filled gaps"),
     "sites": (
         "ipdsf_spark.cli.sites",
         "what the stream last said of every site, and whether all profiles add up",

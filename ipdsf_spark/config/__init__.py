@@ -6,6 +6,7 @@ from ipdsf_spark.config.edge import EdgeConfig
 from ipdsf_spark.config.kafka import KafkaConfig
 from ipdsf_spark.config.layers import LayersConfig
 from ipdsf_spark.config.loading import Config, conf_directory, load, with_overrides
+from ipdsf_spark.config.network import NetworkConfig
 from ipdsf_spark.config.packing import PackingConfig
 from ipdsf_spark.config.sites import SitesConfig
 from ipdsf_spark.config.storage import StorageConfig
@@ -19,6 +20,7 @@ __all__ = [
     "EdgeConfig",
     "KafkaConfig",
     "LayersConfig",
+    "NetworkConfig",
     "PackingConfig",
     "SitesConfig",
     "StorageConfig",

@@ -24,6 +24,7 @@ from ipdsf_spark.config.ct import CtConfig
 from ipdsf_spark.config.edge import EdgeConfig
 from ipdsf_spark.config.kafka import KafkaConfig
 from ipdsf_spark.config.layers import LayersConfig
+from ipdsf_spark.config.network import NetworkConfig
 from ipdsf_spark.config.packing import PackingConfig
 from ipdsf_spark.config.sites import SitesConfig
 from ipdsf_spark.config.storage import StorageConfig
@@ -42,6 +43,7 @@ class Config:
     edge: EdgeConfig = field(default_factory=EdgeConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     layers: LayersConfig = field(default_factory=LayersConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     ct: CtConfig = field(default_factory=CtConfig)
     packing: PackingConfig = field(default_factory=PackingConfig)
