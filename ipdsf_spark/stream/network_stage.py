@@ -8,7 +8,7 @@ named in its row, and changes nothing of what was learnt before the batch.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -31,6 +31,7 @@ from ipdsf_spark.stream.network_rows import (
     slice_values,
 )
 from ipdsf_spark.tensor import NetworkTensor, SliceSeen, TensorSettings, state
+from ipdsf_spark.tensor.alarms import Alarm
 from ipdsf_spark.tensor.components import components_of
 from ipdsf_spark.tensor.slices import AHEAD, IN_TIME, LATE, Row, Slice, Slices
 
@@ -109,7 +110,7 @@ class NetworkStage:
         slices: what is open.
         model: the decomposition.
         sources: what measured at each site in its newest slice.
-        standing: site to feature to the slice in which its alarm began.
+        standing: site to feature to the slice in which its alarm began, and the newest in which it was up.
         late: rows of each site that came after their slice, since the last one was given.
         flags: what happened to the state; said in the next row of the network.
         num_acknowledged: how many acknowledgements have been followed.
@@ -121,7 +122,7 @@ class NetworkStage:
         self.slices = Slices(settings.wait, AHEAD_SLICES, tensor.period, tensor.most_sites)
         self.model = NetworkTensor(tensor, settings.cells.num)
         self.sources: dict[str, str] = {}
-        self.standing: dict[str, dict[str, int]] = {}
+        self.standing: dict[str, dict[str, list[int]]] = {}
         self.late: dict[str, int] = {}
         self.flags: list[str] = []
         self.num_acknowledged = 0
@@ -251,37 +252,36 @@ class NetworkStage:
         return rows
 
     def _alarms(self, taken: Slice, seen: SliceSeen, time_us: int) -> list[NetworkRow]:
-        """Rows of sites at which an alarm begins or ends."""
-        now: dict[str, list[Any]] = {}
+        """Rows of sites at which an alarm begins or ends; it ends when it was down for an hour."""
+        now: dict[str, dict[str, Alarm]] = {}
         for alarm in seen.alarms:
-            now.setdefault(alarm.site, []).append(alarm)
-        rows = []
+            now.setdefault(alarm.site, {})[alarm.feature] = alarm
+        hold, rows = 3600 // self.settings.interval_s, []
         for site in taken.sites:
-            held = self.standing.get(site, {})
-            found = {alarm.feature: held.get(alarm.feature, taken.index) for alarm in now.get(site, [])}
-            if found.keys() == held.keys():
-                continue
-            values = {
-                "is_standing": bool(found),
-                "alarms": [
-                    {
-                        "feature": alarm.feature,
-                        "meaning": MEANING[alarm.feature],
-                        "direction": alarm.direction,
-                        "score": round(alarm.score, 2),
-                        "since_s": found[alarm.feature] * self.settings.interval_s,
-                    }
-                    for alarm in now.get(site, [])
-                ],
-                "ended": sorted(held.keys() - found.keys()),
-                "reason": "" if found else "fits_again",
-            }
+            held, up = self.standing.get(site, {}), now.get(site, {})
+            found = {name: times for name, times in held.items() if name in up or taken.index - times[1] < hold}
+            found |= {name: [held[name][0] if name in held else taken.index, taken.index] for name in up}
             if found:
                 self.standing[site] = found
             else:
                 self.standing.pop(site, None)
-            rows.append(NetworkRow(ALARM_KIND, site, time_us, values))
+            if found.keys() != held.keys():
+                values = self._alarm_values(found, up) | {"ended": sorted(held.keys() - found.keys())}
+                rows.append(NetworkRow(ALARM_KIND, site, time_us, values))
         return rows
+
+    def _alarm_values(self, found: Mapping[str, Sequence[int]], up: Mapping[str, Alarm]) -> dict[str, Any]:
+        told = [
+            {
+                "feature": name,
+                "meaning": MEANING[name],
+                "direction": up[name].direction if name in up else None,
+                "score": round(up[name].score, 2) if name in up else None,
+                "since_s": found[name][0] * self.settings.interval_s,
+            }
+            for name in sorted(found)
+        ]
+        return {"is_standing": bool(found), "alarms": told, "reason": "" if found else "fits_again"}
 
     def _left(self, time_us: int) -> list[NetworkRow]:
         """Ends of the alarms of sites that the model has forgotten."""
