@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from confluent_kafka import Producer
-from network_records import FIRST, INTERVAL_S, message, network_beta
+from network_records import FIRST, message, network_beta
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 from topics import records_in
@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 
 SITES = [f"site-{number}" for number in range(6)]
 NUM_SLICES = 60
+IN_2090 = 12_623_000
 
 
 def config_for(name: str, kafka: EmbeddedKafka, folder: Path, *overrides: str) -> Config:
@@ -59,18 +60,18 @@ def session(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> I
     session.stop()
 
 
-def send(config: Config, records: list[tuple[bytes, bytes | None, int]]) -> None:
-    """Keys, values and times of averages."""
+def send(config: Config, records: list[tuple[bytes, bytes | None]]) -> None:
+    """Keys and values of averages."""
     producer = Producer({"bootstrap.servers": config.kafka.bootstrap_servers})
-    for key, value, time_ms in records:
-        producer.produce(config.kafka.averages_topic, value, key, timestamp=time_ms)
+    for key, value in records:
+        producer.produce(config.kafka.averages_topic, value, key)
     assert producer.flush(30) == 0
 
 
-def averages(first: int, stop: int) -> list[tuple[bytes, bytes | None, int]]:
+def averages(first: int, stop: int) -> list[tuple[bytes, bytes | None]]:
     beta = network_beta(NUM_SLICES, SITES, np.random.default_rng(2))
     return [
-        (f"{site}|{index}".encode(), message(site, index, beta[number, line]), 1000 * INTERVAL_S * (index + 1))
+        (f"{site}|{index}".encode(), message(site, index, beta[number, line]))
         for number, index in enumerate(range(FIRST, FIRST + NUM_SLICES))
         if first <= number < stop
         for line, site in enumerate(SITES)
@@ -116,7 +117,7 @@ def test_a_network_that_was_interrupted_in_every_way_says_what_an_uninterrupted_
 
     def lost_after(self: StateFiles, batch: int, small: bytes, model: bytes | None, model_batch: int) -> int:
         written(self, batch, small, model, model_batch)
-        raise KeyboardInterrupt  # state is kept, Spark has not noted the batch
+        raise RuntimeError("planted")  # state is kept, Spark has not noted the batch
 
     with monkeypatch.context() as patched:
         patched.setattr(StateFiles, "write", lost_after)
@@ -138,13 +139,12 @@ def test_records_that_are_no_averages_are_quarantined_and_the_network_goes_on(
 ) -> None:
     config = config_for("odd", kafka, tmp_path / "odd")
     good = averages(0, 20)
-    now = good[-1][2]
-    odd: list[tuple[bytes, bytes | None, int]] = [
-        (b"site-0|x", b"no average", now),
-        (b"\xff\xfe", b"", now),
-        (b"tombstone", None, now),
-        (b"site-1|x", message("site-1", FIRST, np.full(60, np.nan), interval_s=60), now),
-        (b"site-2|x", message("site-2", FIRST + 100_000, np.full(60, 1e-6)), now),
+    odd: list[tuple[bytes, bytes | None]] = [
+        (b"site-0|x", b"no average"),
+        (b"\xff\xfe", b""),
+        (b"tombstone", None),
+        (b"site-1|x", message("site-1", FIRST, np.full(60, np.nan), interval_s=60)),
+        (b"site-2|x", message("site-2", IN_2090, np.full(60, 1e-6))),
     ]
     send(config, [*good[:50], *odd, *good[50:]])
 
