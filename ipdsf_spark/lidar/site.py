@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ipdsf_spark.lidar.instruments.stamps.clock import Clock
 
@@ -23,6 +23,8 @@ class Site:
         wavelength_nm: laser wavelength [nm]; None = the file's.
         timezone: zone of the logger's clock, ``"Europe/Berlin"`` or ``"+01:00"``; empty = UTC.
         date_order: ``"day_first"``, ``"month_first"`` or ``"year_first"``; empty = decided from the files.
+        wigos_id: WIGOS station identifier, ``"0-20000-0-01492"``; names the files that are written, and nothing depends
+            on it, so that it stands in no fingerprint of the site.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Site:
     wavelength_nm: float | None = None
     timezone: str = ""
     date_order: str = ""
+    wigos_id: str = field(default="", repr=False)
 
     @property
     def clock(self) -> Clock:

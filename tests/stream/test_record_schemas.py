@@ -19,6 +19,7 @@ from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.stream.network_query import product_of
 from ipdsf_spark.stream.network_stage import NetworkStage
 from ipdsf_spark.stream.site_stage import AVERAGES_KIND, Record, SiteStage, Topics
+from ipdsf_spark.tensor import alarms
 from tests.kafka.json_schema import breaches
 
 TOPICS = Topics("files", "averages", "products", "sites", "bad", 10**6)
@@ -43,11 +44,13 @@ def records(cl51_files: list[bytes]) -> list[tuple[str, Any]]:
     first = stage.step(site, pieces, b"")
     assert first.state is not None
     silent = stage.step(site, [], first.state.to_bytes(), is_silent=True)
-    beta = network_beta(352, SITES, np.random.default_rng(6))
-    beta[:, :, 50:][np.random.default_rng(1).random((352, 8, 10)) < 0.3] = np.nan
-    beta[318:, 2] *= 0.4
+    beta = network_beta(150, SITES, np.random.default_rng(6))
+    beta[:, :, 50:][np.random.default_rng(1).random((150, 8, 10)) < 0.3] = np.nan
+    beta[110:, 2] *= 0.4
     network = NetworkStage(SETTINGS)
-    rows = network.step(as_cells(beta)).rows
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(alarms, "LEAST_SLICES", 60)  # not the day that a site is watched for first
+        rows = network.step(as_cells(beta)).rows
     rows += network.follow([row.site for row in rows if row.kind == "network_alarm"])
     return [said(record) for record in (*first.records, *silent.records, *(product_of(row, "p") for row in rows))]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark import __version__
 from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings
+from ipdsf_spark.lidar.products.discovery import assessments, discovery_attributes
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.site import Site
 
@@ -51,7 +52,10 @@ def to_netcdf(
 
     settings = settings or LayerSettings()
     file: Any = netCDF4.Dataset("layers.nc", "w", memory=4096)
-    file.setncatts(_global_attributes(site, instrument, settings, history, inputs))
+    file.setncatts(
+        discovery_attributes(site, layers.time, settings.averaging_s)
+        | _global_attributes(site, instrument, settings, history, inputs)
+    )
     for name, length in (("time", len(layers)), ("candidate", layers.candidates_m.shape[1]), ("bound", 2)):
         file.createDimension(name, length)
 
@@ -69,8 +73,24 @@ def to_netcdf(
     half = settings.averaging_s / 2
     seconds = (layers.time - np.datetime64(0, "us")) / np.timedelta64(1, "s")
     put("station", str, (), site.id, long_name="site", cf_role="timeseries_id")
-    put("latitude", "f8", (), site.latitude_deg, standard_name="latitude", units="degrees_north")
-    put("longitude", "f8", (), site.longitude_deg, standard_name="longitude", units="degrees_east")
+    put(
+        "latitude",
+        "f8",
+        (),
+        site.latitude_deg,
+        standard_name="latitude",
+        long_name="latitude of the instrument",
+        units="degrees_north",
+    )
+    put(
+        "longitude",
+        "f8",
+        (),
+        site.longitude_deg,
+        standard_name="longitude",
+        long_name="longitude of the instrument",
+        units="degrees_east",
+    )
     put(
         "altitude",
         "f8",
@@ -113,7 +133,8 @@ def to_netcdf(
         units="m",
         cell_methods="time: mean",
         coordinates=PLACE,
-        ancillary_variables="pblh_uncertainty pblh_qc pblh_method num_profiles",
+        ancillary_variables="pblh_uncertainty pblh_qc qc_pblh pblh_method num_profiles",
+        coverage_content_type="physicalMeasurement",
     )
     put(
         "pblh_uncertainty",
@@ -148,6 +169,17 @@ def to_netcdf(
         flag_masks=np.array([int(flag) for flag in Quality], np.int32),
         flag_meanings=" ".join(str(flag.name).lower() for flag in Quality),
         coordinates=PLACE,
+    )
+    put(
+        "qc_pblh",
+        "i4",
+        ("time",),
+        layers.quality.astype(np.int32),
+        standard_name="quality_flag",
+        long_name="quality check results on variable: pblh",
+        units="1",
+        coordinates=PLACE,
+        **assessments(),
     )
     put(
         "pblh_method",
@@ -186,6 +218,7 @@ def to_netcdf(
         standard_name="height",
         long_name="layer tops above the instrument, strongest first",
         units="m",
+        positive="up",
         coordinates=PLACE,
         ancillary_variables="candidate_strength",
     )
@@ -223,7 +256,6 @@ def _global_attributes(
     site: Site, instrument: str, settings: LayerSettings, history: str, inputs: Sequence[str]
 ) -> dict[str, str]:
     return {
-        "Conventions": "CF-1.8",
         "featureType": "timeSeries",
         "title": f"Mixing layer height at {site.id}",
         "source": f"{instrument}, attenuated backscatter; ipdsf_spark {__version__}",
