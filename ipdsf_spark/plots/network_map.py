@@ -20,6 +20,7 @@ STEPS_DEG: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0)
 LOW, MIDDLE, HIGH = (33, 97, 140), (236, 238, 240), (224, 142, 11)
 SMALLEST_SPAN_DEG: Final = 0.5
 MOST_LABELS: Final = 40
+LETTER: Final = 6.4  # width of a letter
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,10 @@ def network_map(sites: Sequence[MapSite], strengths: Sequence[float] = (), *, co
         *_graticule(frame),
     ]
     largest = max((abs(site.weight) for site in placed if math.isfinite(site.weight)), default=1.0) or 1.0
-    for site in sorted(placed, key=lambda each: bool(each.alarms)):  # alarms on top
-        parts += _dot(site, frame, largest, is_labelled=len(placed) <= MOST_LABELS or bool(site.alarms))
+    ordered = sorted(placed, key=lambda each: bool(each.alarms))  # alarms on top
+    for site in ordered:
+        parts += _dot(site, frame, largest)
+    parts += _labels(ordered[::-1], frame)
     parts += _key(strengths, component, largest, num_alarmed=sum(bool(site.alarms) for site in sites))
     if missing := [site.id for site in sites if site not in placed]:
         listed = ", ".join(missing[:8]) + (" …" if len(missing) > 8 else "")
@@ -129,7 +132,7 @@ def _graticule(frame: _Frame) -> list[str]:
     return parts
 
 
-def _dot(site: MapSite, frame: _Frame, largest: float, *, is_labelled: bool) -> list[str]:
+def _dot(site: MapSite, frame: _Frame, largest: float) -> list[str]:
     x, y = frame.x(site.longitude_deg), frame.y(site.latitude_deg)
     is_known = math.isfinite(site.weight)
     radius = 5.0 + 5.0 * (abs(site.weight) / largest if is_known else 0.0)
@@ -145,10 +148,28 @@ def _dot(site: MapSite, frame: _Frame, largest: float, *, is_labelled: bool) -> 
     parts.append(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{fill}" stroke="{INK}" stroke-width="0.8"/>'
     )
-    if is_labelled:
-        weight = ' font-weight="600"' if site.alarms else ""
-        parts.append(f'<text x="{x + radius + 7:.1f}" y="{y + 4:.1f}" fill="{INK}"{weight}>{escape(site.id)}</text>')
     return [*parts, "</g>"]
+
+
+def _labels(sites: Sequence[MapSite], frame: _Frame) -> list[str]:
+    """Names beside their dots, those under alarm first; one that would lie on another is left to the pointer."""
+    dots = [(frame.x(site.longitude_deg), frame.y(site.latitude_deg)) for site in sites]
+    taken = [(x - 8.0, y - 8.0, x + 8.0, y + 8.0) for x, y in dots]
+    parts = []
+    for number, (site, (x, y)) in enumerate(zip(sites, dots, strict=True)):
+        if number >= MOST_LABELS and not site.alarms:
+            continue
+        long, away = LETTER * len(site.id), 15.0 if site.alarms else 12.0
+        beside = ((x + away, y + 4), (x - away - long, y + 4), (x - long / 2, y - away), (x - long / 2, y + away + 8))
+        for left, base in beside:
+            box = (left, base - 9.0, left + long, base + 2.0)
+            if any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
+                continue
+            taken.append(box)
+            weight = ' font-weight="600"' if site.alarms else ""
+            parts.append(f'<text x="{left:.1f}" y="{base:.1f}" fill="{INK}"{weight}>{escape(site.id)}</text>')
+            break
+    return parts
 
 
 def _color(share: float) -> str:
