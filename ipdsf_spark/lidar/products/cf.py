@@ -29,6 +29,19 @@ REFERENCES: Final = (
 )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Curtain:
+    """Backscatter beside the heights.
+
+    Attributes:
+        height_m: (K,) above the instrument.
+        beta: (N, K) attenuated backscatter [m-1 sr-1] at the times of the heights, NaN where missing.
+    """
+
+    height_m: NDArray[np.float64]
+    beta: NDArray[np.float32]
+
+
 def to_netcdf(
     layers: Layers,
     site: Site,
@@ -37,6 +50,7 @@ def to_netcdf(
     settings: LayerSettings | None = None,
     history: str = "",
     inputs: Sequence[str] = (),
+    curtain: Curtain | None = None,
 ) -> bytes:
     """The bytes of a netCDF-4 file.
 
@@ -47,6 +61,7 @@ def to_netcdf(
         settings: parameters of the retrieval, written as provenance.
         history: one line: when, by which command.
         inputs: names of the files that were read.
+        curtain: backscatter at the same times.
     """
     import netCDF4  # the C library takes a tenth of a second to load, and readers do without it
 
@@ -242,6 +257,31 @@ def to_netcdf(
         cell_methods="time: minimum",
         coordinates=PLACE,
     )
+    if curtain is not None:
+        file.createDimension("height", len(curtain.height_m))
+        put(
+            "height",
+            "f4",
+            ("height",),
+            curtain.height_m,
+            standard_name="height",
+            long_name="height above the instrument",
+            units="m",
+            positive="up",
+            axis="Z",
+        )
+        put(
+            "attenuated_backscatter",
+            "f4",
+            ("time", "height"),
+            curtain.beta,
+            standard_name="volume_attenuated_backwards_scattering_function_in_air",
+            long_name="mean attenuated backscatter, clouds included",
+            units="m-1 sr-1",
+            cell_methods="time: mean",
+            coordinates=PLACE,
+            coverage_content_type="physicalMeasurement",
+        )
     return bytes(file.close())
 
 
