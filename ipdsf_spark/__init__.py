@@ -9,6 +9,7 @@ Rooms, and the direction in which they may import (checked by tests/architecture
       averages/        Profiles -> averages over fixed intervals: all that an analysis sees
       operators.py     what an analysis is: (site, new averages, own state) -> (rows, own state)
       layers/          averages -> boundary layer heights          products/   records, CF netCDF
+      heights/         heights of any tool, and their comparison with a reference
       aerosol/, air_quality/   averages -> extinction -> PM2.5 and its indices
       targets/, calibration/   profiles or averages -> class of every gate, cloud bases; factor to m-1 sr-1 by day
       simulator/       days of genuine files with known heights

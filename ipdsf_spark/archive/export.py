@@ -11,10 +11,11 @@ import pandas as pd
 import pyarrow.dataset as ds
 
 from ipdsf_spark.archive.delta.log import snapshot
-from ipdsf_spark.archive.reading import read_products, scan
+from ipdsf_spark.archive.reading import read_averages, read_products, scan
 from ipdsf_spark.archive.tables import AVERAGES, LAYERS_KIND, PARTITION, PRODUCTS
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.lidar.layers.product import Layers
+from ipdsf_spark.lidar.layers.screening import calibration
 from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.products import cf
 from ipdsf_spark.lidar.products.quality import Quality
@@ -59,13 +60,47 @@ def netcdf_of(
     if rows.empty:
         raise InputError(f"the archive in {directory} has no heights of {site.id} on {day}")
     history = f"{datetime.now(UTC).isoformat(timespec='seconds')} {command}"
+    layers = layers_of(rows)
     return cf.to_netcdf(
-        layers_of(rows),
+        layers,
         site,
         instrument=instrument_of(directory, site, day),
         settings=settings,
         history=history,
+        curtain=curtain_of(directory, site, day, layers, settings.averaging_s),
     )
+
+
+def curtain_of(directory: Path, site: Site, day: date, layers: Layers, interval_s: int) -> cf.Curtain | None:
+    """Backscatter of the archived averages at the times of the heights; None where there is none.
+
+    The day's most frequent geometry counts; intervals of another one stay empty.
+    """
+    if not snapshot(directory / AVERAGES).exists:
+        return None
+    rows = read_averages(directory, site=site.id, since=day.isoformat(), until=day.isoformat())
+    rows = rows[rows["beta"].map(lambda beta: beta is not None and len(beta) > 0)]
+    rows = rows.dropna(subset=["block_first_m", "block_length_m"])
+    if rows.empty:
+        return None
+    shapes = [
+        (round(float(first), 2), round(float(step), 3), len(beta), round(float(tilt)))
+        for first, step, beta, tilt in zip(
+            rows["block_first_m"], rows["block_length_m"], rows["beta"], rows["tilt_deg"].fillna(0.0), strict=True
+        )
+    ]
+    first_m, step_m, num, tilt_deg = usual = max(set(shapes), key=shapes.count)
+    height_m = (first_m + step_m * np.arange(num)) * np.cos(np.radians(tilt_deg))
+    half = np.timedelta64(interval_s * 500_000, "us")
+    line = {moment: number for number, moment in enumerate((layers.time - half).tolist())}
+    beta = np.full((len(layers), num), np.nan, np.float32)
+    starts = rows["start"].to_numpy().astype("datetime64[us]").tolist()
+    told = zip(starts, shapes, rows["beta"], rows["instrument"], rows["is_calibrated"], strict=True)
+    for start, shape, values, instrument, is_calibrated in told:
+        if shape == usual and start in line:
+            factor, _ = calibration(instrument or "", site.calibration, is_calibrated=bool(is_calibrated))
+            beta[line[start]] = factor * np.asarray(values, np.float32)
+    return cf.Curtain(height_m, beta)
 
 
 def layers_of(rows: pd.DataFrame) -> Layers:
@@ -82,6 +117,11 @@ def layers_of(rows: pd.DataFrame) -> Layers:
         candidate_strength=_padded(rows["candidate_strength"]),
         cloud_base_m=rows["cloud_base_m"].to_numpy(float),
         num_profiles=rows["num_profiles"].fillna(0).to_numpy(np.int32),
+        **{
+            name: rows[name].to_numpy(float)
+            for name in ("below_m", "residual_height_m", "nocturnal_height_m", "entrainment_m")
+            if name in rows
+        },
     )
 
 

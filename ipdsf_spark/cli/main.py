@@ -23,6 +23,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "air": ("ipdsf_spark.cli.air", "PM2.5 and air quality indices of files, indicative, without Spark"),
     "targets": ("ipdsf_spark.cli.targets", "cloud, fog, rain, ice, aerosol gate by gate, without Spark: picture, CF"),
     "calibrate": ("ipdsf_spark.cli.calibrate", "factor to m-1 sr-1 by day, from liquid clouds and clear nights"),
+    "score": ("ipdsf_spark.cli.score", "judge layer heights of any tool by a reference, by the hours of the sun"),
     "simulate": ("ipdsf_spark.cli.simulate", "write days of genuine instrument files with known heights"),
     "broker": ("ipdsf_spark.cli.broker", "start, stop or ask a real Kafka on this machine"),
     "security": ("ipdsf_spark.cli.security", "certificates, users and access rights of a Kafka"),
@@ -31,6 +32,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "stream": ("ipdsf_spark.cli.stream", "run the Spark job on this machine: Kafka in, tracked heights out"),
     "doctor": ("ipdsf_spark.cli.doctor", "check set-up, Kafka, checkpoint, clock and disks, one line each"),
     "checkpoint": ("ipdsf_spark.cli.checkpoint", "how far the stream has come, and what it remembers"),
+    "network": ("ipdsf_spark.cli.network", "run the Spark query on all sites at once: components, alarms, filled gaps"),
     "sites": (
         "ipdsf_spark.cli.sites",
         "what the stream last said of every site, and whether all profiles add up",

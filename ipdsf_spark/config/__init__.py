@@ -7,6 +7,7 @@ from ipdsf_spark.config.kafka import KafkaConfig
 from ipdsf_spark.config.layers import LayersConfig
 from ipdsf_spark.config.loading import Config, conf_directory, load, with_overrides
 from ipdsf_spark.config.monitoring import MonitoringConfig
+from ipdsf_spark.config.network import NetworkConfig
 from ipdsf_spark.config.packing import PackingConfig
 from ipdsf_spark.config.sites import SitesConfig
 from ipdsf_spark.config.storage import StorageConfig
@@ -21,6 +22,7 @@ __all__ = [
     "KafkaConfig",
     "LayersConfig",
     "MonitoringConfig",
+    "NetworkConfig",
     "PackingConfig",
     "SitesConfig",
     "StorageConfig",

@@ -25,6 +25,7 @@ from ipdsf_spark.config.edge import EdgeConfig
 from ipdsf_spark.config.kafka import KafkaConfig
 from ipdsf_spark.config.layers import LayersConfig
 from ipdsf_spark.config.monitoring import MonitoringConfig
+from ipdsf_spark.config.network import NetworkConfig
 from ipdsf_spark.config.packing import PackingConfig
 from ipdsf_spark.config.sites import SitesConfig
 from ipdsf_spark.config.storage import StorageConfig
@@ -44,6 +45,7 @@ class Config:
     stream: StreamConfig = field(default_factory=StreamConfig)
     monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
     layers: LayersConfig = field(default_factory=LayersConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     ct: CtConfig = field(default_factory=CtConfig)
     packing: PackingConfig = field(default_factory=PackingConfig)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ipdsf_spark.lidar.instruments.stamps.clock import Clock
 
@@ -25,6 +25,8 @@ class Site:
         date_order: ``"day_first"``, ``"month_first"`` or ``"year_first"``; empty = decided from the files.
         precipitable_water_mm: water vapour of the column, mean over the year [mm]; None = unknown. Used at 910 nm.
         precipitable_water_amplitude_mm: of its yearly cycle, which is highest in summer [mm].
+        wigos_id: WIGOS station identifier, ``"0-20000-0-01492"``; names the files that are written, and nothing depends
+            on it, so that it stands in no fingerprint of the site.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Site:
     date_order: str = ""
     precipitable_water_mm: float | None = None
     precipitable_water_amplitude_mm: float = 0.0
+    wigos_id: str = field(default="", repr=False)
 
     @property
     def clock(self) -> Clock:

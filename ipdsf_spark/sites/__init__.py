@@ -33,6 +33,8 @@ DEFAULT: Final = "default"
 # Kafka keys, file names and table partitions are made of site ids, so they keep to what all three accept.
 _SITE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
+_WIGOS_ID: Final = re.compile(r"0-\d{1,5}-\d{1,5}-[A-Za-z0-9]{1,16}")
+
 _LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     "latitude_deg": (-90.0, 90.0, "a latitude of -90 to 90 degree, north positive"),
     "longitude_deg": (-180.0, 180.0, "a longitude of -180 to 180 degree, east positive"),
@@ -139,6 +141,8 @@ def _checked(where: str, key: str, value: Any, wanted: Any) -> Any:
     if wanted is str:
         if not isinstance(value, str):
             raise ConfigError(f"{where} must be a text, got {value!r}")
+        if key == "wigos_id" and value and not _WIGOS_ID.fullmatch(value):
+            raise ConfigError(f"{where} must be a WIGOS identifier like 0-20000-0-01492, got {value!r}")
         try:
             Clock(**{_CLOCK_KEYS[key]: value} if key in _CLOCK_KEYS else {})
         except ConfigError as error:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from pyspark.sql import SparkSession
@@ -32,6 +28,7 @@ from ipdsf_spark.sites import sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
 from ipdsf_spark.spark.session import build_session, num_cores
 from ipdsf_spark.stream.live import LIVE_QUERY, stage_of, start_live
+from ipdsf_spark.stream.signals import stop_on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -223,15 +220,7 @@ class SitesFile:
 def run(config: Config, *, on_batch: Callable[[Batch, Totals], None]) -> Totals:
     """Run the job until SIGTERM or SIGINT; returns the counts."""
     job = StreamJob(config, on_batch=on_batch)
-
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:
-        logger.warning("signal %s: stopping after this batch", signal.Signals(number).name)
-        job.ask_to_stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_to_stop)
-    if pid_file := os.environ.get("IPDSF_PID_FILE"):
-        Path(pid_file).write_text(str(os.getpid()))  # spark-submit.sh sends its SIGTERM here
+    stop_on_signals(job.ask_to_stop)
     job.start().run_until_stopped()
     return job.listener.totals
 

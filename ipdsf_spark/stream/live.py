@@ -46,6 +46,48 @@ LIVE_QUERY: Final = "ipdsf-live"
 NO_PRODUCTS: Final = (AVERAGES_KIND, QUARANTINE_KIND, LATE_KIND, JOINED_KIND, SITE_KIND)
 
 
+def kafka_source(
+    spark: SparkSession, config: Config, bootstrap: str, subscription: tuple[str, str], *, max_records: int
+) -> DataFrame:
+    """Topics as a stream of records with headers.
+
+    Args:
+        spark: session.
+        config: Kafka options.
+        bootstrap: where Kafka is.
+        subscription: Spark's option that names them, and its value: `("subscribe", topic)`.
+        max_records: admitted to one micro-batch.
+
+    Raises:
+        ConfigError: the session knows no Kafka.
+    """
+    stream = config.stream
+    source = (
+        spark.readStream.format("kafka")
+        .options(**spark_options(config.kafka, bootstrap))
+        .option(*subscription)
+        .option("startingOffsets", stream.starting_offsets)
+        .option("maxOffsetsPerTrigger", max_records)
+        .option("failOnDataLoss", str(stream.fail_on_data_loss).lower())
+        .option("includeHeaders", "true")
+        # A record may be as large as the topic allows, and one fetch must hold it.
+        .option("kafka.max.partition.fetch.bytes", max(1_048_576, config.kafka.max_message_bytes))
+    )
+    if stream.fetch_max_wait_ms:
+        # Spark asks for offsets on a connection whose prefetch the broker has parked for up to this long, once per
+        # partition and batch: the client's default of 500 ms costs seconds.
+        source = source.option("kafka.fetch.max.wait.ms", stream.fetch_max_wait_ms)
+    try:
+        return source.load()
+    except AnalysisException as error:
+        if "Failed to find data source: kafka" not in str(error):
+            raise
+        raise ConfigError(
+            f"this Spark was started without the Kafka connector: give it spark.jars.packages={stream.kafka_package} "
+            "before the first session of this process, or begin the job in a process of its own"
+        ) from error
+
+
 def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files: int) -> DataFrame:
     """The files topic as a stream of FILES rows.
 
@@ -58,31 +100,7 @@ def read_files(spark: SparkSession, config: Config, bootstrap: str, *, max_files
     Raises:
         ConfigError: the session knows no Kafka.
     """
-    stream = config.stream
-    source = (
-        spark.readStream.format("kafka")
-        .options(**spark_options(config.kafka, bootstrap))
-        .option(*_subscription(config.kafka))
-        .option("startingOffsets", stream.starting_offsets)
-        .option("maxOffsetsPerTrigger", max_files)
-        .option("failOnDataLoss", str(stream.fail_on_data_loss).lower())
-        .option("includeHeaders", "true")
-        # A record may be as large as the topic allows, and one fetch must hold it.
-        .option("kafka.max.partition.fetch.bytes", max(1_048_576, config.kafka.max_message_bytes))
-    )
-    if stream.fetch_max_wait_ms:
-        # Spark asks for offsets on a connection whose prefetch the broker has parked for up to this long, once per
-        # partition and batch: the client's default of 500 ms costs seconds.
-        source = source.option("kafka.fetch.max.wait.ms", stream.fetch_max_wait_ms)
-    try:
-        records = source.load()
-    except AnalysisException as error:
-        if "Failed to find data source: kafka" not in str(error):
-            raise
-        raise ConfigError(
-            f"this Spark was started without the Kafka connector: give it spark.jars.packages={stream.kafka_package} "
-            "before the first session of this process, or begin the job in a process of its own"
-        ) from error
+    records = kafka_source(spark, config, bootstrap, _subscription(config.kafka), max_records=max_files)
     return records.select(
         F.coalesce(_text(F.col("key")), _header("site"), F.lit("")).alias("site"),
         F.coalesce(F.col("value"), F.lit(b"")).alias("raw"),

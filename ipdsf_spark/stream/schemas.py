@@ -8,6 +8,7 @@ from pyspark.sql.types import (
     ArrayType,
     BinaryType,
     IntegerType,
+    LongType,
     StringType,
     StructField,
     StructType,
@@ -44,3 +45,18 @@ OUTGOING: Final = StructType(
 )
 
 STATE: Final = _struct(site=BinaryType())  # stream.site_state bytes
+
+# What the network makes of an average: cells, or the reason why there are none.
+COLUMNS: Final = _struct(
+    index=LongType(),
+    site=StringType(),
+    cells=BinaryType(),
+    source=StringType(),
+    published_us=LongType(),
+    partition=IntegerType(),
+    offset=LongType(),
+    reason=StringType(),
+    value=BinaryType(),
+)
+
+TO_KAFKA: Final = _struct(topic=StringType(), key=BinaryType(), value=BinaryType(), headers=HEADERS)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +23,7 @@ from ipdsf_spark.lidar.operators import News, Operator, Row
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.stream.piece import Piece, Stretch
 from ipdsf_spark.stream.site_state import SiteState, setup_of
+from ipdsf_spark.stream.values import as_json, iso, plain
 
 logger = logging.getLogger(__name__)
 
@@ -335,13 +334,13 @@ class SiteStage:
         return Record(QUARANTINE_KIND, num, self.topics.quarantine, *letter)
 
     def _product(self, site: Site, row: Row, sent_ms: int) -> Record:
-        time = _iso(row.time_us)
+        time = iso(row.time_us)
         values = {"kind": row.kind, "site": site.id, "time": time, **row.values, "sent_ms": sent_ms}
         key = f"{site.id}|{row.kind}|{time}".encode()
-        return Record(row.kind, 1, self.topics.products, key, _json(values))
+        return Record(row.kind, 1, self.topics.products, key, as_json(values))
 
     def _averages(self, site: Site, average: Average) -> Record:
-        start = _iso(average.index * self.timing.interval_s * MICROSECONDS)
+        start = iso(average.index * self.timing.interval_s * MICROSECONDS)
         message = to_message(site.id, average, interval_s=self.timing.interval_s)
         return Record(AVERAGES_KIND, average.num_profiles, self.topics.averages, f"{site.id}|{start}".encode(), message)
 
@@ -354,7 +353,7 @@ class SiteStage:
         values: dict[str, Any] = {
             "kind": SITE_KIND,
             "site": site.id,
-            "time": _iso(newest_us) if newest_us > 0 else None,
+            "time": iso(newest_us) if newest_us > 0 else None,
             "instrument": intervals.source[0],
             "identity": intervals.source[1],
             "is_silent": state.is_final,
@@ -371,7 +370,7 @@ class SiteStage:
             "alarms": list(closed[-1].alarms) if closed else [],
             "sent_ms": state.last_sent_ms,
         }
-        return Record(SITE_KIND, 1, self.topics.sites, site.id.encode(), _json(values))
+        return Record(SITE_KIND, 1, self.topics.sites, site.id.encode(), as_json(values))
 
 
 def _checked(row: Row) -> Row:
@@ -384,42 +383,6 @@ def _checked(row: Row) -> Row:
     kind, time_us, values = row
     if not isinstance(kind, str) or not isinstance(values, Mapping):
         raise TypeError(f"a row is a kind, a time and a mapping of values, got {row!r:.200}")
-    _iso(int(time_us))
-    json.dumps(values, default=_plain)
+    iso(int(time_us))
+    json.dumps(values, default=plain)
     return Row(kind, int(time_us), values)
-
-
-def _iso(time_us: int) -> str:
-    """UTC to the second, as every record writes it.
-
-    Raises:
-        ValueError: no calendar has that year.
-    """
-    try:
-        return datetime.fromtimestamp(time_us // MICROSECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, OSError) as error:
-        raise ValueError(f"{time_us} µs since 1970 is no time of any calendar") from error
-
-
-def _json(values: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(values, separators=(",", ":"), default=_plain, allow_nan=False).encode()
-    except ValueError:  # NaN and infinity are no JSON
-        return json.dumps(_without_nan(values), separators=(",", ":"), default=_plain, allow_nan=False).encode()
-
-
-def _plain(value: Any) -> Any:
-    """Numpy's numbers and arrays as Python's."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot stand in a record: {value!r:.200}")
-
-
-def _without_nan(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return [_without_nan(item) for item in value] if isinstance(value, list | tuple) else value

@@ -47,7 +47,8 @@ DOORS = {
     "edge": doors("errors config sites lidar kafka monitoring", "confluent_kafka tqdm"),
     "loadgen": doors("errors config sites lidar kafka", "confluent_kafka tqdm numpy"),
     "stream": doors(
-        "errors config sites lidar forecast kafka devkafka spark archive monitoring", "pyspark pandas pyarrow numpy"
+        "errors config sites lidar forecast tensor kafka devkafka spark archive monitoring",
+        "pyspark pandas pyarrow numpy",
     ),
     # Delta's open protocol, without Spark: the archive is written beside the live query and read by anybody.
     "archive": doors("errors config lidar kafka", "confluent_kafka pandas pyarrow numpy"),

@@ -61,7 +61,7 @@ def opened(layers: Layers, **more: Any) -> netCDF4.Dataset:
 def breaches(file: Any) -> list[str]:
     """Sentences that name every breach of CF-1.8 that can be told from the file's structure."""
     found = []
-    if not re.fullmatch(r"CF-1\.\d+", getattr(file, "Conventions", "")):
+    if not re.fullmatch(r"CF-1\.\d+(, ACDD-1\.3)?", getattr(file, "Conventions", "")):
         found.append("Conventions is not CF-1.x")
     for name in ("title", "source", "history", "references", "comment"):
         if not str(getattr(file, name, "")).strip():
@@ -183,3 +183,26 @@ def test_a_file_says_where_it_comes_from() -> None:
     assert '"dilations_m"' in file.retrieval_settings
     assert "Lufft CHM15k" in file.source
     assert str(file["station"][...]) == "oslo"
+
+
+def test_catalogues_and_arms_tools_find_what_they_look_for() -> None:
+    site = Site("oslo", 59.942, 10.720, 96.0, wigos_id="0-20000-0-01492")
+    bits = [int(Quality.PRECIPITATION), int(Quality.CLOUD_CAPPED), 0]
+    raw = cf.to_netcdf(layers_of([np.nan, 900.0, 950.0], bits), site, instrument="Lufft CHM15k")
+    file = netCDF4.Dataset("memory.nc", memory=raw)
+
+    checks = file["qc_pblh"]
+    bad = sum(
+        int(mask)
+        for mask, word in zip(checks.flag_masks, checks.flag_assessments.split(), strict=True)
+        if word == "Bad"
+    )
+    assert [bool(int(value) & bad) for value in checks[:]] == [True, False, False]
+    assert checks.bit_2_description == "precipitation"
+    assert checks.bit_2_assessment == "Bad"
+    assert "qc_pblh" in file["pblh"].ancillary_variables.split()
+    assert file.Conventions == "CF-1.8, ACDD-1.3"
+    assert file.wigos_station_id == "0-20000-0-01492"
+    assert file.geospatial_lat_min == file.geospatial_lat_max == 59.942
+    assert (file.time_coverage_start, file.time_coverage_end) == ("2021-09-09T00:00:00Z", "2021-09-09T00:15:00Z")
+    assert breaches(file) == []

@@ -1,12 +1,15 @@
-"""Boundary layer heights as an operator of the stream."""
+"""Boundary layer heights as an operator of the stream: those of every interval, and those of the hour."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from ipdsf_spark.lidar.layers.hourly import KIND as HOURLY_KIND
+from ipdsf_spark.lidar.layers.hourly import Hourly
 from ipdsf_spark.lidar.layers.layer_tracker import LayerTracker
 from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.settings import LayerSettings
@@ -15,12 +18,24 @@ from ipdsf_spark.lidar.products.records import product_of
 from ipdsf_spark.lidar.site import Site
 
 KIND = "layers"
-VERSION = 2
+VERSION = 3
+MICROSECONDS = 1_000_000
 
 
 def operator(parameters: Parameters) -> Operator:
     """The operator with these parameters."""
-    return Operator("layers", VERSION, _Heights(parameters.layers))
+    return Operator("layers", VERSION, _Heights(parameters.layers), migrate=partial(_migrated, parameters.layers))
+
+
+def _migrated(settings: LayerSettings, version: int, raw: bytes) -> bytes:
+    """State of version 2 had no hours.
+
+    Raises:
+        ValueError: it is of another version.
+    """
+    if version != 2:
+        raise ValueError(f"state of heights of version {version} is not known")
+    return Hourly(settings.averaging_s).to_bytes() + raw if raw else b""
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,9 @@ class _Heights:
 
     def __call__(self, site: Site, news: News, state: bytes) -> tuple[Sequence[Row], bytes]:
         found = []
+        hourly = Hourly(self.settings.averaging_s)
+        if state:
+            hourly, state = Hourly.from_bytes(state, self.settings.averaging_s)
         if news.has_new_source and state:
             found.append(LayerTracker.from_bytes(state, site, self.settings).flush())
             state = b""
@@ -37,7 +55,11 @@ class _Heights:
         if news.is_silent:
             found.append(tracker.flush())
         rows = [_row(layers, line) for layers in found for line in range(len(layers))]
-        return rows, tracker.to_bytes()
+        hours = [hour for layers in found for hour in hourly.step(layers)]
+        if news.is_silent:
+            hours += hourly.close()
+        rows += [Row(HOURLY_KIND, hour.start_s * MICROSECONDS, hour.values) for hour in hours]
+        return rows, hourly.to_bytes() + tracker.to_bytes()
 
 
 def _row(layers: Layers, line: int) -> Row:

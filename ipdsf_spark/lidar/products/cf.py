@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark import __version__
 from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings
+from ipdsf_spark.lidar.products.discovery import assessments, discovery_attributes
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.site import Site
 
@@ -28,6 +29,19 @@ REFERENCES: Final = (
 )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Curtain:
+    """Backscatter beside the heights.
+
+    Attributes:
+        height_m: (K,) above the instrument.
+        beta: (N, K) attenuated backscatter [m-1 sr-1] at the times of the heights, NaN where missing.
+    """
+
+    height_m: NDArray[np.float64]
+    beta: NDArray[np.float32]
+
+
 def to_netcdf(
     layers: Layers,
     site: Site,
@@ -36,6 +50,7 @@ def to_netcdf(
     settings: LayerSettings | None = None,
     history: str = "",
     inputs: Sequence[str] = (),
+    curtain: Curtain | None = None,
 ) -> bytes:
     """The bytes of a netCDF-4 file.
 
@@ -46,12 +61,16 @@ def to_netcdf(
         settings: parameters of the retrieval, written as provenance.
         history: one line: when, by which command.
         inputs: names of the files that were read.
+        curtain: backscatter at the same times.
     """
     import netCDF4  # the C library takes a tenth of a second to load, and readers do without it
 
     settings = settings or LayerSettings()
     file: Any = netCDF4.Dataset("layers.nc", "w", memory=4096)
-    file.setncatts(_global_attributes(site, instrument, settings, history, inputs))
+    file.setncatts(
+        discovery_attributes(site, layers.time, settings.averaging_s)
+        | _global_attributes(site, instrument, settings, history, inputs)
+    )
     for name, length in (("time", len(layers)), ("candidate", layers.candidates_m.shape[1]), ("bound", 2)):
         file.createDimension(name, length)
 
@@ -69,8 +88,24 @@ def to_netcdf(
     half = settings.averaging_s / 2
     seconds = (layers.time - np.datetime64(0, "us")) / np.timedelta64(1, "s")
     put("station", str, (), site.id, long_name="site", cf_role="timeseries_id")
-    put("latitude", "f8", (), site.latitude_deg, standard_name="latitude", units="degrees_north")
-    put("longitude", "f8", (), site.longitude_deg, standard_name="longitude", units="degrees_east")
+    put(
+        "latitude",
+        "f8",
+        (),
+        site.latitude_deg,
+        standard_name="latitude",
+        long_name="latitude of the instrument",
+        units="degrees_north",
+    )
+    put(
+        "longitude",
+        "f8",
+        (),
+        site.longitude_deg,
+        standard_name="longitude",
+        long_name="longitude of the instrument",
+        units="degrees_east",
+    )
     put(
         "altitude",
         "f8",
@@ -113,7 +148,8 @@ def to_netcdf(
         units="m",
         cell_methods="time: mean",
         coordinates=PLACE,
-        ancillary_variables="pblh_uncertainty pblh_qc pblh_method num_profiles",
+        ancillary_variables="pblh_uncertainty pblh_qc qc_pblh pblh_method num_profiles",
+        coverage_content_type="physicalMeasurement",
     )
     put(
         "pblh_uncertainty",
@@ -148,6 +184,17 @@ def to_netcdf(
         flag_masks=np.array([int(flag) for flag in Quality], np.int32),
         flag_meanings=" ".join(str(flag.name).lower() for flag in Quality),
         coordinates=PLACE,
+    )
+    put(
+        "qc_pblh",
+        "i4",
+        ("time",),
+        layers.quality.astype(np.int32),
+        standard_name="quality_flag",
+        long_name="quality check results on variable: pblh",
+        units="1",
+        coordinates=PLACE,
+        **assessments(),
     )
     put(
         "pblh_method",
@@ -186,6 +233,7 @@ def to_netcdf(
         standard_name="height",
         long_name="layer tops above the instrument, strongest first",
         units="m",
+        positive="up",
         coordinates=PLACE,
         ancillary_variables="candidate_strength",
     )
@@ -209,6 +257,31 @@ def to_netcdf(
         cell_methods="time: minimum",
         coordinates=PLACE,
     )
+    if curtain is not None:
+        file.createDimension("height", len(curtain.height_m))
+        put(
+            "height",
+            "f4",
+            ("height",),
+            curtain.height_m,
+            standard_name="height",
+            long_name="height above the instrument",
+            units="m",
+            positive="up",
+            axis="Z",
+        )
+        put(
+            "attenuated_backscatter",
+            "f4",
+            ("time", "height"),
+            curtain.beta,
+            standard_name="volume_attenuated_backwards_scattering_function_in_air",
+            long_name="mean attenuated backscatter, clouds included",
+            units="m-1 sr-1",
+            cell_methods="time: mean",
+            coordinates=PLACE,
+            coverage_content_type="physicalMeasurement",
+        )
     return bytes(file.close())
 
 
@@ -223,7 +296,6 @@ def _global_attributes(
     site: Site, instrument: str, settings: LayerSettings, history: str, inputs: Sequence[str]
 ) -> dict[str, str]:
     return {
-        "Conventions": "CF-1.8",
         "featureType": "timeSeries",
         "title": f"Mixing layer height at {site.id}",
         "source": f"{instrument}, attenuated backscatter; ipdsf_spark {__version__}",

@@ -1,0 +1,151 @@
+"""`ipdsf network`: the network as a tensor, a Spark query of its own; `main` is the same for spark-submit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipdsf_spark.config import Config, load
+from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
+
+if TYPE_CHECKING:
+    from ipdsf_spark.stream.network_query import NetworkBatch
+
+logger = logging.getLogger(__name__)
+
+EPILOG = """examples:
+  ipdsf network                                        beside `ipdsf stream`, on the averages that it publishes
+  ipdsf network --config conf/cluster.toml --set network.rank=8
+  ipdsf network --set network.wait_intervals=12 --json slices wait an hour for sites that send late
+  ipdsf network --map network.svg                      sites, weights, alarms as the archive knows them
+  ipdsf network --acknowledge oslo                     its window was cleaned: take it as it is from now on
+
+Products of the kinds network, network_components, network_site, network_alarm and network_fill go to the topic of
+products; docs/air-and-tensor.md says what they hold. SIGTERM or Ctrl-C finishes the batch in progress; the next start
+continues there, with everything that was learnt.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.epilog = EPILOG
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    parser.add_argument("--json", action="store_true", help="one JSON object per batch on standard output")
+    parser.add_argument(
+        "--acknowledge",
+        action="append",
+        default=[],
+        metavar="SITE",
+        help="end the alarm of a site and learn it anew; the running query follows. May repeat",
+    )
+    parser.add_argument("--map", metavar="FILE", help="write the newest state of the network as SVG, and run nothing")
+    parser.add_argument("--component", type=int, default=1, metavar="N", help="whose weights the map shows (1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the query until it is stopped."""
+    from ipdsf_spark.sites import site_named, sites_of
+
+    config = load(*args.config, overrides=args.set)
+    logger.info("configuration: %s", config)
+    if args.map:
+        path = _draw(config, Path(args.map), args.component)
+        print(path)
+        return 0
+    from ipdsf_spark.stream import network_query
+
+    if args.acknowledge:
+        known = sites_of(config)
+        path = network_query.acknowledge(config, [site_named(known, name).id for name in args.acknowledge])
+        print(f"noted in {path}; the running query follows with its next batch", file=sys.stderr)
+        return 0
+
+    def say(batch: NetworkBatch) -> None:
+        if args.json:
+            print(json.dumps(asdict(batch)), flush=True)
+            return
+        state = f"{batch.num_alarmed} under alarm" if batch.is_warm else "warming up"
+        print(
+            f"batch {batch.id}: {batch.num_averages} averages of {batch.num_sites} sites, {batch.num_slices} slices "
+            f"to {batch.newest or '-'}, {batch.num_open} open, {batch.num_refused} refused, {batch.num_rows} products, "
+            f"{state}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    last = network_query.run(config, on_batch=say)
+    print(f"stopped after batch {last}", file=sys.stderr)
+    return 0
+
+
+def _draw(config: Config, path: Path, component: int) -> Path:
+    """The map of what the archive holds of the network.
+
+    Raises:
+        InputError: it holds nothing of it.
+        ConfigError: there is no such component.
+    """
+    from ipdsf_spark.archive.reading import read_products
+    from ipdsf_spark.archive.tables import archive_directory
+    from ipdsf_spark.plots.network_map import MapSite, network_map
+    from ipdsf_spark.sites import site_named, sites_of
+
+    directory, known = archive_directory(config), sites_of(config)
+    slices = read_products(directory, kind="network", site=config.network.name)
+    fits = read_products(directory, kind="network_site")
+    if slices.empty or fits.empty:
+        raise InputError(f"the archive in {directory} holds no network that has warmed up; `ipdsf network` makes one")
+    alarms = {row["site"]: row for row in _newest(read_products(directory, kind="network_alarm"))}
+    drawn = []
+    for row in _newest(fits):
+        weights = list(row["weights"])
+        if not 1 <= component <= len(weights):
+            raise ConfigError(f"--component is a number from 1 to {len(weights)}, got {component}")
+        alarm = alarms.get(row["site"])
+        features = tuple(each["feature"] for each in alarm["alarms"]) if alarm and alarm["is_standing"] else ()
+        try:
+            site = site_named(known, row["site"])
+        except ConfigError:
+            continue  # the table of sites knows it no more
+        weight = weights[component - 1]
+        place = (site.latitude_deg, site.longitude_deg)
+        drawn.append(MapSite(site.id, *place, float("nan") if weight is None else float(weight), features))
+    warm = slices[slices["is_warm"].astype(bool)]
+    strengths = [] if warm.empty else [float(value) for value in warm.iloc[-1]["strengths"]]
+    title = f"{config.network.name}, {slices.iloc[-1]['time']:%Y-%m-%d %H:%M} UTC"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(network_map(drawn, strengths, component=component - 1, title=title), encoding="utf-8")
+    return path
+
+
+def _newest(rows: Any) -> list[dict[str, Any]]:
+    """The newest row of every site."""
+    if rows.empty:
+        return []
+    found: list[dict[str, Any]] = rows.drop_duplicates("site", keep="last").to_dict("records")
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the Spark job."""
+    parser = argparse.ArgumentParser(
+        prog="network_tensor",
+        description="averages of all sites to components, alarms and filled gaps of their network",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports every call into the JVM
+    try:
+        return run(args)
+    except IpdsfError as error:
+        print(f"network_tensor: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1

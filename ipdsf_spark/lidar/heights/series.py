@@ -1,0 +1,253 @@
+"""Heights of the boundary layer as tools and campaigns write them: netCDF, CSV, history files, instruments' messages.
+
+What a file is is told by its variables or columns; `variable` names one where the tables below do not.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.lidar.containers import cf, cf_time
+from ipdsf_spark.lidar.containers.container import Dataset, UnreadableFile
+from ipdsf_spark.lidar.instruments import decode, netcdf, units
+from ipdsf_spark.lidar.profiles import Float64, Time
+
+# Variable of a netCDF file, that of its standard deviation or "", and whose it is.
+VARIABLES: Final = (
+    ("pblh", "pblh_uncertainty", "ipdsf"),
+    ("bl_height_1", "", "ARM ceilpblht"),
+    ("pbl_height_haar", "", "ARM pblhtmpl1sawyerli"),
+    ("pbl_height_liu_liang", "", "ARM pblhtsonde1mcfarl, Liu and Liang"),
+    ("pbl_height_heffter", "", "ARM pblhtsonde1mcfarl, Heffter"),
+    ("pbl_height_bulk_richardson_pt25", "", "ARM pblhtsonde1mcfarl, bulk Richardson 0.25"),
+    ("BEST_BLH", "", "kabl"),
+    ("BLH", "", "kabl"),
+    ("mlh", "", "mixing layer height"),
+    ("mixing_layer_height", "", "mixing layer height"),
+    ("mixing_height", "", "mixing height"),
+    ("pbl_height", "", "boundary layer height"),
+    ("sfc_bl_height", "", "numerical model"),
+    ("blh", "", "boundary layer height"),
+)
+STANDARD_NAME: Final = "atmosphere_boundary_layer_thickness"
+TIMES: Final = ("time", "datetime", "date_time", "timestamp", "createdate", "utc", "unixtime")
+COLUMNS: Final = (
+    *("mixing_height_m", "mixing_layer_height_m", "mixing_layer_height", "mixing_height", "best_blh", "blh", "blh_m"),
+    *("mlh", "mlh_m", "pblh", "pblh_m", "pbl_height", "bl_height_1", "bl_height1", "bl_height", "height_m", "pbl"),
+)
+SIGMAS: Final = ("uncertainty_m", "sigma_m", "pblh_uncertainty", "std_m")
+LOWEST_M, HIGHEST_M = 0.0, 20_000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Heights:
+    """A series of heights in time order.
+
+    Attributes:
+        source: what gave them.
+        time: (N,) datetime64[us], UTC.
+        height_m: (N,) above ground, NaN where none.
+        sigma_m: (N,) one standard deviation, NaN where not stated.
+    """
+
+    source: str
+    time: Time
+    height_m: Float64
+    sigma_m: Float64
+
+
+def read_heights(raw: bytes, name: str = "", variable: str = "") -> Heights:
+    """The heights in a file.
+
+    Args:
+        raw: its bytes.
+        name: its name, for messages and for times that the file leaves open.
+        variable: variable or column to take; by default the first that is known.
+
+    Raises:
+        InputError: there is none, with what was found.
+    """
+    try:
+        if netcdf.is_netcdf(raw):
+            return _from_netcdf(raw, name, variable)
+        found = _from_table(raw, variable)
+        return found if found is not None else _from_instrument(raw, name)
+    except UnreadableFile as error:
+        raise InputError(f"{name or 'the file'}: {error}") from error
+
+
+def joined(parts: Sequence[Heights]) -> Heights:
+    """Several files of one tool as one series; of equal times the later file counts."""
+    time = np.concatenate([part.time for part in parts])
+    order = np.argsort(time, kind="stable")
+    last = np.append(time[order][1:] != time[order][:-1], True)
+    rows = order[last]
+    names = ("height_m", "sigma_m")
+    height, sigma = (np.concatenate([getattr(part, name) for part in parts])[rows] for name in names)
+    return Heights(parts[0].source, time[rows], height, sigma)
+
+
+def _from_netcdf(raw: bytes, name: str, variable: str) -> Heights:
+    dataset = netcdf.open_bytes(raw)
+    found = _known(dataset, variable)
+    if found is None:
+        try:
+            return _from_instrument(raw, name)
+        except InputError:
+            listed = ", ".join(sorted(dataset.variables)[:20])
+            raise InputError(f"{name}: no layer height among {listed}; name one with --variable") from None
+    chosen, of_sigma, source = found
+    time = _times(dataset)
+    height = _column(dataset, chosen, len(time))
+    sigma = _column(dataset, of_sigma, len(time)) if of_sigma in dataset.variables else np.full(len(time), np.nan)
+    return _series(source, time, np.where(_is_bad(dataset, chosen, len(time)), np.nan, height), sigma)
+
+
+def _known(dataset: Dataset, variable: str) -> tuple[str, str, str] | None:
+    if variable:
+        if variable not in dataset.variables:
+            raise InputError(f"no variable {variable!r}; there are {', '.join(sorted(dataset.variables)[:20])}")
+        return variable, f"{variable}_uncertainty", variable
+    for name, sigma, source in VARIABLES:
+        if name in dataset.variables:
+            return name, sigma, source
+    for name in dataset.variables:
+        if dataset.variables[name].text("standard_name") == STANDARD_NAME:
+            return name, f"{name}_uncertainty", name
+    return None
+
+
+def _times(dataset: Dataset) -> Time:
+    """Times of a file: `time`, or ARM's `base_time` and `time_offset`."""
+    if "time" in dataset.variables and "since" in dataset.variables["time"].text("units"):
+        return cf_time.times(dataset.variables["time"])
+    base = cf.physical(dataset.require("base_time")).reshape(-1)
+    offset = cf.physical(dataset.require("time_offset")).reshape(-1)
+    return cf_time.since(base[0] + offset, "seconds since 1970-01-01 00:00:00")
+
+
+def _column(dataset: Dataset, name: str, num: int) -> Float64:
+    """(num,) metres; of several layers the first."""
+    variable = dataset.require(name)
+    values = cf.physical(variable)
+    factor = units.metres(variable.text("units")) or 1.0
+    if values.size == num:
+        return np.asarray(values.reshape(-1) * factor)
+    if values.ndim == 2 and values.shape[0] == num:
+        return np.asarray(values[:, 0] * factor)
+    if values.ndim == 2 and values.shape[1] == num:
+        return np.asarray(values[0] * factor)
+    raise UnreadableFile(f"{name} has shape {values.shape}, the file {num} times")
+
+
+def _is_bad(dataset: Dataset, name: str, num: int) -> NDArray[np.bool_]:
+    """(num,) whose `qc_` variable sets a bit that is assessed as bad (ARM's convention, and CF flag_assessments)."""
+    flags = dataset.optional(f"qc_{name}")
+    if flags is None:
+        return np.zeros(num, bool)
+    values = flags.read(dataset.gaps).reshape(-1)
+    if values.size != num or values.dtype.kind not in "iu":
+        return np.zeros(num, bool)
+    assessed = flags.text("flag_assessments").split()
+    bad = sum(1 << bit for bit, word in enumerate(assessed) if word.lower() == "bad")
+    if not assessed:
+        for holder in (flags.text, dataset.text):
+            for bit in range(1, 33):
+                for key in (f"bit_{bit}_assessment", f"qc_bit_{bit}_assessment"):
+                    bad |= (1 << (bit - 1)) if holder(key).strip().lower() == "bad" else 0
+            if bad:
+                break
+    return np.asarray((values.astype(np.int64) & bad) != 0)
+
+
+def _from_table(raw: bytes, variable: str) -> Heights | None:
+    """A table of text with a line of names; None if it is none."""
+    text = raw.decode("utf-8-sig", "replace")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        return None
+    separator = max(",;\t", key=lines[0].count)
+    rows = csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
+    names = [name.strip().lower() for name in next(rows)]
+    at_time = next((names.index(name) for name in TIMES if name in names), None)
+    wanted = (variable.lower(),) if variable else COLUMNS
+    at_height = next((names.index(name) for name in wanted if name in names), None)
+    if at_time is None:
+        return None
+    if at_height is None:
+        if variable or "bs_profile" not in names:
+            raise InputError(f"no column of layer heights among {', '.join(names[:20])}; name one with --variable")
+        return None
+    at_sigma = next((names.index(name) for name in SIGMAS if name in names), None)
+    table = [row for row in rows if len(row) > max(at_time, at_height)]
+
+    def column(at: int | None) -> Float64:
+        return np.array([_number(row[at]) if at is not None and at < len(row) else np.nan for row in table], float)
+
+    return _series(names[at_height], _written(table, at_time), column(at_height), column(at_sigma))
+
+
+def _written(table: Sequence[Sequence[str]], at: int) -> Time:
+    return np.array([_instant(row[at]) for row in table], "datetime64[us]")
+
+
+def _instant(text: str) -> np.datetime64:
+    """ISO 8601, with a blank or a T, with or without zone; or seconds since 1970."""
+    text = text.strip()
+    nothing = np.datetime64("NaT", "us")
+    if re.fullmatch(r"\d{9,10}(\.\d+)?", text):
+        return np.datetime64(round(float(text) * 1e6), "us")
+    match = re.fullmatch(
+        r"(\d{4}-\d{2}-\d{2})[T ]?(\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?", text
+    )
+    if match is None:
+        return nothing
+    try:
+        moment = np.datetime64(f"{match[1]}T{match[2] or '00:00'}", "us")
+    except ValueError:
+        return nothing
+    zone = match[3] or ""
+    if zone[:1] in "+-" and zone:
+        minutes = int(zone[1:3]) * 60 + int(zone[-2:])
+        moment = moment - np.timedelta64(minutes if zone[0] == "+" else -minutes, "m")
+    return moment
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _from_instrument(raw: bytes, name: str) -> Heights:
+    """The maker's own first layer, in whatever the instrument or its software wrote."""
+    blocks = [block for block in decode(raw, name=name).blocks if block.maker_layer_height_m.shape[1]]
+    if not blocks:
+        raise InputError(f"{name or 'the file'} holds no layer heights: no table with a time and a height, no maker's")
+    time = np.concatenate([block.time for block in blocks])
+    height = np.concatenate([block.maker_layer_height_m[:, 0].astype(float) for block in blocks])
+    return _series(f"{blocks[0].instrument}, maker's layer", time, height, np.full(len(time), np.nan))
+
+
+def _series(source: str, time: Time, height_m: Float64, sigma_m: Float64) -> Heights:
+    """In time order, without rows that have no time; heights that no layer has are missing."""
+    known = ~np.isnat(time)
+    if not known.any():
+        raise InputError(f"{source}: not one of {len(time)} rows has a time that can be read")
+    order = np.flatnonzero(known)[np.argsort(time[known], kind="stable")]
+    return Heights(source, time[order].astype("datetime64[us]"), _sane(height_m[order]), _sane(sigma_m[order]))
+
+
+def _sane(values: Float64) -> Float64:
+    with np.errstate(invalid="ignore"):
+        return np.where((values > LOWEST_M) & (values < HIGHEST_M), values, np.nan)

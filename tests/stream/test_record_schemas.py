@@ -1,0 +1,96 @@
+"""Every record that the stream publishes is what its JSON schema says, and nothing stands in it beside that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from network_records import network_beta
+from test_network_stage import SETTINGS, SITES, as_cells
+from test_site_stage import piece_of
+
+from ipdsf_spark.archive.averages import from_message
+from ipdsf_spark.kafka.schemas import KINDS, record_schema
+from ipdsf_spark.lidar.operators import Parameters, operators_named
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.stream.network_query import product_of
+from ipdsf_spark.stream.network_stage import NetworkStage
+from ipdsf_spark.stream.site_stage import AVERAGES_KIND, Record, SiteStage, Topics
+from ipdsf_spark.tensor import alarms
+from tests.kafka.json_schema import breaches
+
+TOPICS = Topics("files", "averages", "products", "sites", "bad", 10**6)
+
+
+def said(record: Record) -> tuple[str, Any]:
+    """Kind and value of a record as its schema describes it."""
+    if record.kind == AVERAGES_KIND:
+        (row,) = from_message(record.value).to_pylist()
+        return "averages", json.loads(json.dumps(row, default=str))
+    if record.headers is not None:
+        return "dead_letter", {name: value.decode() for name, value in record.headers}
+    return record.kind, json.loads(record.value)
+
+
+@pytest.fixture(scope="module")
+def records(cl51_files: list[bytes]) -> list[tuple[str, Any]]:
+    """What a morning of a site, a broken file, its silence, and a network with a fault come to."""
+    stage = SiteStage(operators_named(["layers", "air_quality"], Parameters()), TOPICS)
+    site = Site("oslo", 59.94, 10.72)
+    pieces = [piece_of(raw, number) for number, raw in enumerate([*cl51_files, b"nothing an instrument would say"])]
+    first = stage.step(site, pieces, b"")
+    assert first.state is not None
+    silent = stage.step(site, [], first.state.to_bytes(), is_silent=True)
+    beta = network_beta(150, SITES, np.random.default_rng(6))
+    beta[:, :, 50:][np.random.default_rng(1).random((150, 8, 10)) < 0.3] = np.nan
+    beta[110:, 2] *= 0.4
+    network = NetworkStage(SETTINGS)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(alarms, "LEAST_SLICES", 60)  # not the day that a site is watched for first
+        rows = network.step(as_cells(beta)).rows
+    rows += network.follow([row.site for row in rows if row.kind == "network_alarm"])
+    return [said(record) for record in (*first.records, *silent.records, *(product_of(row, "p") for row in rows))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_record_is_what_its_schema_says(records: list[tuple[str, Any]], kind: str) -> None:
+    schema = record_schema(kind)
+    values = [value for name, value in records if name == kind]
+
+    assert values or kind == "network_fill"  # that is offered only where it beats the climatology
+    found = [breach for value in values for breach in breaches(value, schema)]
+    assert not found, "\n".join(found[:20])
+
+
+def test_no_kind_is_without_a_schema(records: list[tuple[str, Any]]) -> None:
+    assert {kind for kind, _ in records} <= set(KINDS)
+
+
+def test_schemas_of_the_package_are_those_of_its_folder_and_say_what_every_value_means() -> None:
+    folder = Path(__file__).parents[2] / "ipdsf_spark" / "kafka" / "schemas"
+
+    assert {path.stem for path in folder.glob("*.json")} == set(KINDS)
+    for kind in KINDS:
+        schema = record_schema(kind)
+        assert schema["additionalProperties"] is False
+        assert all("description" in each or "const" in each for each in schema["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"mixing_height_m": "800"}, "is none of"),
+        ({"time": "yesterday"}, "does not match"),
+        ({"more": 1}, "more is not in the schema"),
+        ({"quality": [1]}, "quality[0]"),
+    ],
+)
+def test_a_record_that_is_otherwise_breaks_its_schema(
+    records: list[tuple[str, Any]], changed: dict[str, Any], says: str
+) -> None:
+    good = next(value for kind, value in records if kind == "layers")
+
+    assert says in "\n".join(breaches(good | changed, record_schema("layers")))
