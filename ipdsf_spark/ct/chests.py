@@ -158,7 +158,8 @@ class ChestModel:
     @property
     def edge(self) -> int:
         """Of the pictures."""
-        return round(float(len(self.mean)) ** (1 / 3))
+        edge: int = round(float(len(self.mean)) ** (1 / 3))
+        return edge
 
     def drawn(self, rng: np.random.Generator) -> Chest:
         """A chest of nobody."""
