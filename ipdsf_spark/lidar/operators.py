@@ -91,6 +91,7 @@ Factory = Callable[[Parameters], Operator]
 KNOWN: Final[Mapping[str, str]] = {
     "layers": "ipdsf_spark.lidar.layers.operator:operator",
     "air_quality": "ipdsf_spark.lidar.air_quality.in_stream:operator",
+    "edges": "ipdsf_spark.lidar.edges.operator:operator",
 }
 
 
