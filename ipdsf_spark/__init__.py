@@ -9,9 +9,11 @@ Rooms, and the direction in which they may import (checked by tests/architecture
       averages/        Profiles -> averages over fixed intervals: all that an analysis sees
       operators.py     what an analysis is: (site, new averages, own state) -> (rows, own state)
       layers/          averages -> boundary layer heights          products/   records, CF netCDF
+      edges/           averages -> edges of the time-height image, linked through time
       aerosol/, air_quality/   averages -> extinction -> PM2.5 and its indices
       simulator/       days of genuine files with known heights
     tensor    KERNEL   the network as a streaming tensor
+    deep_edges KERNEL  torch: a small network that finds edges in images
     ct        KERNEL   volumes in and out, cubes, stitching, PSNR and SSIM        gan    KERNEL   torch
     kafka     ADAPTER  clients, topics, quarantine         devkafka   a real broker for laptops and tests
     spark     ADAPTER  one session, the warm daemon        storage    the storage array by one name

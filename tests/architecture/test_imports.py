@@ -37,6 +37,7 @@ DOORS = {
     "tensor": doors("errors", "numpy"),
     "ct": doors("errors", "numpy scipy SimpleITK nibabel pydicom skimage"),
     "gan": doors("errors", "torch numpy"),
+    "deep_edges": doors("errors", "torch numpy"),
     # Adapters around one engine each.
     "kafka": doors("errors config", "confluent_kafka"),
     "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
@@ -63,7 +64,7 @@ DOORS = {
     ),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors(
-        "errors config sites lidar forecast tensor ct gan edge loadgen kafka devkafka stream spark archive storage "
+        "errors config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka stream spark archive storage "
         "packing training imaging monitoring plots demo",
         "numpy matplotlib tqdm",
     ),

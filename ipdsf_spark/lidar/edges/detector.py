@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.edges.image import Cells, Columns, noise_shape, ripple_shape
 from ipdsf_spark.lidar.edges.settings import EdgeSettings
@@ -17,6 +18,7 @@ from ipdsf_spark.lidar.profiles import Float64
 
 DECREASE, INCREASE = 0, 1
 FILLED: Final = 0.6  # of a window's weight must be measured
+REACH: Final = 2.5  # standard deviations that a window takes in
 NARROWEST_M: Final = 50.0  # of a window on either side
 TINY: Final = 1e-30
 
@@ -72,46 +74,49 @@ class CannyDetector:
         start = max(at - self.reach, 0)
         near = columns[start : at + self.reach + 1]
         away = (np.arange(len(near)) + start - at) * (self.settings.averaging_s / self.settings.time_sigma_s)
-        weight = np.exp(-0.5 * np.square(away))[:, None]
         is_there = np.isfinite(near["beta"])
-        weights = np.where(is_there, weight, 0.0)
-        total = weights.sum(axis=0)
-        is_seen = np.isfinite(columns["beta"][at])  # a column that says nothing is not filled from its neighbours
-        scale = np.where(is_seen, 1.0 / np.maximum(total, TINY), 0.0)
-        smooth = (weights * np.where(is_there, near["beta"], np.float32(0))).sum(axis=0) * scale
-        variance = np.square(weights * near["noise"][:, None]).sum(axis=0) * np.square(scale * noise_shape(cells))
+        weights = is_there * np.exp(-0.5 * np.square(away))[:, None]
+        is_seen = is_there[at - start]  # a column that says nothing is not filled from its neighbours
+        scale = is_seen / np.maximum(weights.sum(axis=0), TINY)
+        smooth = np.einsum("nk,nk->k", weights, np.where(is_there, near["beta"], np.float32(0))) * scale
+        noise = weights * near["noise"][:, None]
+        variance = np.einsum("nk,nk->k", noise, noise) * np.square(scale * noise_shape(cells))
         windows = _windows(cells, int(columns["first"][at]), self.settings)
-        return _compared(
-            smooth, variance, is_seen, float(columns["ripple"][at]) * ripple_shape(cells), windows, self.settings
-        )
+        return _compared(smooth, variance, is_seen, float(columns["ripple"][at]), windows, self.settings)
 
 
 class _Windows(NamedTuple):
-    """(B, K) weights of the cells below and above each boundary; each row sums to 1, or 0 where no window fits."""
+    """The M cells below and above each boundary.
 
-    below: Float64
-    above: Float64
-    below_square: Float64
-    above_square: Float64
+    cells: (2, B, M) their numbers, below and above. mean: (2, B, M) weights, which sum to 1, or to 0 where no window
+    fits. square: their squares. ripple: (B,) variance of an instrument's ripple, for that at 1 km.
+    """
+
+    cells: NDArray[np.int64]
+    mean: Float64
+    square: Float64
+    ripple: Float64
 
 
 def _compared(
-    smooth: Float64, variance: Float64, is_seen: Float64, ripple: Float64, windows: _Windows, settings: EdgeSettings
+    smooth: Float64,
+    variance: Float64,
+    is_seen: NDArray[np.bool_],
+    ripple: float,
+    windows: _Windows,
+    settings: EdgeSettings,
 ) -> Response:
-    seen = is_seen.astype(np.float64)
-    filled_below, filled_above = windows.below @ seen, windows.above @ seen
-    fits = (filled_below >= FILLED) & (filled_above >= FILLED)
-    below = windows.below @ smooth / np.maximum(filled_below, FILLED)
-    above = windows.above @ smooth / np.maximum(filled_above, FILLED)
+    filled = np.einsum("sbm,sbm->sb", windows.mean, is_seen[windows.cells])
+    fits = (filled >= FILLED).all(axis=0)
+    filled = np.maximum(filled, TINY)
+    below, above = np.einsum("sbm,sbm->sb", windows.mean, smooth[windows.cells]) / filled
+    variances = np.einsum("sbm,sbm->sb", windows.square, variance[windows.cells]) / np.square(filled)
     fall = np.where(fits, below - above, 0.0)
-    noise = windows.below_square @ variance / np.square(np.maximum(filled_below, FILLED))
-    noise += windows.above_square @ variance / np.square(np.maximum(filled_above, FILLED))
-    noise = np.sqrt(noise + np.square(0.5 * (ripple[1:] + ripple[:-1])))
+    noise = np.sqrt(variances[0] + variances[1] + ripple**2 * windows.ripple)
     snr = fall / np.maximum(noise, TINY)
-    level = np.maximum(np.maximum(below, above), TINY)
-    contrast = np.clip(fall / level, -1.0, 1.0)
+    contrast = np.clip(fall / np.maximum(np.maximum(below, above), TINY), -1.0, 1.0)
     strength = _saturating(snr, settings.snr_scale) * _saturating(contrast, settings.contrast_scale)
-    return Response(np.stack([np.where(fall > 0, strength, 0.0), np.where(fall < 0, strength, 0.0)]), contrast, snr)
+    return Response(np.stack([strength * (fall > 0), strength * (fall < 0)]), contrast, snr)
 
 
 def _saturating(values: Float64, scale: float) -> Float64:
@@ -129,13 +134,13 @@ def _windows(cells: Cells, first: int, settings: EdgeSettings) -> _Windows:
     """
     boundary = np.arange(1, cells.num)
     sigma = np.clip(settings.widening * cells.boundary_m, settings.narrow_m, settings.wide_m) / cells.cell_m
-    away = (np.arange(cells.num) + 0.5) - boundary[:, None]
-    reach = np.minimum(np.ceil(2.5 * sigma), boundary - first)
+    reach = np.minimum(np.ceil(REACH * sigma), boundary - first)
     reach = np.where(reach * cells.cell_m < NARROWEST_M, 0, reach)[:, None]
-    weight = np.abs(away) * np.exp(-0.5 * np.square(away / sigma[:, None])) * (np.abs(away) < reach)
-    sides = []
-    for side in (weight * (away < 0), weight * (away > 0)):
-        total = side.sum(axis=1, keepdims=True)
-        sides.append(side / np.where(total > 0, total, 1.0))
-    below, above = sides
-    return _Windows(below, above, np.square(below), np.square(above))
+    step = np.arange(int(reach.max(initial=1)))
+    weight = (step + 0.5) * np.exp(-0.5 * np.square((step + 0.5) / sigma[:, None])) * (step < reach)
+    used = np.stack([boundary[:, None] - 1 - step, boundary[:, None] + step])
+    total = weight.sum(axis=1, keepdims=True)
+    is_inside = (used >= 0) & (used < cells.num)
+    mean = weight / np.where(total > 0, total, 1.0) * is_inside
+    ripple = ripple_shape(cells)
+    return _Windows(np.clip(used, 0, cells.num - 1), mean, np.square(mean), np.square(0.5 * (ripple[1:] + ripple[:-1])))

@@ -106,11 +106,13 @@ def blank(first: int, num: int, cells: Cells) -> Columns:
     return columns
 
 
+@lru_cache(maxsize=64)
 def noise_shape(cells: Cells) -> Float64:
     """(K,) noise of a cell for unit noise at unit range: range squared."""
     return np.square(cells.middle_m)
 
 
+@lru_cache(maxsize=64)
 def ripple_shape(cells: Cells) -> Float64:
     """(K,) an instrument's ripple over that at 1 km."""
     return np.asarray(np.square(np.minimum(cells.middle_m, FURTHEST_RIPPLE_M) / 1000.0))

@@ -56,12 +56,14 @@ class EdgeSettings:
         """Columns on either side that the smoothing looks at."""
         return max(1, round(2.0 * self.time_sigma_s / self.averaging_s))
 
-    @property
-    def lag(self) -> int:
-        """Columns between the one that is decided and the one that becomes final."""
-        return min(max(self.lag_s // self.averaging_s - self.reach, 1), MAX_LAG)
+    def lag(self, reach: int) -> int:
+        """Columns between the one that is decided, `reach` after it came, and the one that becomes final."""
+        return min(max(self.lag_s // self.averaging_s - reach, 1), MAX_LAG)
 
     @property
     def longest_gap(self) -> int:
         """Missing columns after which everything starts anew."""
         return max(self.reset_gap_s // self.averaging_s, 1)
+
+
+LEARNED: Final = EdgeSettings(low=0.3, high=0.6)  # a network's probability needs other thresholds

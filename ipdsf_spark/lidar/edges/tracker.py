@@ -59,7 +59,7 @@ class EdgeTracker:
         self.settings = settings
         self.detector = detector or CannyDetector(settings)
         self.cells = Cells.of(site, settings)
-        self.linker = Linker(settings)
+        self.linker = Linker(settings, settings.lag(self.detector.reach))
         self.last_index = NOTHING
         self._forget()
 
@@ -120,7 +120,7 @@ class EdgeTracker:
         for name in _PENDING.names or ():
             added[name] = column[name]
         self._pending = np.concatenate([self._pending, added])
-        if len(self._pending) <= self.settings.lag:
+        if len(self._pending) <= self.linker.lag:
             return []
         oldest, self._pending = self._pending[0], self._pending[1:]
         return self._final(self._tracks, BEFORE, oldest)

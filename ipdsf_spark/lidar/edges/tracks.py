@@ -58,14 +58,16 @@ class Linker:
 
     Attributes:
         settings: of the edges.
+        lag: columns between the newest one and the one that becomes final.
     """
 
     settings: EdgeSettings
+    lag: int
 
     @property
     def depth(self) -> int:
         """Columns that a track remembers; the newest is the last, the one that becomes final stands at `BEFORE`."""
-        return BEFORE + 1 + self.settings.lag
+        return BEFORE + 1 + self.lag
 
     def empty(self) -> Tracks:
         """No tracks."""
@@ -105,15 +107,16 @@ class Linker:
             at: column of the memory; -1 the newest.
         """
         at %= self.depth
-        found = [self._edge(track, at) for track in tracks[self._is_certain(tracks) & (tracks["height"][:, at] > 0)]]
+        found = self._edges(tracks[self._is_certain(tracks) & (tracks["height"][:, at] > 0)], at)
         return tuple(sorted(found, key=lambda edge: (edge.height_m, edge.sign)))
 
     def provisional(self, tracks: Tracks, peaks: Peaks, index: int, undecided: int) -> tuple[Edge, ...]:
         """Edges of a column that is not decided yet: maxima that go on certain tracks, which stay as they are."""
         certain = tracks[self._is_certain(tracks)]
+        pairs = self._pairs(certain, peaks, index, undecided)
         found = []
-        for track, peak in self._pairs(certain, peaks, index, undecided):
-            edge = self._edge(certain[track], self.depth - 1)
+        edges = self._edges(certain[[track for track, _ in pairs]], self.depth - 1) if pairs else []
+        for edge, (_, peak) in zip(edges, pairs, strict=True):
             seen = peaks[peak]
             found.append(
                 edge._replace(
@@ -170,24 +173,23 @@ class Linker:
         track["contrast"][-1] = abs(float(peak["contrast"]))
         track["snr"][-1] = min(abs(float(peak["snr"])), 60_000.0)
 
-    def _edge(self, track: np.void, at: int) -> Edge:
-        around = slice(max(at - BEFORE, 0), at + BEFORE + 1)
-        height_m = track["height"][around].astype(np.float64)[None, :] / QUARTERS
+    def _edges(self, tracks: Tracks, at: int) -> list[Edge]:
+        height_m = tracks["height"][:, max(at - BEFORE, 0) : at + BEFORE + 1].astype(np.float64) / QUARTERS
         line = _lines(height_m > 0, height_m)
-        steep = float(line.slope[0]) * 3600.0 / self.settings.averaging_s
-        first_m = int(track["first_height"]) / QUARTERS
-        return Edge(
-            id=f"{int(track['first'])}{'-' if track['sign'] < 0 else '+'}{first_m:.0f}",
-            sign=int(track["sign"]),
-            height_m=int(track["height"][at]) / QUARTERS,
-            slope_m_per_h=steep if line.num[0] >= LEAST_POINTS else float("nan"),
-            probability=float(track["probability"][at]),
-            contrast=float(track["contrast"][at]),
-            snr=float(track["snr"][at]),
-            first_index=int(track["first"]),
-            last_index=int(track["last"]),
-            num_columns=int(track["num"]),
-        )
+        steep = np.where(line.num >= LEAST_POINTS, line.slope * (3600.0 / self.settings.averaging_s), np.nan)
+        signs = tracks["sign"].tolist()
+        first_m = (tracks["first_height"] / QUARTERS).tolist()
+        firsts = tracks["first"].tolist()
+        ids = [
+            f"{first}{'-' if sign < 0 else '+'}{height:.0f}"
+            for first, sign, height in zip(firsts, signs, first_m, strict=True)
+        ]
+        columns = (tracks[name][:, at].tolist() for name in ("probability", "contrast", "snr"))
+        heights = (tracks["height"][:, at] / QUARTERS).tolist()
+        last = (tracks["last"].tolist(), tracks["num"].tolist())
+        return [
+            Edge(*values) for values in zip(ids, signs, heights, steep.tolist(), *columns, firsts, *last, strict=True)
+        ]
 
 
 class _Lines(NamedTuple):
