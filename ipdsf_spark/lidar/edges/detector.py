@@ -16,7 +16,6 @@ from ipdsf_spark.lidar.edges.image import Cells, Columns, noise_shape, ripple_sh
 from ipdsf_spark.lidar.edges.settings import EdgeSettings
 from ipdsf_spark.lidar.profiles import Float64
 
-DECREASE, INCREASE = 0, 1
 FILLED: Final = 0.6  # of a window's weight must be measured
 REACH: Final = 2.5  # standard deviations that a window takes in
 NARROWEST_M: Final = 50.0  # of a window on either side
@@ -28,11 +27,13 @@ class Response(NamedTuple):
 
     Attributes:
         probability: (2, B) of a decrease and of an increase of backscatter with height, 0 to 1.
+        ridge: (2, B) what has its maximum where the edge is.
         contrast: (B,) how much the signal falls (positive) or rises, relative to the larger side.
         snr: (B,) the fall over its noise.
     """
 
     probability: Float64
+    ridge: Float64
     contrast: Float64
     snr: Float64
 
@@ -58,8 +59,8 @@ class EdgeDetector(Protocol):
 class CannyDetector:
     """Gaussian smoothing along time and height, first derivative along height, and how it stands out of the noise.
 
-    The smoothing is of backscatter itself, not of its logarithm, which would lift edges and fail in noise; the fall is
-    then taken relative to the signal, so that weak layers count as strong ones do.
+    Smoothing and height are those of backscatter itself: its logarithm would lift edges and fail in noise. How clear an
+    edge is, is taken relative to the signal, so that weak layers count as strong ones do.
     """
 
     settings: EdgeSettings
@@ -116,7 +117,8 @@ def _compared(
     snr = fall / np.maximum(noise, TINY)
     contrast = np.clip(fall / np.maximum(np.maximum(below, above), TINY), -1.0, 1.0)
     strength = _saturating(snr, settings.snr_scale) * _saturating(contrast, settings.contrast_scale)
-    return Response(np.stack([strength * (fall > 0), strength * (fall < 0)]), contrast, snr)
+    ridge = np.stack([np.maximum(fall, 0.0), np.maximum(-fall, 0.0)])
+    return Response(strength * (ridge > 0), ridge, contrast, snr)
 
 
 def _saturating(values: Float64, scale: float) -> Float64:

@@ -69,4 +69,4 @@ class LearnedDetector:
         seen = np.asarray(self.network(features(columns[start : at + self.reach + 1], cells)), np.float64)
         is_there = np.isfinite(columns["beta"][at])
         probability = seen[:, at - start] * (is_there[1:] & is_there[:-1])
-        return Response(probability, measured.contrast, measured.snr)
+        return Response(probability, probability, measured.contrast, measured.snr)

@@ -19,12 +19,12 @@ SIGNS: Final = np.array([-1, 1], np.int8)  # of the two rows of a response
 
 def thinned(response: Response, cells: Cells, settings: EdgeSettings) -> Peaks:
     """At most `num_peaks` maxima of at least the low threshold, strongest first."""
-    values = response.probability
+    values = response.ridge
     reach = max(1, round(settings.separation_m / cells.cell_m) - 1)
     num = values.shape[1]
     padded = np.zeros((2, num + 2 * reach))
     padded[:, reach : reach + num] = values
-    is_peak = values >= settings.low
+    is_peak = response.probability >= settings.low
     for step in range(1, reach + 1):  # of a plateau, its lowest boundary
         is_peak &= values > padded[:, reach - step : reach - step + num]
         is_peak &= values >= padded[:, reach + step : reach + step + num]
@@ -33,11 +33,12 @@ def thinned(response: Response, cells: Cells, settings: EdgeSettings) -> Peaks:
     bend = 2.0 * here - below - above
     shift = np.clip(0.5 * (above - below) / np.where(bend > 0, bend, np.inf), -0.5, 0.5)
     height_m = (at + 1 + shift) * cells.cell_m
-    strongest = np.lexsort((height_m, -here))[: settings.num_peaks]
+    probability = response.probability[kind, at]
+    strongest = np.lexsort((height_m, -probability))[: settings.num_peaks]
     peaks = np.empty(strongest.size, PEAK)
     peaks["sign"] = SIGNS[kind[strongest]]
     peaks["height"] = height_m[strongest]
-    peaks["probability"] = here[strongest]
+    peaks["probability"] = probability[strongest]
     peaks["contrast"] = response.contrast[at[strongest]]
     peaks["snr"] = response.snr[at[strongest]]
     return peaks
