@@ -36,7 +36,7 @@ class TrainingSettings:
         seconds: processor time at most; training stops with what it has.
         batch: crops per update.
         num_columns, num_heights: of a crop.
-        learning_rate: highest; it rises for a tenth of the steps and falls to nothing.
+        learning_rate: highest; it rises for a tenth of the steps and falls to nothing at the last one.
         seed: decides crops and first weights.
     """
 
@@ -72,10 +72,13 @@ def train(
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     start = time.process_time()
     for step in range(settings.num_steps):
-        done = max(step / settings.num_steps, (time.process_time() - start) / settings.seconds)
-        if done >= 1.0:
+        if time.process_time() - start > settings.seconds:
             break
-        rate = settings.learning_rate * min((step + 1) / (0.1 * settings.num_steps), 1.0) * (1.0 - done)
+        rate = (
+            settings.learning_rate
+            * min((step + 1) / (0.1 * settings.num_steps), 1.0)
+            * (1.0 - step / settings.num_steps)
+        )
         for group in optimiser.param_groups:
             group["lr"] = rate
         features, targets, weights = (torch.from_numpy(part) for part in _crops(images, settings, rng))

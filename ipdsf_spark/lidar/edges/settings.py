@@ -34,15 +34,15 @@ class EdgeSettings:
     averaging_s: int = 300
     cell_m: float = 30.0
     time_sigma_s: float = 300.0
-    narrow_m: float = 45.0
+    narrow_m: float = 60.0
     wide_m: float = 90.0
     widening: float = 0.06
     snr_scale: float = 4.0
-    contrast_scale: float = 0.25
-    low: float = 0.12
+    contrast_scale: float = 0.15
+    low: float = 0.2
     high: float = 0.35
-    num_certain: int = 2
-    num_columns: int = 4
+    num_certain: int = 3
+    num_columns: int = 6
     num_peaks: int = 12
     separation_m: float = 90.0
     link_m: float = 75.0
@@ -66,4 +66,4 @@ class EdgeSettings:
         return max(self.reset_gap_s // self.averaging_s, 1)
 
 
-LEARNED: Final = EdgeSettings(low=0.3, high=0.6)  # a network's probability needs other thresholds
+LEARNED: Final = EdgeSettings(low=0.4, high=0.7)  # a network's probability needs other thresholds
