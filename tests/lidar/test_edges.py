@@ -132,6 +132,15 @@ def test_fog_and_rain_have_no_edges_and_say_so() -> None:
     assert all(row.quality & Quality.PRECIPITATION for row in rain)
 
 
+def test_an_interval_of_rain_is_not_filled_from_its_neighbours() -> None:
+    is_rain = np.arange(24) == 12
+
+    rows = rows_of(averages_with([1000.0] * 24, is_precipitation=is_rain))
+
+    assert [len(row.edges) for row in rows] == [int(not wet) for wet in is_rain]
+    assert len({edge.id for row in rows for edge in row.edges}) == 1
+
+
 def test_an_edge_goes_on_behind_a_short_gap_and_anew_behind_a_long_one() -> None:
     averages = averages_with([1000.0] * 60)
 
