@@ -10,10 +10,12 @@ Rooms, and the direction in which they may import (checked by tests/architecture
       operators.py     what an analysis is: (site, new averages, own state) -> (rows, own state)
       layers/          averages -> boundary layer heights          products/   records, CF netCDF
       heights/         heights of any tool, and their comparison with a reference
+      edges/           averages -> edges of the time-height image, linked through time
       aerosol/, air_quality/   averages -> extinction -> PM2.5 and its indices
       targets/, calibration/   profiles or averages -> class of every gate, cloud bases; factor to m-1 sr-1 by day
       simulator/       days of genuine files with known heights
     tensor    KERNEL   the network as a streaming tensor
+    deep_edges KERNEL  torch: a small network that finds edges in images
     ct        KERNEL   volumes in and out, cubes, stitching, PSNR and SSIM        gan    KERNEL   torch
     kafka     ADAPTER  clients, topics, quarantine         devkafka   a real broker for laptops and tests
     security  ADAPTER  certificates, users, access rights of a Kafka

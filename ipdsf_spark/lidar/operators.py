@@ -93,6 +93,7 @@ KNOWN: Final[Mapping[str, str]] = {
     "air_quality": "ipdsf_spark.lidar.air_quality.in_stream:operator",
     "targets": "ipdsf_spark.lidar.targets.operator:operator",
     "calibration": "ipdsf_spark.lidar.calibration.operator:operator",
+    "edges": "ipdsf_spark.lidar.edges.operator:operator",
 }
 
 

@@ -15,6 +15,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
+from ipdsf_spark.lidar.edges.lines import EdgeLine
 from ipdsf_spark.lidar.layers.mixing_height import Layers
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.profiles import Float64, Profiles, Time
@@ -30,6 +31,9 @@ SKY: Final = (
     (Quality.FOG, "fog", "#b08968"),
     (Quality.CLOUD_CAPPED, "cloud", "#9aa3ad"),
 )
+EDGE_COLOURS: Final = {-1: "#ff9f68", 1: "#8fd8ff"}  # backscatter decreases with height, increases
+EDGE_NAMES: Final = {-1: "edge: decrease with height", 1: "edge: increase with height"}
+EDGE_GAP: Final = np.timedelta64(30, "m")  # a longer pause is not bridged by a line
 STATE: Final = (
     ("final", style.FINAL),
     ("ambiguous", "#8fb8d8"),
@@ -75,6 +79,7 @@ def curtain(
     *,
     site: str,
     truth: Truth | None = None,
+    edges: Sequence[EdgeLine] = (),
     top_m: float | None = None,
     calibration: float | None = None,
     compact: bool = False,
@@ -86,6 +91,7 @@ def curtain(
         layers: heights to draw over it.
         site: its name, for the title.
         truth: known heights to compare with.
+        edges: edges of the image to draw over it.
         top_m: highest height shown; None = what the heights need.
         calibration: the site's factor to m-1 sr-1.
         compact: for a dashboard of many sites: no legend, small.
@@ -96,7 +102,7 @@ def curtain(
     blocks = [profiles] if isinstance(profiles, Profiles) else list(profiles)
     size = COMPACT if compact else LARGE
     layers = layers if layers is not None and len(layers) else None
-    top_m = top_m or _top_m(layers, truth)
+    top_m = top_m or _top_m(layers, truth, edges)
     figure = style.figure(size.width_in, size.height_in)
     grid = figure.add_gridspec(
         2 if layers else 1,
@@ -108,12 +114,13 @@ def curtain(
         left=0.085 if compact else 0.055,
         right=0.895 if compact else 0.935,
         top=0.9 if compact else 0.93,
-        bottom=0.16 if compact else 0.17 if layers else 0.12,
+        bottom=0.16 if compact else 0.17 if layers or edges else 0.12,
     )
     axes = figure.add_subplot(grid[0, 0])
     image = _backscatter(axes, blocks, top_m, calibration)
     if truth is not None:
         axes.plot(truth.time, truth.height_m, color=style.TRUTH, linewidth=0.8 * size.line, linestyle=(0, (4, 1.5)))
+    _edges(axes, edges, size)
     strip = None
     if layers:
         _heights(axes, layers, size)
@@ -122,13 +129,13 @@ def curtain(
     _colour_bar(figure, figure.add_subplot(grid[0, 1]), image, size)
     _frame(axes, strip, blocks, top_m, size)
     _title(axes, blocks, site, size)
-    if layers and not compact:
-        _legend(figure, layers, truth)
+    if (layers or edges) and not compact:
+        _legend(figure, layers, truth, edges)
     return figure
 
 
-def _top_m(layers: Layers | None, truth: Truth | None) -> float:
-    highest = 0.0
+def _top_m(layers: Layers | None, truth: Truth | None, edges: Sequence[EdgeLine]) -> float:
+    highest = max((float(line.height_m.max()) for line in edges), default=0.0)
     if layers is not None:
         highest = max(highest, np.nanmax(np.append(layers.mixing_height_m, 0.0)))
     if truth is not None:
@@ -198,6 +205,21 @@ def _heights(axes: Any, layers: Layers, size: _Size) -> None:
         )
     alone = _alone(layers)
     axes.scatter(layers.time[alone], layers.mixing_height_m[alone], s=6 * size.dot, color="white", edgecolor=style.INK)
+
+
+def _edges(axes: Any, edges: Sequence[EdgeLine], size: _Size) -> None:
+    """Falls of the signal with height as full lines, rises as broken ones."""
+    outline = [withStroke(linewidth=size.line + 1.0, foreground=style.INK)]
+    for line in edges:
+        broken = np.flatnonzero(np.diff(line.time) > EDGE_GAP) + 1
+        axes.plot(
+            np.insert(line.time, broken, line.time[broken - 1]),
+            np.insert(line.height_m, broken, np.nan),
+            color=EDGE_COLOURS[line.sign],
+            linewidth=0.8 * size.line,
+            linestyle="-" if line.sign < 0 else (0, (3, 1.2)),
+            path_effects=outline,
+        )
 
 
 def _interval(layers: Layers) -> np.timedelta64:
@@ -306,14 +328,20 @@ def _title(axes: Any, blocks: Sequence[Profiles], site: str, size: _Size) -> Non
     axes.set_title(f"{blocks[0].instrument}   {days}", loc="right", size=0.95 * size.text, color=style.FAINT_INK, pad=4)
 
 
-def _legend(figure: Figure, layers: Layers, truth: Truth | None) -> None:
+def _legend(figure: Figure, layers: Layers | None, truth: Truth | None, edges: Sequence[EdgeLine]) -> None:
     """One line under the picture, with what is in it and nothing else."""
     outline = [withStroke(linewidth=3.0, foreground=style.INK)]
 
     def line(colour: str, **more: Any) -> Line2D:
         return Line2D([], [], color=colour, **more)
 
-    handles: list[Any] = []
+    handles: list[Any] = [
+        line(EDGE_COLOURS[sign], linewidth=1.3, linestyle="-" if sign < 0 else "--", path_effects=outline, label=name)
+        for sign, name in EDGE_NAMES.items()
+        if any(edge.sign == sign for edge in edges)
+    ]
+    if layers is None:
+        layers = Layers.empty()
     has_height = np.isfinite(layers.mixing_height_m)
     if (has_height & ~layers.provisional).any():
         handles.append(line(style.HEIGHT, linewidth=1.6, path_effects=outline, label="mixing height"))

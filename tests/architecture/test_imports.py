@@ -37,6 +37,7 @@ DOORS = {
     "tensor": doors("errors", "numpy"),
     "ct": doors("errors", "numpy scipy SimpleITK nibabel pydicom skimage"),
     "gan": doors("errors", "torch numpy"),
+    "deep_edges": doors("errors", "torch numpy"),
     # Adapters around one engine each.
     "kafka": doors("errors config", "confluent_kafka"),
     "security": doors("errors config kafka", "confluent_kafka"),
@@ -69,6 +70,7 @@ DOORS = {
     "cli": doors(
         "errors config sites lidar forecast tensor ct gan edge loadgen kafka devkafka security stream spark archive "
         "storage "
+        "errors config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka stream spark archive storage "
         "packing training imaging monitoring plots demo",
         "numpy matplotlib tqdm",
     ),

@@ -131,7 +131,7 @@ def _of_one_kind(averages: Sequence[Any], site: Site, settings: LayerSettings) -
     beta = np.array([average.mean() for average in averages])
     if factor != 1.0:
         beta *= factor
-    cut = _cut_clipped(averages, beta, grid)
+    cut = cut_clipped(averages, beta, grid)
     if cut is not None:
         quality |= cut * CLIPPED
     cloud_m, cover = cloud.lowest(averages, first.tilt_deg)
@@ -247,7 +247,7 @@ def _scale(near: Float64) -> Float64:
     return np.where(total > 0, near.shape[1] / total, 0.0)
 
 
-def _cut_clipped(averages: Sequence[Any], beta: Float64, grid: Grid) -> NDArray[np.bool_] | None:
+def cut_clipped(averages: Sequence[Any], beta: Float64, grid: Grid) -> NDArray[np.bool_] | None:
     """Take gates away that the maker has cut to zero, and those below where some profiles are cut; (T,) where."""
     given = [getattr(average, "clipped_from_m", None) for average in averages]
     is_zero = beta[:, grid.work] == 0.0

@@ -180,6 +180,7 @@ class HardDay:
         contrast: (T,) how much it falls there, relative; 0 where nothing does.
         is_seen: (T,) whether the edge lies above the lowest trustworthy gate and no fog or rain hides it.
         hour_class: (T,) index into `CLASSES`.
+        clean: (T, G) attenuated backscatter without cloud, fog, rain, noise and the instrument's errors.
     """
 
     name: str
@@ -190,6 +191,7 @@ class HardDay:
     contrast: Float64
     is_seen: Flags
     hour_class: NDArray[np.int64]
+    clean: Float32
 
 
 def hard_day(name: str, *, seed: int = 0) -> HardDay:
@@ -320,7 +322,8 @@ def _observed(
             (range_m - base_m[:, None] - layer.depth_m) / 60.0
         )
         particles += layer.strength * is_there[:, None] * shape * _smooth((range_m - h[:, None] * 1.05) / 60.0)
-    beta = _lidar(particles * kind.backscatter, range_m, instrument)
+    clean = _lidar(particles * kind.backscatter, range_m, instrument)
+    beta = clean.copy()
     bases, is_fog, is_rain = _weather(kind, beta, range_m, seconds, h, noon_s, length_s, rng)
     profiles = _through(kind, site, instrument, beta, seconds, midnight, noon_s, length_s, bases, is_fog, is_rain, rng)
     told = site if kind.told_longitude_deg is None else replace(site, longitude_deg=kind.told_longitude_deg)
@@ -334,6 +337,7 @@ def _observed(
         contrast,
         (edge_m > lowest_m + 60.0) & ~is_fog & ~is_rain,
         _hour_class(seconds, noon_s, min(length_s, 18 * 3600.0)),
+        clean,
     )
 
 

@@ -1,0 +1,188 @@
+"""`ipdsf edges`: edges of the time–height image of files, by the kernels of the stream but without Spark."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from tqdm import tqdm
+
+from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, files_of, present
+from ipdsf_spark.config import load
+from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.lidar.averages.build import averages_of_all
+from ipdsf_spark.lidar.edges.detector import EdgeDetector
+from ipdsf_spark.lidar.edges.learned import LearnedDetector
+from ipdsf_spark.lidar.edges.lines import EdgeLine, lines_of, newest_rows
+from ipdsf_spark.lidar.edges.records import record_of, to_csv
+from ipdsf_spark.lidar.edges.settings import LEARNED, EdgeSettings
+from ipdsf_spark.lidar.edges.tracker import EdgeRow, EdgeTracker
+from ipdsf_spark.lidar.files import FileReader
+from ipdsf_spark.lidar.products.quality import names
+from ipdsf_spark.lidar.profiles import Profiles
+from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.sites import DEFAULT, load_sites, site_named, sites_of
+
+EXAMPLES: Final = """examples:
+  ipdsf edges day/*.nc --plot edges.png             a summary, and the edges on the curtain
+  ipdsf edges day/*.nc --site oslo --csv            one line per edge and interval
+  ipdsf edges day/*.nc --json                       one JSON object per interval: the records of the stream
+  ipdsf edges train -o edges.npz                    learn a small network from simulated days (needs torch)
+  ipdsf edges day/*.nc --model edges.npz --plot edges.png
+                                                    the network's edges instead of the classical ones
+
+An edge is a fall or rise of backscatter with height that goes on through time: tops and bases of layers. Heights are
+metres above the instrument, times UTC and the middle of the interval.
+"""
+TRAIN: Final = "train"
+MOST_LISTED: Final = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("paths", nargs="+", metavar="FILE", help="file, folder or glob pattern; or: train")
+    place = parser.add_argument_group("the instrument")
+    place.add_argument("--site", metavar="ID", help="site of the table; not given: no site, the instrument's defaults")
+    place.add_argument("--sites", metavar="FILE", help="table of sites (default: the configuration's)")
+    place.add_argument("--calibration", type=float, metavar="FACTOR", help="from the file's unit to m-1 sr-1")
+    place.add_argument("--min-height", type=float, metavar="M", help="lowest trustworthy height above the instrument")
+    place.add_argument("--max-height", type=float, metavar="M", help="highest height searched (default: 4000)")
+    add_clock_arguments(place)
+    output = parser.add_argument_group("output")
+    form = output.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object per interval and line on stdout")
+    form.add_argument("--csv", action="store_true", help="CSV on stdout, a line per edge and interval")
+    output.add_argument("--plot", metavar="PNG", help="draw the edges on the curtain of backscatter")
+    output.add_argument("--top", type=float, metavar="M", help="highest height of the picture")
+    learned = parser.add_argument_group("the network")
+    learned.add_argument("--model", metavar="FILE", help="a network of `ipdsf edges train` instead of Canny's path")
+    learned.add_argument("-o", "--output", metavar="FILE", help="train: where the network is written")
+    learned.add_argument("--days", type=int, default=3, metavar="N", help="train: days per kind (default: 3)")
+    learned.add_argument("--steps", type=int, default=900, metavar="N", help="train: updates at most (default: 900)")
+    learned.add_argument(
+        "--seconds", type=float, default=420.0, metavar="S", help="train: processor seconds at most (default: 420)"
+    )
+    learned.add_argument("--seed", type=int, default=0, metavar="N", help="train: of days, crops and first weights")
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Find, print and draw the edges, or train a network."""
+    if args.paths == [TRAIN] and not Path(TRAIN).exists():
+        from ipdsf_spark.cli.edges_train import train_network  # torch is loaded for this alone
+
+        return train_network(args)
+    if args.output:
+        raise ConfigError("-o belongs to: ipdsf edges train -o FILE; pictures are written by --plot FILE")
+    site = _site(args)
+    settings, detector = _detector(args)
+    reader = FileReader(clock=clock_of(args, site), now=present())
+    kept: list[Profiles] = []
+    blocks = _watched(reader, list(dict.fromkeys(files_of(args.paths))), kept if args.plot else None)
+    averages = averages_of_all(blocks, settings.averaging_s)
+    _report_rejected(reader)
+    if not averages:
+        why = f": {reader.rejected[0].reason}" if reader.rejected else ""
+        raise InputError(f"no profile in {len(args.paths)} argument(s){why}")
+    tracker = EdgeTracker(site, settings, detector)
+    rows = newest_rows([*tracker.step(averages), *tracker.flush()])
+    lines = lines_of(rows, settings.averaging_s)
+    if args.plot:
+        _draw(kept, lines, site, args)
+    if args.json:
+        for row in rows:
+            print(json.dumps(record_of(site.id, row, settings.averaging_s)))
+    elif args.csv:
+        print(to_csv(site.id, rows, settings.averaging_s), end="")
+    else:
+        print(summary_of(site, next(iter(reader.files_by_instrument)), rows, lines, settings))
+        if args.plot:
+            print(f"  wrote        {args.plot}")
+    return 0
+
+
+def _site(args: argparse.Namespace) -> Site:
+    """The site of the table, or one that says nothing: edges need neither sun nor position."""
+    if args.site:
+        sites = load_sites(args.sites) if args.sites else sites_of(load(*args.config, overrides=args.set))
+        site = site_named({name: each for name, each in sites.items() if name != DEFAULT}, args.site)
+    else:
+        site = Site("site", float("nan"), float("nan"))
+    if args.calibration is not None and not 0.0 < args.calibration < np.inf:
+        raise ConfigError(f"--calibration is a factor above 0, not {args.calibration}")
+    if args.max_height is not None and not 300.0 <= args.max_height <= 20_000.0:
+        raise ConfigError(f"--max-height is from 300 to 20000 m, not {args.max_height}")
+    given = {"calibration": args.calibration, "min_height_m": args.min_height, "max_height_m": args.max_height}
+    return dataclasses.replace(site, **{name: value for name, value in given.items() if value is not None})
+
+
+def _detector(args: argparse.Namespace) -> tuple[EdgeSettings, EdgeDetector | None]:
+    if not args.model:
+        return EdgeSettings(), None
+    from ipdsf_spark.deep_edges import model_file  # torch is loaded for this alone
+
+    network, about = model_file.from_bytes(bytes_of(args.model), name=args.model)
+    return LEARNED, LearnedDetector(model_file.probability_of(network), int(about["reach"]), LEARNED)
+
+
+def _watched(reader: FileReader, paths: Sequence[str], kept: list[Profiles] | None) -> Iterator[Profiles]:
+    progress = tqdm(paths, unit="file", disable=not sys.stderr.isatty(), file=sys.stderr, leave=False)
+    for block in reader.blocks((path, bytes_of(path)) for path in progress):
+        if len(reader.files_by_instrument) > 1:
+            listed = "; ".join(f"{name}: {files[0]}" for name, files in reader.files_by_instrument.items())
+            raise InputError(f"files of more than one instrument ({listed}); give one at a time")
+        if kept is not None:
+            kept.append(block)
+        yield block
+
+
+def _draw(kept: Sequence[Profiles], lines: Sequence[EdgeLine], site: Site, args: argparse.Namespace) -> None:
+    from ipdsf_spark import plots  # a second of imports that other outputs do not need
+
+    figure = plots.curtain(kept, site=site.id, edges=lines, calibration=site.calibration, top_m=args.top)
+    plots.save(figure, Path(args.plot))
+
+
+def summary_of(
+    site: Site, instrument: str, rows: Sequence[EdgeRow], lines: Sequence[EdgeLine], settings: EdgeSettings
+) -> str:
+    """A paragraph for a person."""
+    falls = [line for line in lines if line.sign < 0]
+    hours = [len(line.time) * settings.averaging_s / 3600.0 for line in lines]
+    counts: dict[str, int] = {}
+    for row in rows:
+        for name in names(row.quality):
+            counts[name] = counts.get(name, 0) + 1
+    told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    text = [
+        site.id,
+        f"  instrument   {instrument}, {len(rows)} intervals",
+        f"  edges        {len(falls)} of a decrease with height, {len(lines) - len(falls)} of an increase",
+        f"  intervals    {sum(bool(row.edges) for row in rows)} with an edge",
+        f"  quality      {told or 'no flag set'}",
+    ]
+    if hours:
+        at = int(np.argmax(hours))
+        longest = lines[at]
+        span = f"{longest.height_m.min():.0f} to {longest.height_m.max():.0f} m"
+        text.insert(4, f"  longest      {hours[at]:.1f} h from {longest.time[0].astype('datetime64[s]')}Z, {span}")
+    return "\n".join(text)
+
+
+def _report_rejected(reader: FileReader) -> None:
+    for stretch in reader.rejected[:MOST_LISTED]:
+        _say(f"{stretch.file} at byte {stretch.offset}: {stretch.reason}")
+    if reader.rejected:
+        _say(f"{len(reader.rejected)} stretch(es) gave no profile; ipdsf inspect lists them")
+
+
+def _say(message: str) -> None:
+    print(f"ipdsf edges: {message}", file=sys.stderr)

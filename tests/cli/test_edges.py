@@ -1,0 +1,110 @@
+"""`ipdsf edges` from the outside: files in; a summary, records, CSV and a picture out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipdsf_spark.cli.main import main, parser_for
+from ipdsf_spark.config import load
+from ipdsf_spark.lidar.operators import Parameters, operators_named
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight hours of one CL51."""
+    root = tmp_path_factory.mktemp("station")
+    when = ["--date", "2026-06-15", "--start", "06:00", "--hours", "8", "--minutes", "60", "--cadence", "60"]
+    what = ["--sites", "1", "--instrument", "cl51", "--scenario", "clear", "--seed", "3"]
+    assert main(["simulate", *what, *when, "-o", str(root)]) == 0
+    return root / "sim-01"
+
+
+def test_a_summary_and_a_picture(station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    picture = tmp_path / "edges.png"
+    assert main(["edges", str(station), "--plot", str(picture)]) == 0
+
+    told = capsys.readouterr().out
+    assert "Vaisala CL51, 96 intervals" in told
+    assert "of a decrease with height" in told
+    assert f"wrote        {picture}" in told
+    assert picture.stat().st_size > 20_000
+
+
+def test_json_and_csv_say_the_same(station: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["edges", str(station), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert main(["edges", str(station), "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+
+    assert len(records) == 96
+    assert not any(record["provisional"] for record in records)
+    edges = [(record["time"], edge) for record in records for edge in record["edges"]]
+    assert len(edges) == len(rows) > 50
+    for (time, edge), row in zip(edges, rows, strict=True):
+        assert (row["time"], row["id"], float(row["height_m"])) == (time, edge["id"], edge["height_m"])
+
+
+def test_the_commands_and_the_configuration_of_the_page_can_be_typed(repository: Path) -> None:
+    page = (repository / "docs" / "edges.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    ipdsf (edges .*)$", page, flags=re.MULTILINE)
+    (line,) = re.findall(r"^operators = .*$", page, flags=re.MULTILINE)
+
+    assert len(commands) == 4
+    for command in commands:
+        assert parser_for("edges").parse_args(shlex.split(command)).verb == "edges"
+    config = load(overrides=[f"stream.{line.replace(' = ', '=')}"])
+    assert [each.name for each in operators_named(config.stream.operators, Parameters())][-1] == "edges"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["nowhere.nc"], 1, "cannot read nowhere.nc"),
+        (["x.nc", "-o", "out"], 2, "-o belongs to: ipdsf edges train"),
+        (["x.nc", "--max-height", "10"], 2, "--max-height is from 300 to 20000 m, not 10"),
+        (["x.nc", "--calibration", "-1"], 2, "--calibration is a factor above 0"),
+        (["x.nc", "--site", "nowhere"], 2, "nowhere"),
+        (["train"], 2, "ipdsf edges train needs -o FILE"),
+        (["train", "-o", "x.npz", "--days", "0"], 2, "are above 0"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["edges", *arguments]) == code
+    assert says in capsys.readouterr().err
+
+
+def test_a_model_that_is_none_is_refused(station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "no.npz").write_bytes(b"nothing")
+
+    assert main(["edges", str(station), "--model", str(tmp_path / "no.npz")]) == 1
+    assert "no.npz is no model of edges" in capsys.readouterr().err
+
+
+@pytest.mark.training
+def test_a_network_is_trained_and_used(
+    station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ipdsf_spark.cli import edges_train
+
+    monkeypatch.setattr(edges_train, "KINDS", ("clear",))
+    model = tmp_path / "edges.npz"
+    assert main(["edges", "train", "-o", str(model), "--days", "1", "--steps", "2"]) == 0
+    assert "parameters, 1 simulated days, 2 steps" in capsys.readouterr().out
+
+    few = [str(path) for path in sorted(station.iterdir())[:1]]
+    assert main(["edges", *few, "--model", str(model), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(records) == 12
+    assert np.all([record["num_profiles"] > 0 for record in records])
