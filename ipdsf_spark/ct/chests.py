@@ -159,8 +159,6 @@ class ChestModel:
     def edge(self) -> int:
         """Of the pictures."""
         return round(float(np.cbrt(len(self.mean))))
-        edge: int = round(float(len(self.mean)) ** (1 / 3))
-        return edge
 
     def drawn(self, rng: np.random.Generator) -> Chest:
         """A chest of nobody."""

@@ -68,10 +68,8 @@ DOORS = {
     ),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors(
-        "errors config sites lidar forecast tensor ct gan edge loadgen kafka devkafka security stream spark archive "
-        "storage "
-        "errors config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka stream spark archive storage "
-        "packing training imaging monitoring plots demo",
+        "errors config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka security stream spark "
+        "archive storage packing training imaging monitoring plots demo",
         "numpy matplotlib tqdm",
     ),
 }
