@@ -21,6 +21,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "inspect": ("ipdsf_spark.cli.inspect", "say what is in ceilometer files of any maker"),
     "layers": ("ipdsf_spark.cli.layers", "boundary layer heights of files, without Spark: CSV, netCDF, picture, JSON"),
     "air": ("ipdsf_spark.cli.air", "PM2.5 and air quality indices of files, indicative, without Spark"),
+    "forecast": ("ipdsf_spark.cli.forecast", "foretell the mixing height: train an LSTM, judge it, show its forecasts"),
     "simulate": ("ipdsf_spark.cli.simulate", "write days of genuine instrument files with known heights"),
     "broker": ("ipdsf_spark.cli.broker", "start, stop or ask a real Kafka on this machine"),
     "edge": ("ipdsf_spark.cli.edge", "run beside the instrument: keep a copy, send every file once"),

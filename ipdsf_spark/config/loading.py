@@ -22,6 +22,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 from ipdsf_spark.config.broker import BrokerConfig
 from ipdsf_spark.config.ct import CtConfig
 from ipdsf_spark.config.edge import EdgeConfig
+from ipdsf_spark.config.forecast import ForecastConfig
 from ipdsf_spark.config.kafka import KafkaConfig
 from ipdsf_spark.config.layers import LayersConfig
 from ipdsf_spark.config.packing import PackingConfig
@@ -42,6 +43,7 @@ class Config:
     edge: EdgeConfig = field(default_factory=EdgeConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     layers: LayersConfig = field(default_factory=LayersConfig)
+    forecast: ForecastConfig = field(default_factory=ForecastConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     ct: CtConfig = field(default_factory=CtConfig)
     packing: PackingConfig = field(default_factory=PackingConfig)

@@ -15,7 +15,6 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ipdsf_spark.errors import InputError
@@ -92,10 +91,12 @@ class Fit:
     """One worker's part of a training.
 
     Args:
-        table: years of the training sites, the same on every worker, who takes every `size`-th site.
-        validation: sites that are not trained on.
+        table: years of this worker's training sites: every `size`-th of all, beginning with number `rank`, and on every
+            worker as many.
+        validation: this worker's sites that are not trained on, at least one.
         settings: the same on every worker.
         together: the other workers.
+        identity: of the data; a checkpoint must share it with the training that resumes it.
         is_stopped: asked every few updates; True on any worker ends the training.
         on_update: told after every update.
     """
@@ -107,23 +108,22 @@ class Fit:
         settings: FitSettings,
         together: Together,
         *,
+        identity: Mapping[str, Any] | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
         on_update: Callable[[FitProgress], None] = lambda progress: None,
     ) -> None:
         self.table, self.validation, self.settings, self.together = table, validation, settings, together
         self.progress = FitProgress()
+        self.last_validation = math.nan
         torch.manual_seed(settings.seed)
         self.network = ForecastNetwork(settings.width, settings.num_layers)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.best: dict[str, Tensor] = self._copied()
-        each = table.num_sites // together.size
-        if not each:
-            raise InputError(f"{table.num_sites} training site(s) cannot be shared among {together.size} workers")
-        self.sites = np.arange(each) * together.size + together.rank
         self.chunks = len(table) // settings.chunk
         if not self.chunks:
             raise InputError(f"{len(table)} intervals are less than the {settings.chunk} of one update")
-        self.hidden = self.network.start(each)
+        self.hidden = self.network.start(table.num_sites)
+        self._identity = dict(identity or {})
         self._is_stopped, self._on_update = is_stopped, on_update
 
     @property
@@ -131,9 +131,7 @@ class Fit:
         """What a checkpoint must share with the training that resumes it; how long it lasts may change."""
         said = asdict(self.settings)
         del said["minutes"], said["patience"]
-        seen = self.table.seen_m
-        said |= {"sites": self.table.num_sites, "intervals": len(self.table), "start": self.table.start}
-        return said | {"heights": int(np.isfinite(seen).sum()), "heights_mean_m": round(float(np.nanmean(seen)), 2)}
+        return said | self._identity
 
     def run(self) -> FitProgress:
         """Train until an end is reached."""
@@ -145,7 +143,7 @@ class Fit:
             self._update()
             if p.chunk >= self.chunks:
                 p.epoch, p.chunk = p.epoch + 1, 0
-                self.hidden = self.network.start(len(self.sites))
+                self.hidden = self.network.start(self.table.num_sites)
                 self._validate()
             p.seconds += time.perf_counter() - began
             self._on_update(p)
@@ -187,20 +185,20 @@ class Fit:
     def _batch(self) -> _Batch:
         p, s, table = self.progress, self.settings, self.table
         rng = np.random.default_rng([s.seed, p.epoch, p.chunk, self.together.rank])
-        begins = (p.chunk + self.sites * self.chunks // max(table.num_sites, 1)) % self.chunks
+        sites = np.arange(table.num_sites)
+        number, of = sites * self.together.size + self.together.rank, table.num_sites * self.together.size
+        begins = (p.chunk + number * self.chunks // of) % self.chunks  # every site at another season
         rows = begins * s.chunk + np.arange(s.chunk)[:, None]
-        features = table.features[rows, self.sites].astype(np.float32)
-        last_m, usual_m = table.last_m[rows, self.sites], table.usual_m[rows, self.sites].copy()
-        anew = (begins == 0) | (rng.random(len(self.sites)) < BEGUN_ANEW)
-        bare = rng.random(len(self.sites)) < HIDDEN_HISTORY
+        features = table.features[rows, sites].astype(np.float32)
+        last_m, usual_m = table.last_m[rows, sites], table.usual_m[rows, sites]
+        anew = (begins == 0) | (rng.random(len(sites)) < BEGUN_ANEW)
+        bare = rng.random(len(sites)) < HIDDEN_HISTORY
         features[:, bare, HISTORY] = 0.0
         usual_m[:, bare] = last_m[:, bare, None]
         keep = torch.from_numpy(~anew).to(torch.float32)[None, :, None]
         hidden = (self.hidden[0] * keep, self.hidden[1] * keep)
-        target_m = torch.from_numpy(table.target_m[rows, self.sites])
-        return _Batch(
-            torch.from_numpy(features), torch.from_numpy(last_m), torch.from_numpy(usual_m), target_m, hidden
-        )
+        target_m = torch.from_numpy(table.target_m[rows, sites])
+        return _Batch(torch.from_numpy(features), torch.from_numpy(last_m), torch.from_numpy(usual_m), target_m, hidden)
 
     def _voted(self) -> str:
         """Why to stop, the same on every worker; empty to go on."""
@@ -211,10 +209,10 @@ class Fit:
 
     def _validate(self) -> None:
         p = self.progress
-        mine = np.arange(self.together.rank, self.validation.num_sites, self.together.size)
-        loss, num = self._validation_loss(mine)
+        loss, num = self._validation_loss()
         total, count = self.together.total("validation", [loss * num, num])
         mean = total / count if count else math.inf
+        self.last_validation = mean
         if mean < p.best_loss or not count:
             p.best_loss, p.best_epoch, p.since_best = mean, p.epoch, 0
             self.best = self._copied()
@@ -222,17 +220,17 @@ class Fit:
             p.since_best += 1
 
     @torch.no_grad()
-    def _validation_loss(self, sites: NDArray[np.int64]) -> tuple[float, float]:
-        if not len(sites):
-            return 0.0, 0.0
+    def _validation_loss(self) -> tuple[float, float]:
+        """Mean over this worker's validation sites, and how many numbers it is a mean of."""
         self.network.eval()
-        table, hidden = self.validation, self.network.start(len(sites))
+        table = self.validation
+        hidden = self.network.start(table.num_sites)
         total = num = 0.0
         for begin in range(0, len(table), VALIDATION_CHUNK):
             rows = slice(begin, begin + VALIDATION_CHUNK)
-            said, hidden = self.network(torch.from_numpy(table.features[rows, sites].astype(np.float32)), hidden)
-            last_m, usual_m = (torch.from_numpy(part[rows, sites]) for part in (table.last_m, table.usual_m))
-            target_m = torch.from_numpy(table.target_m[rows, sites])
+            said, hidden = self.network(torch.from_numpy(table.features[rows].astype(np.float32)), hidden)
+            last_m, usual_m = torch.from_numpy(table.last_m[rows]), torch.from_numpy(table.usual_m[rows])
+            target_m = torch.from_numpy(table.target_m[rows])
             known = float(torch.isfinite(target_m).sum())
             total += float(pinball_loss(quantiles_of(said, last_m, usual_m), target_m)) * known
             num += known
@@ -256,7 +254,7 @@ class Fit:
         self.optimiser.load_state_dict(state["optimiser"])
         self.best = dict(state["best"])
         self.progress.__dict__.update(state["progress"])
-        if self.together.rank == 0 and state["hidden"][0].shape[1] == len(self.sites):
+        if self.together.rank == 0 and state["hidden"][0].shape == self.hidden[0].shape:
             self.hidden = (state["hidden"][0], state["hidden"][1])
 
     def best_arrays(self) -> dict[str, Array]:

@@ -112,8 +112,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"no forecast model in {folder} ({MANIFEST} is missing); `ipdsf forecast train` writes one") \
-            from error
+        raise InputError(
+            f"no forecast model in {folder} ({MANIFEST} is missing); `ipdsf forecast train` writes one"
+        ) from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

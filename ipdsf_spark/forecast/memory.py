@@ -10,6 +10,7 @@ hour, an average over about the last `USUAL_DAYS` days. Both enter when their ha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -25,7 +26,7 @@ from ipdsf_spark.forecast.series import (
     Observed,
     seconds_of,
 )
-from ipdsf_spark.forecast.sun import sun_at
+from ipdsf_spark.forecast.sun import solar, sun_seen_from
 from ipdsf_spark.lidar.profiles import Float64
 
 FEATURES_VERSION: Final = 1
@@ -47,6 +48,7 @@ NAMES: Final = (
     *("has_yesterday", "yesterday_10", "yesterday_30", "yesterday_60", "yesterday_180"),
 )
 NUM_FEATURES: Final = len(NAMES)
+NUM_LEADS: Final = len(LEAD_STEPS)
 NUM_SEEN: Final = NAMES.index("has_sun")
 NUM_SUN: Final = NAMES.index("has_usual") - NUM_SEEN
 SUN: Final = 1  # of the sun's features: its height now
@@ -109,7 +111,7 @@ class Memory:
         self.slot_sum_m = self.slot_sum_m + np.where(has, observed.height_m, 0.0)
         self.slot_num = self.slot_num + has
         if sun is None:
-            sun = sun_features(np.array([index]), self.latitude_deg, self.longitude_deg)[0]
+            sun = _sun_features(_solar_of(index), self.latitude_deg, self.longitude_deg)[0]
         return self._told(index, observed, has, sun)
 
     def forget_yesterday(self) -> None:
@@ -166,7 +168,7 @@ class Memory:
         columns[at] = has_usual
         columns[at + 1] = np.where(has_usual, now_m - last_m, 0.0) / 500.0
         columns[at + 2 : at + 6] = np.where(has_usual, (usual_m[:, 1:] - usual_m[:, :1]).T, 0.0) / 500.0
-        columns[at + 6] = np.isfinite(yesterday_m[:, 1:]).mean(axis=1)
+        columns[at + 6] = np.isfinite(yesterday_m[:, 1:]).sum(axis=1) / (NUM_LEADS - 1)
         columns[at + 7 :] = (yesterday_m[:, 1:] - last_m[:, None]).T / 500.0
         columns[np.isnan(columns)] = 0.0
         features = np.minimum(np.maximum(columns, -LIMITS), LIMITS).T.astype(np.float32)
@@ -176,15 +178,24 @@ class Memory:
 
 def sun_features(index: NDArray[np.int64], latitude_deg: Float64, longitude_deg: Float64) -> Float64:
     """(T, N, S) what the sun says of intervals, in the order of `NAMES`; 0 where a site's place is not known."""
-    ahead = seconds_of(index)[:, None, None] + SUNS_AHEAD_S
-    sun = sun_at(ahead, latitude_deg, longitude_deg)
+    return _sun_features(solar(seconds_of(index)[:, None, None] + SUNS_AHEAD_S), latitude_deg, longitude_deg)
+
+
+@lru_cache(maxsize=64)
+def _solar_of(index: int) -> tuple[Float64, Float64, Float64]:
+    """Of one interval; the sites of a network ask for the same ones."""
+    return solar(seconds_of(np.array([index]))[:, None, None] + SUNS_AHEAD_S)
+
+
+def _sun_features(of_sun: tuple[Float64, Float64, Float64], latitude_deg: Float64, longitude_deg: Float64) -> Float64:
+    sun = sun_seen_from(of_sun, latitude_deg, longitude_deg)
     hour_angle, half_day = sun.hour_angle[:, 0], sun.half_day[:, 0]
-    found = np.empty((len(index), NUM_SUN, len(latitude_deg)))
+    found = np.empty((len(hour_angle), NUM_SUN, len(latitude_deg)))
     found[:, 0] = np.isfinite(latitude_deg) & np.isfinite(longitude_deg)
     found[:, 1:5] = sun.elevation_sine
     found[:, 5], found[:, 6], found[:, 7] = np.sin(hour_angle), np.cos(hour_angle), half_day / np.pi
     found[:, 8], found[:, 9] = (hour_angle + half_day) / np.pi, (half_day - hour_angle) / np.pi
-    found[:, 10] = sun.declination[:, 0] * np.sign(latitude_deg) / 0.41
+    found[:, 10] = sun.declination_sine[:, 0] * np.sign(latitude_deg) / 0.4
     found[:, 11] = np.abs(latitude_deg) / 90.0
     found[:, :, found[0, 0] == 0] = 0.0
     return found

@@ -2,8 +2,10 @@
 
     i, f, o = σ(W x + U h + b),  g = tanh(W x + U h + b),  c ← f c + i g,  h ← o tanh(c)      (Hochreiter 1997, Gers 2000)
 
-Of every lead the head gives four numbers: how far the median lies from persistence towards the climatology, a departure
-from there, and the widths below and above, which are positive, so that quantiles never cross.
+Of every lead the head gives five numbers: how far the median lies from persistence towards the climatology, how much of
+the climatology's change until then it shares, a departure from there, and the widths below and above, which are
+positive, so that quantiles never cross. So the network need only learn what persistence and the usual course of the day
+do not know.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from ipdsf_spark.lidar.profiles import Float64
 Array = NDArray[np.float32]
 DEPARTURE_M: Final = 300.0  # of a departure or width of 1
 LOWEST_M: Final = 20.0  # no mixing layer is shallower
-NUM_OUTPUTS: Final = 4  # per lead
+NUM_OUTPUTS: Final = 5  # per lead
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +35,8 @@ class ForecastModel:
         input_weights: per layer (4H, in), gates in the order i, f, g, o.
         hidden_weights: per layer (4H, H).
         biases: per layer (4H,).
-        head_weights: (4 L, H).
-        head_bias: (4 L,).
+        head_weights: (5 L, H).
+        head_bias: (5 L,).
         sha256: of the file that they came from.
         facts: how it was trained.
     """
@@ -75,7 +77,7 @@ class ForecastModel:
             hidden: (2, layers, S, H) of the interval before; not changed.
 
         Returns:
-            (S, L, 4) what the head says, and the new hidden state.
+            (S, L, 5) what the head says, and the new hidden state.
         """
         width, new = self.width, np.empty_like(hidden)
         x = features
@@ -109,13 +111,14 @@ def quantiles_m(said: Array, last_m: Float64, usual_m: Float64) -> Float64:
     """(S, L, 3) heights that are undershot with probabilities `QUANTILES`; they never cross.
 
     Args:
-        said: (S, L, 4) of the head.
+        said: (S, L, 5) of the head.
         last_m: (S,) persistence.
         usual_m: (S, L) climatology.
     """
-    share = _sigmoid(said[..., 0].astype(np.float64))
-    median_m = last_m[:, None] + share * (usual_m - last_m[:, None]) + DEPARTURE_M * said[..., 1]
-    widths_m = DEPARTURE_M * np.logaddexp(0.0, said[..., 2:].astype(np.float64))
+    shares = _sigmoid(said[..., :2].astype(np.float64))
+    median_m = last_m[:, None] + shares[..., 0] * (usual_m - last_m[:, None])
+    median_m += shares[..., 1] * (usual_m - usual_m[:, :1]) + DEPARTURE_M * said[..., 2]
+    widths_m = DEPARTURE_M * np.logaddexp(0.0, said[..., 3:].astype(np.float64))
     found = np.stack([median_m - widths_m[..., 0], median_m, median_m + widths_m[..., 1]], axis=-1)
     return np.maximum(found, LOWEST_M)
 

@@ -35,10 +35,10 @@ class ForecastNetwork(nn.Module):
         self.head = nn.Linear(width, NUM_OUTPUTS * len(LEADS_MIN))
         with torch.no_grad():
             self.head.weight.mul_(0.1)
-            self.head.bias.copy_(torch.tensor([-1.0, 0.0, -1.5, -1.5]).repeat(len(LEADS_MIN)))
+            self.head.bias.copy_(torch.tensor([-2.0, 1.0, 0.0, -1.5, -1.5]).repeat(len(LEADS_MIN)))
 
     def forward(self, features: Tensor, hidden: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """(T, S, L, 4) what the head says after every interval, and the hidden state after the last."""
+        """(T, S, L, 5) what the head says after every interval, and the hidden state after the last."""
         found, hidden = self.lstm(features, hidden)
         said = self.head(found)
         return said.unflatten(-1, (len(LEADS_MIN), NUM_OUTPUTS)), hidden
@@ -66,14 +66,16 @@ def quantiles_of(said: Tensor, last_m: Tensor, usual_m: Tensor) -> Tensor:
     """(…, L, 3) quantiles [m], as `model.quantiles_m` but for its lowest height.
 
     Args:
-        said: (…, L, 4).
+        said: (…, L, 5).
         last_m: (…) persistence.
         usual_m: (…, L) climatology.
     """
     last_m = last_m.unsqueeze(-1)
-    median_m = last_m + torch.sigmoid(said[..., 0]) * (usual_m - last_m) + DEPARTURE_M * said[..., 1]
-    low_m = median_m - DEPARTURE_M * softplus(said[..., 2])
-    high_m = median_m + DEPARTURE_M * softplus(said[..., 3])
+    shares = torch.sigmoid(said[..., :2])
+    median_m = last_m + shares[..., 0] * (usual_m - last_m) + shares[..., 1] * (usual_m - usual_m[..., :1])
+    median_m = median_m + DEPARTURE_M * said[..., 2]
+    low_m = median_m - DEPARTURE_M * softplus(said[..., 3])
+    high_m = median_m + DEPARTURE_M * softplus(said[..., 4])
     return torch.stack([low_m, median_m, high_m], dim=-1)
 
 

@@ -1,7 +1,8 @@
 """Series of a simulated network, split by site and by time: what a forecast is trained, validated and judged on.
 
-Training sites live through the first year; validation sites and judged sites are others, in a later year that begins
-`WARM_UP_DAYS` before it is judged, so that their climatology is known.
+Training sites live through half of the first year; with sites on both sides of the equator that half has every season.
+Validation sites and judged sites are others, in a later year that begins `WARM_UP_DAYS` before it is judged, so that
+their climatology is known.
 """
 
 from __future__ import annotations
@@ -33,28 +34,35 @@ class NetworkPlan:
         seed: decides everything.
     """
 
-    train: int = 32
+    train: int = 48
     validation: int = 6
     judged: int = 12
-    days: int = 365
-    later_days: int = 365
+    days: int = 183
+    later_days: int = 183
     seed: int = 0
 
 
-def training_series(plan: NetworkPlan, on_site: Callable[[], None] = lambda: None) -> Series:
-    """The training sites in the first year."""
-    return simulated_series(plan.seed, range(plan.train), FIRST_YEAR, plan.days, on_site)
+def training_series(
+    plan: NetworkPlan, on_site: Callable[[], None] = lambda: None, *, rank: int = 0, size: int = 1
+) -> Series:
+    """The training sites in the first year; every `size`-th of them, as many for every rank."""
+    numbers = range(plan.train - plan.train % size)[rank::size]
+    return simulated_series(plan.seed, numbers, FIRST_YEAR, plan.days, on_site)
 
 
-def validation_series(plan: NetworkPlan, on_site: Callable[[], None] = lambda: None) -> Series:
+def validation_series(
+    plan: NetworkPlan, on_site: Callable[[], None] = lambda: None, *, rank: int = 0, size: int = 1
+) -> Series:
     """Other sites, in the later year."""
-    numbers = range(10_000, 10_000 + plan.validation)
+    numbers = range(10_000, 10_000 + plan.validation)[rank::size]
     return simulated_series(plan.seed, numbers, LATER_YEAR - timedelta(WARM_UP_DAYS), plan.later_days, on_site)
 
 
-def judged_series(plan: NetworkPlan, on_site: Callable[[], None] = lambda: None) -> Series:
+def judged_series(
+    plan: NetworkPlan, on_site: Callable[[], None] = lambda: None, *, rank: int = 0, size: int = 1
+) -> Series:
     """Sites that no training and no choice of a model has seen, in the later year."""
-    numbers = range(20_000, 20_000 + plan.judged)
+    numbers = range(20_000, 20_000 + plan.judged)[rank::size]
     return simulated_series(plan.seed, numbers, LATER_YEAR - timedelta(WARM_UP_DAYS), plan.later_days, on_site)
 
 

@@ -20,7 +20,7 @@ from ipdsf_spark.lidar.simulator.evolution import Weather, middle_of, weather_at
 from ipdsf_spark.lidar.simulator.plan import DayPlan, draw_plan
 from ipdsf_spark.lidar.site import Site
 
-LATITUDES_DEG: Final = ((30.0, 62.0), 0.8, (-42.0, -20.0))  # north, its share, south: where ceilometers stand
+LATITUDES_DEG: Final = ((25.0, 62.0), 0.6, (-48.0, -20.0))  # north, its share, south: half a year has all seasons
 KEPT: Final = 0.6  # of a day's departure from the usual that the next day shares
 DEPTH_SPREAD: Final = 0.22  # standard deviation of the logarithm of the afternoon's height from day to day ...
 NIGHT_SPREAD: Final = 0.25  # ... and of the night's
