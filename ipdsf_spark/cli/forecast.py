@@ -33,4 +33,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the action."""
-    return ACTIONS[args.action].run(args)
+    return int(ACTIONS[args.action].run(args))

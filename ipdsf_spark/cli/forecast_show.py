@@ -28,8 +28,8 @@ EXAMPLES: Final = """examples:
   ipdsf forecast show day/ --site oslo --at 2026-06-21T09:00 --plot fan.png
   ipdsf forecast show --archive ~/.local/share/ipdsf/stream/archive --site oslo --json
 
-Heights are metres above the instrument. The interval holds the height eight times in ten. Where no height was seen, what
-is told as "now" is filled in, and marked so.
+Heights are metres above the instrument. The interval holds the height eight times in ten. Where no height was seen,
+what is told as "now" is filled in, and marked so.
 """
 
 

@@ -156,7 +156,7 @@ class Fit:
         return p
 
     def _update(self) -> None:
-        p, s = self.progress, self.settings
+        p = self.progress
         self.network.train()
         batch = self._batch()
         for group in self.optimiser.param_groups:

@@ -126,9 +126,13 @@ def _manifest(folder: Path) -> dict[str, Any]:
             f"{layout()}: train anew"
         )
     weights = manifest.get("weights")
-    whole = isinstance(weights, dict) and {"file", "sha256"} <= weights.keys() and "facts" in manifest
     numbers = (manifest.get("num_layers"), manifest.get("width"))
-    if not whole or not all(isinstance(number, int) and 0 < number <= 4096 for number in numbers):
+    if (
+        not isinstance(weights, dict)
+        or not {"file", "sha256"} <= weights.keys()
+        or "facts" not in manifest
+        or not all(isinstance(number, int) and 0 < number <= 4096 for number in numbers)
+    ):
         raise InputError(f"{path} is incomplete: it must name weights with their SHA-256, num_layers, width and facts")
     if Path(str(weights["file"])).name != weights["file"]:
         raise InputError(f"{path} names weights outside its folder: {weights['file']}")

@@ -103,4 +103,4 @@ def _times(index: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Time:
 
 
 def _time_of(index: int) -> np.datetime64:
-    return np.datetime64(middle_us_of(index), "us").astype("datetime64[s]")
+    return np.datetime64(middle_us_of(index) // 1_000_000, "s")

@@ -1,10 +1,8 @@
 """Forecasts against what came: errors and honesty at every lead, beside what anybody can foretell without a network.
 
-persistence     the last height stays
-yesterday       the height of a day before, by the half hour
-climatology     the site's usual course of the day
-damped trend    the slope of the last hour goes on, less and less
-diurnal step    the last height goes the way that the site usually goes from this hour on
+The rivals: *persistence*, the last height stays; *yesterday*, the height of a day before by the half hour;
+*climatology*, the site's usual course of the day; *damped trend*, the slope of the last hour goes on, less and less;
+*diurnal step*, the last height goes the way that the site usually goes from this hour on.
 """
 
 from __future__ import annotations
@@ -69,7 +67,9 @@ class Judged:
         return 1.0 - (self.errors[FORECAST].rmse_m / self.errors[rival].rmse_m) ** 2
 
 
-def forecasts_m(table: Table, model: ForecastModel, on_step: Callable[[int], None] = lambda num: None) -> Float64:
+def forecasts_m(
+    table: Table, model: ForecastModel, on_step: Callable[[int], None] = lambda num: None
+) -> NDArray[np.float32]:
     """(T, S, L, 3) quantiles, the network walking through all intervals as in the stream."""
     hidden = model.start(table.num_sites)
     found = np.empty((*table.usual_m.shape, 3), np.float32)
@@ -82,7 +82,7 @@ def forecasts_m(table: Table, model: ForecastModel, on_step: Callable[[int], Non
 
 
 def slopes_m(seen_m: NDArray[np.float32]) -> Float64:
-    """(T, S) least-squares slope of the last hour [m per step]; 0 where fewer than `LEAST_IN_TREND` heights are known."""
+    """(T, S) least-squares slope of the last hour [m per step]; 0 where fewer than `LEAST_IN_TREND` are known."""
     num, sites = seen_m.shape
     known = np.isfinite(seen_m).astype(np.float64)
     value = np.nan_to_num(seen_m.astype(np.float64))
@@ -122,8 +122,8 @@ def rivals_m(table: Table, damping: Float64) -> dict[str, Float64]:
     return dict(zip(RIVALS, found, strict=True))
 
 
-def judged(table: Table, found_m: Float64, damping: Float64, where: NDArray[np.bool_]) -> list[Judged]:
-    """Every lead but 0, or only 0 where `where` chooses intervals without a height.
+def judged(table: Table, found_m: NDArray[np.float32], damping: Float64, where: NDArray[np.bool_]) -> list[Judged]:
+    """Every lead at which a target is known.
 
     Args:
         table: of sites that were not trained on.

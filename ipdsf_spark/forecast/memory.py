@@ -3,8 +3,8 @@
 The same code walks through a year of many sites for training and through one interval of one site in the stream, so
 that the network meets in the stream what it was trained on. S sites at once; heights in metres.
 
-Known of a site: its last height and how old that is, yesterday's heights by the half hour, and a climatology by the half
-hour, an average over about the last `USUAL_DAYS` days. Both enter when their half hour is over, in whole metres.
+Known of a site: its last height and how old that is, yesterday's heights by the half hour, and a climatology by the
+half hour, an average over about the last `USUAL_DAYS` days. Both enter when their half hour is over, in whole metres.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A trained forecast without torch: its weights as arrays, one step of the LSTM in numpy, and quantiles in metres.
 
-    i, f, o = σ(W x + U h + b),  g = tanh(W x + U h + b),  c ← f c + i g,  h ← o tanh(c)      (Hochreiter 1997, Gers 2000)
+    i, f, o = σ(W x + U h + b),  g = tanh(W x + U h + b),  c ← f c + i g,  h ← o tanh(c)   (Hochreiter 1997, Gers 2000)
 
 Of every lead the head gives five numbers: how far the median lies from persistence towards the climatology, how much of
 the climatology's change until then it shares, a departure from there, and the widths below and above, which are
@@ -120,7 +120,7 @@ def quantiles_m(said: Array, last_m: Float64, usual_m: Float64) -> Float64:
     median_m += shares[..., 1] * (usual_m - usual_m[:, :1]) + DEPARTURE_M * said[..., 2]
     widths_m = DEPARTURE_M * np.logaddexp(0.0, said[..., 3:].astype(np.float64))
     found = np.stack([median_m - widths_m[..., 0], median_m, median_m + widths_m[..., 1]], axis=-1)
-    return np.maximum(found, LOWEST_M)
+    return np.asarray(np.maximum(found, LOWEST_M))
 
 
 def required_shapes(num_layers: int, width: int) -> dict[str, tuple[int, ...]]:
@@ -167,4 +167,4 @@ def arrays_of(parts: Sequence[tuple[Array, Array, Array]], head: tuple[Array, Ar
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    return 0.5 * (1.0 + np.tanh(0.5 * x))
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))

@@ -1,4 +1,4 @@
-"""Series that somebody measured: kept in one file, split by site and by time, with gaps planted where the truth is known."""
+"""Series that somebody measured: kept in one file, split by site and by time, with gaps planted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import io
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def load_series(path: Path) -> tuple[Series, str]:
         content = path.read_bytes()
         with np.load(io.BytesIO(content), allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
-        seen = {field.name: _wide(arrays[field.name]) for field in fields(Observed)}
+        seen: dict[str, NDArray[Any]] = {field.name: _wide(arrays[field.name]) for field in fields(Observed)}
         series = Series(
             tuple(str(name) for name in arrays["sites"]),
             arrays["latitude_deg"],
@@ -66,7 +66,7 @@ def load_series(path: Path) -> tuple[Series, str]:
     return series, hashlib.sha256(content).hexdigest()
 
 
-def _wide(values: NDArray[np.generic]) -> NDArray[np.generic]:
+def _wide(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(np.float64) if values.dtype == np.float32 else values
 
 

@@ -1,4 +1,4 @@
-"""A forecast as a fan: the heights of the last day, gaps filled with their interval, and what is foretold from there."""
+"""A forecast as a fan: heights of the last day, gaps filled with their interval, and what is foretold from there."""
 
 from __future__ import annotations
 

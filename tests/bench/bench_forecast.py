@@ -1,6 +1,6 @@
 """What simulated days look like after the retrieval, what the forecast is worth on them, and what it costs.
 
-python tests/bench/bench_forecast.py --observe          measure the retrieval and write ipdsf_spark/forecast/observation.json
+python tests/bench/bench_forecast.py --observe          measure the retrieval; writes forecast/observation.json
 python tests/bench/bench_forecast.py --real [MODEL]     forecasts from heights of genuine files, made and retrieved here
 python tests/bench/bench_forecast.py --speed [MODEL]    CPU time of the operator per site and interval
 
@@ -18,6 +18,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -25,12 +26,14 @@ from ipdsf_spark.forecast.folder import load_model, shipped_folder
 from ipdsf_spark.forecast.judging import damping_of, forecasts_m, has_flag, judged
 from ipdsf_spark.forecast.network_years import NetworkPlan, validation_series
 from ipdsf_spark.forecast.observation import FILE, Samples, cells_of, measured
-from ipdsf_spark.forecast.rows import observed_of_layers
+from ipdsf_spark.forecast.operator import operator_of
+from ipdsf_spark.forecast.rows import middle_us_of, observed_of_layers
 from ipdsf_spark.forecast.series import AMBIGUOUS, CAPPED, FOG, RAIN, Series, seconds_of
 from ipdsf_spark.forecast.simulated import SitePlans, draw_site
 from ipdsf_spark.forecast.sun import sun_at
 from ipdsf_spark.forecast.table import table_of
 from ipdsf_spark.lidar.layers.replay import replay
+from ipdsf_spark.lidar.operators import News, Row
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.simulator import simulate
 from ipdsf_spark.lidar.simulator.hard_days import HELD_BACK, KINDS, hard_day
@@ -202,10 +205,19 @@ def told(name, many, warm_steps, model, damping) -> dict[str, object]:
     return found
 
 
-def speed(folder: Path) -> dict[str, object]:
-    from ipdsf_spark.forecast.operator import operator_of
-
-    raise SystemExit(f"{operator_of} {folder} {time}")
+def speed(folder: Path, intervals: int = 2000) -> dict[str, object]:
+    """CPU time of the operator, state from bytes and to bytes and the row's JSON included."""
+    op, site = operator_of(load_model(folder)), draw_site(np.random.default_rng(1), 1)
+    first, state = 5_950_000, b""
+    begun = time.process_time()
+    for index in range(first, first + intervals):
+        values = {"mixing_height_m": 500.0 + index % 288, "uncertainty_m": 30.0, "quality": []}
+        row = Row("layers", middle_us_of(index), values)
+        found, state = op.step(site, News(closed=(SimpleNamespace(index=index),), rows={"layers": (row,)}), state)
+        json.dumps(found[0].values)
+    ms = 1e3 * (time.process_time() - begun) / intervals
+    print(f"operator: {ms:.2f} CPU ms per site and interval, {len(state)} bytes of state")
+    return {"ms_per_interval": round(ms, 3), "state_bytes": len(state)}
 
 
 if __name__ == "__main__":
