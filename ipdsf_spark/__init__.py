@@ -11,6 +11,7 @@ Rooms, and the direction in which they may import (checked by tests/architecture
       layers/          averages -> boundary layer heights          products/   records, CF netCDF
       aerosol/, air_quality/   averages -> extinction -> PM2.5 and its indices
       simulator/       days of genuine files with known heights
+    forecast  KERNEL   torch for training; heights foretold and gaps filled, numpy in the stream; stands upon lidar
     tensor    KERNEL   the network as a streaming tensor
     ct        KERNEL   volumes in and out, cubes, stitching, PSNR and SSIM        gan    KERNEL   torch
     kafka     ADAPTER  clients, topics, quarantine         devkafka   a real broker for laptops and tests

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -144,7 +145,7 @@ def _unpacked(content: bytes, file: Path, manifest: Mapping[str, Any]) -> dict[s
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as held:
             arrays = {name: np.ascontiguousarray(held[name], np.float32) for name in shapes}
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise InputError(f"{file} holds no weights of a forecast: {error}") from error
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():

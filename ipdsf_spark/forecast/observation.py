@@ -10,7 +10,7 @@ lies somewhere between the two.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
@@ -30,9 +30,9 @@ HOURS: Final = ("night", "growth", "noon", "evening")
 EVENING_H: Final = 1.5  # before sunset, as the retrieval's classes
 FEW: Final = 60  # a cell of fewer intervals takes its hour's numbers of all weathers
 GROSS: Final = (200.0, 0.25)  # an error above this many metres and this share of the height is a mistaken layer
+CLEARLY: Final = 1.1  # times the lowest height: a bound there is a false one
 HORIZON: Final = -0.0145  # sine of the sun's elevation at sunset
 FILE: Final = "observation.json"
-NUMBERS: Final = ("lost", "stays_lost", "bias_m", "sigma_m", "gross", "stated_m", "residual", "capped", "ambiguous")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,29 +76,35 @@ def measured(samples: Samples) -> dict[str, Any]:
     error = samples.seen_m - samples.truth_m
     follows = np.diff(samples.day, prepend=-1) == 0
     hour = samples.cells % 4
+    limits = {}
+    for instrument in np.unique(samples.instrument).tolist():
+        mine = (samples.instrument == instrument) & (samples.cells < 8)
+        limits[str(instrument)] = _lowest_m(samples.truth_m[mine], has[mine], hidden[mine])
     cells = []
     for cell in range(16):
         mine = (samples.cells == cell) & ~hidden
         if mine.sum() < FEW:
             mine = (hour == cell % 4) & (samples.cells < 8) & ~hidden if cell < 8 else mine
         cells.append(_numbers(mine, has, error, follows, samples))
+    lowest_m = np.array([limits[str(number)] for number in samples.instrument.tolist()])
+    above = samples.truth_m >= CLEARLY * lowest_m
+    for cell, numbers in enumerate(cells):
+        numbers |= _false_bounds((samples.cells == cell) & (samples.cells < 8) & above, hidden, follows)
     core = has & (np.abs(error) < GROSS[0])
     pairs = core[1:] & core[:-1] & follows[1:]
     gross = has & (np.abs(error) > np.maximum(GROSS[0], GROSS[1] * samples.truth_m))
     stays = gross[1:][gross[:-1] & has[1:] & follows[1:]]
-    limits = {}
-    for instrument in np.unique(samples.instrument).tolist():
-        mine = (samples.instrument == instrument) & (samples.cells < 8)
-        limits[str(instrument)] = _lowest_m(samples.truth_m[mine], has[mine], hidden[mine])
-    above = samples.below_m - samples.truth_m
+    over_m = samples.below_m - samples.truth_m
+    false = hidden & above
     return {
         "intervals": len(has),
         "cells": cells,
         "error_memory": _or(np.corrcoef(error[1:][pairs], error[:-1][pairs])[0, 1] if pairs.sum() > 9 else 0.7, 0.7),
-        "gross_errors_m": np.percentile(error[gross], [10, 30, 50, 70, 90]).round().tolist() if gross.any() else [0.0],
+        "gross_errors_m": _percentiles(error[gross], 0.0),
         "gross_stays": float(np.clip(stays.mean(), 0.5, 0.98)) if stays.size else 0.9,
         "lowest_m": limits,
-        "bound_above_m": _or(np.median(above[hidden & (above > 0)]) if hidden.any() else 60.0, 60.0),
+        "false_bound_ratios": _percentiles(samples.below_m[false] / samples.truth_m[false], 0.7),
+        "bound_above_m": _or(np.median(over_m[hidden & (over_m > 0)]) if hidden.any() else 60.0, 60.0),
     }
 
 
@@ -122,6 +128,21 @@ def _numbers(mine: Bools, has: Bools, error: Float64, follows: Bools, samples: S
         "capped": float(((flags[mine] & CAPPED) > 0).mean()) if mine.any() else 0.0,
         "ambiguous": float(((flags[mine] & AMBIGUOUS) > 0).mean()) if mine.any() else 0.0,
     }
+
+
+def _false_bounds(mine: Bools, hidden: Bools, follows: Bools) -> dict[str, float]:
+    """How often a bound is told of a top that clearly lies above the lowest height, and how often it goes on."""
+    after = np.flatnonzero(mine & follows)
+    was = hidden[after - 1]
+    begins, goes_on = hidden[after][~was], hidden[after][was]
+    return {
+        "false_bound": _or(begins.mean() if begins.size > 5 else 0.0, 0.0),
+        "stays_false_bound": _or(goes_on.mean() if goes_on.size > 5 else 0.5, 0.5),
+    }
+
+
+def _percentiles(values: Float64, otherwise: float) -> list[float]:
+    return np.percentile(values, [10, 30, 50, 70, 90]).round(3).tolist() if values.size else [otherwise]
 
 
 def _lowest_m(truth_m: Float64, has: Bools, hidden: Bools) -> float:
@@ -176,9 +197,12 @@ def observe(years: SiteYears, tables: Mapping[str, Any], rng: np.random.Generato
     sigma_m = of_cells("sigma_m") * float(rng.lognormal(0.0, 0.25))
     height_m = years.height_m + of_cells("bias_m") + sigma_m * noise
     height_m = np.where(mistaken, years.height_m + mistake_m, height_m)
-    has = ~(hidden | blocked | lost)
+    false = _chain(of_cells("false_bound"), of_cells("stays_false_bound"), rng) & ~hidden
+    has = ~(hidden | false | blocked | lost)
     height_m = np.where(has, np.maximum(height_m, lowest_m), np.nan)
     below_m = np.where(hidden & ~blocked, lowest_m + plain["bound_above_m"] * rng.lognormal(0.0, 0.2, num), np.nan)
+    ratio = _each_time(false, plain["false_bound_ratios"] + hard["false_bound_ratios"], rng)
+    below_m = np.where(false & ~blocked, np.maximum(ratio * years.height_m, lowest_m), below_m)
     stated_m = of_cells("stated_m") * rng.lognormal(0.0, 0.25, num)
     draw = rng.random((3, num))
     flags = np.zeros(num, np.uint8)
@@ -223,9 +247,14 @@ def _mistakes(share: Float64, plain: Mapping[str, Any], hard: Mapping[str, Any],
     table = hard if rng.random() < hardness else plain
     stays = np.full(len(share), table["gross_stays"])
     is_on = _chain(share * (1.0 - stays), stays, rng)
-    begins = np.flatnonzero(np.diff(is_on.astype(np.int8), prepend=0) > 0)
-    depth_m = rng.choice(table["gross_errors_m"], len(begins) + 1)
-    return is_on, depth_m[np.maximum(np.cumsum(np.diff(is_on.astype(np.int8), prepend=0) > 0) - 1, 0)]
+    return is_on, _each_time(is_on, table["gross_errors_m"], rng)
+
+
+def _each_time(is_on: Bools, values: Sequence[float], rng: np.random.Generator) -> Float64:
+    """(T,) one of `values`, drawn anew whenever a state begins."""
+    begins = np.diff(is_on.astype(np.int8), prepend=0) > 0
+    drawn = rng.choice(np.asarray(values), int(begins.sum()) + 1)
+    return np.asarray(drawn[np.maximum(np.cumsum(begins) - 1, 0)])
 
 
 def _red(num: int, memory: float, rng: np.random.Generator) -> Float64:

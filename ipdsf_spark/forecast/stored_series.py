@@ -7,6 +7,7 @@ import io
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def load_series(path: Path) -> tuple[Series, str]:
             Observed(**seen),
             _wide(arrays["target_m"]),
         )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise InputError(f"{path} holds no series of heights: {error}") from error
     return series, hashlib.sha256(content).hexdigest()
 

@@ -31,7 +31,7 @@ DOORS = {
     "errors": doors(),
     "config": doors("errors"),
     "sites": doors("errors config lidar"),
-    # Kernels: no engine, no data frame, no configuration, and none of the others.
+    # Kernels: no engine, no data frame, no configuration, and none of the others but where it says so.
     "lidar": doors("errors", "numpy scipy netCDF4 astral backports"),
     # A forecast is an analysis of lidar's rows, in a room of its own because it is trained by torch.
     "forecast": doors("errors lidar", "torch numpy"),

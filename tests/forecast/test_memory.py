@@ -7,7 +7,7 @@ from conftest import START
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipdsf_spark.forecast.memory import NAMES, PER_DAY, USUAL_DAYS, Memory
+from ipdsf_spark.forecast.memory import NAMES, PER_DAY, SLOT_STEPS, USUAL_DAYS, Memory
 from ipdsf_spark.forecast.rows import observed_of
 from ipdsf_spark.forecast.series import LEAD_STEPS, Observed
 
@@ -73,8 +73,8 @@ def test_yesterday_is_what_was_seen_a_day_before_the_lead() -> None:
 
 def test_the_usual_course_of_the_day_follows_the_last_ten_days() -> None:
     memory = memory_of()
-    for day, height_m in enumerate([400.0] * 5 + [900.0] * 6 * USUAL_DAYS):
-        for slot in range(PER_DAY):
+    for day, height_m in enumerate([400.0] * 3 + [900.0] * 5 * USUAL_DAYS):
+        for slot in range(0, PER_DAY, SLOT_STEPS):
             told = memory.step(START + day * PER_DAY + slot, observed_of({"mixing_height_m": height_m}))
 
     np.testing.assert_allclose(told.usual_m, 900.0, atol=6.0)  # whole metres, the last five do not add up
