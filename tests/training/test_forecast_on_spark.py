@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.conftest import run_ipdsf
 
 from ipdsf_spark.forecast.folder import load_model
+from tests.conftest import run_ipdsf
 
 pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
 
