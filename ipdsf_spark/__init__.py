@@ -14,6 +14,7 @@ Rooms, and the direction in which they may import (checked by tests/architecture
       aerosol/, air_quality/   averages -> extinction -> PM2.5 and its indices
       targets/, calibration/   profiles or averages -> class of every gate, cloud bases; factor to m-1 sr-1 by day
       simulator/       days of genuine files with known heights
+    forecast  KERNEL   torch for training; heights foretold and gaps filled, numpy in the stream; stands upon lidar
     tensor    KERNEL   the network as a streaming tensor
     deep_edges KERNEL  torch: a small network that finds edges in images
     ct        KERNEL   volumes in and out, cubes, stitching, PSNR and SSIM        gan    KERNEL   torch

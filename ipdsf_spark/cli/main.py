@@ -25,6 +25,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "calibrate": ("ipdsf_spark.cli.calibrate", "factor to m-1 sr-1 by day, from liquid clouds and clear nights"),
     "score": ("ipdsf_spark.cli.score", "judge layer heights of any tool by a reference, by the hours of the sun"),
     "edges": ("ipdsf_spark.cli.edges", "edges of the time-height image of files, without Spark: JSON, CSV, picture"),
+    "forecast": ("ipdsf_spark.cli.forecast", "foretell the mixing height: train an LSTM, judge it, show its forecasts"),
     "simulate": ("ipdsf_spark.cli.simulate", "write days of genuine instrument files with known heights"),
     "broker": ("ipdsf_spark.cli.broker", "start, stop or ask a real Kafka on this machine"),
     "security": ("ipdsf_spark.cli.security", "certificates, users and access rights of a Kafka"),

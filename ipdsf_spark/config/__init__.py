@@ -3,6 +3,7 @@
 from ipdsf_spark.config.broker import BrokerConfig
 from ipdsf_spark.config.ct import CtConfig
 from ipdsf_spark.config.edge import EdgeConfig
+from ipdsf_spark.config.forecast import ForecastConfig
 from ipdsf_spark.config.kafka import KafkaConfig
 from ipdsf_spark.config.layers import LayersConfig
 from ipdsf_spark.config.loading import Config, conf_directory, load, with_overrides
@@ -19,6 +20,7 @@ __all__ = [
     "Config",
     "CtConfig",
     "EdgeConfig",
+    "ForecastConfig",
     "KafkaConfig",
     "LayersConfig",
     "MonitoringConfig",

@@ -22,6 +22,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 from ipdsf_spark.config.broker import BrokerConfig
 from ipdsf_spark.config.ct import CtConfig
 from ipdsf_spark.config.edge import EdgeConfig
+from ipdsf_spark.config.forecast import ForecastConfig
 from ipdsf_spark.config.kafka import KafkaConfig
 from ipdsf_spark.config.layers import LayersConfig
 from ipdsf_spark.config.monitoring import MonitoringConfig
@@ -46,6 +47,7 @@ class Config:
     monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
     layers: LayersConfig = field(default_factory=LayersConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    forecast: ForecastConfig = field(default_factory=ForecastConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     ct: CtConfig = field(default_factory=CtConfig)
     packing: PackingConfig = field(default_factory=PackingConfig)

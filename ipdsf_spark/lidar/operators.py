@@ -44,12 +44,15 @@ class News:
         open: averages of intervals that changed and may change again, in time order: for provisional values.
         is_silent: nothing has come for so long that what is pending must be said now.
         has_new_source: another instrument has taken the place of the former one.
+        rows: what the operators that this one stands `after` made in this step, by their names; a name is missing where
+            that operator raised.
     """
 
     closed: Sequence[Average] = ()
     open: Sequence[Average] = ()
     is_silent: bool = False
     has_new_source: bool = False
+    rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
 
 
 Step = Callable[[Site, News, bytes], tuple[Sequence[Row], bytes]]
@@ -64,12 +67,14 @@ class Operator:
         version: of its state; a state of another version is handed to `migrate`, or begins anew with a flag.
         step: the function; `state` is empty at first.
         migrate: turns the state of an older version into this one's, or raises.
+        after: names of operators that must run before it in every step; their rows of the step are in `News.rows`.
     """
 
     name: str
     version: int
     step: Step
     migrate: Callable[[int, bytes], bytes] | None = None
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,14 @@ class Parameters:
     Attributes:
         interval_s: length of an interval [s].
         layers: parameters of the boundary-layer retrieval.
+        forecast_model: folder of the forecast's model; empty = the one that comes with the package.
+        forecast_sha256: of its weights, or how it begins; empty = any.
     """
 
     interval_s: int = 300
     layers: LayerSettings = field(default_factory=LayerSettings)
+    forecast_model: str = ""
+    forecast_sha256: str = ""
 
 
 Factory = Callable[[Parameters], Operator]
@@ -94,6 +103,7 @@ KNOWN: Final[Mapping[str, str]] = {
     "targets": "ipdsf_spark.lidar.targets.operator:operator",
     "calibration": "ipdsf_spark.lidar.calibration.operator:operator",
     "edges": "ipdsf_spark.lidar.edges.operator:operator",
+    "forecast": "ipdsf_spark.forecast.operator:operator",
 }
 
 
@@ -112,6 +122,8 @@ def operator_named(name: str, parameters: Parameters) -> Operator:
         raise ConfigError(f"operator {name!r} cannot be imported: {error}") from error
     try:
         made = factory(parameters)
+    except ConfigError:
+        raise  # the operator says itself what is wrong with its settings
     except Exception as error:
         raise ConfigError(f"operator {name!r} must be made from Parameters: {type(error).__name__}: {error}") from error
     if not isinstance(made, Operator):
@@ -123,10 +135,13 @@ def operators_named(names: Sequence[str], parameters: Parameters) -> tuple[Opera
     """The operators of these names, in this order.
 
     Raises:
-        ConfigError: one does not exist, or two have the same name.
+        ConfigError: one does not exist, two have the same name, or one stands before what it needs.
     """
     made = tuple(operator_named(name, parameters) for name in names)
     called = [operator.name for operator in made]
     if twice := {name for name in called if called.count(name) > 1}:
         raise ConfigError(f"two operators are called {', '.join(sorted(twice))}: names must differ")
+    for place, operator in enumerate(made):
+        if missing := [name for name in operator.after if name not in called[:place]]:
+            raise ConfigError(f"operator {operator.name} needs {', '.join(missing)} before it, got {', '.join(called)}")
     return made

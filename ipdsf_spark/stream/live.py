@@ -214,12 +214,13 @@ def stage_of(config: Config) -> SiteStage:
     """The operators and topics that the configuration names.
 
     Raises:
-        ConfigError: an operator does not exist.
+        ConfigError: an operator does not exist, or lacks what it needs.
     """
     layers = layer_settings(config)
     kafka, stream = config.kafka, config.stream
+    parameters = Parameters(layers.averaging_s, layers, config.forecast.model, config.forecast.sha256)
     return SiteStage(
-        operators=operators_named(stream.operators, Parameters(layers.averaging_s, layers)),
+        operators=operators_named(stream.operators, parameters),
         topics=Topics(
             kafka.files_topic,
             kafka.averages_topic,

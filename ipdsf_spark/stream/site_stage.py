@@ -10,7 +10,7 @@ import json
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -228,7 +228,7 @@ class SiteStage:
         flags: list[str],
     ) -> list[Row]:
         """Rows of all operators; each in a guard of its own."""
-        rows: list[Row] = []
+        rows: dict[str, list[Row]] = {}
         kept: dict[str, tuple[int, bytes]] = {}
         for operator in self.operators:
             version, raw = state.operators.get(operator.name, (operator.version, b""))
@@ -236,16 +236,17 @@ class SiteStage:
                 if version != operator.version:
                     flags.append(f"{operator.name}_state_of_another_version")
                     raw = operator.migrate(version, raw) if operator.migrate else b""
-                found, new = operator.step(site, news, raw)
+                before = {name: tuple(rows[name]) for name in operator.after if name in rows}
+                found, new = operator.step(site, replace(news, rows=before) if operator.after else news, raw)
                 checked = [_checked(row) for row in found]
                 kept[operator.name] = (operator.version, bytes(new))
-                rows += checked
+                rows[operator.name] = checked
             except Exception as error:
                 flags.append(f"{operator.name}_began_anew")
                 state.counts = state.counts.plus(faults=1)
                 outcome.records.append(self._fault(site, operator, error, pieces))
         state.operators = kept
-        return rows
+        return [row for made in rows.values() for row in made]
 
     def _fault(self, site: Site, operator: Operator, error: Exception, pieces: Sequence[Piece]) -> Record:
         piece = pieces[-1] if pieces else Piece("", 0, self.topics.files, -1, -1, 0, b"")

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,11 @@ from horovod.common.elastic import State
 from horovod.runner import gloo_run
 from pyspark.sql import SparkSession
 
+from ipdsf_spark.forecast.fitting import FitProgress
 from ipdsf_spark.packing.local_copy import DatasetReference, local_copy
 from ipdsf_spark.training.cores import keep_to_share_of_cores
 from ipdsf_spark.training.folder import STOP_FILE
+from ipdsf_spark.training.forecast_work import ForecastWork, claimed_for_forecast, trained
 from ipdsf_spark.training.horovod_collective import HorovodCollective
 from ipdsf_spark.training.loop import Progress, Trainer
 from ipdsf_spark.training.worker import Work, claimed, converged, stopping, trainer_of
@@ -66,7 +68,7 @@ def train_on_spark(spark: SparkSession, job: SparkWork, num_workers: int) -> Pro
         job: the training.
         num_workers: Horovod processes.
     """
-    with claimed(job.work), _stopped_by_file(job):
+    with claimed(job.work), _stopped_by_file(job.work.folder):
         results = horovod.spark.run(
             _work,
             args=(job,),
@@ -96,7 +98,7 @@ def train_elastically(
         min_workers: fewer end the training.
         max_workers: more are not started.
     """
-    with claimed(job.work), _stopped_by_file(job):
+    with claimed(job.work), _stopped_by_file(job.work.folder):
         results = horovod.spark.run_elastic(
             _work_elastically,
             args=(job,),
@@ -114,13 +116,45 @@ def train_elastically(
     return converged(Progress(**next(result for result in results if result)), job.work)
 
 
+def train_forecast_on_spark(work: ForecastWork, num_workers: int, secrets: Sequence[str] = ()) -> FitProgress:
+    """Train a forecast with `num_workers` Horovod processes in the slots of the session that runs.
+
+    Args:
+        work: the training.
+        num_workers: Horovod processes.
+        secrets: environment variables that workers must not see.
+    """
+    with claimed_for_forecast(work), _stopped_by_file(work.folder):
+        results = horovod.spark.run(
+            _train_forecast,
+            args=(work,),
+            num_proc=num_workers,
+            start_timeout=START_TIMEOUT_S,
+            env=_passed_on(secrets, is_on_gpu=False),
+            stdout=sys.stderr,
+            stderr=sys.stderr,
+            verbose=0,
+            prefix_output_with_timestamp=False,
+        )
+    return FitProgress(**results[0])
+
+
+def _train_forecast(work: ForecastWork) -> dict[str, Any]:
+    """In every Horovod process."""
+    keep_to_share_of_cores()  # before Horovod starts its threads
+    hvd.init()
+    progress = trained(work, HorovodCollective(), is_stopped=(Path(work.folder) / STOP_FILE).exists)
+    hvd.shutdown()
+    return dataclasses.asdict(progress)
+
+
 @contextmanager
-def _stopped_by_file(job: SparkWork) -> Iterator[None]:
+def _stopped_by_file(folder: str) -> Iterator[None]:
     """Ctrl-C and SIGTERM at the driver end the training after a checkpoint: worker 0 looks for a file in its folder.
 
     Horovod would kill the workers at once: it takes over both signals when it launches them, and is kept from it here.
     """
-    file = Path(job.work.folder) / STOP_FILE
+    file = Path(folder) / STOP_FILE
     file.unlink(missing_ok=True)
     took_over = gloo_run.register_shutdown_event
     gloo_run.register_shutdown_event = threading.Event
@@ -133,14 +167,18 @@ def _stopped_by_file(job: SparkWork) -> Iterator[None]:
 
 
 def _environment(spark: SparkSession, job: SparkWork) -> dict[str, str]:
+    gives_gpus = float(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
+    is_on_gpu = _is_on_gpu(job) or (gives_gpus and not job.work.device)
+    return _passed_on(job.secrets, is_on_gpu=is_on_gpu)
+
+
+def _passed_on(secrets: Sequence[str], *, is_on_gpu: bool) -> dict[str, str]:
     """What a Horovod process inherits from the driver: paths, and what the libraries are tuned by.
 
     On one machine a worker would inherit the rest from Spark's JVM; secrets are blanked there.
     """
     inherited = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith(TUNING)}
-    hidden = {name: "" for name in (*job.secrets, *filter(SECRET.search, os.environ)) if name not in inherited}
-    gives_gpus = float(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
-    is_on_gpu = _is_on_gpu(job) or (gives_gpus and not job.work.device)
+    hidden = {name: "" for name in (*secrets, *filter(SECRET.search, os.environ)) if name not in inherited}
     pace = {} if is_on_gpu else {"HOROVOD_CYCLE_TIME": CPU_CYCLE_MS}
     return {**hidden, **pace, **inherited}
 

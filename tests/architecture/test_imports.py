@@ -31,9 +31,10 @@ DOORS = {
     "errors": doors(),
     "config": doors("errors"),
     "sites": doors("errors config lidar"),
-    # Kernels: no engine, no data frame, no configuration, and none of the others.
+    # Kernels: no engine, no data frame, no configuration, and none of the others but where it says so.
     "lidar": doors("errors", "numpy scipy netCDF4 astral backports"),
-    "forecast": doors("errors", "torch numpy"),
+    # A forecast is an analysis of lidar's rows, in a room of its own because it is trained by torch.
+    "forecast": doors("errors lidar", "torch numpy"),
     "tensor": doors("errors", "numpy"),
     "ct": doors("errors", "numpy scipy SimpleITK nibabel pydicom skimage"),
     "gan": doors("errors", "torch numpy"),
@@ -52,14 +53,14 @@ DOORS = {
         "pyspark pandas pyarrow numpy",
     ),
     # Delta's open protocol, without Spark: the archive is written beside the live query and read by anybody.
-    "archive": doors("errors config lidar kafka", "confluent_kafka pandas pyarrow numpy"),
+    "archive": doors("errors config lidar forecast kafka", "confluent_kafka pandas pyarrow numpy"),
     "monitoring": doors(
         "errors config sites lidar kafka", "pyspark pandas pyarrow numpy matplotlib tqdm confluent_kafka jinja2"
     ),
     # Imaging.
     "packing": doors("errors config ct storage", "pyspark petastorm pyarrow numpy"),
     # horovod in two files only, petastorm and pyspark behind those two: the loop runs with numpy and torch alone.
-    "training": doors("errors config ct gan packing storage", "torch numpy horovod pyspark"),
+    "training": doors("errors config ct gan forecast packing storage", "torch numpy horovod pyspark"),
     "imaging": doors("errors config ct gan plots", "torch numpy matplotlib jinja2 tqdm"),
     "plots": doors("errors lidar", "numpy matplotlib"),
     "demo": doors(

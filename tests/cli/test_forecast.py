@@ -1,0 +1,67 @@
+"""`ipdsf forecast`: train, evaluate, show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ipdsf_spark.cli.main import main
+
+
+def test_a_forecast_is_trained_judged_and_used_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(tmp_path / "model")
+    small = ["--days", "3", "--seed", "1"]
+
+    sized = ["--sites", "3", "--epochs", "1", "--width", "4", "--layers", "1", "--json"]
+    assert main(["forecast", "train", "-o", model, *small, *sized]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["ended"] == "1 epochs" and len(trained["sha256"]) == 64
+
+    assert main(["forecast", "evaluate", "--model", model, *small, "--held-out", "2", "--json"]) == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["model"] == trained["sha256"]
+    assert [line["lead_min"] for line in judged["judged"]["seen"]] == [10, 30, 60, 180]
+    assert {"LSTM", "persistence", "yesterday", "climatology", "damped trend"} <= judged["judged"]["seen"][0][
+        "errors"
+    ].keys()
+
+
+def test_files_become_a_forecast_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    days = str(tmp_path / "days")
+    main(["simulate", "--sites", "1", "--hours", "3", "--start", "08:00", "--date", "2026-06-21", "--cadence", "60",
+          "--minutes", "60", "--instrument", "cl51", "-o", days])  # fmt: skip
+    capsys.readouterr()
+    picture = tmp_path / "fan.png"
+
+    shown = main(["forecast", "show", days, "--sites", f"{days}/sites.toml", "--at", "2026-06-21T10:30", "--json",
+                  "--plot", str(picture)])  # fmt: skip
+
+    values = json.loads(capsys.readouterr().out)
+    assert shown == 0
+    assert values["time"] == "2026-06-21T10:27:30Z"
+    assert [at["lead_min"] for at in values["forecast"]] == [10, 30, 60, 180]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["show"], 2, "name files, or --archive DIR with --site ID"),
+        (["show", "x.dat", "--at", "noon"], 2, "--at must be a time such as 2026-06-21T09:00, not 'noon'"),
+        (["evaluate", "--model", "/nowhere"], 1, "no forecast model in /nowhere"),
+        (["train", "-o", "m", "--epochs", "0"], 2, "--epochs must be at least 1, got 0"),
+        (["train", "-o", "m", "--archive", "/nowhere"], 1, "no archive of products at /nowhere"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    arguments: list[str], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["forecast", *arguments]) == code
+    assert says in capsys.readouterr().err
