@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import SITE, START, heights_row, news_of
+from closed_intervals import SITE, START, heights_row, news_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
