@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from closed_intervals import START
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipdsf_spark.forecast.memory import NAMES, PER_DAY, SLOT_STEPS, USUAL_DAYS, Memory
 from ipdsf_spark.forecast.rows import observed_of
 from ipdsf_spark.forecast.series import LEAD_STEPS, Observed
-from tests.forecast.conftest import START
 
 metres = st.none() | st.floats(0.0, 20_000.0)
 row = st.fixed_dictionaries(

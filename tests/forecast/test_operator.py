@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from closed_intervals import SITE, START, heights_row, news_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from ipdsf_spark.forecast.model import ForecastModel
 from ipdsf_spark.forecast.operator import operator_of
 from ipdsf_spark.lidar.operators import News, Row
 from ipdsf_spark.lidar.site import Site
-from tests.forecast.conftest import SITE, START, heights_row, news_of
 
 
 def walked(model: ForecastModel, batches: list[News], site: Site = SITE) -> tuple[list[Row], bytes]:
