@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_metrics import NOW_S, listened, product, progress, status
+from test_exported_metrics import NOW_S, listened, product, progress, status
 
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.site import Site
