@@ -278,7 +278,7 @@ def test_spark_pandas_and_whoever_reads_parquet_read_the_tables_while_they_are_w
     counts = []
     while spark.poll() is None:
         with suppress(subprocess.TimeoutExpired):
-            spark.wait(0.3)  # as often as a keeper writes in earnest, and no more: Spark needs the cores to begin
+            spark.wait(1.0)  # as often as a keeper writes in earnest, and no more: Spark needs the cores to begin
         archive.send(product("ny", minute, 500.0))
         minute += 5
         keeper.drain()
