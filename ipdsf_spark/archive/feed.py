@@ -114,7 +114,9 @@ class Feed:
                     self.topic, partition, low - wanted,
                 )  # fmt: skip
             self._next[partition] = max(wanted, low)
-        self._consumer.assign([TopicPartition(self.topic, number, at) for number, at in self._next.items()])
+        places = [TopicPartition(self.topic, number, at) for number, at in self._next.items()]
+        self._consumer.assign(places)
+        self._consumer.pause(places)
 
     def _bounds(self) -> dict[int, tuple[int, int]]:
         listed = self._consumer.list_topics(self.topic, timeout=TIMEOUT_S).topics[self.topic].partitions
@@ -157,9 +159,19 @@ class Feed:
         return bounds
 
     def _gather(self, bounds: dict[int, tuple[int, int]], is_stopped: Callable[[], bool]) -> list[Record]:
+        left = {number for number, (_, high) in bounds.items() if self._next[number] < high}
+        if not left:
+            return []
+        self._consumer.resume(self._consumer.assignment())
+        try:
+            return self._read(left, bounds, is_stopped)
+        finally:
+            # A client that is not read goes on asking for what may come, two hundred times a second and partition.
+            self._consumer.pause(self._consumer.assignment())
+
+    def _read(self, left: set[int], bounds: dict[int, tuple[int, int]], is_stopped: Callable[[], bool]) -> list[Record]:
         records: list[Record] = []
         size, heard = 0, time.monotonic()
-        left = {number for number, (_, high) in bounds.items() if self._next[number] < high}
         while left and size < MAX_BYTES and not is_stopped():
             message = self._consumer.poll(POLL_S)
             if message is None:

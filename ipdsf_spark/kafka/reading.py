@@ -16,6 +16,8 @@ from ipdsf_spark.kafka.client import client_options, group_id
 TIMEOUT_S: Final = 10.0
 PREFETCH_KB: Final = 16_384  # of records that the client holds beside the one in hand
 FETCH_WAIT_MS: Final = 5  # a record that is asked for is there already: the client's 500 would be waited for in vain
+# Whoever follows topics without pause asks the broker as often as it answers: at 5 ms that is as much work as a stream.
+FOLLOWED_WAIT_MS, FOLLOWED_BYTES = 1_000, 1_048_576
 BETWEEN_LEADERS: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 T = TypeVar("T")
 
@@ -23,13 +25,14 @@ NEAR: Final = 50  # records that are skipped by reading on; further ahead is a s
 
 
 @contextmanager
-def consumer_of(kafka: KafkaConfig, bootstrap: str, purpose: str) -> Iterator[Consumer]:
+def consumer_of(kafka: KafkaConfig, bootstrap: str, purpose: str, *, is_following: bool = False) -> Iterator[Consumer]:
     """A consumer that belongs to no group of anybody else and commits nothing.
 
     Args:
         kafka: login.
         bootstrap: where Kafka is.
         purpose: part of the group's name.
+        is_following: it waits for what is written from now on, and a second is soon enough.
 
     Raises:
         BrokerError: Kafka refuses or does not answer.
@@ -39,7 +42,8 @@ def consumer_of(kafka: KafkaConfig, bootstrap: str, purpose: str) -> Iterator[Co
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "auto.offset.reset": "error",
-        "fetch.wait.max.ms": FETCH_WAIT_MS,
+        "fetch.wait.max.ms": FOLLOWED_WAIT_MS if is_following else FETCH_WAIT_MS,
+        "fetch.min.bytes": FOLLOWED_BYTES if is_following else 1,
         "queued.max.messages.kbytes": PREFETCH_KB,
         "fetch.message.max.bytes": max(kafka.max_message_bytes, 1_048_576),
         "fetch.max.bytes": max(kafka.max_message_bytes, PREFETCH_KB * 1024),

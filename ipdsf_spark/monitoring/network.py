@@ -158,7 +158,7 @@ class Follower:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                with consumer_of(self._kafka, self._bootstrap, "monitor") as consumer:
+                with consumer_of(self._kafka, self._bootstrap, "monitor", is_following=True) as consumer:
                     self._follow(consumer)
             except (BrokerError, KafkaException) as error:
                 if str(error) != self.network.problem:

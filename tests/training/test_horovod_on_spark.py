@@ -63,7 +63,9 @@ def test_ctrl_c_ends_two_workers_with_a_checkpoint_from_which_they_go_on_bit_for
 ) -> None:
     """Ctrl-C reaches the whole group of processes; the workers hold no secret of the driver's."""
     common = ["--workers", "2", "--set", "training.batch=2", "--set", "training.epochs=1000"]
-    with started(packed_chest, tmp_path / "parts", *common, "--samples", "4000", IPDSF_KAFKA_PASSWORD="planted-4711-password") as driver:
+    with started(
+        packed_chest, tmp_path / "parts", *common, "--samples", "4000", IPDSF_KAFKA_PASSWORD="planted-4711-password"
+    ) as driver:
         worker = psutil.Process(_await_worker(driver, tmp_path / "parts", rank=1))
         assert "planted-4711-password" not in worker.environ().values()
         os.killpg(driver.pid, signal.SIGINT)
