@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from tqdm import tqdm
 
-from ipdsf_spark.cli.inputs import bytes_of
-from ipdsf_spark.cli.sited_files import add_place_arguments, by_site
+from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.inputs import bytes_of, present
+from ipdsf_spark.cli.sited_files import (
+    add_place_arguments,
+    by_site,
+    for_each_site,
+    no_profile,
+    profiles_of,
+    report_rejected,
+)
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.aerosol.flags import AirFlag
 from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval
@@ -49,7 +56,6 @@ table. Monitor and humidity are CSV with a header; a column "flag" may hold flag
 """
 FIT: Final = "fit"
 INTERVAL_S: Final = 300
-MOST_LISTED: Final = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,8 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = output.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object per hour and line on stdout")
     form.add_argument("--csv", action="store_true", help="CSV on stdout")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,19 +102,15 @@ def run(args: argparse.Namespace) -> int:
     groups = by_site(args, args.paths[1:] if is_fit else args.paths)
     if is_fit and len(groups) > 1:
         raise ConfigError(f"a monitor stands at one site, the files belong to {', '.join(s.id for s, _ in groups)}")
-    has_failed = False
-    for number, (site, paths) in enumerate(groups):
-        try:
-            if is_fit:
-                _fit(site, paths, args, settings, humidity)
-            else:
-                _one_site(site, paths, args, settings, humidity, is_first=number == 0)
-        except InputError as error:
-            if len(groups) == 1:
-                raise
-            has_failed = True
-            _say(f"{site.id}: {error}")
-    return int(has_failed)
+    first = groups[0][0]
+
+    def handle(site: Site, paths: list[str]) -> None:
+        if is_fit:
+            _fit(site, paths, args, settings, humidity)
+        else:
+            _one_site(site, paths, args, settings, humidity, is_first=site is first)
+
+    return for_each_site(groups, handle, _say)
 
 
 def _settings(args: argparse.Namespace) -> AirSettings:
@@ -148,21 +149,17 @@ def _intervals(
     site: Site, paths: Sequence[str], humidity: Mapping[int, float] | float, *, is_calibrated_here: bool
 ) -> tuple[list[AerosolInterval], FileReader]:
     """Five-minute means of all files, in time order."""
-    reader = FileReader()
+    reader = FileReader(clock=site.clock, now=present())
     averages: dict[int, Average] = {}
     wavelength_nm = float("nan")
-    progress = tqdm(paths, unit="file", desc=site.id, disable=not sys.stderr.isatty(), file=sys.stderr, leave=False)
-    for block in reader.blocks((path, bytes_of(path)) for path in progress):
-        if len(reader.files_by_instrument) > 1:
-            listed = "; ".join(f"{name}: {files[0]}" for name, files in reader.files_by_instrument.items())
-            raise InputError(f"files of more than one instrument at {site.id} ({listed}); give one at a time")
+    for block in profiles_of(reader, paths, site.id):
         wavelength_nm = float(block.wavelength_nm)
         for average in averages_of(block, INTERVAL_S):
             known = averages.get(average.index)
             averages[average.index] = average if known is None else known.merge(average)
-    _report_rejected(site, reader)
+    report_rejected(reader, site.id, _say)
     if not reader.num_profiles:
-        raise InputError(f"no profile in {len(paths)} file(s)")
+        raise no_profile(reader, paths)
     if not averages:
         raise InputError(f"none of {reader.num_profiles} profiles carries a time")
 
@@ -325,13 +322,6 @@ def fit_summary(site: Site, line: SiteLine, judged: Sequence[Judged], monitor: M
     ]
     lines += [f"    {each.name:<38} {each.mae:7.2f} {each.rmse:7.2f} {each.bias:7.2f}" for each in judged]
     return "\n".join(lines)
-
-
-def _report_rejected(site: Site, reader: FileReader) -> None:
-    for stretch in reader.rejected[:MOST_LISTED]:
-        _say(f"{stretch.file} at byte {stretch.offset}: {stretch.reason}")
-    if reader.rejected:
-        _say(f"{site.id}: {len(reader.rejected)} stretch(es) gave no profile; ipdsf inspect lists them")
 
 
 def _say(message: str) -> None:

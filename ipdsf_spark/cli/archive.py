@@ -13,6 +13,7 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError
 
@@ -48,8 +49,7 @@ def _add_action(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--site", action="append", default=[], help="may repeat; all sites of the day by default")
         parser.add_argument("--date", action="append", required=True, metavar="DAY", help="UTC day, may repeat")
         parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the files")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
 
 

@@ -10,11 +10,20 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from tqdm import tqdm
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, present
-from ipdsf_spark.cli.sited_files import add_place_arguments, by_site
-from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.cli.sited_files import (
+    add_place_arguments,
+    add_position_arguments,
+    by_site,
+    for_each_site,
+    no_profile,
+    position_of,
+    profiles_of,
+    report_rejected,
+)
+from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.averages.build import averages_of_all
 from ipdsf_spark.lidar.calibration.operator import finish, step
 from ipdsf_spark.lidar.files import FileReader
@@ -33,7 +42,6 @@ from opaque liquid cloud between 500 and 2400 m, or from the return of air on a 
 without either has none and says so. At 910 nm without water vapour the factor is too small, and "quality" says so.
 """
 INTERVALS_S: Final = (60, 120, 300, 600, 900)  # the shortest that holds a profile is used
-MOST_LISTED: Final = 10
 US_PER_DAY: Final = 86_400_000_000
 
 
@@ -43,8 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="FILE", help="file, folder or glob pattern, of any maker")
     place = add_place_arguments(parser)
     add_clock_arguments(place)
-    place.add_argument("--latitude", type=float, metavar="DEG", help="north positive; nights are told by the sun")
-    place.add_argument("--longitude", type=float, metavar="DEG", help="east positive")
+    add_position_arguments(place)
     place.add_argument("--water-vapour", type=float, metavar="MM", help="precipitable water of the column (site table)")
     parser.add_argument(
         "--average", type=int, metavar="S", help="averages that are looked at (default: 60, or a profile's length)"
@@ -52,8 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument("--plot", metavar="PNG", help="write a picture")
     output.add_argument("--json", action="store_true", help="one JSON object per day and line on stdout")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,27 +68,17 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--average is 10 to 3600 seconds, not {args.average}")
     if args.water_vapour is not None and not 0.0 <= args.water_vapour <= 100.0:
         raise ConfigError(f"--water-vapour is 0 to 100 mm, not {args.water_vapour}")
-    if (args.latitude is None) != (args.longitude is None):
-        raise ConfigError("--latitude and --longitude go together")
+    position_of(args)
     groups = by_site(args, args.paths)
     if len(groups) > 1 and args.plot:
         raise ConfigError(f"--plot is of one site, the files belong to {', '.join(site.id for site, _ in groups)}")
-    has_failed = False
-    for site, paths in groups:
-        try:
-            _one_site(_placed(site, args), paths, args)
-        except InputError as error:
-            if len(groups) == 1:
-                raise
-            has_failed = True
-            _say(f"{site.id}: {error}")
-    return int(has_failed)
+    return for_each_site(groups, lambda site, paths: _one_site(_placed(site, args), paths, args), _say)
 
 
 def _placed(site: Site, args: argparse.Namespace) -> Site:
     given: dict[str, float] = {}
-    if args.latitude is not None:
-        given |= {"latitude_deg": args.latitude, "longitude_deg": args.longitude}
+    if (position := position_of(args)) is not None:
+        given |= {"latitude_deg": position[0], "longitude_deg": position[1]}
     if args.water_vapour is not None:
         given |= {"precipitable_water_mm": args.water_vapour, "precipitable_water_amplitude_mm": 0.0}
     return dataclasses.replace(site, **given)  # type: ignore[arg-type]
@@ -91,16 +87,10 @@ def _placed(site: Site, args: argparse.Namespace) -> Site:
 def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace) -> None:
     reader = FileReader(clock=clock_of(args, site), now=present())
     interval_s = args.average or _interval_s(paths)
-    progress = tqdm(paths, unit="file", desc=site.id, disable=not sys.stderr.isatty(), file=sys.stderr, leave=False)
-    averages = averages_of_all(reader.blocks((path, bytes_of(path)) for path in progress), interval_s)
-    for stretch in reader.rejected[:MOST_LISTED]:
-        _say(f"{stretch.file} at byte {stretch.offset}: {stretch.reason}")
-    if len(reader.files_by_instrument) > 1:
-        listed = "; ".join(f"{name}: {files[0]}" for name, files in reader.files_by_instrument.items())
-        raise InputError(f"files of more than one instrument at {site.id} ({listed}); give one at a time")
+    averages = averages_of_all(profiles_of(reader, paths, site.id), interval_s)
+    report_rejected(reader, site.id, _say)
     if not averages:
-        why = f": {reader.rejected[0].reason}" if reader.rejected else ""
-        raise InputError(f"no profile in {len(paths)} file(s){why}")
+        raise no_profile(reader, paths)
     rows, state = step(site, averages, b"", interval_s=interval_s)
     last, _ = finish(site, state, interval_s=interval_s)
     days = [row for row in [*rows, *last] if "provisional" not in row.values["quality"]]

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.spark.checkpoint import Inspected, inspected
@@ -27,8 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("action", choices=["inspect"], help="look at the checkpoint of the live query")
     parser.add_argument("--state", action="store_true", help="also every site's state (starts Spark)")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="machine-readable answer")
 
 

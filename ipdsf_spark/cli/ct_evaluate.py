@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.ct_generate import local_path, model_path
-from ipdsf_spark.cli.ct_pack import add_configuration
 from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.ct.pseudonyms import is_key_of

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ipdsf_spark.cli.ct_pack import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.ct_train import model_folder
 from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load

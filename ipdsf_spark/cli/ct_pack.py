@@ -10,9 +10,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ipdsf_spark.cli.arguments import add_configuration, add_verb
 from ipdsf_spark.cli.progress import counting, progress_bar
+from ipdsf_spark.cli.spark_job import run_job
 from ipdsf_spark.config import Config, load
-from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
+from ipdsf_spark.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from ipdsf_spark.packing.manifest import Study
@@ -31,17 +33,11 @@ EXPORT_EXAMPLES: Final = """examples:
 """
 
 
-def add_configuration(parser: argparse.ArgumentParser) -> None:
-    """The arguments by which every verb is configured."""
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
-
-
 def add_verbs(verbs: Any) -> None:
     """Both verbs."""
-    pack = _verb(verbs, "pack", "CT volumes to one Petastorm data set of cubes, by Spark", PACK_EXAMPLES)
+    pack = add_verb(verbs, "pack", "CT volumes to one Petastorm data set of cubes, by Spark", PACK_EXAMPLES)
     add_pack_arguments(pack)
-    export = _verb(verbs, "export", "the cubes of a data set as plain files", EXPORT_EXAMPLES)
+    export = add_verb(verbs, "export", "the cubes of a data set as plain files", EXPORT_EXAMPLES)
     export.add_argument("--name", required=True, help="of the data set")
     export.add_argument("--split", default="train", choices=("train", "test"), help="(default train)")
     export.add_argument("-o", "--out", required=True, type=Path, metavar="FOLDER", help="new folder for the cubes")
@@ -175,34 +171,15 @@ def run_export(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the Spark job."""
-    parser = argparse.ArgumentParser(
-        prog="pack_cubes",
-        description="CT volumes to one Petastorm data set of cubes",
+    return run_job(
+        "pack_cubes",
+        "CT volumes to one Petastorm data set of cubes",
+        add_pack_arguments,
+        run_pack,
+        argv,
         epilog=PACK_EXAMPLES.replace("ipdsf ct pack", "./spark-submit.sh pack_cubes"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        is_logging=False,
     )
-    add_pack_arguments(parser)
-    return ended_as("pack_cubes", lambda: run_pack(parser.parse_args(argv)))
-
-
-def ended_as(name: str, run: Any) -> int:
-    """Run a job; its errors become a line and an exit code."""
-    try:
-        return int(run())
-    except IpdsfError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
-
-
-def _verb(verbs: Any, name: str, help_line: str, examples: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name,
-        help=help_line,
-        description=help_line,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    return parser
 
 
 def _readable(facts: dict[str, Any], studies: Iterable[Study]) -> str:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from ipdsf_spark.cli.arguments import add_configuration, add_verb
 from ipdsf_spark.cli.ct_generate import model_path
-from ipdsf_spark.cli.ct_pack import add_configuration
 from ipdsf_spark.cli.ct_train import model_folder
 from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import load, with_overrides
@@ -35,7 +35,7 @@ DEFAULT_SHAPE: Final = (128, 256, 256)
 
 def add_verbs(verbs: Any) -> None:
     """Both verbs."""
-    train = _verb(verbs, "train-synthesis", "train what makes chests that belong to nobody", TRAIN_EXAMPLES)
+    train = add_verb(verbs, "train-synthesis", "train what makes chests that belong to nobody", TRAIN_EXAMPLES)
     source = train.add_mutually_exclusive_group(required=True)
     source.add_argument("--name", help="of a packed data set")
     source.add_argument("--cubes", type=Path, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
@@ -48,7 +48,7 @@ def add_verbs(verbs: Any) -> None:
     train.add_argument("--anew", action="store_true", help="begin both stages anew")
     train.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
     add_configuration(train)
-    make = _verb(verbs, "synthesize", "full-size volumes that belong to nobody", EXAMPLES)
+    make = add_verb(verbs, "synthesize", "full-size volumes that belong to nobody", EXAMPLES)
     make.add_argument("--model", required=True, help="name or folder of a model of `train-synthesis`")
     make.add_argument("--number", type=int, default=1, metavar="N", help="of volumes (default 1)")
     make.add_argument("-o", "--out", required=True, type=Path, metavar="FOLDER", help="new, or of earlier volumes")
@@ -60,17 +60,6 @@ def add_verbs(verbs: Any) -> None:
     make.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
     make.add_argument("--json", action="store_true", help="one JSON object per volume on standard output")
     add_configuration(make)
-
-
-def _verb(verbs: Any, name: str, help_line: str, examples: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name,
-        help=help_line,
-        description=help_line,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    return parser
 
 
 def run_train(args: argparse.Namespace) -> int:

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.ct_pack import add_configuration, ended_as
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.progress import counting, progress_bar
+from ipdsf_spark.cli.spark_job import run_job
 from ipdsf_spark.config import Config, load, with_overrides
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.storage.location import location_of, require_name
@@ -98,14 +99,15 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the Spark job."""
-    parser = argparse.ArgumentParser(
-        prog="train_cgan",
-        description="a 3-D conditional GAN on CT cubes, by Horovod on Spark",
+    return run_job(
+        "train_cgan",
+        "a 3-D conditional GAN on CT cubes, by Horovod on Spark",
+        add_train_arguments,
+        run,
+        argv,
         epilog=EXAMPLES.replace("ipdsf ct train", "./spark-submit.sh train_cgan"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        is_logging=False,
     )
-    add_train_arguments(parser)
-    return ended_as("train_cgan", lambda: run(parser.parse_args(argv)))
 
 
 def _config(args: argparse.Namespace) -> Config:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import InputError
 
@@ -44,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cubes", type=int, help=f"each training sees (default {PHANTOM_CUBES} of phantoms, {CT_CUBES} of --ct)"
     )
     parser.add_argument("-o", "--out", default="out/demo", help="where the page goes (default out/demo)")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="the numbers of the page as one JSON object")
 
 

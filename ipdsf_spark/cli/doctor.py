@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ipdsf_spark import __version__
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import BrokerError, ConfigError, InputError, IpdsfError, PrerequisiteError
 
@@ -45,8 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.epilog = EPILOG
     parser.add_argument("--without-kafka", action="store_true", help="do not ask Kafka")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
 
 

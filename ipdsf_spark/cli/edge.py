@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from ipdsf_spark.cli import replay
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.edge_config import commented
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import resolve_bootstrap
@@ -45,8 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("replay (the same as `ipdsf replay DIR`)")
     network.add_argument("--replay", metavar="DIR", help="recorded files, one folder per site")
     replay.add_options(network)
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="machine-readable answer")
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from tqdm import tqdm
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, files_of, present
+from ipdsf_spark.cli.sited_files import no_profile, profiles_of, report_rejected
 from ipdsf_spark.config import load
-from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.averages.build import averages_of_all
 from ipdsf_spark.lidar.edges.detector import EdgeDetector
 from ipdsf_spark.lidar.edges.learned import LearnedDetector
@@ -41,7 +42,6 @@ An edge is a fall or rise of backscatter with height that goes on through time: 
 metres above the instrument, times UTC and the middle of the interval.
 """
 TRAIN: Final = "train"
-MOST_LISTED: Final = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,8 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=420.0, metavar="S", help="train: processor seconds at most (default: 420)"
     )
     learned.add_argument("--seed", type=int, default=0, metavar="N", help="train: of days, crops and first weights")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,12 +85,12 @@ def run(args: argparse.Namespace) -> int:
     settings, detector = _detector(args)
     reader = FileReader(clock=clock_of(args, site), now=present())
     kept: list[Profiles] = []
-    blocks = _watched(reader, list(dict.fromkeys(files_of(args.paths))), kept if args.plot else None)
+    paths = list(dict.fromkeys(files_of(args.paths)))
+    blocks = _watched(reader, paths, site, kept if args.plot else None)
     averages = averages_of_all(blocks, settings.averaging_s)
-    _report_rejected(reader)
+    report_rejected(reader, site.id, _say)
     if not averages:
-        why = f": {reader.rejected[0].reason}" if reader.rejected else ""
-        raise InputError(f"no profile in {len(args.paths)} argument(s){why}")
+        raise no_profile(reader, paths)
     tracker = EdgeTracker(site, settings, detector)
     rows = newest_rows([*tracker.step(averages), *tracker.flush()])
     lines = lines_of(rows, settings.averaging_s)
@@ -133,12 +132,8 @@ def _detector(args: argparse.Namespace) -> tuple[EdgeSettings, EdgeDetector | No
     return LEARNED, LearnedDetector(model_file.probability_of(network), int(about["reach"]), LEARNED)
 
 
-def _watched(reader: FileReader, paths: Sequence[str], kept: list[Profiles] | None) -> Iterator[Profiles]:
-    progress = tqdm(paths, unit="file", disable=not sys.stderr.isatty(), file=sys.stderr, leave=False)
-    for block in reader.blocks((path, bytes_of(path)) for path in progress):
-        if len(reader.files_by_instrument) > 1:
-            listed = "; ".join(f"{name}: {files[0]}" for name, files in reader.files_by_instrument.items())
-            raise InputError(f"files of more than one instrument ({listed}); give one at a time")
+def _watched(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Profiles] | None) -> Iterator[Profiles]:
+    for block in profiles_of(reader, paths, site.id):
         if kept is not None:
             kept.append(block)
         yield block
@@ -175,13 +170,6 @@ def summary_of(
         span = f"{longest.height_m.min():.0f} to {longest.height_m.max():.0f} m"
         text.insert(4, f"  longest      {hours[at]:.1f} h from {longest.time[0].astype('datetime64[s]')}Z, {span}")
     return "\n".join(text)
-
-
-def _report_rejected(reader: FileReader) -> None:
-    for stretch in reader.rejected[:MOST_LISTED]:
-        _say(f"{stretch.file} at byte {stretch.offset}: {stretch.reason}")
-    if reader.rejected:
-        _say(f"{len(reader.rejected)} stretch(es) gave no profile; ipdsf inspect lists them")
 
 
 def _say(message: str) -> None:

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.forecast_train import add_configuration, add_data_arguments
+from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.forecast_train import add_data_arguments
 from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import load
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ipdsf_spark.cli.forecast_train import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, present
-from ipdsf_spark.cli.layers import _by_site, _watched
+from ipdsf_spark.cli.layers import watched
+from ipdsf_spark.cli.sited_files import add_place_arguments, add_position_arguments, by_placed_site
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.site import Site
@@ -39,14 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--archive", metavar="DIR", help="of `ipdsf stream`, instead of files; needs --site")
     parser.add_argument("--since", metavar="YYYY-MM-DD", help="first day of the archive")
     parser.add_argument("--until", metavar="YYYY-MM-DD", help="last day of it")
-    place = parser.add_argument_group("where the instrument stands")
-    place.add_argument("--site", metavar="ID", help="site of the table; not given: the folder a file lies in names it")
-    place.add_argument("--sites", metavar="FILE", help="table of sites (default: the configuration's)")
-    place.add_argument("--latitude", type=float, metavar="DEG", help="north positive; instead of a site of the table")
-    place.add_argument("--longitude", type=float, metavar="DEG", help="east positive")
-    place.add_argument("--altitude", type=float, metavar="M", help="of the station above sea level")
-    place.add_argument("--calibration", type=float, metavar="FACTOR", help="from the file's unit to m-1 sr-1")
-    place.add_argument("--min-height", type=float, metavar="M", help="lowest trustworthy height above the instrument")
+    place = add_place_arguments(parser)
+    add_position_arguments(place)
     add_clock_arguments(place)
     parser.add_argument("--model", metavar="FOLDER", help="(default: forecast.model, else the one of the package)")
     parser.add_argument("--at", metavar="TIME", help="UTC, when the forecast is made (default: the last interval)")
@@ -102,9 +97,9 @@ def _of_files(args: argparse.Namespace, config: Config) -> Iterator[Series]:
     from ipdsf_spark.sites import layer_settings
 
     settings = layer_settings(config)
-    for site, paths in _by_site(args, config):
+    for site, paths in by_placed_site(args, config):
         reader = FileReader(clock=clock_of(args, site), now=present())
-        found = replay(_watched(reader, paths, site, None), site, settings)
+        found = replay(watched(reader, paths, site, None), site, settings)
         if not len(found.issued):
             why = f": {reader.rejected[0].reason}" if reader.rejected else ""
             raise InputError(f"no height in {len(paths)} file(s) of {site.id}{why}")

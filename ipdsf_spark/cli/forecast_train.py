@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.progress import progress_bar
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import ConfigError
@@ -61,12 +62,6 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--held-out", type=int, default=12, metavar="N", help="simulated sites to judge (default: 12)")
     data.add_argument("--days", type=int, default=183, metavar="N", help="that a simulated site lives (default: 183)")
     data.add_argument("--seed", type=int, default=0, help="of the simulated network and of the training (default: 0)")
-
-
-def add_configuration(parser: argparse.ArgumentParser) -> None:
-    """Where the table of sites and other settings come from."""
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from tqdm import tqdm
 
-from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, files_of, present
+from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, present
+from ipdsf_spark.cli.sited_files import (
+    add_place_arguments,
+    add_position_arguments,
+    by_placed_site,
+    for_each_site,
+    no_profile,
+    profiles_of,
+    report_rejected,
+)
 from ipdsf_spark.config import Config, load
-from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.layers.mixing_height import Layers, retrieve
 from ipdsf_spark.lidar.layers.replay import replay
@@ -25,7 +33,7 @@ from ipdsf_spark.lidar.products import records as products
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.sites import DEFAULT, layer_settings, load_sites, site_named, sites_of
+from ipdsf_spark.sites import layer_settings
 
 EXAMPLES: Final = """examples:
   ipdsf layers day/*.nc --site oslo -o out          CSV, CF netCDF and a picture for every day, in out/
@@ -38,7 +46,6 @@ EXAMPLES: Final = """examples:
 Heights are metres above the instrument, times UTC and the middle of the averaging interval. Where there is no height,
 "quality" says why. What could not be read is listed on stderr, with --json as one JSON object; the rest is used.
 """
-MOST_LISTED: Final = 10
 FAR_DEG: Final = 0.5  # between a file's own position and the site's
 
 
@@ -46,14 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.epilog = EXAMPLES
     parser.add_argument("paths", nargs="+", metavar="FILE", help="file, folder or glob pattern, of any maker")
-    place = parser.add_argument_group("where the instrument stands")
-    place.add_argument("--site", metavar="ID", help="site of the table; not given: the folder a file lies in names it")
-    place.add_argument("--sites", metavar="FILE", help="table of sites (default: the configuration's)")
-    place.add_argument("--latitude", type=float, metavar="DEG", help="north positive; instead of a site of the table")
-    place.add_argument("--longitude", type=float, metavar="DEG", help="east positive")
-    place.add_argument("--altitude", type=float, metavar="M", help="of the station above sea level")
-    place.add_argument("--calibration", type=float, metavar="FACTOR", help="from the file's unit to m-1 sr-1")
-    place.add_argument("--min-height", type=float, metavar="M", help="lowest trustworthy height above the instrument")
+    place = add_place_arguments(parser)
+    add_position_arguments(place)
     add_clock_arguments(place)
     output = parser.add_argument_group("output")
     output.add_argument("-o", "--output", metavar="DIR", help="write CSV, netCDF and picture per site and day")
@@ -62,77 +63,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--csv", action="store_true", help="CSV on stdout")
     output.add_argument("--top", type=float, metavar="M", help="highest height of the pictures")
     output.add_argument("--live", action="store_true", help="as the stream stands at the end: the newest provisional")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Retrieve, print and write the heights of every site; 1 if a site gave nothing."""
     config = load(*args.config, overrides=args.set)
-    groups = _by_site(args, config)
-    has_failed = False
-    for number, (site, paths) in enumerate(groups):
-        try:
-            _one_site(site, paths, args, config, is_first=number == 0)
-        except InputError as error:
-            if len(groups) == 1:
-                raise
-            has_failed = True
-            _say(f"{site.id}: {error}")
-    return int(has_failed)
-
-
-def _by_site(args: argparse.Namespace, config: Config) -> list[tuple[Site, list[str]]]:
-    """Files grouped by the site they belong to."""
-    paths = list(dict.fromkeys(files_of(args.paths)))
-    if (args.latitude is None) != (args.longitude is None):
-        raise ConfigError("--latitude and --longitude go together")
-    if args.latitude is not None:
-        if not (-90 <= args.latitude <= 90 and -180 <= args.longitude <= 180):
-            raise ConfigError(f"no such place: latitude {args.latitude}, longitude {args.longitude}")
-        return [(_adjusted(Site(args.site or "site", args.latitude, args.longitude), args), paths)]
-    sites = load_sites(args.sites) if args.sites else sites_of(config)
-    listed = {name: site for name, site in sites.items() if name != DEFAULT}
-    if args.site:
-        # [default] stands for unknown senders of a stream; here a misspelt name must not lose its sun.
-        return [(_adjusted(site_named(listed, args.site), args), paths)]
-    groups: dict[str, list[str]] = {}
-    for path in paths:
-        if path.endswith((".csv", ".toml")) and Path(path).parent.name not in listed:
-            continue  # tables that lie beside the folders of the sites, as those of ipdsf simulate
-        name = next((part for part in reversed(Path(path).resolve().parent.parts) if part in listed), None)
-        if name is None:
-            raise ConfigError(
-                f"where does the instrument of {path} stand? Give --site (known: {', '.join(sorted(listed))}) or "
-                "--latitude and --longitude, or name its folder after the site"
-            )
-        groups.setdefault(name, []).append(path)
-    if not groups:
-        raise InputError(f"no file in {' '.join(args.paths)}")
-    return [(_adjusted(listed[name], args), files) for name, files in groups.items()]
-
-
-def _adjusted(site: Site, args: argparse.Namespace) -> Site:
-    given = {
-        "altitude_m": args.altitude,
-        "calibration": args.calibration,
-        "min_height_m": args.min_height,
-    }
-    return dataclasses.replace(site, **{name: value for name, value in given.items() if value is not None})
+    groups = by_placed_site(args, config)
+    first = groups[0][0]
+    return for_each_site(groups, lambda site, paths: _one_site(site, paths, args, config, is_first=site is first), _say)
 
 
 def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, config: Config, *, is_first: bool) -> None:
     settings = layer_settings(config)
     reader = FileReader(clock=clock_of(args, site), now=present())
     kept: list[Profiles] = []
-    blocks = _watched(reader, paths, site, kept if args.output else None)
+    blocks = watched(reader, paths, site, kept if args.output else None)
     layers = replay(blocks, site, settings).latest if args.live else retrieve(blocks, site, settings)
-    _report_rejected(site, reader)
+    report_rejected(reader, site.id, _say)
     if args.json:
         _print_left_out(site, reader)
     if not reader.num_profiles:
-        why = f": {reader.rejected[0].reason}" if reader.rejected else ""
-        raise InputError(f"no profile in {len(paths)} file(s){why}")
+        raise no_profile(reader, paths)
     instrument = next(iter(reader.files_by_instrument))
     written = []
     if args.output:
@@ -160,16 +112,12 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, config
     sys.stdout.flush()
 
 
-def _watched(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Profiles] | None) -> Iterator[Profiles]:
-    """Profiles of all files; checks that they are one instrument's, and keeps what a picture needs."""
-    progress = tqdm(paths, unit="file", desc=site.id, disable=not sys.stderr.isatty(), file=sys.stderr, leave=False)
-    is_warned = False
-    for block in reader.blocks((path, bytes_of(path)) for path in progress):
-        if len(reader.files_by_instrument) > 1:
-            listed = "; ".join(f"{name}: {files[0]}" for name, files in reader.files_by_instrument.items())
-            raise InputError(f"files of more than one instrument at {site.id} ({listed}); give one at a time")
-        if not is_warned:
-            is_warned = True
+def watched(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Profiles] | None) -> Iterator[Profiles]:
+    """Profiles of all files; says what does not fit the table of sites, and keeps what a picture needs."""
+    is_first = True
+    for block in profiles_of(reader, paths, site.id):
+        if is_first:
+            is_first = False
             _check(site, block)
         if kept is not None:
             kept.append(_below(block, 2.0 * site.max_height_m))
@@ -210,15 +158,6 @@ def _on_day(block: Profiles, day: np.datetime64) -> Profiles:
     from ipdsf_spark.lidar.instruments.netcdf import rows
 
     return rows(block, block.time.astype("datetime64[D]") == day)
-
-
-def _report_rejected(site: Site, reader: FileReader) -> None:
-    for stretch in reader.rejected[:MOST_LISTED]:
-        _say(f"{stretch.file} at byte {stretch.offset}: {stretch.reason}")
-    if len(reader.rejected) > MOST_LISTED:
-        _say(f"... and {len(reader.rejected) - MOST_LISTED} more stretches; ipdsf inspect lists them")
-    if reader.rejected:
-        _say(f"{site.id}: {len(reader.rejected)} stretch(es) gave no profile")
 
 
 def _print_left_out(site: Site, reader: FileReader) -> None:

@@ -11,8 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.spark_job import run_job
 from ipdsf_spark.config import Config, load
-from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
+from ipdsf_spark.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from ipdsf_spark.stream.network_query import NetworkBatch
@@ -35,8 +37,7 @@ continues there, with everything that was learnt.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.epilog = EPILOG
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per batch on standard output")
     parser.add_argument(
         "--acknowledge",
@@ -135,17 +136,10 @@ def _newest(rows: Any) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the Spark job."""
-    parser = argparse.ArgumentParser(
-        prog="network_tensor",
-        description="averages of all sites to components, alarms and filled gaps of their network",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    return run_job(
+        "network_tensor",
+        "averages of all sites to components, alarms and filled gaps of their network",
+        add_arguments,
+        run,
+        argv,
     )
-    add_arguments(parser)
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports every call into the JVM
-    try:
-        return run(args)
-    except IpdsfError as error:
-        print(f"network_tensor: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1

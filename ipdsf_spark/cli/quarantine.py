@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError
 
@@ -60,8 +61,7 @@ def _add_action(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--check", action="store_true", help="decode here first, and send what gives profiles")
         parser.add_argument("--again", action="store_true", help="also what was replayed before")
         parser.add_argument("--dry-run", action="store_true", help="say what would be sent")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.config.edge import PARTITIONINGS
 from ipdsf_spark.devkafka import resolve_bootstrap
@@ -26,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("directory", metavar="DIR", help="recorded files, one folder per site")
     add_options(parser)
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="machine-readable answer")
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.inputs import bytes_of, files_of
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import ConfigError, InputError
@@ -43,8 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--longitude", type=float, metavar="DEG", help="east positive")
     parser.add_argument("-o", "--output", metavar="DIR", help="write score.csv, score.json and score.png")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout instead of the table")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
 
 
 def run(args: argparse.Namespace) -> int:

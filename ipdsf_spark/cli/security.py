@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import KafkaConfig, load
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import ConfigError
@@ -37,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="name or address of the brokers, may repeat (default: localhost)")  # fmt: skip
     parser.add_argument("--shared-topic", action="store_true",
                         help="one topic for all sites: who may write to it may write under any site's key")  # fmt: skip
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="machine-readable answer")
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import load
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.kafka.sites import SiteStatus, read_sites, total_of
@@ -28,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("site", nargs="*", help="only these sites (default: all)")
     parser.add_argument("--older-than", type=float, metavar="MINUTES", help="only sites that have been silent so long")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
 
 

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.spark_job import run_job
 from ipdsf_spark.config import load
-from ipdsf_spark.errors import ConfigError, IpdsfError
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,7 @@ SIGTERM or Ctrl-C finishes the batch in progress; the next start continues there
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.epilog = EPILOG
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per batch on standard output")
 
 
@@ -52,17 +52,4 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the Spark job."""
-    parser = argparse.ArgumentParser(
-        prog="stream_profiles",
-        description="Kafka files to tracked boundary layer heights",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_arguments(parser)
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports every call into the JVM
-    try:
-        return run(args)
-    except IpdsfError as error:
-        print(f"stream_profiles: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+    return run_job("stream_profiles", "Kafka files to tracked boundary layer heights", add_arguments, run, argv)

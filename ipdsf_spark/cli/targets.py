@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from tqdm import tqdm
 
-from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, present
-from ipdsf_spark.cli.sited_files import add_place_arguments, by_site
-from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, present
+from ipdsf_spark.cli.sited_files import (
+    add_place_arguments,
+    by_site,
+    for_each_site,
+    no_profile,
+    profiles_of,
+    report_rejected,
+)
+from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.averages.build import averages_of_all
 from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.profiles import Profiles
@@ -36,7 +43,6 @@ Classes: clear, liquid, ice, drizzle_or_rain, fog, aerosol, attenuated (the beam
 Without depolarisation ice is told by the temperature of the standard atmosphere, and "quality" says so. A signal that
 has no absolute value gives no class: give --calibration, or the site's in the table.
 """
-MOST_LISTED: Final = 10
 KELVIN: Final = 273.15
 TOPS_M: Final = (2000.0, 4000.0, 6000.0, 9000.0, 12_000.0, 15_000.0)
 
@@ -54,8 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--out", metavar="NC", help="write CF netCDF")
     output.add_argument("--json", action="store_true", help="one JSON object per profile and line on stdout")
     output.add_argument("--top", type=float, metavar="M", help="highest height of the picture")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
+    add_configuration(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,26 +75,16 @@ def run(args: argparse.Namespace) -> int:
             f"--plot and --out are of one site, the files belong to {', '.join(site.id for site, _ in groups)}; "
             "give one site at a time"
         )
-    has_failed = False
-    for site, paths in groups:
-        try:
-            _one_site(site, paths, args)
-        except InputError as error:
-            if len(groups) == 1:
-                raise
-            has_failed = True
-            _say(f"{site.id}: {error}")
-    return int(has_failed)
+    return for_each_site(groups, lambda site, paths: _one_site(site, paths, args), _say)
 
 
 def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace) -> None:
     reader = FileReader(clock=clock_of(args, site), now=present())
     kept: list[Profiles] = []
     found = _classified(site, _read(reader, paths, site, kept if args.plot else None), args)
-    _report_rejected(site, reader)
+    report_rejected(reader, site.id, _say)
     if not found:
-        why = f": {reader.rejected[0].reason}" if reader.rejected else ""
-        raise InputError(f"no profile in {len(paths)} file(s){why}")
+        raise no_profile(reader, paths)
     series = found[0]
     if len(found) > 1:
         others = sum(map(len, found[1:]))
@@ -117,12 +112,8 @@ def _classified(site: Site, blocks: Iterator[Profiles], args: argparse.Namespace
 
 
 def _read(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Profiles] | None) -> Iterator[Profiles]:
-    """Profiles of all files; checks that they are one instrument's, and keeps what a picture needs."""
-    progress = tqdm(paths, unit="file", desc=site.id, disable=not sys.stderr.isatty(), file=sys.stderr, leave=False)
-    for block in reader.blocks((path, bytes_of(path)) for path in progress):
-        if len(reader.files_by_instrument) > 1:
-            listed = "; ".join(f"{name}: {files[0]}" for name, files in reader.files_by_instrument.items())
-            raise InputError(f"files of more than one instrument at {site.id} ({listed}); give one at a time")
+    """Profiles of all files; keeps what a picture needs."""
+    for block in profiles_of(reader, paths, site.id):
         if kept is not None:
             kept.append(dataclasses.replace(block, depolarisation=None))
         yield block
@@ -182,13 +173,6 @@ def summary_of(site: Site, series: Series) -> str:
     counts = {str(flag.name).lower(): int((series.flags & int(flag) > 0).sum()) for flag in TargetFlag}
     lines.append("  quality      " + (", ".join(f"{name} {n}" for name, n in counts.items() if n) or "no flag set"))
     return "\n".join(lines)
-
-
-def _report_rejected(site: Site, reader: FileReader) -> None:
-    for stretch in reader.rejected[:MOST_LISTED]:
-        _say(f"{stretch.file} at byte {stretch.offset}: {stretch.reason}")
-    if reader.rejected:
-        _say(f"{site.id}: {len(reader.rejected)} stretch(es) gave no profile; ipdsf inspect lists them")
 
 
 def _say(message: str) -> None:

@@ -192,7 +192,7 @@ def _card(
 ) -> tuple[SiteCard, outcome.Errors | None]:
     out = demonstration.out
     layers = outcome.layers_of(final[final["site"] == feed.site])
-    reader = FileReader()
+    reader = FileReader(clock=site.clock)
     blocks = [block for block in reader.blocks((path.name, path.read_bytes()) for path in feed.files) if len(block)]
     instruments = sorted(reader.files_by_instrument)
     # A picture shows one instrument; a mixed folder shows the one with most files.

@@ -53,6 +53,19 @@ def test_csv_json_and_picture_are_written_for_a_site(station: Path, tmp_path: Pa
     assert (tmp_path / "sim-01_air.png").stat().st_size > 10_000
 
 
+def test_the_zone_of_the_sites_logger_counts(station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = [str(path) for path in sorted(station.iterdir())[:4]]
+    table = tmp_path / "sites.toml"
+    table.write_text('[sim-01]\nlatitude_deg = 50.0\nlongitude_deg = 30.0\ntimezone = "+03:00"\n')
+    capsys.readouterr()
+    assert main(["air", *few, "--json"]) == 0
+    stated = [np.datetime64(str(row["time"]).removesuffix("Z")) for row in rows_of(capsys)]
+    assert main(["air", *few, "--sites", str(table), "--json"]) == 0
+    found = [np.datetime64(str(row["time"]).removesuffix("Z")) for row in rows_of(capsys)]
+
+    assert found == [time - np.timedelta64(3, "h") for time in stated]
+
+
 def test_a_line_is_fitted_to_a_monitor_and_then_used(
     station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,6 +93,7 @@ def awaited(address: str, told: str) -> str:
     deadline = time.monotonic() + PATIENCE_S
     while told not in (found := page(address)) and time.monotonic() < deadline:
         time.sleep(0.5)
+    assert told in found, f"{address} did not say {told!r} within {PATIENCE_S:.0f} s"
     return found
 
 
