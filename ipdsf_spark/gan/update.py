@@ -97,26 +97,11 @@ def adversarial_update(
     in_order = [gradients_g[parameter] for parameter in g.parameters()]
     nets.step_generator_later(in_order, learning_rate, settings.ema_decay, await_g)
 
-    own_d = list(d.parameters())
-    loss_fake = discriminator_loss_fake(scores_fake)
-    gradients_d = torch.autograd.grad(loss_fake, own_d)
-    with _autocast(nets, settings):
-        scores_real = d(target, condition).to(target.dtype)
-    loss_real = discriminator_loss_real(scores_real)
-    torch._foreach_add_(gradients_d, torch.autograd.grad(loss_real, own_d))
+    gradients_d, loss_d, share_right = _judged(nets, scores_fake, condition, target, settings)
     nets.step_discriminator_later(gradients_d, learning_rate, exchange("discriminator", gradients_d))
 
-    with torch.no_grad():
-        total, l1_mean, fooled, judged, share, psnr = torch.stack(
-            [
-                loss_g.detach(),
-                l1.detach(),
-                adversarial.detach(),
-                (loss_real + loss_fake).detach(),
-                accuracy(scores_real, scores_fake).to(target.dtype),
-                psnr_db(generated.detach(), target),
-            ]
-        ).tolist()  # one wait for the device, not six
+    numbers = _numbers(loss_g, l1, adversarial, loss_d, share_right, psnr_db(generated.detach(), target))
+    total, l1_mean, fooled, judged, share, psnr = numbers.tolist()  # one wait for the device, not six
     return UpdateReport(total, l1_mean, fooled, judged, share, psnr, waited_s)
 
 
@@ -140,6 +125,16 @@ def both_gradients(nets: Networks, condition: Tensor, target: Tensor, settings: 
     l1 = (generated - target).abs().mean()
     loss_g = adversarial + settings.l1_weight * l1
     gradients_g = torch.autograd.grad(loss_g, list(g.parameters()), retain_graph=True)
+    gradients_d, loss_d, share_right = _judged(nets, scores_fake, condition, target, settings)
+    numbers = _numbers(loss_g, l1, adversarial, loss_d, share_right, psnr_db(generated.detach(), target))
+    return Gradients(list(gradients_g), list(gradients_d), numbers)
+
+
+def _judged(
+    nets: Networks, scores_fake: Tensor, condition: Tensor, target: Tensor, settings: UpdateSettings
+) -> tuple[Sequence[Tensor], Tensor, Tensor]:
+    """Gradients of the discriminator, its loss, and the share that it judges right."""
+    d = nets.discriminator
     own_d = list(d.parameters())
     loss_fake = discriminator_loss_fake(scores_fake)
     gradients_d = torch.autograd.grad(loss_fake, own_d)
@@ -149,10 +144,12 @@ def both_gradients(nets: Networks, condition: Tensor, target: Tensor, settings: 
     torch._foreach_add_(gradients_d, torch.autograd.grad(loss_real, own_d))
     with torch.no_grad():
         share = accuracy(scores_real, scores_fake).to(target.dtype)
-        judged = (loss_real + loss_fake).detach()
-        psnr = psnr_db(generated.detach(), target)
-        numbers = torch.stack([loss_g.detach(), l1.detach(), adversarial.detach(), judged, share, psnr])
-    return Gradients(list(gradients_g), list(gradients_d), numbers)
+    return gradients_d, (loss_real + loss_fake).detach(), share
+
+
+def _numbers(*numbers: Tensor) -> Tensor:
+    """One tensor of all, still on the device."""
+    return torch.stack([number.detach() for number in numbers])
 
 
 def l1_update(

@@ -365,15 +365,4 @@ def _legend(figure: Figure, layers: Layers | None, truth: Truth | None, edges: S
         for name, colour in STATE
         if colour in colours and name in ("ambiguous", "no height")
     ]
-    figure.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.05, 0.005),
-        ncols=len(handles),
-        frameon=False,
-        fontsize=8.0,
-        handlelength=1.4,
-        columnspacing=1.3,
-        handletextpad=0.5,
-        labelcolor=style.INK,
-    )
+    style.legend_below(figure, handles)

@@ -6,6 +6,7 @@ thousands of pictures keeps none of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +67,24 @@ def time_axis(axes: Any, *, size: float, num_ticks: int = 9) -> None:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(formatter)
     axes.tick_params(axis="x", labelsize=size)
+
+
+def legend_below(
+    drawn: Figure, handles: Sequence[Any], *, handle_length: float = 1.4, column_spacing: float = 1.3
+) -> None:
+    """What the colours mean, in one line below the axes."""
+    drawn.legend(
+        handles=list(handles),
+        loc="lower left",
+        bbox_to_anchor=(0.05, 0.005),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=8.0,
+        handlelength=handle_length,
+        columnspacing=column_spacing,
+        handletextpad=0.5,
+        labelcolor=INK,
+    )
 
 
 def save(drawn: Figure, path: str | Path) -> Path:

@@ -123,18 +123,7 @@ def _legend(drawn: Figure, series: Series) -> None:
         handles.append(Line2D([], [], color=style.INK, marker=".", linestyle="", label="own base"))
     if np.isfinite(series.maker_base_m).any():
         handles.append(Line2D([], [], color=style.TRUTH, marker="_", linestyle="", label="instrument's base"))
-    drawn.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.05, 0.005),
-        ncols=len(handles),
-        frameon=False,
-        fontsize=8.0,
-        handlelength=1.2,
-        columnspacing=1.1,
-        handletextpad=0.5,
-        labelcolor=style.INK,
-    )
+    style.legend_below(drawn, handles, handle_length=1.2, column_spacing=1.1)
 
 
 def _words(target: Target) -> str:
