@@ -9,15 +9,13 @@ Profiles that stand in two files (the same instrument at the same time) count on
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from recording import append, entry_of
 
 from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.averages.build import averages_of
@@ -111,15 +109,7 @@ def main() -> None:
     found = list(blocks())
     results = against_instruments(found) | cost(found)
     if args.record:
-        entry = {
-            "benchmark": "cloud_bases",
-            "command": "python tests/bench/bench_cloud_bases.py",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-            "results": results,
-        }
-        with args.record.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        append(args.record, entry_of("cloud_bases", results=results))
 
 
 if __name__ == "__main__":

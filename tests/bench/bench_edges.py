@@ -11,15 +11,12 @@ bytes, one interval after the other, beside that of the heights.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from recording import append, entry_of
 
 from ipdsf_spark.lidar.averages.average_bytes import rounded
 from ipdsf_spark.lidar.averages.build import averages_of
@@ -117,16 +114,7 @@ def main() -> None:
         results[f"{name}: processor ms per interval"] = cost = operator_cost_ms(name)
         print(f"{name} operator, state from bytes to bytes: {cost:.2f} ms of processor per interval", flush=True)
     if args.record:
-        entry = {
-            "benchmark": "edges",
-            "command": f"python tests/bench/bench_edges.py --seeds {args.seeds}" + (" --model" if args.model else ""),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "results": results,
-        }
-        with args.record.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        append(args.record, entry_of("edges", results=results))
 
 
 if __name__ == "__main__":

@@ -12,15 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from recording import append, entry_of
 
 from ipdsf_spark.forecast.folder import load_model, shipped_folder
 from ipdsf_spark.forecast.judging import damping_of, forecasts_m, has_flag, judged
@@ -61,15 +60,7 @@ def main() -> None:
     if args.speed:
         results |= speed(args.speed)
     if args.record:
-        entry = {
-            "bench": "forecast",
-            "command": " ".join(["python", *sys.argv]),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-            "results": results,
-        }
-        with args.record.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        append(args.record, entry_of("forecast", results=results))
 
 
 def observe(processes: int) -> None:

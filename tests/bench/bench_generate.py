@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+
+from recording import append, entry_of
 
 from ipdsf_spark.config import load
 from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
@@ -57,17 +57,10 @@ def main() -> None:
         command += ["--model", str(model), "-o", str(Path(scratch, "out.nii.gz")), "--json"]
         facts = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     del facts["out"]
-    entry = {
-        "bench": "generate",
-        "command": " ".join(["python", *sys.argv]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        **facts,
-    }
+    entry = entry_of("generate", **facts)
     print(json.dumps(entry, indent=1))
     if args.record:
-        with args.record.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        append(args.record, entry)
 
 
 if __name__ == "__main__":

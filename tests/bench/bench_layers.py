@@ -8,16 +8,13 @@ Costs are processor times: the least of several repetitions, so that a shared ma
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from recording import append, entry_of
 
 from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.layers.layer_tracker import LayerTracker
@@ -54,16 +51,7 @@ def main() -> None:
     if args.accuracy:
         results |= accuracy()
     if args.record:
-        entry = {
-            "benchmark": "layers",
-            "command": "python tests/bench/bench_layers.py" + (" --accuracy" if args.accuracy else ""),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "results": results,
-        }
-        with args.record.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        append(args.record, entry_of("layers", results=results))
 
 
 def least_ms(work: Callable[[], object], times: int, repetitions: int = 7) -> float:

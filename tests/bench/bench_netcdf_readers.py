@@ -10,18 +10,16 @@ of a fresh process; `C library` is netCDF4 opening the same bytes and reading th
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import netCDF4
+from recording import append, entry_of
 
 from ipdsf_spark.lidar import instruments
 
@@ -119,16 +117,7 @@ def main() -> None:
         results[-1]["c_library_best_ms"] = library
         print(f"{kind:64} {best:7.3f} {middle:7.3f} {cold:7.3f} {library:10.3f}")
     if args.record:
-        with args.record.open("a") as lines:
-            entry = {
-                "bench": "netcdf_readers",
-                "command": "python tests/bench/bench_netcdf_readers.py",
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
-                "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-                "unit": "ms per profile, one core",
-                "results": results,
-            }
-            lines.write(json.dumps(entry) + "\n")
+        append(args.record, entry_of("netcdf_readers", unit="ms per profile, one core", results=results))
 
 
 if __name__ == "__main__":

@@ -15,17 +15,15 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 from bench_stream import feeds_in, write_bank
 from confluent_kafka import Consumer, Producer, TopicPartition
+from recording import append, entry_of
 
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
@@ -74,30 +72,19 @@ def main() -> int:
             found = {name: sides[name](config, kafka.bootstrap_servers, args.count, warm_up) for name in order}
             turns.append(found)
             print(json.dumps(found), file=sys.stderr)
-    result = {
-        "benchmark": "pool",
-        "command": " ".join(["python tests/bench/bench_pool.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        ).stdout.strip(),
-        "files": args.count,
-        "sites": args.sites,
-        "partitions": args.partitions,
-        "turns": turns,
-        "ratio_of_files_per_s": [round(t["stream"]["files_per_s"] / t["pool"]["files_per_s"], 3) for t in turns],
-        "ratio_of_cpu_per_file": [round(t["stream"]["cpu_ms"] / t["pool"]["cpu_ms"], 3) for t in turns],
-    }
+    result = entry_of(
+        "pool",
+        files=args.count,
+        sites=args.sites,
+        partitions=args.partitions,
+        turns=turns,
+        ratio_of_files_per_s=[round(t["stream"]["files_per_s"] / t["pool"]["files_per_s"], 3) for t in turns],
+        ratio_of_cpu_per_file=[round(t["stream"]["cpu_ms"] / t["pool"]["cpu_ms"], 3) for t in turns],
+    )
     print(json.dumps(result, indent=1))
     if args.record:
-        with Path(args.record).open("a", encoding="utf-8") as record:
-            record.write(json.dumps(result) + "\n")
+        append(Path(args.record), result)
     return 0
-
-
-def commit() -> str:
-    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 
 
 def cpu_s(process: psutil.Process) -> float:

@@ -8,15 +8,13 @@ Needs the real files of $IPDSF_DATA or ../shared/data.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import netCDF4
 import numpy as np
+from recording import append, entry_of
 
 from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.layers.mixing_height import Layers, retrieve
@@ -111,15 +109,7 @@ def main() -> None:
         parser.exit(0, f"the real files are not here: {DATA} does not exist, and IPDSF_DATA names no other folder\n")
     results = days() | against_maker()
     if args.record:
-        entry = {
-            "benchmark": "real_days",
-            "command": "python tests/bench/bench_real_days.py",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-            "results": results,
-        }
-        with args.record.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        append(args.record, entry_of("real_days", results=results))
 
 
 if __name__ == "__main__":

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 from confluent_kafka import Consumer, TopicPartition
+from recording import append, entry_of
 
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
@@ -71,8 +70,7 @@ def main() -> int:
         result = measure(args, load(overrides=overrides), Path(folder, "bank"))
     print(json.dumps(result, indent=1))
     if args.record:
-        with Path(args.record).open("a", encoding="utf-8") as record:
-            record.write(json.dumps(result) + "\n")
+        append(Path(args.record), result)
     return 0
 
 
@@ -134,13 +132,7 @@ def measure(args: argparse.Namespace, config: Config, bank: Path) -> dict[str, o
     phases = sorted({name for duration in durations for name in duration})
     totals = job.listener.totals
     return {
-        "benchmark": "stream",
-        "command": " ".join(["python tests/bench/bench_stream.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        ).stdout.strip(),
+        **entry_of("stream"),
         "lever_off": args.lever,
         "partitions": args.partitions,
         "sites": args.sites,

@@ -8,18 +8,15 @@ Where TensorLy can be imported its masked CP stands beside ours. Speed is a rati
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tensor"))
+from recording import append, entry_of
 from synthetic_network import relative_error, synthetic_network
 
 from ipdsf_spark.lidar.simulator import DayPlan, draw_plan, simulate
@@ -46,15 +43,7 @@ def main() -> None:
     results |= filling(cube)
     results |= alarms(cube)
     if args.record:
-        entry = {
-            "bench": "tensor",
-            "command": " ".join(["python", *sys.argv]),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-            "results": results,
-        }
-        with args.record.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        append(args.record, entry_of("tensor", results=results))
 
 
 def told(name: str, value: float, unit: str = "") -> dict[str, float]:

@@ -10,15 +10,13 @@ real text logs of $IPDSF_DATA or ../shared/data, if they are there. Checksums ar
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from recording import append, entry_of
 
 from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.simulator import FileBank, simulate_day
@@ -81,16 +79,7 @@ def main() -> None:
         results.append({"kind": kind, "files": len(files), "best_ms": round(best, 4), "median_ms": round(middle, 4)})
         print(f"{kind:64} {best:7.3f} {middle:7.3f}")
     if args.record:
-        entry = {
-            "bench": "text_readers",
-            "command": "python tests/bench/bench_text_readers.py",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-            "unit": "ms per profile, one core",
-            "results": results,
-        }
-        with args.record.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        append(args.record, entry_of("text_readers", unit="ms per profile, one core", results=results))
 
 
 if __name__ == "__main__":

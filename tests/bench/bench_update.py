@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
+
+from recording import append, entry_of
 
 VARIANTS = {
     "float32, contiguous": [],
@@ -105,19 +105,17 @@ def main() -> None:
     for name, values in results.items():
         print(f"{name:40} {values['ms_per_cube']:8.2f} ms per cube {values['peak_mb']:8.0f} MB")
     if args.record:
-        entry = {
-            "bench": "update",
-            "command": " ".join(["python", *sys.argv]),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-            "device": next(iter(found.values()))[0]["device"],
-            "cube": args.cube,
-            "batch": args.batch,
-            "threads": args.threads,
-            "results": results,
-        }
-        with args.record.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(entry) + "\n")
+        append(
+            args.record,
+            entry_of(
+                "update",
+                device=next(iter(found.values()))[0]["device"],
+                cube=args.cube,
+                batch=args.batch,
+                threads=args.threads,
+                results=results,
+            ),
+        )
 
 
 if __name__ == "__main__":
