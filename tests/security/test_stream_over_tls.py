@@ -168,7 +168,6 @@ sys.exit(stream.main(sys.argv[2:]))
 
 def test_files_of_an_edge_node_become_products_that_a_reader_sees(run: Run) -> None:
     assert "layers" in run.kinds
-    assert f'"read": {NUM_FILES + 1}' in (run.folder / "output").read_text() or run.letters
 
 
 def test_a_record_under_another_sites_key_is_quarantined_by_name(run: Run) -> None:
