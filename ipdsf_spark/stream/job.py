@@ -26,6 +26,7 @@ from ipdsf_spark.monitoring.monitor import Monitor
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
 from ipdsf_spark.sites import sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
+from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session, num_cores
 from ipdsf_spark.stream.live import LIVE_QUERY, stage_of, start_live
 from ipdsf_spark.stream.signals import stop_on_signals
@@ -261,8 +262,7 @@ def with_fixed_parameters(config: Config, cores: int, topic_id: str) -> Config:
         ConfigError: the configuration asks for what this checkpoint cannot change, or the topic is another one.
     """
     directory = checkpoint_directory(config)
-    path = directory / "parameters.txt"
-    held = dict(line.split("=", 1) for line in path.read_text().splitlines()) if path.exists() else {}
+    held = held_parameters(directory)
     # The number of state partitions is the checkpoint's, then the configuration's, and only then the cluster's.
     partitions = config.stream.state_partitions or int(held.get("state_partitions", cores))
     fixed = {
@@ -271,16 +271,8 @@ def with_fixed_parameters(config: Config, cores: int, topic_id: str) -> Config:
         "state_partitions": str(partitions),
         "state": STATE_LAYOUT,
     }
-    changed = [
-        f"{name} was {held.get(name, '1')}, is {value}"
-        for name, value in fixed.items()
-        if held and held.get(name, "1") != value
-    ]
-    if changed:
-        raise ConfigError(
-            f"the checkpoint in {directory} was written with other parameters ({'; '.join(changed)}): "
-            "restore them, or name another stream.directory, which begins anew from stream.starting_offsets"
-        )
+    way_on = "restore them, or name another stream.directory, which begins anew from stream.starting_offsets"
+    require_same(directory, held, fixed, unstated="1", way_on=way_on)
     if held.get("files_topic_id", topic_id) != topic_id:
         if config.stream.fail_on_data_loss:
             raise ConfigError(
@@ -293,10 +285,7 @@ def with_fixed_parameters(config: Config, cores: int, topic_id: str) -> Config:
                        config.kafka.files_topic, before)  # fmt: skip
         if (directory / "live").exists():
             (directory / "live").rename(before)
-    directory.mkdir(parents=True, exist_ok=True)
     told = fixed | {"files_topic_id": topic_id}
     if told != held:
-        part = path.with_suffix(".part")
-        part.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
-        part.replace(path)
+        keep_parameters(directory, told)
     return with_overrides(config, [f"stream.state_partitions={partitions}"])

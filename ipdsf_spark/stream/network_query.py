@@ -33,6 +33,7 @@ from ipdsf_spark.lidar.averages.column import Cells
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
+from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session
 from ipdsf_spark.stream import schemas
 from ipdsf_spark.stream.live import kafka_source
@@ -365,26 +366,15 @@ def _keep_fixed(directory: Path, settings: NetworkSettings, config: Config) -> N
     Raises:
         ConfigError: the configuration asks for what this checkpoint cannot change.
     """
-    path = directory / "parameters.txt"
     told = {
         "averages_topic": config.kafka.averages_topic,
         "interval_s": settings.interval_s,
         **{name: value for name, value in asdict(settings.cells).items() if name != "least_snr"},
         **{name: getattr(settings.tensor, name) for name in ("rank", "warm_up", "most_sites")},
     }
-    text = {name: str(value) for name, value in told.items()}
-    if path.exists():
-        held = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
-        changed = [
-            f"{name} was {held.get(name)}, is {value}" for name, value in text.items() if held.get(name) != value
-        ]
-        if changed:
-            raise ConfigError(
-                f"the checkpoint in {directory} was written with other parameters ({'; '.join(changed)}): restore "
-                f"them, or remove {directory}, and the network is learnt anew from stream.starting_offsets"
-            )
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text("".join(f"{name}={value}\n" for name, value in text.items()))
-    part.replace(path)
+    wanted = {name: str(value) for name, value in told.items()}
+    held = held_parameters(directory)
+    way_on = f"restore them, or remove {directory}, and the network is learnt anew from stream.starting_offsets"
+    require_same(directory, held, wanted, unstated="nothing", way_on=way_on)
+    if not held:
+        keep_parameters(directory, wanted)
