@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     is_slow: dict[str, bool] = {}
     for path, tests in files.items():
         used = {name for item in tests for name in getattr(item, "fixturenames", ())}
-        shared = sorted(used & {"kafka", "packed_chest"})
+        shared = sorted(used & {"kafka", "packed_chest", "secured"})
         group = "-".join([path.parent.name, *shared] if shared else [path.parent.name, path.stem])
         is_slow[group] = is_slow.get(group, False) or any(item.get_closest_marker("slow") for item in tests)
         for item in tests:
@@ -80,13 +80,43 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20210909)
 
 
-@pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
-    """A real broker for all tests that need one; each uses topics of its own."""
-    from ipdsf_spark.devkafka import EmbeddedKafka
+class Brokers:
+    """A real broker for the tests of one room at a time: topics of rooms cannot meet, whatever runs in one process."""
 
-    with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), heap_mb=384, logins={"edge": "secret"}) as broker:
-        yield broker
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+        self._room = ""
+        self._broker: EmbeddedKafka | None = None
+
+    def of(self, room: str) -> EmbeddedKafka:
+        """The broker of a room; the one of the room before is stopped."""
+        from ipdsf_spark.devkafka import EmbeddedKafka
+
+        if self._broker is None or room != self._room:
+            self.stop()
+            self._room = room
+            self._broker = EmbeddedKafka(self._folders.mktemp("kafka"), heap_mb=384, logins={"edge": "secret"})
+            self._broker.start()
+        return self._broker
+
+    def stop(self) -> None:
+        """Stop what runs."""
+        if self._broker is not None:
+            self._broker.stop()
+            self._broker = None
+
+
+@pytest.fixture(scope="session")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
+    held = Brokers(tmp_path_factory)
+    yield held
+    held.stop()
+
+
+@pytest.fixture(scope="module")
+def kafka(request: pytest.FixtureRequest, brokers: Brokers) -> EmbeddedKafka:
+    """A real broker for all tests of a room that need one; each uses topics of its own."""
+    return brokers.of(request.path.parent.name)
 
 
 @dataclass(frozen=True)
