@@ -16,7 +16,7 @@ demo: setup ## the whole flow, ending in out/demo/index.html; DATA=dir SITES=n S
 	@$(BIN)/ipdsf demo $(if $(DATA),--data '$(DATA)') $(if $(SITES),--sites '$(SITES)') $(if $(SPEED),--speed '$(SPEED)') $(if $(CT),--ct '$(CT)') $(if $(ONLY),--only '$(ONLY)')
 
 test: setup ## all tests, a process per core up to four; ARGS="-m 'not slow' -k fog" chooses
-	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder $(ARGS)
 
 gpu-check: ## on a machine with a GPU, numpy, torch and scipy, without set-up: eight minutes, gpu-check.json; PYTHON=, ARGS=
 	@$(or $(PYTHON),python3) scripts/gpu_check.py $(ARGS)

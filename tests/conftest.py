@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pytest
@@ -31,26 +33,47 @@ settings.register_profile("ipdsf", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("ipdsf")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What a process of the suite takes as a whole: a room's files that need the broker or the data set, else a file.
+# What several tests of a room share and what takes long to make; such a room is worked on by one process of the suite.
+SHARED: Final = re.compile(r"\b(kafka: EmbeddedKafka|packed_chest|secured|SparkSession)\b")
+LONGEST: Final = ("training", "stream", "cli")  # rooms that begin first, so that no process waits long at the end
 
-    The slow ones begin first, so that no process waits long for the other at the end.
-    """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    files: dict[Path, list[pytest.Item]] = {}
-    for item in items:
-        files.setdefault(item.path, []).append(item)
+
+@lru_cache
+def is_shared(room: Path) -> bool:
+    """Whether tests of a room share a broker, a data set or a session."""
+    return any(SHARED.search(path.read_text(encoding="utf-8")) for path in room.glob("*.py"))
+
+
+def unit_of(path: Path) -> str:
+    """What one process takes as a whole: a room whose tests share something, else a file."""
+    return (
+        path.parent.name
+        if path.parent.name != "tests" and is_shared(path.parent)
+        else f"{path.parent.name}/{path.stem}"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest units first, then the others with slow tests."""
     is_slow: dict[str, bool] = {}
-    for path, tests in files.items():
-        used = {name for item in tests for name in getattr(item, "fixturenames", ())}
-        shared = sorted(used & {"kafka", "packed_chest", "secured"})
-        group = "-".join([path.parent.name, *shared] if shared else [path.parent.name, path.stem])
-        is_slow[group] = is_slow.get(group, False) or any(item.get_closest_marker("slow") for item in tests)
-        for item in tests:
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: not is_slow[item.get_closest_marker("xdist_group").args[0]])  # type: ignore[union-attr]
+    for item in items:
+        unit = unit_of(item.path)
+        is_slow[unit] = is_slow.get(unit, False) or item.get_closest_marker("slow") is not None
+    ranks = {unit: (unit not in LONGEST, not slow) for unit, slow in is_slow.items()}
+    items.sort(key=lambda item: ranks[unit_of(item.path)])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Units instead of single tests; groups by mark (--dist=loadgroup) do not work with the fixed node ids of pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Units(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(config.rootpath / nodeid.partition("::")[0])
+
+    return Units(config, log)
 
 
 @pytest.fixture(scope="session")
