@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Units instead of single tests; groups by mark (--dist=loadgroup) do not work with the fixed node ids of pytest 9.2."""
+    """Units instead of single tests; groups by mark (--dist=loadgroup) are lost on the fixed node ids of pytest 9.2."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Units(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
