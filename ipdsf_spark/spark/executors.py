@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.errors import ConfigError, IpdsfError
@@ -69,16 +70,18 @@ def require_seen(spark: SparkSession, folder: Path) -> None:
     Raises:
         ConfigError: a host does not see it.
     """
-    context = spark.sparkContext
-    if not is_cluster(str(context.master)):
+    if not is_cluster(str(spark.sparkContext.master)):
         return
     slots = 2 * cores_of(spark)
     text = str(folder)
 
-    def look(_: Iterable[int]) -> Iterator[str]:
-        yield "" if os.path.isdir(text) else socket.gethostname()
+    def look(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in batches:
+            yield pa.RecordBatch.from_pydict({"blind": ["" if os.path.isdir(text) else socket.gethostname()]})
 
-    blind = sorted({host for host in context.parallelize(range(slots), slots).mapPartitions(look).collect() if host})
+    # As the stream's own tasks run, so that they find its Python daemons warm.
+    told = spark.range(0, slots, 1, slots).mapInArrow(look, "blind string").collect()
+    blind = sorted({row.blind for row in told if row.blind})
     if blind:
         raise ConfigError(
             f"executors on {', '.join(blind)} do not see {folder}: on a cluster stream.directory must be a folder that "

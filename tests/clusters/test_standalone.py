@@ -132,6 +132,7 @@ class Submitted:
         while self._network.num_read() < num_read:
             assert self.process.poll() is None, self.said()[-4000:]
             assert time.monotonic() < deadline, self.said()[-4000:]
+            time.sleep(0.3)  # a look costs a consumer
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")

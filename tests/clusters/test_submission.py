@@ -102,7 +102,8 @@ def test_an_unpacked_archive_is_a_package_with_its_configuration(tmp_path: Path)
         archive.extractall(tmp_path / "ipdsf")
     script = (
         "import ipdsf_spark, ipdsf_spark.config as c; from ipdsf_spark.forecast.folder import shipped_folder;"
-        "c.load('conf/cluster.toml'); print(ipdsf_spark.__file__); print((shipped_folder() / 'manifest.json').is_file())"
+        "c.load('conf/cluster.toml'); print(ipdsf_spark.__file__);"
+        "print((shipped_folder() / 'manifest.json').is_file())"
     )
     environment = {key: value for key, value in os.environ.items() if key != "IPDSF_CONF"} | {"PYTHONPATH": "ipdsf"}
     ended = subprocess.run(
