@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ipdsf_spark.lidar.simulator import FileBank, simulate_day
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.loadgen.replay import Feed, replay
 from ipdsf_spark.spark.fixed import held_parameters
-from tests.clusters.standalone import SPARK_HOME, StandaloneCluster
+from tests.clusters.standalone import StandaloneCluster
 from tests.stream.topics import records_in
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
@@ -87,7 +88,8 @@ def network(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> I
         "kafka.partitions=4",
         f'sites.file="{folder / "sites.toml"}"',
         f'stream.directory="{folder / "stream"}"',
-        "stream.max_files_per_batch=16",
+        "stream.max_files_per_batch=40",
+        "stream.driver_memory_mb=768",
         'monitoring.listen=""',
     )
     ensure_topics(load(overrides=overrides).kafka, kafka.bootstrap_servers)
@@ -97,33 +99,43 @@ def network(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> I
         yield network
 
 
-class Submitted:
-    """`./spark-submit.sh stream_profiles` on the cluster, as an operator runs it."""
+class Job:
+    """The stream on the cluster, as an operator starts it.
 
-    def __init__(self, network: Network, repository: Path, *, cores: int) -> None:
+    Args:
+        network: sites, Kafka, cluster.
+        repository: the checkout.
+        cores: how many executors of one core.
+        command: words before the configuration.
+        environment: of the command.
+    """
+
+    def __init__(
+        self, network: Network, repository: Path, cores: int, command: list[str], environment: dict[str, str]
+    ) -> None:
         self.log = network.folder / f"job-{cores}.log"
         self._network = network
-        words = [word for override in network.overrides for word in ("--set", override)]
         settings = {
             "spark.cores.max": cores,
             "spark.executor.cores": 1,
             "spark.executor.memory": "512m",
             "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-            "spark.ui.enabled": "false",
             "spark.driver.memory": "768m",
+            "spark.ui.enabled": "false",
         }
+        said = " ".join(f"--conf {key}={value}" for key, value in settings.items())
+        own = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "IPDSF_CONF")}
         chosen = {
             "MASTER": network.cluster.url,
-            "PYSPARK_PYTHON": str(network.cluster.python),
             "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_HOME": str(SPARK_HOME),
-            "SPARK_ARGS": " ".join(f"--conf {key}={value}" for key, value in settings.items()),
+            "SPARK_ARGS": said,  # of spark-submit.sh
+            "PYSPARK_SUBMIT_ARGS": f"{said} pyspark-shell",  # of any other process
         }
+        words = [word for override in network.overrides for word in ("--set", override)]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                ["./spark-submit.sh", "stream_profiles", *words], cwd=repository, stdout=output, stderr=output,
-                env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | chosen,
-                start_new_session=True,
+                [*command, *words], cwd=repository, stdout=output, stderr=output, start_new_session=True,
+                env=own | chosen | environment,
             )  # fmt: skip
 
     def until(self, num_read: int) -> None:
@@ -142,7 +154,7 @@ class Submitted:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=120.0)
 
-    def __enter__(self) -> Submitted:
+    def __enter__(self) -> Job:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -167,7 +179,11 @@ def test_hosts_without_the_project_run_the_stream_and_a_killed_executor_costs_no
     )  # fmt: skip
     assert "No module named 'ipdsf_spark'" in lacking.stderr
 
-    with Submitted(network, repository, cores=2) as job:
+    archive = network.folder / "environment.tar.gz"
+    subprocess.run(["tar", "-czf", archive, "-C", network.cluster.python.parents[1], "."], check=True)
+    travels = {"ARCHIVES": f"{archive}#environment", "PYSPARK_PYTHON": "./environment/bin/python"}
+
+    with Job(network, repository, 2, ["./spark-submit.sh", "stream_profiles"], travels) as job:
         job.until(1)
         killed = network.cluster.executors()[0]
         os.kill(killed, signal.SIGKILL)
@@ -184,7 +200,9 @@ def test_hosts_without_the_project_run_the_stream_and_a_killed_executor_costs_no
 def test_another_number_of_executors_continues_the_checkpoint(network: Network, repository: Path) -> None:
     network.send(NUM_FILES, NUM_FILES + 2)
 
-    with Submitted(network, repository, cores=1) as job:
+    command = [sys.executable, "-m", "ipdsf_spark.cli.main", "-v", "stream"]
+
+    with Job(network, repository, 1, command, {"PYSPARK_PYTHON": str(network.cluster.python)}) as job:
         job.until(NUM_SITES * (NUM_FILES + 2))
 
         assert job.ended() == 0, job.said()[-4000:]
