@@ -6,13 +6,12 @@ import math
 import os
 import sys
 
-from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import Config
 from ipdsf_spark.spark.executors import await_executors, cores_of
 from ipdsf_spark.spark.master import LOCAL, given_master, has_context, is_cluster
-from ipdsf_spark.spark.shipping import PATH_SETTING, ship, shipping_settings
+from ipdsf_spark.spark.shipping import ship, shipping_settings
 
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
@@ -39,7 +38,7 @@ def build_session(config: Config, *, app_name: str, master: str | None = None) -
     is_begun = not has_context()
     given = given_master()
     builder = SparkSession.builder.appName(app_name)
-    for key, value in (spark_settings(config) | shipping_settings(given, _said(PATH_SETTING))).items():
+    for key, value in (spark_settings(config) | shipping_settings(given)).items():
         builder = builder.config(key, value)
     if is_begun and not _is_submitted():
         chosen = given or master or local_master()
@@ -112,8 +111,3 @@ def num_reading_tasks(session: SparkSession, num_partitions: int) -> int:
 def _is_submitted() -> bool:
     """Whether spark-submit started this process and has chosen master and packages."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
-
-
-def _said(setting: str) -> str:
-    """A setting that spark-submit has been given."""
-    return str(SparkConf().get(setting, "") or "") if _is_submitted() else ""

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
 import ipdsf_spark
@@ -26,15 +27,16 @@ ARCHIVE: Final = f"{FOLDER}.zip"
 PATH_SETTING: Final = "spark.executorEnv.PYTHONPATH"
 
 
-def shipping_settings(master: str, path: str = "") -> dict[str, str]:
+def shipping_settings(master: str, path: str | None = None) -> dict[str, str]:
     """What a session must be built with so that executors import from the archive.
 
     Args:
         master: of the session.
-        path: PYTHONPATH that somebody has set for executors already; stays behind ours.
+        path: PYTHONPATH that somebody has set for executors already; stays behind ours. spark-submit's by default.
     """
     if not is_cluster(master):
         return {}
+    path = SparkConf().get(PATH_SETTING, "") or "" if path is None else path
     others = [each for each in path.split(":") if each and each != FOLDER]
     return {PATH_SETTING: ":".join([FOLDER, *others])}
 
