@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 REGISTER_S: Final = 300.0  # a host that fetches an image or an environment needs minutes
 SETTLED_S: Final = 5.0  # where nobody says how many there will be: no more came for so long
 POLL_S: Final = 0.2
+ASKED: Final = 64  # tasks by which a cluster that allocates as it goes is asked for executors
 
 
 def cores_of(spark: SparkSession) -> int:
@@ -42,6 +43,8 @@ def await_executors(spark: SparkSession, *, register_s: float = REGISTER_S, sett
     """
     if not is_cluster(str(spark.sparkContext.master)):
         return
+    if spark.sparkContext.getConf().get("spark.dynamicAllocation.enabled") == "true":
+        spark.range(0, ASKED, 1, ASKED).count()  # executors come only where work waits
     wanted_cores, wanted_count = _wanted(spark)
     begun = changed = time.monotonic()
     held: list[int] = []
