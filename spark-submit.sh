@@ -11,7 +11,9 @@
 #   MASTER       where to run (default this machine, three task slots per core); yarn, spark://host:7077, k8s://https://host:port
 #   DEPLOY_MODE  client (default) or cluster
 #   SPARK_ARGS   further options of spark-submit, e.g. "--num-executors 4"
-#   SPARK_HOME   another Spark than the one in .venv
+#   ARCHIVES     what every executor unpacks first, e.g. "environment.tar.gz#environment" (see docs/clusters.md)
+#   SPARK_HOME   another Spark than the one in .venv; its conf/spark-defaults.conf counts where ours says nothing
+#   PYSPARK_DRIVER_PYTHON, PYSPARK_PYTHON   Python of this machine (default .venv) and of the executors (default the same path)
 #
 # SIGTERM and Ctrl-C let a streaming job finish its batch.
 set -euo pipefail
@@ -32,12 +34,13 @@ if [[ ! -f "$here/jobs/$job.py" ]]; then
   exit 2
 fi
 
-python="${PYSPARK_PYTHON:-$here/.venv/bin/python}"
+python="${PYSPARK_DRIVER_PYTHON:-$here/.venv/bin/python}"
+[[ -x "$python" ]] || python="${PYSPARK_PYTHON:-$python}"
 if [[ ! -x "$python" ]]; then
-  printf 'spark-submit.sh: no Python at %s: run `make setup`, or set PYSPARK_PYTHON\n' "$python" >&2
+  printf 'spark-submit.sh: no Python at %s: run `make setup`, or set PYSPARK_DRIVER_PYTHON\n' "$python" >&2
   exit 1
 fi
-export PYSPARK_PYTHON="$python" PYSPARK_DRIVER_PYTHON="$python"
+export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}" PYSPARK_DRIVER_PYTHON="$python"
 export IPDSF_CONF="${IPDSF_CONF:-$here/conf}"
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 submit="${SPARK_HOME:+$SPARK_HOME/bin/spark-submit}"
@@ -49,23 +52,25 @@ trap 'rm -rf "$work"' EXIT
 master="${MASTER:-local[$((3 * $(nproc)))]}"
 # On this machine nobody else needs to reach Spark, whose UI asks for no login.
 [[ "$master" != local* ]] || export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}"
-# The package travels with the job, so that executors need only its dependencies; on this machine it is here already.
+# A driver here gives package and configuration to its executors itself; one on the cluster gets them with the job.
+archives="${ARCHIVES:-}"
 travelling=()
-[[ "$master" == local* ]] || travelling=(--py-files "$work/ipdsf_spark.zip")
-[[ "$master" == local* ]] || (cd "$here" && "$python" - "$work/ipdsf_spark.zip" <<'PY'
-import pathlib, sys, zipfile
-with zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED) as archive:
-    for path in sorted(pathlib.Path("ipdsf_spark").rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            archive.write(path)
-PY
-)
+if [[ "${DEPLOY_MODE:-client}" == cluster ]]; then
+  "$python" -m ipdsf_spark.spark.shipping "$work/ipdsf.zip"
+  archives="$work/ipdsf.zip#ipdsf${archives:+,$archives}"
+  for setting in spark.executorEnv spark.yarn.appMasterEnv spark.kubernetes.driverEnv; do
+    travelling+=(--conf "$setting.PYTHONPATH=ipdsf")
+  done
+  # The paths of this machine mean nothing there.
+  unset IPDSF_CONF PYSPARK_DRIVER_PYTHON
+fi
+[[ -z "$archives" ]] || travelling+=(--archives "$archives")
 package="$("$python" -c 'from ipdsf_spark.config import load; print(load().stream.kafka_package)')"
 
 export IPDSF_PID_FILE="$work/driver.pid"
 # shellcheck disable=SC2086  # SPARK_ARGS is a list of words
 "$submit" --master "$master" --deploy-mode "${DEPLOY_MODE:-client}" --name "ipdsf-$job" \
-  --properties-file "$here/conf/spark-defaults.conf" --packages "$package" ${travelling[@]+"${travelling[@]}"} \
+  --properties-file "$here/conf/spark-defaults.conf" --load-spark-defaults --packages "$package" ${travelling[@]+"${travelling[@]}"} \
   ${SPARK_ARGS:-} "$here/jobs/$job.py" "$@" &
 submitted=$!
 # The signal goes to the Python driver, which finishes its batch; the JVM ends after it.

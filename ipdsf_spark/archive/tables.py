@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from ipdsf_spark.archive import averages
 from ipdsf_spark.config import Config
+from ipdsf_spark.storage.location import mounted
 
 PRODUCTS: Final = "products"
 AVERAGES: Final = "averages"
@@ -98,10 +99,15 @@ class Kind:
 
 
 def archive_directory(config: Config) -> Path:
-    """Where the tables lie."""
+    """Where the tables lie.
+
+    Raises:
+        ConfigError: that is no folder of this machine.
+    """
     stream = config.stream
-    chosen = stream.archive_directory or f"{stream.directory}/archive"
-    return Path(chosen).expanduser()
+    if stream.archive_directory:
+        return mounted(stream.archive_directory, "stream.archive_directory")
+    return mounted(stream.directory, "stream.directory") / "archive"
 
 
 def file_schema(schema: pa.Schema) -> pa.Schema:

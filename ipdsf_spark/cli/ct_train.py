@@ -182,7 +182,8 @@ def _alone(args: argparse.Namespace, config: Config, folder: Path) -> Progress:
 
 def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progress:
     from ipdsf_spark.packing.reference import reference_of
-    from ipdsf_spark.packing.session import given_master, imaging_session
+    from ipdsf_spark.packing.session import imaging_session
+    from ipdsf_spark.spark.master import given_master
     from ipdsf_spark.training.configured import settings_of
     from ipdsf_spark.training.facts import data_facts
     from ipdsf_spark.training.horovod_workers import SparkWork, train_elastically, train_on_spark

@@ -132,7 +132,8 @@ def _alone(args: argparse.Namespace, work: ForecastWork) -> FitProgress:
 
 
 def _by_horovod(args: argparse.Namespace, work: ForecastWork) -> FitProgress:
-    from ipdsf_spark.packing.session import given_master, imaging_session
+    from ipdsf_spark.packing.session import imaging_session
+    from ipdsf_spark.spark.master import given_master
     from ipdsf_spark.training.horovod_workers import train_forecast_on_spark
 
     kafka = load(*args.config, overrides=args.set).kafka

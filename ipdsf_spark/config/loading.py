@@ -61,7 +61,7 @@ def load(*files: str | Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: a file is missing or not TOML, a key is unknown, or a value is wrong.
     """
     merged: dict[str, dict[str, Any]] = {}
-    for path in [_base_file(), *map(Path, files)]:
+    for path in [_base_file(), *map(_found, files)]:
         if path is not None:
             _merge(merged, _anchored(_read(path), path.parent), origin=str(path))
     for override in overrides:
@@ -86,6 +86,18 @@ def conf_directory() -> Path | None:
 def _base_file() -> Path | None:
     directory = conf_directory()
     return directory / "base.toml" if directory else None
+
+
+def _found(file: str | Path) -> Path:
+    """A file by its path; one that is not there is looked for from the folder that holds conf/.
+
+    A driver that runs on a cluster was sent that folder and works in another one.
+    """
+    path, directory = Path(file), conf_directory()
+    if path.is_absolute() or path.exists() or directory is None:
+        return path
+    beside = directory.parent / path
+    return beside if beside.exists() else path
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -80,8 +80,8 @@ def spark_options(
 ) -> dict[str, str]:
     """The same for Spark's Kafka source and sink (Java client names, prefixed with ``kafka.``).
 
-    A client certificate whose key lies in a file of its own travels with the job as text; one file with both is named
-    by its path, which every executor must then have.
+    The certificates to trust, and a client certificate whose key lies in a file of its own, travel with the job as
+    text; one file with both, a keystore and a keytab are named by their path, which every executor must then have.
 
     Raises:
         ConfigError: a login is asked for, and what it needs is not set.
@@ -89,7 +89,8 @@ def spark_options(
     secrets = _Secrets(kafka, os.environ if environment is None else environment, read or _text_of)
     options = {"bootstrap.servers": bootstrap, "security.protocol": kafka.security_protocol}
     if kafka.ssl_ca_location:
-        options |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": kafka.ssl_ca_location}
+        trusted = secrets.read(kafka.ssl_ca_location)
+        options |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": trusted}
     if kafka.security_protocol in SSL_PROTOCOLS:
         options |= _java_tls(kafka, secrets)
     if kafka.security_protocol in SASL_PROTOCOLS:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import conf_directory
+from ipdsf_spark.spark.master import given_master
+from ipdsf_spark.spark.shipping import ship, shipping_settings
 
 JVM_STOP_S: Final = 30
 
@@ -31,6 +32,8 @@ def imaging_session(app_name: str, *, master: str | None = None) -> Iterator[Spa
     contexts: Any = SparkContext
     had_jvm, had_session = contexts._gateway is not None, contexts._active_spark_context is not None
     session = _session(app_name, master)
+    if not had_session:
+        ship(session)
     try:
         yield session
     finally:
@@ -40,29 +43,14 @@ def imaging_session(app_name: str, *, master: str | None = None) -> Iterator[Spa
             _end_jvm()
 
 
-def given_master() -> str:
-    """The master that somebody has named: MASTER, spark-submit with a cluster's, or an active session; else empty.
-
-    What spark-submit names on this machine is its default and no wish.
-    """
-    contexts: Any = SparkContext
-    if contexts._active_spark_context is not None:
-        return str(contexts._active_spark_context.master)
-    said = os.environ.get("MASTER", "")
-    if not said and "PYSPARK_GATEWAY_PORT" in os.environ:  # started by spark-submit
-        contexts._ensure_initialized()
-        said = SparkConf().get("spark.master", "") or ""
-        return "" if said.startswith("local") else said
-    found = re.search(r"(?:--master[ =]|spark\.master=)(\S+)", os.environ.get("PYSPARK_SUBMIT_ARGS", ""))
-    return said or (found.group(1) if found else "")
-
-
 def _session(app_name: str, master: str | None) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app_name).config("spark.ui.showConsoleProgress", "false")
     # As in `packing`, but in Petastorm's own tasks, which import nothing of this project.
     builder = builder.config("spark.executorEnv.PYTHONWARNINGS", "ignore::FutureWarning:petastorm.fs_utils")
     given = given_master()
+    for key, value in shipping_settings(master or given).items():
+        builder = builder.config(key, value)
     if master or not given:
         builder = builder.master(master or "local[*]")
         folder = conf_directory()

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from ipdsf_spark.config import Config
+from ipdsf_spark.storage.location import mounted
 
 LIVE: Final = "live"
 VERSION: Final = "v1"  # first line of every entry of Spark's logs
 
 
 def checkpoint_directory(config: Config) -> Path:
-    """The folder of all queries; each has one of its own below it."""
-    return Path(config.stream.directory).expanduser() / "checkpoint"
+    """The folder of all queries; each has one of its own below it.
+
+    Raises:
+        ConfigError: `stream.directory` is no folder of this machine.
+    """
+    return mounted(config.stream.directory, "stream.directory") / "checkpoint"
 
 
 @dataclass(frozen=True)

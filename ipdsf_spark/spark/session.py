@@ -9,10 +9,12 @@ import sys
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import Config
+from ipdsf_spark.spark.executors import await_executors, cores_of
+from ipdsf_spark.spark.master import LOCAL, given_master, has_context, is_cluster
+from ipdsf_spark.spark.shipping import ship, shipping_settings
 
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
-LOCAL = "local"
 SLOTS_PER_CORE = 3
 PARTITIONS_PER_TASK = 25  # a partition costs its reader 2-5 ms per batch, nearly all of it waiting
 LOCAL_CHECKPOINTS = "org.apache.spark.sql.execution.streaming.FileSystemBasedCheckpointFileManager"
@@ -33,16 +35,22 @@ def build_session(config: Config, *, app_name: str, master: str | None = None) -
         master: used if nothing else names one; `local_master` by default.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    is_begun = not has_context()
+    given = given_master()
     builder = SparkSession.builder.appName(app_name)
-    for key, value in spark_settings(config).items():
+    for key, value in (spark_settings(config) | shipping_settings(given)).items():
         builder = builder.config(key, value)
-    if not _is_submitted() and (master or os.environ.get("MASTER", LOCAL)).startswith(LOCAL):
-        # Everything of a local session listens on every address otherwise, its UI without a login included.
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    if "spark.master" not in os.environ.get("PYSPARK_SUBMIT_ARGS", "") and "MASTER" not in os.environ:
-        builder = builder.master(master or local_master()) if not _is_submitted() else builder
+    if is_begun and not _is_submitted():
+        chosen = given or master or local_master()
+        if chosen.startswith(LOCAL):
+            # Everything of a local session listens on every address otherwise, its UI without a login included.
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        builder = builder.master(chosen)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("WARN")
+    if is_begun:
+        ship(session)
+        await_executors(session)
     return session
 
 
@@ -71,10 +79,9 @@ def spark_settings(config: Config) -> dict[str, str]:
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "500",
     }
-    if "://" not in stream.directory:
-        # The default manager forks a process for every file it creates or renames on a local disk (chmod, readlink):
-        # a tenth of a second and more per micro-batch. Renaming is atomic there as it is.
-        settings["spark.sql.streaming.checkpointFileManagerClass"] = LOCAL_CHECKPOINTS
+    # The default manager forks a process for every file it creates or renames on a local disk (chmod, readlink): a
+    # tenth of a second and more per micro-batch. Renaming is atomic there as it is.
+    settings["spark.sql.streaming.checkpointFileManagerClass"] = LOCAL_CHECKPOINTS
     if stream.warm_daemon:
         settings["spark.python.daemon.module"] = "ipdsf_spark.spark.daemon"
     if not _is_submitted():
@@ -90,14 +97,14 @@ def local_master() -> str:
 
 def num_cores(session: SparkSession) -> int:
     """Cores of the session: what does not wait runs on so many at once."""
-    slots = int(session.sparkContext.defaultParallelism)
-    is_local = str(session.sparkContext.master).startswith("local")
-    return min(slots, os.cpu_count() or 1) if is_local else slots
+    return cores_of(session)
 
 
 def num_reading_tasks(session: SparkSession, num_partitions: int) -> int:
     """Tasks that read and decode one batch: one per core, and more when each would wait for many partitions."""
     slots = int(session.sparkContext.defaultParallelism)
+    if is_cluster(str(session.sparkContext.master)):
+        slots = num_cores(session)
     return min(max(num_cores(session), math.ceil(num_partitions / PARTITIONS_PER_TASK)), slots)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.errors import ConfigError, InputError
 
 SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 FILE_URL: Final = re.compile(r"file:(?://(?:localhost)?(?=/)|(?=/(?!/)))", re.IGNORECASE)
@@ -60,6 +60,22 @@ def location_of(text: str, *parts: str) -> Location:
     for part in parts:
         location /= part
     return location
+
+
+def mounted(text: str, key: str) -> Path:
+    """A folder of this machine, or one that it has mounted.
+
+    Args:
+        text: as for `location_of`.
+        key: of the configuration, for the message.
+
+    Raises:
+        ConfigError: it is the URL of another file system.
+    """
+    path = location_of(text).path
+    if path is None:
+        raise ConfigError(f"{key} must be a folder of this machine or one that it has mounted, got {text}")
+    return path
 
 
 def require_name(name: str, *, of: str) -> str:

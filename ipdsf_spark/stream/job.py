@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from ipdsf_spark.archive.keeper import ArchiveKeeper
+from ipdsf_spark.archive.tables import archive_directory
 from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import ConfigError
@@ -26,6 +27,7 @@ from ipdsf_spark.monitoring.monitor import Monitor
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
 from ipdsf_spark.sites import sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
+from ipdsf_spark.spark.executors import require_seen
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session, num_cores
 from ipdsf_spark.stream.live import LIVE_QUERY, stage_of, start_live
@@ -78,11 +80,12 @@ class StreamJob:
         """Start the queries.
 
         Raises:
-            ConfigError: the checkpoint was written with parameters that cannot change.
+            ConfigError: the checkpoint was written with parameters that cannot change, or executors do not see it.
         """
         config = self.config
         identity = topic_identity(admin(config.kafka, self.bootstrap), config.kafka.files_topic)
         self.config = config = with_fixed_parameters(config, num_cores(self.spark), identity)
+        require_seen(self.spark, checkpoint_directory(config))
         self._admitted = self._admission()
         self.spark.streams.addListener(self.listener)
         self.queries = [self._start_live()]
@@ -234,6 +237,8 @@ def check(config: Config) -> str:
     """
     sites_of(config)
     stage_of(config)
+    checkpoint_directory(config)
+    archive_directory(config)
     bootstrap = resolve_bootstrap(config)
     kafka = config.kafka
     wanted = (

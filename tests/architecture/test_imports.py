@@ -43,7 +43,7 @@ DOORS = {
     "kafka": doors("errors config", "confluent_kafka"),
     "security": doors("errors config kafka", "confluent_kafka"),
     "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
-    "spark": doors("errors config", "pyspark pyarrow"),
+    "spark": doors("errors config storage", "pyspark pyarrow"),
     "storage": doors("errors config", "pyspark"),
     # The stream.
     "edge": doors("errors config sites lidar kafka monitoring", "confluent_kafka tqdm"),
@@ -53,12 +53,12 @@ DOORS = {
         "pyspark pandas pyarrow numpy",
     ),
     # Delta's open protocol, without Spark: the archive is written beside the live query and read by anybody.
-    "archive": doors("errors config lidar forecast kafka", "confluent_kafka pandas pyarrow numpy"),
+    "archive": doors("errors config lidar forecast kafka storage", "confluent_kafka pandas pyarrow numpy"),
     "monitoring": doors(
         "errors config sites lidar kafka", "pyspark pandas pyarrow numpy matplotlib tqdm confluent_kafka jinja2"
     ),
     # Imaging.
-    "packing": doors("errors config ct storage", "pyspark petastorm pyarrow numpy"),
+    "packing": doors("errors config ct spark storage", "pyspark petastorm pyarrow numpy"),
     # horovod in two files only, petastorm and pyspark behind those two: the loop runs with numpy and torch alone.
     "training": doors("errors config ct gan forecast packing storage", "torch numpy horovod pyspark"),
     "imaging": doors("errors config ct gan plots", "torch numpy matplotlib jinja2 tqdm"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark import SparkContext
 
-from ipdsf_spark.packing.session import given_master
+from ipdsf_spark.spark.master import given_master
 
 pytestmark = pytest.mark.training
 

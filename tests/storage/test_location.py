@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.errors import InputError
-from ipdsf_spark.storage.location import location_of, require_name
+from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.storage.location import location_of, mounted, require_name
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=12).filter(
     lambda name: name not in {".", ".."}
@@ -60,3 +60,13 @@ def test_a_name_is_a_folder_of_its_own_and_nothing_else(name: str) -> None:
 
 def test_ordinary_names_are_names() -> None:
     assert [require_name(n, of="model") for n in ("chest", "chest-2.1_b")] == ["chest", "chest-2.1_b"]
+
+
+@pytest.mark.parametrize("url", ["hdfs://host:9000/ipdsf", "s3a://bucket/ipdsf", "dbfs://x/y"])
+def test_state_is_kept_in_a_mounted_folder_and_a_url_is_refused_by_the_name_of_its_key(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"stream\.directory must be a folder"):
+        mounted(url, "stream.directory")
+
+
+def test_a_file_url_is_the_folder_that_it_names() -> None:
+    assert mounted("file:///srv/ipdsf%20stream", "stream.directory") == Path("/srv/ipdsf stream")

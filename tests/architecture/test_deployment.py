@@ -1,0 +1,188 @@
+"""What stands in deploy/ names only verbs, options, paths and keys that exist."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import re
+import runpy
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ipdsf_spark import __version__
+from ipdsf_spark.cli.main import parser_for
+from ipdsf_spark.config import load
+
+ROOT = "/opt/ipdsf/"  # of the checkout, in the image and on an edge node
+CONF = "/etc/ipdsf/"
+KUBERNETES = ("account.yaml", "storage.yaml", "stream.yaml", "train.yaml")
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
+
+
+def require_job(repository: Path, job: Path, words: list[str]) -> None:
+    """The job of jobs/ takes these words, and the configuration these keys."""
+    assert job.is_file(), job
+    main: Callable[[list[str]], Any] = runpy.run_path(str(job))["main"]
+    used = main.__globals__
+    before, used["run_job"] = used["run_job"], parsed
+    try:
+        require_configured(repository, main(words))
+    finally:
+        used["run_job"] = before
+
+
+def parsed(name: str, _: str, add_arguments: Callable[[argparse.ArgumentParser], None], *others: Any, **__: Any) -> Any:
+    parser = argparse.ArgumentParser(name)
+    add_arguments(parser)
+    return parser.parse_args(others[1])
+
+
+def require_configured(repository: Path, args: argparse.Namespace) -> None:
+    """Files named by --config are those of conf/, or one that a verb writes; keys exist."""
+    names = [name.rpartition("/")[2] for name in args.config]
+    load(*(repository / "conf" / name for name in names if not name.startswith("edge-")), overrides=args.set)
+
+
+def require_command(repository: Path, words: list[str]) -> None:
+    """`ipdsf VERB …` or `spark-submit.sh JOB …`."""
+    program = words[0].rpartition("/")[2]
+    if program == "ipdsf":
+        require_configured(repository, parser_for(words[1]).parse_args(words[1:]))
+    else:
+        assert program == "spark-submit.sh", words
+        require_job(repository, repository / "jobs" / f"{words[1]}.py", words[2:])
+
+
+@pytest.fixture
+def deploy(repository: Path) -> Path:
+    return repository / "deploy"
+
+
+@pytest.mark.parametrize("name", KUBERNETES)
+def test_every_manifest_is_one(deploy: Path, name: str) -> None:
+    for document in documents(deploy / "kubernetes" / name):
+        assert document["apiVersion"]
+        assert document["kind"]
+        assert document["metadata"].keys() & {"name", "generateName"}
+
+
+@pytest.mark.parametrize("name", ["stream.yaml", "train.yaml"])
+def test_a_spark_application_runs_a_job_of_the_image_with_options_that_it_has(
+    repository: Path, deploy: Path, name: str
+) -> None:
+    import pyspark
+
+    (application,) = documents(deploy / "kubernetes" / name)
+    spec = application["spec"]
+
+    assert (application["apiVersion"], application["kind"]) == ("sparkoperator.k8s.io/v1beta2", "SparkApplication")
+    assert (spec["type"], spec["mode"], spec["sparkVersion"]) == ("Python", "cluster", pyspark.__version__)
+    assert spec["image"] == f"ipdsf-spark:{__version__}"
+    job = spec["mainApplicationFile"].removeprefix(f"local://{ROOT}")
+    require_job(repository, repository / job, spec["arguments"])
+    places = {volume["name"] for volume in spec["volumes"]}
+    for role in ("driver", "executor"):
+        assert {mount["name"] for mount in spec[role]["volumeMounts"]} == places, "each must see what the other writes"
+
+
+def test_manifests_agree_on_names(deploy: Path) -> None:
+    found = {name: documents(deploy / "kubernetes" / name) for name in KUBERNETES}
+    (kustomization,) = documents(deploy / "kubernetes" / "kustomization.yaml")
+    named = {(document["kind"], document["metadata"].get("name")) for name in found for document in found[name]}
+    kafka = load().kafka
+
+    assert all((deploy / "kubernetes" / name).is_file() for name in kustomization["resources"])
+    assert [image["newTag"] for image in kustomization["images"]] == [__version__]
+    for name in ("stream.yaml", "train.yaml"):
+        spec = found[name][0]["spec"]
+        assert ("ServiceAccount", spec["driver"]["serviceAccount"]) in named
+        for volume in spec["volumes"]:
+            assert ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]) in named
+    given = {each["name"]: each for each in found["stream.yaml"][0]["spec"]["driver"]["env"]}
+    for variable in (kafka.sasl_username_env, kafka.sasl_password_env):
+        assert given[variable]["valueFrom"]["secretKeyRef"]["name"] == "ipdsf-kafka"
+
+
+def test_the_image_is_built_from_what_is_there_and_runs_as_nobody_of_note(repository: Path, deploy: Path) -> None:
+    text = (deploy / "Dockerfile").read_text(encoding="utf-8")
+    steps = [line.split(maxsplit=1) for line in text.replace("\\\n", " ").splitlines() if line and line[0] != "#"]
+    verbs = [verb for verb, _ in steps]
+
+    assert set(verbs) <= {"FROM", "ARG", "SHELL", "RUN", "WORKDIR", "COPY", "ENV", "USER", "ENTRYPOINT", "CMD"}
+    for verb, rest in steps:
+        assert verb != "FROM" or re.search(r":\d", rest), f"{rest} is no fixed version"
+        if verb == "RUN" and "apt-get install" in rest:
+            assert "--no-install-recommends" in rest
+            assert "rm -rf /var/lib/apt/lists/*" in rest
+    assert steps[verbs.index("USER")][1] != "root"
+    for path in re.findall(rf"{ROOT}([\w./-]+)", text):
+        assert path.startswith(".venv") or (repository / path).exists(), path
+    assert (repository / "scripts" / "setup.sh").is_file()
+    ignored = (repository / ".dockerignore").read_text(encoding="utf-8").split()
+    assert ".venv" in ignored
+    assert not {"conf", "jobs", "ipdsf_spark", "deploy", "requirements", "scripts"} & set(ignored)
+
+
+def test_every_unit_of_systemd_runs_a_command_that_exists(repository: Path, deploy: Path, tmp_path: Path) -> None:
+    units = sorted((deploy / "systemd").glob("*.service"))
+    assert len(units) == 2
+    for unit in units:
+        read = configparser.RawConfigParser(strict=False, interpolation=None)
+        read.optionxform = str  # type: ignore[assignment,method-assign]
+        read.read_string(unit.read_text(encoding="utf-8"))
+        words = shlex.split(read["Service"]["ExecStart"])
+        assert words[0].startswith(ROOT)
+        require_command(repository, words)
+        assert read["Service"]["RestartPreventExitStatus"] == "2"  # that of a wrong configuration, of every verb
+
+
+def test_the_bundle_names_jobs_notebooks_parameters_and_variables_that_exist(repository: Path, deploy: Path) -> None:
+    text = (deploy / "databricks.yml").read_text(encoding="utf-8")
+    (bundle,) = documents(deploy / "databricks.yml")
+
+    assert set(re.findall(r"\$\{var\.(\w+)\}", text)) == set(bundle["variables"])
+    assert all((deploy / path).is_dir() for path in bundle["sync"]["paths"])
+    tasks = [task for job in bundle["resources"]["jobs"].values() for task in job["tasks"]]
+    for task in tasks:
+        if "notebook_task" in task:
+            notebook = deploy / task["notebook_task"]["notebook_path"]
+            declared = set(re.findall(r"dbutils\.widgets\.\w+\(\"(\w+)\"", notebook.read_text(encoding="utf-8")))
+            assert set(task["notebook_task"].get("base_parameters", {})) <= declared
+        else:
+            python = task["spark_python_task"]
+            require_job(repository, (deploy / python["python_file"]).resolve(), python["parameters"])
+    clusters = bundle["resources"]["jobs"]["stream"]["job_clusters"][0]["new_cluster"]
+    kafka = load().kafka
+    assert {kafka.sasl_username_env, kafka.sasl_password_env} < set(clusters["spark_env_vars"])
+
+
+def test_scripts_of_the_image_are_sound_bash(deploy: Path) -> None:
+    subprocess.run(["bash", "-n", deploy / "kubernetes" / "entrypoint.sh"], check=True)
+
+
+def test_every_command_of_the_guide_can_be_typed(repository: Path) -> None:
+    text = (repository / "docs" / "clusters.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    commands = [shlex.split(line) for block in blocks for line in block.splitlines()]
+    settings = (repository / "spark-submit.sh").read_text(encoding="utf-8").partition("set -euo")[0]
+
+    assert len(commands) >= 7
+    for words in commands:
+        while "=" in words[0]:
+            assert words[0].partition("=")[0] in settings, words[0]
+            words = words[1:]
+        require_command(repository, words)
+    for path in re.findall(r"(?:deploy|conf|tests)/[\w./@-]+\w", text):
+        assert (repository / path).exists(), path
+    config = load()
+    for section, key in re.findall(r"`(kafka|stream|storage)\.([a-z_]+)", text):
+        assert hasattr(getattr(config, section), key), f"{section}.{key}"
