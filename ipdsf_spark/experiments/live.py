@@ -53,6 +53,12 @@ class Load:
     files: int
     warm_up: int
     limit_s: float
+    warm_up_per_s: float = 0.0  # 0 = as the others
+
+    @property
+    def warm_rate(self) -> float:
+        """Files per second of the warm-up."""
+        return self.warm_up_per_s or self.files_per_s
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def by_consumers(config: Config, overrides: Sequence[str], load: Load, consumers
     with group:
         group.await_assignment(kafka.partitions)
         group.go()
-        _send_all(config, load, 0, load.warm_up)
+        _warm_up(config, load)
         group.await_files(load.warm_up, until_s=time.monotonic() + load.limit_s, say=say)
         before = group.mark()
         run = _Run(config, load, lambda: group.mark().files)
@@ -113,7 +119,7 @@ def by_stream(config: Config, load: Load, slots: int, *, without: Collection[int
     try:
         job = StreamJob(config, on_batch=note, spark=session, with_archive=False).start()
         try:
-            _send_all(config, load, 0, load.warm_up)
+            _warm_up(config, load)
             until_s = time.monotonic() + load.limit_s
             while last[0] < load.warm_up and time.monotonic() < until_s:
                 time.sleep(POLL_S)
@@ -144,7 +150,8 @@ class _Run:
         until_s = time.monotonic() + load.limit_s
         everything = load.warm_up + load.files
         started_s = time.monotonic()
-        with _sending(self._config, load, load.warm_up, load.files) as sender:
+        rate, begin = load.files_per_s, load.warm_up
+        with _sending(self._config, load, rate=rate, begin=begin, count=load.files) as sender:
             while sender.poll() is None and time.monotonic() < until_s:
                 self._note(started_s, say)
                 time.sleep(POLL_S)
@@ -174,8 +181,8 @@ class _Run:
 
 
 @contextmanager
-def _sending(config: Config, load: Load, begin: int, count: int) -> Iterator[subprocess.Popen[str]]:
-    command = sender_command(config, load.bank, sites=load.sites, rate=load.files_per_s, count=count, begin=begin)
+def _sending(config: Config, load: Load, *, rate: float, begin: int, count: int) -> Iterator[subprocess.Popen[str]]:
+    command = sender_command(config, load.bank, sites=load.sites, rate=rate, count=count, begin=begin)
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield sender
@@ -186,9 +193,9 @@ def _sending(config: Config, load: Load, begin: int, count: int) -> Iterator[sub
             sender.communicate()
 
 
-def _send_all(config: Config, load: Load, begin: int, count: int) -> None:
-    if count:
-        with _sending(config, load, begin, count) as sender:
+def _warm_up(config: Config, load: Load) -> None:
+    if load.warm_up:
+        with _sending(config, load, rate=load.warm_rate, begin=0, count=load.warm_up) as sender:
             sender.wait(load.limit_s)
             _answer_of(sender)
 
