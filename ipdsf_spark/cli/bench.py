@@ -19,6 +19,9 @@ EXAMPLES: Final = """examples:
   ipdsf bench latency                         18,000 files at 200 per second, 1, 2 and 4 consumers
   ipdsf bench latency --files 600 --rate 60 --consumers 1 2 --sides consumers --warm-up 3
   ipdsf bench throughput --partitions 50 150 --consumers 1 4 16 64
+  ipdsf bench hosts --link-mbit 100 --consumers 1 8 32
+  ipdsf bench sites --sites 10 1000 12000
+  ipdsf bench training --workers 1 2 --samples 8000
   ipdsf bench all --small -o out/bench        every experiment in a form that takes minutes
   ipdsf bench page -o out/bench               the page of what was measured, drawn again
 
@@ -26,10 +29,21 @@ A result that lies in the folder is shown, not measured again, unless --again is
 """
 HELP: Final[dict[str, str]] = {
     "latency": "total time, excess over the time of sending, and percentiles against the number of consumers",
+    "throughput": "files per second against consumers for several numbers of partitions, idle consumers included",
+    "hosts": "two hosts and a shaped link: one broker, two brokers, and one that dies (Linux, root)",
+    "sites": "sites live at a file a minute, and a backlog against plain consumers and default Spark",
+    "training": "training without and with Horovod: time to thresholds, quality, efficiency",
 }
 SMALL: Final[dict[str, dict[str, Any]]] = {
-    "latency": {"files": 1_500, "files_per_s": 100.0, "consumers": (1, 2), "warm_up_s": 8.0, "sites": 1_500},
-}
+    "latency": {"files": 2_000, "files_per_s": 100.0, "consumers": (1, 2), "warm_up_s": 6.0, "sites": 1_500},
+    "throughput": {"partitions": (50, 150), "consumers": (1, 4, 16, 64), "files": 6_000, "analysed": 1_000,
+                   "analysts": (1, 2)},
+    "hosts": {"partitions": (50,), "consumers": (1, 8), "files": 4_000},
+    "sites": {"sites": (10, 1_000, 6_000), "seconds": 20.0, "backlog": 3_000, "default_backlog": 300,
+              "default_limit_s": 90.0, "warm_up": 600},
+    "training": {"samples": 800, "width": 8, "volumes": 2, "shape": (32, 96, 96), "spacing_mm": (8.0, 3.7, 3.7),
+                 "slices": 16, "limit_s": 240.0},
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +73,42 @@ OPTIONS: Final[dict[str, tuple[Option, ...]]] = {
         _number("--sites", "sites", "sites of the network"),
         _number("--partitions", "partitions", "of the files topic"),
         _number("--warm-up", "warm_up_s", "seconds of sending that are not measured", float),
+    ),
+    "throughput": (
+        _numbers("--partitions", "partitions", "numbers of partitions, a topic each"),
+        _numbers("--consumers", "consumers", "numbers of consumers that read and count, a run each"),
+        Option(
+            "--partitionings",
+            "partitionings",
+            "how files are dealt to partitions",
+            {"nargs": "+", "choices": ("round_robin", "by_site")},
+        ),
+        _number("--files", "files", "files in each topic"),
+        _numbers("--analysts", "analysts", "numbers of consumers that run the analytic tasks, a run each"),
+        _number("--analysed", "analysed", "files that they analyse"),
+    ),
+    "hosts": (
+        _numbers("--partitions", "partitions", "numbers of partitions, a topic each"),
+        _numbers("--consumers", "consumers", "numbers of consumers on each host, a run each"),
+        _number("--files", "files", "files in each topic"),
+        _number("--link-mbit", "link_mbit", "rate of the link in each direction, Mbit/s", float),
+    ),
+    "sites": (
+        _numbers("--sites", "sites", "numbers of sites, a run each"),
+        _number("--seconds", "seconds", "of sending at each number", float),
+        _number("--partitions", "partitions", "of the files topic"),
+        _number("--backlog", "backlog", "files that are drained"),
+        _number("--default-backlog", "default_backlog", "files that default Spark drains"),
+        _number("--warm-up", "warm_up", "files before those that are timed"),
+    ),
+    "training": (
+        _number("--samples", "samples", "cubes that each training sees"),
+        _numbers("--workers", "workers", "numbers of Horovod workers, a training each"),
+        _number("--batch", "batch", "cubes in a step of all workers together"),
+        _number("--width", "width", "channels of the generator at full size"),
+        _number("--volumes", "volumes", "phantoms to train on"),
+        _number("--patients", "patients", "phantoms to judge with"),
+        _number("--limit", "limit_s", "seconds after which a training is given up", float),
     ),
 }
 

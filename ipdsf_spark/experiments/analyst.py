@@ -36,7 +36,7 @@ class Analyst:
             group, raw, *_ = self._decoder.row_of(
                 _text(message.key()),
                 message.value() or b"",
-                (told.get("file") or b"").decode(),
+                _text(told.get("file")),
                 int(told.get("sent_ms") or 0),
                 message.timestamp()[1],
                 None,

@@ -43,10 +43,14 @@ class Bench:
         scratch: folder for brokers, checkpoints and data sets; emptied of what an experiment leaves.
         is_quiet: say nothing.
         overrides: of the configuration, for every run.
+        broker: a Kafka that runs already; one is started for each experiment by default.
     """
 
-    def __init__(self, scratch: Path, *, is_quiet: bool = False, overrides: Sequence[str] = ()) -> None:
+    def __init__(
+        self, scratch: Path, *, is_quiet: bool = False, overrides: Sequence[str] = (), broker: Broker | None = None
+    ) -> None:
         self.scratch = scratch.absolute()
+        self._broker = broker
         self.overrides = tuple(overrides)
         self._is_quiet = is_quiet
 
@@ -70,6 +74,9 @@ class Bench:
     @contextmanager
     def kafka(self) -> Iterator[Broker]:
         """A Kafka of one broker, its data removed afterwards; a JVM that was begun in between ends before it does."""
+        if self._broker is not None:
+            yield self._broker
+            return
         folder = self.scratch / "kafka"
         shutil.rmtree(folder, ignore_errors=True)
         had_jvm = has_jvm()

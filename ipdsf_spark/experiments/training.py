@@ -311,14 +311,19 @@ def claims(settings: TrainingSettings, tables: Sequence[Table]) -> tuple[Claim, 
         ),
         Claim(
             "scaling is linear with the number of GPUs",
-            f"its own figures: {low} to {high} % of linear; here {100 * most.efficiency:.0f} % with {most.workers} workers",
+            f"by its own figures {low} to {high} % of linear; here {100 * most.efficiency:.0f} % with {most.workers} "
+            "workers",
             low >= 100 * LINEAR,
         ),
         Claim(
             "with Horovod the quality is comparable",
             f"by its own figures {mean_lost_db():.1f} dB are lost in the mean, up to "
-            f"{max(quality.lost_db for quality in QUALITIES):.1f}; here {mean:+.2f} dB with {most.workers} workers, as "
+            f"{max(quality.lost_db for quality in QUALITIES):.1f}; here {_lost(mean)} with {most.workers} workers, as "
             "many cubes in a step as without",
             mean_lost_db() <= COMPARABLE_DB,
         ),
     )
+
+
+def _lost(mean_db: float) -> str:
+    return "not judged" if math.isnan(mean_db) else f"{abs(mean_db):.2f} dB {'lost' if mean_db > 0 else 'gained'}"
