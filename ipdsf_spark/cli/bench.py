@@ -6,10 +6,12 @@ import argparse
 import dataclasses
 import json
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from ipdsf_spark.cli.arguments import add_verb
@@ -140,11 +142,17 @@ def run(args: argparse.Namespace) -> int:
     """Run one `ipdsf bench` verb."""
     from ipdsf_spark.experiments.run import present
 
+    # Whoever ends this ends brokers, consumers and trainings with it, and removes the hosts.
+    signal.signal(signal.SIGTERM, _interrupt)
     out = Path(args.out).expanduser()
     if args.bench_verb != "page":
         _measure(args, list(HELP) if args.bench_verb == "all" else [args.bench_verb], out)
     print(f"open {present(out)}", file=sys.stderr)
     return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _measure(args: argparse.Namespace, experiments: list[str], out: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -26,21 +27,24 @@ INSTRUMENTS: Final = ("cl51", "cl31", "cl51", "cl31", "chm15k")
 BEGIN: Final = "2026-06-21T09:00"
 
 
-def write_bank(root: Path, *, minutes: int = 60) -> None:
-    """Write a folder per instrument, a file a minute; a bank that is there stays."""
+def write_bank(root: Path, *, minutes: int = 60, instruments: Sequence[str] = INSTRUMENTS) -> None:
+    """Write a folder per instrument with a file a minute; a bank that is there stays as it is."""
+    if root.is_dir():
+        return
+    part = root.with_name(f".{root.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
     site = Site("bank", 48.1, 11.6)
-    for number, name in enumerate(INSTRUMENTS):
-        folder = root / f"{number}-{name}"
-        if folder.is_dir() and len(list(folder.iterdir())) >= minutes:
-            continue
+    for number, name in enumerate(instruments):
         day = simulate_day(
             site, date(2026, 6, 21), rng=np.random.default_rng(number), instrument=name, scenario="clear"
         )
         bank = FileBank([day], minutes=1)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = part / f"{number}-{name}"
+        folder.mkdir(parents=True)
         for minute in range(minutes):
             file = bank.file(folder.name, 0, np.datetime64(BEGIN, "us") + np.timedelta64(minute, "m"))
             (folder / f"{minute:02d}-{file.name}").write_bytes(file.raw)
+    part.rename(root)
 
 
 def feeds_in(root: Path) -> list[Feed]:

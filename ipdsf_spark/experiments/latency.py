@@ -14,7 +14,7 @@ from typing import Final
 from ipdsf_spark.experiments import live
 from ipdsf_spark.experiments.arithmetic import excess_s, floor_s, speed_up
 from ipdsf_spark.experiments.bench import Bench
-from ipdsf_spark.experiments.result import Claim, Table
+from ipdsf_spark.experiments.result import Claim, Found, Table
 
 CONSUMERS: Final = "consumers"
 STREAM: Final = "stream"
@@ -64,7 +64,7 @@ class LatencyRow:
     cpu_ms_per_file: float
 
 
-def measure(settings: LatencySettings, bench: Bench) -> tuple[Table, ...]:
+def measure(settings: LatencySettings, bench: Bench) -> Found:
     """Run by run."""
     rows: list[LatencyRow] = []
     with bench.kafka() as kafka:
@@ -73,7 +73,7 @@ def measure(settings: LatencySettings, bench: Bench) -> tuple[Table, ...]:
                 rows.append(_run(settings, bench, kafka.bootstrap_servers, kafka.pids, side, consumers))
                 bench.say(_line(rows[-1], settings))
     title = f"{settings.files:,} files at {settings.files_per_s:g} per second, {settings.partitions} partitions"
-    return (Table.of("latency", title, rows, kind=LatencyRow),)
+    return Found((Table.of("latency", title, rows, kind=LatencyRow),))
 
 
 def _run(

@@ -69,6 +69,19 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What the runs of an experiment gave.
+
+    Attributes:
+        tables: what was measured.
+        notes: what a reader must know, and what could not be measured with the reason.
+    """
+
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Result:
     """One experiment.
 

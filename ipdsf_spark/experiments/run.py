@@ -15,30 +15,38 @@ from ipdsf_spark.experiments.bench import Bench
 from ipdsf_spark.experiments.page import write_page
 from ipdsf_spark.experiments.pictures import draw
 from ipdsf_spark.experiments.provenance import provenance_of
-from ipdsf_spark.experiments.result import Claim, Result, Table, path_of, read_result, write_result
+from ipdsf_spark.experiments.result import Claim, Found, Result, path_of, read_result, write_result
 
 
 @dataclass(frozen=True)
 class Kind:
-    """An experiment: its module, its settings, what it is called."""
+    """An experiment.
+
+    Attributes:
+        module: of its settings, rows and claims.
+        runs: module that measures.
+        settings: name of its settings.
+        title: what it is called.
+    """
 
     module: str
+    runs: str
     settings: str
     title: str
 
 
 KINDS: Final[dict[str, Kind]] = {
-    "latency": Kind("latency", "LatencySettings", "Time and latency against consumers"),
-    "throughput": Kind("throughput", "ThroughputSettings", "Throughput against consumers and partitions"),
-    "hosts": Kind("hosts", "HostsSettings", "Two hosts, one broker and two"),
-    "sites": Kind("sites", "SitesSettings", "Sites, and what they cost"),
-    "training": Kind("training", "TrainingSettings", "Training without and with Horovod"),
+    "latency": Kind("latency", "latency", "LatencySettings", "Time and latency against consumers"),
+    "throughput": Kind("throughput", "throughput", "ThroughputSettings", "Throughput against consumers and partitions"),
+    "hosts": Kind("hosts", "hosts_runs", "HostsSettings", "Two hosts, one broker and two"),
+    "sites": Kind("sites", "sites", "SitesSettings", "Sites, and what they cost"),
+    "training": Kind("training", "training_runs", "TrainingSettings", "Training without and with Horovod"),
 }
 
 
 def settings_class(experiment: str) -> type[Any]:
     """The settings of an experiment."""
-    return getattr(_module(experiment), KINDS[experiment].settings)  # type: ignore[no-any-return]
+    return getattr(_module(KINDS[experiment].module), KINDS[experiment].settings)  # type: ignore[no-any-return]
 
 
 def perform(
@@ -60,17 +68,13 @@ def perform(
     path = path_of(experiment, out)
     if path.is_file() and not again:
         return read_result(path), False
-    module = _module(experiment)
-    provenance = provenance_of(words)
-    began = time.monotonic()
-    measure: Callable[[Any, Bench], Any] = module.measure
+    kind, provenance, began = KINDS[experiment], provenance_of(words), time.monotonic()
+    measure: Callable[[Any, Bench], Found] = _module(kind.runs).measure
     found = measure(settings, bench)
-    tables: tuple[Table, ...] = found[0] if isinstance(found[0], tuple) else found
-    notes: tuple[str, ...] = found[1] if isinstance(found[0], tuple) else ()
-    claims: tuple[Claim, ...] = module.claims(settings, tables)
-    result = Result(
-        experiment, dataclasses.asdict(settings), provenance, tables, claims, notes, round(time.monotonic() - began, 1)
-    )
+    claims: tuple[Claim, ...] = _module(kind.module).claims(settings, found.tables)
+    seconds = round(time.monotonic() - began, 1)
+    asked = dataclasses.asdict(settings)
+    result = Result(experiment, asked, provenance, found.tables, claims, found.notes, seconds)
     write_result(result, out)
     return result, True
 
@@ -95,8 +99,8 @@ def present(out: Path) -> Path:
     return write_page(results, pictures, {name: kind.title for name, kind in KINDS.items()}, out)
 
 
-def _module(experiment: str) -> Any:
-    return importlib.import_module(f"ipdsf_spark.experiments.{KINDS[experiment].module}")
+def _module(name: str) -> Any:
+    return importlib.import_module(f"ipdsf_spark.experiments.{name}")
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from ipdsf_spark.experiments.arithmetic import FILE_EVERY_S, Projection
 from ipdsf_spark.experiments.bank import fill
 from ipdsf_spark.experiments.bench import Bench, Broker
 from ipdsf_spark.experiments.drain import Drained, drain_by_consumers, drain_by_stream
-from ipdsf_spark.experiments.result import Claim, Table
+from ipdsf_spark.experiments.result import Claim, Found, Table
 from ipdsf_spark.experiments.settings import DEFAULT_SPARK
 from ipdsf_spark.spark.jvm import end_jvm
 
@@ -95,7 +95,7 @@ class DrainRow:
     arithmetic: str
 
 
-def measure(settings: SitesSettings, bench: Bench) -> tuple[Table, ...]:
+def measure(settings: SitesSettings, bench: Bench) -> Found:
     """Live, then the backlog."""
     networks: list[SitesRow] = []
     drained: list[DrainRow] = []
@@ -108,10 +108,11 @@ def measure(settings: SitesSettings, bench: Bench) -> tuple[Table, ...]:
             drained.append(_row(settings, side, _drain(settings, bench, kafka, side)))
             bench.say(f"{side}: {drained[-1].files_per_s:,.0f} files/s, {drained[-1].cpu_ms_per_file:.2f} ms of CPU")
         end_jvm()
-    return (
+    tables = (
         Table.of("sites", "Live, a file a minute from each site", networks, kind=SitesRow),
         Table.of("backlog", "A backlog drained, and the sites and cores that follow", drained, kind=DrainRow),
     )
+    return Found(tables)
 
 
 def _live(settings: SitesSettings, bench: Bench, kafka: Broker, sites: int) -> SitesRow:

@@ -15,7 +15,7 @@ from ipdsf_spark.config import Config
 from ipdsf_spark.experiments.bank import fill
 from ipdsf_spark.experiments.bench import Bench
 from ipdsf_spark.experiments.group import ConsumerGroup, seats_of
-from ipdsf_spark.experiments.result import Claim, Table
+from ipdsf_spark.experiments.result import Claim, Found, Table
 
 TRANSFER: Final = "transfer"
 ANALYSIS: Final = "analysis"
@@ -66,7 +66,7 @@ class ThroughputRow:
     busiest: float
 
 
-def measure(settings: ThroughputSettings, bench: Bench) -> tuple[Table, ...]:
+def measure(settings: ThroughputSettings, bench: Bench) -> Found:
     """Run by run."""
     rows: list[ThroughputRow] = []
     with bench.kafka() as kafka:
@@ -85,7 +85,7 @@ def measure(settings: ThroughputSettings, bench: Bench) -> tuple[Table, ...]:
                         bench.say(_line(rows[-1]))
                 bench.drop(config)
     title = "Files per second, and what the broker gave to whom"
-    return (Table.of("throughput", title, rows, kind=ThroughputRow),)
+    return Found((Table.of("throughput", title, rows, kind=ThroughputRow),))
 
 
 def _transfer(

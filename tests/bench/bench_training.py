@@ -17,7 +17,7 @@ from pathlib import Path
 
 from recording import append, entry_of
 
-from ipdsf_spark.experiments.training_runs import begin, history_of, phantoms, rate_of, trained_together
+from ipdsf_spark.experiments.training_commands import begin, history_of, phantoms, rate_of, trained_together
 from ipdsf_spark.imaging.history import TrainingHistory
 
 SHAPE, SPACING_MM = (60, 384, 384), (5.0, 0.95, 0.95)

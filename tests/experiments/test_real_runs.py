@@ -12,11 +12,11 @@ import pytest
 
 from ipdsf_spark.errors import PrerequisiteError
 from ipdsf_spark.experiments import latency
-from ipdsf_spark.experiments.bank import fill
+from ipdsf_spark.experiments.bank import fill, write_bank
 from ipdsf_spark.experiments.bench import Bench, Broker
 from ipdsf_spark.experiments.cpu import processes_of
 from ipdsf_spark.experiments.group import ConsumerGroup, seats_of
-from ipdsf_spark.experiments.hosts import _offsets_of
+from ipdsf_spark.experiments.hosts_runs import offsets_of
 from ipdsf_spark.experiments.latency import LatencyRow, LatencySettings
 from ipdsf_spark.experiments.namespaces import TwoHosts
 
@@ -30,7 +30,9 @@ SENT_BYTES = 2_500_000
 @pytest.fixture(scope="module")
 def bench(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     broker = Broker(kafka.bootstrap_servers, processes_of(kafka))
-    return Bench(tmp_path_factory.mktemp("bench"), is_quiet=True, broker=broker)
+    scratch = tmp_path_factory.mktemp("bench")
+    write_bank(scratch / "bank", minutes=10, instruments=("cl31",))
+    return Bench(scratch, is_quiet=True, broker=broker)
 
 
 @pytest.mark.kafka
@@ -47,7 +49,7 @@ def test_every_file_is_read_once_and_consumers_beyond_the_partitions_get_none(
         held = group.await_assignment(4)
         before = group.mark().files
         mark = group.await_files(60, until_s=group.go() + 30)
-        counted = _offsets_of(group.finish())
+        counted = offsets_of(group.finish())
 
     assert sorted(held.values()) == [0, 0, 1, 1, 1, 1]
     assert (before, mark.files) == (0, 60)
@@ -62,7 +64,7 @@ def test_a_network_is_analysed_while_it_sends_and_every_file_is_timed(bench: Ben
         limit=15.0,
     )  # fmt: skip
 
-    (table,) = latency.measure(settings, bench)
+    (table,) = latency.measure(settings, bench).tables
 
     (row,) = table.as_rows(LatencyRow)
     assert row.processed == 60
