@@ -38,12 +38,12 @@ HELP: Final[dict[str, str]] = {
 }
 SMALL: Final[dict[str, dict[str, Any]]] = {
     "latency": {"files": 2_000, "files_per_s": 100.0, "consumers": (1, 2), "warm_up_s": 6.0, "sites": 1_500},
-    "throughput": {"partitions": (50, 150), "consumers": (1, 4, 16, 64), "files": 6_000, "analysed": 1_000,
+    "throughput": {"partitions": (50, 150), "consumers": (1, 4, 64), "files": 6_000, "analysed": 1_000,
                    "analysts": (1, 2)},
     "hosts": {"partitions": (50,), "consumers": (1, 8), "files": 4_000},
     "sites": {"sites": (10, 1_000, 6_000), "seconds": 20.0, "backlog": 3_000, "default_backlog": 300,
               "default_limit_s": 90.0, "warm_up": 600},
-    "training": {"samples": 800, "width": 8, "volumes": 2, "shape": (32, 96, 96), "spacing_mm": (8.0, 3.7, 3.7),
+    "training": {"samples": 640, "width": 8, "volumes": 2, "shape": (32, 96, 96), "spacing_mm": (8.0, 3.7, 3.7),
                  "slices": 16, "limit_s": 240.0},
 }  # fmt: skip
 
@@ -127,6 +127,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_common(add_verb(verbs, "all", "every experiment, one after the other", EXAMPLES))
     page = add_verb(verbs, "page", "draw what was measured again, and the page", EXAMPLES)
     page.add_argument("-o", "--out", default="out/bench", help="folder of the results (default out/bench)")
+    page.add_argument("--into", type=Path, metavar="FILE", help="write the tables between the marks of a document too")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -140,6 +141,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one `ipdsf bench` verb."""
+    from ipdsf_spark.experiments.page import write_into
     from ipdsf_spark.experiments.run import present
 
     # Whoever ends this ends brokers, consumers and trainings with it, and removes the hosts.
@@ -148,6 +150,8 @@ def run(args: argparse.Namespace) -> int:
     if args.bench_verb != "page":
         _measure(args, list(HELP) if args.bench_verb == "all" else [args.bench_verb], out)
     print(f"open {present(out)}", file=sys.stderr)
+    if args.bench_verb == "page" and args.into:
+        write_into(args.into, out)
     return 0
 
 
@@ -194,9 +198,9 @@ def _settings(args: argparse.Namespace, experiment: str) -> Any:
 
 
 def _print(result: Any) -> None:
-    from ipdsf_spark.experiments.result import shown, verdict
+    from ipdsf_spark.experiments.result import readable, shown, verdict
 
-    for table in result.tables:
+    for table in readable(result):
         print(f"{table.title}\n  {'  '.join(table.columns)}")
         for row in table.rows:
             print("  " + "  ".join(shown(cell) for cell in row))

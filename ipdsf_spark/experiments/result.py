@@ -16,6 +16,7 @@ from ipdsf_spark.experiments.provenance import Provenance
 
 FORMAT: Final = "ipdsf-experiment/1"
 NONE: Final = "–"
+MOST_ROWS: Final = 100  # that a person reads
 
 Cell = str | int | float | bool | None
 
@@ -165,10 +166,15 @@ def shown(cell: Cell) -> str:
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 
+def readable(result: Result) -> list[Table]:
+    """Tables that a person reads; points of a curve are for the picture and the CSV."""
+    return [table for table in result.tables if table.rows and len(table.rows) <= MOST_ROWS]
+
+
 def markdown(result: Result) -> str:
     """Tables and claims for a document."""
     lines = []
-    for table in result.tables:
+    for table in readable(result):
         lines += [f"**{table.title}**", "", _line(table.columns), _line(["---"] * len(table.columns))]
         lines += [*(_line([shown(cell) for cell in row]) for row in table.rows), ""]
     if result.claims:

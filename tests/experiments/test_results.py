@@ -6,17 +6,20 @@ import csv
 import json
 import math
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from ipdsf_spark.cli.main import main
+from ipdsf_spark.cli.bench import HELP, SMALL, _settings
+from ipdsf_spark.cli.main import main, parser_for
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.experiments.bench import Bench
 from ipdsf_spark.experiments.latency import LatencyRow, LatencySettings
+from ipdsf_spark.experiments.page import BEGIN, END
 from ipdsf_spark.experiments.provenance import provenance_of
 from ipdsf_spark.experiments.result import Claim, Result, Table, read_result, write_result
-from ipdsf_spark.experiments.run import perform, present
+from ipdsf_spark.experiments.run import perform, present, settings_class
 
 
 @pytest.fixture
@@ -111,6 +114,59 @@ def test_the_page_can_be_drawn_again_without_measuring(
     assert main(["bench", "page", "-o", str(tmp_path)]) == 0
     assert "index.html" in capsys.readouterr().err
     assert "| consumers | 2 |" in (tmp_path / "experiments.md").read_text(encoding="utf-8")
+
+
+def test_the_tables_go_between_the_marks_of_a_document_however_often(result: Result, tmp_path: Path) -> None:
+    write_result(result, tmp_path)
+    document = tmp_path / "guide.md"
+    document.write_text(f"before\n{BEGIN}\nformer tables\n{END}\nafter\n", encoding="utf-8")
+    again = ["bench", "page", "-o", str(tmp_path), "--into", str(document)]
+
+    assert main(again) == 0
+    once = document.read_text(encoding="utf-8")
+    assert main(again) == 0
+
+    assert document.read_text(encoding="utf-8") == once
+    assert once.startswith(f"before\n{BEGIN}\n### Time and latency") and once.endswith(f"{END}\nafter\n")
+    assert "former" not in once and "| four times faster | 1.42 times | does not hold |" in once
+
+
+def test_a_document_without_marks_is_left_alone(
+    result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_result(result, tmp_path)
+    document = tmp_path / "guide.md"
+    document.write_text("text\n", encoding="utf-8")
+
+    assert main(["bench", "page", "-o", str(tmp_path), "--into", str(document)]) == 1
+    assert "experiments: begin" in capsys.readouterr().err
+    assert document.read_text(encoding="utf-8") == "text\n"
+
+
+def test_the_commands_of_the_guide_can_be_typed(repository: Path) -> None:
+    text = (repository / "docs" / "experiments.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+
+    assert len(commands) >= 6
+    for words in commands:
+        assert words[0] == "ipdsf"
+        parser_for(words[1]).parse_args(words[1:])
+    assert BEGIN in text and END in text
+
+
+@pytest.mark.parametrize("experiment", HELP)
+def test_the_small_form_changes_settings_that_there_are(experiment: str) -> None:
+    args = parser_for("bench").parse_args(["bench", experiment, "--small"])
+
+    assert _settings(args, experiment) != settings_class(experiment)()
+
+
+def test_an_option_counts_more_than_the_small_form() -> None:
+    args = parser_for("bench").parse_args(["bench", "hosts", "--small", "--consumers", "3", "5"])
+
+    assert _settings(args, "hosts").consumers == (3, 5)
+    assert _settings(args, "hosts").partitions == SMALL["hosts"]["partitions"]
 
 
 def test_a_page_of_nothing_names_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
