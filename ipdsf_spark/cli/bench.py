@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shlex
 import signal
 import sys
 import tempfile
@@ -41,8 +40,8 @@ SMALL: Final[dict[str, dict[str, Any]]] = {
     "throughput": {"partitions": (50, 150), "consumers": (1, 4, 64), "files": 6_000, "analysed": 1_000,
                    "analysts": (1, 2)},
     "hosts": {"partitions": (50,), "consumers": (1, 8), "files": 4_000},
-    "sites": {"sites": (10, 1_000, 6_000), "seconds": 20.0, "backlog": 3_000, "default_backlog": 300,
-              "default_limit_s": 90.0, "warm_up": 600},
+    "sites": {"sites": (10, 1_000, 6_000), "seconds": 20.0, "backlog": 3_000, "default_backlog": 400,
+              "limit_s": 150.0, "warm_up": 1_000},
     "training": {"samples": 640, "width": 8, "volumes": 2, "shape": (32, 96, 96), "spacing_mm": (8.0, 3.7, 3.7),
                  "slices": 16, "limit_s": 240.0},
 }  # fmt: skip
@@ -102,6 +101,7 @@ OPTIONS: Final[dict[str, tuple[Option, ...]]] = {
         _number("--backlog", "backlog", "files that are drained"),
         _number("--default-backlog", "default_backlog", "files that default Spark drains"),
         _number("--warm-up", "warm_up", "files before those that are timed"),
+        _number("--limit", "limit_s", "seconds after which draining is given up", float),
     ),
     "training": (
         _number("--samples", "samples", "cubes that each training sees"),
@@ -167,7 +167,7 @@ def _measure(args: argparse.Namespace, experiments: list[str], out: Path) -> Non
         bench = Bench(Path(args.scratch or temporary), is_quiet=args.json, overrides=args.set)
         for experiment in experiments:
             settings = _settings(args, experiment)
-            words = ["ipdsf", *shlex.split(shlex.join(sys.argv[1:]))]
+            words = ["ipdsf", *sys.argv[1:]]
             result, is_new = perform(experiment, settings, bench, out, words=words, again=args.again)
             if is_new:
                 bench.say(f"{experiment}: measured in {result.seconds:.0f} s")

@@ -10,6 +10,7 @@ Work `transfer` reads and counts, which is what the presentation's throughput is
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 BATCH: Final = 500
 TELL_EVERY_S: Final = 0.1
+LEAVE_S: Final = 15.0
 PREFETCHED_KB: Final = 8_192  # a member's share of memory: there may be a hundred and more
 Take = Callable[[Sequence[Message]], None]
 
@@ -121,12 +123,13 @@ def main() -> int:
         if line.strip() == "go":
             go.set()
     end.set()
+    until_s = time.monotonic() + LEAVE_S
     for thread in threads:
-        thread.join(10.0)
+        thread.join(max(0.0, until_s - time.monotonic()))
     told_end.set()
     teller.join()
     _say({"members": [asdict(member) for member in members]})
-    return 0
+    os._exit(0)  # a member that cannot leave its group, because its broker is gone, would hold us up
 
 
 def _tell(members: Sequence[Member], told_end: threading.Event) -> None:

@@ -144,8 +144,14 @@ class ConsumerGroup:
             time.sleep(POLL_S)
 
     def finish(self) -> list[dict[str, Any]]:
-        """End them and return what each member has done, with the `seat` number of its process."""
+        """End them and return what each member has done, with the `seat` number of its process.
+
+        Raises:
+            BrokerError: a process ended without a word.
+        """
         self._end()
+        if any(not process.members for process in self._processes):
+            raise BrokerError("consumers ended without saying what they had read")
         return [
             {**member, "seat": number} for number, process in enumerate(self._processes) for member in process.members
         ]

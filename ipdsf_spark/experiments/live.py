@@ -155,7 +155,8 @@ class _Run:
             while sender.poll() is None and time.monotonic() < until_s:
                 self._note(started_s, say)
                 time.sleep(POLL_S)
-            self._told = _answer_of(sender) if sender.poll() is not None else {"began_s": time.time()}
+            stopped = {"began_s": time.time() - (time.monotonic() - started_s)}  # it was slower than the time given
+            self._told = _answer_of(sender) if sender.poll() is not None else stopped
             # Clocks of one machine: the sender's wall time in our monotonic one.
             self.began_s = time.monotonic() - (time.time() - float(self._told["began_s"]))
             self.end_lag = max(0, everything - self._processed())
