@@ -37,7 +37,7 @@ HELP: Final[dict[str, str]] = {
 }
 SMALL: Final[dict[str, dict[str, Any]]] = {
     "latency": {"files": 2_000, "files_per_s": 100.0, "consumers": (1, 2), "warm_up_s": 6.0, "sites": 1_500},
-    "throughput": {"partitions": (50, 150), "consumers": (1, 4, 64), "files": 6_000, "analysed": 1_000,
+    "throughput": {"partitions": (50, 150), "consumers": (1, 4, 64), "files": 8_000, "analysed": 1_000,
                    "analysts": (1, 2)},
     "hosts": {"partitions": (50,), "consumers": (1, 8), "files": 4_000},
     "sites": {"sites": (10, 1_000, 6_000), "seconds": 20.0, "backlog": 3_000, "default_backlog": 400,

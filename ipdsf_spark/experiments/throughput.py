@@ -22,6 +22,7 @@ ANALYSIS: Final = "analysis"
 ROUND_ROBIN: Final = "round_robin"
 BY_SITE: Final = "by_site"
 CLEARLY: Final = 1.1  # times as much: less is what one run differs from the next
+PRESENTED: Final = 150  # partitions
 LIMIT_S: Final = 120.0
 
 
@@ -32,7 +33,7 @@ class ThroughputSettings:
     partitions: tuple[int, ...] = (50, 100, 150)
     consumers: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 160)
     partitionings: tuple[str, ...] = (ROUND_ROBIN, BY_SITE)
-    files: int = 12_000
+    files: int = 30_000
     analysts: tuple[int, ...] = (1, 2, 4)
     analysed: int = 2_000
     sites: int = 3_000
@@ -157,7 +158,7 @@ def _grows(rows: Sequence[ThroughputRow]) -> Claim | None:
             f"{partitions} partitions: most at {best.consumers} consumers ({best.files_per_s:,.0f} files/s), "
             f"{last.files_per_s:,.0f} at {last.consumers}"
         )
-        is_rising.append(best is last)
+        is_rising.append(last.files_per_s * CLEARLY >= best.files_per_s)
     if not told:
         return None
     said = "the throughput increases as long as there are fewer consumers than partitions"
@@ -181,7 +182,8 @@ def _partitions(rows: Sequence[ThroughputRow]) -> Claim | None:
     best = {count: max(row.files_per_s for row in rows if row.partitions == count) for count in counts}
     told = ", ".join(f"{count}: {rate:,.0f} files/s" for count, rate in best.items())
     said = "when the partitions are increased up to 150 the throughput increases"
-    return Claim(said, f"best of each: {told}", best[counts[-1]] > CLEARLY * best[counts[0]])
+    is_asked = counts[-1] >= PRESENTED
+    return Claim(said, f"best of each: {told}", best[counts[-1]] > CLEARLY * best[counts[0]] if is_asked else None)
 
 
 def _line(row: ThroughputRow) -> str:
