@@ -106,7 +106,8 @@ def _hosts(result: Result) -> list[tuple[Figure, str]]:
             _line(axes, across, [row.second_files_per_s for row in own], number, f"host 2, {count} partitions", "--")
         _dress(axes, f"files per second, {setup}", (), "consumers on each host")
         _doubling(axes, [row.consumers for row in rows])
-        axes.set_ylim(bottom=0)
+    # Set once all are drawn: the panels share their scale.
+    panels[0].set_ylim(0, 1.08 * max(max(row.first_files_per_s, row.second_files_per_s) for row in rows))
     figure.tight_layout()
     return [(figure, "Throughput of the consumers on each of two hosts; with one broker it runs on host 1.")]
 
