@@ -42,6 +42,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "quarantine": ("ipdsf_spark.cli.quarantine", "list, show or replay what could not be read"),
     "archive": ("ipdsf_spark.cli.archive", "look after the tables: inspect, compact, rebuild, export as CF netCDF"),
     "ct": ("ipdsf_spark.cli.ct", "CT volumes: look, pack into cubes, train a 3-D GAN, generate, evaluate"),
+    "bench": ("ipdsf_spark.cli.bench", "repeat the experiments of the IPDSF presentation on this machine, one page"),
     "demo": ("ipdsf_spark.cli.demo", "the whole flow on this machine, ending in a page of pictures"),
 }
 

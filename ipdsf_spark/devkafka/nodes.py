@@ -75,6 +75,9 @@ class Node:
     pid: int = 0
     login_port: int = 0  # of a listener with SASL/PLAIN, 0 = there is none
     inner_port: int = 0  # of the listener that a secured cluster keeps for itself and its administrator
+    host: str = "localhost"  # where it listens
+    controller_host: str = "localhost"
+    rack: str = ""  # clients of the same one read from this node's copies
 
     @property
     def is_broker(self) -> bool:
@@ -122,12 +125,12 @@ def remember(directory: Path, nodes: Sequence[Node]) -> None:
 
 def bootstrap_of(nodes: Sequence[Node]) -> str:
     """host:port of every broker among them."""
-    return ",".join(f"localhost:{node.port}" for node in nodes if node.is_broker)
+    return ",".join(f"{node.host}:{node.port}" for node in nodes if node.is_broker)
 
 
 def inner_bootstrap_of(nodes: Sequence[Node]) -> str:
     """host:port of every listener that a secured cluster keeps for itself; of an open one, those of its brokers."""
-    return ",".join(f"localhost:{node.inner_port or node.port}" for node in nodes if node.is_broker)
+    return ",".join(f"{node.host}:{node.inner_port or node.port}" for node in nodes if node.is_broker)
 
 
 def recorded(directory: Path) -> list[Node]:
@@ -185,7 +188,7 @@ def write_settings(
     settings: dict[str, object] = {
         "process.roles": node.roles,
         "node.id": node.id,
-        "controller.quorum.bootstrap.servers": f"localhost:{node.controller_port}",
+        "controller.quorum.bootstrap.servers": f"{node.controller_host}:{node.controller_port}",
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,CLIENT:PLAINTEXT",
         "log.dirs": f"{node.directory}/data",
@@ -208,8 +211,8 @@ def write_settings(
         "broker.session.timeout.ms": 3_000,
         "broker.heartbeat.interval.ms": 500,
     }
-    controller = f"CONTROLLER://localhost:{node.controller_port}"
-    client = f"CLIENT://localhost:{node.port}"
+    controller = f"CONTROLLER://{node.controller_host}:{node.controller_port}"
+    client = f"CLIENT://{node.host}:{node.port}"
     if node.roles == "controller":
         settings |= {"listeners": controller, "advertised.listeners": controller}
     elif node.roles == "broker":
@@ -220,8 +223,11 @@ def write_settings(
             "advertised.listeners": f"{client},{controller}",
             "inter.broker.listener.name": "CLIENT",
         }
+    if node.rack:
+        settings["broker.rack"] = node.rack
+        settings["replica.selector.class"] = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
     if node.is_broker and node.login_port:
-        login = f"LOGIN://localhost:{node.login_port}"
+        login = f"LOGIN://{node.host}:{node.login_port}"
         users = " ".join(f'user_{user}="{password}"' for user, password in logins.items())
         for key in ("listeners", "advertised.listeners"):
             settings[key] = f"{settings[key]},{login}"
@@ -237,7 +243,7 @@ def write_settings(
         if node.is_broker:
             settings["inter.broker.listener.name"] = "INNER"
             for key in ("listeners", "advertised.listeners"):
-                settings[key] = f"{settings[key]},INNER://localhost:{node.inner_port}"
+                settings[key] = f"{settings[key]},INNER://{node.host}:{node.inner_port}"
     path = Path(node.directory) / "server.properties"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))

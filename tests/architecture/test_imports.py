@@ -67,10 +67,16 @@ DOORS = {
         "errors config sites lidar ct edge loadgen kafka devkafka stream spark archive imaging monitoring plots",
         "numpy pandas pyarrow matplotlib jinja2 tqdm psutil",
     ),
+    # It measures the flows as they are, so it stands above all that they consist of.
+    "experiments": doors(
+        "errors config sites lidar ct loadgen kafka devkafka stream spark imaging monitoring plots",
+        "confluent_kafka numpy matplotlib jinja2 tqdm psutil",
+    ),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors(
         "errors config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka security stream spark "
-        "archive storage packing training imaging monitoring plots demo",
+        "archive storage packing training imaging monitoring plots demo "
+        "experiments",
         "numpy matplotlib tqdm",
     ),
 }

@@ -9,25 +9,18 @@ the same cubes per worker, is measured against the sum of their rates, in turns.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from ipdsf_spark.ct.phantom import chest_phantom
-from ipdsf_spark.ct.provenance import Provenance
-from ipdsf_spark.ct.writing import write_volume
+from recording import append, entry_of
 
-SETTLING_STEPS = 10
-PARTS = {"data": "data_s", "forward and backward": "compute_s", "allreduce": "allreduce_s", "rest": "rest_s"}
+from ipdsf_spark.experiments.training_commands import begin, history_of, phantoms, rate_of, trained_together
+from ipdsf_spark.imaging.history import TrainingHistory
+
+SHAPE, SPACING_MM = (60, 384, 384), (5.0, 0.95, 0.95)
 READER = """
 import sys, time
 from ipdsf_spark.config import load
@@ -41,42 +34,6 @@ print(number, time.perf_counter() - begin)
 """
 
 
-def ipdsf(*arguments: str | Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
-def answer_of(process: subprocess.Popen[str]) -> dict[str, Any]:
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
-    return dict(json.loads(said.splitlines()[-1]))
-
-
-def steps_of(folder: Path) -> list[dict[str, float]]:
-    """The steps after the first ones, in which caches and threads settle."""
-    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)][SETTLING_STEPS:]
-
-
-def rate_of(folder: Path) -> float:
-    steps = steps_of(folder)
-    return (steps[-1]["samples"] - steps[0]["samples"]) / (steps[-1]["seconds"] - steps[0]["seconds"])
-
-
-def parts_of(folder: Path) -> dict[str, float]:
-    steps = steps_of(folder)
-    return {name: round(1000 * statistics.fmean(step[column] for step in steps), 2) for name, column in PARTS.items()}
-
-
-def phantoms(folder: Path) -> list[Path]:
-    provenance = Provenance("phantom", datetime.now(UTC))
-    paths = []
-    for seed in range(2):
-        volume = chest_phantom((60, 384, 384), seed=seed, spacing_mm=(5.0, 0.95, 0.95)).volume
-        paths.append(write_volume(folder / f"phantom-{seed}.nii.gz", volume, provenance))
-    return paths
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--volumes", type=Path, help="folder of CT volumes instead of phantoms")
@@ -86,15 +43,13 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
-    facts: dict[str, Any] = {"bench": "training", "command": " ".join(["python", *sys.argv])}
-    facts |= {"date": datetime.now(UTC).isoformat(timespec="seconds")}
-    facts |= {"machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"}
+    facts = entry_of("training")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         storage, cache = folder / "storage", folder / "cache"
         where = ["--set", f"storage.root={storage}", "--set", f"training.cache_directory={cache}"]
-        volumes = sorted(args.volumes.iterdir()) if args.volumes else phantoms(folder)
-        packed = answer_of(ipdsf("ct", "pack", "--name", "bench", "--json", "--train", *volumes, *where))
+        volumes = sorted(args.volumes.iterdir()) if args.volumes else phantoms(folder / "volumes", 2, SHAPE, SPACING_MM)
+        (packed,) = begin("ct", "pack", "--name", "bench", "--json", "--train", *volumes, *where).answers()
         facts["packing"] = {k: packed[k] for k in ("volumes", "cubes", "cubes_per_s", "bytes_per_cube", "seconds")}
         print(f"packing: {packed['cubes']} cubes, {packed['cubes_per_s']} per s, {packed['bytes_per_cube']} bytes each")
         facts["reader_cubes_per_s"] = round(reader_rate(storage))
@@ -106,12 +61,10 @@ def main() -> None:
         ratios, rates = [], []
         for turn in range(args.repeats):
             alone = [folder / f"alone-{turn}-{k}" for k in range(2)]
-            running = [ipdsf(*common, "--samples", str(args.samples), "-o", out) for out in alone]
-            for process in running:
-                answer_of(process)
+            trained_together([begin(*common, "--samples", str(args.samples), "-o", out) for out in alone])
             together = folder / f"together-{turn}"
-            answer_of(ipdsf(*common, "--workers", "2", "--samples", str(2 * args.samples), "-o", together))
-            side_by_side, by_horovod = sum(rate_of(out) for out in alone), rate_of(together)
+            begin(*common, "--workers", "2", "--samples", str(2 * args.samples), "-o", together).answers()
+            side_by_side, by_horovod = sum(rate_of(history_of(out)) for out in alone), rate_of(history_of(together))
             ratios.append(by_horovod / side_by_side)
             rates.append((side_by_side, by_horovod))
             print(
@@ -122,13 +75,16 @@ def main() -> None:
         facts["two_alone_cubes_per_s"] = [round(a, 2) for a, _ in rates]
         facts["two_by_horovod_cubes_per_s"] = [round(b, 2) for _, b in rates]
         facts["ratio"] = [round(r, 4) for r in ratios]
-        facts["step_ms_by_horovod"] = parts_of(together)
-        facts["step_ms_alone"] = parts_of(alone[0])
+        facts["step_ms_by_horovod"] = parts_of(history_of(together))
+        facts["step_ms_alone"] = parts_of(history_of(alone[0]))
         print("one step by Horovod [ms]:", facts["step_ms_by_horovod"])
         print("one step alone [ms]:     ", facts["step_ms_alone"])
     if args.record:
-        with args.record.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(facts) + "\n")
+        append(args.record, facts)
+
+
+def parts_of(history: TrainingHistory) -> dict[str, float]:
+    return {name: round(ms, 2) for name, ms in history.step_times_ms().items()}
 
 
 def reader_rate(storage: Path) -> float:

@@ -1,0 +1,143 @@
+"""Two hosts on one machine: network namespaces joined by a link whose rate is shaped in both directions.
+
+Each namespace has its own interfaces and addresses; what goes from one to the other passes the link and is counted
+there. Cores and disk are shared, so this shows what the network does, not what a second machine's cores would do.
+Needs Linux, the programs `ip` and `tc` (iproute2) and the right to administer networks (root).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ipdsf_spark.errors import PrerequisiteError
+
+FOLDER: Final = Path("/run/netns")
+NEW_NETWORK: Final = 0x40000000  # CLONE_NEWNET
+BURST: Final = "64kb"
+QUEUE: Final = "100ms"  # how long a packet may wait at the link before it is dropped
+NAME: Final = re.compile(r"ipdsf-(\d+)-[ab]")
+
+
+@dataclass(frozen=True)
+class Host:
+    """One of the two.
+
+    Attributes:
+        name: of its namespace.
+        address: on the link.
+        interface: its end of the link.
+    """
+
+    name: str
+    address: str
+    interface: str
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be on this host: what this thread starts or connects inside the block is there, and stays."""
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        try:
+            there = os.open(FOLDER / self.name, os.O_RDONLY)
+            try:
+                _enter(there)
+            finally:
+                os.close(there)
+            try:
+                yield
+            finally:
+                _enter(here)
+        finally:
+            os.close(here)
+
+
+class TwoHosts:
+    """The hosts and their link, as long as a `with` block.
+
+    Args:
+        link_mbit: rate of the link in each direction [Mbit/s].
+    """
+
+    def __init__(self, link_mbit: float) -> None:
+        self.link_mbit = link_mbit
+        number = os.getpid()
+        # Names of interfaces have fifteen characters at most.
+        self.hosts = tuple(
+            Host(f"ipdsf-{number}-{letter}", f"10.213.7.{place}", f"ip{number}{letter}")
+            for place, letter in enumerate("ab", start=1)
+        )
+
+    def __enter__(self) -> TwoHosts:
+        """Make them.
+
+        Raises:
+            PrerequisiteError: this machine or this user cannot; the message says what was refused.
+        """
+        for program in ("ip", "tc"):
+            if shutil.which(program) is None:
+                raise PrerequisiteError(f"two hosts need the program {program} (iproute2), which is not here")
+        _remove_left()
+        try:
+            first, second = self.hosts
+            for host in self.hosts:
+                _run("ip", "netns", "add", host.name)
+            _run("ip", "link", "add", first.interface, "netns", first.name, "type", "veth",
+                 "peer", "name", second.interface, "netns", second.name)  # fmt: skip
+            for host in self.hosts:
+                _run("ip", "-n", host.name, "addr", "add", f"{host.address}/24", "dev", host.interface)
+                for interface in ("lo", host.interface):
+                    _run("ip", "-n", host.name, "link", "set", interface, "up")
+                _run("tc", "-n", host.name, "qdisc", "add", "dev", host.interface, "root", "tbf",
+                     "rate", f"{self.link_mbit:g}mbit", "burst", BURST, "latency", QUEUE)  # fmt: skip
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove them; the link goes with its ends."""
+        for host in self.hosts:
+            subprocess.run(["ip", "netns", "del", host.name], capture_output=True, check=False)
+
+    def sent_bytes(self) -> tuple[int, ...]:
+        """What each host has put on the link so far."""
+        return tuple(_sent(host) for host in self.hosts)
+
+
+def _sent(host: Host) -> int:
+    told = json.loads(_run("ip", "-j", "-s", "-n", host.name, "link", "show", "dev", host.interface))
+    return int(told[0]["stats64"]["tx"]["bytes"])
+
+
+def _run(*command: str) -> str:
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise PrerequisiteError(f"two hosts cannot be made here: `{' '.join(command)}` says: {ended.stderr.strip()}")
+    return ended.stdout
+
+
+def _enter(namespace: int) -> None:
+    """Move the calling thread into a namespace (Python has no call for it before 3.12)."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.setns(namespace, NEW_NETWORK):
+        number = ctypes.get_errno()
+        raise PrerequisiteError(f"cannot enter a network namespace: {os.strerror(number)}")
+
+
+def _remove_left() -> None:
+    """Namespaces of processes that were killed before they could remove them."""
+    with contextlib.suppress(OSError):
+        for path in FOLDER.iterdir():
+            found = NAME.fullmatch(path.name)
+            if found and not Path(f"/proc/{found[1]}").exists():
+                subprocess.run(["ip", "netns", "del", path.name], capture_output=True, check=False)
