@@ -24,6 +24,7 @@ Rooms, and the direction in which they may import (checked by tests/architecture
     stream    ADAPTER  source, decode, operate, sinks, job  archive    products kept as tables
     edge      ADAPTER  the node beside the instrument      loadgen    recorded files as a network
     packing, training, imaging ADAPTER  volumes -> Petastorm cubes -> Horovod on Spark -> full-size volumes
+    drill     ADAPTER  faults really done to a running network, and what they cost
     monitoring, plots, demo; cli, the `ipdsf` command, one module per verb
 
 Kernels know no engine; adapters know no formula.
