@@ -40,7 +40,7 @@ SITES: Final = 6
 RATE: Final = 6.0  # files per second of the whole network
 ALL_AT_ONCE: Final = 10_000.0
 # Lines meant for an operator: our own warnings, Spark's errors, what ended a verb.
-TOLD: Final = r"\d (WARNING|ERROR) (?!status page)|COUNTS|^ipdsf \w+: |Exception: "
+TOLD: Final = r"\d (WARNING|ERROR) (?!status page)|COUNTS|^ipdsf \w+: |^pyspark[\w.]*Exception: "
 SHARED: Final = "shared"
 MOST_RESTARTS: Final = 5
 DISK_MB: Final = 64
@@ -166,7 +166,7 @@ class Ground:
             port = free_ports(1)[0]
             job = self.verb("stream", settings=(f"monitoring.listen=127.0.0.1:{port}", *settings))
             self._job = job
-            self.pages = PageWatch(f"http://127.0.0.1:{port}", lambda: job.is_running).start()
+            self.pages = PageWatch(f"http://127.0.0.1:{port}", lambda: job.pid).start()
             self.stack.callback(self.pages.close)
             job.start()
         return self._job

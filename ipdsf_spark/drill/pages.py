@@ -19,14 +19,14 @@ class PageWatch:
 
     Args:
         address: http://host:port.
-        is_up: whether the job's process lives; a question to a dead one is not counted.
+        pid: of the job's process, 0 if there is none; questions to a process that has not answered yet do not count.
     """
 
-    def __init__(self, address: str, is_up: Callable[[], bool]) -> None:
-        self._address, self._is_up = address, is_up
+    def __init__(self, address: str, pid: Callable[[], int]) -> None:
+        self._address, self._pid = address, pid
         self._stopped = threading.Event()
         self._last_s: float | None = None
-        self._is_new = True
+        self._known = 0
         self.asked = self.answered = 0
         self.silent_s = 0.0
         self._thread = threading.Thread(target=self._run, name="drill-pages", daemon=True)
@@ -49,17 +49,15 @@ class PageWatch:
     def _run(self) -> None:
         turn = 0
         while not self._stopped.wait(EVERY_S):
-            was_up = self._is_up()
+            pid = self._pid()
             is_answered = self._ask(PATHS[turn % len(PATHS)])
             turn += 1
-            now = time.monotonic()
             if is_answered:
+                now = time.monotonic()
                 if self._last_s is not None:
                     self.silent_s = max(self.silent_s, now - self._last_s)
-                self._last_s, self._is_new = now, False
-            if not was_up:
-                self._is_new = True  # a process that begins is given the time to begin
-            if not self._is_new and self._is_up():
+                self._last_s, self._known = now, pid
+            if pid and pid == self._known == self._pid():
                 self.asked += 1
                 self.answered += is_answered
 
