@@ -13,7 +13,7 @@ from ipdsf_spark.drill.outcome import Found
 from ipdsf_spark.drill.verbs import Verb
 
 DAMAGED: Final = "damaged"
-NOTICES_S: Final = 240.0
+NOTICES_S: Final = 600.0
 
 
 def newest(folder: Path, pattern: str = "*") -> Path:

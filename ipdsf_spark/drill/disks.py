@@ -32,7 +32,7 @@ def checkpoint_full(ground: Ground) -> Found:
     warmed_up(ground, job)
     filler = ground.filled(ground.checkpoint_disk)
     during = ground.send(TURNS)
-    stopped_s = ground.deadline.until(lambda: not job.is_running, "the job to stop", within_s=240.0)
+    stopped_s = ground.deadline.until(lambda: not job.is_running, "the job to stop", within_s=400.0)
     told, code = job.said("No space left|space left on device")[-2:] or job.said(TOLD), job.ended_with
     filler.unlink()
     ground.mark()

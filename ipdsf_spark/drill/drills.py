@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ipdsf_spark.drill import brokers, checkpoints, content, disks, edges, imaging, jobs, topics
+from ipdsf_spark.drill import brokers, checkpoints, cluster, content, disks, edges, imaging, jobs, topics
 from ipdsf_spark.drill.ground import Ground
 from ipdsf_spark.drill.outcome import Found
 from ipdsf_spark.errors import ConfigError
@@ -29,7 +29,7 @@ class Drill:
     fault: str
     how: str
     act: Callable[[Ground], Found]
-    limit_s: float = 600.0
+    limit_s: float = 1_200.0
     unit: str = "files"
     is_short: bool = False
 
@@ -131,6 +131,18 @@ DRILLS: Final = (
             checkpoints.damaged(kind),
         )
         for kind in checkpoints.FILES
+    ),
+    Drill(
+        "executor-killed",
+        "executor killed, of two",
+        "SIGKILL under load to an executor of a standalone cluster of two workers",
+        cluster.executor_killed,
+    ),
+    Drill(
+        "worker-killed",
+        "Spark worker killed, of two",
+        "SIGKILL under load to a worker of the same cluster; it stays away",
+        cluster.worker_killed,
     ),
     Drill(
         "storage-full",

@@ -94,6 +94,7 @@ class Ground:
         self._follower: Follower | None = None
         self._job: Verb | None = None
         self._network = ""
+        self.kept: dict[str, object] = {}  # what drills that follow each other share
         self._verbs: list[Verb] = []
         self._marked_s = 0.0
         self._is_supervised = False
@@ -151,12 +152,19 @@ class Ground:
         self._follower = Follower(self.config.kafka, bootstrap)
         self.stack.callback(self._follower.close)
 
-    def stream(self, *settings: str, network: str = SHARED, is_supervised: bool = False) -> Verb:
+    def stream(
+        self,
+        *settings: str,
+        network: str = SHARED,
+        is_supervised: bool = False,
+        environment: dict[str, str] | None = None,
+    ) -> Verb:
         """The streaming job: the one that runs, or a new one where other topics or settings are wanted.
 
         Args:
             settings: beside those of the ground; a job with settings is always a new one.
             network: topics and checkpoint of that name.
+            environment: beside that of this process, for a new job.
             is_supervised: whether it is started again where it ends, as a service manager does.
         """
         self._is_supervised = is_supervised
@@ -164,7 +172,8 @@ class Ground:
         if settings or self._job is None or not self._job.is_running:
             self._end_job()
             port = free_ports(1)[0]
-            job = self.verb("stream", settings=(f"monitoring.listen=127.0.0.1:{port}", *settings))
+            listen = f"monitoring.listen=127.0.0.1:{port}"
+            job = self.verb("stream", settings=(listen, *settings), environment=environment)
             self._job = job
             self.pages = PageWatch(f"http://127.0.0.1:{port}", lambda: job.pid).start()
             self.stack.callback(self.pages.close)

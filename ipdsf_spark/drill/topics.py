@@ -44,10 +44,10 @@ def topic_recreated(ground: Ground) -> Found:
     ensure_topics(config, config.bootstrap_servers)
     ground.mark()
     after = ground.send(TURNS)
-    ground.deadline.until(lambda: not job.is_running, "the job to notice", within_s=180.0)
+    ground.deadline.until(lambda: not job.is_running, "the job to notice", within_s=400.0)
     first = job.said(TOLD)
     job.start()
-    ground.deadline.until(lambda: not job.is_running, "the job to refuse", within_s=180.0)
+    ground.deadline.until(lambda: not job.is_running, "the job to refuse", within_s=400.0)
     told = [*first[-1:], *[line for line in job.said(TOLD) if line not in first][-1:]]
     job = ground.stream("stream.fail_on_data_loss=false", network=MOVED)
     found = ground.recovered(after, job=job)
