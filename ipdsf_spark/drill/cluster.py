@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -64,7 +65,7 @@ class Standalone:
     def _end(process: subprocess.Popen[bytes]) -> None:
         for child in _below(process.pid):
             child.kill()
-        signal_group(process.pid, 9)
+        signal_group(process.pid, signal.SIGKILL)
         process.wait()
 
     def executors(self) -> list[psutil.Process]:
