@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from ipdsf_spark.drill.outcome import Found
 from ipdsf_spark.drill.verbs import Verb
 
 DAMAGED: Final = "damaged"
+REMOVABLE: Final = re.compile(r"\S+/(?:offsets|commits)/\d+")
 NOTICES_S: Final = 600.0
 
 
@@ -59,7 +61,7 @@ def _damaged(ground: Ground, kind: str) -> Found:
     done = "the job went on by itself"
     told: list[str] = []
     ways: list[tuple[str, Callable[[], None]]] = [
-        ("it went on once the damaged file was removed, as `ipdsf checkpoint inspect` says", path.unlink),
+        ("it went on once the files that `ipdsf checkpoint inspect` names were removed", lambda: removed(told)),
         ("it went on with a new checkpoint, from the beginning of the topic", lambda: begin_anew(ground, kind)),
     ]
     for way, act in ways:
@@ -69,7 +71,9 @@ def _damaged(ground: Ground, kind: str) -> Found:
         act()
         job.start()
         done = way
-    found = ground.recovered(after, job=job)
+    ground.await_back(job)
+    ground.await_all(after, job=job)
+    found = ground.recovered(ground.send(1), job=job)  # and it goes on after that
     cut = f"{path.relative_to(ground.checkpoint_disk)} cut from {size} to {size // 2} bytes; {done}"
     return found.with_told(*told).with_remark(cut)
 
@@ -89,6 +93,15 @@ def inspected(ground: Ground) -> list[str]:
     """What `ipdsf checkpoint inspect` says is wrong."""
     return [line for line in ground.answer_of("checkpoint", "inspect") if "cannot be" in line or "remove" in line
             or "damaged" in line or "missing" in line]  # fmt: skip
+
+
+def removed(told: list[str]) -> None:
+    """Remove every file that a line says to remove, with its checksum."""
+    for line in told:
+        for name in REMOVABLE.findall(line) if ": remove " in line else []:
+            path = Path(name)
+            path.unlink(missing_ok=True)
+            path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
 
 
 def begin_anew(ground: Ground, kind: str) -> None:

@@ -37,4 +37,5 @@ def innermost_cause(said: str) -> str:
     """The last cause that a JVM's stack trace names; without one, its first line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no reason was given"]
     causes = [line.removeprefix(CAUSED_BY) for line in lines if line.startswith(CAUSED_BY)]
-    return (causes[-1] if causes else lines[0])[:LONGEST].rstrip(".")
+    said = causes[-1] if causes else lines[0].rpartition("terminated with exception: ")[2]
+    return said.partition(" SQLSTATE")[0][:LONGEST].rstrip(".")

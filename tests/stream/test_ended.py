@@ -22,5 +22,7 @@ def test_of_a_query_that_failed_the_innermost_cause_is_told() -> None:
 
 
 def test_without_a_cause_the_first_line_is_told() -> None:
-    assert innermost_cause("\n[STREAM_FAILED] terminated.\n  at here") == "[STREAM_FAILED] terminated"
+    damaged = "[STREAM_FAILED] Query [id = 1] terminated with exception: Checksum error: offsets/0 SQLSTATE: XXKST"
+    assert innermost_cause(f"{damaged}\n  at here") == "Checksum error: offsets/0"
+    assert innermost_cause("\nsomething else.\n  at here") == "something else"
     assert innermost_cause("") == "no reason was given"
