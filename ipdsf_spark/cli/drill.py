@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
             name = record.name if record else "(none)"
             (folder / PAGE).write_text(table.markdown(rows, record=name), encoding="utf-8")
 
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has started this with signals ignored
+        signal.signal(number, signal.default_int_handler)
     do(
         chosen,
         is_short=args.short,

@@ -23,6 +23,7 @@ TINY: Final = (
     *("training.width=4", "training.halvings=2", "training.discriminator_width=4", "training.precision=fp32"),
     *("training.learning_rate=1e-3", "training.warm_up_samples=8", "training.batch=2", "training.epochs=1000000"),
 )
+PACKED: Final = "packed"
 SAMPLES: Final = 800
 STEPS_BEFORE: Final = 20
 
@@ -59,20 +60,29 @@ def storage_full(ground: Ground) -> Found:
         raise DrillError(f"the packing after there was room ended with {again.ended_with}: {again.tail()}")
     manifest = json.loads((array / "cubes" / "chest" / "dataset.json").read_text())
     lost = len(volumes) - len(manifest["studies"])
+    ground.kept[PACKED] = array
     return Found(Account(len(volumes), lost), None, caught_up_s, tuple(told[:3]), "packed whole by the next call")
+
+
+def packed(ground: Ground) -> Path:
+    """A storage array with a data set: the one of the drill before, or a new one."""
+    held = ground.kept.get(PACKED)
+    if isinstance(held, Path):
+        return held
+    array = ground.folder / "training-array"
+    volumes = [str(path) for path in phantoms(ground.folder / "training-volumes", 3)]
+    words = ("ct", "pack", "--name", "chest", "--train", *volumes[:2], "--test", volumes[2])
+    ground.answer_of(*words, settings=(f"storage.root={json.dumps(str(array))}",))
+    return array
 
 
 def training_worker_killed(ground: Ground) -> Found:
     """One of two Horovod workers of an elastic training is killed; the other goes on from the last commit."""
-    array, out = ground.folder / "training-array", ground.folder / "model"
-    volumes = [str(path) for path in phantoms(ground.folder / "training-volumes", 3)]
+    array, out = packed(ground), ground.folder / "model"
     settings = (
         f"storage.root={json.dumps(str(array))}",
         f"training.cache_directory={json.dumps(str(ground.folder / 'cache'))}",
     )
-    packing = ground.verb("ct", "pack", "--name", "chest", "--train", *volumes[:2], "--test", volumes[2],
-                          settings=settings).start()  # fmt: skip
-    ground.deadline.until(lambda: not packing.is_running, "the packing to end")
     words = ("ct", "train", "--name", "chest", "-o", str(out), "--json", "--threads", "1", "--device", "cpu",
              "--workers", "2", "--elastic", "--samples", str(SAMPLES))  # fmt: skip
     training = ground.verb(*words, settings=(*settings, *TINY)).start()
