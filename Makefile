@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test gpu-check lint format typecheck bench lock sbom clean distclean
+.PHONY: help setup demo test gpu-check lint format typecheck bench drill lock sbom clean distclean
 
 BIN := .venv/bin
 
@@ -38,6 +38,9 @@ bench: setup ## every benchmark, appending to docs/benchmarks/record.jsonl; ARGS
 		echo "== $$script"; \
 		$(BIN)/python "tests/bench/$$script" --record docs/benchmarks/record.jsonl || exit; \
 	done
+
+drill: setup ## every fault really done, docs/drills.md written; ARGS="--only NAME" or --short chooses
+	@$(BIN)/ipdsf drill --record docs/benchmarks/drills.json --output docs $(ARGS)
 
 lock: setup ## solve the exact versions again; ARGS=--upgrade takes newer ones
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -25,6 +25,7 @@ Rooms, and the direction in which they may import (checked by tests/architecture
     edge      ADAPTER  the node beside the instrument      loadgen    recorded files as a network
     packing, training, imaging ADAPTER  volumes -> Petastorm cubes -> Horovod on Spark -> full-size volumes
     experiments ADAPTER  those of the presentation, measured again: latency, throughput, hosts, sites, training
+    drill     ADAPTER  faults really done to a running network, and what they cost
     monitoring, plots, demo; cli, the `ipdsf` command, one module per verb
 
 Kernels know no engine; adapters know no formula.

@@ -40,6 +40,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "what the stream last said of every site, and whether all profiles add up",
     ),
     "quarantine": ("ipdsf_spark.cli.quarantine", "list, show or replay what could not be read"),
+    "drill": ("ipdsf_spark.cli.drill", "faults really done to a network on this machine, and what they cost"),
     "archive": ("ipdsf_spark.cli.archive", "look after the tables: inspect, compact, rebuild, export as CF netCDF"),
     "ct": ("ipdsf_spark.cli.ct", "CT volumes: look, pack into cubes, train a 3-D GAN, generate, evaluate"),
     "bench": ("ipdsf_spark.cli.bench", "repeat the experiments of the IPDSF presentation on this machine, one page"),

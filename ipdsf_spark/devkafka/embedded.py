@@ -148,6 +148,25 @@ class EmbeddedKafka:
                 send_signal(pid, signal.SIGKILL)
             process.wait()
 
+    def start_node(self, node_id: int) -> None:
+        """Start a node that was stopped and wait until it answers; a folder that was emptied is formatted.
+
+        Raises:
+            BrokerError: there is no such node, or it did not come up.
+        """
+        node = next((each for each in self.nodes if each.id == node_id), None)
+        if node is None or node_id in self._processes:
+            raise BrokerError(f"node {node_id} is none of the stopped ones in {self.directory}")
+        class_path = fetch.class_path()
+        write_settings(node, self.nodes, self._logins, self._protection)
+        if not (Path(node.directory) / "data" / "meta.properties").exists():
+            format_storage(node, class_path, cluster_id_of(self.directory))
+        process = launch(node, class_path, self.heap_mb, is_daemon=False)
+        self._processes[node_id] = process
+        self.nodes = [replace(each, pid=process.pid) if each.id == node_id else each for each in self.nodes]
+        remember(self.directory, self.nodes)
+        await_node(node, lambda: process.poll() is None, self._protection)
+
     def _await_brokers(self) -> None:
         client = AdminClient(admin_options(self.inner_servers, self._protection))
         started = time.monotonic()

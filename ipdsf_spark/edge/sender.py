@@ -77,6 +77,7 @@ class Sender:
         self._producer: Producer | None = None
         self._listener = Listener()
         self._postponed: dict[int, float] = {}
+        self._has_asked_time = False
 
     def send(self, journal: Journal, *, should_stop: Callable[[], bool] = lambda: False) -> bool:
         """Send what is pending, oldest first; False if Kafka did not take it all."""
@@ -107,13 +108,15 @@ class Sender:
     def _next(self, journal: Journal, after: int) -> list[Entry]:
         now = self._clock.monotonic()
         self._postponed = {seq: until for seq, until in self._postponed.items() if until > now}
+        # The first acknowledgement brings Kafka's time: with a wrong clock, one file is dated wrongly and no batch.
+        most = BATCH if self._has_asked_time else 1
         chosen: list[Entry] = []
         total = 0
         for entry in journal.pending(BATCH + len(self._postponed), after=after):
             if entry.seq in self._postponed:
                 continue
             total += entry.bytes
-            if chosen and (total > BATCH_BYTES or len(chosen) == BATCH):
+            if chosen and (total > BATCH_BYTES or len(chosen) == most):
                 break
             chosen.append(entry)
         return chosen
@@ -215,6 +218,7 @@ class Sender:
             for each in outcome.delivered
         ]
         is_certain = len(delivered) + len(outcome.refused) == len(handed)
+        self._has_asked_time = self._has_asked_time or bool(delivered)
         facts = {"last_delivery_s": repr(day_s)} if delivered else {}
         # The mark may pass only what is certain: what is not will be looked for from the old one on.
         marks = outcome.marks if is_certain else None

@@ -26,4 +26,5 @@ def topic_identity(client: AdminClient, topic: str) -> str:
         future = client.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)[topic]
         return str(future.result(TIMEOUT_S).topic_id)
     except (KafkaException, TimeoutError) as error:
-        raise BrokerError(f"Kafka does not describe topic {topic}: {error}") from error
+        why = str(error) or f"no answer within {TIMEOUT_S:.0f} s"  # a time-out says nothing itself
+        raise BrokerError(f"Kafka does not describe topic {topic}: {why}") from error

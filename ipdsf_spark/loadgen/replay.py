@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 IGNORED_SUFFIXES: Final = (".csv", ".toml", ".json", ".md", ".png", ".html")
 BY_KEY: Final = -1  # librdkafka: let the partitioner choose
+SETTLED_WITHIN_S: Final = 320.0  # of the last record: librdkafka's message.timeout.ms, 300 s, and a little
 CACHE_BYTES: Final = 256_000_000  # files kept in memory, so that a load test does not measure the disk
 
 
@@ -170,7 +171,10 @@ def replay(
         if on_sent is not None and time.monotonic() >= next_report:
             on_sent(sent, tally.failed)
             next_report = time.monotonic() + 0.2
-    producer.flush(60.0)
+    # The client gives up a record by itself before that; whatever it still holds then was not delivered.
+    if unsettled := producer.flush(SETTLED_WITHIN_S):
+        tally.failed += unsettled
+        tally.reason = tally.reason or f"not acknowledged within {SETTLED_WITHIN_S:.0f} s"
     if on_sent is not None:
         on_sent(sent, tally.failed)
     if sent and tally.failed >= sent:

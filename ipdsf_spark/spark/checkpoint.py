@@ -94,10 +94,17 @@ def _entry(log: Path, numbers: list[int], problems: list[str]) -> list[str]:
         return []
     if first != VERSION:
         problems.append(
-            f"{path} does not begin with {VERSION}: remove it and the newer ones, and the batch is done again"
+            f"{path} does not begin with {VERSION}: remove {_with_commit(path)} and the newer ones, and the batch is "
+            "done again"
         )
         return []
     return lines
+
+
+def _with_commit(path: Path) -> str:
+    """What is to be removed with an entry: a batch that is planned again must not stand there as committed."""
+    commit = path.parent.parent / "commits" / path.name
+    return f"it and {commit}" if commit != path and commit.exists() else "it"
 
 
 def _planned(log: Path, numbers: list[int], problems: list[str]) -> tuple[dict[str, Any], dict[str, int]]:
@@ -114,7 +121,8 @@ def _planned(log: Path, numbers: list[int], problems: list[str]) -> tuple[dict[s
             for number, offset in sorted(parts.items(), key=lambda item: int(item[0]))
         }
     except (ValueError, AttributeError, TypeError) as error:
-        problems.append(f"{log / str(max(numbers))} is damaged ({error}): remove it, and the batch is planned again")
+        path = log / str(max(numbers))
+        problems.append(f"{path} is damaged ({error}): remove {_with_commit(path)}, and the batch is planned again")
         return {}, {}
     return metadata, offsets
 

@@ -30,6 +30,7 @@ from ipdsf_spark.spark.checkpoint import checkpoint_directory
 from ipdsf_spark.spark.executors import require_seen
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session, num_cores
+from ipdsf_spark.stream import ended
 from ipdsf_spark.stream.live import LIVE_QUERY, stage_of, start_live
 from ipdsf_spark.stream.signals import stop_on_signals
 
@@ -222,10 +223,15 @@ class SitesFile:
 
 
 def run(config: Config, *, on_batch: Callable[[Batch, Totals], None]) -> Totals:
-    """Run the job until SIGTERM or SIGINT; returns the counts."""
+    """Run the job until SIGTERM or SIGINT; returns the counts.
+
+    Raises:
+        IpdsfError: what ended it.
+    """
     job = StreamJob(config, on_batch=on_batch)
     stop_on_signals(job.ask_to_stop)
-    job.start().run_until_stopped()
+    with ended.named("the live query"):
+        job.start().run_until_stopped()
     return job.listener.totals
 
 

@@ -35,7 +35,7 @@ from ipdsf_spark.sites import sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session
-from ipdsf_spark.stream import schemas
+from ipdsf_spark.stream import ended, schemas
 from ipdsf_spark.stream.live import kafka_source
 from ipdsf_spark.stream.network_columns import Columns
 from ipdsf_spark.stream.network_rows import KINDS, NetworkRow
@@ -299,7 +299,8 @@ def run(config: Config, *, on_batch: Callable[[NetworkBatch], None]) -> int:
     """Run the query until SIGTERM or SIGINT; returns the number of its last batch."""
     query = NetworkQuery(config, on_batch=on_batch)
     stop_on_signals(query.ask_to_stop)
-    query.start().run_until_stopped()
+    with ended.named("the network query"):
+        query.start().run_until_stopped()
     return query.last_batch
 
 

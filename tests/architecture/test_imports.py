@@ -72,11 +72,12 @@ DOORS = {
         "errors config sites lidar ct loadgen kafka devkafka stream spark imaging monitoring plots",
         "confluent_kafka numpy matplotlib jinja2 tqdm psutil",
     ),
+    # Faults done to everything that runs: processes of the command, brokers, senders.
+    "drill": doors("errors config lidar ct loadgen kafka devkafka archive", "confluent_kafka psutil numpy"),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors(
         "errors config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka security stream spark "
-        "archive storage packing training imaging monitoring plots demo "
-        "experiments",
+        "archive storage packing training imaging monitoring plots demo drill experiments",
         "numpy matplotlib tqdm",
     ),
 }

@@ -344,6 +344,20 @@ def test_a_clock_that_jumps_neither_stops_sending_nor_prunes_and_times_sent_are_
 
 
 @pytest.mark.kafka
+def test_an_agent_that_starts_with_a_wrong_clock_dates_one_file_wrongly_and_no_batch(connected: Node) -> None:
+    connected.clocks.wall_s = time.time() - 365 * DAY_S
+    agent = connected.agent()
+    for number in range(30):
+        connected.write(f"{number}.dat", b"%d" % number)
+    assert connected.passes(agent)
+    agent.close()
+
+    sent_s = [int(record.headers["sent_ms"]) / 1000.0 for record in records_of(connected)]
+    assert len(sent_s) == 30
+    assert sum(abs(moment - time.time()) > 300.0 for moment in sent_s) == 1
+
+
+@pytest.mark.kafka
 def test_a_topic_that_refuses_the_time_of_a_wrong_clock_gets_kafkas_time(connected: Node) -> None:
     admin = AdminClient({"bootstrap.servers": connected.bootstrap})
     resource = ConfigResource("topic", connected.kafka.files_topic)

@@ -14,7 +14,7 @@ from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.edge.arrived import ends
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.errors import BrokerError, InputError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.loadgen.replay import Feed, feeds_of, replay, schedule
 
@@ -79,6 +79,13 @@ def test_round_robin_spreads_evenly_and_by_site_keeps_a_site_together(
     assert (done.sent, done.failed) == (12, 0)
     counts = Counter({part: end for part, end in ends(config, kafka.bootstrap_servers).items() if end})
     assert sorted(counts.values()) == ([3, 3, 3, 3] if partitioning == "round_robin" else [12])
+
+
+def test_files_that_nobody_acknowledges_are_not_called_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipdsf_spark.loadgen.replay.SETTLED_WITHIN_S", 0.2)
+
+    with pytest.raises(BrokerError, match=r"took none of 3 files: not acknowledged"):
+        replay(feeds_of(recorded(tmp_path, oslo=3)), KafkaConfig(), "localhost:1", rate=1000.0)
 
 
 @pytest.mark.kafka

@@ -8,6 +8,7 @@ import pytest
 
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.spark.checkpoint import inspected
 from ipdsf_spark.stream.job import with_fixed_parameters
 
 
@@ -51,3 +52,17 @@ def test_a_topic_that_was_made_anew_is_refused_or_begun_with_and_never_continued
     assert not live.exists()  # its offsets would skip the first records of the new topic
     assert (tmp_path / "checkpoint" / "live.of-topic-topic-1").exists()
     with_fixed_parameters(configured(tmp_path), 2, "topic-2")
+
+
+@pytest.mark.parametrize("text", ['v1\n{}\n{"files": {"0": 1', "", "v2\n"])
+def test_a_damaged_plan_is_removed_with_its_commit_or_spark_meets_the_commit_again(tmp_path: Path, text: str) -> None:
+    live = tmp_path / "checkpoint" / "live"
+    for log in ("offsets", "commits"):
+        (live / log).mkdir(parents=True)
+        (live / log / "7").write_text("v1\n{}")
+    (live / "offsets" / "7").write_text(text)
+
+    seen = inspected(configured(tmp_path))
+
+    assert seen is not None
+    assert any(f"remove it and {live / 'commits' / '7'}" in problem for problem in seen.problems)

@@ -1,0 +1,62 @@
+"""Faults of Kafka's brokers and of the way to them."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+
+from ipdsf_spark.devkafka.processes import children_of, send_signal
+from ipdsf_spark.drill.ground import Ground
+from ipdsf_spark.drill.jobs import TURNS, warmed_up
+from ipdsf_spark.drill.outcome import Found
+
+
+def broker_killed(ground: Ground) -> Found:
+    """One of two brokers is killed under load, and comes back only after everything is well."""
+    job = ground.stream()
+    warmed_up(ground, job)
+    before = ground.send(TURNS)
+    ground.kafka.stop_node(2, how=signal.SIGKILL)
+    ground.mark()
+    after = ground.send(TURNS)
+    found = ground.recovered(before, after, job=job)
+    ground.kafka.start_node(2)
+    return found
+
+
+def broker_emptied(ground: Ground) -> Found:
+    """One of two brokers is killed, loses its disk, and comes back with an empty one."""
+    job = ground.stream()
+    warmed_up(ground, job)
+    before = ground.send(TURNS)
+    ground.kafka.stop_node(1, how=signal.SIGKILL)
+    data = next(Path(node.directory) for node in ground.kafka.nodes if node.id == 1) / "data"
+    shutil.rmtree(data)
+    ground.kafka.start_node(1)
+    ground.mark()
+    after = ground.send(TURNS)
+    found = ground.recovered(before, after, job=job)
+    ground.await_copies()
+    return found
+
+
+def network_silent(ground: Ground) -> Found:
+    """Nothing answers any more, and no connection is closed: what a cut line looks like from both ends."""
+    job = ground.stream(is_supervised=True)
+    warmed_up(ground, job)
+    during = ground.send(TURNS)
+    frozen = [pid for node in ground.kafka.nodes for pid in children_of(node.pid, or_self=True)]
+    lasts_s = 10.0 if ground.is_short else 120.0
+    for pid in frozen:
+        send_signal(pid, signal.SIGSTOP)
+    try:
+        ground.deadline.pause(lasts_s)
+    finally:
+        for pid in frozen:
+            send_signal(pid, signal.SIGCONT)
+    ground.mark()
+    after = ground.send(TURNS)
+    found = ground.recovered(during, after, job=job)
+    restarts = f"the job ended {ground.num_restarts} time(s) and was started again by its supervisor"
+    return found.with_remark(restarts if ground.num_restarts else "the job went on by itself")

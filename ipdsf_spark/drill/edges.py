@@ -1,0 +1,204 @@
+"""Faults of the node beside the instrument. Counted is what stands in the files topic, record by record."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from ipdsf_spark.config import load
+from ipdsf_spark.drill.deadline import DrillError
+from ipdsf_spark.drill.ground import TOLD, Ground
+from ipdsf_spark.drill.outcome import Account, Found
+from ipdsf_spark.drill.verbs import Verb
+from ipdsf_spark.kafka import ensure_topics, headers
+from ipdsf_spark.kafka.reading import consumer_of, records
+
+FILES: Final = 150
+EDGE_TOPIC: Final = "kafka.files_topic=edge.files"  # of no job: what nodes send here no instrument would say
+YEAR_S: Final = 31_557_600
+# A clock that is wrong by as many seconds as stand in a file, for a process that is started with it.
+WRONG_CLOCK: Final = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+static volatile int64_t *ahead_s;
+__attribute__((constructor)) static void begin(void) {
+    int file = open(getenv("WRONG_CLOCK_FILE"), O_RDONLY);
+    void *held = file < 0 ? MAP_FAILED : mmap(0, 8, PROT_READ, MAP_SHARED, file, 0);
+    if (held != MAP_FAILED) ahead_s = held;
+}
+int clock_gettime(clockid_t which, struct timespec *now) {
+    int failed = syscall(SYS_clock_gettime, which, now);
+    if (!failed && ahead_s && which == CLOCK_REALTIME) now->tv_sec += *ahead_s;
+    return failed;
+}
+time_t time(time_t *place) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (place) *place = now.tv_sec;
+    return now.tv_sec;
+}
+"""
+
+
+class EdgeSite:
+    """One node: the folder that its instrument writes to, and its agent as a process.
+
+    Args:
+        ground: of the drill.
+        site: its id.
+        environment: of the agent's process.
+    """
+
+    def __init__(self, ground: Ground, site: str, environment: dict[str, str] | None = None) -> None:
+        ground.topics()
+        self.site = site
+        self.ground = ground
+        self.kafka = load(overrides=[*ground.overrides, EDGE_TOPIC]).kafka
+        ensure_topics(self.kafka, self.kafka.bootstrap_servers)
+        self.watched = ground.folder / f"{site}-instrument"
+        self.watched.mkdir()
+        self.home = ground.folder / f"{site}-edge"
+        self.written: Counter[str] = Counter()
+        settings = (
+            EDGE_TOPIC,
+            f"edge.directory={json.dumps(str(self.home))}",
+            "edge.settle_s=0.3",
+            "edge.poll_s=0.1",
+        )
+        self.agent: Verb = ground.verb(
+            "edge", "--watch", str(self.watched), "--site", site, settings=settings, environment=environment
+        )
+
+    def write(self, count: int) -> None:
+        """The instrument writes so many further files."""
+        first = sum(self.written.values())
+        for number in range(first, first + count):
+            name = f"{number:05d}.dat"
+            (self.watched / name).write_bytes(name.encode() * 500)
+            self.written[name] += 1
+
+    def arrived(self) -> dict[str, list[int]]:
+        """Times of sending of every record of the site, by file."""
+        kafka = self.kafka
+        found: dict[str, list[int]] = {}
+        with consumer_of(kafka, kafka.bootstrap_servers, "drill-edge") as consumer:
+            for message in records(consumer, kafka.files_topic, kafka.bootstrap_servers):
+                if message.key() == self.site.encode():
+                    told = message.headers()
+                    name = headers.header_of(told, headers.FILE)
+                    found.setdefault(name, []).append(int(headers.header_of(told, headers.SENT_MS) or 0))
+        return found
+
+    def account(self) -> Account:
+        """Files written against records in the topic."""
+        arrived = self.arrived()
+        return Account(
+            sent=sum(self.written.values()),
+            lost=sum(name not in arrived for name in self.written),
+            repeated=sum(max(0, len(times) - 1) for times in arrived.values()),
+        )
+
+    def await_arrived(self, num: int) -> None:
+        """Wait until so many files are in the topic.
+
+        Raises:
+            DrillError: it takes too long, or the agent has ended.
+        """
+
+        def is_so() -> bool:
+            if not self.agent.is_running:
+                raise DrillError(f"the agent ended with {self.agent.ended_with}: {self.agent.tail()}")
+            return len(self.arrived()) >= num
+
+        self.ground.deadline.until(is_so, f"{num} files of {self.site} in the topic")
+
+    def end(self, found_s: float, told: list[str], remark: str) -> Found:
+        """The agent ends; what is in the topic is counted."""
+        self.agent.stop()
+        return Found(self.account(), None, found_s, tuple(told[:3]), remark)
+
+
+def edge_killed(ground: Ground) -> Found:
+    """The agent is killed while it sends, three times, and started again."""
+    node = EdgeSite(ground, "edge-killed")
+    node.agent.start()
+    for number in range(1, 4):
+        before = sum(node.written.values())
+        node.write(FILES)
+        node.await_arrived(before + 1)
+        node.agent.kill()
+        ground.mark()
+        node.agent.start()
+        node.await_arrived(number * FILES)
+    status = ground.answer_of("edge", "--site", node.site, "--status",
+                              settings=(f"edge.directory={json.dumps(str(node.home))}",))  # fmt: skip
+    return node.end(ground.since_mark_s(), [*node.agent.said(TOLD), *status[:2]], "killed three times")
+
+
+def spool_full(ground: Ground) -> Found:
+    """The disk of the agent's copies and journal is full: sending goes on, copies are kept again afterwards."""
+    node = EdgeSite(ground, "edge-full")
+    ground.small_disk(node.home)
+    node.agent.start()
+    node.write(FILES // 3)
+    node.await_arrived(FILES // 3)
+    filler = ground.filled(node.home)
+    node.write(FILES // 3)
+    node.await_arrived(2 * FILES // 3)
+    node.agent.kill()  # on a full disk, and the power goes as well
+    node.agent.start()
+    filler.unlink()
+    ground.mark()
+    node.write(FILES // 3)
+    node.await_arrived(FILES)
+    return node.end(ground.since_mark_s(), node.agent.said(TOLD), "sent while it was full; killed on the full disk")
+
+
+def clock_wrong(ground: Ground) -> Found:
+    """The agent's machine begins ten years ahead, and its clock is put back by eleven while it sends."""
+    clock = ground.folder / "clock"
+    clock.write_bytes((10 * YEAR_S).to_bytes(8, "little", signed=True))
+    node = EdgeSite(ground, "edge-clock", {"LD_PRELOAD": str(compiled(ground.folder)), "WRONG_CLOCK_FILE": str(clock)})
+    node.agent.start()
+    node.write(FILES)
+    node.await_arrived(FILES)
+    ground.deadline.until(lambda: bool(node.agent.said("ahead of Kafka")), "a word about a clock that is ahead")
+    with clock.open("r+b") as file:
+        file.write((-YEAR_S).to_bytes(8, "little", signed=True))
+    ground.mark()
+    node.write(FILES)
+    node.await_arrived(2 * FILES)
+    caught_up_s = ground.since_mark_s()
+    began_ms = 1000 * (os.path.getmtime(node.watched) - 86_400)
+    wrong = sum(not began_ms < time < began_ms + 2 * 86_400_000 for times in node.arrived().values() for time in times)
+    remark = f"{wrong} of {2 * FILES} times of sending are wrong by more than a day"
+    return node.end(caught_up_s, node.agent.said(TOLD), remark)
+
+
+def compiled(folder: Path) -> Path:
+    """The wrong clock as a library.
+
+    Raises:
+        DrillError: there is no C compiler, or no Linux.
+    """
+    source, library = folder / "clock.c", folder / "clock.so"
+    source.write_text(WRONG_CLOCK)
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise DrillError("a clock cannot be put wrong for one process here: that takes a C compiler")
+    done = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    if done.returncode:
+        raise DrillError(f"a clock cannot be put wrong for one process here: {done.stderr.strip()[:300]}")
+    return library

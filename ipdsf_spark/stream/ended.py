@@ -1,0 +1,41 @@
+"""What ended a query, as one sentence for an operator instead of two stack traces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from pyspark.errors import StreamingQueryException
+
+from ipdsf_spark.errors import IpdsfError
+
+CAUSED_BY: Final = "Caused by: "
+LONGEST: Final = 600
+
+
+@contextmanager
+def named(what: str) -> Iterator[None]:
+    """Turn the exception of a query that failed into an error of ours.
+
+    Args:
+        what: the query is, for the message.
+
+    Raises:
+        IpdsfError: the query failed; with the innermost cause.
+    """
+    try:
+        yield
+    except StreamingQueryException as error:
+        raise IpdsfError(
+            f"{what} ended: {innermost_cause(str(error))}. What was not finished is done at the next start; "
+            "`ipdsf doctor` and `ipdsf checkpoint inspect` say what else is wrong"
+        ) from error
+
+
+def innermost_cause(said: str) -> str:
+    """The last cause that a JVM's stack trace names; without one, its first line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no reason was given"]
+    causes = [line.removeprefix(CAUSED_BY) for line in lines if line.startswith(CAUSED_BY)]
+    said = causes[-1] if causes else lines[0].rpartition("terminated with exception: ")[2]
+    return said.partition(" SQLSTATE")[0][:LONGEST].rstrip(".")

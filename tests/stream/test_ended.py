@@ -1,0 +1,28 @@
+"""What an operator reads when a query has failed."""
+
+from __future__ import annotations
+
+from ipdsf_spark.stream.ended import innermost_cause
+
+TRACE = """[STREAM_FAILED] Query [id = 1, runId = 2] terminated with exception: Writing job aborted SQLSTATE: XXKST
+=== Streaming Query ===
+
+JVM stacktrace:
+org.apache.spark.SparkException: [WRITING_JOB_ABORTED] Writing job aborted SQLSTATE: 40000
+\tat org.apache.spark.sql.Here.there(Here.scala:1)
+Caused by: org.apache.spark.SparkException: Job aborted due to stage failure
+\t... 20 more
+Caused by: java.io.IOException: No space left on device
+\tat java.base/java.io.FileOutputStream.writeBytes(Native Method)
+"""
+
+
+def test_of_a_query_that_failed_the_innermost_cause_is_told() -> None:
+    assert innermost_cause(TRACE) == "java.io.IOException: No space left on device"
+
+
+def test_without_a_cause_the_first_line_is_told() -> None:
+    damaged = "[STREAM_FAILED] Query [id = 1] terminated with exception: Checksum error: offsets/0 SQLSTATE: XXKST"
+    assert innermost_cause(f"{damaged}\n  at here") == "Checksum error: offsets/0"
+    assert innermost_cause("\nsomething else.\n  at here") == "something else"
+    assert innermost_cause("") == "no reason was given"
