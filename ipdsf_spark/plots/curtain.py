@@ -185,13 +185,18 @@ def colour_bar(figure: Figure, axes: Any, image: Any, size: Size) -> None:
     bar.outline.set_linewidth(0.4)
 
 
-def _frame(axes: Any, strip: Any, top_m: float, size: Size) -> None:
+def height_axis(axes: Any, top_m: float, size: Size) -> None:
+    """Kilometres above the ground, up to `top_m`."""
     style.dress(axes, size=size.text, grid=False)
     axes.set_ylim(0.0, top_m)
     step_m = 500.0 if top_m <= 4000 and size is LARGE else 1000.0
     ticks = np.arange(0.0, top_m + 1.0, step_m)
     axes.set_yticks(ticks, [f"{tick / 1000:g}" for tick in ticks])
     axes.set_ylabel("height above ground [km]", size=size.text, color=style.INK)
+
+
+def _frame(axes: Any, strip: Any, top_m: float, size: Size) -> None:
+    height_axis(axes, top_m, size)
     lowest = strip if strip is not None else axes
     style.time_axis(lowest, size=size.text, num_ticks=size.ticks)
     lowest.tick_params(axis="x", width=0.6, length=3, colors=style.INK)
