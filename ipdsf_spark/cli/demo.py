@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -25,7 +26,10 @@ EPILOG = """examples:
   ipdsf demo --data recorded/               your own files, one folder per site
   ipdsf demo --only imaging --ct volumes/   your own CT, in the folders train and test or side by side
 """
-DAY = "2026-06-21"
+START = "2026-06-20", "12:00"
+HOURS = 36.0  # with a whole day behind it, a site is known to the forecast
+# Ten minutes a file and half a minute a profile: as many files as of a day by five minutes.
+SAMPLING = ("--minutes", "10", "--cadence", "30")
 FILES_PER_SECOND = 40.0
 PHANTOM_CUBES = 1_200
 CT_CUBES = 4_000
@@ -36,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("--data", metavar="DIR", help="recorded files, one folder per site (default: simulated ones)")
     parser.add_argument("--sites", type=int, default=8, help="simulated sites (default 8)")
-    parser.add_argument("--hours", type=float, default=24.0, help="simulated hours (default 24)")
+    parser.add_argument("--hours", type=float, default=HOURS, help=f"simulated hours (default {HOURS:g})")
     parser.add_argument("--speed", type=float, default=1.0, help=f"1 = {FILES_PER_SECOND:.0f} files per second")
     parser.add_argument("--seed", type=int, default=1, help="of the simulation (default 1)")
     parser.add_argument("--ct", metavar="DIR", help="CT volumes for the imaging flow (default: phantoms)")
@@ -76,8 +80,7 @@ def _both(args: argparse.Namespace, *, has_imaging: bool) -> int:
     else:
         data = out / "network"
         shutil.rmtree(data, ignore_errors=True)
-        simulate = ["simulate", "-o", str(data), "--sites", str(args.sites), "--hours", str(args.hours)]
-        if main([*simulate, "--date", DAY, "--seed", str(args.seed)]):
+        if main(_simulate(args, data)):
             return 1
         network.add_broken_files(data, rng=np.random.default_rng(args.seed))
     if (data / "sites.toml").is_file():
@@ -120,11 +123,22 @@ def _imaging(args: argparse.Namespace) -> ImagingReport:
     return demonstrate(ImagingDemonstration(ct, Path(args.out) / "ct", samples))
 
 
+def _simulate(args: argparse.Namespace, data: Path) -> list[str]:
+    """The command that makes the network."""
+    day, clock = START
+    size = ["--sites", str(args.sites), "--hours", f"{args.hours:g}"]
+    return ["simulate", "-o", str(data), *size, "--date", day, "--start", clock, *SAMPLING, "--seed", str(args.seed)]
+
+
 def _commands(args: argparse.Namespace, data: Path) -> list[str]:
+    from ipdsf_spark.demo.run import OPERATORS
+
     return [
-        *([] if args.data else [f"ipdsf simulate -o {data} --sites {args.sites} --date {DAY}"]),
+        *([] if args.data else [shlex.join(["ipdsf", *_simulate(args, data)])]),
         "ipdsf broker start",
-        "ipdsf stream                       # in a second terminal",
+        f"ipdsf stream --set 'stream.operators={json.dumps(OPERATORS)}'   # in a second terminal",
+        "ipdsf network                      # in a third",
         f"ipdsf edge --replay {data} --rate {FILES_PER_SECOND * args.speed:.0f}",
+        "ipdsf network --map network.svg",
         "ipdsf quarantine list",
     ]

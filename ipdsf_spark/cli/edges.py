@@ -142,7 +142,7 @@ def _watched(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Pr
 def _draw(kept: Sequence[Profiles], lines: Sequence[EdgeLine], site: Site, args: argparse.Namespace) -> None:
     from ipdsf_spark import plots  # a second of imports that other outputs do not need
 
-    figure = plots.curtain(kept, site=site.id, edges=lines, calibration=site.calibration, top_m=args.top)
+    figure = plots.curtain(kept, site=site.id, place=site, edges=lines, calibration=site.calibration, top_m=args.top)
     plots.save(figure, Path(args.plot))
 
 

@@ -26,6 +26,7 @@ from ipdsf_spark.cli.sited_files import (
 )
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.lidar.files import FileReader
+from ipdsf_spark.lidar.layers.ceiling import Ceiling
 from ipdsf_spark.lidar.layers.mixing_height import Layers, retrieve
 from ipdsf_spark.lidar.layers.replay import replay
 from ipdsf_spark.lidar.products import cf
@@ -98,7 +99,7 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, config
             raw = cf.to_netcdf(of_day, site, instrument=instrument, settings=settings, history=history, inputs=names)
             stem.with_suffix(".nc").write_bytes(raw)
             stem.with_suffix(".csv").write_text(products.to_csv(site.id, of_day), encoding="utf-8")
-            _draw(kept, of_day, day, site, stem.with_suffix(".png"), args.top)
+            _draw(kept, of_day, day, site, stem.with_suffix(".png"), ceiling=settings.ceiling, top_m=args.top)
             written += [str(stem.with_suffix(suffix)) for suffix in (".csv", ".nc", ".png")]
     if args.json:
         for product in products.products_of(site.id, layers):
@@ -146,12 +147,22 @@ def _below(block: Profiles, top_m: float) -> Profiles:
 
 
 def _draw(
-    kept: Sequence[Profiles], layers: Layers, day: np.datetime64, site: Site, path: Path, top_m: float | None
+    kept: Sequence[Profiles],
+    layers: Layers,
+    day: np.datetime64,
+    site: Site,
+    path: Path,
+    *,
+    ceiling: Ceiling,
+    top_m: float | None,
 ) -> None:
     from ipdsf_spark import plots  # a second of imports that other outputs do not need
 
     blocks = [part for part in (_on_day(block, day) for block in kept) if len(part)]
-    plots.save(plots.curtain(blocks, layers, site=site.id, calibration=site.calibration, top_m=top_m), path)
+    drawn = plots.curtain(
+        blocks, layers, site=site.id, place=site, ceiling=ceiling, calibration=site.calibration, top_m=top_m
+    )
+    plots.save(drawn, path)
 
 
 def _on_day(block: Profiles, day: np.datetime64) -> Profiles:

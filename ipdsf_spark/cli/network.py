@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.spark_job import run_job
@@ -93,45 +93,29 @@ def _draw(config: Config, path: Path, component: int) -> Path:
         InputError: it holds nothing of it.
         ConfigError: there is no such component.
     """
-    from ipdsf_spark.archive.reading import read_products
+    from ipdsf_spark.archive.network import network_now
     from ipdsf_spark.archive.tables import archive_directory
     from ipdsf_spark.plots.network_map import MapSite, network_map
     from ipdsf_spark.sites import site_named, sites_of
 
     directory, known = archive_directory(config), sites_of(config)
-    slices = read_products(directory, kind="network", site=config.network.name)
-    fits = read_products(directory, kind="network_site")
-    if slices.empty or fits.empty:
+    state = network_now(directory, config.network.name)
+    if state is None:
         raise InputError(f"the archive in {directory} holds no network that has warmed up; `ipdsf network` makes one")
-    alarms = {row["site"]: row for row in _newest(read_products(directory, kind="network_alarm"))}
     drawn = []
-    for row in _newest(fits):
-        weights = list(row["weights"])
-        if not 1 <= component <= len(weights):
-            raise ConfigError(f"--component is a number from 1 to {len(weights)}, got {component}")
-        alarm = alarms.get(row["site"])
-        features = tuple(each["feature"] for each in alarm["alarms"]) if alarm and alarm["is_standing"] else ()
+    for each in state.sites:
+        if not 1 <= component <= len(each.weights):
+            raise ConfigError(f"--component is a number from 1 to {len(each.weights)}, got {component}")
         try:
-            site = site_named(known, row["site"])
+            site = site_named(known, each.site)
         except ConfigError:
             continue  # the table of sites knows it no more
-        weight = weights[component - 1]
         place = (site.latitude_deg, site.longitude_deg)
-        drawn.append(MapSite(site.id, *place, float("nan") if weight is None else float(weight), features))
-    warm = slices[slices["is_warm"].astype(bool)]
-    strengths = [] if warm.empty else [float(value) for value in warm.iloc[-1]["strengths"]]
-    title = f"{config.network.name}, {slices.iloc[-1]['time']:%Y-%m-%d %H:%M} UTC"
+        drawn.append(MapSite(site.id, *place, each.weights[component - 1], each.alarms))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(network_map(drawn, strengths, component=component - 1, title=title), encoding="utf-8")
+    svg = network_map(drawn, state.strengths, component=component - 1, title=state.title)
+    path.write_text(svg, encoding="utf-8")
     return path
-
-
-def _newest(rows: Any) -> list[dict[str, Any]]:
-    """The newest row of every site."""
-    if rows.empty:
-        return []
-    found: list[dict[str, Any]] = rows.drop_duplicates("site", keep="last").to_dict("records")
-    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from ipdsf_spark.plots import Truth
 
 WARM_UP_SHARE = 0.2  # of the run: the first batches compile and load
 NUM_CANDIDATES = 5
+OTHER_LAYERS = ("below_m", "residual_height_m", "nocturnal_height_m", "entrainment_m")
 WEATHER = int(Quality.FOG | Quality.PRECIPITATION)
 
 
@@ -56,6 +57,7 @@ def layers_of(rows: pd.DataFrame) -> Layers:
         candidate_strength=_table(rows["candidate_strength"]),
         cloud_base_m=rows["cloud_base_m"].to_numpy(np.float64),
         num_profiles=rows["num_profiles"].to_numpy(np.int32),
+        **{name: rows[name].to_numpy(np.float64) for name in OTHER_LAYERS},
     )
 
 

@@ -31,6 +31,7 @@ class SiteCard:
         rmse_final_m, rmse_provisional_m, bias_final_m: against the known height [m]; NaN where it is not known.
         num_rejected: quarantined stretches of this site.
         note: a sentence about the site's weather or data, may be empty.
+        forecast: picture of a forecast, relative to the page; empty if there is none.
     """
 
     id: str
@@ -43,6 +44,7 @@ class SiteCard:
     bias_final_m: float
     num_rejected: int
     note: str = ""
+    forecast: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,19 @@ class Link:
 
 
 @dataclass(frozen=True)
+class NetworkReport:
+    """What the page shows of all sites at once.
+
+    Attributes:
+        map: as SVG, relative to the page.
+        alarmed: sites under alarm at the end.
+    """
+
+    map: str
+    alarmed: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Report:
     """All the page needs."""
 
@@ -114,6 +129,7 @@ class Report:
     tables: Sequence[Link]
     commands: Sequence[str]
     imaging: ImagingReport | None = None
+    network: NetworkReport | None = None
 
 
 def write_page(report: Report, directory: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import threading
@@ -19,7 +20,8 @@ from ipdsf_spark.archive.reading import read_revisions
 from ipdsf_spark.archive.tables import archive_directory
 from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.demo import outcome
-from ipdsf_spark.demo.page import Balance, Latency, Link, QuarantineLine, Report, SiteCard
+from ipdsf_spark.demo.page import Balance, Latency, Link, NetworkReport, QuarantineLine, Report, SiteCard
+from ipdsf_spark.demo.pictures import Archived, draw_day, draw_forecast, draw_network
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.kafka.quarantine import Quarantined
 from ipdsf_spark.kafka.quarantine import read as read_quarantine
@@ -28,15 +30,18 @@ from ipdsf_spark.lidar.profiles import Float64
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.loadgen.replay import Feed, feeds_of, replay
 from ipdsf_spark.monitoring.progress import Batch, Totals
-from ipdsf_spark.plots import curtain, error_figure, latency_figure, save
-from ipdsf_spark.sites import site_named, sites_of
+from ipdsf_spark.plots import error_figure, latency_figure, save
+from ipdsf_spark.sites import layer_settings, site_named, sites_of
 from ipdsf_spark.spark.jvm import end_jvm, has_jvm
 from ipdsf_spark.stream.job import StreamJob
+from ipdsf_spark.stream.network_query import NetworkQuery
 
 logger = logging.getLogger(__name__)
 
 WARM_UP_TIMEOUT_S: Final = 60.0
 MAX_CURTAINS: Final = 24
+NETWORK_MAP: Final = "pictures/network.svg"
+OPERATORS: Final = ("layers", "air_quality", "targets", "edges", "forecast")  # what the page shows
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ def run(demonstration: Demonstration, config: Config, *, commands: Sequence[str]
                 f"kafka.bootstrap_servers={kafka.bootstrap_servers}",
                 f'stream.directory="{out.absolute() / "stream"}"',
                 "stream.archive_every_s=15",
+                f"stream.operators={json.dumps(OPERATORS)}",
+                "network.trigger_s=1",
             ],
         )
         had_jvm = has_jvm()
@@ -113,9 +120,20 @@ def _stream(demonstration: Demonstration, config: Config, feeds: Sequence[Feed])
             )
             job.drain()
             _await_counts(job, sent[0])
+            _decompose(job)
         finally:
             job.stop()
     return job.listener.totals, sent[0]
+
+
+def _decompose(job: StreamJob) -> None:
+    """The network's own query over the averages that the stream has published, in the same session."""
+    network = NetworkQuery(job.config, spark=job.spark).start()
+    try:
+        network.drain()
+    finally:
+        network.stop()
+    job.drain()  # its products to the archive
 
 
 def _await_counts(job: StreamJob, sent: int) -> None:
@@ -139,15 +157,15 @@ def _report(
     (out / "pictures").mkdir(exist_ok=True)
     (out / "tables").mkdir(exist_ok=True)
     revisions = read_revisions(archive_directory(config))
-    final, provisional = outcome.newest(revisions), outcome.last_provisional(revisions)
+    archived = Archived.of(archive_directory(config), revisions)
     sites = sites_of(config)
     cards, errors, figures = [], [], []
-    shown = feeds[:MAX_CURTAINS]
-    for feed in tqdm(shown, desc="drawing", unit="site"):
-        card, error = _card(demonstration, feed, site_named(sites, feed.site), final, provisional, quarantined)
+    for feed in tqdm(feeds[:MAX_CURTAINS], desc="drawing", unit="site"):
+        card, error = _card(demonstration, config, feed, site_named(sites, feed.site), archived, quarantined)
         cards.append(card)
         if error is not None:
             errors.append(error)
+    alarmed = draw_network(archived, sites, config.network.name, out / NETWORK_MAP)
     latencies = outcome.latency_s(revisions)
     if latencies.size:
         save(latency_figure(latencies), out / "pictures" / "latency.png")
@@ -155,7 +173,7 @@ def _report(
     first_error = next((card for card in cards if not np.isnan(card.rmse_final_m)), None)
     if first_error is not None:
         figures.insert(0, Link(f"pictures/{first_error.id}-error.png", f"Tracked less known height, {first_error.id}."))
-    tables = _write_tables(out, final, cards, quarantined)
+    tables = _write_tables(out, archived.final, cards, quarantined)
     lines = [QuarantineLine(item.site, item.file, item.position, item.reason) for item in quarantined]
     return Report(
         title=demonstration.title,
@@ -179,19 +197,20 @@ def _report(
         figures=figures,
         tables=tables,
         commands=commands,
+        network=None if alarmed is None else NetworkReport(NETWORK_MAP, alarmed),
     )
 
 
 def _card(
     demonstration: Demonstration,
+    config: Config,
     feed: Feed,
     site: Site,
-    final: pd.DataFrame,
-    provisional: pd.DataFrame,
+    archived: Archived,
     quarantined: Sequence[Quarantined],
 ) -> tuple[SiteCard, outcome.Errors | None]:
     out = demonstration.out
-    layers = outcome.layers_of(final[final["site"] == feed.site])
+    layers = outcome.layers_of(archived.final[archived.final["site"] == feed.site])
     reader = FileReader(clock=site.clock)
     blocks = [block for block in reader.blocks((path.name, path.read_bytes()) for path in feed.files) if len(block)]
     instruments = sorted(reader.files_by_instrument)
@@ -201,14 +220,15 @@ def _card(
     truth = (
         outcome.read_truth(demonstration.data / "truth" / f"{feed.site}.csv") if demonstration.is_simulated else None
     )
-    picture = ""
+    picture = fan = ""
     if drawable:
-        drawn = curtain(drawable, layers, site=feed.site, truth=truth, calibration=site.calibration)
         picture = f"pictures/{feed.site}.png"
-        save(drawn, out / picture)
+        draw_day(archived, site, drawable, layer_settings(config).ceiling, truth, out / picture)
+        fan = f"pictures/{feed.site}-forecast.png"
+        fan = fan if draw_forecast(archived, site, out / fan) else ""
     error = None
     if truth is not None and len(layers):
-        first = outcome.layers_of(provisional[provisional["site"] == feed.site])
+        first = outcome.layers_of(archived.provisional[archived.provisional["site"] == feed.site])
         error = outcome.errors_of(layers, first, truth)
         as_seen = np.full(len(layers), np.nan)
         position = np.searchsorted(layers.time, first.time)
@@ -226,6 +246,7 @@ def _card(
         rmse_provisional_m=outcome.rmse(error.provisional_m) if error else float("nan"),
         bias_final_m=outcome.bias(error.final_m) if error else float("nan"),
         num_rejected=sum(item.site == feed.site for item in quarantined),
+        forecast=fan,
     )
     return card, error
 

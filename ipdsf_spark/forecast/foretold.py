@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from ipdsf_spark.forecast.memory import NAMES, PER_DAY, Memory
 from ipdsf_spark.forecast.model import ForecastModel, quantiles_m
 from ipdsf_spark.forecast.rows import middle_us_of, quality_of, values_of
 from ipdsf_spark.forecast.series import INTERVAL_S, LEAD_STEPS, Series
+from ipdsf_spark.lidar.products.plain import instant
 from ipdsf_spark.lidar.profiles import Float64, Time
 
 SHOWN_STEPS: Final = PER_DAY  # before the forecast
@@ -96,6 +97,34 @@ def foretold(series: Series, model: ForecastModel, at: np.datetime64 | None = No
         series.target_m[after, 0],
     )
     return Foretold(_time_of(index), values, fan)
+
+
+def fan_of_records(records: Sequence[Mapping[str, Any]], number: int) -> Fan:
+    """The picture of what the stream foretold of one site, from its records alone.
+
+    Args:
+        records: of kind `forecast`, of one site, in time order.
+        number: of the record whose forecast is shown.
+    """
+    time = np.array([instant(record["time"]) for record in records], "datetime64[us]")
+    is_filled = np.array([bool(record["is_filled"]) for record in records])
+    height_m = np.array([float(record["mixing_height_m"]) for record in records])
+    seen_m = np.where(is_filled, np.nan, height_m)
+    filled_m = np.full((len(records), 3), np.nan)
+    for line in np.flatnonzero(is_filled):
+        filled_m[line] = _quantiles(records[line]["filled"])
+    made = records[number]
+    now = filled_m[number] if is_filled[number] else np.full(3, height_m[number])
+    ahead_m = np.array([now, *(_quantiles(lead) for lead in made["forecast"])])
+    ahead = np.array([time[number], *(instant(lead["time"]) for lead in made["forecast"])], "datetime64[us]")
+    first, last = max(number + 1 - SHOWN_STEPS, 0), min(number + 1 + AFTER_STEPS, len(records))
+    before, after = slice(first, number + 1), slice(number + 1, last)
+    unknown = np.full(len(ahead), np.nan)
+    return Fan(time[before], seen_m[before], filled_m[before], ahead, ahead_m, unknown, time[after], seen_m[after])
+
+
+def _quantiles(values: Mapping[str, Any]) -> list[float]:
+    return [float(values[name]) for name in ("p10_m", "p50_m", "p90_m")]
 
 
 def _times(index: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Time:

@@ -9,37 +9,25 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MultipleLocator
-from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.edges.lines import EdgeLine
+from ipdsf_spark.lidar.layers.ceiling import Ceiling
 from ipdsf_spark.lidar.layers.mixing_height import Layers
-from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.profiles import Float64, Profiles, Time
+from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.plots import style
-from ipdsf_spark.plots.raster import raster
+from ipdsf_spark.plots.curtain_legend import handles_of
+from ipdsf_spark.plots.curtain_marks import COMPACT, LARGE, Size, draw_edges, draw_heights
+from ipdsf_spark.plots.curtain_strip import draw_strip
+from ipdsf_spark.plots.raster import Raster, raster
+from ipdsf_spark.plots.sun import coordinates, draw_sun, has_place, prior_of
 
 DECADES: Final = 2.0  # of backscatter that the colours span
 ABOVE_LAYER: Final = 0.75  # decades from the near-surface aerosol to the brightest colour: cloud and rain saturate
 BRIGHTEST: Final = (-6.0, -5.0)  # limits of log10 of the brightest colour, m-1 sr-1
 NEAR_M: Final = (100.0, 600.0)
-SKY: Final = (
-    (Quality.PRECIPITATION, "rain or snow", "#3b6ea8"),
-    (Quality.FOG, "fog", "#b08968"),
-    (Quality.CLOUD_CAPPED, "cloud", "#9aa3ad"),
-)
-EDGE_COLOURS: Final = {-1: "#ff9f68", 1: "#8fd8ff"}  # backscatter decreases with height, increases
-EDGE_NAMES: Final = {-1: "edge: decrease with height", 1: "edge: increase with height"}
-EDGE_GAP: Final = np.timedelta64(30, "m")  # a longer pause is not bridged by a line
-STATE: Final = (
-    ("final", style.FINAL),
-    ("ambiguous", "#8fb8d8"),
-    ("provisional", style.PROVISIONAL),
-    ("no height", style.NO_VALUE),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,27 +45,13 @@ class Truth:
     label: str = "known height"
 
 
-@dataclass(frozen=True)
-class _Size:
-    """What differs between the large picture and the one for a dashboard."""
-
-    width_in: float
-    height_in: float
-    text: float
-    line: float
-    dot: float
-    ticks: int
-
-
-LARGE: Final = _Size(11.0, 5.2, 9.0, 1.6, 3.0, 10)
-COMPACT: Final = _Size(5.2, 2.7, 7.0, 1.2, 1.5, 6)
-
-
 def curtain(
     profiles: Profiles | Sequence[Profiles],
     layers: Layers | None = None,
     *,
     site: str,
+    place: Site | None = None,
+    ceiling: Ceiling | None = None,
     truth: Truth | None = None,
     edges: Sequence[EdgeLine] = (),
     top_m: float | None = None,
@@ -90,9 +64,12 @@ def curtain(
         profiles: of one instrument, in any blocks.
         layers: heights to draw over it.
         site: its name, for the title.
+        place: where it stands: its sunrise, sunset and coordinates are shown, and its heights are searched up to
+            `max_height_m`, which is the top of the picture.
+        ceiling: shape of the prior that the heights were found with; drawn where `place` is known.
         truth: known heights to compare with.
         edges: edges of the image to draw over it.
-        top_m: highest height shown; None = what the heights need.
+        top_m: highest height shown; None = the highest that is searched at `place`, or what the heights need.
         calibration: the site's factor to m-1 sr-1.
         compact: for a dashboard of many sites: no legend, small.
 
@@ -102,7 +79,7 @@ def curtain(
     blocks = [profiles] if isinstance(profiles, Profiles) else list(profiles)
     size = COMPACT if compact else LARGE
     layers = layers if layers is not None and len(layers) else None
-    top_m = top_m or _top_m(layers, truth, edges)
+    top_m = top_m or (min(place.max_height_m, _reach_m(blocks)) if place else _top_m(layers, truth, edges))
     figure = style.figure(size.width_in, size.height_in)
     grid = figure.add_gridspec(
         2 if layers else 1,
@@ -117,20 +94,22 @@ def curtain(
         bottom=0.16 if compact else 0.17 if layers or edges else 0.12,
     )
     axes = figure.add_subplot(grid[0, 0])
-    image = _backscatter(axes, blocks, top_m, calibration)
+    image = draw_backscatter(axes, raster(blocks, top_m, calibration=calibration))
     if truth is not None:
         axes.plot(truth.time, truth.height_m, color=style.TRUTH, linewidth=0.8 * size.line, linestyle=(0, (4, 1.5)))
-    _edges(axes, edges, size)
+    draw_edges(axes, edges, size)
     strip = None
     if layers:
-        _heights(axes, layers, size)
+        draw_heights(axes, layers, size)
         strip = figure.add_subplot(grid[1, 0], sharex=axes)
-        _strip(strip, layers, size)
-    _colour_bar(figure, figure.add_subplot(grid[0, 1]), image, size)
-    _frame(axes, strip, blocks, top_m, size)
-    _title(axes, blocks, site, size)
+        draw_strip(strip, layers, size)
+    has_prior = draw_sky_of_site(axes, place, ceiling if layers else None, size)
+    colour_bar(figure, figure.add_subplot(grid[0, 1]), image, size)
+    _frame(axes, strip, top_m, size)
+    title(axes, blocks, site, size, place)
     if (layers or edges) and not compact:
-        _legend(figure, layers, truth, edges)
+        handles = handles_of(layers, edges, truth=truth.label if truth else "", has_prior=has_prior)
+        style.legend_below(figure, handles)
     return figure
 
 
@@ -143,8 +122,28 @@ def _top_m(layers: Layers | None, truth: Truth | None, edges: Sequence[EdgeLine]
     return float(np.clip(np.ceil(highest * 1.3 / 500.0) * 500.0, 2000.0, 5000.0))
 
 
-def _backscatter(axes: Any, blocks: Sequence[Profiles], top_m: float, calibration: float | None) -> Any:
-    cells = raster(blocks, top_m, calibration=calibration)
+def _reach_m(blocks: Sequence[Profiles]) -> float:
+    """How high the profiles go, at least a gate."""
+    return max((float(block.range_m[-1]) for block in blocks if block.range_m.size), default=1.0)
+
+
+def draw_sky_of_site(axes: Any, place: Site | None, ceiling: Ceiling | None, size: Size) -> bool:
+    """Sunrise, sunset and the prior over a curtain whose limits are set; whether the prior is among them."""
+    if place is None or not has_place(place):
+        return False
+    first, last = axes.get_xlim()
+    edges = np.array([np.datetime64(round(at * 86_400e6), "us") for at in (first, last)])
+    draw_sun(axes, edges, place, text=size.text, with_times=size is LARGE)
+    if ceiling is None:
+        return False
+    time, reach_m = prior_of(edges, place, ceiling)
+    ink = [withStroke(linewidth=1.7, foreground=style.INK)]
+    axes.plot(time, reach_m, color="white", linewidth=0.9, linestyle=":", path_effects=ink, scalex=False)
+    return True
+
+
+def draw_backscatter(axes: Any, cells: Raster) -> Any:
+    """Colours of the curtain; returns what a colour bar needs."""
     with np.errstate(invalid="ignore", divide="ignore"):
         log10 = np.log10(np.where(cells.beta > 0, cells.beta, 1e-12))
     log10[np.isnan(cells.beta)] = np.nan
@@ -174,116 +173,8 @@ def _brightest(log10: Float64, edge_m: Float64, *, is_absolute: bool) -> float:
     return float(np.clip(high, *BRIGHTEST) if is_absolute else high)
 
 
-def _heights(axes: Any, layers: Layers, size: _Size) -> None:
-    """Cloud bases, candidates, uncertainty and the tracked height."""
-    outline = [withStroke(linewidth=size.line + 1.4, foreground=style.INK)]
-    candidates = layers.candidates_m
-    times = np.broadcast_to(layers.time[:, None], candidates.shape)
-    shown = np.isfinite(candidates)
-    axes.scatter(times[shown], candidates[shown], s=size.dot, color="white", alpha=0.45, linewidths=0)
-    has_cloud = np.isfinite(layers.cloud_base_m)
-    axes.scatter(
-        layers.time[has_cloud],
-        layers.cloud_base_m[has_cloud],
-        s=4 * size.dot,
-        marker="_",
-        color=style.CLOUD,
-        linewidths=size.line,
-    )
-    for is_provisional in (False, True):
-        time, height_m, sigma_m = _unbroken(layers, layers.provisional == is_provisional)
-        axes.fill_between(time, height_m - sigma_m, height_m + sigma_m, color="white", alpha=0.3, linewidth=0)
-        axes.plot(
-            time,
-            height_m,
-            color=style.PROVISIONAL if is_provisional else style.HEIGHT,
-            linewidth=size.line,
-            solid_capstyle="round",
-            path_effects=outline,
-            marker="o" if is_provisional else None,
-            markersize=2.0 * size.line,
-        )
-    alone = _alone(layers)
-    axes.scatter(layers.time[alone], layers.mixing_height_m[alone], s=6 * size.dot, color="white", edgecolor=style.INK)
-
-
-def _edges(axes: Any, edges: Sequence[EdgeLine], size: _Size) -> None:
-    """Falls of the signal with height as full lines, rises as broken ones."""
-    outline = [withStroke(linewidth=size.line + 1.0, foreground=style.INK)]
-    for line in edges:
-        broken = np.flatnonzero(np.diff(line.time) > EDGE_GAP) + 1
-        axes.plot(
-            np.insert(line.time, broken, line.time[broken - 1]),
-            np.insert(line.height_m, broken, np.nan),
-            color=EDGE_COLOURS[line.sign],
-            linewidth=0.8 * size.line,
-            linestyle="-" if line.sign < 0 else (0, (3, 1.2)),
-            path_effects=outline,
-        )
-
-
-def _interval(layers: Layers) -> np.timedelta64:
-    """Time between products; five minutes if there is only one."""
-    steps = np.diff(layers.time)
-    steps = steps[steps > np.timedelta64(0, "us")]
-    return np.timedelta64(int(np.min(steps).astype(np.int64)), "us") if len(steps) else np.timedelta64(300, "s")
-
-
-def _unbroken(layers: Layers, keep: NDArray[np.bool_]) -> tuple[Time, Float64, Float64]:
-    """Times, heights and uncertainties of the kept rows, with a NaN wherever a product time is missing."""
-    time, height_m = layers.time, np.where(keep, layers.mixing_height_m, np.nan)
-    gaps = np.flatnonzero(np.diff(time) > 1.5 * _interval(layers)) + 1
-    return (
-        np.insert(time, gaps, time[gaps - 1] if len(gaps) else time[:0]),
-        np.insert(height_m, gaps, np.nan),
-        np.insert(layers.uncertainty_m, gaps, np.nan),
-    )
-
-
-def _alone(layers: Layers) -> NDArray[np.bool_]:
-    """(N,) heights without a neighbour, which a line would not show."""
-    there = np.isfinite(layers.mixing_height_m)
-    near = np.diff(layers.time) <= 1.5 * _interval(layers)
-    before = np.concatenate([[False], there[:-1] & near])
-    after = np.concatenate([there[1:] & near, [False]])
-    return np.asarray(there & ~before & ~after)
-
-
-def _strip(axes: Any, layers: Layers, size: _Size) -> None:
-    """Under the curtain: the sky above, the state of the height below."""
-    width = _interval(layers).item()
-    spans = [(start.item(), width) for start in layers.time - _interval(layers) // 2]
-    axes.broken_barh(spans, (0, 0.86), facecolors=_state_colours(layers), linewidth=0)
-    for number, flags in enumerate(_sky(layers)):
-        for part, (_, _, colour) in enumerate(flags):
-            share = 0.86 / len(flags)
-            axes.broken_barh([spans[number]], (1 + part * share, share), facecolors=colour, linewidth=0)
-    axes.set_ylim(-0.1, 2.0)
-    axes.set_yticks([0.43, 1.43], ["height", "sky"] if size is LARGE else ["", ""])
-    for side in ("top", "right", "left", "bottom"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(axis="y", length=0, labelsize=0.8 * size.text, colors=style.FAINT_INK)
-
-
-def _sky(layers: Layers) -> list[list[tuple[Quality, str, str]]]:
-    """What hid the layer in every interval; fog and rain may come together, and both hide a cloud."""
-    found = [[entry for entry in SKY if bits & entry[0]] for bits in layers.quality.tolist()]
-    return [[entry for entry in flags if entry[0] != Quality.CLOUD_CAPPED] or flags for flags in found]
-
-
-def _state_colours(layers: Layers) -> list[str]:
-    colour = dict(STATE)
-    return [
-        colour["no height"]
-        if np.isnan(height)
-        else colour["provisional"]
-        if provisional
-        else colour["ambiguous" if bits & Quality.AMBIGUOUS else "final"]
-        for height, provisional, bits in zip(layers.mixing_height_m, layers.provisional, layers.quality, strict=True)
-    ]
-
-
-def _colour_bar(figure: Figure, axes: Any, image: Any, size: _Size) -> None:
+def colour_bar(figure: Figure, axes: Any, image: Any, size: Size) -> None:
+    """What the colours mean, with the unit as far as it is known."""
     bar = figure.colorbar(image, cax=axes, extend="both")
     unit = r"m$^{-1}$ sr$^{-1}$" if image.is_absolute else "arbitrary unit"
     bar.locator = MultipleLocator(0.5)
@@ -294,13 +185,18 @@ def _colour_bar(figure: Figure, axes: Any, image: Any, size: _Size) -> None:
     bar.outline.set_linewidth(0.4)
 
 
-def _frame(axes: Any, strip: Any, blocks: Sequence[Profiles], top_m: float, size: _Size) -> None:
+def height_axis(axes: Any, top_m: float, size: Size) -> None:
+    """Kilometres above the ground, up to `top_m`."""
     style.dress(axes, size=size.text, grid=False)
     axes.set_ylim(0.0, top_m)
     step_m = 500.0 if top_m <= 4000 and size is LARGE else 1000.0
     ticks = np.arange(0.0, top_m + 1.0, step_m)
     axes.set_yticks(ticks, [f"{tick / 1000:g}" for tick in ticks])
     axes.set_ylabel("height above ground [km]", size=size.text, color=style.INK)
+
+
+def _frame(axes: Any, strip: Any, top_m: float, size: Size) -> None:
+    height_axis(axes, top_m, size)
     lowest = strip if strip is not None else axes
     style.time_axis(lowest, size=size.text, num_ticks=size.ticks)
     lowest.tick_params(axis="x", width=0.6, length=3, colors=style.INK)
@@ -320,49 +216,21 @@ def _frame(axes: Any, strip: Any, blocks: Sequence[Profiles], top_m: float, size
         )
 
 
-def _title(axes: Any, blocks: Sequence[Profiles], site: str, size: _Size) -> None:
+def title(axes: Any, blocks: Sequence[Profiles], site: str, size: Size, place: Site | None) -> None:
+    """Site and place on the left, instrument and days on the right."""
     stamps = np.concatenate([block.time[~np.isnat(block.time)] for block in blocks])
     first, last = (str(stamp.astype("datetime64[D]")) for stamp in (stamps.min(), stamps.max()))
     days = first if first == last else f"{first} to {last}"
-    axes.set_title(f"{site}", loc="left", size=1.15 * size.text, weight="bold", color=style.INK, pad=4)
+    left = axes.set_title(site, loc="left", size=1.15 * size.text, weight="bold", color=style.INK, pad=4)
     axes.set_title(f"{blocks[0].instrument}   {days}", loc="right", size=0.95 * size.text, color=style.FAINT_INK, pad=4)
-
-
-def _legend(figure: Figure, layers: Layers | None, truth: Truth | None, edges: Sequence[EdgeLine]) -> None:
-    """One line under the picture, with what is in it and nothing else."""
-    outline = [withStroke(linewidth=3.0, foreground=style.INK)]
-
-    def line(colour: str, **more: Any) -> Line2D:
-        return Line2D([], [], color=colour, **more)
-
-    handles: list[Any] = [
-        line(EDGE_COLOURS[sign], linewidth=1.3, linestyle="-" if sign < 0 else "--", path_effects=outline, label=name)
-        for sign, name in EDGE_NAMES.items()
-        if any(edge.sign == sign for edge in edges)
-    ]
-    if layers is None:
-        layers = Layers.empty()
-    has_height = np.isfinite(layers.mixing_height_m)
-    if (has_height & ~layers.provisional).any():
-        handles.append(line(style.HEIGHT, linewidth=1.6, path_effects=outline, label="mixing height"))
-    if (has_height & layers.provisional).any():
-        handles.append(
-            line(style.PROVISIONAL, linewidth=1.6, marker="o", markersize=3, path_effects=outline, label="provisional")
+    if place is not None and has_place(place) and size is LARGE:
+        axes.annotate(
+            coordinates(place),
+            (1.0, 0.0),
+            xycoords=left,
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="bottom",
+            size=0.95 * size.text,
+            color=style.FAINT_INK,
         )
-    if has_height.any():
-        handles.append(Patch(facecolor="#b9c0c7", label="± 1 σ"))
-    if truth is not None:
-        handles.append(line(style.TRUTH, linewidth=1.3, linestyle=(0, (4, 1.5)), label=truth.label))
-    if np.isfinite(layers.candidates_m).any():
-        handles.append(line("#8a949e", marker="o", markersize=2.5, linestyle="", label="other layer tops"))
-    if np.isfinite(layers.cloud_base_m).any():
-        handles.append(line("#c77fb0", marker="_", markersize=7, markeredgewidth=1.8, linestyle="", label="cloud base"))
-    seen = {entry for flags in _sky(layers) for entry in flags}
-    handles += [Patch(facecolor=entry[2], label=entry[1]) for entry in SKY if entry in seen]
-    colours = set(_state_colours(layers))
-    handles += [
-        Patch(facecolor=colour, edgecolor=style.GRID, label=name)
-        for name, colour in STATE
-        if colour in colours and name in ("ambiguous", "no height")
-    ]
-    style.legend_below(figure, handles)

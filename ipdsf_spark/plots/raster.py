@@ -65,17 +65,9 @@ def raster(
             below = np.flatnonzero((height_m >= 0) & (height_m < num_rows * spacing_m))
             if not len(here) or not len(below):
                 continue
-            beta = block.beta[np.ix_(here, below)].astype(np.float64) * factor
-            is_there = np.isfinite(beta)
             rows = (height_m[below] / spacing_m).astype(np.int64)
-            starts = np.flatnonzero(np.diff(rows, prepend=-1))
             columns = (block.time[here].astype(np.int64) - first) // step
-            at = np.ix_(rows[starts], np.arange(num_columns))
-            for target, values in ((total, np.where(is_there, beta, 0.0)), (count, is_there.astype(np.float64))):
-                per_row = np.add.reduceat(values, starts, axis=1)
-                per_cell = np.zeros((num_columns, len(starts)))
-                np.add.at(per_cell, columns, per_row)
-                target[at] += per_cell.T
+            _add(total, count, block.beta[np.ix_(here, below)].astype(np.float64) * factor, rows, columns)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(count > 0, total / count, np.nan)
     return Raster(
@@ -84,6 +76,25 @@ def raster(
         beta=mean,
         is_absolute=is_absolute,
     )
+
+
+def _add(total: Float64, count: Float64, beta: Float64, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> None:
+    """Add profiles to the cells they lie in, touching no others: a day comes in hundreds of blocks.
+
+    Args:
+        total: (R, C) sums so far, changed in place.
+        count: (R, C) values in them, changed in place.
+        beta: (T, G) of T profiles.
+        rows: (G,) row of every gate, ascending.
+        columns: (T,) column of every profile.
+    """
+    is_there = np.isfinite(beta)
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    low, wide = int(columns.min()), int(np.ptp(columns)) + 1
+    for target, values in ((total, np.where(is_there, beta, 0.0)), (count, is_there.astype(np.float64))):
+        per_cell = np.zeros((wide, len(starts)))
+        np.add.at(per_cell, columns - low, np.add.reduceat(values, starts, axis=1))
+        target[rows[starts], low : low + wide] += per_cell.T
 
 
 def _column_us(stamps: NDArray[np.int64], span: int, max_columns: int) -> int:

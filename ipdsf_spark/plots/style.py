@@ -6,7 +6,7 @@ thousands of pictures keeps none of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ BACKSCATTER_MAP: Final = "viridis"
 HEIGHT: Final = "#ffffff"  # the tracked layer, on the dark of the colour map, with an outline of ink
 TRUTH: Final = "#ff4d2e"
 CLOUD: Final = "#f5b7e0"
+NOCTURNAL: Final = "#8fe0ff"  # the mixing height of a stable layer, inside the white line's outline
+RESIDUAL: Final = "#ffd98a"
 
 FINAL: Final = "#21618c"
 PROVISIONAL: Final = "#e08e0b"
@@ -72,19 +74,47 @@ def time_axis(axes: Any, *, size: float, num_ticks: int = 9) -> None:
 def legend_below(
     drawn: Figure, handles: Sequence[Any], *, handle_length: float = 1.4, column_spacing: float = 1.3
 ) -> None:
-    """What the colours mean, in one line below the axes."""
-    drawn.legend(
-        handles=list(handles),
-        loc="lower left",
-        bbox_to_anchor=(0.05, 0.005),
-        ncols=len(handles),
-        frameon=False,
-        fontsize=8.0,
-        handlelength=handle_length,
-        columnspacing=column_spacing,
-        handletextpad=0.5,
-        labelcolor=INK,
-    )
+    """What the colours mean, in one line below the axes, or in as many as the width of the picture asks for."""
+    place = {"loc": "lower left", "bbox_to_anchor": (0.05, 0.005)}
+    wrapped_legend(drawn, drawn, handles, place, handle_length=handle_length, column_spacing=column_spacing)
+
+
+def wrapped_legend(
+    holder: Any,
+    drawn: Figure,
+    handles: Sequence[Any],
+    place: Mapping[str, Any],
+    *,
+    handle_length: float = 1.4,
+    column_spacing: float = 1.3,
+) -> None:
+    """A legend without a frame, in as few lines as fit the picture.
+
+    Args:
+        holder: figure or axes that the legend belongs to.
+        drawn: the figure.
+        handles: of the legend.
+        place: where, as matplotlib's `loc` and `bbox_to_anchor`.
+        handle_length: of a key [font sizes].
+        column_spacing: between keys [font sizes].
+    """
+    for num_lines in range(1, len(handles) + 1):
+        legend = holder.legend(
+            handles=list(handles),
+            ncols=-(-len(handles) // num_lines),
+            frameon=False,
+            fontsize=8.0,
+            handlelength=handle_length,
+            columnspacing=column_spacing,
+            handletextpad=0.5,
+            labelcolor=INK,
+            borderpad=0.1,
+            labelspacing=0.4,
+            **place,
+        )
+        if legend.get_window_extent().x1 <= drawn.bbox.x1:
+            return
+        legend.remove()
 
 
 def save(drawn: Figure, path: str | Path) -> Path:

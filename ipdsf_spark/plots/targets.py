@@ -62,7 +62,7 @@ def targets_figure(
     bar = drawn.colorbar(image, cax=drawn.add_subplot(grid[0, 1]), extend="both")
     bar.set_label("attenuated backscatter, log$_{10}$ [m$^{-1}$ sr$^{-1}$]", size=0.85 * TEXT, color=style.INK)
     bar.ax.tick_params(labelsize=0.85 * TEXT)
-    _classes(below, series, top_m)
+    draw_classes(below, series, top_m)
     for axes in (above, below):
         style.dress(axes, size=TEXT, grid=False)
         axes.set_ylim(0.0, top_m)
@@ -74,7 +74,7 @@ def targets_figure(
     above.set_title(site, loc="left", size=1.15 * TEXT, weight="bold", color=style.INK)
     days = sorted({str(stamp.astype("datetime64[D]")) for stamp in (series.time[0], series.time[-1])})
     above.set_title(f"{series.instrument}   {' to '.join(days)} UTC", loc="right", size=TEXT, color=style.FAINT_INK)
-    _legend(drawn, series)
+    style.legend_below(drawn, class_handles(series), handle_length=1.2, column_spacing=1.1)
     return drawn
 
 
@@ -90,7 +90,8 @@ def _backscatter(axes: Any, blocks: Sequence[Profiles], top_m: float, calibratio
     )
 
 
-def _classes(axes: Any, series: Series, top_m: float) -> None:
+def draw_classes(axes: Any, series: Series, top_m: float) -> None:
+    """Classes as colours, own and instrument's cloud bases as marks, on axes with time along x."""
     gates = int(np.clip(np.searchsorted(series.edges_m, top_m), 1, series.classes.shape[1]))
     by_gate, by_time = gates // MAX_ROWS + 1, len(series) // MAX_COLUMNS + 1
     shown = series.classes[::by_time, :gates:by_gate]
@@ -113,7 +114,8 @@ def _classes(axes: Any, series: Series, top_m: float) -> None:
     )
 
 
-def _legend(drawn: Figure, series: Series) -> None:
+def class_handles(series: Series) -> list[Any]:
+    """Keys of a legend: the classes and cloud bases that are there."""
     handles: list[Any] = [
         Patch(facecolor=COLORS[target], edgecolor=style.FAINT_INK, linewidth=0.4, label=_words(target))
         for target in Target
@@ -123,7 +125,7 @@ def _legend(drawn: Figure, series: Series) -> None:
         handles.append(Line2D([], [], color=style.INK, marker=".", linestyle="", label="own base"))
     if np.isfinite(series.maker_base_m).any():
         handles.append(Line2D([], [], color=style.TRUTH, marker="_", linestyle="", label="instrument's base"))
-    style.legend_below(drawn, handles, handle_length=1.2, column_spacing=1.1)
+    return handles
 
 
 def _words(target: Target) -> str:

@@ -64,7 +64,8 @@ DOORS = {
     "imaging": doors("errors config ct gan plots", "torch numpy matplotlib jinja2 tqdm"),
     "plots": doors("errors lidar", "numpy matplotlib"),
     "demo": doors(
-        "errors config sites lidar ct edge loadgen kafka devkafka stream spark archive imaging monitoring plots",
+        "errors config sites lidar forecast ct edge loadgen kafka devkafka stream spark archive imaging monitoring "
+        "plots",
         "numpy pandas pyarrow matplotlib jinja2 tqdm psutil",
     ),
     # It measures the flows as they are, so it stands above all that they consist of.

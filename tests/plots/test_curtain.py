@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from astral import Observer
+from astral.sun import sun
 from matplotlib.collections import QuadMesh
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
@@ -18,12 +21,15 @@ from matplotlib.figure import Figure
 from ipdsf_spark import plots
 from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.instruments.netcdf import rows
+from ipdsf_spark.lidar.layers.ceiling import Ceiling
 from ipdsf_spark.lidar.layers.mixing_height import Layers, retrieve
 from ipdsf_spark.lidar.layers.replay import replay
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.simulator import SimulatedDay, simulate_day
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.plots import style
 from ipdsf_spark.plots.raster import raster
+from ipdsf_spark.plots.sun import rises_and_sets
 from ipdsf_spark.sites import load_sites
 
 MUNICH = Site("munich", 48.15, 11.57, 539.0)
@@ -200,6 +206,91 @@ def test_real_days_of_every_kind_can_be_drawn(
 
     assert plots.save(figure, tmp_path / "day.png").stat().st_size > 10_000
     assert np.isfinite(np.ma.filled(mesh(figure).get_array().astype(float), np.nan)).any()
+
+
+def test_sunrise_sunset_and_coordinates_stand_in_the_picture_of_a_known_place() -> None:
+    figure = plots.curtain(day().profiles, heights(), site="munich", place=MUNICH)
+    texts = {text.get_text() for text in figure.axes[0].texts}
+    marked = dict(text.split() for text in texts if text.startswith("sun"))
+
+    assert set(marked) == {"sunrise", "sunset"}
+    for name, exact in sun(Observer(48.15, 11.57), date(2026, 6, 15)).items():
+        if name in marked:  # rise and set lie evenly around noon here, astral's to the second
+            hour, minute = map(int, marked.pop(name).split(":"))
+            assert abs(60 * hour + minute - (60 * exact.hour + exact.minute)) <= 2
+    assert not marked
+    assert "48.15°N 11.57°E, 539 m a.s.l." in texts
+
+
+def test_a_place_without_coordinates_has_no_sun_and_no_prior() -> None:
+    nowhere = Site("munich", float("nan"), float("nan"))
+    figure = plots.curtain(day().profiles, heights(), site="munich", place=nowhere, ceiling=Ceiling())
+
+    assert not [text for text in figure.axes[0].texts if text.get_text() != "UTC"]
+    assert "prior of the sun" not in legend_texts(figure)
+
+
+def test_polar_day_has_neither_sunrise_nor_sunset() -> None:
+    alert = Site("alert", 82.5, -62.3)
+    stamps = [np.datetime64("2026-06-21T00:00", "us").item(), np.datetime64("2026-06-23T00:00", "us").item()]
+
+    assert list(rises_and_sets(*stamps, alert)) == []
+    assert [name for _, name in rises_and_sets(*stamps, MUNICH)] == ["sunrise", "sunset"] * 2
+
+
+def test_the_picture_of_a_place_reaches_as_high_as_heights_are_searched() -> None:
+    low = replace(MUNICH, max_height_m=2500.0)
+
+    assert plots.curtain(day().profiles, heights(), site="x", place=MUNICH).axes[0].get_ylim() == (0.0, 4000.0)
+    assert plots.curtain(day().profiles, heights(), site="x", place=low).axes[0].get_ylim() == (0.0, 2500.0)
+
+
+def test_the_prior_is_the_one_that_the_heights_were_found_with() -> None:
+    early, late = (
+        plots.curtain(day().profiles, heights(), site="x", place=MUNICH, ceiling=Ceiling(open_after_sunrise_s=opens))
+        for opens in (0.0, 14_400.0)
+    )
+    dotted = [next(np.asarray(x.get_ydata()) for x in lines(f) if x.get_linestyle() == ":") for f in (early, late)]
+
+    assert (dotted[0] >= dotted[1]).all()
+    assert (dotted[0] > dotted[1]).any()
+    assert "prior of the sun" in legend_texts(early)
+
+
+def test_residual_and_nocturnal_layer_and_bounds_are_drawn_where_they_are_known() -> None:
+    known = heights()
+    there = np.isfinite(known.residual_height_m)
+    bounded = replace(known, below_m=np.where(np.arange(len(known)) < 5, 200.0, np.nan))
+    figure = plots.curtain(day().profiles, bounded, site="munich")
+
+    drawn = next(np.asarray(line.get_ydata(), float) for line in lines(figure) if line.get_color() == style.RESIDUAL)
+
+    assert there.any()
+    np.testing.assert_allclose(drawn[np.isfinite(drawn)], known.residual_height_m[there])
+    assert {"residual layer", "nocturnal layer", "lies below"} <= legend_texts(figure)
+
+
+def test_no_word_of_the_legend_is_cut_off() -> None:
+    everything = replace(heights("fog"), below_m=np.full(len(heights("fog")), 200.0))
+    truth = plots.Truth(day().truth_time, day().true_mixing_height_m)
+    figure = plots.curtain(day("fog").profiles, everything, site="munich", place=MUNICH, ceiling=Ceiling(), truth=truth)
+
+    box = figure.legends[0].get_window_extent()
+
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert box.y1 <= min(label.get_window_extent().y0 for label in figure.axes[1].get_xticklabels() if label.get_text())
+
+
+def test_a_day_in_many_blocks_has_the_cells_of_a_day_in_one() -> None:
+    profiles = day("mixed").profiles
+    number = np.arange(len(profiles))
+    pieces = [rows(profiles, number // 7 == piece) for piece in range(len(profiles) // 7 + 1)]
+
+    whole, pieced = raster([profiles], 3000.0), raster(pieces, 3000.0)
+
+    np.testing.assert_array_equal(whole.time_edges, pieced.time_edges)
+    np.testing.assert_allclose(whole.beta, pieced.beta, rtol=1e-12)
 
 
 def test_drawing_touches_no_global_state_of_matplotlib() -> None:

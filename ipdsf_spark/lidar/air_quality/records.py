@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from ipdsf_spark.lidar.aerosol.flags import AirFlag, names
+from ipdsf_spark.lidar.air_quality.european_index import EuropeanIndex
 from ipdsf_spark.lidar.air_quality.operator import AirRow
+from ipdsf_spark.lidar.air_quality.us_index import Index
+from ipdsf_spark.lidar.products.plain import instant, number
 
 NOTE: Final = "indicative, estimated from lidar"
 NOWCAST_SCHEME: Final = "US EPA AQI of the NowCast"
@@ -41,6 +44,29 @@ def record_of(row: AirRow) -> dict[str, Any]:
         "quality": names(int(row.flags)),
         "note": NOTE,
     }
+
+
+def row_of(record: Mapping[str, Any]) -> AirRow:
+    """The row that a record of the stream or of the archive tells; the inverse of `record_of`, rounded as that is."""
+    mass, cast = number(record["pm2p5_ug_m3"]), number(record["nowcast_pm2p5_ug_m3"])
+    us, european = number(record["us_aqi"]), number(record["european_aqi"])
+    completeness, num = number(record["completeness"]), int(record["num_intervals"])
+    return AirRow(
+        site=record["site"],
+        time=instant(record["time"]),
+        pm2p5=mass if np.isfinite(mass) else None,
+        uncertainty=number(record["uncertainty_ug_m3"]),
+        extinction=number(record["extinction_per_m"]),
+        relative_humidity=number(record["relative_humidity"]),
+        num_intervals=num,
+        num_expected=round(num / completeness) if completeness > 0 else 0,
+        nowcast=cast if np.isfinite(cast) else None,
+        us=Index(int(us), record["us_aqi_category"], cast, record["us_aqi_scheme"], record["us_aqi_version"])
+        if np.isfinite(us)
+        else None,
+        european=EuropeanIndex(int(european), record["european_aqi_name"]) if np.isfinite(european) else None,
+        flags=AirFlag(sum(int(AirFlag[name.upper()]) for name in record["quality"])),
+    )
 
 
 CSV_COLUMNS: Final = (

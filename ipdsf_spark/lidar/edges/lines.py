@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ipdsf_spark.lidar.averages.average import MICROSECONDS
+from ipdsf_spark.lidar.edges.records import SIGNS
 from ipdsf_spark.lidar.edges.tracker import EdgeRow
 from ipdsf_spark.lidar.edges.tracks import Edge
+from ipdsf_spark.lidar.products.plain import instant
 from ipdsf_spark.lidar.profiles import Float64, Time
 
 
@@ -60,3 +63,22 @@ def lines_of(rows: Sequence[EdgeRow], averaging_s: int) -> list[EdgeLine]:
             )
         )
     return lines
+
+
+def lines_of_records(records: Iterable[Mapping[str, Any]]) -> list[EdgeLine]:
+    """As `lines_of`, of the records of one site that the stream publishes: one per interval, in time order."""
+    found: dict[str, list[tuple[np.datetime64, Mapping[str, Any]]]] = {}
+    for record in records:
+        for edge in record["edges"]:
+            found.setdefault(edge["id"], []).append((instant(record["time"]), edge))
+    signs = {name: sign for sign, name in SIGNS.items()}
+    return [
+        EdgeLine(
+            name,
+            signs[points[0][1]["sign"]],
+            np.array([time for time, _ in points], "datetime64[us]"),
+            np.array([edge["height_m"] for _, edge in points], np.float64),
+            np.array([edge["probability"] for _, edge in points], np.float64),
+        )
+        for name, points in found.items()
+    ]

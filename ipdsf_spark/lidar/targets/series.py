@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.averages.average import Average
+from ipdsf_spark.lidar.products.plain import instant, number
 from ipdsf_spark.lidar.profiles import Float64, Profiles, Time
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.lidar.targets.classes import TargetFlag
 from ipdsf_spark.lidar.targets.column import Column, column_of_averages, column_of_profiles
-from ipdsf_spark.lidar.targets.records import edges_of, values_of
+from ipdsf_spark.lidar.targets.records import classes_of, edges_of, values_of
 from ipdsf_spark.lidar.targets.rules import Targets, classify
 
 MOST_PROFILES: Final = 720  # classified together: faint signal is averaged over neighbours, memory stays bounded
@@ -102,6 +104,38 @@ def series_of_averages(
         part = _series(column, classify(column), lowest, with_records=with_records)
         parts.setdefault(key, []).append(part)
     return sorted((_joined(each) for each in parts.values()), key=len, reverse=True)
+
+
+def series_of_records(records: Sequence[Mapping[str, Any]], *, instrument: str = "") -> Series:
+    """The classes that records of the stream tell, on the edges that they name.
+
+    Args:
+        records: of one site, in time order, as `records.values_of` makes them, with their `time`.
+        instrument: maker and model.
+    """
+    heights = {float(at) for record in records for low, high, _ in record["classes"] for at in (low, high)}
+    edges_m = np.array(sorted(heights))
+    classes = np.array([classes_of(record["classes"], edges_m) for record in records], np.int8)
+
+    def metres(name: str) -> Float64:
+        return np.array([number(record.get(name)) for record in records])
+
+    return Series(
+        instrument=instrument,
+        time=np.array([instant(record["time"]) for record in records], "datetime64[us]"),
+        edges_m=edges_m,
+        classes=classes.reshape(len(records), max(len(edges_m) - 1, 0)),
+        flags=np.array([_bits(record["quality"]) for record in records], np.int32),
+        base_m=metres("cloud_base_m"),
+        bottom_m=metres("cloud_bottom_m"),
+        top_m=metres("cloud_top_m"),
+        maker_base_m=metres("maker_cloud_base_m"),
+        records=(),
+    )
+
+
+def _bits(names: Iterable[str]) -> int:
+    return sum(int(TargetFlag[name.upper()]) for name in names)
 
 
 def _gathered(blocks: Iterable[Profiles]) -> Iterator[list[Profiles]]:
