@@ -40,7 +40,7 @@ class TrainingConfig:
     is_adversarial: bool = True
     ema_decay: float = 0.999
     precision: str = "auto"
-    channels_last: bool = True
+    channels_last: bool | str = "auto"
     pairs_made_by: str = "auto"
     compiles: bool = False
     captures: bool = False
@@ -60,6 +60,8 @@ class TrainingConfig:
         require(self.norm in NORMS, "training.norm", ", ".join(NORMS), self.norm)
         require(self.precision in PRECISIONS, "training.precision", ", ".join(PRECISIONS), self.precision)
         require(self.pairs_made_by in MAKERS, "training.pairs_made_by", ", ".join(MAKERS), self.pairs_made_by)
+        is_layout = self.channels_last in (True, False, "auto")
+        require(is_layout, "training.channels_last", "true, false or auto", self.channels_last)
         require(self.feed in FEEDS, "training.feed", " or ".join(FEEDS), self.feed)
         require(self.lr_scaling in SCALINGS, "training.lr_scaling", ", ".join(SCALINGS), self.lr_scaling)
         for name in ("width", "halvings", "discriminator_width", "batch", "epochs", "validate_every"):

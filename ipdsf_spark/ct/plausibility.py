@@ -21,7 +21,8 @@ AIR_BELOW_HU: Final = -200.0  # every scan with air or lung has values below
 RAW_TISSUE: Final = (874.0, 1174.0)  # soft tissue in HU + 1000 and HU + 1024
 MIN_RAW_TISSUE_SHARE: Final = 0.05
 MAX_LABELS: Final = 16  # different values, none of them air: labels
-MAX_MASK: Final = 2  # different values, whatever they are
+MAX_MASK: Final = 2  # different values, also where one of them is that of air
+HIGHEST_LABEL: Final = 255.0
 BELOW_AIR_HU: Final = -1300.0  # padding apart: noise of air does not come here
 MAX_BELOW_AIR: Final = 0.05
 ALONE_HU: Final = 100.0  # around a value: nothing else is there
@@ -68,7 +69,7 @@ def value_problems(hu: NDArray[Any], padding_hu: float | None = None) -> list[Pr
         text = f"{said}, more than {MAX_BELOW_AIR:.0%} of them below {BELOW_AIR_HU:g}, where nothing is: not HU"
         return [Problem("not_hu", f"{text} (RescaleIntercept was applied twice?)")]
     num_distinct = _num_distinct(hu)
-    if num_distinct <= MAX_MASK:
+    if num_distinct <= MAX_MASK and highest <= HIGHEST_LABEL:
         return [Problem("not_hu", f"{said}, {num_distinct} of them different: a mask, not HU")]
     without_outside = _without_constant(hu, lowest)
     if _share(without_outside, -np.inf, AIR_BELOW_HU) > IGNORED_SHARE:
