@@ -120,7 +120,7 @@ class Trainer:
         pairs = dataclasses.asdict(self.settings.pairs)
         return {
             "pairs": {**pairs, "sigma": list(pairs["sigma"])},
-            "generator": dataclasses.asdict(self.settings.generator),
+            "generator": self.settings.generator.facts,
             "discriminator": dataclasses.asdict(self.settings.discriminator),
             "seed": self.settings.seed,
             "cube_size": self.source.size,
