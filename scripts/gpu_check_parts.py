@@ -38,7 +38,7 @@ from ipdsf_spark.gan.networks import Networks
 from ipdsf_spark.imaging.degrade import Degradation
 from ipdsf_spark.imaging.evaluate import evaluate
 from ipdsf_spark.imaging.generate import Generation
-from ipdsf_spark.training.choices import pair_maker, update_of
+from ipdsf_spark.training.choices import memory_layout, pair_maker, update_of
 from ipdsf_spark.training.collective import Solo
 from ipdsf_spark.training.configured import settings_of
 from ipdsf_spark.training.device_pairs import DevicePairs, HostPairs
@@ -222,11 +222,11 @@ def _measured_choice(args: argparse.Namespace, choice: Choice) -> dict[str, floa
         settings.discriminator,
         settings.optimiser,
         device=device,
-        channels_last=settings.channels_last,
+        channels_last=memory_layout(settings, device) is torch.channels_last_3d,
         compiles=settings.compiles,
     )
     pairs, update = pair_maker(source, settings, device), update_of(nets, settings, Solo())
-    layout = torch.channels_last_3d if settings.channels_last else torch.contiguous_format
+    layout = memory_layout(settings, device)
     hu = torch.from_numpy(cubes.take(np.arange(settings.batch))).to(device)
     tensors = (hu,) if not isinstance(pairs, HostPairs) else pairs.prepared(_portion(source, settings))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.ct_generate import local_path, model_path
+from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
 from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.ct.pseudonyms import is_key_of
@@ -52,10 +53,15 @@ def add_verb(verbs: Any) -> None:
     )
     parser.add_argument("--sigma", type=float, default=0.05, help="noise of denoise, share of the window (default .05)")
     parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
-    parser.add_argument("--series", type=int, metavar="N", help="DICOM series number to take where there are several")
-    parser.add_argument("--accept", nargs="+", default=[], metavar="KIND", help="serious problems to take (see `info`)")
+    add_choices(parser)
     parser.add_argument(
-        "--as", dest="names", nargs="+", default=[], metavar="NAME", help="of the volumes (default: from their content)"
+        "--as",
+        dest="names",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="of the volumes (default: from their content)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report in the folder")
     parser.add_argument(
@@ -165,7 +171,7 @@ def _trained(args: argparse.Namespace, config: Config, said: str) -> Trained:
     cases, slices = [], []
     key = _pseudonym_key(config, facts)
     for number, path in enumerate(args.paths):
-        read = read_volume(local_path(path), study="volume", series=args.series, accept=args.accept, pseudonym_key=key)
+        read = read_volume(local_path(path), study="volume", pseudonym_key=key, **reading_choices(args))
         name = args.names[number] if args.names else made_name(content_of(read.hu))
         volume = dataclasses.replace(read, study=name)
         for problem in volume.problems:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
 from ipdsf_spark.cli.ct_train import model_folder
 from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load
@@ -48,8 +49,7 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument("--overlap", type=int, metavar="VOXELS", help="of neighbouring cubes (default: as packed)")
     parser.add_argument("--batch", type=int, default=0, metavar="N", help="cubes at once (default: 16, on a GPU 128)")
     parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
-    parser.add_argument("--series", type=int, metavar="N", help="DICOM series number to take where there are several")
-    parser.add_argument("--accept", nargs="+", default=[], metavar="KIND", help="serious problems to take (see `info`)")
+    add_choices(parser)
     parser.add_argument("--as", dest="name", metavar="NAME", help="of the volume (default: made from its content)")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
     add_configuration(parser)
@@ -128,12 +128,13 @@ def run(args: argparse.Namespace) -> int:
     where = model_path(config, args.model)
     if args.batch < 0:
         raise InputError(f"--batch must be 0 or more, got {args.batch}")
+    choices = reading_choices(args)
     path = local_path(args.path)
     if args.name:
         require_name(args.name, of="volume")
     require_target(path, args.out, format_=args.format, overwrites=args.overwrite)
     generation = Generation.of(Predictor(load_model(where), args.device or None), overlap=args.overlap)
-    volume = read_volume(path, study=args.name or "volume", series=args.series, accept=args.accept)
+    volume = read_volume(path, study=args.name or "volume", **choices)
     study = args.name or made_name(content_of(volume.hu))
     remarks = [str(problem) for problem in volume.problems]
     for remark in remarks:

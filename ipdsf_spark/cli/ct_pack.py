@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration, add_verb
+from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
 from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.cli.spark_job import run_job
 from ipdsf_spark.config import Config, load
@@ -52,11 +53,10 @@ def add_pack_arguments(pack: argparse.ArgumentParser) -> None:
     pack.add_argument("--test", nargs="+", default=[], metavar="PATH", help="volumes never to train on")
     pack.add_argument("--test-share", type=float, default=0.2, metavar="SHARE", help="of the patients (default 0.2)")
     pack.add_argument(
-        "--as", dest="names", nargs="+", default=[], metavar="NAME",
+        "--as", dest="names", nargs="+", action="extend", default=[], metavar="NAME",
         help="names of the volumes, in the order train, test, others (default: made from their content)",
     )  # fmt: skip
-    pack.add_argument("--series", type=int, metavar="N", help="DICOM series number to take where there are several")
-    pack.add_argument("--accept", nargs="+", default=[], metavar="KIND", help="serious problems to take (see `info`)")
+    add_choices(pack)
     pack.add_argument(
         "--rebuild-manifest", action="store_true", help="make a lost or damaged manifest again from the files beside it"
     )
@@ -98,7 +98,7 @@ def run_pack(args: argparse.Namespace) -> int:
             wanted,
             test_share=args.test_share,
             skips_bad=args.skip_bad,
-            reading=Reading(args.series, tuple(args.accept)),
+            reading=Reading(**reading_choices(args)),
             on_progress=progress,
         )
     for label, lines in (("left out", report.left_out), ("skipped", report.skipped), ("remark", report.remarks)):

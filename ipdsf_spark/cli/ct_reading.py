@@ -1,6 +1,7 @@
 """What every `ipdsf ct` verb that reads volumes may be told about them: --accept, --series and --as; and their remarks.
 
-A verb calls `add_reading_arguments(parser)`; then, for each `path, name in named(args, args.paths)`,
+A verb calls `add_choices(parser)`, or `add_reading_arguments(parser)` where names are those of files unless --as says
+otherwise; then, for each `path, name in named(args, args.paths)`,
 `read_volume(path, study=name, **reading_choices(args))`, and shows `remarks_of(volume)` or `print_remarks(volume)`.
 """
 
@@ -24,12 +25,17 @@ ACCEPT_HELP: Final = (
 MAX_NAME: Final = 64
 
 
-def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
-    """--accept, --series and --as."""
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """--accept and --series."""
     parser.add_argument("--accept", action="append", default=[], metavar="REMARK", help=ACCEPT_HELP)
     parser.add_argument(
         "--series", metavar="UID|NUMBER", help="SeriesInstanceUID or SeriesNumber to take where there are several"
     )
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """--accept, --series and --as."""
+    add_choices(parser)
     parser.add_argument(
         "--as",
         dest="names",

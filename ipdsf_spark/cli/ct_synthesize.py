@@ -7,17 +7,22 @@ import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration, add_verb
 from ipdsf_spark.cli.ct_generate import model_path
-from ipdsf_spark.cli.ct_train import model_folder
+from ipdsf_spark.cli.ct_train import HistoryTail, model_folder
 from ipdsf_spark.cli.progress import counting, progress_bar
-from ipdsf_spark.config import load, with_overrides
+from ipdsf_spark.config import Config, load, with_overrides
 from ipdsf_spark.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from ipdsf_spark.training.loop import Progress
+    from ipdsf_spark.training.worker import Work
 
 TRAIN_EXAMPLES: Final = """examples:
   ipdsf ct train-synthesis --name chest --minutes 20       two stages of 20 minutes, from a packed data set
+  ipdsf ct train-synthesis --name chest --minutes 20 --workers 2     both stages by two Horovod processes on Spark
   ipdsf ct train-synthesis --cubes exported -o chest-nobody --minutes 3 --device cuda
 
 The same command again goes on; --anew begins anew.
@@ -41,7 +46,9 @@ def add_verbs(verbs: Any) -> None:
     source.add_argument("--cubes", type=Path, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
     train.add_argument("--minutes", type=float, metavar="M", help="of each of the two stages (training.minutes)")
     train.add_argument("--samples", type=int, default=0, metavar="N", help="cubes of each stage to stop after")
-    train.add_argument("--threads", type=int, default=0, metavar="N", help="on a CPU (default: all cores)")
+    train.add_argument("--workers", type=int, default=0, metavar="K", help="Horovod processes; 0 = without (default)")
+    train.add_argument("--threads", type=int, default=0, metavar="N", help="per worker on a CPU (default: its share)")
+    train.add_argument("--master", help="Spark master (default: the cluster that MASTER names, else this machine)")
     train.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
     train.add_argument("--model", help="name of the model (default: NAME-nobody)")
     train.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="(default: storage.root/models/MODEL)")
@@ -64,44 +71,83 @@ def add_verbs(verbs: Any) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train both stages."""
+    if args.workers < 0 or (args.cubes and args.workers):
+        raise ConfigError("--workers must be 0 or more; --cubes is for one process without Spark")
+    said = [f"training.minutes={float(args.minutes)}"] if args.minutes is not None else []
+    config = with_overrides(load(*args.config, overrides=args.set), said)
+    if not args.out and not args.model and not args.name:
+        raise ConfigError("where does the model go? Say --out FOLDER or --model NAME")
+    folder = args.out or model_folder(config, args.model or f"{args.name}-nobody")
+    train = _by_horovod if args.workers else _alone
+    with progress_bar(desc="chests", unit=" cubes") as bar:
+        answer = train(args, config, folder, bar)
+    answer["model"] = str(folder)
+    answer["workers"] = args.workers
+    print(json.dumps(answer) if args.json else f"chests of nobody from {answer['chests']} volumes: {folder}")
+    return 0
+
+
+def _alone(args: argparse.Namespace, config: Config, folder: Path, bar: Any) -> dict[str, Any]:
     from ipdsf_spark.ct.cube_set import CubeSet
     from ipdsf_spark.training.configured import settings_of
     from ipdsf_spark.training.facts import data_facts
     from ipdsf_spark.training.synthesis import train_synthesis
 
-    said = [f"training.minutes={float(args.minutes)}"] if args.minutes is not None else []
-    config = with_overrides(load(*args.config, overrides=args.set), said)
     cubes = args.cubes
     if cubes is None:
         from ipdsf_spark.packing.local_copy import local_copy
         from ipdsf_spark.packing.reference import reference_of
 
         cubes = local_copy(reference_of(config, args.name), Path(config.training.cache_directory).expanduser())
-    if not args.out and not args.model and not args.name:
-        raise ConfigError("where does the model go? Say --out FOLDER or --model NAME")
-    folder = args.out or model_folder(config, args.model or f"{args.name}-nobody")
-    settings = settings_of(config, samples=args.samples, device=args.device)
-    facts = {**data_facts(CubeSet.load(Path(cubes)).manifest), "horovod": False}
-    with progress_bar(desc="chests", unit=" cubes") as bar:
+    return train_synthesis(
+        Path(cubes),
+        folder,
+        settings_of(config, samples=args.samples, device=args.device),
+        {**data_facts(CubeSet.load(Path(cubes)).manifest), "horovod": False},
+        device=args.device,
+        threads=args.threads,
+        anew=args.anew,
+        on_stage=lambda stage: _begin(bar, stage),
+        on_step=lambda step: bar.update(step.samples - bar.n),
+    )
 
-        def begun(stage: str) -> None:
-            bar.n = 0
-            bar.desc = stage
 
-        answer = train_synthesis(
-            Path(cubes),
+def _by_horovod(args: argparse.Namespace, config: Config, folder: Path, bar: Any) -> dict[str, Any]:
+    from ipdsf_spark.packing.local_copy import local_copy
+    from ipdsf_spark.packing.reference import reference_of
+    from ipdsf_spark.packing.session import given_master, imaging_session
+    from ipdsf_spark.training.configured import settings_of
+    from ipdsf_spark.training.facts import data_facts
+    from ipdsf_spark.training.horovod_workers import SparkWork, train_on_spark
+    from ipdsf_spark.training.synthesis import train_synthesis
+
+    master = args.master or ("" if given_master() else f"local[{args.workers}]")
+    secrets = (config.kafka.sasl_username_env, config.kafka.sasl_password_env, config.ct.pseudonym_key_env)
+    with imaging_session("ipdsf-train-synthesis", master=master) as spark:
+        reference = reference_of(config, args.name, spark=spark)
+        cache = config.training.cache_directory
+
+        def train(stage: str, work: Work) -> Progress:
+            job = SparkWork(work, reference, cache, secrets=secrets, is_mid=stage == "mid")
+            with HistoryTail(folder / stage / "history.csv", lambda row: bar.update(int(row["samples"]) - bar.n)):
+                return train_on_spark(spark, job, args.workers)
+
+        return train_synthesis(
+            local_copy(reference, Path(cache).expanduser()),  # the distribution of chests is fitted here
             folder,
-            settings,
-            facts,
+            settings_of(config, samples=args.samples, device=args.device),
+            {**data_facts(reference.facts), "horovod": True},
             device=args.device,
             threads=args.threads,
             anew=args.anew,
-            on_stage=begun,
-            on_step=lambda step: bar.update(step.samples - bar.n),
+            on_stage=lambda stage: _begin(bar, stage),
+            train=train,
         )
-    answer["model"] = str(folder)
-    print(json.dumps(answer) if args.json else f"chests of nobody from {answer['chests']} volumes: {folder}")
-    return 0
+
+
+def _begin(bar: Any, stage: str) -> None:
+    bar.n = 0
+    bar.desc = stage
 
 
 def run(args: argparse.Namespace) -> int:

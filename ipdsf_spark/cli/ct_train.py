@@ -201,7 +201,7 @@ def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progr
         secrets = (config.kafka.sasl_username_env, config.kafka.sasl_password_env, config.ct.pseudonym_key_env)
         job = SparkWork(work, reference, config.training.cache_directory, config.training.feed, secrets)
         train = train_elastically if args.elastic else train_on_spark
-        with _bar(config, args) as bar, _Tail(folder / "history.csv", lambda row: _show(bar, row)):
+        with _bar(config, args) as bar, HistoryTail(folder / "history.csv", lambda row: _show(bar, row)):
             return train(spark, job, args.workers)
 
 
@@ -222,7 +222,7 @@ def _show(bar: Any, row: dict[str, Any]) -> None:
     )
 
 
-class _Tail:
+class HistoryTail:
     """Shows the last row of a growing history: what workers in other processes do."""
 
     def __init__(self, path: Path, show: Callable[[dict[str, Any]], None]) -> None:

@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from ipdsf_spark.config.broker import BrokerConfig
@@ -150,6 +151,8 @@ def _typed(value: Any, wanted: Any, *, name: str) -> Any:
         return tuple(_typed(item, get_args(wanted)[0], name=name) for item in value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(wanted, UnionType) and type(value) in get_args(wanted):
+        return value
     if type(value) is not wanted:
         raise ConfigError(f"{name} must be {_TYPE_NAMES.get(wanted, wanted)}, got {value!r}")
     return value

@@ -27,6 +27,8 @@ class TrainingConfig:
     width: int = 16
     halvings: int = 3
     norm: str = "group"
+    code_channels: int = 4
+    code_halvings: int = 2
     discriminator_width: int = 16
     recomputes: bool = False
     batch: int = 8
@@ -40,7 +42,7 @@ class TrainingConfig:
     is_adversarial: bool = True
     ema_decay: float = 0.999
     precision: str = "auto"
-    channels_last: bool = True
+    channels_last: bool | str = "auto"
     pairs_made_by: str = "auto"
     compiles: bool = False
     captures: bool = False
@@ -60,9 +62,20 @@ class TrainingConfig:
         require(self.norm in NORMS, "training.norm", ", ".join(NORMS), self.norm)
         require(self.precision in PRECISIONS, "training.precision", ", ".join(PRECISIONS), self.precision)
         require(self.pairs_made_by in MAKERS, "training.pairs_made_by", ", ".join(MAKERS), self.pairs_made_by)
+        is_layout = self.channels_last in (True, False, "auto")
+        require(is_layout, "training.channels_last", "true, false or auto", self.channels_last)
         require(self.feed in FEEDS, "training.feed", " or ".join(FEEDS), self.feed)
         require(self.lr_scaling in SCALINGS, "training.lr_scaling", ", ".join(SCALINGS), self.lr_scaling)
-        for name in ("width", "halvings", "discriminator_width", "batch", "epochs", "validate_every"):
+        for name in (
+            "width",
+            "halvings",
+            "code_channels",
+            "code_halvings",
+            "discriminator_width",
+            "batch",
+            "epochs",
+            "validate_every",
+        ):
             require(getattr(self, name) >= 1, f"training.{name}", "at least 1", getattr(self, name))
         require(self.factor >= 2, "training.factor", "at least 2", self.factor)
         for name in ("minutes", "warm_up_samples", "l1_weight", "patience", "min_gain_db", "checkpoint_every_s"):

@@ -1,23 +1,20 @@
-"""A DICOM series as one volume: gathered, sorted along its normal, decoded to HU, and made regular if asked to.
+"""A DICOM series as one volume: gathered, sorted along its normal, decoded to HU.
 
 * gather: headers of every file; notes what is no image, what cannot be read
 * group_slices: one acquisition, sorted; notes scouts, several series, mixed acquisitions
 * load: pixels to HU, copies dropped; notes unreadable slices and duplicates, then gaps and tilt
-* regular: gaps filled and tilt undone, only where the caller accepts it
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from ipdsf_spark.ct.dicom_groups import coincide, group_slices, normal_of, spacing_problems
+from ipdsf_spark.ct.dicom_groups import group_slices
 from ipdsf_spark.ct.dicom_header import (
     DICOM_SUFFIXES,
     RESOURCE_FORK,
@@ -27,10 +24,12 @@ from ipdsf_spark.ct.dicom_header import (
     read_headers,
 )
 from ipdsf_spark.ct.dicom_pixels import PixelReader
-from ipdsf_spark.ct.volume import AIR_HU, Grid, Hu, Problem, Source, Volume, hu_array, joined, padding_in
+from ipdsf_spark.ct.dicom_spacing import coincide, normal_of, spacing_problems
+from ipdsf_spark.ct.volume import Grid, Hu, Problem, Source, Volume, joined, padding_in
 from ipdsf_spark.errors import InputError
 
 Progress = Callable[[int, int], None]  # (done, of)
+MAX_JUMP_HU: Final = 400  # of the median from slice to slice
 
 
 def no_progress(done: int, of: int) -> None:
@@ -66,7 +65,7 @@ def read_dicom(
         hu=hu,
         grid=Grid(
             shape=(hu.shape[0], hu.shape[1], hu.shape[2]),
-            spacing_mm=(spacing or 1.0, *first.spacing_mm),
+            spacing_mm=(spacing or first.thickness_mm or 1.0, *first.spacing_mm),
             origin_mm=first.position_mm,
             direction=(
                 (float(normal[0]), float(normal[1]), float(normal[2])),
@@ -197,49 +196,18 @@ def load(
     if rivals:
         text = f"{len(rivals)} slice(s) at the place of another but with other values left out"
         problems.append(Problem("mixed_acquisitions", text, tuple(rivals)))
-    return hu[: len(kept)], kept, [*problems, *joined(noted)]
+    hu = hu[: len(kept)]
+    return hu, kept, [*problems, *joined(noted), *_jumps(hu, kept)]
 
 
-def regular(volume: Volume) -> Volume:
-    """`volume` with evenly spaced slices that stand above each other.
-
-    Missing or uneven slices are interpolated linearly between their neighbours; a tilt is undone by shifting each slice
-    within its plane, also linearly; what comes in from outside is padding or air.
-    """
-    positions = np.asarray(volume.source.slice_positions_mm)
-    if len(positions) != volume.grid.shape[0] or len(positions) < 2:
-        return volume
-    along_z, along_y, along_x = np.asarray(volume.grid.direction)
-    offsets = positions - positions[0]
-    spacing_z, spacing_y, spacing_x = volume.grid.spacing_mm
-    shifts = np.stack([offsets @ along_y / spacing_y, offsets @ along_x / spacing_x], axis=1)
-    hu = volume.hu
-    if np.abs(shifts).max() > 0.01:
-        outside = volume.padding_hu if volume.padding_hu is not None else AIR_HU
-        hu = _in_plane(hu, shifts, outside)
-    hu = _even(hu, offsets @ along_z / spacing_z)
-    grid = dataclasses.replace(volume.grid, shape=(hu.shape[0], hu.shape[1], hu.shape[2]))
-    return dataclasses.replace(volume, hu=hu, grid=grid)
-
-
-def _in_plane(hu: Hu, shifts: NDArray[np.float64], outside: float) -> Hu:
-    shifted = np.empty(hu.shape, np.float32)
-    for k, shift in enumerate(shifts):
-        ndimage.shift(hu[k].astype(np.float32), shift, shifted[k], order=1, mode="constant", cval=outside)
-    return hu_array(np.rint(shifted) if hu.dtype == np.int16 else shifted)
-
-
-def _even(hu: Hu, index: NDArray[np.float64]) -> Hu:
-    """Slices at 0, 1, 2 … from slices at `index`, linearly; a slice that is there is taken as it is."""
-    wanted = np.arange(round(float(index[-1])) + 1)
-    after = np.clip(np.searchsorted(index, wanted), 1, len(index) - 1)
-    weight = np.clip((wanted - index[after - 1]) / (index[after] - index[after - 1]), 0.0, 1.0)
-    weight[np.abs(weight) < 0.01], weight[np.abs(weight - 1) < 0.01] = 0.0, 1.0
-    even: NDArray[Any] = np.empty((len(wanted), *hu.shape[1:]), hu.dtype)
-    for k, (upper, share) in enumerate(zip(after, weight, strict=True)):
-        if share in (0.0, 1.0):
-            even[k] = hu[upper] if share == 1.0 else hu[upper - 1]
-        else:
-            blend = (1 - share) * hu[upper - 1] + share * hu[upper]
-            even[k] = np.rint(blend) if hu.dtype == np.int16 else blend
-    return even
+def _jumps(hu: Hu, kept: Sequence[SliceHeader]) -> list[Problem]:
+    """Slices whose rescale is another than that of a neighbour, and whose values jump with it."""
+    jumping = []
+    for k in range(1, len(kept)):
+        scales = [(h.slope, h.intercept) for h in (kept[k - 1], kept[k])]
+        if scales[0] != scales[1] and abs(float(np.median(hu[k])) - float(np.median(hu[k - 1]))) > MAX_JUMP_HU:
+            jumping += [kept[k - 1].name, kept[k].name]
+    if not jumping:
+        return []
+    text = f"values jump by more than {MAX_JUMP_HU} HU where RescaleSlope or RescaleIntercept changes"
+    return [Problem("not_hu", text, tuple(dict.fromkeys(jumping)))]

@@ -48,15 +48,19 @@ class Fields:
     def __init__(self, *sources: Dataset) -> None:
         self.sources = sources
         self.broken: list[str] = []
+        self.comma: list[str] = []
 
     def get(self, keyword: str, convert: Callable[[Any], Any]) -> Any:
         """The converted value of the first source that has one, else None."""
         for source in self.sources:
             try:
-                value = source.get(keyword)
+                value = _value_of(source, keyword, convert)
                 if value is None or (isinstance(value, str) and not value.strip(" \0")):
                     continue
-                return convert(value)
+                found = convert(value)
+                if convert in NUMBERS and _has_comma(value):
+                    self.comma.append(keyword)
+                return found
             except Exception:  # pydicom converts while it is asked, and raises what the bytes lead to
                 self.broken.append(keyword)
                 return None
@@ -87,7 +91,9 @@ def _sequence(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def _numbers(values: Any, count: int) -> tuple[float, ...]:
-    numbers = tuple(float(v) for v in values)
+    """So many finite numbers, also where they came as one text or were written with a decimal comma."""
+    parts = values.split("\\") if isinstance(values, str) else values
+    numbers = tuple(float(v.replace(",", ".") if isinstance(v, str) else v) for v in parts)
     if len(numbers) != count or not all(math.isfinite(v) and abs(v) < MAX_NUMBER for v in numbers):
         raise ValueError
     return numbers
@@ -124,6 +130,14 @@ def number(value: Any) -> float:
     return number
 
 
+def length(value: Any) -> float:
+    """A finite number above zero."""
+    found = number(value)
+    if found <= 0:
+        raise ValueError
+    return found
+
+
 def word(value: Any) -> str:
     """A text without the blanks that pad it."""
     if not isinstance(value, str):
@@ -139,3 +153,23 @@ def words(value: Any) -> tuple[str, ...]:
 def text(value: Any) -> str:
     """One or several texts, joined as DICOM does."""
     return "\\".join(words(value)).strip(" \0")
+
+
+NUMBERS: Final = (vector, directions, spacing, number, length)
+
+
+def _value_of(source: Dataset, keyword: str, convert: Callable[[Any], Any]) -> Any:
+    """The value as pydicom reads it; numbers that it refuses, as text."""
+    try:
+        return source.get(keyword)
+    except ValueError:
+        raw = getattr(source.get_item(keyword), "value", None)
+        if convert not in NUMBERS or not isinstance(raw, bytes) or b"," not in raw:
+            raise
+        text = raw.decode("ascii").strip(" \0")
+        return text if convert in (number, length) else text.split("\\")
+
+
+def _has_comma(value: Any) -> bool:
+    parts = value if isinstance(value, MultiValue | list) else [value]
+    return any(isinstance(part, str) and "," in part for part in parts)

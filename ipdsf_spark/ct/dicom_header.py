@@ -27,6 +27,7 @@ from ipdsf_spark.ct.dicom_fields import (
     Fields,
     FunctionalGroups,
     directions,
+    length,
     number,
     quiet_pydicom,
     spacing,
@@ -47,6 +48,7 @@ TAGS: Final = (
     "FrameOfReferenceUID",
     "Modality",
     "ImageType",
+    "KVP",
     "SeriesNumber",
     "AcquisitionNumber",
     "InstanceNumber",
@@ -55,9 +57,11 @@ TAGS: Final = (
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
+    "SliceThickness",
     "Rows",
     "Columns",
     "SamplesPerPixel",
+    "PhotometricInterpretation",
     "BitsAllocated",
     "BitsStored",
     "HighBit",
@@ -101,6 +105,7 @@ class SliceHeader:
     acquisition: int | None
     instance: int
     kernel: str
+    kvp: float
     image_type: tuple[str, ...]
     modality: str
     tilt_deg: float
@@ -108,9 +113,11 @@ class SliceHeader:
     row_direction: Vector | None  # along which the column index grows
     column_direction: Vector | None
     spacing_mm: tuple[float, float] | None  # (between rows, between columns)
+    thickness_mm: float | None
     rows: int
     columns: int
     samples: int
+    photometric: str
     bits_allocated: int
     bits_stored: int
     high_bit: int
@@ -132,6 +139,7 @@ class SliceHeader:
     num_frames: int
     transfer_syntax: str
     broken: tuple[str, ...]  # keywords of attributes that are there but hold no value of their kind
+    comma: tuple[str, ...]  # keywords of attributes whose numbers are written with a decimal comma
     patient: str = field(repr=False)
     study_uid: str = field(repr=False)
     series_uid: str = field(repr=False)
@@ -179,6 +187,11 @@ def is_dicom(path: Path) -> bool:
     begins_with_group_8 = head[:2] == b"\x08\x00" and len(head) == 136
     has_length = head[4:6].isalpha() or int.from_bytes(head[4:8], "little") < 128  # explicit or implicit VR
     return head[128:132] == b"DICM" or (begins_with_group_8 and has_length)
+
+
+def is_of_series(header: SliceHeader, wanted: int | str) -> bool:
+    """True when a slice belongs to the series of a SeriesNumber or SeriesInstanceUID."""
+    return str(wanted) in (str(header.series_number), header.series_uid)
 
 
 def is_pointer(path: Path) -> bool:
@@ -270,7 +283,8 @@ def _shared_facts(path: Path, dataset: Dataset, patient: str) -> dict[str, Any]:
         "num_frames": num_frames,
         "transfer_syntax": str(meta.get("TransferSyntaxUID", "") or pydicom.uid.ImplicitVRLittleEndian),
         "patient": patient,
-        "modality": fields.get("Modality", word) or "",
+        "modality": (fields.get("Modality", word) or "").upper(),
+        "photometric": (fields.get("PhotometricInterpretation", word) or "").upper(),
         "lossy": fields.get("LossyImageCompression", word) or "",
         "lossy_ratios": fields.get("LossyImageCompressionRatio", words) or (),
         "lossy_methods": fields.get("LossyImageCompressionMethod", words) or (),
@@ -297,19 +311,29 @@ def _header(shared: dict[str, Any], dataset: Dataset, groups: FunctionalGroups, 
         "acquisition": fields.get("AcquisitionNumber", whole),
         "instance": (instance or 0) if shared["num_frames"] == 1 else frame + 1,
         "kernel": fields.get("ConvolutionKernel", text) or "",
-        "image_type": fields.get("ImageType", words) or fields.get("FrameType", words) or (),
+        "kvp": fields.get("KVP", number) or 0.0,
+        "image_type": _image_type(fields, shared["num_frames"]),
         "tilt_deg": fields.get("GantryDetectorTilt", number) or 0.0,
         "position_mm": fields.get("ImagePositionPatient", vector),
         "row_direction": orientation and orientation[0],
         "column_direction": orientation and orientation[1],
         "spacing_mm": fields.get("PixelSpacing", spacing),
+        "thickness_mm": fields.get("SliceThickness", length),
         "slope": fields.get("RescaleSlope", number),
         "intercept": fields.get("RescaleIntercept", number),
         "rescale_type": (fields.get("RescaleType", word) or "").upper(),
         "padding_stored": fields.get("PixelPaddingValue", number),
         "padding_limit": fields.get("PixelPaddingRangeLimit", number),
     }
-    return SliceHeader(**{**shared, **own, "frame": frame, "broken": (*shared["broken"], *fields.broken)})
+    broken = (*shared["broken"], *fields.broken)
+    return SliceHeader(**{**shared, **own, "frame": frame, "broken": broken, "comma": tuple(fields.comma)})
+
+
+def _image_type(fields: Fields, num_frames: int) -> tuple[str, ...]:
+    """Of a frame; the ImageType of an object of many frames says MIXED where they differ."""
+    keywords = ("ImageType", "FrameType") if num_frames == 1 else ("FrameType", "ImageType")
+    found: tuple[str, ...] = next((value for keyword in keywords if (value := fields.get(keyword, words))), ())
+    return found
 
 
 def _pseudonym(identifier: str, key: bytes) -> str:

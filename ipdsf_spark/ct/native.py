@@ -12,7 +12,10 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
+
+from ipdsf_spark.errors import InputError
 
 JPEG_END: Final = b"\xff\xd9"
 STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
@@ -23,6 +26,19 @@ C_LIBRARY: Final = ctypes.CDLL(None)
 def is_whole_jpeg(stream: bytes) -> bool:
     """True when a JPEG or JPEG-LS stream has its end; the decoders fill what is missing with grey and carry on."""
     return JPEG_END in stream[-16:]  # after it stand at most fill bytes
+
+
+def require_utf8(path: Path) -> None:
+    """Refuse a path that SimpleITK cannot be told: it would end the process.
+
+    Raises:
+        InputError: it holds bytes that are no UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+        raise InputError(f"{shown}: its path holds bytes that are no UTF-8: rename it") from None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ipdsf_spark.ct.native import is_whole_jpeg, overheard
+from ipdsf_spark.ct.native import is_whole_jpeg, overheard, require_utf8
 from ipdsf_spark.ct.volume import Grid, Problem, Source, Volume, hu_array, joined
 from ipdsf_spark.errors import InputError
 
@@ -91,6 +91,7 @@ def _grey(path: Path) -> tuple[NDArray[Any], list[str]]:
     """Grey levels of a picture, and what its reader said."""
     if path.suffix.lower() in (".jpg", ".jpeg") and not is_whole_jpeg(path.read_bytes()):
         raise InputError(f"{path.name} is not a whole JPEG picture (cut short or renamed)")
+    require_utf8(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

@@ -1,4 +1,4 @@
-"""Whether values can be Hounsfield units: told by their histogram, because files often say nothing.
+"""Whether values can be Hounsfield units: told by their histogram, because files often say nothing; and voxel sizes.
 
 On Hounsfield's scale a patient's scan has air near -1000, lung near -850, fat near -100 and soft tissue near 50. Masks,
 volumes scaled to 0 … 1 or 0 … 255, and raw values (HU + 1024 or + 1000) have none of these where they belong.
@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.ct.volume import Problem
+from ipdsf_spark.ct.volume import Grid, Problem
 
 HIGHEST_HU: Final = 31_000  # of the extended scale, on which metal has up to 30,710 HU
 METAL_HU: Final = 4095
@@ -21,9 +21,30 @@ AIR_BELOW_HU: Final = -200.0  # every scan with air or lung has values below
 RAW_TISSUE: Final = (874.0, 1174.0)  # soft tissue in HU + 1000 and HU + 1024
 MIN_RAW_TISSUE_SHARE: Final = 0.05
 MAX_LABELS: Final = 16  # different values, none of them air: labels
+MAX_MASK: Final = 2  # different values, also where one of them is that of air
+HIGHEST_LABEL: Final = 255.0
+BELOW_AIR_HU: Final = -1300.0  # padding apart: noise of air does not come here
+MAX_BELOW_AIR: Final = 0.05
+ALONE_HU: Final = 100.0  # around a value: nothing else is there
+MAX_CONSTANT: Final = 0.05  # of the voxels at a lowest value of 0 or more, which in HU is water
+TISSUE_HU: Final = (-150.0, 150.0)
+MIN_SOLID_SHARE: Final = 0.05
+MIN_TISSUE_OF_SOLID: Final = 0.2
+LEAST_MM: Final = 0.05  # of a voxel's side
+MOST_MM: Final = (50.0, 20.0, 20.0)  # (z, y, x)
 MIN_VOXELS: Final = 512  # fewer have no histogram
 IGNORED_SHARE: Final = 1e-4  # of the voxels at each end: streaks and noise
 VOXELS_AT_ONCE: Final = 2**22
+
+
+def size_problems(grid: Grid) -> list[Problem]:
+    """What is odd about the size of the voxels: metres or micrometres that were taken for millimetres, mostly."""
+    if all(LEAST_MM <= step <= most for step, most in zip(grid.spacing_mm, MOST_MM, strict=True)):
+        return []
+    said = " × ".join(f"{step:.3g}" for step in grid.spacing_mm)
+    return [
+        Problem("unusual_geometry", f"voxels of {said} mm (z, y, x): no scanner of patients makes such; other units?")
+    ]
 
 
 def value_problems(hu: NDArray[Any], padding_hu: float | None = None) -> list[Problem]:
@@ -44,14 +65,45 @@ def value_problems(hu: NDArray[Any], padding_hu: float | None = None) -> list[Pr
         return [] if lowest < AIR_BELOW_HU else [Problem("not_hu", f"all values are {lowest:g}: nothing was measured")]
     if lowest > NARROW_HU[0] and highest < NARROW_HU[1]:
         return [Problem("not_hu", f"{said}: {_narrow(hu, lowest, highest)}, not HU")]
-    if _share(hu, -np.inf, AIR_BELOW_HU) > IGNORED_SHARE:
-        return []
-    if _num_distinct(hu) <= MAX_LABELS:
+    if _share(hu, -np.inf, BELOW_AIR_HU) > MAX_BELOW_AIR and _num_distinct(hu[hu < BELOW_AIR_HU]) > MAX_LABELS:
+        text = f"{said}, more than {MAX_BELOW_AIR:.0%} of them below {BELOW_AIR_HU:g}, where nothing is: not HU"
+        return [Problem("not_hu", f"{text} (RescaleIntercept was applied twice?)")]
+    num_distinct = _num_distinct(hu)
+    if num_distinct <= MAX_MASK and highest <= HIGHEST_LABEL:
+        return [Problem("not_hu", f"{said}, {num_distinct} of them different: a mask, not HU")]
+    without_outside = _without_constant(hu, lowest)
+    if _share(without_outside, -np.inf, AIR_BELOW_HU) > IGNORED_SHARE:
+        return _tissue_problems(hu, said)
+    hu = without_outside
+    if num_distinct <= MAX_LABELS:
         return [Problem("not_hu", f"{said}, few of them different: a mask, not HU")]
     if _share(hu, *RAW_TISSUE) >= MIN_RAW_TISSUE_SHARE:
         text = f"{said}, soft tissue near 1050: HU + 1024 or the like, not HU (RescaleIntercept was not applied)"
         return [Problem("not_hu", text)]
+    if lowest >= 0 and float(np.mean(hu == lowest)) > MAX_CONSTANT:
+        text = f"{said}, more than {MAX_CONSTANT:.0%} of them {lowest:g}: scaled, or air was set to {lowest:g}"
+        return [Problem("not_hu", f"{text}, not HU")]
     return [Problem("unusual_values", f"{said}: no air and no lung; a part of a body, or not HU")]
+
+
+def _without_constant(hu: NDArray[Any], lowest: float) -> NDArray[Any]:
+    """Without a lowest value that stands alone, as what lies outside a reconstruction or a mask does."""
+    if _share(hu, lowest, lowest + ALONE_HU) > IGNORED_SHARE or lowest > AIR_BELOW_HU:
+        return hu
+    rest = hu[hu != lowest]
+    return rest if rest.size >= MIN_VOXELS else hu
+
+
+def _tissue_problems(hu: NDArray[Any], said: str) -> list[Problem]:
+    """Against values with air but without tissue where tissue is: a window stretched to some other range."""
+    solid = _share(hu, AIR_BELOW_HU, np.inf)
+    if solid < MIN_SOLID_SHARE or _share(hu, *TISSUE_HU) >= MIN_TISSUE_OF_SOLID * solid:
+        return []
+    low, high = TISSUE_HU
+    text = (
+        f"{said}, of the values above {AIR_BELOW_HU:g} less than {MIN_TISSUE_OF_SOLID:.0%} between {low:g} and {high:g}"
+    )
+    return [Problem("not_hu", f"{text}, where fat, water and soft tissue are: stretched, not HU")]
 
 
 def _narrow(hu: NDArray[Any], lowest: float, highest: float) -> str:

@@ -7,17 +7,22 @@ the error. Arrays come out running to head, back and left (`canonical`).
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Final
 
-from ipdsf_spark.ct.dicom import Progress, no_progress, read_dicom, regular
+from ipdsf_spark.ct.dicom import Progress, no_progress, read_dicom
 from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, RESOURCE_FORK, is_dicom
 from ipdsf_spark.ct.pictures import PictureScale, is_picture, read_pictures
-from ipdsf_spark.ct.plausibility import value_problems
+from ipdsf_spark.ct.plausibility import size_problems, value_problems
+from ipdsf_spark.ct.regular import regular
 from ipdsf_spark.ct.volume import SERIOUS, Problem, Volume, canonical
-from ipdsf_spark.ct.volume_files import is_volume_file, read_volume_file
+from ipdsf_spark.ct.volume_files import is_data_of_another, is_volume_file, read_volume_file
 from ipdsf_spark.errors import InputError
+
+PACKED_MARKS: Final = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!")
 
 
 def read_volume(
@@ -80,7 +85,7 @@ def study_name(path: Path) -> str:
     """The name of a file without its endings, or of a folder."""
     if path.is_dir():
         return path.resolve().name
-    return re.sub(r"\.(nii|img|hdr|nrrd|nhdr|mha|mhd|dcm)?(\.gz)?$", "", path.name)
+    return re.sub(r"\.(nii|img|hdr|nrrd|nhdr|mha|mhd|dcm)?(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 def _found(
@@ -91,7 +96,7 @@ def _found(
         raise InputError(f"{path} is a link that leads nowhere")
     if not path.exists():
         raise InputError(f"{path} does not exist")
-    entries = sorted(path.rglob("*")) if path.is_dir() else [path]
+    entries = sorted(_entries(path)) if path.is_dir() else [path]
     files = [p for p in entries if p.is_file() and not p.name.startswith(RESOURCE_FORK)]
     dangling = [p.name for p in entries if p.is_symlink() and not p.exists()]
     lost = [Problem("unreadable", f"{len(dangling)} link(s) lead nowhere", tuple(dangling))] if dangling else []
@@ -99,8 +104,18 @@ def _found(
         said = f"; {lost[0]}" if lost else ""
         raise InputError(f"{path} is an empty folder{said}; expected DICOM slices, a NIfTI or NRRD file, or pictures")
     volume = _read(path, files, series, pictures, pseudonym_key, progress)
-    values = value_problems(volume.hu, volume.padding_hu)
-    return dataclasses.replace(volume, problems=(*lost, *volume.problems, *values))
+    found = [*size_problems(volume.grid), *value_problems(volume.hu, volume.padding_hu)]
+    return dataclasses.replace(volume, problems=(*lost, *volume.problems, *found))
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """Everything below a folder, also behind links to folders; each folder once, so that links in a circle end."""
+    seen = {folder.resolve()}
+    for here, folders, names in os.walk(folder, followlinks=True):
+        yield from (Path(here, name) for name in names)
+        real = {name: Path(here, name).resolve() for name in folders}
+        folders[:] = [name for name in folders if real[name] not in seen]
+        seen.update(real.values())
 
 
 def _read(
@@ -111,7 +126,7 @@ def _read(
     pseudonym_key: bytes,
     progress: Progress,
 ) -> Volume:
-    volumes = [p for p in files if is_volume_file(p)]
+    volumes = [p for p in files if is_volume_file(p) and not is_data_of_another(p)]
     if any(p.suffix.lower() in DICOM_SUFFIXES or _looks_like_dicom(p) for p in files if not is_volume_file(p)):
         return read_dicom(files, series=series, pseudonym_key=pseudonym_key, progress=progress)
     if len(volumes) == 1:
@@ -121,8 +136,18 @@ def _read(
     stack = [p for p in files if is_picture(p)]
     if stack:
         return read_pictures(stack, pictures, progress)
+    packed = next((p for p in files if is_packed(p)), None)
+    if packed is not None:
+        raise InputError(f"{path}: {packed.name} is a packed archive or file: unpack it, and name what was in it")
     more, expected = " …" if len(files) > 1 else "", "expected DICOM, NIfTI, NRRD, MetaImage or pictures"
     raise InputError(f"{path}: no CT in {files[0].name}{more}; {expected}")
+
+
+def is_packed(path: Path) -> bool:
+    """True for an archive, or for one file packed by gzip, bzip2 or xz."""
+    with path.open("rb") as file:
+        head = file.read(262)
+    return head.startswith(PACKED_MARKS) or head[257:262] == b"ustar"
 
 
 def _looks_like_dicom(path: Path) -> bool:

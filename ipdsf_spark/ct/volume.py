@@ -45,6 +45,7 @@ ProblemKind = Literal[
     "burned_in",
     "no_geometry",
     "geometry_conflict",
+    "unusual_geometry",
     "wrapped_padding",
     "header_field",
     "alternating_header",

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +21,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ipdsf_spark.ct.native import overheard
+from ipdsf_spark.ct.native import overheard, require_utf8
 from ipdsf_spark.ct.provenance import GENERATED
 from ipdsf_spark.ct.volume import AXIAL, Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
 from ipdsf_spark.errors import InputError
@@ -26,14 +30,21 @@ NIFTI_SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
 ITK_SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd")
 MAX_DEFLATION: Final = 1032  # deflate cannot pack more than this many bytes into one
 GEOMETRY_TOLERANCE: Final = 0.01  # by which sform, qform and voxel sizes may differ
+MAX_HEADER: Final = 65_536
 MIN_VOLUME: Final = 0.1  # of the cell of three unit axes: less is a plane
 SHEAR_TOLERANCE: Final = 1e-3  # scalar product of two axes
+GZIP_MARK: Final = b"\x1f\x8b"
 UNIT_MM: Final = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}
 
 
 def is_volume_file(path: Path) -> bool:
     """True when the name ends like a volume format that is read here."""
     return path.name.lower().endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES))
+
+
+def is_data_of_another(path: Path) -> bool:
+    """True for the voxels of a NIfTI pair, whose header lies beside them."""
+    return path.suffix.lower() == ".img" and any(path.with_suffix(ending).exists() for ending in (".hdr", ".HDR"))
 
 
 def read_volume_file(path: Path) -> Volume:
@@ -49,6 +60,8 @@ def read_volume_file(path: Path) -> Volume:
             raise
         raise InputError(f"{path.name} cannot be read: {error.strerror or 'damaged or cut short'}") from None
     except Exception as error:  # the libraries raise whatever damaged bytes lead to
+        if missing := _missing_data_file(path):
+            raise InputError(f"{path.name} names {missing} as the file of its voxels, which is not there") from None
         raise InputError(f"{path.name} cannot be read: damaged or cut short ({type(error).__name__})") from None
     if volume.hu.dtype == np.float32 and not np.isfinite(volume.hu).all():
         num_bad = int(volume.hu.size - np.isfinite(volume.hu).sum())
@@ -57,8 +70,15 @@ def read_volume_file(path: Path) -> Volume:
 
 
 def _nifti(path: Path) -> Volume:
-    image: Any = nib.load(path, mmap=False)
+    is_packed = _is_gzip(path)
+    with _well_named(path, is_packed=is_packed) as named:
+        return _volume_of_nifti(path, nib.load(named, mmap=False), is_packed=is_packed)
+
+
+def _volume_of_nifti(path: Path, image: Any, *, is_packed: bool) -> Volume:
     header = image.header
+    if not hasattr(header, "get_sform"):
+        raise InputError(f"{path.name} is Analyze, which does not say left from right: make it NIfTI first")
     shape = tuple(int(n) for n in image.shape)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -66,7 +86,7 @@ def _nifti(path: Path) -> Volume:
     _check_shape(path, shape)
     if dtype.kind not in "iuf":
         raise InputError(f"{path.name} holds {dtype} values; a CT volume holds one number per voxel")
-    _check_length(path, math.prod(shape) * dtype.itemsize)
+    _check_length(path, math.prod(shape) * dtype.itemsize, is_packed=is_packed)
     affine, conflicts = _nifti_affine(header)
     affine = affine * UNIT_MM.get(header.get_xyzt_units()[0], 1.0)
     affine[:2] *= -1  # RAS to LPS
@@ -79,6 +99,25 @@ def _nifti(path: Path) -> Volume:
         return volume
     remark = Problem("generated", "made by software, not acquired", (path.name,))
     return dataclasses.replace(volume, problems=(*volume.problems, remark))
+
+
+def _is_gzip(path: Path) -> bool:
+    """Told by the first bytes: browsers unpack files and keep the ending, and people drop it."""
+    with path.open("rb") as file:
+        return file.read(2) == GZIP_MARK
+
+
+@contextmanager
+def _well_named(path: Path, *, is_packed: bool) -> Iterator[Path]:
+    """The path, or for a NIfTI file whose ending does not say whether it is packed, a link to it that does."""
+    name = path.name.lower()
+    if not name.endswith((".nii", ".nii.gz")) or is_packed == name.endswith(".gz"):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="ipdsf-ct-") as folder:
+        link = Path(folder) / ("volume.nii.gz" if is_packed else "volume.nii")
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def _nifti_affine(header: Any) -> tuple[NDArray[np.float64], list[Problem]]:
@@ -138,7 +177,19 @@ def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> Hu:
     return hu_array((stored * np.float64(slope) + np.float64(intercept)).astype(np.float32))
 
 
+def _missing_data_file(path: Path) -> str:
+    """The file that a detached header of NRRD or MetaImage names and that is absent."""
+    if path.suffix.lower() not in (".nhdr", ".mhd"):
+        return ""
+    said = path.read_bytes()[:MAX_HEADER].decode("latin-1")
+    found = re.search(r"^(?:data ?file:|ElementDataFile *=) *(\S+) *$", said, re.MULTILINE)
+    name = found.group(1) if found else ""
+    is_one = name and name.upper() not in ("LIST", "LOCAL") and "%" not in name
+    return name if is_one and not (path.parent / name).exists() else ""
+
+
 def _itk(path: Path) -> Volume:
+    require_utf8(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     with overheard() as said_of_header:
@@ -148,7 +199,7 @@ def _itk(path: Path) -> Volume:
     if num_components != 1:
         raise InputError(f"{path.name} holds {num_components} values per voxel; a CT volume holds one")
     if path.suffix.lower() in (".nrrd", ".mha"):
-        _check_length(path, math.prod(size))
+        _check_length(path, math.prod(size), is_packed=True)
     with overheard() as said:
         image = reader.Execute()
     hu = hu_array(sitk.GetArrayFromImage(image))
@@ -203,10 +254,9 @@ def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
         raise InputError(f"{path.name} has the shape {' × '.join(map(str, shape))}; a CT volume has three axes")
 
 
-def _check_length(path: Path, num_bytes: int) -> None:
+def _check_length(path: Path, num_bytes: int, *, is_packed: bool) -> None:
     """Refuse a header that announces more than the file can hold, before memory is asked for."""
     data = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
     length = data.stat().st_size
-    is_packed = data.suffix.lower() != ".nii" and data.suffix.lower() != ".img"
     if num_bytes > length * (MAX_DEFLATION if is_packed else 1):
         raise InputError(f"{path.name} announces {num_bytes} bytes of voxels but is only {length} bytes long")

@@ -9,10 +9,11 @@ Shapes (B batch, C channels, S edge in voxels):
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 Norm = Literal["group", "instance", "none"]
 NORMS: Final[tuple[Norm, ...]] = ("group", "instance", "none")
@@ -31,6 +32,12 @@ def norm_of(kind: Norm, channels: int) -> nn.Module:
     if kind == "instance":
         return nn.InstanceNorm3d(channels, affine=True)
     return nn.Identity()
+
+
+def run_level(level: nn.Module, x: Tensor, *, recomputes: bool) -> Tensor:
+    """A level of a network; its activations kept for the backward pass, or computed again in it."""
+    result: Any = checkpoint(level, x, use_reentrant=False) if recomputes else level(x)
+    return torch.as_tensor(result)
 
 
 class Convolution(nn.Sequential):

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.gan.generator import Generator, GeneratorSettings
+from ipdsf_spark.gan.autoencoder import AnyGenerator, new_generator
+from ipdsf_spark.gan.generator import GeneratorSettings
 from ipdsf_spark.gan.networks import Networks
 
 FORMAT: Final = "ipdsf-cgan/1"
@@ -31,13 +32,13 @@ CHECKPOINT_FILE: Final = "checkpoint.pt"
 class Model:
     """A trained generator and what is known about it: task, cube size, enhancement, data."""
 
-    generator: Generator
+    generator: AnyGenerator
     facts: Mapping[str, Any]
 
 
 def save_model(folder: Path, nets: Networks, facts: Mapping[str, Any]) -> None:
     """Write the best averaged generator with its facts (anything that JSON can hold)."""
-    whole = {"format": FORMAT, "generator_settings": asdict(nets.generator.settings), **facts}
+    whole = {"format": FORMAT, "generator_settings": nets.generator.settings.facts, **facts}
     text = json.dumps(whole, indent=1)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / MODEL_FILE, lambda part: torch.save({"facts": text, "weights": nets.best_average}, part))
@@ -56,7 +57,10 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
         facts = json.loads(stored["facts"])
         if facts.get("format") != FORMAT:
             raise InputError(f"{file} is a model of format {facts.get('format')!r}; this version reads {FORMAT}")
-        generator = Generator(GeneratorSettings(**facts["generator_settings"]))
+        settings = GeneratorSettings(**facts["generator_settings"])
+        if facts.get("task") == "autoencode" and not settings.code_channels:
+            raise InputError(f"{file} is a U-Net whose skips may copy its input, and no autoencoder: train it anew")
+        generator = new_generator(settings)
         generator.load_state_dict(stored["weights"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{file} is no model of this project, or a damaged one ({error})") from error

@@ -25,10 +25,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.gan.blocks import NORMS, Convolution, Down, Norm, Up
+from ipdsf_spark.gan.blocks import NORMS, Convolution, Down, Norm, Up, run_level
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,10 @@ class GeneratorSettings:
         width: channels at full size; doubled with every halving of the edge.
         halvings: of the edge; a cube of 32 allows up to 4.
         norm: of all levels below full size.
-        is_residual: whether the network predicts the difference to the condition. Never for `autoencode`, where
-            nothing would be left to learn.
+        is_residual: whether the network predicts the difference to the condition.
         recomputes: gradient checkpointing (Chen et al. 2016): activations are computed again in the backward pass
             instead of kept; about a third more time, and a fraction of the memory, for cubes of 64³ and 128³.
+        code_channels: 0, or those of the code of an `autoencoder.Autoencoder`, which has neither skips nor norm.
     """
 
     width: int = 16
@@ -50,10 +49,21 @@ class GeneratorSettings:
     norm: Norm = "group"
     is_residual: bool = True
     recomputes: bool = False
+    code_channels: int = 0
+
+    @property
+    def ratio(self) -> float:
+        """Of an autoencoder: voxels for each number of its code."""
+        return 8.0**self.halvings / self.code_channels
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For JSON; without what only an autoencoder has, where it is none."""
+        return {key: value for key, value in asdict(self).items() if value or key != "code_channels"}
 
     def __post_init__(self) -> None:
         """Refuse impossible shapes."""
-        if self.width < 1 or not 1 <= self.halvings <= 6 or self.norm not in NORMS:
+        if self.code_channels < 0 or self.width < 1 or not 1 <= self.halvings <= 6 or self.norm not in NORMS:
             raise InputError(f"no such generator: {asdict(self)}; norms: {', '.join(NORMS)}, halvings 1 to 6")
 
 
@@ -105,11 +115,7 @@ class Generator(nn.Module):
         return [[p for p in self.parameters() if p not in known], last]
 
     def _level(self, level: nn.Module, x: Tensor) -> Tensor:
-        if self.settings.recomputes and self.training:
-            result: Any = checkpoint(level, x, use_reentrant=False)
-        else:
-            result = level(x)
-        return torch.as_tensor(result)
+        return run_level(level, x, recomputes=self.settings.recomputes and self.training)
 
     def _check(self, condition: Tensor) -> None:
         step = 2**self.settings.halvings

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ipdsf_spark.gan.autoencoder import AnyGenerator, new_generator
 from ipdsf_spark.gan.discriminator import Discriminator, DiscriminatorSettings
-from ipdsf_spark.gan.generator import Generator, GeneratorSettings
+from ipdsf_spark.gan.generator import GeneratorSettings
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Networks:
     network, the average or the state gets them after that step.
     """
 
-    def __init__(self, generator: Generator, discriminator: Discriminator, optimiser: OptimiserSettings) -> None:
+    def __init__(self, generator: AnyGenerator, discriminator: Discriminator, optimiser: OptimiserSettings) -> None:
         betas, rate = (optimiser.beta_1, optimiser.beta_2), optimiser.learning_rate
         self._generator = generator
         self._average = copy.deepcopy(generator).requires_grad_(False).eval()
@@ -101,7 +102,7 @@ class Networks:
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            nets = Generator(generator), Discriminator(discriminator)
+            nets = new_generator(generator), Discriminator(discriminator)
         layout = torch.channels_last_3d if channels_last else torch.contiguous_format
         g, d = (net.to(device, dtype).to(memory_format=layout) for net in nets)  # type: ignore[call-overload]
         made = cls(g, d, optimiser)
@@ -113,13 +114,13 @@ class Networks:
         return made
 
     @property
-    def generator(self) -> Generator:
+    def generator(self) -> AnyGenerator:
         """With all its steps made."""
         self.generator_step.apply()
         return self._generator
 
     @property
-    def average(self) -> Generator:
+    def average(self) -> AnyGenerator:
         """The averaged generator, with all its steps made."""
         self.generator_step.apply()
         return self._average

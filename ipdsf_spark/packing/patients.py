@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from ipdsf_spark.ct.dicom_header import is_dicom, read_headers
+from ipdsf_spark.ct.dicom_header import is_dicom, is_of_series, read_headers
 from ipdsf_spark.ct.pseudonyms import is_key_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.manifest import Manifest
@@ -60,13 +60,13 @@ def key_for(manifest: Manifest, environment: str, salt: str) -> bytes:
     )
 
 
-def pseudonym_of(path: Path, key: bytes, *, series: int | None = None) -> str:
+def pseudonym_of(path: Path, key: bytes, *, series: int | str | None = None) -> str:
     """The pseudonym of the patient of a DICOM file or folder; empty where the files name none.
 
     Args:
         path: of the volume.
         key: by which identifiers become pseudonyms.
-        series: SeriesNumber to take, where there are several.
+        series: SeriesNumber or SeriesInstanceUID to take, where there are several.
     """
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     for file in files:
@@ -74,7 +74,7 @@ def pseudonym_of(path: Path, key: bytes, *, series: int | None = None) -> str:
             headers = read_headers(file, pseudonym_key=key) if is_dicom(file) else []
         except (InputError, OSError):
             continue  # the executor that reads the volume says what is wrong with it
-        if headers and headers[0].patient and (series is None or headers[0].series_number == series):
+        if headers and headers[0].patient and (series is None or is_of_series(headers[0], series)):
             return headers[0].patient
     return ""
 

@@ -41,9 +41,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Reading:
-    """How volumes are read: DICOM series number where there are several, and which problems are accepted."""
+    """How volumes are read: DICOM series (number or UID) where there are several, and which problems are accepted."""
 
-    series: int | None = None
+    series: int | str | None = None
     accept: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""What a training's settings mean on its device: who makes the pairs, and how an update is run."""
+"""What a training's settings mean on its device: who makes the pairs, how memory is laid out, how an update is run."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def pair_maker(source: Source, settings: TrainSettings, device: torch.device, *,
     if is_on_device:
         return DevicePairs(source.enhancement, settings.pairs, device, rank=rank)
     return HostPairs(source.enhancement, settings.pairs)
+
+
+def memory_layout(settings: TrainSettings, device: torch.device) -> torch.memory_format:
+    """Of convolutions and cubes on a device."""
+    is_last = device.type == "cpu" if settings.channels_last == "auto" else bool(settings.channels_last)
+    return torch.channels_last_3d if is_last else torch.contiguous_format
 
 
 def update_of(nets: Networks, settings: TrainSettings, collective: Collective) -> Update:

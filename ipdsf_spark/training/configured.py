@@ -29,8 +29,7 @@ def settings_of(config: Config, *, samples: int = 0, device: str = "") -> TrainS
     is_mixed = is_bf16_fast(torch.device(name)) if t.precision == "auto" else t.precision == "bf16"
     return TrainSettings(
         pairs=PairSettings(t.task, (t.sigma_low, t.sigma_high), t.factor, t.is_flipped, config.ct.seed),
-        # Nothing would be left to learn for a residual autoencoder.
-        generator=GeneratorSettings(t.width, t.halvings, t.norm, t.task != "autoencode", t.recomputes),
+        generator=_generator(t),
         discriminator=DiscriminatorSettings(t.discriminator_width, t.halvings, t.norm),
         optimiser=OptimiserSettings(t.learning_rate, t.discriminator_share),
         update=UpdateSettings(t.l1_weight, t.ema_decay, is_mixed, t.is_adversarial),
@@ -52,3 +51,10 @@ def settings_of(config: Config, *, samples: int = 0, device: str = "") -> TrainS
         is_double=t.precision == "fp64",
         seed=config.ct.seed,
     )
+
+
+def _generator(t: Any) -> GeneratorSettings:
+    """A U-Net; for `autoencode` a network with a bottleneck, which a U-Net would go around."""
+    if t.task == "autoencode":
+        return GeneratorSettings(t.width, t.code_halvings, "none", False, t.recomputes, t.code_channels)
+    return GeneratorSettings(t.width, t.halvings, t.norm, True, t.recomputes)

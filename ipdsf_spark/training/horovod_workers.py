@@ -36,6 +36,7 @@ from ipdsf_spark.training.folder import STOP_FILE
 from ipdsf_spark.training.forecast_work import ForecastWork, claimed_for_forecast, trained
 from ipdsf_spark.training.horovod_collective import HorovodCollective
 from ipdsf_spark.training.loop import Progress, Trainer
+from ipdsf_spark.training.wholes import mid_copy
 from ipdsf_spark.training.worker import Work, claimed, converged, stopping, trainer_of
 
 START_TIMEOUT_S: Final = 120
@@ -58,6 +59,7 @@ class SparkWork:
     cache: str  # folder on every machine for its copy of the cubes; `~` is that of the machine
     feed: str = "copy"  # or "shards": read the data set while training
     secrets: tuple[str, ...] = ()  # environment variables that workers must not see
+    is_mid: bool = False  # on the volumes at a quarter of their resolution (`wholes`): the first stage of synthesis
 
 
 def train_on_spark(spark: SparkSession, job: SparkWork, num_workers: int) -> Progress:
@@ -192,10 +194,21 @@ def _work(job: SparkWork) -> dict[str, Any]:
     if not _is_on_gpu(job):
         keep_to_share_of_cores()  # before Horovod starts its threads
     hvd.init()
-    trainer = _trainer(job, HorovodCollective())
-    progress = dataclasses.asdict(trainer.run())
+    with _cubes_of_stage(job) as here:
+        progress = dataclasses.asdict(_trainer(here, HorovodCollective()).run())
     hvd.shutdown()
     return progress
+
+
+@contextmanager
+def _cubes_of_stage(job: SparkWork) -> Iterator[SparkWork]:
+    """The job with the folder of its cubes, where they are made on this machine."""
+    if not job.is_mid:
+        yield job
+        return
+    copied = local_copy(job.dataset, Path(job.cache).expanduser())
+    with mid_copy(copied, job.work.folder) as cubes:
+        yield dataclasses.replace(job, work=dataclasses.replace(job.work, cubes=str(cubes)))
 
 
 def _work_elastically(job: SparkWork) -> dict[str, Any]:
@@ -245,7 +258,9 @@ class _ElasticState(State):  # type: ignore[misc]
 
 def _trainer(job: SparkWork, collective: HorovodCollective) -> Trainer:
     """This worker's loop, on this machine's copy of the cubes."""
-    if job.feed == "shards":
+    if job.is_mid:
+        work = job.work
+    elif job.feed == "shards":
         work = dataclasses.replace(job.work, shards=job.dataset)
     else:
         work = dataclasses.replace(job.work, cubes=str(local_copy(job.dataset, Path(job.cache).expanduser())))

@@ -27,7 +27,7 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint, save_model
 from ipdsf_spark.gan.networks import Networks
 from ipdsf_spark.gan.update import Wait
-from ipdsf_spark.training.choices import pair_maker, update_of
+from ipdsf_spark.training.choices import memory_layout, pair_maker, update_of
 from ipdsf_spark.training.collective import Collective, Solo
 from ipdsf_spark.training.feed import Feed
 from ipdsf_spark.training.folder import remove_training
@@ -91,6 +91,7 @@ class Trainer:
         self.source: Source = _copied(cubes, settings) if isinstance(cubes, CubeSet) else cubes
         self.settings, self.folder = settings, folder
         self.collective: Collective = collective or Solo()
+        self._layout = memory_layout(settings, torch.device(device))
         self.nets = Networks.new(
             settings.generator,
             settings.discriminator,
@@ -98,7 +99,7 @@ class Trainer:
             seed=settings.seed,
             device=device,
             dtype=torch.float64 if settings.is_double else torch.float32,
-            channels_last=settings.channels_last,
+            channels_last=self._layout is torch.channels_last_3d,
             compiles=settings.compiles,
         )
         self._pairs = pair_maker(self.source, settings, self.nets.device, rank=self.collective.rank)
@@ -119,7 +120,7 @@ class Trainer:
         pairs = dataclasses.asdict(self.settings.pairs)
         return {
             "pairs": {**pairs, "sigma": list(pairs["sigma"])},
-            "generator": dataclasses.asdict(self.settings.generator),
+            "generator": self.settings.generator.facts,
             "discriminator": dataclasses.asdict(self.settings.discriminator),
             "seed": self.settings.seed,
             "cube_size": self.source.size,
@@ -222,10 +223,9 @@ class Trainer:
         waited = time.perf_counter()
         rate = s.learning_rate(p.samples, all_.size)
         self.nets.learning_rate = rate
-        layout = torch.channels_last_3d if s.channels_last else torch.contiguous_format
         there = tuple(tensor.to(self.nets.device, non_blocking=True) for tensor in batch.tensors)
         condition, target = (
-            t.to(self.nets.dtype).contiguous(memory_format=layout)
+            t.to(self.nets.dtype).contiguous(memory_format=self._layout)
             for t in self._pairs.finished(there, epoch=batch.epoch, position=batch.position)
         )
         report = self._update(condition, target)

@@ -39,7 +39,8 @@ class TrainSettings:
         patience: validations without a new best PSNR (by `min_gain_db`) after which training ends; 0 = never.
         min_gain_db: what counts as better.
         checkpoint_every_s: between checkpoints.
-        channels_last: memory layout of the convolutions.
+        channels_last: memory layout of the convolutions; "auto": on a CPU, which gains by it, and not on a GPU, where
+            it was measured to lose. Decided where the networks live: the driver may have another device.
         pairs_made_by: "host": numpy, ahead of time; "device": beside the networks, which a GPU needs not to wait;
             "auto": the device where it is a GPU.
         compiles: the networks by `torch.compile`, which takes half a minute and a C compiler first.
@@ -64,7 +65,7 @@ class TrainSettings:
     patience: int = 10
     min_gain_db: float = 0.02
     checkpoint_every_s: float = 60.0
-    channels_last: bool = True
+    channels_last: bool | str = "auto"
     pairs_made_by: str = "auto"
     compiles: bool = False
     captures: bool = False
@@ -77,6 +78,8 @@ class TrainSettings:
             raise InputError("a training needs a batch and epochs of 1 and more, and no negative limit")
         if self.scaling not in SCALINGS:
             raise InputError(f"the learning rate scales by {', '.join(SCALINGS)}, not {self.scaling!r}")
+        if self.channels_last not in (True, False, "auto"):
+            raise InputError(f"channels_last is True, False or auto, not {self.channels_last!r}")
         if self.pairs_made_by not in MAKERS:
             raise InputError(f"pairs are made by {', '.join(MAKERS)}, not {self.pairs_made_by!r}")
         if not 0 <= self.validation_share < 1:

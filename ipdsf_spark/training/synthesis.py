@@ -13,8 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,32 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.ct.chests import CHESTS_FILE, Chest, ChestModel, chest_of
-from ipdsf_spark.ct.cube_set import CubeSet, ShardWriter, publish
-from ipdsf_spark.ct.cubes import CubePlan, cubes_of, is_air, is_kept_for_training
-from ipdsf_spark.ct.degradation import block_means
+from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.ct.likeness import GUARD_FILE, CubeGuard, cube_signatures
-from ipdsf_spark.errors import InputError
 from ipdsf_spark.training.history import Step
+from ipdsf_spark.training.loop import Progress
 from ipdsf_spark.training.pairs import PairSettings
 from ipdsf_spark.training.settings import TrainSettings
+from ipdsf_spark.training.wholes import MID_STEP, mid_cubes, overlap_of, put_together
 from ipdsf_spark.training.worker import Work, train_alone
 
 FORMAT: Final = "ipdsf-synthesis/1"
 FACTS_FILE: Final = "synthesis.json"
-MID_FACTOR, FINE_FACTOR = 2, 4
+MID_FACTOR, FINE_FACTOR = 2, MID_STEP
 STAGES: Final = {"mid": MID_FACTOR, "fine": FINE_FACTOR}
 SIGMA: Final = 0.03  # of the window: the noise field from which texture is made
 L1_WEIGHT: Final = 10.0  # a tenth of the restoring models': texture cannot be guessed voxel by voxel
-AIR_KEPT: Final = 0.1
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A training volume put together again, at the resolution between the two stages."""
-
-    name: str
-    mid: NDArray[np.int16]
-    spacing_mm: tuple[float, float, float]  # of `mid`
 
 
 def train_synthesis(
@@ -61,6 +49,7 @@ def train_synthesis(
     anew: bool = False,
     on_stage: Callable[[str], None] = lambda stage: None,
     on_step: Callable[[Step], None] = lambda step: None,
+    train: Callable[[str, Work], Progress] | None = None,
 ) -> dict[str, Any]:
     """Fit the chests and train both stages, half of the time each; goes on where it was interrupted.
 
@@ -73,7 +62,9 @@ def train_synthesis(
         threads: on a CPU.
         anew: do not go on from earlier stages.
         on_stage: told what begins.
-        on_step: told after every step.
+        on_step: told after every step; not where `train` trains.
+        train: trains a stage, "mid" or "fine", where it is not one worker in this process that does; it finds the
+            cubes of "mid" itself (`wholes.mid_copy`).
 
     Raises:
         InputError: the set does not say how large its volumes are, or they are too few.
@@ -84,16 +75,17 @@ def train_synthesis(
     chests = [chest_of(whole.mid, whole.spacing_mm, found.enhancement.window_hu) for whole in wholes]
     folder.mkdir(parents=True, exist_ok=True)
     fit_chests(chests, [whole.mid for whole in wholes], found, folder)
-    mid_cubes = _mid_cubes(wholes, found, folder / ".mid-cubes")
+    coarse = mid_cubes(wholes, found, folder / ".mid-cubes") if train is None else None
     answer: dict[str, Any] = {"format": FORMAT, "chests": len(chests)}
     for stage, factor in STAGES.items():
         on_stage(stage)
-        here = mid_cubes if stage == "mid" else cubes
+        here = coarse if stage == "mid" else cubes
         own = stage_settings(settings, factor)
-        work = Work(own, str(folder / stage), str(here), {**facts, "overlap": _overlap(found)}, threads, device, anew)
-        progress = train_alone(work, on_step=on_step)
+        work = Work(own, str(folder / stage), str(here), {**facts, "overlap": overlap_of(found)}, threads, device, anew)
+        progress = train(stage, work) if train else train_alone(work, on_step=on_step)
         answer[stage] = {"samples": progress.samples, "seconds": round(progress.seconds, 1), "ended": progress.reason}
-    shutil.rmtree(mid_cubes)  # training data, which a model must not carry
+    if coarse is not None:
+        shutil.rmtree(coarse)  # training data, which a model must not carry
     (folder / FACTS_FILE).write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
     return answer
 
@@ -119,49 +111,3 @@ def fit_chests(chests: Sequence[Chest], mids: Sequence[NDArray[np.int16]], cubes
     guard = CubeGuard.of([cube_signatures(mid, size, window) for mid in mids])
     guard.save(folder / GUARD_FILE)
     return model
-
-
-def put_together(cubes: CubeSet) -> Iterator[Whole]:
-    """The volumes of a cube set, one at a time; where air cubes were left out there is air.
-
-    Raises:
-        InputError: the set does not say how large its volumes are.
-    """
-    sizes = {v["name"]: v for v in cubes.manifest.get("volumes", ()) if v.get("shape") and v.get("spacing_mm")}
-    by_study: dict[str, list[int]] = {}
-    for number, key in enumerate(cubes.keys):
-        by_study.setdefault(key.study, []).append(number)
-    unknown = sorted(set(by_study) - set(sizes))
-    if unknown:
-        raise InputError(
-            f"the set of cubes does not say how large {unknown[0]} is: `ipdsf ct export` of this version does"
-        )
-    air = cubes.enhancement.window_hu[0]
-    for study, numbers in sorted(by_study.items()):
-        hu = np.full(tuple(sizes[study]["shape"]), air, np.int16)
-        for number in numbers:
-            _, *starts = cubes.keys[number]
-            cube = cubes.take(np.array([number]))[0]
-            inside = [slice(max(0, -s), min(cubes.size, n - s)) for s, n in zip(starts, hu.shape, strict=True)]
-            there = tuple(slice(s + part.start, s + part.stop) for s, part in zip(starts, inside, strict=True))
-            hu[there] = cube[tuple(inside)]
-        mid = np.rint(block_means(hu, FINE_FACTOR)).astype(np.int16)
-        z, y, x = (float(step) * FINE_FACTOR for step in sizes[study]["spacing_mm"])
-        yield Whole(study, mid, (z, y, x))
-
-
-def _mid_cubes(wholes: Sequence[Whole], cubes: CubeSet, folder: Path) -> Path:
-    overlap, size = _overlap(cubes), cubes.size
-    writer = ShardWriter(folder, 0)
-    for whole in wholes:
-        shape = (whole.mid.shape[0], whole.mid.shape[1], whole.mid.shape[2])
-        for key, cube in cubes_of(whole.mid, CubePlan(shape, size, overlap), whole.name):
-            if is_kept_for_training(key, is_air=is_air(cube), air_share_kept=AIR_KEPT):
-                writer.add(cube[None], [key])
-    writer.finish()
-    publish(folder, cubes.enhancement, size=size, shards=1, facts={"overlap": overlap})
-    return folder
-
-
-def _overlap(cubes: CubeSet) -> int:
-    return int(cubes.manifest.get("overlap", cubes.size // 4))

@@ -16,7 +16,7 @@ from ipdsf_spark.ct.degradation import block_means
 from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.imaging.synthesis import conditioned, load_synthesis
-from ipdsf_spark.training.synthesis import put_together
+from ipdsf_spark.training.wholes import put_together
 
 pytestmark = pytest.mark.training
 SHAPE, SPACING = (32, 66, 64), (9.0, 5.0, 5.6)

@@ -1,0 +1,86 @@
+"""What must be said about the slices of one volume, from their headers alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ipdsf_spark.ct.dicom_header import HU_TYPES, SliceHeader
+from ipdsf_spark.ct.dicom_spacing import normal_of, problem_of, tilt_deg
+from ipdsf_spark.ct.volume import Problem, ProblemKind
+
+MIN_SLOPE: Final = 1e-3  # HU per stored step: 16 bits of it are less than a tissue
+MIN_TILT_DEG: Final = 0.5  # steps in which gantries are tilted
+STRAIGHT: Final = 0.99999  # of a normal along the body: no slice that was tilted has it
+
+
+def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
+    """Units, compression, origin, burned-in text, and attributes that contradict each other."""
+    found = []
+    checks: tuple[tuple[ProblemKind, str, Callable[[SliceHeader], bool]], ...] = (
+        ("not_ct", "not a CT image, so its values are no HU", lambda h: h.modality not in ("CT", "")),
+        (
+            "not_ct",
+            "PhotometricInterpretation is PALETTE COLOR, so its values are colours and no HU",
+            lambda h: h.photometric.startswith("PALETTE"),
+        ),
+        (
+            "no_rescale",
+            "no RescaleSlope and RescaleIntercept, so its values are no HU",
+            lambda h: h.intercept is None,
+        ),
+        (
+            "no_rescale",
+            "no RescaleSlope, so its values are no HU",
+            lambda h: h.slope is None and h.intercept is not None,
+        ),
+        (
+            "no_rescale",
+            f"RescaleSlope is not above {MIN_SLOPE:g}: no rescale",
+            lambda h: h.slope is not None and h.slope <= MIN_SLOPE,
+        ),
+        ("lossy", "compressed with loss", lambda h: h.is_lossy),
+        ("generated", "made by software, not acquired", lambda h: h.is_generated),
+        ("burned_in", "BurnedInAnnotation: text in the pixels may name a person", lambda h: h.burned_in == "YES"),
+        (
+            "burned_in",
+            "RecognizableVisualFeatures: the person may be recognised from the images",
+            lambda h: h.recognizable == "YES",
+        ),
+    )
+    for kind, text, applies in checks:
+        concerned = [h for h in slices if applies(h)]
+        if concerned:
+            found.append(problem_of(kind, text, concerned))
+    for unit in sorted({h.rescale_type for h in slices} - {"HU"}):
+        concerned = [h for h in slices if h.rescale_type == unit]
+        if unit not in HU_TYPES and not unit.startswith("HOUNSFIELD"):
+            found.append(problem_of("no_rescale", f"RescaleType is {unit}, so its values are no HU", concerned))
+        elif unit in ("HU_MOD", "US"):
+            text = f"RescaleType is {unit}: " + ("HU changed by software" if unit == "HU_MOD" else "unit not specified")
+            found.append(problem_of("header_field", text, concerned))
+    for keyword in sorted({keyword for h in slices for keyword in h.broken}):
+        concerned = [h for h in slices if keyword in h.broken]
+        found.append(
+            problem_of("header_field", f"{keyword} holds no value of its kind and counts as absent", concerned)
+        )
+    for keyword in sorted({keyword for h in slices for keyword in h.comma}):
+        concerned = [h for h in slices if keyword in h.comma]
+        found.append(problem_of("header_field", f"{keyword} is written with a decimal comma", concerned))
+    return [*found, *_contradictions(slices)]
+
+
+def _contradictions(slices: Sequence[SliceHeader]) -> list[Problem]:
+    """Attributes that do not agree among the slices, or with where the slices lie."""
+    found = []
+    scales = Counter((h.slope, h.intercept) for h in slices)
+    if len(scales) > 1:
+        (usual, count), *_ = scales.most_common()
+        text = f"RescaleSlope and RescaleIntercept change among the slices; {count} have {usual[0]} and {usual[1]}, not"
+        found.append(problem_of("header_field", text, [h for h in slices if (h.slope, h.intercept) != usual]))
+    tilted = [h for h in slices if abs(h.tilt_deg) >= MIN_TILT_DEG]
+    if tilted and len(slices) > 1 and tilt_deg(slices) < MIN_TILT_DEG and abs(normal_of(slices[0])[2]) > STRAIGHT:
+        text = f"GantryDetectorTilt is {tilted[0].tilt_deg:g}° but the slices stand straight above each other"
+        found.append(problem_of("geometry_conflict", text, tilted))
+    return found

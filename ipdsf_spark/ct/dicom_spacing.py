@@ -1,0 +1,137 @@
+"""Where the slices of a DICOM series lie: their order along the normal, their spacing, gaps and tilt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.ct.dicom_header import SliceHeader
+from ipdsf_spark.ct.volume import Problem, ProblemKind
+
+COINCIDENT_PER_PIXEL: Final = 0.1  # slices nearer than this part of a pixel show the same place
+UNEVEN_TOLERANCE: Final = 0.05  # of the spacing
+ROUNDING_MM: Final = 0.101  # between two positions that were rounded to a tenth of a millimetre
+MAX_ROUNDING: Final = 0.2  # of the spacing: more is no rounding
+MIN_ROUNDED_MM: Final = 0.2  # spacing below which a tenth of a millimetre hides a missing slice
+MAX_DRIFT: Final = 0.5  # of the spacing, from an even grid
+TILT_TOLERANCE_DEG: Final = 0.1
+ROUNDED_COSINES_DEG: Final = 0.41  # half of a hundredth in both cosines of a direction
+TILT_PER_PIXEL: Final = 0.1  # a shift within the plane by less than this part of a pixel is no tilt
+
+
+def position_along_normal(reference: SliceHeader) -> Callable[[SliceHeader], float]:
+    """Gives the position of a slice [mm] along the normal of `reference`, growing to head, back or left."""
+    normal = normal_of(reference)
+
+    def position(header: SliceHeader) -> float:
+        return float(np.dot(np.asarray(header.position_mm), normal))
+
+    return position
+
+
+def normal_of(header: SliceHeader) -> NDArray[np.float64]:
+    """Unit normal of a slice in LPS, turned so that its largest component is positive."""
+    normal = np.cross(np.asarray(header.row_direction), np.asarray(header.column_direction))
+    normal = np.asarray(normal / np.linalg.norm(normal), dtype=np.float64)
+    return normal if normal[np.argmax(np.abs(normal))] > 0 else -normal
+
+
+def coincide(first: SliceHeader, second: SliceHeader) -> bool:
+    """True when two slices show the same place."""
+    position = position_along_normal(first)
+    assert first.spacing_mm is not None
+    return abs(position(first) - position(second)) < COINCIDENT_PER_PIXEL * min(first.spacing_mm)
+
+
+def spacing_problems(headers: Sequence[SliceHeader]) -> tuple[float, list[Problem]]:
+    """The spacing between slices [mm], and where it does not hold: missing slices, uneven steps, tilt.
+
+    Steps are compared with their median, which a minority of gaps does not move. Where they are whole multiples of it,
+    within a tolerance, the spacing is the whole extent by their sum, so that rounded positions do not move it either.
+    """
+    if len(headers) < 2:
+        thickness = headers[0].thickness_mm
+        known = f"its SliceThickness, {thickness:g} mm," if thickness else "1 mm"
+        text = f"one slice only: {known} is taken for its extent along the body"
+        return 0.0, [problem_of("single_slice", text, headers)]
+    positions = np.array([position_along_normal(headers[0])(h) for h in headers])
+    steps = np.diff(positions)
+    spacing = float(np.median(steps))
+    counts = np.maximum(np.rint(steps / spacing), 1.0)
+    even = float((positions[-1] - positions[0]) / counts.sum())
+    if (np.abs(steps - counts * even) <= tolerance_mm(even) * counts).all() and abs(even - spacing) > 1e-6:
+        spacing = even
+    if _is_even_but_rounded(positions):
+        return float(np.mean(steps)), _tilt(headers, positions)
+    problems = []
+    for k in np.flatnonzero(np.abs(steps - spacing) > tolerance_mm(spacing)):
+        before, after = headers[k], headers[k + 1]
+        missing = round(steps[k] / spacing) - 1
+        if missing >= 1 and abs(steps[k] - (missing + 1) * spacing) <= 2 * tolerance_mm(spacing) * (missing + 1):
+            text = f"{missing} slice(s) missing between {positions[k]:.2f} and {positions[k + 1]:.2f} mm"
+            problems.append(problem_of("missing_slices", text, (before, after)))
+        else:
+            text = f"a step of {steps[k]:.3f} mm among steps of {spacing:.3f} mm"
+            problems.append(problem_of("uneven_spacing", text, (before, after)))
+    drift = np.abs(positions - positions[0] - spacing * np.concatenate(([0.0], np.cumsum(counts))))
+    if not problems and drift.max() > MAX_DRIFT * spacing:
+        text = f"steps vary and add up: slices lie up to {drift.max():.2f} mm beside an even grid of {spacing:.3f} mm"
+        problems.append(problem_of("uneven_spacing", text, [headers[int(drift.argmax())]]))
+    return spacing, [*problems, *_tilt(headers, positions)]
+
+
+def _is_even_but_rounded(positions: NDArray[np.float64]) -> bool:
+    """True for an even grid whose positions were rounded to a tenth of a millimetre, however fine its spacing is."""
+    even = np.linspace(positions[0], positions[-1], len(positions))
+    is_near = np.abs(positions - even).max() <= ROUNDING_MM  # the ends are rounded as well
+    return bool(is_near and even[1] - even[0] >= MIN_ROUNDED_MM and np.abs(np.diff(positions)).min() > 0)
+
+
+def tolerance_mm(spacing: float) -> float:
+    """By how much a step may differ from the spacing."""
+    return max(UNEVEN_TOLERANCE * spacing, min(ROUNDING_MM, MAX_ROUNDING * spacing))
+
+
+def _tilt(headers: Sequence[SliceHeader], positions: NDArray[np.float64]) -> list[Problem]:
+    """Slices that are shifted within their plane: by a tilted gantry, or here and there."""
+    first = headers[0]
+    assert first.spacing_mm is not None
+    path = np.array([h.position_mm for h in headers]) - np.asarray(first.position_mm)
+    shifts = path - np.outer(positions - positions[0], normal_of(first))
+    lengths = np.linalg.norm(shifts, axis=1)
+    if lengths.max() < TILT_PER_PIXEL * min(first.spacing_mm):
+        return []
+    tilt = tilt_deg(headers)
+    along = (positions - positions[0]) / (positions[-1] - positions[0])
+    beside = np.linalg.norm(shifts - np.outer(along, shifts[-1]), axis=1)
+    if beside.max() > max(min(first.spacing_mm), TILT_PER_PIXEL * lengths[-1]):
+        text = f"slices are shifted within their plane by up to {lengths.max():.2f} mm, and not evenly"
+        return [problem_of("tilt", text, [headers[int(beside.argmax())]])]
+    if tilt <= _tilt_tolerance_deg(first):
+        return []
+    return [
+        problem_of("tilt", f"gantry tilted by {tilt:.1f}°: each slice is shifted against its neighbour", headers[:1])
+    ]
+
+
+def _tilt_tolerance_deg(header: SliceHeader) -> float:
+    """More where the direction cosines were rounded to two digits."""
+    hundredths = 100 * np.asarray([header.row_direction, header.column_direction])
+    is_whole = np.abs(hundredths - np.rint(hundredths)) < 1e-6
+    is_rounded = bool(is_whole.all()) and not bool(np.isin(np.abs(np.rint(hundredths)), (0, 100)).all())
+    return ROUNDED_COSINES_DEG if is_rounded else TILT_TOLERANCE_DEG
+
+
+def tilt_deg(headers: Sequence[SliceHeader]) -> float:
+    """Angle between the line through the slices' first voxels and the normal of the slices."""
+    path = np.asarray(headers[-1].position_mm) - np.asarray(headers[0].position_mm)
+    along = float(np.dot(path, normal_of(headers[0])))
+    return float(np.degrees(np.arctan2(np.sqrt(max(float(path @ path) - along**2, 0.0)), abs(along))))
+
+
+def problem_of(kind: ProblemKind, text: str, headers: Sequence[SliceHeader]) -> Problem:
+    """A remark with the names of the files it is about."""
+    return Problem(kind, text, tuple(dict.fromkeys(h.name for h in headers)))

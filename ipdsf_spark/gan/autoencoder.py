@@ -1,0 +1,116 @@
+"""An autoencoder with a bottleneck and no way around it: a cube to a code of a few numbers, and back.
+
+Shapes for S = 32, width w = 16, 2 halvings, c = 4 channels of code (B batch):
+
+    cube                     (B,  1, 32, 32, 32)
+    entry                    (B, 16, 32, 32, 32)
+    down 1 + convolution     (B, 32, 16, 16, 16)
+    down 2 + convolution     (B, 64,  8,  8,  8)
+    code                     (B,  4,  8,  8,  8)     block means of the cube, and c - 1 learned channels
+    widen + convolution      (B, 64,  8,  8,  8)
+    up 1 + convolution       (B, 32, 16, 16, 16)
+    up 2 + convolution       (B, 16, 32, 32, 32)
+    exit                     (B,  1, 32, 32, 32)     + the block means, interpolated
+
+Nothing but the code reaches the decoder: 8^halvings / c voxels are one number, 16 as above, which is that of the
+variational autoencoder of MAISI (Guo et al. 2024: 4 channels at a quarter of each edge). For inference the code is
+rounded to half precision, so that a number of it has as many bits as a voxel of a CT. The first channel is fixed to be
+the block means, so that training begins as trilinear interpolation and spends its time on what that loses. Without
+normalisation: it would take the absolute grey level, which is what a CT measures, out of the code.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.gan.blocks import Convolution, Down, Up, run_level
+from ipdsf_spark.gan.generator import Generator, GeneratorSettings
+
+
+class Autoencoder(nn.Module):
+    """Cube to code to cube."""
+
+    def __init__(self, settings: GeneratorSettings) -> None:
+        super().__init__()
+        if settings.code_channels < 1:
+            raise InputError("an autoencoder needs a code of 1 channel or more")
+        self.settings = settings
+        channels = [settings.width * 2**level for level in range(settings.halvings + 1)]
+        self.entry = nn.Sequential(Convolution(1, channels[0], "none"), Convolution(channels[0], channels[0], "none"))
+        self.downs = nn.ModuleList(
+            nn.Sequential(Down(wide, wider, "none"), Convolution(wider, wider, "none"))
+            for wide, wider in pairwise(channels)
+        )
+        self.to_code = nn.Conv3d(channels[-1], settings.code_channels - 1, 1) if settings.code_channels > 1 else None
+        self.widen = nn.Sequential(
+            Convolution(settings.code_channels, channels[-1], "none"), Convolution(channels[-1], channels[-1], "none")
+        )
+        self.ups = nn.ModuleList(
+            nn.Sequential(Up(wider, wide), Convolution(wide, wide, "none")) for wide, wider in pairwise(channels)
+        )
+        self.exit = nn.Conv3d(channels[0], 1, 1)
+        for parameter in self.exit.parameters():
+            nn.init.zeros_(parameter)
+
+    @property
+    def ratio(self) -> float:
+        """Voxels for each number of the code."""
+        return self.settings.ratio
+
+    def encode(self, cube: Tensor) -> Tensor:
+        """(B, 1, S, S, S) → (B, c, S/2^h, S/2^h, S/2^h); in half precision unless it is being trained.
+
+        Raises:
+            InputError: the edge cannot be halved often enough.
+        """
+        step = 2**self.settings.halvings
+        if cube.ndim != 5 or cube.shape[1] != 1 or any(n % step for n in cube.shape[2:]):
+            raise InputError(
+                f"an autoencoder with {self.settings.halvings} halvings takes cubes (B, 1, S, S, S) with S a multiple "
+                f"of {step}, got {tuple(cube.shape)}"
+            )
+        parts = [functional.avg_pool3d(cube, step)]
+        if self.to_code is not None:
+            x = self._level(self.entry, cube)
+            for down in self.downs:
+                x = self._level(down, x)
+            parts.append(self.to_code(x).to(cube.dtype))
+        code = torch.cat(parts, dim=1)
+        return code if self.training else code.half()
+
+    def decode(self, code: Tensor) -> Tensor:
+        """(B, c, S/2^h, S/2^h, S/2^h) → (B, 1, S, S, S), unbounded."""
+        code = code.to(self.exit.weight.dtype)
+        x = self._level(self.widen, code)
+        for up in reversed(self.ups):
+            x = self._level(up, x)
+        means = functional.interpolate(
+            code[:, :1], scale_factor=float(2**self.settings.halvings), mode="trilinear", align_corners=False
+        )
+        return means + torch.as_tensor(self.exit(x))
+
+    def forward(self, cube: Tensor) -> Tensor:
+        """(B, 1, S, S, S) in [-1, 1] → what its code says of it."""
+        return self.decode(self.encode(cube))
+
+    def parts_by_arrival(self) -> list[list[nn.Parameter]]:
+        """All parameters in two parts: those whose gradients a backward pass finds early, and those it ends with."""
+        last = [*self.entry.parameters(), *self.downs[0].parameters()]
+        known = set(last)
+        return [[p for p in self.parameters() if p not in known], last]
+
+    def _level(self, level: nn.Module, x: Tensor) -> Tensor:
+        return run_level(level, x, recomputes=self.settings.recomputes and self.training)
+
+
+AnyGenerator = Generator | Autoencoder
+
+
+def new_generator(settings: GeneratorSettings) -> AnyGenerator:
+    """A U-Net, or an autoencoder where the settings have a code."""
+    return Autoencoder(settings) if settings.code_channels else Generator(settings)

@@ -1,0 +1,111 @@
+"""Training volumes put together again from their cubes, and the coarser cubes that a first stage learns from."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipdsf_spark.ct.cube_set import SET_FILE, CubeSet, ShardWriter, publish
+from ipdsf_spark.ct.cubes import CubePlan, cubes_of, is_air, is_kept_for_training
+from ipdsf_spark.ct.degradation import block_means
+from ipdsf_spark.errors import InputError
+
+MID_STEP: Final = 4  # the finest stage multiplies the resolution by so much
+AIR_KEPT: Final = 0.1
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A training volume put together again, at the resolution between the two stages."""
+
+    name: str
+    mid: NDArray[np.int16]
+    spacing_mm: tuple[float, float, float]  # of `mid`
+
+
+def put_together(cubes: CubeSet) -> Iterator[Whole]:
+    """The volumes of a cube set, one at a time; where air cubes were left out there is air.
+
+    Raises:
+        InputError: the set does not say how large its volumes are.
+    """
+    sizes = {v["name"]: v for v in cubes.manifest.get("volumes", ()) if v.get("shape") and v.get("spacing_mm")}
+    by_study: dict[str, list[int]] = {}
+    for number, key in enumerate(cubes.keys):
+        by_study.setdefault(key.study, []).append(number)
+    unknown = sorted(set(by_study) - set(sizes))
+    if unknown:
+        raise InputError(
+            f"the set of cubes does not say how large {unknown[0]} is: `ipdsf ct export` of this version does"
+        )
+    air = cubes.enhancement.window_hu[0]
+    for study, numbers in sorted(by_study.items()):
+        hu = np.full(tuple(sizes[study]["shape"]), air, np.int16)
+        for number in numbers:
+            _, *starts = cubes.keys[number]
+            cube = cubes.take(np.array([number]))[0]
+            inside = [slice(max(0, -s), min(cubes.size, n - s)) for s, n in zip(starts, hu.shape, strict=True)]
+            there = tuple(slice(s + part.start, s + part.stop) for s, part in zip(starts, inside, strict=True))
+            hu[there] = cube[tuple(inside)]
+        mid = np.rint(block_means(hu, MID_STEP)).astype(np.int16)
+        z, y, x = (float(step) * MID_STEP for step in sizes[study]["spacing_mm"])
+        yield Whole(study, mid, (z, y, x))
+
+
+def mid_cubes(wholes: Iterable[Whole], cubes: CubeSet, folder: Path) -> Path:
+    """Write the cubes of volumes at a quarter of their resolution as a set of their own."""
+    overlap, size = overlap_of(cubes), cubes.size
+    writer = ShardWriter(folder, 0)
+    for whole in wholes:
+        shape = (whole.mid.shape[0], whole.mid.shape[1], whole.mid.shape[2])
+        for key, cube in cubes_of(whole.mid, CubePlan(shape, size, overlap), whole.name):
+            if is_kept_for_training(key, is_air=is_air(cube), air_share_kept=AIR_KEPT):
+                writer.add(cube[None], [key])
+    writer.finish()
+    publish(folder, cubes.enhancement, size=size, shards=1, facts={"overlap": overlap})
+    return folder
+
+
+def overlap_of(cubes: CubeSet) -> int:
+    """Voxels that neighbouring cubes of a set share."""
+    return int(cubes.manifest.get("overlap", cubes.size // 4))
+
+
+@contextmanager
+def mid_copy(copy: Path, folder: str) -> Iterator[Path]:
+    """On this machine the coarser cubes of a local copy, while a training into `folder` lasts.
+
+    The first process of a machine makes them, the others wait; the same copy gives the same cubes on every machine.
+    They lie beside the copy, never in the model, and the last process removes them.
+
+    Raises:
+        InputError: the disk is full, or the set does not say how large its volumes are.
+    """
+    of = hashlib.sha256(folder.encode()).hexdigest()[:16]
+    place = copy.parent / f".{copy.name}-mid-{of}"
+    try:
+        with (copy.parent / f"{place.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (place / SET_FILE).is_file():
+                found = CubeSet.load(copy)
+                mid_cubes(put_together(found), found, place)
+    except OSError as error:
+        raise InputError(f"cannot write cubes to {place}: {error.strerror or error}") from error
+    with (copy.parent / f"{place.name}.use").open("w") as use:
+        fcntl.flock(use, fcntl.LOCK_SH)
+        yield place
+        fcntl.flock(use, fcntl.LOCK_UN)
+        try:
+            fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return  # another process still trains on them
+        shutil.rmtree(place, ignore_errors=True)
