@@ -32,6 +32,7 @@ LONE_ASTRAY: Final = 7_200 * SECOND
 # At the end or the beginning of a file a gap may be a pause of the instrument, so that it must be longer.
 ASTRAY_AT_THE_EDGE: Final = 31 * DAY
 EDGE_PROFILES: Final = 2
+SHORTEST_STEP: Final = np.timedelta64(50_000, "us")  # twenty profiles a second, which no ceilometer measures
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,10 @@ def _is_sound(time: Time, received: np.datetime64 | None, now: np.datetime64 | N
         earliest = max(FIRST, received.astype("datetime64[us]") - np.timedelta64(int(bounds.behind_s * 1e6), "us"))
     if first < earliest.view(np.int64) or last > latest.view(np.int64):
         return False
-    return len(micros) < 2 or bool(np.abs(np.diff(micros)).max() <= LONE_ASTRAY.view(np.int64))
+    if len(micros) < 2:
+        return True
+    largest = int(np.abs(np.diff(micros)).max())
+    return bool(SHORTEST_STEP.view(np.int64) <= largest <= LONE_ASTRAY.view(np.int64))
 
 
 def _at(block: Profiles, moment: np.datetime64) -> Profiles:
@@ -126,6 +130,11 @@ def _reasons(time: Time, received: np.datetime64 | None, now: np.datetime64 | No
                 f"{_days(behind)} back is believed"
             )
     sound = np.array([i for i in range(len(time)) if i not in reasons], int)
+    largest = int(np.diff(time[sound]).view(np.int64).max()) if len(sound) > 2 else 0
+    if 0 < largest < SHORTEST_STEP.view(np.int64):
+        reason = f"times advance by {largest / 1e6:.2g} s from profile to profile: their unit is wrong"
+        reasons |= dict.fromkeys(sound.tolist(), reason)
+        return reasons
     for i in sound[_contradicts(time[sound])].tolist():
         reasons[i] = f"time {_shown(time[i])} contradicts the profiles before and after it in the file"
     return reasons
