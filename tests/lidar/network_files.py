@@ -177,6 +177,7 @@ def cl61_rewritten(
     tilt: Any = 0.0,
     tilt_correction: int | None = None,
     cloud_base_m: float = 400.0,
+    gate_m: float = 10.0,
 ) -> bytes:
     """A CL61 file as another program wrote it again: any epoch, packing, fill value and unit."""
     values = backscatter() if beta is None else beta
@@ -187,8 +188,9 @@ def cl61_rewritten(
     def write(file: Any) -> None:
         file.setncatts({"title": "CL61D CL61 with Depolarization", "schema_version": "1.3"})
         dimensions(file, time=NUM_PROFILES, range=NUM_GATES, layer=5)
-        add(file, "time", ("time",), np.asarray(counts, float), units=time_unit)
-        add(file, "range", ("range",), 10.0 * np.arange(NUM_GATES), units="m")
+        numbers = counts if isinstance(counts, np.ndarray) else np.asarray(counts, float)
+        add(file, "time", ("time",), numbers, units=time_unit)
+        add(file, "range", ("range",), gate_m * np.arange(NUM_GATES), units="m")
         own = {} if (factor, offset) == (1.0, 0.0) else {"scale_factor": factor, "add_offset": offset}
         add(file, "beta_att", ("time", "range"), packed.astype(kind), fill=np.dtype(kind).type(fill), units=unit, **own)
         bases = np.full((NUM_PROFILES, 5), -99, "i4")

@@ -80,6 +80,34 @@ def test_times_that_may_be_are_all_believed(times: Time) -> None:
     assert (found.num_profiles, found.rejected) == (len(times), ())
 
 
+@pytest.mark.parametrize("place", [1, 4, 8])
+@pytest.mark.parametrize("hours", [-9, 10])
+def test_a_lone_profile_hours_from_its_neighbours_contradicts_them(place: int, hours: int) -> None:
+    times = with_time(place, "2026-06-21T09:30")
+    times[place] += np.timedelta64(hours, "h")
+
+    kept = believed(decoded_at(times), received=SENT)
+
+    assert len(kept.rejected) == 1
+    assert "contradicts" in kept.rejected[0].reason
+
+
+def test_a_pause_of_hours_contradicts_nothing() -> None:
+    times = with_time(0, "2026-06-21T04:00")
+
+    assert believed(decoded_at(times), received=SENT).rejected == ()
+
+
+def test_profiles_some_milliseconds_apart_have_a_wrong_unit() -> None:
+    times = np.datetime64("2026-06-21T00:00", "us") + np.arange(10) * np.timedelta64(3_500, "us")
+
+    kept = believed(decoded_at(times), received=SENT)
+
+    assert kept.num_profiles == 0
+    assert all("unit is wrong" in each.reason for each in kept.rejected)
+    assert len(kept.rejected) == 10
+
+
 def test_bounds_can_be_stated() -> None:
     decoded = decoded_at(EVERY_FIVE_MINUTES)
 

@@ -278,3 +278,42 @@ def test_products_without_profiles_are_named_by_instrument_and_product(instrumen
     assert (decoded.instrument, decoded.blocks) == (instrument, ())
     assert instruments.recognise(raw) == instrument
     assert len(decoded.rejected[0].reason) > 30
+
+
+@pytest.mark.parametrize(
+    ("unit", "epoch", "seconds"),
+    [("seconds", "1970-01-01", 1.0), ("seconds", "1904-01-01", 1.0), ("days", "1970-01-01", 86_400.0)],
+)
+def test_times_stored_too_coarsely_to_tell_them_are_refused(unit: str, epoch: str, seconds: float) -> None:
+    counts = (made.TIMES - np.datetime64(epoch, "us")) / np.timedelta64(1, "s") / seconds
+
+    told = instruments.decode(made.cl61_rewritten(time_unit=f"{unit} since {epoch}", counts=counts.astype("f4")))
+    assert told.num_profiles == 0
+    assert "too coarse to tell the times" in told.rejected[0].reason
+    told = instruments.decode(made.cl61_rewritten(time_unit=f"{unit} since {epoch}", counts=counts))
+    assert told.blocks[0].time.tolist() == made.TIMES.tolist()
+
+
+def test_times_stored_short_and_fine_enough_are_read() -> None:
+    counts = (made.TIMES - np.datetime64("2026-06-21", "us")) / np.timedelta64(1, "h")
+
+    told = instruments.decode(made.cl61_rewritten(time_unit="hours since 2026-06-21", counts=counts.astype("f4")))
+
+    assert np.abs(told.blocks[0].time - made.TIMES).max() <= np.timedelta64(10, "ms")
+
+
+def test_gates_that_reach_beyond_what_an_instrument_sees_are_refused() -> None:
+    told = instruments.decode(made.cl61_rewritten(gate_m=480.0 * 4.8))
+
+    assert told.num_profiles == 0
+    assert "range" in told.rejected[0].reason
+
+
+@pytest.mark.parametrize("unit", ["dB", "log(1/(m*sr))", "10 1/(m*sr)"])
+def test_backscatter_of_no_air_is_refused(unit: str) -> None:
+    beta = made.backscatter() * (1e6 if unit[0] == "1" else 1.0)
+
+    told = instruments.decode(made.cl61_rewritten(unit=unit, beta=beta))
+
+    assert told.num_profiles == 0
+    assert unit in told.rejected[0].reason

@@ -68,6 +68,22 @@ def physical(variable: Variable, *, damage: list[Damage] | None = None, text_fac
     return _physical(variable, np.float64, damage, text_factors)
 
 
+def physical_and_step(variable: Variable, *, damage: list[Damage] | None = None) -> tuple[Float64, float]:
+    """Like `physical`, and how far apart two numbers next to one another lie as they are stored.
+
+    The step is 0 for float64, that of the largest number for shorter floats, and the scale factor for whole numbers.
+    """
+    stored = _stored(variable, damage)
+    values: Float64 = _unpacked(variable, stored, np.float64, True)
+    if stored.dtype.itemsize == 8 and stored.dtype.kind == "f":
+        return values, 0.0
+    factor = abs(_packing(variable, stored.dtype, True).factor)
+    if stored.dtype.kind != "f":
+        return values, factor
+    sizes = np.abs(stored[np.isfinite(values)])
+    return values, float(np.spacing(sizes.max(initial=0))) * factor
+
+
 def physical32(variable: Variable, *, damage: list[Damage] | None = None, text_factors: bool = True) -> Float32:
     """Like `physical`, in float32 for whole tables."""
     return _physical(variable, np.float32, damage, text_factors)
@@ -116,10 +132,20 @@ def _packing(variable: Variable, dtype: np.dtype[Any], text_factors: bool) -> _P
 def _physical(
     variable: Variable, dtype: type[np.floating[Any]], damage: list[Damage] | None, text_factors: bool
 ) -> NDArray[Any]:
+    return _unpacked(variable, _stored(variable, damage), dtype, text_factors)
+
+
+def _stored(variable: Variable, damage: list[Damage] | None) -> NDArray[Any]:
     stored = variable.read(damage)
-    kind = stored.dtype.kind
-    if kind not in "iuf":
+    if stored.dtype.kind not in "iuf":
         raise UnreadableFile(f"{variable.name} holds no numbers")
+    return stored
+
+
+def _unpacked(
+    variable: Variable, stored: NDArray[Any], dtype: type[np.floating[Any]], text_factors: bool
+) -> NDArray[Any]:
+    kind = stored.dtype.kind
     packing = _packing(variable, stored.dtype, text_factors)
     if packing.is_unsigned:
         stored = stored.view(f"u{stored.dtype.itemsize}")

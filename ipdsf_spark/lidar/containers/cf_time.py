@@ -54,21 +54,46 @@ _REAL_CALENDARS: Final = ("", "standard", "gregorian", "proleptic_gregorian", "j
 _GREGORIAN_FROM: Final = (1582, 10, 15)
 _UNIX_DAY: Final = 2440588  # the Julian day number of 1970-01-01
 FARTHEST_MS: Final = 4e14  # 12,700 years, which float64 resolves to a sixteenth of a millisecond
+COARSEST_S: Final = 2.0  # between two neighbouring numbers of a time that is rounded when it is stored
+COARSEST_WHOLE_S: Final = 60.0  # of one that counts whole units: minutes are told, hours are not
 # What datetime64 counts in microseconds without overflow, and a calendar prints with four digits.
 _FIRST: Final = np.datetime64("1800-01-01", "us")
 _LAST: Final = np.datetime64("2400-01-01", "us")
 
 
-def times(variable: Variable, damage: list[Damage] | None = None) -> Time:
+def times(variable: Variable, damage: list[Damage] | None = None, *, unit: str = "", default_unit: str = "") -> Time:
     """(T,) datetime64[us] of a variable counting ``... since ...``; NaT for what is missing or lies centuries away.
 
     Rounded to the millisecond: counts of days in float64 resolve microseconds only by chance.
 
+    Args:
+        variable: of times.
+        damage: receives what could not be read.
+        unit: what it counts, against its own word.
+        default_unit: what it counts where it does not say so.
+
     Raises:
-        UnreadableFile: unit, date, zone or calendar are not understood.
+        UnreadableFile: unit, date, zone or calendar are not understood, or it is stored too coarsely to tell the times.
     """
-    unit, calendar = variable.text("units"), variable.text("calendar")
-    return since(cf.physical(variable, damage=damage).reshape(-1), unit, variable.name, calendar)
+    values, step = cf.physical_and_step(variable, damage=damage)
+    counted = unit or variable.text("units") or default_unit
+    found = since(values.reshape(-1), counted, variable.name, variable.text("calendar"))
+    if step:
+        _check_step(variable.name, step * _unit_s(counted), is_whole=float(step).is_integer() and step >= 1.0)
+    return found
+
+
+def _check_step(name: str, step_s: float, *, is_whole: bool) -> None:
+    if step_s > (COARSEST_WHOLE_S if is_whole else COARSEST_S):
+        raise UnreadableFile(
+            f"{name} is stored in numbers that resolve it to {step_s:.3g} s, too coarse to tell the times"
+        )
+
+
+def _unit_s(unit: str) -> float:
+    match = _SINCE.match(unit)
+    word = match["unit"].lower() if match else ""
+    return next((seconds for pattern, seconds in _UNITS_S if pattern.fullmatch(word)), 0.0)
 
 
 def since(values: Float64, unit: str, name: str = "time", calendar: str = "") -> Time:

@@ -27,7 +27,7 @@ __all__ = ["UTC_CLOCK", "Bounds", "Clock", "Context", "decode", "recognise", "re
 
 
 _LINES_WITHIN: Final = 8_192  # bytes of a file in which its line ends are told
-_LONE_CR: Final = re.compile(rb"\r(?!\n)")
+_LONE_CR: Final = re.compile(rb"(?<!\r)\r(?![\r\n])")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _plain(raw: bytes) -> bytes:
     num_crs = start.count(b"\r")
     if max(start.count(b"\r\n"), num_crs // 2) < start.count(b"\n\r"):
         return raw.replace(b"\n\r", b"\r\n")
-    if num_crs > 4 * start.count(b"\n"):  # lines of the instrument end with CR, those of the logger with LF
+    if len(_LONE_CR.findall(start)) > 2:  # lines of the instrument end with CR, those of the logger with LF, or in turn
         return _LONE_CR.sub(b"\n", raw)
     return raw
 

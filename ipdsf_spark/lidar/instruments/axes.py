@@ -12,6 +12,7 @@ from ipdsf_spark.lidar.instruments import units
 from ipdsf_spark.lidar.profiles import Float64
 
 GATE_LENGTHS_M: Final = (0.5, 500.0)  # of any ceilometer or micropulse lidar
+FARTHEST_M: Final = 61_000.0  # micropulse lidars record 60 km, ceilometers 15 to 30
 
 
 def range_axis(
@@ -26,6 +27,10 @@ def range_axis(
     """
     values = along_m(dataset, name, default=default, text_factors=text_factors)
     first_m, spacing_m = regular_grid(values)
+    if values[-1] > FARTHEST_M:
+        raise UnreadableFile(
+            f"{name} ends at {values[-1] / 1e3:.0f} km with gates of {spacing_m:.3g} m, where no such instrument sees"
+        )
     return gate_centres(first_m, spacing_m, len(values)), round(spacing_m, 3)
 
 

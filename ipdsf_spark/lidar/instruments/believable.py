@@ -27,9 +27,12 @@ DAY: Final = 86_400 * SECOND
 YEAR: Final = 365 * DAY + 6 * 3600 * SECOND
 # A run of profiles so far from those around it, in a file that goes on where it was, is a clock gone astray.
 ASTRAY: Final = DAY
+# One or two profiles so far ahead or behind, after which the file goes on where it was.
+LONE_ASTRAY: Final = 7_200 * SECOND
 # At the end or the beginning of a file a gap may be a pause of the instrument, so that it must be longer.
 ASTRAY_AT_THE_EDGE: Final = 31 * DAY
 EDGE_PROFILES: Final = 2
+SHORTEST_STEP: Final = np.timedelta64(50_000, "us")  # twenty profiles a second, which no ceilometer measures
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,10 @@ def _is_sound(time: Time, received: np.datetime64 | None, now: np.datetime64 | N
         earliest = max(FIRST, received.astype("datetime64[us]") - np.timedelta64(int(bounds.behind_s * 1e6), "us"))
     if first < earliest.view(np.int64) or last > latest.view(np.int64):
         return False
-    return len(micros) < 2 or bool(np.abs(np.diff(micros)).max() <= ASTRAY.view(np.int64))
+    if len(micros) < 2:
+        return True
+    largest = int(np.abs(np.diff(micros)).max())
+    return bool(SHORTEST_STEP.view(np.int64) <= largest <= LONE_ASTRAY.view(np.int64))
 
 
 def _at(block: Profiles, moment: np.datetime64) -> Profiles:
@@ -124,6 +130,11 @@ def _reasons(time: Time, received: np.datetime64 | None, now: np.datetime64 | No
                 f"{_days(behind)} back is believed"
             )
     sound = np.array([i for i in range(len(time)) if i not in reasons], int)
+    largest = int(np.diff(time[sound]).view(np.int64).max()) if len(sound) > 2 else 0
+    if 0 < largest < SHORTEST_STEP.view(np.int64):
+        reason = f"times advance by {largest / 1e6:.2g} s from profile to profile: their unit is wrong"
+        reasons |= dict.fromkeys(sound.tolist(), reason)
+        return reasons
     for i in sound[_contradicts(time[sound])].tolist():
         reasons[i] = f"time {_shown(time[i])} contradicts the profiles before and after it in the file"
     return reasons
@@ -134,25 +145,43 @@ def _contradicts(time: Time) -> NDArray[np.bool_]:
 
     The file is cut into runs where the time leaps by more than a day. A run from which the time leaps back to where it
     was, and shorter than what stands around it, is astray; so is a run of one or two at the edge of a file that lies a
-    month or more away from at least three times as many.
+    month or more away from at least three times as many, or before them though it stands behind them. One or two
+    profiles inside a file are astray at two hours.
     """
     astray = np.zeros(len(time), bool)
-    leaps = np.flatnonzero(np.abs(np.diff(time)) > ASTRAY) + 1
-    if not len(leaps):
-        return astray
-    edges = [0, *leaps.tolist(), len(time)]
-    runs = [(a, b) for a, b in itertools.pairwise(edges)]
-    for place in range(1, len(runs) - 1):
-        (before, start), (_, end), (after, rest) = runs[place - 1 : place + 2]
-        goes_on = abs(time[after] - time[start - 1]) <= ASTRAY
-        if goes_on and end - start < (start - before) + (rest - after) and not astray[start - 1]:
+    runs = _runs(time, LONE_ASTRAY)
+    for (start, end), before, after in _inner(runs):
+        goes_on = abs(time[end] - time[start - 1]) <= LONE_ASTRAY / 4
+        if goes_on and end - start <= EDGE_PROFILES and end - start < before + after and max(before, after) >= 2:
             astray[start:end] = True
-    for place, neighbour in ((0, 1), (len(runs) - 1, len(runs) - 2)):
-        (start, end), (first, last) = runs[place], runs[neighbour]
-        leap = abs(time[start if place else end - 1] - time[last - 1 if place else first])
-        if end - start <= EDGE_PROFILES and last - first >= 3 * (end - start) and leap > ASTRAY_AT_THE_EDGE:
+    runs = _runs(time, ASTRAY)
+    for (start, end), before, after in _inner(runs):
+        goes_on = abs(time[end] - time[start - 1]) <= ASTRAY
+        if goes_on and end - start < before + after and not astray[start - 1]:
             astray[start:end] = True
+    for cut in (LONE_ASTRAY, ASTRAY):
+        runs = _runs(time, cut)
+        for place, neighbour in ((0, 1), (len(runs) - 1, len(runs) - 2)) if len(runs) > 1 else ():
+            (start, end), (first, last) = runs[place], runs[neighbour]
+            # Forwards through the file; backwards it is no pause of the instrument.
+            leap = time[start] - time[last - 1] if place else time[first] - time[end - 1]
+            is_astray = leap < -LONE_ASTRAY or leap > ASTRAY_AT_THE_EDGE
+            if end - start <= EDGE_PROFILES and last - first >= 3 * (end - start) and is_astray:
+                astray[start:end] = True
     return astray
+
+
+def _runs(time: Time, leap: np.timedelta64) -> list[tuple[int, int]]:
+    """First and last + 1 of the stretches between leaps of time."""
+    edges = [0, *(np.flatnonzero(np.abs(np.diff(time)) > leap) + 1).tolist(), len(time)]
+    return list(itertools.pairwise(edges))
+
+
+def _inner(runs: list[tuple[int, int]]) -> list[tuple[tuple[int, int], int, int]]:
+    """Every run between two others, with the lengths of those."""
+    return [
+        (runs[i], runs[i - 1][1] - runs[i - 1][0], runs[i + 1][1] - runs[i + 1][0]) for i in range(1, len(runs) - 1)
+    ]
 
 
 def _without(decoded: Decoded, reasons: dict[int, str], num_profiles: int) -> Decoded:

@@ -146,6 +146,7 @@ def _signal(
     variable = dataset.require(name)
     beta = fields.by_time(variable, cf.physical32(variable, damage=damage), "time", num_profiles, num_gates)
     unit = variable.text("units")
+    units.refuse_logarithm(name, unit)
     if not is_level_2:
         if name == "rcs_1" and "rcs_2" in names:
             across = dataset.require("rcs_2")

@@ -199,9 +199,10 @@ def _signal(
     signal = file.require(name)
     stored = cf.physical32(signal, damage=damage, text_factors=False)
     beta = fields.by_time(signal, stored, file.require("time").name, num_profiles, num_gates)
+    unit = signal.text("units")
+    units.refuse_logarithm(name, unit)
     if not is_calibrated:
         return beta, False, message_type
-    unit = signal.text("units")
     factor, remark = units.backscatter_factor(name, unit, beta[:, :NEAR_GATES], assumed=1.0)
     if remark:
         dataset.note(remark)

@@ -100,11 +100,10 @@ def _level(dataset: Dataset) -> str:
 
 def _times(dataset: Dataset, damage: list[Damage]) -> Time:
     variable = dataset.require("time")
-    values = cf.physical(variable, damage=damage).reshape(-1)
+    values = cf.physical(variable, damage=[])
     known = values[np.isfinite(values)]
-    if known.size and _JULIAN[0] < float(np.median(known)) < _JULIAN[1]:
-        return cf_time.since(values, _JULIAN_UNIT)
-    return cf_time.since(values, variable.text("units"))
+    is_julian = known.size > 0 and _JULIAN[0] < float(np.median(known)) < _JULIAN[1]
+    return cf_time.times(variable, damage, unit=_JULIAN_UNIT if is_julian else "")
 
 
 def _above_instrument(dataset: Dataset) -> tuple[Float64, float]:
@@ -130,6 +129,7 @@ def _sampled(dataset: Dataset) -> tuple[Float64, float]:
 
 def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int, num_gates: int) -> Float32:
     variable = dataset.require(name)
+    units.refuse_logarithm(name, variable.text("units"))
     values = cf.physical32(variable, damage=damage)
     if values.ndim == 3 and 0 not in values.shape:
         if values.shape[0] > 1:

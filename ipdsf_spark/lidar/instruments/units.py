@@ -14,6 +14,7 @@ from ipdsf_spark.lidar.profiles import Float32
 
 STEEPEST_DEG: Final = 60.0  # no profiler of the boundary layer is tilted further, and makers' tilt sensors end before
 PLAUSIBLE_BETA: Final = (1e-9, 1e-2)  # m-1 sr-1: far below molecules at 1064 nm, above the densest cloud
+LARGEST_BETA: Final = 0.1  # m-1 sr-1: of a visibility of some metres, with a calibration that is wrong as well
 
 _LENGTHS_M: Final = {
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
@@ -108,6 +109,16 @@ def is_logarithm(unit: str) -> str | None:
     return match["inner"] if match else None
 
 
+def refuse_logarithm(name: str, unit: str) -> None:
+    """Of a signal of any unit, calibrated or not.
+
+    Raises:
+        UnreadableFile: the numbers are logarithms.
+    """
+    if is_logarithm(unit) or unit.strip().lower() in _DECIBELS:
+        raise UnreadableFile(f"{name} holds logarithms, as its unit {unit[:60]!r} says; backscatter itself is needed")
+
+
 def backscatter_factor(name: str, unit: str, near: NDArray[Any], *, assumed: float) -> tuple[float, str]:
     """The factor from stored numbers to m-1 sr-1, and what is to be said where the unit cannot be meant.
 
@@ -118,10 +129,9 @@ def backscatter_factor(name: str, unit: str, near: NDArray[Any], *, assumed: flo
         assumed: the factor of the format, for a unit that is missing or no unit of backscatter.
 
     Raises:
-        UnreadableFile: the numbers are logarithms.
+        UnreadableFile: the numbers are logarithms, or in no unit that they can have.
     """
-    if is_logarithm(unit) or unit.strip().lower() in _DECIBELS:
-        raise UnreadableFile(f"{name} holds logarithms, as its unit {unit[:60]!r} says; backscatter itself is needed")
+    refuse_logarithm(name, unit)
     told = per_metre_steradian(unit)
     factor = assumed if told is None else told
     size = _typical(near)
@@ -131,6 +141,10 @@ def backscatter_factor(name: str, unit: str, near: NDArray[Any], *, assumed: flo
         if other != factor and _is_plausible(size * other):
             meaning = f"{size * factor:.1e} m-1 sr-1 near the ground, which no air has; read with the factor {other:g}"
             return other, f"{name}: the unit {unit[:60]!r} would mean {meaning}"
+    if size * factor > LARGEST_BETA:
+        raise UnreadableFile(
+            f"{name} of unit {unit[:60]!r} would mean {size * factor:.1e} m-1 sr-1 near the ground, which no air has"
+        )
     return factor, ""
 
 

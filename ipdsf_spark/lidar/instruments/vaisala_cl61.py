@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.containers import cf, cf_time
-from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile, Variable
+from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
 from ipdsf_spark.lidar.instruments import axes, fields, units
-from ipdsf_spark.lidar.profiles import Float32, Profiles, Time
+from ipdsf_spark.lidar.profiles import Float32, Profiles
 
 CL61: Final = "Vaisala CL61"
 DA10: Final = "Vaisala DA10 DIAL"
@@ -82,7 +82,8 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     Raises:
         UnreadableFile: an axis or the backscatter is missing or makes no sense.
     """
-    time = _times(dataset.require("time"), damage)
+    # Counts of the unit the file says; the instrument's own where it says none.
+    time = cf_time.times(dataset.require("time"), damage, default_unit=INSTRUMENTS_UNIT)
     num_profiles = len(time)
     range_m, resolution_m = axes.range_axis(dataset, "range")
     fields.check_profiles(num_profiles, len(range_m))
@@ -130,13 +131,6 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
 def _message_type(dataset: Dataset) -> str:
     schema = dataset.text("schema_version").lstrip("v")
     return f"netcdf schema {schema}" if schema else f"netcdf firmware {dataset.text('history').strip() or '1'}"[:64]
-
-
-def _times(variable: Variable, damage: list[Damage]) -> Time:
-    """Counts of the unit the file says; the instrument's own where it says none."""
-    unit = variable.text("units") or INSTRUMENTS_UNIT
-    calendar = variable.text("calendar")
-    return cf_time.since(cf.physical(variable, damage=damage).reshape(-1), unit, "time", calendar)
 
 
 def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int, num_gates: int) -> Float32:

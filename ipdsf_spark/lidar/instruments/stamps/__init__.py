@@ -16,12 +16,13 @@ from itertools import pairwise
 from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps import zones
+from ipdsf_spark.lidar.instruments.stamps.beside import contradicted, unlike_the_others, with_company, zoned_beside
 from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
 from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, TWO_LINES, UNIX
 from ipdsf_spark.lidar.instruments.stamps.order import date_alone_in, date_in, date_in_cl_view_name, days_of
 from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_cut_stamp, without_file_talk
 from ipdsf_spark.lidar.instruments.stamps.prefixes import looks_like_time
-from ipdsf_spark.lidar.instruments.stamps.written import Finder, Written, local_of, unix_beside
+from ipdsf_spark.lidar.instruments.stamps.written import Finder, Written, local_of, offset_beside
 from ipdsf_spark.lidar.instruments.stamps.zones import only_instant
 
 __all__ = ["NO_STAMP", "UTC_CLOCK", "Clock", "Stamped", "only_instant", "stamped"]
@@ -29,6 +30,7 @@ __all__ = ["NO_STAMP", "UTC_CLOCK", "Clock", "Stamped", "only_instant", "stamped
 NO_STAMP: Final = "no time stamp"
 CLOSE: Final = timedelta(minutes=3)  # less than the interval that profiles are averaged over
 _SHOWN: Final = 60  # characters of talk in a reason
+_BLANKS: Final = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe3\x80\x80|\xef\xbb\xbf|(?<=\d)\xa0(?=[\dAP])")
 _HALF_DAY: Final = 43_200_000_000
 _PLAIN: Final = re.compile(
     rb"\s*-?((?:19|20)\d{2})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2}):(\d{2})[ \t]*\r?\n[ \t]*\x01?[ \t]*"
@@ -74,22 +76,22 @@ def stamped(
     if clock == UTC_CLOCK and not begins_inside and (plain := _plainly_stamped(talk)) is not None:
         return plain
     finder = Finder()
-    told = [without_file_talk(talk[0]), *talk[1:]] if talk else []
-    found = [finder.all_in(text) for text in told]
+    told = [_plain_blanks(text) for text in (without_file_talk(talk[0]), *talk[1:])] if talk else []
+    found = [with_company(text, finder.all_in(text)) for text in told]
     if not any(found):
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
     found[-1] = without_cut_stamp(told[-1], found)
     follows = is_after(told, found, begins_inside=begins_inside, ends_inside=ends_inside)
-    own = (
-        [stamps[0] if stamps else None for stamps in found[1:]]
-        if follows
-        else [stamps[-1] if stamps else None for stamps in found[:-1]]
-    )
-    own = _without_serial_numbers(_with_unix_beside(own, told[1:] if follows else told[:-1]))
+    texts, groups = (told[1:], found[1:]) if follows else (told[:-1], found[:-1])
+    own = [_one_of(stamps, text, 0 if follows else -1) for stamps, text in zip(groups, texts, strict=True)]
+    own = _without_serial_numbers(_with_instants_beside(own, texts))
     times: list[datetime | None] = [None] * len(own)
-    texts = told[1:] if follows else told[:-1]
     reasons = ["" if written is not None else _unread(text) for written, text in zip(own, texts, strict=True)]
     present = [(i, written) for i, written in enumerate(own) if written is not None]
+    present = [(i, _faulted(written, contradicted(groups[i], written, texts[i]))) for i, written in present]
+    present = [
+        (i, _faulted(written, fault)) for (i, written), fault in zip(present, unlike_the_others(present), strict=True)
+    ]
     for i, written in present:
         if written.fault:
             reasons[i] = f"impossible time stamp: '{written.text}': {written.fault}"
@@ -176,15 +178,28 @@ def _without_serial_numbers(own: Sequence[Written | None]) -> list[Written | Non
     return [None if each is not None and each.kind == UNIX else each for each in own]
 
 
-def _with_unix_beside(own: Sequence[Written | None], told: Sequence[bytes]) -> list[Written | None]:
-    """Local times whose Unix time stands beside them take their offset from it, if the first does."""
+def _one_of(stamps: Sequence[Written], text: bytes, place: int) -> Written | None:
+    return zoned_beside(stamps, stamps[place], text) if stamps else None
+
+
+def _faulted(written: Written, fault: str) -> Written:
+    return written._replace(fault=written.fault or fault)
+
+
+def _with_instants_beside(own: Sequence[Written | None], told: Sequence[bytes]) -> list[Written | None]:
+    """Local times beside which the same moment stands in UTC take their offset from it, if the first does."""
     first = next((i for i, each in enumerate(own) if each is not None), None)
-    if first is None or unix_beside(told[first], own[first]) is None:  # type: ignore[arg-type]
+    if first is None or offset_beside(told[first], own[first]) is None:  # type: ignore[arg-type]
         return list(own)
     return [
-        each._replace(offset=unix_beside(talk, each)) if each is not None and each.offset is None else each
+        each._replace(offset=offset_beside(talk, each)) if each is not None and each.offset is None else each
         for each, talk in zip(own, told, strict=True)
     ]
+
+
+def _plain_blanks(talk: bytes) -> bytes:
+    """Talk whose blanks are all of one kind: those that do not break, and marks of width none, are written so too."""
+    return talk if talk.isascii() else _BLANKS.sub(lambda match: b" " * len(match.group()), talk)
 
 
 def _clock_days(

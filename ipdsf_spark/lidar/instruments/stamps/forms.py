@@ -37,8 +37,13 @@ MONTHS: Final = {
 }
 _MONTH: Final = rb"(?P<mon>[A-Za-z\x80-\xff]{3,12})"
 
-_DAY_TIME: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{1,2})(?::(?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,9}))?)?(?!:?\d)"
-_DAY_TIME_FULL: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{2}):(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?(?!:?\d)"
+# Not where a digit was damaged on the line, nor into the date that may stand in the next column.
+_WHOLE: Final = rb"(?!:?\d|[#$%&*!?@~\x80-\xc1]|\^(?!A)|:[^\s\x01])"
+FRACTION: Final = rb"(?:(?:[.:]|,(?!\d{8}[T_ -]?\d{4}))(?P<f>\d{1,9}))?"
+_DAY_TIME: Final = (
+    rb"(?P<h>\d{1,2}):(?P<mi>\d{2}(?=:)|\d(?=:\d)|\d{2}(?!:))(?::(?P<s>\d{1,2})" + FRACTION + rb")?" + _WHOLE
+)
+_DAY_TIME_FULL: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{2}):(?P<s>\d{2})" + FRACTION + _WHOLE
 _DAY_TIME_OTHER: Final = rb"(?P<h>\d{1,2})[.h_-](?P<mi>\d{2})[.m_-](?P<s>\d{2})s?(?:[.,](?P<f>\d{1,9}))?(?!\d)"
 _DAY_TIME_COMPACT: Final = rb"(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?(?:[.,](?P<f>\d{1,9}))?(?!\d)"
 _HALF: Final = rb"(?:[ \t]?(?P<ap>[AaPp])\.?[Mm]\b\.?)?"
@@ -76,7 +81,7 @@ _SIX_NUMBERS: Final = (
 _WEEK: Final = rb"(?<!\d)(?P<y>\d{4})-?W(?P<w>\d{2})-?(?P<a>\d)"
 _ORDINAL: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ,:]?(?P<doy>\d{3})"
 _DAY_MONTH_NAME: Final = (
-    rb"(?<!\d)(?P<a>\d{1,2})(?:st|nd|rd|th)?(?:[-/., ]{1,2}| de )"
+    rb"(?<![\d#$%&*!?@~])(?P<a>\d{1,2})(?:st|nd|rd|th)?(?:[-/., ]{1,2}| de )"
     + _MONTH
     + rb"\.?(?:[-/., ]{1,2}| de[l]? )(?P<y>\d{4}|\d{2}(?!:))"
 )
@@ -84,8 +89,10 @@ _MONTH_NAME_DAY: Final = (
     rb"(?<![A-Za-z])" + _MONTH + rb"\.?[ -]{1,2}(?P<a>\d{1,2})(?:st|nd|rd|th)?,?[ -]{1,2}(?P<y>\d{4})"
 )
 _YEAR_MONTH_NAME: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ]" + _MONTH + rb"[-/. ](?P<a>\d{1,2})"
-_XYZ: Final = rb"(?<!\d)(?<!\d[-/.])(?P<a>\d{1,2})(?P<ds>[-/.])[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?(?P<c>\d{4}|\d{2}(?!:))"
-_XYZ_COMPACT: Final = rb"(?<![0-9A-Za-z])(?P<a>\d{2})(?P<b>\d{2})(?P<c>\d{2})"
+_XYZ: Final = (
+    rb"(?<![\d#$%&*!?@~])(?<!\d[-/.])(?P<a>\d{1,2})(?P<ds>[-/.])[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?(?P<c>\d{4}|\d{2}(?!:))"
+)
+_XYZ_COMPACT: Final = rb"(?<![0-9A-Za-z/.#$%&*!?@~])(?<!\d-)(?P<a>\d{2})(?P<b>\d{2})(?P<c>\d{2})"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Day or month first, which century, which year: decided from all dates of a file, its name, and when it was sent.
 
 Evidence, strongest first: digits that allow one order only; the order the site states; the date in the file's name;
-days that follow one another; the time of sending; custom (dots between the numbers, names of months). Two orders that
-fit equally well are no reason to take one: the stamps are refused by name.
+days that follow one another; the time of sending. Two orders that fit equally well are no reason to take one: the
+stamps are refused by name. Custom (day first where dots stand between the numbers) decides nothing: it has exceptions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps.clock import Clock
-from ipdsf_spark.lidar.instruments.stamps.written import Written, prior_of
+from ipdsf_spark.lidar.instruments.stamps.written import Written
 
 Day = tuple[int, int, int]
 
@@ -148,13 +148,10 @@ def _order(
     for evidence in (_by_name(days, fitting, name), _by_sequence(days, fitting), _by_sending(days, fitting, received)):
         if evidence:
             return evidence
-    prior = prior_of(numeric[0])
-    # Of 26.06.21 custom does not tell which number is the year: both orders are in use.
-    is_open = "year_first" in fitting and "month-name" not in numeric[0].kind
-    if prior in fitting and not is_open:
-        return prior
     readings = " or ".join(str(days[order][0]) for order in fitting)
-    question = "day or month first, or the year" if is_open else "day or month first"
+    question = "day or month first, or the year" if "year_first" in fitting else "day or month first"
+    if "month-name" in numeric[0].kind:
+        question = "day or year first"
     return f"'{numeric[0].text}' is {readings}: {question}? Set the site's date_order"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from ipdsf_spark.lidar.instruments.stamps.forms import FORMS, MONTHS, Form
+from ipdsf_spark.lidar.instruments.stamps.forms import FORMS, FRACTION, MONTHS, Form
 
 
 def looks_like_time(talk: bytes) -> bool:
@@ -64,5 +64,5 @@ def _prefix(form: Form, behind: bytes, has_fraction: bool) -> re.Pattern[bytes]:
     """A stamp at the head of a line, and what the logger writes behind it: no more, as blanks may be the message's."""
     stamp = form.pattern.pattern
     if not has_fraction:  # else the comma behind the stamp and the digits of the line were one
-        stamp = _FRACTION.sub(b"", stamp)
+        stamp = _FRACTION.sub(b"", stamp.replace(FRACTION, b""))
     return re.compile(rb"^[ \t\[(<-]*(?:" + stamp + rb")(?:" + re.escape(behind) + rb"|[,;|\])> \t]*)")

@@ -6,9 +6,14 @@ import re
 from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
-from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, FORMS, MONTHS, TIME_FIRST, UNIX, Form
+from ipdsf_spark.lidar.instruments.stamps.clock import SURE_ABBREVIATIONS
+from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, FORMS, MONTHS, UNIX, Form
 
-_NAMES_A_NUMBER: Final = re.compile(rb"(?:\bsn|s/n|serial|\bno|\bnr|number|\bid|unit|sensor)[^\w\n]*$", re.IGNORECASE)
+_NAMES_A_NUMBER: Final = re.compile(
+    rb"(?:\bsn|s/n|serial|\bno|\bnr|number|\bid|unit|sensor|uptime|ticks?|count(?:er)?|seq(?:uence)?|\bkey|\bport"
+    rb"|\b(?:gps|tai|ntp|labview|1904|1900|1980)(?:[ _]?(?:time|s|sec(?:onds)?))?)[^\w\n]*$",
+    re.IGNORECASE,
+)  # names of numbers that are no seconds since 1970, those of other epochs among them
 _UNIX_FORM: Final = next(form for form in FORMS if form.name == UNIX)
 _PLAIN_LENGTH: Final = 19
 _UNIX_UNIT_DIGITS: Final = {9: 0, 10: 0, 13: 3, 16: 6, 19: 9}
@@ -69,21 +74,40 @@ class Finder:
         return []
 
 
-def unix_beside(talk: bytes, written: Written) -> int | None:
-    """Offset [minutes east] of a local time that has its Unix time beside it; None if it has none."""
-    if written.offset is not None or written.is_instant or "" not in written.dates:
+def offset_beside(talk: bytes, written: Written) -> int | None:
+    """Offset [minutes east] of a local time beside which the same moment stands in UTC; None if it does not.
+
+    It may stand there in Unix time, anywhere in the talk, or in another form on the same line with its zone.
+    """
+    if written.offset is not None or written.is_instant or written.fault or "" not in written.dates:
         return None
     year, month, day = written.dates[""]
     local = None if year is None else local_of((year, month, day), written.micros)
     if local is None:
         return None
-    for match in _UNIX_FORM.pattern.finditer(talk):
-        unix = _written(_UNIX_FORM, match)
-        instant = None if unix is None else local_of(unix.dates[""], unix.micros)  # type: ignore[arg-type]
-        minutes, rest = divmod((local - instant).total_seconds(), 60) if instant is not None else (0.0, 1.0)
-        if not rest and not minutes % 15 and abs(minutes) <= 14 * 60:
-            return int(minutes)
+    line_start = talk.rfind(b"\n", 0, written.start) + 1
+    line = talk[line_start : talk.find(b"\n", written.end) % (len(talk) + 1)]
+    others = [(_UNIX_FORM, talk)]
+    if len(line) > 2 * (written.end - written.start) - 8:
+        others += [(form, line) for form in FORMS if form.name not in (CLOCK, UNIX)]
+    for form, text in others:
+        for match in form.pattern.finditer(text):
+            instant = _instant_of(_written(form, match))
+            minutes, rest = divmod((local - instant).total_seconds(), 60) if instant is not None else (0.0, 1.0)
+            if not rest and not minutes % 15 and abs(minutes) <= 14 * 60:
+                return int(minutes)
     return None
+
+
+def _instant_of(written: Written | None) -> datetime | None:
+    """UTC of a stamp that says it by itself."""
+    if written is None or written.fault or "" not in written.dates or written.dates[""][0] is None:
+        return None
+    offset = SURE_ABBREVIATIONS.get(written.offset) if isinstance(written.offset, str) else written.offset
+    if offset is None and not written.is_instant:
+        return None
+    year, month, day = written.dates[""]
+    return local_of((year, month, day), written.micros - (offset or 0) * 60_000_000)  # type: ignore[arg-type]
 
 
 def _written(form: Form, match: re.Match[bytes]) -> Written | None:
@@ -113,7 +137,7 @@ def _written(form: Form, match: re.Match[bytes]) -> Written | None:
     elif group.get("doy") is not None:
         dates = _ordinal_date(int(group["y"]), int(group["doy"]))
     elif group.get("c") is not None:
-        if _may_be_cut(group):
+        if _may_be_cut(group) or _counts_an_era(group, match):
             return None
         dates = _three_numbers(group["a"], group["b"], group["c"])
     elif group.get("y") is not None:
@@ -122,7 +146,6 @@ def _written(form: Form, match: re.Match[bytes]) -> Written | None:
         dates = {"": (None, 0, 0)}
     if not dates:
         fault = fault or "there is no such date"
-    # By custom the day comes first where dots stand between the numbers (Germany, Finland, ...).
     return Written(dates, micros, offset, False, form.name, text, match.start(), match.end(), fault)
 
 
@@ -137,12 +160,16 @@ def _plain_iso(text: str) -> datetime | None:
     return None if moment.microsecond or moment.tzinfo is not None else moment
 
 
-def prior_of(written: Written) -> str:
-    """The order that custom gives to a stamp whose digits allow several: day first with dots or a month's name."""
-    if "month-name" in written.kind:
-        return "day_first"
-    date_text = written.text.split()[-1] if written.kind == TIME_FIRST else written.text
-    return "day_first" if re.match(r"\d{1,2}\. ?\d{1,2}\. ?\d", date_text) else ""
+def day_half(micros: int, half: bytes) -> tuple[int, str]:
+    """Time of day [microseconds] of a clock of twelve hours, and what makes it impossible.
+
+    Args:
+        micros: as the clock shows it.
+        half: ``b"A"`` or ``b"P"``.
+    """
+    hour, rest = divmod(micros, 3_600_000_000)
+    whole, fault = _time_of_day(hour, 0, 0, half)
+    return whole + rest, fault
 
 
 def _time_of_day(hour: int, minute: int, second: int, half: bytes | None) -> tuple[int, str]:
@@ -246,6 +273,11 @@ def _may_be_cut(group: dict[str, bytes | None]) -> bool:
     first, second, third = group["a"] or b"", group["b"] or b"", group["c"] or b""
     is_padded = second.startswith(b"0") or group.get("ds") == b"-"
     return len(first) == 1 and len(third) == 2 and is_padded
+
+
+def _counts_an_era(group: dict[str, bytes | None], match: re.Match[bytes]) -> bool:
+    """Whether a letter before two digits says from which emperor's first year they count: R08.06.21 is 2026."""
+    return len(group["c"] or b"") == 2 and match.string[: match.start()][-1:].isalpha()
 
 
 def _century(two_digits: int) -> int:

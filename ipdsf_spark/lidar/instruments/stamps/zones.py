@@ -18,6 +18,7 @@ from ipdsf_spark.lidar.instruments.stamps.clock import (
 )
 from ipdsf_spark.lidar.instruments.stamps.written import Written
 
+_OF_THE_SITE: Final = ("LT", "LOCAL", "LMT")  # whatever the site's zone is called
 _HOUR: Final = timedelta(hours=1)
 _NEAR: Final = timedelta(minutes=15)  # a file is sent so soon after its last profile, else its sending tells nothing
 _NEIGHBOUR: Final = timedelta(
@@ -64,10 +65,12 @@ def _choices(moment: datetime, written: Written, site_zone: tzinfo, clock: Clock
             return (moment - timedelta(minutes=SURE_ABBREVIATIONS[offset]),)
     except OverflowError:
         return f"impossible time stamp: '{written.text}' lies outside the calendar"
-    if offset in UNSURE_ABBREVIATIONS:
+    if offset in UNSURE_ABBREVIATIONS or "/" not in offset:
         if not clock.zone:
             return f"time stamp '{written.text}': the zone {offset} is not one everywhere; set the site's timezone"
         found = utc_of(moment, site_zone)
+        if offset in _OF_THE_SITE:
+            return found or f"time stamp '{written.text}' does not occur in {clock.zone}: clocks went forward over it"
         named = tuple(each for each in found if abbreviations_of(each, site_zone) == offset)
         if not named and abbreviations_of(moment, site_zone)[:1].isalpha():
             return f"time stamp '{written.text}': {offset} is not the time of {clock.zone} then"
