@@ -35,6 +35,7 @@ from ipdsf_spark.stream.decode import Decoder
 from ipdsf_spark.stream.job import StreamJob
 from ipdsf_spark.stream.live import stage_of
 from ipdsf_spark.stream.piece import Piece
+from ipdsf_spark.stream.site_stage import Share
 
 BATCH = 500
 TOPICS = ("files", "averages", "products", "sites", "quarantine")
@@ -190,8 +191,10 @@ def consume(config: Config, bootstrap: str, share: list[int], barrier: object, q
                     message.offset(),
                 )
                 pieces.setdefault(group, []).append(Piece.from_bytes(raw))
-            for site_id, found in pieces.items():
-                outcome = stage.step(site_named(sites, site_id), found, states.get(site_id, b""))
+            shares = [
+                Share(site_named(sites, site_id), found, states.get(site_id, b"")) for site_id, found in pieces.items()
+            ]
+            for site_id, outcome in zip(pieces, stage.step_many(shares), strict=True):
                 if outcome.state is not None:
                     states[site_id] = outcome.state.to_bytes()
                 for record in outcome.records:
