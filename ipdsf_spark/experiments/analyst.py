@@ -15,6 +15,7 @@ from ipdsf_spark.sites import site_named, sites_of
 from ipdsf_spark.stream.decode import Decoder
 from ipdsf_spark.stream.live import stage_of
 from ipdsf_spark.stream.piece import Piece
+from ipdsf_spark.stream.site_stage import Share
 
 
 class Analyst:
@@ -45,8 +46,11 @@ class Analyst:
                 message.offset() or 0,
             )
             pieces.setdefault(group, []).append(Piece.from_bytes(raw))
-        for site_id, found in pieces.items():
-            outcome = self._stage.step(site_named(self._sites, site_id), found, self._states.get(site_id, b""))
+        shares = [
+            Share(site_named(self._sites, site_id), found, self._states.get(site_id, b""))
+            for site_id, found in pieces.items()
+        ]
+        for site_id, outcome in zip(pieces, self._stage.step_many(shares), strict=True):
             if outcome.state is not None:
                 self._states[site_id] = outcome.state.to_bytes()
             for record in outcome.records:

@@ -3,8 +3,8 @@
 `applyInPandasWithState` turns every group of every batch into a pandas data frame and back, and its state through a
 data frame of one row: about two milliseconds for a file whose mathematics takes one. In a stream of many sites every
 file is a group. A function whose result schema carries `AS_ROWS` is therefore given its columns as lists and returns
-tuples; Arrow arrays are built once per batch. Functions of anybody else, and workers that another daemon forks, go
-Spark's own way.
+tuples; Arrow arrays are built once per batch. It has a method `many` that takes many groups at once, for what costs as
+much for one as for thirty. Functions of anybody else, and workers that another daemon forks, go Spark's own way.
 
 Made for PySpark 4.0; `install` changes nothing if it does not find what it knows.
 """
@@ -15,7 +15,7 @@ import importlib
 import json
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 from pyspark.serializers import SpecialLengths, write_int
@@ -25,6 +25,8 @@ from pyspark.sql.streaming.state import GroupState
 from ipdsf_spark.spark.marks import AS_ROWS
 
 ROWS_PER_BATCH: Final = 2_000
+GROUPS_TOGETHER: Final = 256  # handed to a function at once ...
+BYTES_TOGETHER: Final = 32 * 2**20  # ... unless their columns are larger
 _worker: Final[Any] = importlib.import_module("pyspark.worker")
 _COUNT: Final = pa.struct([("dataCount", pa.int32()), ("stateCount", pa.int32())])
 _STATE: Final = pa.struct(
@@ -37,8 +39,14 @@ _STATE: Final = pa.struct(
 )
 
 
-class Rows(list[tuple[Any, ...]]):
-    """Rows of one group, told from Spark's data frames by their type."""
+class Asked(NamedTuple):
+    """A group that waits for others; told from Spark's data frames by its type."""
+
+    function: Any
+    key: tuple[Any, ...]
+    columns: list[list[Any]]
+    state: GroupState
+    num_bytes: int
 
 
 class StateRowsSerializer(ApplyInPandasWithStateSerializer):
@@ -72,7 +80,7 @@ class StateRowsSerializer(ApplyInPandasWithStateSerializer):
         """Write rows and states of many groups as one Arrow batch; data frames as Spark does."""
         results = iter(iterator)
         first = next(results, None)
-        if first is None or not isinstance(first[0][0][0], Rows):
+        if first is None or not isinstance(first[0][0][0], Asked):
             super().dump_stream(  # type: ignore[no-untyped-call]
                 chain([] if first is None else [first], results), stream
             )
@@ -84,10 +92,10 @@ class StateRowsSerializer(ApplyInPandasWithStateSerializer):
         states: list[tuple[Any, ...]] = []
         kind: pa.StructType | None = None
         has_begun = False
-        for result in results:
-            (found, state), kind = result[0]
-            rows += found
-            states.append(self._told(state))
+        for groups, kind in _gathered(results):
+            for found in groups[0].function.many([(group.key, group.columns, group.state) for group in groups]):
+                rows += found
+            states += [self._told(group.state) for group in groups]
             if len(rows) >= ROWS_PER_BATCH:
                 if not has_begun:
                     write_int(SpecialLengths.START_ARROW_STREAM, stream)
@@ -104,6 +112,21 @@ class StateRowsSerializer(ApplyInPandasWithStateSerializer):
         if state.exists:
             held = self.pickleSer.dumps(tuple(state._value))
         return state.json(), state._keyAsUnsafe, held, state.oldTimeoutTimestamp
+
+
+def _gathered(results: Iterator[Any]) -> Iterator[tuple[list[Asked], Any]]:
+    """Groups that are handed to their function together, and the kind of its rows."""
+    waiting: list[Asked] = []
+    num_bytes, kind = 0, None
+    for result in results:
+        (group, _), kind = result[0]
+        waiting.append(group)
+        num_bytes += group.num_bytes
+        if len(waiting) >= GROUPS_TOGETHER or num_bytes >= BYTES_TOGETHER:
+            yield waiting, kind
+            waiting, num_bytes = [], 0
+    if waiting:
+        yield waiting, kind
 
 
 def _batch(rows: list[tuple[Any, ...]], states: list[tuple[Any, ...]], kind: Any) -> pa.RecordBatch:
@@ -142,12 +165,14 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
         def in_rows(keys: Any, values: Any, state: Any) -> Any:
             key = tuple(column[0].as_py() for column in keys)
             columns: list[list[Any]] = []
+            num_bytes = 0
             for chunk in values:
+                num_bytes += sum(column.nbytes for column in chunk)
                 lists = [column.to_pylist() for column in chunk]
                 columns = lists if not columns else [held + more for held, more in zip(columns, lists, strict=True)]
             if state.hasTimedOut:
                 columns = [[] for _ in columns]
-            return [((Rows(function(key, columns, state)), state), arrow_type)]
+            return [((Asked(function, key, columns, state, num_bytes), state), arrow_type)]
 
         return in_rows
 

@@ -1,9 +1,9 @@
-"""A site's share of a batch with its state, for `applyInPandasWithState`: a thin shell around `SiteStage`."""
+"""Sites' shares of a batch with their states, for `applyInPandasWithState`: a thin shell around `SiteStage`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +14,7 @@ from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import site_named
 from ipdsf_spark.stream.decode import NO_SITE
 from ipdsf_spark.stream.piece import Piece
-from ipdsf_spark.stream.site_stage import Record, SiteStage
+from ipdsf_spark.stream.site_stage import Outcome, Record, Share, SiteStage
 from ipdsf_spark.stream.site_state import SiteState
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ NOBODY: Final = Site(NO_SITE, float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class Operate:
-    """Pickled once per query: the pieces of one site and its state to outgoing records and the new state.
+    """Pickled once per query: the pieces of sites and their states to outgoing records and new states.
 
-    Called by Spark with data frames, or by `spark.state_rows` with lists, the piece last.
+    Called by Spark with the data frames of one site, or by `spark.state_rows` with the lists of many, the piece last.
     """
 
     sites: Mapping[str, Site]
@@ -38,39 +38,51 @@ class Operate:
     def __call__(self, key: tuple[str], values: Any, state: GroupState) -> Any:
         """One site's share of a micro-batch."""
         if isinstance(values, list):
-            return [_row(record) for record in self.records_of(key[0], values[-1], state)]
-        return self._in_frames(key, values, state)
+            return self.many([(key, values, state)])[0]
+        pieces = [piece for frame in values for piece in frame["piece"].tolist()]
+        [records] = self.records_of([(key[0], pieces, state)])
+        return iter([pd.DataFrame([_row(each) for each in records], columns=list(Record._fields), dtype=object)])
 
-    def _in_frames(self, key: tuple[str], frames: Iterator[pd.DataFrame], state: GroupState) -> Iterator[pd.DataFrame]:
-        pieces = [piece for frame in frames for piece in frame["piece"].tolist()]
-        rows = [_row(record) for record in self.records_of(key[0], pieces, state)]
-        yield pd.DataFrame(rows, columns=list(Record._fields), dtype=object)
+    def many(self, groups: Sequence[tuple[tuple[str], list[list[Any]], GroupState]]) -> list[list[tuple[Any, ...]]]:
+        """Rows of many sites, each once: keys, columns and states."""
+        asked = [(key[0], columns[-1], state) for key, columns, state in groups]
+        return [[_row(record) for record in records] for records in self.records_of(asked)]
 
-    def records_of(self, site_id: str, raws: list[bytes], state: GroupState) -> list[Record]:
-        """Outgoing records; the state is updated, or removed where there is nothing to remember."""
-        timing = self.stage.timing
+    def records_of(self, groups: Sequence[tuple[str, list[bytes], GroupState]]) -> list[list[Record]]:
+        """Outgoing records of sites; each state is updated, or removed where there is nothing to remember."""
+        shares = [self._share_of(*group) for group in groups]
+        outcomes = iter(self.stage.step_many([share for share in shares if share is not None]))
+        found = []
+        for share, (site_id, _, state) in zip(shares, groups, strict=True):
+            outcome = Outcome() if share is None else next(outcomes)
+            if site_id != NO_SITE:
+                self._remember(outcome.state, state)
+            found.append(outcome.records)
+        return found
+
+    def _share_of(self, site_id: str, raws: list[bytes], state: GroupState) -> Share | None:
+        """What a site is given; None if it is nothing but to be forgotten."""
         held = bytes(state.get[0]) if state.exists else b""
         pieces = [Piece.from_bytes(raw) for raw in raws]
         if site_id == NO_SITE:
-            return self.stage.step(NOBODY, pieces, b"").records
+            return Share(NOBODY, pieces, b"")
         try:
             site = site_named(self.sites, site_id)
         except ConfigError:
-            if state.exists:
-                state.remove()  # the table of sites knows it no more
-            return []
+            return None  # the table of sites knows it no more
         if state.hasTimedOut and held and _is_final(held):
-            state.remove()
-            return []
-        outcome = self.stage.step(site, pieces, held, is_silent=state.hasTimedOut)
-        if outcome.state is None:
+            return None
+        return Share(site, pieces, held, state.hasTimedOut)
+
+    def _remember(self, kept: SiteState | None, state: GroupState) -> None:
+        if kept is None:
             if state.exists:
                 state.remove()
-        else:
-            state.update((outcome.state.to_bytes(),))
-            wait_s = timing.forget_s - timing.silence_s if outcome.state.is_final else timing.silence_s
-            state.setTimeoutDuration(1000 * wait_s)
-        return outcome.records
+            return
+        timing = self.stage.timing
+        state.update((kept.to_bytes(),))
+        wait_s = timing.forget_s - timing.silence_s if kept.is_final else timing.silence_s
+        state.setTimeoutDuration(1000 * wait_s)
 
 
 def _is_final(held: bytes) -> bool:

@@ -77,19 +77,19 @@ class Chain:
     def forward(self, state: Float, rates: Rates) -> Float:
         """(..., 2, K) the state one interval later, before its profile."""
         stable, convective = state[..., STABLE, :], state[..., CONVECTIVE, :]
-        a, b = rates.collapse, rates.onset
+        stays, renews, drops, descends, onset, grows, jumps = rates.moves
         num_stable, num_convective = stable.sum(-1, keepdims=True), convective.sum(-1, keepdims=True)
         # a layer that comes down in steps lies anywhere below where it was
         descending = (convective * self.one_below)[..., ::-1].cumsum(axis=-1)[..., ::-1]
         new = np.empty_like(state)
         new[..., STABLE, :] = (
-            ((1.0 - b) * (1.0 - RENEWAL) * stable) @ self.stable_moves
-            + ((1.0 - b) * RENEWAL * num_stable + (a * (1.0 - DESCENT)) * num_convective) * self.stable_prior
-            + (a * DESCENT) * descending
+            _moved(stays * stable, self.stable_moves)
+            + (renews * num_stable + drops * num_convective) * self.stable_prior
+            + descends * descending
         )
-        new[..., CONVECTIVE, :] = (b * stable + ((1.0 - a) * (1.0 - JUMP)) * convective) @ self.convective_moves + (
-            (1.0 - a) * JUMP
-        ) * num_convective * rates.jump
+        new[..., CONVECTIVE, :] = (
+            _moved(onset * stable + grows * convective, self.convective_moves) + jumps * num_convective * rates.jump
+        )
         return new
 
     def backward(self, message: Float, rates: Rates) -> Float:
@@ -123,11 +123,13 @@ class Rates:
     Attributes:
         collapse, onset: () or (..., 1) rates from convective to stable and back.
         jump: (..., K) where a convective layer that jumps is.
+        moves: (7,) or (7, ..., 1) shares of the state that go each way, as `forward` takes them.
     """
 
     collapse: Any
     onset: Any
     jump: Float
+    moves: NDArray[np.float32]
 
     @classmethod
     def stack(cls, parts: Sequence[Rates]) -> Rates:
@@ -136,16 +138,33 @@ class Rates:
             np.array([part.collapse for part in parts], np.float32)[:, None],
             np.array([part.onset for part in parts], np.float32)[:, None],
             np.stack([part.jump for part in parts]),
+            np.stack([part.moves for part in parts], axis=1)[..., None],
         )
 
     def take(self, rows: slice) -> Rates:
         """Those of some intervals."""
-        return Rates(self.collapse[rows], self.onset[rows], self.jump[rows])
+        return Rates(self.collapse[rows], self.onset[rows], self.jump[rows], self.moves[:, rows])
 
 
 @lru_cache(maxsize=4096)
 def _rates(chain: Chain, sun: SunPrior) -> Rates:
-    return Rates(np.float32(sun.collapse), np.float32(sun.onset), chain.jump_prior(sun.reach_m))
+    a, b = np.float32(sun.collapse), np.float32(sun.onset)
+    collapse, onset = float(a), float(b)
+    moves = (
+        (1.0 - onset) * (1.0 - RENEWAL),
+        (1.0 - onset) * RENEWAL,
+        collapse * (1.0 - DESCENT),
+        collapse * DESCENT,
+        onset,
+        (1.0 - collapse) * (1.0 - JUMP),
+        (1.0 - collapse) * JUMP,
+    )
+    return Rates(a, b, chain.jump_prior(sun.reach_m), np.array(moves, np.float32))
+
+
+def _moved(state: Float, moves: Float) -> Float:
+    """(..., K) one product for each row, so that none depends on how many there are."""
+    return np.asarray((state[..., None, :] @ moves)[..., 0, :])
 
 
 @lru_cache(maxsize=64)

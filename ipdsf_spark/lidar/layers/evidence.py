@@ -7,9 +7,8 @@ right below, not on that of other edges: a weak top in the night's air is not ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from math import isfinite
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.averages.average import MICROSECONDS
 from ipdsf_spark.lidar.layers import cloud, screening, wavelet
 from ipdsf_spark.lidar.layers.candidates import strongest
+from ipdsf_spark.lidar.layers.chain import nodes_up_to
 from ipdsf_spark.lidar.layers.grids import Grid, grid_of
 from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.products.quality import Quality
@@ -88,6 +88,10 @@ class Evidence:
     rows: Rows
     edges: NDArray[np.uint8]
 
+    def rows_from(self, begin: int, end: int) -> Evidence:
+        """The intervals from `begin` to `end`."""
+        return Evidence(self.rows[begin:end], self.edges[begin:end])
+
     @classmethod
     def concatenate(cls, parts: Sequence[Evidence]) -> Evidence:
         """All of `parts`, in order."""
@@ -97,22 +101,47 @@ class Evidence:
 
 
 def evidence_of(averages: Sequence[Any], site: Site, settings: LayerSettings) -> Evidence:
-    """Evidence of averaged profiles.
+    """Evidence of averaged profiles of one site, at least one.
 
     Args:
-        averages: `Average`s in time order; consecutive ones of one geometry are worked on together.
+        averages: `Average`s.
         site: coordinates, calibration and limits.
         settings: parameters of the retrieval.
     """
+    return evidence_of_sites([(averages, site)], settings)[0]
+
+
+def evidence_of_sites(sites: Sequence[tuple[Sequence[Any], Site]], settings: LayerSettings) -> list[Evidence]:
+    """Evidence of averaged profiles of many sites; those of one kind are worked on together.
+
+    Args:
+        sites: `Average`s, at least one, and the site.
+        settings: parameters of the retrieval.
+    """
+    kinds: dict[Hashable, list[tuple[int, int]]] = {}
+    for number, (averages, site) in enumerate(sites):
+        for at, average in enumerate(averages):
+            kinds.setdefault(_kind_of(average, site), []).append((number, at))
+    rows = [np.empty(len(averages), ROW) for averages, _ in sites]
+    edges = [np.empty((len(averages), nodes_up_to(site.max_height_m).size), np.uint8) for averages, site in sites]
     with np.errstate(invalid="ignore", divide="ignore"):
-        groups = groupby(averages, key=lambda average: (average.likeness, average.tilt_deg))
-        return Evidence.concatenate(
-            [
-                _of_one_kind(alike[start : start + CHUNK], site, settings)
-                for alike in (list(group) for _, group in groups)
-                for start in range(0, len(alike), CHUNK)
-            ]
-        )
+        for alike in kinds.values():
+            for start in range(0, len(alike), CHUNK):
+                places = alike[start : start + CHUNK]
+                found = _of_one_kind([sites[k][0][at] for k, at in places], sites[places[0][0]][1], settings)
+                for line, (number, at) in enumerate(places):
+                    rows[number][at], edges[number][at] = found.rows[line], found.edges[line]
+    return [Evidence(*both) for both in zip(rows, edges, strict=True)]
+
+
+def _kind_of(average: Any, site: Site) -> Hashable:
+    """What must agree for averages to be worked on together: all that is not taken profile by profile."""
+    return (
+        (average.instrument, average.is_calibrated, average.tilt_deg),
+        (average.first_m, average.resolution_m, average.total.size),
+        (site.calibration, site.min_height_m, site.max_height_m),
+        isfinite(site.latitude_deg + site.longitude_deg),
+    )
 
 
 def _of_one_kind(averages: Sequence[Any], site: Site, settings: LayerSettings) -> Evidence:

@@ -3,75 +3,56 @@
 Forward, every closed interval updates what is known of the newest one; `settings.lag_s` later an interval becomes
 final, seen from both sides (fixed-lag smoothing). Missing intervals are blank ones, so that time passes; after
 `settings.reset_gap_s` of silence what is pending becomes final and the chain starts anew.
+
+The mathematics is asked for, not called, so that it can be done for many sites at once: see `together`.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.layers.chain import Chain, Float, Rates, nodes_up_to
-from ipdsf_spark.lidar.layers.decision import Decision, decide, residual_top
-from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, ROW, Evidence, Rows, evidence_of, in_metres
-from ipdsf_spark.lidar.layers.likelihood import (
-    Explained,
-    explained,
-    likelihood,
-    remembered,
-    stored_likelihood,
-)
+from ipdsf_spark.lidar.layers.chain import Chain, Float, nodes_up_to
+from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, ROW, Evidence, Rows
 from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.layers.sun import SunPrior, sun_prior
+from ipdsf_spark.lidar.layers.together import Advance, Explain, Filter, LookAt, LookBack, Say, Steps, together
+from ipdsf_spark.lidar.layers.tracker_state import TrackerState
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.site import Site
 
-VERSION: Final = 4
-NOTHING: Final = -(2**62)
-FIRST: Final = 6  # intervals that the first one counts as: those that follow it are not independent of it
-_HEAD: Final = struct.Struct("<BBHHHq")
-PROVISIONAL, GAP_FILLED = np.uint16(Quality.PROVISIONAL), np.uint16(Quality.GAP_FILLED)
+GAP_FILLED = np.uint16(Quality.GAP_FILLED)
+
+Parts = list[tuple[Rows, Float, bool]]
 
 
-@dataclass(eq=False)
-class TrackerState:
-    """What is remembered of a site.
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Intervals that follow one upon the other.
 
     Attributes:
-        last_index: newest closed interval, `NOTHING` if none.
-        base: (2, K) what is known of the interval before the first pending one, from that and before; None at a start.
-        tip: (2, K) the same of the newest closed interval.
-        residual: (K,) memory of the residual layer's edge.
-        rows: (n,) records of the intervals that are closed and not yet final, one behind the other.
-        stored: (n, 2, K) their likelihood.
-        open: evidence of open intervals, by index.
+        evidence: of all of them, blank ones included.
+        begins_anew: the chain starts with the first of them.
     """
 
-    last_index: int
-    base: NDArray[np.float16] | None
-    tip: NDArray[np.float16] | None
-    residual: NDArray[np.float16]
-    rows: Rows
-    stored: NDArray[np.uint8]
-    open: dict[int, Evidence] = field(default_factory=dict)
+    evidence: Evidence
+    begins_anew: bool
 
-    @classmethod
-    def empty(cls, num_nodes: int, last_index: int = NOTHING) -> TrackerState:
-        """Nothing seen, or nothing pending."""
-        return cls(
-            last_index,
-            None,
-            None,
-            np.zeros(num_nodes, np.float16),
-            np.empty(0, ROW),
-            np.empty((0, 2, num_nodes), np.uint8),
-        )
+
+@dataclass(frozen=True, eq=False)
+class Walked:
+    """What the chain came to on its way through runs; one entry for each interval."""
+
+    rows: Rows
+    suns: list[SunPrior]
+    stored: list[NDArray[np.uint8]]
+    tips: list[Float]
+    memories: list[Float]
 
 
 class LayerTracker:
@@ -95,222 +76,176 @@ class LayerTracker:
         Returns:
             Final rows of the intervals that the lag has passed, then provisional ones of what closed and of `open_`.
         """
-        parts = self._close(closed, only_final=only_final) if closed else []
-        if open_:
-            parts.append(self._provisional(open_))
-        return Layers.concatenate(parts)
+        return together([self.steps(closed, open_, only_final=only_final)])[0]
 
     def flush(self) -> Layers:
         """No more comes: what is pending becomes final. Open intervals are to be closed before."""
-        layers = self._finals(len(self.state.rows))
-        self.state = TrackerState.empty(self.chain.nodes_m.size, self.state.last_index)
-        return layers
+        return together([self.flushing()])[0]
 
-    # closed intervals ------------------------------------------------------------------------------------------------
+    def steps(self, closed: Sequence[Any], open_: Sequence[Any], *, only_final: bool = False) -> Steps[Layers]:
+        """`step`, to be run beside those of other sites."""
+        if not (closed or open_):
+            return Layers.empty(self.settings.num_candidates)
+        evidence: Evidence = yield LookAt((*closed, *open_), self.site, self.settings)
+        num = len(closed)
+        runs = self._closed_runs(evidence.rows_from(0, num)) if closed else []
+        last_index = int(evidence.rows["index"][num - 1]) if closed else self.state.last_index
+        told = self._told(evidence, num, last_index, is_reset=any(run.begins_anew for run in runs))
+        open_runs = self._open_runs(runs, last_index) if open_ else []
+        walked: Walked = yield from self._walk([*runs, *open_runs])
+        parts: Parts = []
+        begin = 0
+        for run in runs:
+            end = begin + len(run.evidence.rows)
+            parts += yield from self._closed(run, walked, begin, end, only_final=only_final)
+            begin = end
+        for run in open_runs:
+            begin += len(run.evidence.rows)
+            row = walked.rows[begin - 1 : begin]
+            if int(row["index"][0]) in told:
+                parts.append((row, walked.tips[begin - 1][None].astype(np.float32), False))
+        return (yield from self._said(parts))
 
-    def _close(self, closed: Sequence[Any], *, only_final: bool) -> list[Layers]:
-        evidence = evidence_of(closed, self.site, self.settings)
-        index = evidence.rows["index"]
-        longest = self.settings.reset_gap_s // self.settings.averaging_s
-        state = self.state
-        gaps = np.diff(index, prepend=state.last_index if state.tip is not None else index[0] - 1)
-        starts = [0, *np.flatnonzero(gaps > longest).tolist(), len(index)]
-        parts = []
-        for begin, end in pairwise(starts):
-            if gaps[begin] > longest:
-                parts.append(self.flush())
-            if end > begin:
-                run = Evidence(evidence.rows[begin:end], evidence.edges[begin:end])
-                parts += self._close_run(run, only_final=only_final)
-        self.state.open = {at: part for at, part in self.state.open.items() if at > self.state.last_index}
-        return parts
+    def flushing(self) -> Steps[Layers]:
+        """`flush`, to be run beside those of other sites."""
+        parts: Parts = yield from self._flushed()
+        return (yield from self._said(parts))
 
-    def _close_run(self, evidence: Evidence, *, only_final: bool) -> list[Layers]:
-        """Close intervals that no reset parts."""
-        state = self.state
-        evidence = self._with_blanks(evidence, state.last_index if state.tip is not None else None)
-        rows = evidence.rows
+    # the way of the chain --------------------------------------------------------------------------------------------
+
+    def _closed_runs(self, evidence: Evidence) -> list[Run]:
+        """Closed intervals, parted where the silence was too long."""
+        longest = self._longest_gap
+        before = self.state.last_index if self.state.tip is not None else None
+        indices = evidence.rows["index"].tolist()
+        runs, begin, begins_anew = [], 0, False
+        for at, index in enumerate(indices):
+            if before is not None and index - before > longest:
+                if at:
+                    runs.append(self._run(evidence.rows_from(begin, at), begin, indices, begins_anew=begins_anew))
+                begin, begins_anew = at, True
+            before = index
+        runs.append(self._run(evidence.rows_from(begin, len(indices)), begin, indices, begins_anew=begins_anew))
+        return runs
+
+    def _run(self, evidence: Evidence, begin: int, indices: list[int], *, begins_anew: bool) -> Run:
+        has_before = begin == 0 and not begins_anew and self.state.tip is not None
+        return Run(_with_blanks(evidence, self.state.last_index if has_before else None), begins_anew)
+
+    def _told(self, evidence: Evidence, num: int, last_index: int, *, is_reset: bool) -> set[int]:
+        """Remember what is told of open intervals, and forget those that are closed; which ones were told."""
+        open_ = {} if is_reset else self.state.open
+        told = evidence.rows["index"][num:].tolist()
+        for at, index in enumerate(told, num):
+            open_[index] = evidence.rows_from(at, at + 1)
+        self.state.open = {index: part for index, part in open_.items() if index > last_index}
+        return set(told)
+
+    def _open_runs(self, closed: Sequence[Run], last_index: int) -> list[Run]:
+        """Every open interval with the blanks before it."""
+        runs = []
+        before = last_index if closed or self.state.tip is not None else None
+        for index, part in sorted(self.state.open.items()):
+            begins_anew = before is not None and index - before > self._longest_gap
+            runs.append(Run(_with_blanks(part, None if begins_anew else before), begins_anew))
+            before = index
+        return runs
+
+    @property
+    def _longest_gap(self) -> int:
+        return self.settings.reset_gap_s // self.settings.averaging_s
+
+    def _walk(self, runs: Sequence[Run]) -> Steps[Walked]:
+        """Forward through all intervals of `runs`."""
+        evidence = Evidence.concatenate([run.evidence for run in runs])
+        rows = evidence.rows.copy()
         suns = self._suns(rows["index"])
-        known = explained(evidence, suns, self.chain.nodes_m)
-        stored = np.empty((len(rows), 2, self.chain.nodes_m.size), np.uint8)
-        tip, residual = state.tip, state.residual
-        tips: list[Float] = []
-        memory = np.empty((len(rows), self.chain.nodes_m.size), np.float16)
-        for at, sun in enumerate(suns):
-            stored[at], tip, residual = self._advance(tip, residual, known, at, sun)
-            memory[at] = residual
-            tips.append(tip)
-        rows["residual"] = residual_top(rows, memory, self.chain.nodes_m)
+        known = yield Explain(self.chain, evidence, suns)
+        tip, residual = self.state.tip, self.state.residual
+        stored, tips, memories, tops = [], [], [], []
+        at = 0
+        for run in runs:
+            if run.begins_anew:
+                tip, residual = None, np.zeros_like(residual)
+            for _ in range(len(run.evidence.rows)):
+                likely, tip, residual, top = yield Advance(
+                    self.chain, tip, residual, known, at, rows[at : at + 1], suns[at]
+                )
+                at += 1
+                stored.append(likely)
+                tips.append(tip)
+                memories.append(residual)
+                tops.append(top)
+        rows["residual"] = tops
+        return Walked(rows, suns, stored, tips, memories)
+
+    def _closed(self, run: Run, walked: Walked, begin: int, end: int, *, only_final: bool) -> Steps[Parts]:
+        """The intervals of a run are closed: what has become final by that, and themselves."""
+        parts: Parts = []
+        if run.begins_anew:
+            open_ = self.state.open
+            parts += yield from self._flushed()
+            self.state.open = open_
+        state = self.state
+        rows = walked.rows[begin:end]
         self.state = TrackerState(
             int(rows["index"][-1]),
             state.base,
-            tip,
-            residual,
+            walked.tips[end - 1],
+            walked.memories[end - 1],
             np.concatenate([state.rows, rows]),
-            np.concatenate([state.stored, stored]),
+            np.concatenate([state.stored, np.array(walked.stored[begin:end])]),
             state.open,
         )
-        parts = [self._finals(max(len(self.state.rows) - self.settings.lag_intervals, 0))]
+        parts += yield from self._finals(max(len(self.state.rows) - self.settings.lag_intervals, 0))
         num = min(len(rows), len(self.state.rows))
         if num and not only_final:
-            parts.append(self._layers(rows[-num:], np.stack(tips[-num:]).astype(np.float32), is_final=False))
+            tips = np.array(walked.tips[end - num : end]).astype(np.float32)
+            parts.append((rows[-num:], tips, False))
         return parts
 
-    def _advance(
-        self, tip: Float | None, residual: Float, known: Explained, at: int, sun: SunPrior
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.float16]]:
-        """Likelihood, state and memory of the residual layer after one more interval."""
-        stored = stored_likelihood(known, at, residual.astype(np.float32))
-        state = self._filtered(tip, stored, sun)
-        return stored, state, remembered(residual, state, known.edges[at], sun, self.chain.nodes_m)
+    # what becomes final ----------------------------------------------------------------------------------------------
 
-    def _filtered(self, before: Float | None, stored: NDArray[np.uint8], sun: SunPrior) -> NDArray[np.float16]:
-        """(2, K) what is known of an interval from itself and what came before."""
-        if before is None:
-            state = self.chain.start(sun) * likelihood(stored) ** FIRST
-        else:
-            state = self.chain.forward(before.astype(np.float32), self.chain.rates(sun)) * likelihood(stored)
-        state /= state.sum()
-        return state.astype(np.float16)
+    def _flushed(self) -> Steps[Parts]:
+        """All pending intervals become final, and the chain is to start anew."""
+        parts: Parts = yield from self._finals(len(self.state.rows))
+        self.state = TrackerState.empty(self.chain.nodes_m.size, self.state.last_index)
+        return parts
 
-    def _finals(self, num: int) -> Layers:
+    def _finals(self, num: int) -> Steps[Parts]:
         """The first `num` pending intervals become final."""
         state = self.state
         if not num:
-            return Layers.empty(self.settings.num_candidates)
-        rows, stored = state.rows, state.stored
+            return []
+        rows, stored, base = state.rows, state.stored, state.base
         suns = self._suns(rows["index"])
-        base = state.base
-        filtered = np.empty((num, *stored.shape[1:]), np.float32)
+        before = []
         for at in range(num):
-            base = self._filtered(base, stored[at], suns[at])
-            filtered[at] = base
-        filtered *= self._messages(num, stored, suns)
-        filtered /= filtered.sum(axis=(1, 2), keepdims=True)
-        layers = self._layers(rows[:num], filtered, is_final=True)
+            base = yield Filter(self.chain, base, stored[at], suns[at])
+            before.append(base)
+        message = yield LookBack(self.chain, num, self.settings.lag_intervals, stored, suns)
+        smoothed = np.array(before).astype(np.float32) * message
+        smoothed /= smoothed.sum(axis=(1, 2), keepdims=True)
         self.state = TrackerState(
             state.last_index, base, state.tip, state.residual, rows[num:], stored[num:], state.open
         )
+        return [(rows[:num], smoothed, True)]
+
+    def _said(self, parts: Parts) -> Steps[Layers]:
+        if not parts:
+            return Layers.empty(self.settings.num_candidates)
+        layers: Layers = yield Say(self.chain, self.settings.averaging_s, parts)
         return layers
-
-    def _messages(self, num: int, stored: NDArray[np.uint8], suns: Sequence[SunPrior]) -> Float:
-        """(num, 2, K) what the intervals after each of the first `num`, up to the lag, say of it."""
-        lag = self.settings.lag_intervals
-        total = len(stored)
-        message = np.ones((num, *stored.shape[1:]), np.float32)
-        rates = Rates.stack([self.chain.rates(sun) for sun in suns])
-        for ahead in range(lag, 0, -1):
-            # those whose interval so far ahead is known; for the others the message is still 1
-            known = min(num, total - ahead)
-            if known <= 0:
-                continue
-            later = slice(ahead, ahead + known)
-            part = message[:known] * likelihood(stored[later])
-            part = self.chain.backward(part, rates.take(later))
-            part /= part.max(axis=(1, 2), keepdims=True)
-            message[:known] = part
-        return message
-
-    # open intervals --------------------------------------------------------------------------------------------------
-
-    def _provisional(self, averages: Sequence[Any]) -> Layers:
-        evidence = evidence_of(averages, self.site, self.settings)
-        told = set(evidence.rows["index"].tolist())
-        for at in range(len(evidence.rows)):
-            part = Evidence(evidence.rows[at : at + 1], evidence.edges[at : at + 1])
-            self.state.open[int(part.rows["index"][0])] = part
-        state = self.state
-        indices = sorted(at for at in state.open if at > state.last_index)
-        longest = self.settings.reset_gap_s // self.settings.averaging_s
-        tip, residual, before = state.tip, state.residual, state.last_index
-        rows, memories = [], []
-        states: list[Float] = []
-        for index in indices:
-            part = state.open[index]
-            if tip is not None and index - before > longest:
-                tip, residual = None, np.zeros_like(residual)
-            evidence = self._with_blanks(part, before if tip is not None else None)
-            suns = self._suns(evidence.rows["index"])
-            known = explained(evidence, suns, self.chain.nodes_m)
-            for at, sun in enumerate(suns):
-                _, tip, residual = self._advance(tip, residual, known, at, sun)
-            before = index
-            if index in told:
-                rows.append(evidence.rows[-1:])
-                states.append(np.asarray(tip))
-                memories.append(residual)
-        joined = np.concatenate(rows)
-        joined["residual"] = residual_top(joined, np.stack(memories), self.chain.nodes_m)
-        return self._layers(joined, np.stack(states).astype(np.float32), is_final=False)
-
-    # both ------------------------------------------------------------------------------------------------------------
-
-    def _with_blanks(self, evidence: Evidence, before: int | None) -> Evidence:
-        """The same with a blank record for every interval that is missing since `before`."""
-        index = evidence.rows["index"]
-        first = int(index[0]) if before is None else before + 1
-        if int(index[-1]) - first + 1 == len(index):
-            return evidence
-        at = index - first
-        rows = np.zeros(int(at[-1]) + 1, ROW)
-        rows["index"] = first + np.arange(len(rows))
-        rows["height"] = rows["cloud"] = rows["residual"] = NO_HEIGHT
-        edges = np.zeros((len(rows), evidence.edges.shape[1]), np.uint8)
-        is_after_gap = np.diff(at, prepend=-1) > 1
-        rows[at], edges[at] = evidence.rows, evidence.edges
-        rows["quality"][at[is_after_gap]] |= GAP_FILLED
-        return Evidence(rows, edges)
 
     def _suns(self, index: NDArray[np.int64]) -> list[SunPrior]:
         averaging_s, shape, top_m = self.settings.averaging_s, self.settings.ceiling, self.site.max_height_m
         return [sun_prior(at * averaging_s + averaging_s / 2, self._place, shape, top_m) for at in index.tolist()]
 
-    def _layers(self, rows: Rows, state: Float, *, is_final: bool) -> Layers:
-        """The product of intervals; blank ones are left out."""
-        is_real = rows["num"] > 0
-        if not is_real.all():
-            rows, state = rows[is_real], state[is_real]
-        if not len(rows):
-            return Layers.empty(self.settings.num_candidates)
-        found: Decision = decide(rows, state, self.chain.nodes_m)
-        averaging_s = self.settings.averaging_s
-        centre = (rows["index"] * averaging_s + averaging_s // 2) * 1_000_000
-        quality = found.quality if is_final else found.quality | PROVISIONAL
-        return Layers(
-            time=centre.view("datetime64[us]"),
-            mixing_height_m=found.height_m,
-            uncertainty_m=found.sigma_m,
-            provisional=np.full(len(rows), not is_final),
-            quality=quality,
-            candidates_m=in_metres(rows["height"]),
-            candidate_strength=rows["strength"].astype(np.float64),
-            cloud_base_m=in_metres(rows["cloud"]),
-            num_profiles=rows["num"].astype(np.int32),
-            below_m=found.below_m,
-            residual_height_m=found.residual_m,
-            nocturnal_height_m=found.nocturnal_m,
-            entrainment_m=found.thickness_m,
-        )
-
     # bytes -----------------------------------------------------------------------------------------------------------
 
     def to_bytes(self) -> bytes:
         """The state as versioned bytes."""
-        state = self.state
-        known = [part for part in (state.base, state.tip) if part is not None]
-        flags = (state.base is not None) | ((state.tip is not None) << 1)
-        head = _HEAD.pack(VERSION, flags, self.chain.nodes_m.size, len(state.rows), len(state.open), state.last_index)
-        open_ = [part for _, part in sorted(state.open.items())]
-        return b"".join(
-            [
-                head,
-                *(part.tobytes() for part in known),
-                state.residual.tobytes(),
-                state.rows.tobytes(),
-                state.stored.tobytes(),
-                *(part.rows.tobytes() + part.edges.tobytes() for part in open_),
-            ]
-        )
+        return self.state.to_bytes()
 
     @classmethod
     def from_bytes(cls, raw: bytes, site: Site, settings: LayerSettings) -> LayerTracker:
@@ -319,38 +254,21 @@ class LayerTracker:
         Raises:
             ValueError: the bytes were written by another version, or for another height grid, or end early.
         """
-        tracker = cls(site, settings)
-        num_nodes = tracker.chain.nodes_m.size
-        if len(raw) < _HEAD.size or raw[0] != VERSION:
-            written = f"version {raw[0]}" if raw else "nobody"
-            raise ValueError(f"site state of {len(raw)} bytes written by {written}, this is version {VERSION}")
-        _, flags, nodes, num_rows, num_open, last_index = _HEAD.unpack_from(raw)
-        if nodes != num_nodes:
-            raise ValueError(
-                f"site state has {nodes} height nodes, the site's max_height_m gives {num_nodes}: "
-                "start from a new checkpoint or restore the setting"
-            )
-        num_known = (flags & 1) + (flags >> 1 & 1)
-        size = _HEAD.size + num_known * 4 * nodes + 2 * nodes + num_rows * (ROW.itemsize + 2 * nodes)
-        size += num_open * (ROW.itemsize + nodes)
-        if len(raw) != size:
-            raise ValueError(f"site state has {len(raw)} bytes, its head says {size}")
-        at = _HEAD.size
+        return cls(site, settings, TrackerState.from_bytes(raw, nodes_up_to(site.max_height_m).size))
 
-        def taken(kind: Any, *shape: int) -> NDArray[Any]:
-            nonlocal at
-            count = int(np.prod(shape))
-            values = np.frombuffer(raw, kind, count, at).reshape(shape)
-            at += values.nbytes
-            return values
 
-        base = taken(np.float16, 2, nodes) if flags & 1 else None
-        tip = taken(np.float16, 2, nodes) if flags & 2 else None
-        residual = taken(np.float16, nodes)
-        rows, stored = taken(ROW, num_rows), taken(np.uint8, num_rows, 2, nodes)
-        open_: dict[int, Evidence] = {}
-        for _ in range(num_open):
-            part = Evidence(taken(ROW, 1), taken(np.uint8, 1, nodes))
-            open_[int(part.rows["index"][0])] = part
-        tracker.state = TrackerState(last_index, base, tip, residual, rows, stored, open_)
-        return tracker
+def _with_blanks(evidence: Evidence, before: int | None) -> Evidence:
+    """The same with a blank record for every interval that is missing since `before`."""
+    index = evidence.rows["index"]
+    first = int(index[0]) if before is None else before + 1
+    if int(index[-1]) - first + 1 == len(index):
+        return evidence
+    at = index - first
+    rows = np.zeros(int(at[-1]) + 1, ROW)
+    rows["index"] = first + np.arange(len(rows))
+    rows["height"] = rows["cloud"] = rows["residual"] = NO_HEIGHT
+    edges = np.zeros((len(rows), evidence.edges.shape[1]), np.uint8)
+    is_after_gap = np.diff(at, prepend=-1) > 1
+    rows[at], edges[at] = evidence.rows, evidence.edges
+    rows["quality"][at[is_after_gap]] |= GAP_FILLED
+    return Evidence(rows, edges)

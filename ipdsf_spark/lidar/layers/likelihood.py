@@ -8,6 +8,7 @@ where it could be seen, and natural where it lies below the lowest trustworthy g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -58,8 +59,26 @@ class Explained:
     hidden_by_day: Float
     morning: Float
 
+    @classmethod
+    def joined(cls, parts: Sequence[Explained]) -> Explained:
+        """All intervals of `parts`, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
-def explained(evidence: Evidence, suns: list[SunPrior], nodes_m: Float64) -> Explained:
+    def rows(self, begin: int, end: int) -> Explained:
+        """The intervals from `begin` to `end`."""
+        return Explained(
+            self.edges[begin:end],
+            self.stable[begin:end],
+            self.convective[begin:end],
+            self.hidden[begin:end],
+            self.hidden_by_day[begin:end],
+            self.morning[begin:end],
+        )
+
+
+def explained(evidence: Evidence, suns: Sequence[SunPrior], nodes_m: Float64) -> Explained:
     """The part of the likelihood that is the same whatever came before."""
     rows = evidence.rows
     edges = evidence.edges * np.float32(1.0 / 255.0)
@@ -85,26 +104,25 @@ def explained(evidence: Evidence, suns: list[SunPrior], nodes_m: Float64) -> Exp
     return Explained(edges, stable, convective, rows["hidden"], -low[:, 0] - HIDDEN_BY_DAY, 1.0 - evening[:, 0])
 
 
-def stored_likelihood(known: Explained, row: int, residual: Float) -> NDArray[np.uint8]:
-    """(2, K) negative log likelihood of an interval, in steps of 1 / `STEPS_PER_NAT`.
+def stored_likelihood(known: Explained, residual: Float) -> NDArray[np.uint8]:
+    """(N, 2, K) negative log likelihood of intervals, in steps of 1 / `STEPS_PER_NAT`.
 
     Args:
         known: what does not depend on the residual layer.
-        row: which interval.
-        residual: (K,) memory of the residual layer's edge.
+        residual: (N, K) memory of the residual layer's edge.
     """
-    edges = known.edges[row]
-    remembered = edges * residual
-    above = np.zeros_like(edges)
-    above[:-GAP] = np.maximum.accumulate(remembered[::-1])[::-1][GAP:]
-    found = np.empty((2, edges.size), np.float32)
-    found[STABLE] = known.stable[row]
-    found[CONVECTIVE] = known.convective[row] - (DISCOUNT * known.morning[row]) * remembered + KNOWN_RESIDUAL * above
-    num_hidden = int(known.hidden[row])
-    if num_hidden:
-        found[CONVECTIVE, :num_hidden] = known.hidden_by_day[row] + KNOWN_RESIDUAL * remembered.max()
+    remembered = known.edges * residual
+    above = np.zeros_like(remembered)
+    above[:, :-GAP] = np.maximum.accumulate(remembered[:, ::-1], axis=1)[:, ::-1][:, GAP:]
+    found = np.empty((len(remembered), 2, remembered.shape[1]), np.float32)
+    found[:, STABLE] = known.stable
+    discount = np.asarray(DISCOUNT * known.morning.astype(np.float64), np.float32)[:, None]
+    found[:, CONVECTIVE] = known.convective - discount * remembered + KNOWN_RESIDUAL * above
+    hidden = known.hidden_by_day.astype(np.float64) + KNOWN_RESIDUAL * remembered.max(axis=1).astype(np.float64)
+    is_hidden = np.arange(remembered.shape[1]) < known.hidden[:, None]
+    np.copyto(found[:, CONVECTIVE], hidden.astype(np.float32)[:, None], where=is_hidden)
     found *= NATS * STEPS_PER_NAT
-    np.subtract(found.max(), found, out=found)
+    np.subtract(found.max(axis=(1, 2), keepdims=True), found, out=found)
     return np.minimum(found, 255.0).astype(np.uint8)
 
 
@@ -116,33 +134,39 @@ def likelihood(stored: NDArray[np.uint8]) -> Float:
 _EXP: Final = np.exp(np.arange(256, dtype=np.float32) / -STEPS_PER_NAT)
 
 
-def remembered(residual: Float, state: Float, edges: Float, sun: SunPrior, nodes_m: Float64) -> NDArray[np.float16]:
-    """(K,) memory of the residual layer's edge after one more interval.
+def remembered(
+    residual: Float, state: Float, edges: Float, suns: Sequence[SunPrior], nodes_m: Float64
+) -> NDArray[np.float16]:
+    """(N, K) memory of the residual layer's edge after one more interval.
 
     An edge that stays while the mixing layer is far below it is remembered; it fades while it is not seen, when the
     mixing layer has grown up to it, and from late morning on, when the residual layer has been used up.
 
     Args:
-        residual: (K,) before.
-        state: (2, K) what is known of the mixing layer.
-        edges: (K,) evidence of an edge.
-        sun: of the interval.
+        residual: (N, K) before.
+        state: (N, 2, K) what is known of the mixing layer.
+        edges: (N, K) evidence of an edge.
+        suns: of the interval, N.
         nodes_m: (K,) heights.
     """
     shape = _shape(tuple(nodes_m.tolist()))
-    number = np.cumsum(state[STABLE] + state[CONVECTIVE])
-    is_below = number[shape.far_below] * shape.has_below
+    number = np.cumsum(state[:, STABLE] + state[:, CONVECTIVE], axis=1)
+    is_below = number[:, shape.far_below] * shape.has_below
     wide = edges.copy()
-    np.maximum(wide[1:], edges[:-1], out=wide[1:])
-    np.maximum(wide[:-1], edges[1:], out=wide[:-1])
+    np.maximum(wide[:, 1:], edges[:, :-1], out=wide[:, 1:])
+    np.maximum(wide[:, :-1], edges[:, 1:], out=wide[:, :-1])
     seen = np.minimum(2.0 * wide, 1.0)
     new = residual + RISE * is_below * seen * (1.0 - residual)
     new *= (1.0 - FALL * (1.0 - seen)) * (1.0 - REACHED * (1.0 - is_below))
-    if sun.is_late and sun.is_known:
-        new *= 1.0 - USED_UP
-    elif sun.onset > 0.25:
-        new *= 1.0 - RISE / 6.0
+    new *= np.array([_kept(sun) for sun in suns], np.float32)[:, None]
     return np.asarray(new, np.float16)
+
+
+def _kept(sun: SunPrior) -> float:
+    """How much of the memory the hour of the day leaves."""
+    if sun.is_late and sun.is_known:
+        return 1.0 - USED_UP
+    return 1.0 - RISE / 6.0 if sun.onset > 0.25 else 1.0
 
 
 @dataclass(frozen=True, eq=False)

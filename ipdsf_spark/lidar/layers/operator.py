@@ -13,7 +13,8 @@ from ipdsf_spark.lidar.layers.hourly import Hourly
 from ipdsf_spark.lidar.layers.layer_tracker import LayerTracker
 from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.settings import LayerSettings
-from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
+from ipdsf_spark.lidar.layers.together import Steps, together
+from ipdsf_spark.lidar.operators import Case, News, Operator, Parameters, Result, Row
 from ipdsf_spark.lidar.products.records import product_of
 from ipdsf_spark.lidar.site import Site
 
@@ -24,7 +25,9 @@ MICROSECONDS = 1_000_000
 
 def operator(parameters: Parameters) -> Operator:
     """The operator with these parameters."""
-    return Operator("layers", VERSION, _Heights(parameters.layers), migrate=partial(_migrated, parameters.layers))
+    heights = _Heights(parameters.layers)
+    migrate = partial(_migrated, parameters.layers)
+    return Operator("layers", VERSION, heights, migrate=migrate, step_many=heights.many)
 
 
 def _migrated(settings: LayerSettings, version: int, raw: bytes) -> bytes:
@@ -42,18 +45,25 @@ def _migrated(settings: LayerSettings, version: int, raw: bytes) -> bytes:
 class _Heights:
     settings: LayerSettings
 
-    def __call__(self, site: Site, news: News, state: bytes) -> tuple[Sequence[Row], bytes]:
-        found = []
+    def __call__(self, site: Site, news: News, state: bytes) -> Result:
+        return self.many([(site, news, state)])[0]
+
+    def many(self, cases: Sequence[Case]) -> list[Result]:
+        """The same for many sites, whose mathematics is done together."""
+        return together([self._steps(*case) for case in cases])
+
+    def _steps(self, site: Site, news: News, state: bytes) -> Steps[Result]:
+        found: list[Layers] = []
         hourly = Hourly(self.settings.averaging_s)
         if state:
             hourly, state = Hourly.from_bytes(state, self.settings.averaging_s)
         if news.has_new_source and state:
-            found.append(LayerTracker.from_bytes(state, site, self.settings).flush())
+            found.append((yield from LayerTracker.from_bytes(state, site, self.settings).flushing()))
             state = b""
         tracker = LayerTracker.from_bytes(state, site, self.settings) if state else LayerTracker(site, self.settings)
-        found.append(tracker.step(news.closed, news.open))
+        found.append((yield from tracker.steps(news.closed, news.open)))
         if news.is_silent:
-            found.append(tracker.flush())
+            found.append((yield from tracker.flushing()))
         rows = [_row(layers, line) for layers in found for line in range(len(layers))]
         hours = [hour for layers in found for hour in hourly.step(layers)]
         if news.is_silent:

@@ -58,6 +58,10 @@ class Layers:
         """Number of product times."""
         return len(self.time)
 
+    def rows(self, begin: int, end: int) -> Layers:
+        """The product times from `begin` to `end`."""
+        return Layers(*(getattr(self, name)[begin:end] for name in Layers.__dataclass_fields__))
+
     @classmethod
     def empty(cls, num_candidates: int = 5) -> Layers:
         """No product at all."""
