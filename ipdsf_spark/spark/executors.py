@@ -20,7 +20,8 @@ from ipdsf_spark.spark.master import is_cluster
 logger = logging.getLogger(__name__)
 
 REGISTER_S: Final = 300.0  # a host that fetches an image or an environment needs minutes
-SETTLED_S: Final = 5.0  # where nobody says how many there will be: no more came for so long
+SETTLED_S: Final = 10.0  # where nobody says how many there will be: no more came for so long
+MISSING_S: Final = 60.0  # where fewer came than were asked for: no more came for so long
 POLL_S: Final = 0.2
 ASKED: Final = 64  # tasks by which a cluster that allocates as it goes is asked for executors
 
@@ -33,10 +34,11 @@ def cores_of(spark: SparkSession) -> int:
     return max(1, sum(_registered(spark)))
 
 
-def await_executors(spark: SparkSession, *, register_s: float = REGISTER_S, settled_s: float = SETTLED_S) -> None:
+def await_executors(spark: SparkSession) -> None:
     """Until the executors of a cluster have registered: cores that are counted before are too few.
 
-    As many as `spark.executor.instances` or `spark.cores.max` ask for; where neither is said, until no more come.
+    As many as `spark.executor.instances` or `spark.cores.max` ask for; where neither is said, or where the cluster has
+    fewer, until no more come.
 
     Raises:
         IpdsfError: none came in time.
@@ -46,18 +48,20 @@ def await_executors(spark: SparkSession, *, register_s: float = REGISTER_S, sett
     if spark.sparkContext.getConf().get("spark.dynamicAllocation.enabled") == "true":
         spark.range(0, ASKED, 1, ASKED).count()  # executors come only where work waits
     wanted_cores, wanted_count = _wanted(spark)
+    patience_s = SETTLED_S if math.isinf(wanted_cores) else MISSING_S
     begun = changed = time.monotonic()
     held: list[int] = []
     while True:
         now, found = time.monotonic(), _registered(spark)
         if found != held:
             held, changed = found, now
-        if held and ((sum(held) >= wanted_cores and len(held) >= wanted_count) or now - changed > settled_s):
+        is_enough = sum(held) >= wanted_cores and len(held) >= wanted_count
+        if held and (is_enough or now - changed > patience_s):
             logger.info("%d executor(s) with %d core(s)", len(held), sum(held))
             return
-        if not held and now - begun > register_s:
+        if not held and now - begun > REGISTER_S:
             raise IpdsfError(
-                f"no executor has registered with {spark.sparkContext.master} for {register_s:.0f} s: are cores and "
+                f"no executor has registered with {spark.sparkContext.master} for {REGISTER_S:.0f} s: are cores and "
                 "memory (spark.executor.memory) free there, and can its hosts reach this one (SPARK_LOCAL_IP)?"
             )
         time.sleep(POLL_S)

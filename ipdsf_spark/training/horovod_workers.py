@@ -31,6 +31,7 @@ from pyspark.sql import SparkSession
 
 from ipdsf_spark.forecast.fitting import FitProgress
 from ipdsf_spark.packing.local_copy import DatasetReference, local_copy
+from ipdsf_spark.spark.master import given_master, is_cluster
 from ipdsf_spark.training.cores import keep_to_share_of_cores
 from ipdsf_spark.training.folder import STOP_FILE
 from ipdsf_spark.training.forecast_work import ForecastWork, claimed_for_forecast, trained
@@ -77,6 +78,7 @@ def train_on_spark(spark: SparkSession, job: SparkWork, num_workers: int) -> Pro
             num_proc=num_workers,
             start_timeout=START_TIMEOUT_S,
             env=_environment(spark, job),
+            executable=_hosts_python(),
             stdout=sys.stderr,
             stderr=sys.stderr,
             verbose=0,
@@ -91,7 +93,8 @@ def train_elastically(
     """As `train_on_spark`, but goes on when workers are lost or come.
 
     A Spark task fails with its worker, so the master must allow for that: ``local[N,F]`` with F task failures, or a
-    cluster's ``spark.task.maxFailures``.
+    cluster's ``spark.task.maxFailures``. Horovod starts its processes with the driver's path of Python here, so a
+    cluster's hosts must have theirs at the same path.
 
     Args:
         spark: session with at least as many task slots.
@@ -133,6 +136,7 @@ def train_forecast_on_spark(work: ForecastWork, num_workers: int, secrets: Seque
             num_proc=num_workers,
             start_timeout=START_TIMEOUT_S,
             env=_passed_on(secrets, is_on_gpu=False),
+            executable=_hosts_python(),
             stdout=sys.stderr,
             stderr=sys.stderr,
             verbose=0,
@@ -175,14 +179,22 @@ def _environment(spark: SparkSession, job: SparkWork) -> dict[str, str]:
 
 
 def _passed_on(secrets: Sequence[str], *, is_on_gpu: bool) -> dict[str, str]:
-    """What a Horovod process inherits from the driver: paths, and what the libraries are tuned by.
+    """What a Horovod process inherits from the driver: what the libraries are tuned by, and on this machine paths.
 
-    On one machine a worker would inherit the rest from Spark's JVM; secrets are blanked there.
+    On one machine a worker would inherit the rest from Spark's JVM; secrets are blanked there. On a cluster paths are
+    those of the executor, its PYTHONPATH with the package that was shipped among them.
     """
     inherited = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith(TUNING)}
     hidden = {name: "" for name in (*secrets, *filter(SECRET.search, os.environ)) if name not in inherited}
+    if is_cluster(given_master()):
+        inherited = {k: v for k, v in inherited.items() if k not in (*PATHS, "PYTHONPATH", "PYTHONHOME")}
     pace = {} if is_on_gpu else {"HOROVOD_CYCLE_TIME": CPU_CYCLE_MS}
     return {**hidden, **pace, **inherited}
+
+
+def _hosts_python() -> str | None:
+    """The Python of a cluster's hosts; None for the one of this machine."""
+    return os.environ.get("PYSPARK_PYTHON") if is_cluster(given_master()) else None
 
 
 def _is_on_gpu(job: SparkWork) -> bool:

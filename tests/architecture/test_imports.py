@@ -60,7 +60,7 @@ DOORS = {
     # Imaging.
     "packing": doors("errors config ct spark storage", "pyspark petastorm pyarrow numpy"),
     # horovod in two files only, petastorm and pyspark behind those two: the loop runs with numpy and torch alone.
-    "training": doors("errors config ct gan forecast packing storage", "torch numpy horovod pyspark"),
+    "training": doors("errors config ct gan forecast packing spark storage", "torch numpy horovod pyspark"),
     "imaging": doors("errors config ct gan plots", "torch numpy matplotlib jinja2 tqdm"),
     "plots": doors("errors lidar", "numpy matplotlib"),
     "demo": doors(

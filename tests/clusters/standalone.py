@@ -21,7 +21,7 @@ import pyspark
 
 SPARK_HOME: Final = Path(pyspark.__file__).parent
 KEPT: Final = ("PATH", "JAVA_HOME", "LANG", "LC_ALL", "TMPDIR")
-START_S: Final = 400.0
+START_S: Final = 240.0
 
 
 def bare_python(folder: Path) -> Path:

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 
 DAY = date(2026, 6, 21)
 NUM_SITES, NUM_FILES, PROFILES = 8, 10, 10  # five-minute files of a profile every 30 s
-PATIENCE_S = 700.0
+PATIENCE_S = 400.0
 
 
 @dataclass(frozen=True)

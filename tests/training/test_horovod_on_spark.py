@@ -14,7 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from pyspark import SparkContext
 
+from ipdsf_spark.training import horovod_workers
 from tests.conftest import PackedChest, run_ipdsf
 
 pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
@@ -130,3 +132,22 @@ def _await_worker(driver: subprocess.Popen[str], out: Path, *, rank: int) -> int
                     continue
         time.sleep(0.1)
     raise AssertionError(f"no worker of rank {rank} appeared")
+
+
+@pytest.mark.parametrize(("master", "expected"), [("spark://host:7077", None), ("local[2]", "/the/drivers")])
+def test_workers_of_a_cluster_keep_the_paths_of_their_hosts(
+    master: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SparkContext, "_active_spark_context", None)
+    monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+    monkeypatch.setenv("MASTER", master)
+    for name in ("PYTHONPATH", "LD_LIBRARY_PATH"):
+        monkeypatch.setenv(name, "/the/drivers")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("IPDSF_KAFKA_PASSWORD", "planted-77c1")
+
+    passed_on = horovod_workers._passed_on((), is_on_gpu=False)
+
+    assert passed_on.get("PYTHONPATH") == passed_on.get("LD_LIBRARY_PATH") == expected
+    assert passed_on["OMP_NUM_THREADS"] == "1"
+    assert "planted-77c1" not in passed_on.values()
