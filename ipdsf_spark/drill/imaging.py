@@ -25,7 +25,7 @@ TINY: Final = (
     *("training.learning_rate=1e-3", "training.warm_up_samples=8", "training.batch=2", "training.epochs=1000000"),
 )
 PACKED: Final = "packed"
-SAMPLES: Final = 800
+SAMPLES: Final = 400
 STEPS_BEFORE: Final = 20
 
 
