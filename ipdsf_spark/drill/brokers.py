@@ -10,6 +10,7 @@ from ipdsf_spark.devkafka.processes import children_of, send_signal
 from ipdsf_spark.drill.ground import Ground
 from ipdsf_spark.drill.jobs import TURNS, warmed_up
 from ipdsf_spark.drill.outcome import Found
+from ipdsf_spark.kafka.topics import admin
 
 
 def broker_killed(ground: Ground) -> Found:
@@ -37,7 +38,7 @@ def broker_emptied(ground: Ground) -> Found:
     ground.mark()
     after = ground.send(TURNS)
     found = ground.recovered(before, after, job=job)
-    ground.await_copies()
+    await_copies(ground)
     return found
 
 
@@ -60,3 +61,15 @@ def network_silent(ground: Ground) -> Found:
     found = ground.recovered(during, after, job=job)
     restarts = f"the job ended {ground.num_restarts} time(s) and was started again by its supervisor"
     return found.with_remark(restarts if ground.num_restarts else "the job went on by itself")
+
+
+def await_copies(ground: Ground) -> None:
+    """Wait until every broker has its copy of every partition again."""
+    kafka = ground.config.kafka
+    client = admin(kafka, kafka.bootstrap_servers)
+
+    def is_sound() -> bool:
+        listed = client.list_topics(timeout=10.0).topics.values()
+        return all(len(part.isrs) == len(part.replicas) for topic in listed for part in topic.partitions.values())
+
+    ground.deadline.until(is_sound, "every partition to have both copies")

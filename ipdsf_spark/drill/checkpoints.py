@@ -15,6 +15,8 @@ from ipdsf_spark.drill.verbs import Verb
 
 DAMAGED: Final = "damaged"
 REMOVABLE: Final = re.compile(r"\S+/(?:offsets|commits)/\d+")
+REMOVED: Final = "it went on once the files that `ipdsf checkpoint inspect` names were removed"
+ANEW: Final = "it went on with a new checkpoint, from the beginning of the topic, the former put aside"
 NOTICES_S: Final = 600.0
 
 
@@ -60,17 +62,14 @@ def _damaged(ground: Ground, kind: str) -> Found:
     after = ground.send(TURNS)
     done = "the job went on by itself"
     told: list[str] = []
-    ways: list[tuple[str, Callable[[], None]]] = [
-        ("it went on once the files that `ipdsf checkpoint inspect` names were removed", lambda: removed(told)),
-        ("it went on with a new checkpoint, from the beginning of the topic", lambda: begin_anew(ground, kind)),
-    ]
-    for way, act in ways:
-        if not ended(ground, job):
-            break
+    while ended(ground, job) and done != ANEW:
         told += [*job.said(TOLD)[-1:], *inspected(ground)]
-        act()
+        if done != REMOVED and removed(told):
+            done = REMOVED
+        else:
+            begin_anew(ground, kind)
+            done = ANEW
         job.start()
-        done = way
     ground.await_back(job)
     ground.await_all(after, job=job)
     found = ground.recovered(ground.send(1), job=job)  # and it goes on after that
@@ -95,13 +94,13 @@ def inspected(ground: Ground) -> list[str]:
             or "damaged" in line or "missing" in line]  # fmt: skip
 
 
-def removed(told: list[str]) -> None:
-    """Remove every file that a line says to remove, with its checksum."""
-    for line in told:
-        for name in REMOVABLE.findall(line) if ": remove " in line else []:
-            path = Path(name)
-            path.unlink(missing_ok=True)
-            path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+def removed(told: list[str]) -> bool:
+    """Remove every file that a line says to remove, with its checksum; False if no line says so."""
+    names = [name for line in told if ": remove " in line for name in REMOVABLE.findall(line)]
+    for path in map(Path, names):
+        path.unlink(missing_ok=True)
+        path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+    return bool(names)
 
 
 def begin_anew(ground: Ground, kind: str) -> None:

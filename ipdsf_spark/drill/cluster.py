@@ -11,7 +11,6 @@ from typing import Final
 
 import psutil
 
-from ipdsf_spark.devkafka.fetch import java_command
 from ipdsf_spark.devkafka.nodes import free_ports, is_free
 from ipdsf_spark.drill.deadline import DrillError
 from ipdsf_spark.drill.ground import Ground
@@ -51,9 +50,14 @@ class Standalone:
         ]  # fmt: skip
 
     def _launch(self, kind: str, *words: str) -> subprocess.Popen[bytes]:
-        command = [java_command(), "-Xmx256m", "-XX:+UseSerialGC", "-cp", f"{self._home / 'jars'}/*"]
-        command += [f"org.apache.spark.deploy.{kind}", *words]
-        environment = {**os.environ, "SPARK_HOME": str(self._home), "SPARK_LOCAL_IP": HOST}
+        command = [str(self._home / "bin" / "spark-class"), f"org.apache.spark.deploy.{kind}", *words]
+        environment = {
+            **os.environ,
+            "SPARK_HOME": str(self._home),
+            "SPARK_LOCAL_IP": HOST,
+            "SPARK_DAEMON_MEMORY": "256m",
+            "SPARK_NO_DAEMONIZE": "1",
+        }
         with (self._folder / "cluster.log").open("ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment

@@ -14,6 +14,7 @@ from ipdsf_spark.config import load
 from ipdsf_spark.drill.deadline import DrillError
 from ipdsf_spark.drill.ground import TOLD, Ground
 from ipdsf_spark.drill.outcome import Account, Found
+from ipdsf_spark.drill.small_disks import filled, mounted
 from ipdsf_spark.drill.verbs import Verb
 from ipdsf_spark.kafka import ensure_topics, headers
 from ipdsf_spark.kafka.reading import consumer_of, records
@@ -149,11 +150,11 @@ def edge_killed(ground: Ground) -> Found:
 def spool_full(ground: Ground) -> Found:
     """The disk of the agent's copies and journal is full: sending goes on, copies are kept again afterwards."""
     node = EdgeSite(ground, "edge-full")
-    ground.small_disk(node.home)
+    mounted(node.home, ground.stack)
     node.agent.start()
     node.write(FILES // 3)
     node.await_arrived(FILES // 3)
-    filler = ground.filled(node.home)
+    filler = filled(node.home)
     node.write(FILES // 3)
     node.await_arrived(2 * FILES // 3)
     node.agent.kill()  # on a full disk, and the power goes as well

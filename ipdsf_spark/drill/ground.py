@@ -6,32 +6,27 @@ with sites of its own; after one that did not end as it should, the ground is ma
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import shutil
-import subprocess
-import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from ipdsf_spark.archive.reading import newest_of, read_revisions
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.devkafka.nodes import free_ports
-from ipdsf_spark.drill.account import Follower, Read, Sent, read_topics
+from ipdsf_spark.drill.account import Follower, Sent, read_topics
 from ipdsf_spark.drill.deadline import Deadline, DrillError
 from ipdsf_spark.drill.outcome import MOST_LINES, Account, Found
 from ipdsf_spark.drill.pages import PageWatch
 from ipdsf_spark.drill.recorded import Recorded, write_recorded
+from ipdsf_spark.drill.sending import Sending
+from ipdsf_spark.drill.small_disks import mounted
 from ipdsf_spark.drill.verbs import Verb
-from ipdsf_spark.errors import InputError
 from ipdsf_spark.kafka import ensure_topics
-from ipdsf_spark.kafka.topics import admin
-from ipdsf_spark.loadgen.replay import Feed, Replayed, replay, schedule
+from ipdsf_spark.loadgen.replay import Feed, replay, schedule
 
 HEAP_MB: Final = 384
 PARTITIONS: Final = 4
@@ -43,35 +38,6 @@ ALL_AT_ONCE: Final = 10_000.0
 TOLD: Final = r"\d (WARNING|ERROR) (?!status page)|COUNTS|^ipdsf \w+: |^pyspark[\w.]*Exception: "
 SHARED: Final = "shared"
 MOST_RESTARTS: Final = 5
-DISK_MB: Final = 64
-
-
-class Sending:
-    """A network that sends, in a thread; what it sends is known before it is sent."""
-
-    def __init__(self, send: Callable[[], Replayed]) -> None:
-        self._done: Replayed | None = None
-        self._failure: Exception | None = None
-        self._send = send
-        self._thread = threading.Thread(target=self._run, name="drill-sender", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._done = self._send()
-        except Exception as error:  # told by whoever waits for it
-            self._failure = error
-
-    @property
-    def is_over(self) -> bool:
-        """Whether everything was sent.
-
-        Raises:
-            DrillError: something was not taken by Kafka.
-        """
-        if self._failure is not None or (self._done is not None and self._done.failed):
-            raise DrillError(f"the sender could not send: {self._failure or self._done}")
-        return self._done is not None
 
 
 class Ground:
@@ -135,7 +101,7 @@ class Ground:
         self._end_job()
         self._network = name
         for disk in (self.checkpoint_disk, self.archive_disk):
-            self.small_disk(disk)
+            mounted(disk, self.stack)
         bootstrap = self.kafka.bootstrap_servers
         kinds = ("files", "averages", "products", "sites", "quarantine")
         self.overrides = [
@@ -196,29 +162,6 @@ class Ground:
     def archive_disk(self) -> Path:
         """Another one for its archive."""
         return self.folder / f"{self._network}-archive"
-
-    def small_disk(self, place: Path) -> None:
-        """Mount a small disk, in memory; where that is not permitted it stays a folder, which no drill fills."""
-        place.mkdir(parents=True, exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(place)]
-        if shutil.which("mount") and not subprocess.run(command, capture_output=True, check=False).returncode:
-            self.stack.callback(subprocess.run, ["umount", "-l", str(place)], check=False)
-
-    def filled(self, disk: Path) -> Path:
-        """Somebody else takes all the room there is on a small disk, to the last byte; returns the file to remove.
-
-        Raises:
-            DrillError: it is no disk of its own.
-        """
-        if not disk.is_mount():
-            raise DrillError("no small disk could be mounted: that takes root")
-        path = disk / "somebody-else"
-        with path.open("ab", buffering=0) as file:
-            for block in (65_536, 512, 1):
-                with contextlib.suppress(OSError):
-                    while True:
-                        file.write(bytes(block))
-        return path
 
     def verb(self, *words: str, settings: tuple[str, ...] = (), environment: dict[str, str] | None = None) -> Verb:
         """A verb with the settings of this ground; not started."""
@@ -291,29 +234,6 @@ class Ground:
             return account.sent - account.lost >= num
 
         self.deadline.until(is_so, f"{num} of {len(self.sent)} files to be accounted for")
-
-    def archived(self) -> Read:
-        """What the archive holds, as it would be read from the topic; nothing before there is one."""
-        read = Read()
-        try:
-            rows = read_revisions(self.archive_disk)
-        except InputError:
-            return read
-        for value in newest_of(rows)["value"]:
-            read.product(value.encode() if isinstance(value, str) else value)
-        return read
-
-    def await_copies(self) -> None:
-        """Wait until every broker has its copy of every partition again."""
-        kafka = self.config.kafka
-
-        def is_sound() -> bool:
-            listed = admin(kafka, kafka.bootstrap_servers).list_topics(timeout=10.0).topics
-            return all(
-                len(part.isrs) == len(part.replicas) for topic in listed.values() for part in topic.partitions.values()
-            )
-
-        self.deadline.until(is_sound, "every partition to have both copies")
 
     def await_all(self, *sendings: Sending, job: Verb | None = None) -> None:
         """Wait until everything was sent and is accounted for."""

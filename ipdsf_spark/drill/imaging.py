@@ -18,13 +18,14 @@ from ipdsf_spark.ct.writing import write_volume
 from ipdsf_spark.drill.deadline import DrillError
 from ipdsf_spark.drill.ground import Ground
 from ipdsf_spark.drill.outcome import Account, Found
+from ipdsf_spark.drill.small_disks import filled, mounted
 
 TINY: Final = (
     *("training.width=4", "training.halvings=2", "training.discriminator_width=4", "training.precision=fp32"),
     *("training.learning_rate=1e-3", "training.warm_up_samples=8", "training.batch=2", "training.epochs=1000000"),
 )
 PACKED: Final = "packed"
-SAMPLES: Final = 800
+SAMPLES: Final = 400
 STEPS_BEFORE: Final = 20
 
 
@@ -41,11 +42,11 @@ def phantoms(folder: Path, count: int) -> list[Path]:
 def storage_full(ground: Ground) -> Found:
     """The storage array is full while cubes are packed: it is said, and the next packing does the work."""
     array = ground.folder / "array"
-    ground.small_disk(array)
+    mounted(array, ground.stack)
     volumes = [str(path) for path in phantoms(ground.folder / "volumes", 3)]
     settings = (f"storage.root={json.dumps(str(array))}",)
     words = ("ct", "pack", "--name", "chest", "--train", *volumes[:2], "--test", volumes[2], "--json")
-    filler = ground.filled(array)
+    filler = filled(array)
     refused = ground.verb(*words, settings=settings).start()
     ground.deadline.until(lambda: not refused.is_running, "the packing to end")
     if refused.ended_with == 0:

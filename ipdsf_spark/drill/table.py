@@ -24,6 +24,8 @@ network of two embedded brokers and the job as a process, while files of a simul
 {when}
 
 """
+BUSY: Final = 2.0  # processes that want a core, on average over a minute: more is not the drill alone
+LONGEST_LINE: Final = 260
 COLUMNS: Final = (
     "fault", "how it was done", "sent", "lost", "repeated as read", "in quarantine", "back", "caught up", "pages",
     "what the operator was told",
@@ -53,10 +55,14 @@ def when(outcomes: Sequence[Outcome]) -> str:
     loads = sorted({each.machine for each in outcomes})
     commits = ", ".join(sorted({each.commit for each in outcomes if each.commit}))
     bare = sorted({machine.rpartition(", load ")[0] or machine for machine in loads})
-    busiest = max((machine.rpartition(", load ")[2] for machine in loads), default="")
+    busiest = max((float(machine.rpartition(", load ")[2].split()[0]) for machine in loads if ", load " in machine),
+                  default=0.0)  # fmt: skip
+    done = f"Done from {dates[0]} to {dates[-1]} on {'; '.join(bare)}; commit {commits}."
+    if busiest <= BUSY:
+        return done
     return (
-        f"Done from {dates[0]} to {dates[-1]} on {'; '.join(bare)}; commit {commits}. The machine was used by "
-        f"others at the same time (load up to {busiest}): times are upper bounds."
+        f"{done} Others used the machine at the same time (up to {busiest:.0f} processes wanted each core): times are "
+        "upper bounds, and much of each is the start of a process."
     )
 
 
@@ -67,13 +73,19 @@ def row_of(outcome: Outcome) -> str:
         cells = [outcome.fault, outcome.how, *["–"] * 6, pages(outcome), f"**did not end**: {outcome.failure}"]
         return _row(cells)
     account = found.account
-    told = [f"`{line}`" for line in found.told] or ["nothing"]
+    told = [f"`{shortened(line)}`" for line in found.told] or ["nothing"]
     told += [found.remark] if found.remark else []
     told += [f"**{outcome.failure}**"] if outcome.failure else []
     return _row([
         outcome.fault, outcome.how, f"{account.sent} {outcome.unit}", _bad(account.lost), _bad(account.repeated),
         str(account.quarantined), seconds(found.back_s), seconds(found.caught_up_s), pages(outcome), "<br>".join(told),
     ])  # fmt: skip
+
+
+def shortened(line: str) -> str:
+    """A line of a log, as far as a table can hold it; the record holds it whole."""
+    words = " ".join(line.split())
+    return words if len(words) <= LONGEST_LINE else f"{words[:LONGEST_LINE]} …"
 
 
 def why(outcome: Outcome) -> str:

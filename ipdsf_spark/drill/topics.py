@@ -19,9 +19,8 @@ def partitions_added(ground: Ground) -> Found:
     warmed_up(ground, job)
     before = ground.send(TURNS)
     kafka = ground.config.kafka
-    grown = admin(kafka, kafka.bootstrap_servers).create_partitions(
-        [NewPartitions(kafka.files_topic, 2 * PARTITIONS)], operation_timeout=30.0
-    )
+    client = admin(kafka, kafka.bootstrap_servers)  # its answers die with it
+    grown = client.create_partitions([NewPartitions(kafka.files_topic, 2 * PARTITIONS)], operation_timeout=30.0)
     grown[kafka.files_topic].result(30.0)
     ground.overrides.append(f"kafka.partitions={2 * PARTITIONS}")
     ground.mark()

@@ -28,9 +28,16 @@ def named(what: str) -> Iterator[None]:
         yield
     except StreamingQueryException as error:
         raise IpdsfError(
-            f"{what} ended: {innermost_cause(str(error))}. What was not finished is done at the next start; "
+            f"{what} ended: {innermost_cause(str(innermost(error)))}. What was not finished is done at the next start; "
             "`ipdsf doctor` and `ipdsf checkpoint inspect` say what else is wrong"
         ) from error
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The exception that the others only wrap; pyspark keeps them in an attribute of its own."""
+    while (cause := getattr(error, "_cause", None)) is not None:
+        error = cause
+    return error
 
 
 def innermost_cause(said: str) -> str:
@@ -38,4 +45,4 @@ def innermost_cause(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no reason was given"]
     causes = [line.removeprefix(CAUSED_BY) for line in lines if line.startswith(CAUSED_BY)]
     said = causes[-1] if causes else lines[0].rpartition("terminated with exception: ")[2]
-    return said.partition(" SQLSTATE")[0][:LONGEST].rstrip(".")
+    return said.partition(" SQLSTATE")[0][:LONGEST].rstrip(". ")

@@ -131,6 +131,22 @@ def test_a_loss_stands_in_the_table_and_below_it() -> None:
     assert "it hung" in text.partition("## What did not hold")[2]
 
 
+def test_times_of_a_busy_machine_are_called_upper_bounds() -> None:
+    busy = replace(OUTCOME, machine=OUTCOME.machine.replace("load 0.5", "load 9.0"))
+
+    assert "upper bounds" in markdown([OUTCOME, busy], record="drills.json")
+    assert "upper bounds" not in markdown([OUTCOME], record="drills.json")
+
+
+def test_the_page_in_the_documents_is_the_record_beside_it(repository: Path) -> None:
+    record = repository / "docs" / "benchmarks" / "drills.json"
+
+    page = markdown(read_record(record), record=record.name)
+
+    assert (repository / "docs" / "drills.md").read_text(encoding="utf-8") == page
+    assert "/tmp/" not in page
+
+
 def test_the_newest_outcome_of_a_drill_is_kept_in_the_order_of_the_drills() -> None:
     older = [replace(OUTCOME, name="backlog", seconds=1.0), replace(OUTCOME, seconds=1.0)]
 

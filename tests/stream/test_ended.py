@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipdsf_spark.stream.ended import innermost_cause
+from ipdsf_spark.stream.ended import innermost, innermost_cause
 
 TRACE = """[STREAM_FAILED] Query [id = 1, runId = 2] terminated with exception: Writing job aborted SQLSTATE: XXKST
 === Streaming Query ===
@@ -19,6 +19,14 @@ Caused by: java.io.IOException: No space left on device
 
 def test_of_a_query_that_failed_the_innermost_cause_is_told() -> None:
     assert innermost_cause(TRACE) == "java.io.IOException: No space left on device"
+
+
+def test_the_exception_that_others_wrap_is_found() -> None:
+    full, aborted, ended = OSError("full"), RuntimeError("aborted"), RuntimeError("ended")
+    aborted._cause, ended._cause = full, aborted  # type: ignore[attr-defined]
+
+    assert innermost(ended) is full
+    assert innermost(full) is full
 
 
 def test_without_a_cause_the_first_line_is_told() -> None:
