@@ -43,7 +43,7 @@ SMALL: Final[dict[str, dict[str, Any]]] = {
     "sites": {"sites": (10, 1_000, 6_000), "seconds": 20.0, "backlog": 3_000, "default_backlog": 400,
               "limit_s": 150.0, "warm_up": 1_000},
     "training": {"samples": 640, "width": 8, "volumes": 2, "shape": (32, 96, 96), "spacing_mm": (8.0, 3.7, 3.7),
-                 "slices": 16, "limit_s": 240.0},
+                 "slices": 16, "ema_decay": 0.95, "warm_up_samples": 160, "limit_s": 240.0},
 }  # fmt: skip
 
 

@@ -164,9 +164,27 @@ def _training(result: Result) -> list[tuple[Figure, str]]:
     ratios.tight_layout()
     return [
         (figure, "Losses and accuracy against the time of training, smoothed."),
+        (_reached(result), "Time until smoothed curves first reach a value, in the form of the presentation's charts."),
         (ratios, "How many times faster than the training without Horovod; here, and by the presentation's own hours."),
         (step_time_figure(parts), "What the time of a step goes to; allreduce is exchange and waiting for each other."),
     ]
+
+
+def _reached(result: Result) -> Figure:
+    """Time to a middling value of each curve, a colour per training."""
+    from ipdsf_spark.experiments.training import ReachRow
+
+    rows: list[ReachRow] = result.table("reach").as_rows(ReachRow)
+    curves = list(dict.fromkeys(row.curve for row in rows))[1::3]  # of the three values of each
+    trainings = list(dict.fromkeys(row.training for row in rows))
+    figure = style.figure(9.0, 3.2)
+    axes = figure.subplots()
+    for number, label in enumerate(trainings):
+        found = {row.curve: row.seconds for row in rows if row.training == label}
+        _bars(axes, curves, [found.get(curve, math.nan) for curve in curves], number, len(trainings), label=label)
+    _dress(axes, "seconds of training until", curves, "")
+    figure.tight_layout()
+    return figure
 
 
 def _several(figure: Figure, number: int, *, sharey: bool = False) -> list[Any]:

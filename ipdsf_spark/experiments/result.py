@@ -16,25 +16,36 @@ from ipdsf_spark.experiments.provenance import Provenance
 
 FORMAT: Final = "ipdsf-experiment/1"
 NONE: Final = "–"
-MOST_ROWS: Final = 100  # that a person reads
 
 Cell = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one kind: names with units, and values."""
+    """Rows of one kind: names with units, and values.
+
+    Attributes:
+        name: of the table in its experiment.
+        title: for people.
+        columns: names.
+        rows: a value per column.
+        is_series: points of a curve, for pictures and programs.
+    """
 
     name: str
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    is_series: bool = False
 
     @classmethod
-    def of(cls, name: str, title: str, rows: Sequence[Any], *, kind: type | None = None) -> Table:
+    def of(
+        cls, name: str, title: str, rows: Sequence[Any], *, kind: type | None = None, is_series: bool = False
+    ) -> Table:
         """From dataclasses of one type; `kind` names it where there may be no row."""
         columns = tuple(each.name for each in dataclasses.fields(kind or type(rows[0])))
-        return cls(name, title, columns, tuple(tuple(getattr(row, column) for column in columns) for row in rows))
+        values = tuple(tuple(getattr(row, column) for column in columns) for row in rows)
+        return cls(name, title, columns, values, is_series)
 
     def column(self, name: str) -> list[Any]:
         """The values of one column."""
@@ -144,7 +155,7 @@ def read_result(path: Path) -> Result:
         if content.pop("format") != FORMAT:
             raise InputError(f"{path} is of another format than {FORMAT}: measure it with --again")
         tables = tuple(
-            Table(each["name"], each["title"], tuple(each["columns"]), tuple(tuple(row) for row in each["rows"]))
+            Table(**{**each, "columns": tuple(each["columns"]), "rows": tuple(tuple(row) for row in each["rows"])})
             for each in content.pop("tables")
         )
         claims = tuple(Claim(**each) for each in content.pop("claims"))
@@ -167,8 +178,8 @@ def shown(cell: Cell) -> str:
 
 
 def readable(result: Result) -> list[Table]:
-    """Tables that a person reads; points of a curve are for the picture and the CSV."""
-    return [table for table in result.tables if table.rows and len(table.rows) <= MOST_ROWS]
+    """Tables that a person reads."""
+    return [table for table in result.tables if table.rows and not table.is_series]
 
 
 def markdown(result: Result) -> str:

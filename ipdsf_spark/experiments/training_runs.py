@@ -56,7 +56,7 @@ def measure(settings: TrainingSettings, bench: Bench) -> Found:
         Table.of("quality", "Patients that were not trained on, after stitching", quality, kind=QualityRow),
         Table.of("presented-times", "The presentation's hours, and what follows", TIMES, kind=PresentedTime),
         Table.of("presented-quality", "The presentation's patients", QUALITIES, kind=PresentedQuality),
-        Table.of("curves", "Smoothed curves", _curves(histories), kind=CurveRow),
+        Table.of("curves", "Smoothed curves", _curves(histories), kind=CurveRow, is_series=True),
     )
     note = "each worker has one thread; patients and training volumes are phantoms of different seeds"
     return Found(tables, (note,))
@@ -65,6 +65,8 @@ def measure(settings: TrainingSettings, bench: Bench) -> Found:
 def _command(settings: TrainingSettings, out: Path, workers: int, samples: int, where: Sequence[str]) -> list[str]:
     words = ["ct", "train", "--name", NAME, "--task", "denoise", "--threads", "1", "--json", "-o", str(out)]
     words += ["--samples", str(samples), "--set", f"training.width={settings.width}"]
+    words += ["--set", f"training.ema_decay={settings.ema_decay}"]
+    words += ["--set", f"training.warm_up_samples={settings.warm_up_samples}"]
     words += ["--set", f"training.batch={max(1, settings.batch // max(workers, 1))}"]
     return [*words, *(["--workers", str(workers)] if workers else []), *where]
 
@@ -143,7 +145,7 @@ def _judged(
     names: Sequence[str],
     where: Sequence[str],
 ) -> list[QualityRow]:
-    scores: dict[tuple[str, str], tuple[float, float]] = {}
+    scores: dict[tuple[str, str], tuple[float, float, float]] = {}
     for label, workers in runs.items():
         bench.say(f"judging {label}")
         report = folder / "reports" / _folder(folder, label).name
@@ -152,10 +154,11 @@ def _judged(
         words += ["--slices", str(settings.slices), "-o", str(report), "--json", *where]
         begin(*words).answers(limit_s=settings.limit_s)
         for case in load_cases(report / CASES_FILE):
-            scores[case.volume, label] = (case.window.psnr_db, case.window.ssim)
+            best_db = max((baseline.psnr_db for baseline in case.baselines.values()), default=math.nan)
+            scores[case.volume, label] = (case.window.psnr_db, case.window.ssim, best_db)
     return [
-        QualityRow(patient, label, psnr_db, ssim, scores[patient, WITHOUT][0] - psnr_db)
-        for (patient, label), (psnr_db, ssim) in sorted(scores.items())
+        QualityRow(patient, label, psnr_db, ssim, scores[patient, WITHOUT][0] - psnr_db, best_db)
+        for (patient, label), (psnr_db, ssim, best_db) in sorted(scores.items())
     ]
 
 
