@@ -32,7 +32,7 @@ from ipdsf_spark.plots.targets import class_handles, draw_classes
 EDGE_LEAST: Final = 12  # intervals of an edge that is drawn: shorter ones are a thicket
 EDGE_DASHES: Final[dict[int, Any]] = {-1: "-", 1: (0, (3, 1.5))}
 PANEL: Final = {"curtain": 3.6, "strip": 0.3, "key": 0.44, "classes": 2.3, "class key": 0.6, "mass": 1.25, "index": 0.5}
-LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN = 0.68, 0.75, 0.36, 0.46
+LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN = 0.68, 0.85, 0.36, 0.46
 GAP_IN: Final = 0.06
 
 
