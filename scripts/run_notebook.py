@@ -2,9 +2,10 @@
 
     python scripts/run_notebook.py notebooks/NAME.py [--out DIR] [--set WIDGET=VALUE ...]
 
-Databricks gives a notebook `display`, `dbutils` and `spark`. Here `display` writes pictures and tables below --out,
-which is out/notebooks/NAME if not given, and says what it wrote. `dbutils` has widgets, which --set fills in. `spark`
-is a local session, started only for a notebook that speaks of it.
+Databricks gives a notebook `display`, `displayHTML`, `dbutils` and `spark`. Here the first two write pictures, tables
+and pages below --out, which is out/notebooks/NAME if not given, and say what they wrote. `dbutils` has widgets, which
+--set fills in, and secrets, which come from the environment: scope and key joined, IPDSF_PSEUDONYM_KEY for the key
+"pseudonym-key" of the scope "ipdsf". `spark` is a local session, started only for a notebook that speaks of it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ class Display:
         else:
             print(thing)
 
+    def html(self, page: str) -> None:
+        """`displayHTML(page)`."""
+        self._next(".html").write_text(page, encoding="utf-8")
+
     def _next(self, suffix: str) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"{len(self.shown) + 1:02d}{suffix}"
@@ -67,6 +72,17 @@ class Widgets:
         return self.values[name]
 
 
+class Secrets:
+    """`dbutils.secrets`: values that stand in no notebook."""
+
+    def get(self, scope: str, key: str) -> str:
+        """The secret; the name of the environment variable that would hold it where it is not set."""
+        name = f"{scope}_{key}".upper().replace("-", "_")
+        if name not in os.environ:
+            raise KeyError(f"no secret {key!r} of scope {scope!r}: set {name}")
+        return os.environ[name]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one notebook; 0 when every cell did, 2 when a widget was set that it has not, else its own traceback."""
     parser = argparse.ArgumentParser(description="Run a notebook in Databricks source format on this machine.")
@@ -76,11 +92,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     widgets = Widgets(dict(word.split("=", 1) if "=" in word else (word, "") for word in args.set))
     source = args.notebook.read_text(encoding="utf-8")
+    display = Display(args.out or REPOSITORY / "out" / "notebooks" / args.notebook.stem)
     names: dict[str, Any] = {
         "__name__": "__main__",
         "__file__": str(args.notebook),
-        "dbutils": SimpleNamespace(widgets=widgets),
-        "display": Display(args.out or REPOSITORY / "out" / "notebooks" / args.notebook.stem),
+        "dbutils": SimpleNamespace(widgets=widgets, secrets=Secrets()),
+        "display": display,
+        "displayHTML": display.html,
     }
     if any(isinstance(node, ast.Name) and node.id == "spark" for node in ast.walk(ast.parse(source))):
         names["spark"] = local_spark()

@@ -140,7 +140,7 @@ def write_page(report: Report, directory: Path) -> Path:
     environment.filters["metres"] = lambda value: _number(value, "{:,.0f} m")
     environment.filters["signed_metres"] = lambda value: _number(value, "{:+,.0f} m")
     environment.filters["percent"] = lambda value: _number(value, "{:.0f} %")
-    environment.filters["seconds"] = lambda value: _number(value, "{:.2f} s")
+    environment.filters["seconds"] = lambda value: _number(value, "{:.2f} s" if value < 100 else "{:.0f} s")
     environment.filters["count"] = lambda value: f"{value:,}"
     path = directory / "index.html"
     path.write_text(environment.get_template(TEMPLATE).render(report=report), encoding="utf-8")

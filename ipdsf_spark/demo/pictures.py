@@ -24,6 +24,7 @@ from ipdsf_spark.lidar.targets.series import series_of_records
 from ipdsf_spark.plots import Truth, save
 from ipdsf_spark.plots.forecast_fan import forecast_fan
 from ipdsf_spark.plots.network_map import MapSite, network_map
+from ipdsf_spark.plots.raster import raster
 from ipdsf_spark.plots.site_day import SiteDay, site_day
 
 KINDS: Final = ("targets", "edges", "air_quality", FORECAST_KIND)
@@ -66,7 +67,8 @@ def draw_day(
     targets = archived.records("targets", site.id)
     day = SiteDay(
         site=site,
-        profiles=profiles,
+        instrument=profiles[0].instrument,
+        cells=raster(profiles, site.max_height_m, calibration=site.calibration),
         layers=outcome.layers_of(archived.final[archived.final["site"] == site.id]),
         ceiling=ceiling,
         truth=truth,

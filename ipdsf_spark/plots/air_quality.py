@@ -72,7 +72,9 @@ def draw_mass(mass: Axes, rows: Sequence[AirRow]) -> None:
         for line in np.flatnonzero(value > top):  # named, and not the scale of the rest
             mass.text(time[line] + HALF_HOUR, 0.97 * top, f"▲\n{value[line]:.0f}", ha="center", va="top", size=7)
     if np.isfinite(cast).any():
-        mass.legend(loc="upper right", fontsize=8, frameon=False)
+        mass.legend(
+            loc="upper right", fontsize=8, frameon=True, facecolor=style.PAPER, edgecolor="none", framealpha=0.85
+        )
 
 
 def draw_indices(strips: Axes, rows: Sequence[AirRow]) -> None:

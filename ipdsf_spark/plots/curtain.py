@@ -106,7 +106,7 @@ def curtain(
     has_prior = draw_sky_of_site(axes, place, ceiling if layers else None, size)
     colour_bar(figure, figure.add_subplot(grid[0, 1]), image, size)
     _frame(axes, strip, top_m, size)
-    title(axes, blocks, site, size, place)
+    title(axes, site, blocks[0].instrument, _limits(blocks), size, place)
     if (layers or edges) and not compact:
         handles = handles_of(layers, edges, truth=truth.label if truth else "", has_prior=has_prior)
         style.legend_below(figure, handles)
@@ -216,13 +216,18 @@ def _frame(axes: Any, strip: Any, top_m: float, size: Size) -> None:
         )
 
 
-def title(axes: Any, blocks: Sequence[Profiles], site: str, size: Size, place: Site | None) -> None:
-    """Site and place on the left, instrument and days on the right."""
+def _limits(blocks: Sequence[Profiles]) -> Time:
+    """(2,) first and last time."""
     stamps = np.concatenate([block.time[~np.isnat(block.time)] for block in blocks])
-    first, last = (str(stamp.astype("datetime64[D]")) for stamp in (stamps.min(), stamps.max()))
+    return np.array([stamps.min(), stamps.max()])
+
+
+def title(axes: Any, site: str, instrument: str, limits: Time, size: Size, place: Site | None) -> None:
+    """Site and place on the left, instrument and days on the right."""
+    first, last = (str(stamp.astype("datetime64[D]")) for stamp in limits)
     days = first if first == last else f"{first} to {last}"
     left = axes.set_title(site, loc="left", size=1.15 * size.text, weight="bold", color=style.INK, pad=4)
-    axes.set_title(f"{blocks[0].instrument}   {days}", loc="right", size=0.95 * size.text, color=style.FAINT_INK, pad=4)
+    axes.set_title(f"{instrument}   {days}", loc="right", size=0.95 * size.text, color=style.FAINT_INK, pad=4)
     if place is not None and has_place(place) and size is LARGE:
         axes.annotate(
             coordinates(place),

@@ -159,7 +159,7 @@ def _labels(sites: Sequence[MapSite], frame: _Frame) -> list[str]:
     for number, (site, (x, y)) in enumerate(zip(sites, dots, strict=True)):
         if number >= MOST_LABELS and not site.alarms:
             continue
-        long, away = LETTER * len(site.id), 15.0 if site.alarms else 12.0
+        long, away = LETTER * len(site.id), 19.0 if site.alarms else 14.0
         beside = ((x + away, y + 4), (x - away - long, y + 4), (x - long / 2, y - away), (x - long / 2, y + away + 8))
         for left, base in beside:
             box = (left, base - 9.0, left + long, base + 2.0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,41 @@ def raster(
         beta=mean,
         is_absolute=is_absolute,
     )
+
+
+def raster_of_averages(
+    averages: Sequence[Mapping[str, Any]], top_m: float, *, calibration: float | None = None
+) -> Raster:
+    """The picture's cells from archived averages, on the blocks of the first of them.
+
+    Args:
+        averages: of one site and instrument in time order, as rows of the table of averages: `start`, `interval_s`,
+            `instrument`, `is_calibrated`, `tilt_deg`, `block_first_m`, `block_length_m` and `beta`.
+        top_m: highest cell.
+        calibration: the site's factor to m-1 sr-1, None = the instrument's.
+
+    Raises:
+        ValueError: there is no average.
+    """
+    if not averages:
+        raise ValueError("no average: nothing to draw")
+    one = averages[0]
+    step = np.timedelta64(int(one["interval_s"]), "s").astype("timedelta64[us]")
+    start = np.array([row["start"] for row in averages], "datetime64[us]")
+    column = ((start - start[0]) // step).astype(np.int64)
+    slant = np.cos(np.radians(one["tilt_deg"]))
+    length_m = one["block_length_m"] * slant
+    lowest_m = one["block_first_m"] * slant - length_m / 2
+    num_rows = max(1, int(np.ceil((top_m - lowest_m) / length_m)))
+    beta = np.full((num_rows, int(column[-1]) + 1), np.nan)
+    is_absolute = True
+    for at, row in zip(column.tolist(), averages, strict=True):
+        known = screening.calibration(row["instrument"], calibration, is_calibrated=bool(row["is_calibrated"]))
+        values = np.asarray(row["beta"], np.float64)[:num_rows] * known[0]
+        beta[: len(values), at] = values
+        is_absolute &= known[1] or known[0] != 1.0
+    edges_m = lowest_m + length_m * np.arange(num_rows + 1)
+    return Raster(start[0] + step * np.arange(beta.shape[1] + 1), edges_m, beta, is_absolute)
 
 
 def _add(total: Float64, count: Float64, beta: Float64, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> None:

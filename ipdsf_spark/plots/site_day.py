@@ -17,7 +17,6 @@ from ipdsf_spark.lidar.air_quality.operator import AirRow
 from ipdsf_spark.lidar.edges.lines import EdgeLine
 from ipdsf_spark.lidar.layers.ceiling import Ceiling
 from ipdsf_spark.lidar.layers.mixing_height import Layers
-from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.lidar.targets.series import Series
 from ipdsf_spark.plots import style
@@ -26,24 +25,25 @@ from ipdsf_spark.plots.curtain import Truth, colour_bar, draw_backscatter, draw_
 from ipdsf_spark.plots.curtain_legend import handles_of
 from ipdsf_spark.plots.curtain_marks import LARGE, draw_heights
 from ipdsf_spark.plots.curtain_strip import draw_strip
-from ipdsf_spark.plots.raster import raster
+from ipdsf_spark.plots.raster import Raster
 from ipdsf_spark.plots.sun import draw_sun, has_place
 from ipdsf_spark.plots.targets import class_handles, draw_classes
 
 EDGE_LEAST: Final = 12  # intervals of an edge that is drawn: shorter ones are a thicket
 EDGE_DASHES: Final[dict[int, Any]] = {-1: "-", 1: (0, (3, 1.5))}
 PANEL: Final = {"curtain": 3.6, "strip": 0.3, "key": 0.44, "classes": 2.3, "class key": 0.6, "mass": 1.25, "index": 0.5}
-LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN = 0.68, 0.75, 0.36, 0.46
+LEFT_IN, RIGHT_IN, TOP_IN, BOTTOM_IN = 0.68, 0.85, 0.36, 0.46
 GAP_IN: Final = 0.06
 
 
 @dataclass(frozen=True, eq=False)
 class SiteDay:
-    """What is drawn of one site; all but the profiles may be missing.
+    """What is drawn of one site; all but the backscatter may be missing.
 
     Attributes:
         site: where it stands.
-        profiles: of one instrument, in any blocks.
+        instrument: maker and model.
+        cells: backscatter, as high as the picture shall be.
         layers: heights.
         ceiling: shape of the prior that the heights were found with.
         truth: known heights.
@@ -53,7 +53,8 @@ class SiteDay:
     """
 
     site: Site
-    profiles: Sequence[Profiles]
+    instrument: str
+    cells: Raster
     layers: Layers
     ceiling: Ceiling | None = None
     truth: Truth | None = None
@@ -62,30 +63,23 @@ class SiteDay:
     air: Sequence[AirRow] = ()
 
 
-def site_day(day: SiteDay, *, top_m: float | None = None) -> Figure:
-    """The picture.
-
-    Args:
-        day: what is drawn.
-        top_m: highest height shown; None = the highest that is searched.
-
-    Raises:
-        ValueError: no profile has a time.
-    """
-    top_m = top_m or day.site.max_height_m
+def site_day(day: SiteDay) -> Figure:
+    """The picture."""
+    top_m = float(day.cells.height_edges_m[-1])
     names = [name for name in PANEL if _is_there(name, day)]
     height_in = TOP_IN + BOTTOM_IN + sum(PANEL[name] + GAP_IN for name in names) - GAP_IN
     figure = style.figure(LARGE.width_in, height_in)
     panels = _panels(figure, names, height_in)
     first = panels["curtain"]
-    image = draw_backscatter(first, raster(day.profiles, top_m, calibration=day.site.calibration))
+    image = draw_backscatter(first, day.cells)
     if day.truth is not None:
         first.plot(day.truth.time, day.truth.height_m, color=style.TRUTH, linewidth=1.2, linestyle=(0, (4, 1.5)))
     if len(day.layers):
         draw_heights(first, day.layers, LARGE)
         draw_strip(panels["strip"], day.layers, LARGE)
     has_prior = draw_sky_of_site(first, day.site, day.ceiling if len(day.layers) else None, LARGE)
-    title(first, day.profiles, day.site.id, LARGE, day.site)
+    limits = day.cells.time_edges[[0, -2]]
+    title(first, day.site.id, day.instrument, limits, LARGE, day.site)
     bar = figure.add_axes((1 - (RIGHT_IN - 0.12) / LARGE.width_in, first.get_position().y0, 0.012,
                            first.get_position().height))  # fmt: skip
     colour_bar(figure, bar, image, LARGE)

@@ -59,7 +59,7 @@ def row_of(record: Mapping[str, Any]) -> AirRow:
         extinction=number(record["extinction_per_m"]),
         relative_humidity=number(record["relative_humidity"]),
         num_intervals=num,
-        num_expected=round(num / completeness) if completeness > 0 else 0,
+        num_expected=round(num / completeness) if completeness > 0 else 1,
         nowcast=cast if np.isfinite(cast) else None,
         us=Index(int(us), record["us_aqi_category"], cast, record["us_aqi_scheme"], record["us_aqi_version"])
         if np.isfinite(us)

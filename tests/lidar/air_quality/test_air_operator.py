@@ -143,6 +143,14 @@ def test_every_record_says_what_it_is_and_csv_says_the_same() -> None:
     assert len(records.to_csv(rows).splitlines()) == 3
 
 
+def test_a_record_comes_back_as_the_row_that_it_tells() -> None:
+    hours = run([interval(number) for number in range(50)])
+    foggy = run([interval(number, is_fog=True) for number in range(12)])
+    told = [records.record_of(row) for row in [*hours, *foggy]]
+
+    assert [records.record_of(records.row_of(record)) for record in told] == told
+
+
 def test_a_missing_mean_is_none_and_never_nan_in_a_record() -> None:
     (row,) = run([interval(number, is_fog=True) for number in range(12)])
     record = records.record_of(row)
