@@ -51,7 +51,8 @@ def write_dicom(
         grid: where the voxels lie.
         slabs: HU.
         provenance: what the headers say about the making.
-        source: of the volume this one was made from; its scanner, compression and burned-in text are stated.
+        source: of the volume this one was made from; its scanner, compression and burned-in text are stated. None where
+            it shows nobody: then no identity is said to have been removed, for there was none.
 
     Raises:
         InputError: the folder exists, the slabs do not fill the grid, or the disk is full.
@@ -61,6 +62,10 @@ def write_dicom(
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     series = _series(grid, provenance, source or Source())
+    if source is not None:
+        _add_identity(series, source)
+    else:
+        series.BurnedInAnnotation = "NO"
     try:
         slices = (hu for slab in filling(grid, slabs) for hu in slab)
         for index, hu in enumerate(slices):
@@ -85,7 +90,7 @@ def _series(grid: Grid, provenance: Provenance, source: Source) -> Dataset:
     common.SyntheticData = "YES"
     common.ImageType = ["DERIVED", "SECONDARY", "AXIAL", "GENERATED"]
     common.PatientName, common.PatientID = "GENERATED", source.patient or "GENERATED"
-    common.PatientBirthDate, common.PatientSex, common.Laterality = "", "", ""
+    common.PatientBirthDate, common.PatientSex = "", ""
     common.StudyInstanceUID, common.SeriesInstanceUID, common.FrameOfReferenceUID = (generate_uid() for _ in range(3))
     common.PositionReferenceIndicator, common.StudyID, common.AccessionNumber = "", "1", ""
     common.ReferringPhysicianName = ""
@@ -93,7 +98,6 @@ def _series(grid: Grid, provenance: Provenance, source: Source) -> Dataset:
     common.StudyDate = common.SeriesDate = common.ContentDate = common.InstanceCreationDate = f"{made:%Y%m%d}"
     common.StudyTime = common.SeriesTime = common.ContentTime = common.InstanceCreationTime = f"{made:%H%M%S}"
     _add_equipment(common, provenance, source)
-    _add_identity(common, source)
     _add_compression(common, source)
     common.SeriesDescription, common.ImageComments = STATEMENT, STATEMENT
     common.DerivationDescription = provenance.sentence[:1024]

@@ -1,4 +1,5 @@
-"""The imaging flow of the demonstration: pack volumes, train without and with Horovod, judge both on an unseen patient.
+"""The imaging flow of the demonstration: pack volumes, train without and with Horovod, judge both on an unseen
+patient; then synthesise a chest that belongs to nobody.
 
 Every step is the command that a person would type, in a process of its own; the page shows them.
 """
@@ -19,6 +20,8 @@ from ipdsf_spark.config import load
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.ct.provenance import Provenance
 from ipdsf_spark.ct.writing import write_volume
+from ipdsf_spark.demo import synthesis
+from ipdsf_spark.demo.synthesis import SynthesisReport
 from ipdsf_spark.errors import InputError, IpdsfError
 from ipdsf_spark.imaging.cases import CASES_FILE, load_cases
 from ipdsf_spark.imaging.tables import Table, baseline_table, quality_table
@@ -60,6 +63,7 @@ class ImagingReport:
     folder: str
     tables: Sequence[Table]
     commands: Sequence[str]
+    synthesis: SynthesisReport | None = None
 
 
 def run(demonstration: ImagingDemonstration) -> ImagingReport:
@@ -95,6 +99,7 @@ def run(demonstration: ImagingDemonstration) -> ImagingReport:
             "-o",
             out / "report",
         ],
+        *synthesis.steps(NAME, out),
     ]
     shown = []
     for step in steps:
@@ -104,7 +109,8 @@ def run(demonstration: ImagingDemonstration) -> ImagingReport:
     cases = load_cases(out / "report" / CASES_FILE)
     without, with_horovod = ([c for c in cases if c.model == name] for name in ("alone", "horovod"))
     tables = [quality_table(without, with_horovod), baseline_table(cases)]
-    return ImagingReport(f"{out.name}/report", [table for table in tables if table is not None], shown)
+    found = [table for table in tables if table is not None]
+    return ImagingReport(f"{out.name}/report", found, shown, synthesis.show(train, out))
 
 
 def volumes_of(folder: Path) -> tuple[list[Path], list[Path]]:

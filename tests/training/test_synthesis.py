@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 from ipdsf_spark.cli.main import main
@@ -15,6 +18,7 @@ from ipdsf_spark.ct.cubes import CubePlan, cubes_of, is_air
 from ipdsf_spark.ct.degradation import block_means
 from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
 from ipdsf_spark.ct.phantom import chest_phantom
+from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.imaging.synthesis import conditioned, load_synthesis
 from ipdsf_spark.training.wholes import put_together
 
@@ -73,6 +77,38 @@ def test_a_volume_of_nobody_is_written_marked_and_the_same_for_the_same_seed(mod
     facts = json.loads((tmp_path / "a" / "synthesis.json").read_text())["volumes"]
     assert all(f["nearest_training_chest"] > f["copy_limit"] for f in facts)
     assert main([*words, "-o", str(tmp_path / "a")]) == 1  # nothing is replaced
+
+
+def test_a_dicom_series_of_nobody_is_valid_and_claims_no_patient(model: Path, tmp_path: Path) -> None:
+    words = ["ct", "synthesize", "--model", str(model), "--shape", "16", "32", "36", "--device", "cpu"]
+    assert main([*words, "--format", "dicom", "-o", str(tmp_path)]) == 0
+    folder = tmp_path / "nobody-0000"
+
+    volume = read_volume(folder)
+    assert volume.hu.shape == (16, 32, 36)
+    assert {p.kind for p in volume.problems} == {"generated"}
+    slices = sorted(folder.iterdir())
+    images = [pydicom.dcmread(path) for path in slices]
+    for image in images:
+        assert (image.SyntheticData, image.BurnedInAnnotation) == ("YES", "NO")
+        assert "PatientIdentityRemoved" not in image  # nobody had one
+        assert image.DerivationCodeSequence[0].CodeValue == "SYNTHESIS"
+        (software,) = image.ContributingEquipmentSequence
+        assert software.PurposeOfReferenceCodeSequence[0].CodeValue == "109100"
+    assert len({image.SOPInstanceUID for image in images}) == 16
+    before = pydicom.config.settings.reading_validation_mode
+    pydicom.config.settings.reading_validation_mode = pydicom.config.RAISE
+    try:
+        for path in slices:
+            for element in pydicom.dcmread(path).iterall():  # reading a value is what validates it
+                assert element.tag
+    finally:
+        pydicom.config.settings.reading_validation_mode = before
+    if validator := shutil.which("dciodvfy"):
+        ended = subprocess.run([validator, slices[0]], capture_output=True, text=True, check=False)
+        # Older dictionaries do not know Synthetic Data (0008,001C), which came in 2023.
+        errors = [line for line in ended.stderr.splitlines() if line.startswith("Error") and "001c" not in line]
+        assert not errors
 
 
 def test_a_model_that_knows_only_copies_writes_nothing(
