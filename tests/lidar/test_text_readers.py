@@ -63,11 +63,12 @@ def test_a_message_in_feet_becomes_metres() -> None:
     [
         lambda raw: raw,
         lambda raw: raw.replace(b"\r\n", b"\n"),
+        lambda raw: raw.replace(b"\r\n", b"\r").replace(b"///\r", b"///\n"),
         lambda raw: raw.replace(b"\x01", b"^A").replace(b"\x02", b"^B").replace(b"\x03", b"^C").replace(b"\x04", b"^D"),
         lambda raw: raw.replace(b"\x01CL", b"\x01 CL"),
         lambda raw: b"-Ceilometer Logfile\r\n-File created: 09/09/2021 23:59:45\r\n" + raw,
     ],
-    ids=["as sent", "line ends", "carets", "leading blank", "log header"],
+    ids=["as sent", "line ends", "mixed line ends", "carets", "leading blank", "log header"],
 )
 def test_framing_that_loggers_add_or_strip_changes_nothing(framing: object) -> None:
     made, raw = cl31()

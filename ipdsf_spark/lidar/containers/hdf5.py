@@ -283,6 +283,8 @@ class _Hdf5Variable(Variable):
             outside = memo["outside"] = tuple(
                 body for kind, _, body in self._messages if kind == headers.ATTRIBUTE_INFO
             )
+        if not outside:
+            return memo
         try:
             heaps = [_dense(self._store, body, 4 if body[1] & 1 else 2) for body in outside]
             stored = tuple(heap.objects(tree, 0) for heap, tree in heaps if heap is not None)

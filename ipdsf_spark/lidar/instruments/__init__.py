@@ -54,10 +54,16 @@ class Family:
     Attributes:
         recognise: maker and model, or what else it is; None if it is not of this family. Cheap.
         decode: profiles and reasons.
+        takes: whether it is of this family, where that is told sooner than what it is.
     """
 
     recognise: Callable[[bytes], str | None]
     decode: Callable[[bytes, Context], Decoded]
+    takes: Callable[[bytes], bool] | None = None
+
+    def is_of(self, raw: bytes) -> bool:
+        """Whether this family reads the file."""
+        return self.takes(raw) if self.takes is not None else self.recognise(raw) is not None
 
 
 def _text(raw: bytes, context: Context) -> Decoded:
@@ -74,6 +80,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         lambda raw: (netcdf.recognise(raw) or "unknown") if netcdf.is_netcdf(raw) else None,
         lambda raw, context: netcdf.decode(raw, name=context.name),
+        netcdf.is_netcdf,
     ),
     Family(
         lambda raw: micropulse.MINI_MPL if micropulse.is_raw_binary(raw) else None,
@@ -149,7 +156,7 @@ def rejected_bytes(raw: bytes, rejected: Rejected) -> bytes:
 
 def _decode_plain(raw: bytes, context: Context) -> Decoded:
     raw = _plain(raw)
-    family = next(family for family in FAMILIES if family.recognise(raw) is not None)
+    family = next(family for family in FAMILIES if family.is_of(raw))
     return checks.checked(family.decode(raw, context))
 
 
