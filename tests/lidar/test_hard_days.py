@@ -56,6 +56,15 @@ def test_a_low_residual_layer_is_not_the_nights_mixing_height(name: str) -> None
     assert not (is_bound & np.isfinite(layers.mixing_height_m)).any()
 
 
+def test_what_a_layer_leaves_aloft_when_it_collapses_early_is_not_held_for_the_layer() -> None:
+    day, layers, _ = retrieved("early_collapse")
+    error_m = layers.mixing_height_m - edge_m(day)
+    is_evening = day.hour_class.reshape(-1, 5)[:, 2] == CLASSES.index("evening")
+
+    assert np.nanmax(np.abs(error_m)) < 500.0  # the edge aloft stays at 1600 m
+    assert np.isfinite(error_m[is_evening]).mean() > 0.4  # not by saying nothing
+
+
 def test_the_same_seed_gives_the_same_day_and_another_another() -> None:
     one, same, other = hard_day("clear"), hard_day("clear", seed=0), hard_day("clear", seed=1)
 

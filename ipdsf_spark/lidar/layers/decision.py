@@ -28,6 +28,7 @@ HIGHEST_BOUND_M: Final = 450.0  # a higher one says nothing
 AMBIGUOUS_M: Final = 150.0  # a spread that is worth a bit
 CAPPED_M: Final = 300.0  # a cloud base this close to the height is the layer's
 REMEMBERED: Final = 0.4  # of a residual layer's edge, for its height to be given
+CLEAR_M: Final = 30.0  # localisation of an edge without noise: it is where it is seen
 LEAST_M: Final = 15.0  # no retrieval is better than its grid
 MODEL_SHARE: Final = 0.03  # of the height, and ...
 MODEL_M: Final = 20.0  # ... this: an edge of the tracer is not quite the height of the mixing
@@ -71,7 +72,9 @@ def decide(rows: Rows, state: Float, nodes_m: Float64) -> Decision:
     together[:, :-1] += mass[:, 1:]
     at_m = nodes_m[together.argmax(axis=1)][:, None]
     around = mass * (np.abs(nodes_m - at_m) <= NEAR_M + NEAR_SHARE * at_m)
-    mean_m = (around @ nodes_m) / np.maximum(around.sum(axis=1), 1e-9)
+    share = np.maximum(around.sum(axis=1), 1e-9)
+    mean_m = (around @ nodes_m) / share
+    variance = np.maximum((around @ (nodes_m * nodes_m)) / share - mean_m * mean_m, 0.0)
 
     tops = in_metres(rows["height"])
     has_top = np.isfinite(tops)
@@ -85,6 +88,10 @@ def decide(rows: Rows, state: Float, nodes_m: Float64) -> Decision:
     thickness = rows["thickness"][line, chosen] * 10.0
     reach_m = SUPPORT_M + SUPPORT_SHARE * mean_m
     is_supported = distance[line, chosen] <= reach_m
+    # the edge of one interval is moved by noise, the path's mean less so: weighted by their variances
+    noise = np.maximum(localisation - CLEAR_M, 0.0) ** 2
+    weight = noise / (noise + variance + 1.0)
+    height = np.where(is_supported, height + weight * (mean_m - height), height)
     # a cloud's base instead of an edge
     by_cloud = (rows["cloud_top"] > 0) & (np.abs(cloud_m - mean_m) <= reach_m)
     by_cloud &= ~is_supported | (rows["cloud_top"] >= strength[line, chosen])

@@ -23,7 +23,8 @@ from ipdsf_spark.lidar.profiles import Float64
 
 NATS: Final = 1.3  # per interval and full evidence; successive intervals are not independent
 UNEXPLAINED: Final = 1.0  # an edge below the top of a stable layer
-UNEXPLAINED_BY_DAY: Final = 0.6  # and of a convective one, where plumes and moist sheets make edges
+UNEXPLAINED_BY_DAY: Final = 0.6  # and of a convective one that grows, where plumes and moist sheets make edges
+UNEXPLAINED_LATER: Final = 1.0  # in the afternoon: cold or sea air has come in below, or the ground has cooled
 MISSING: Final = 0.3  # no edge where one would be seen
 KNOWN_RESIDUAL: Final = 0.6  # an edge above a convective layer that was there in the night
 DISCOUNT: Final = 0.9  # of such an edge as the top of a convective layer
@@ -92,7 +93,8 @@ def explained(evidence: Evidence, suns: Sequence[SunPrior], nodes_m: Float64) ->
     evening = np.array([sun.evening for sun in suns], np.float32)[:, None]
     convective = edges * (1.0 - evening * shape.deep)
     convective -= missing
-    convective -= UNEXPLAINED_BY_DAY * below
+    afternoon = np.array([sun.afternoon for sun in suns], np.float32)[:, None]
+    convective -= (UNEXPLAINED_BY_DAY + (UNEXPLAINED_LATER - UNEXPLAINED_BY_DAY) * afternoon) * below
     stable = edges * (1.0 - residual * shape.deep)
     stable -= missing
     stable -= UNEXPLAINED * below

@@ -18,7 +18,8 @@ from ipdsf_spark.lidar.layers.ceiling import MORNING, Ceiling, _course
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86_400.0
 ALWAYS: Final = 24.0  # hours: as far from sunrise or sunset as can be
-EVENING_H: Final = (-0.5, 1.5)  # hours before sunset: the ground begins to cool, and has cooled
+EVENING_H: Final = (0.0, 2.0)  # hours before sunset: all layers have collapsed, and the first ones may have
+AFTERNOON_H: Final = 2.0  # hours after noon: from then on what lies above the layer is explained by what it has been
 DESERT: Final = 2.5  # a very dry ground heats the air this much faster than the ceiling's growth says
 INTERVAL_S: Final = 300.0  # rates below are those of five minutes
 
@@ -37,6 +38,7 @@ class SunPrior:
         reach_m: height above which a convective layer becomes less and less likely.
         residual: how likely there is a residual layer overhead; 1 at night, 0 around noon.
         evening: how likely the day's layer has become one; 0 from sunrise to the afternoon.
+        afternoon: 0 until noon, 1 some time after it and at night.
         is_day: from sunrise to sunset.
         is_late: late morning to dusk: the residual layer has been used up.
         is_known: the site has coordinates.
@@ -47,6 +49,7 @@ class SunPrior:
     reach_m: float
     residual: float
     evening: float
+    afternoon: float
     is_day: bool
     is_late: bool
     is_known: bool
@@ -68,7 +71,7 @@ def sun_prior(second: float, place: tuple[float, float], shape: Ceiling, max_hei
         max_height_m: highest height that is looked for.
     """
     if not (isfinite(place[0]) and isfinite(place[1])):
-        return SunPrior(0.01, 0.01, max_height_m, 0.5, 0.5, is_day=True, is_late=True, is_known=False)
+        return SunPrior(0.01, 0.01, max_height_m, 0.5, 0.5, 0.0, is_day=True, is_late=True, is_known=False)
     place = round(place[0], 2), round(place[1], 2)
     day = int(second // DAY_S)
     since, until, share, is_late = -ALWAYS, -ALWAYS, 1.0, False
@@ -87,14 +90,15 @@ def sun_prior(second: float, place: tuple[float, float], shape: Ceiling, max_hei
     onset = _between(_ONSET, since) * min(1.0, max(until, 0.02) / 1.5)
     growing_h = max(since - shape.open_after_sunrise_s / HOUR_S / 2, 0.0) if since > 0 else 0.0
     rate = share * shape.growth_m_per_h
-    residual = evening = 1.0
+    residual = evening = afternoon = 1.0
     if since > 0:
+        afternoon = min(max((since - until) / (2.0 * AFTERNOON_H), 0.0), 1.0)
         evening = max(1.0 - max(until - EVENING_H[0], 0.0) / (EVENING_H[1] - EVENING_H[0]), 0.0)
         residual = max(1.0 - max(since - 1.0, 0.0) / 4.0, evening)
     # slow at first, then as fast as a dry ground lets it
     reach_m = shape.night_m / 2 + rate * growing_h * min(DESERT, 1.0 + 0.25 * growing_h)
     reach_m, is_day = min(reach_m, max_height_m), since > 0 and until > 0
-    return SunPrior(collapse, onset, reach_m, residual, evening, is_day, is_late, is_known=True)
+    return SunPrior(collapse, onset, reach_m, residual, evening, afternoon, is_day, is_late, is_known=True)
 
 
 def _between(table: tuple[tuple[float, float], ...], x: float) -> float:
