@@ -8,9 +8,10 @@ up otherwise.
 from __future__ import annotations
 
 import struct
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Final
 
 from ipdsf_spark.lidar.site import Site
@@ -54,8 +55,9 @@ class Counts:
         return replace(self, **{name: getattr(self, name) + value for name, value in more.items()})
 
 
-NUM_COUNTS: Final = len(fields(Counts))
-_COUNTS: Final = struct.Struct(f"<{NUM_COUNTS}q")
+_NAMES: Final = tuple(each.name for each in fields(Counts))
+_every_count: Final = attrgetter(*_NAMES)
+_COUNTS: Final = struct.Struct(f"<{len(_NAMES)}q")
 
 
 @dataclass
@@ -93,7 +95,7 @@ class SiteState:
                 len(self.operators),
                 self.is_final,
             ),
-            _COUNTS.pack(*astuple(self.counts)),
+            _COUNTS.pack(*_every_count(self.counts)),
             self.intervals,
             self.tail,
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipdsf_spark.lidar.layers.operator import operator as heights
-from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
+from ipdsf_spark.lidar.operators import Case, News, Operator, Parameters, Result, Row
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.stream.decode import Decoder
 from ipdsf_spark.stream.piece import Piece
-from ipdsf_spark.stream.site_stage import Outcome, Record, SiteStage, Topics
+from ipdsf_spark.stream.site_stage import Outcome, Record, Share, SiteStage, Topics
 from ipdsf_spark.stream.site_state import Counts, SiteState
 
 OSLO = Site("oslo", 59.94, 10.72)
@@ -263,6 +264,51 @@ def test_an_operator_that_raises_begins_anew_and_nobody_else_notices(cl51_files:
     assert counts(with_fault).faults == 1
     (status,) = products(with_fault, "site").values()
     assert "failing_began_anew" in status["flags"]
+
+
+def shares_of(cl51_files: list[bytes], num: int = 4) -> list[Share]:
+    """Sites that send the same files, each so many of them."""
+    pieces = [piece_of(raw, number) for number, raw in enumerate(cl51_files[: num + 2])]
+    return [Share(Site(f"site-{k}", 59.94, 10.72), pieces[: k + 2], b"") for k in range(num)]
+
+
+def said(outcomes: Sequence[Outcome]) -> list[object]:
+    return [(outcome.records, outcome.state.to_bytes() if outcome.state else b"") for outcome in outcomes]
+
+
+def test_many_sites_at_once_give_what_each_gives_alone(cl51_files: list[bytes]) -> None:
+    shares = shares_of(cl51_files)
+
+    assert said(STAGE.step_many(shares)) == said([STAGE.step(*share[:3]) for share in shares])
+
+
+@pytest.mark.parametrize("wrong", [ValueError("one of many"), []])
+def test_what_an_operator_cannot_do_for_many_sites_it_does_for_one_after_the_other(
+    cl51_files: list[bytes], wrong: Exception | list[object]
+) -> None:
+    def for_many(cases: Sequence[Case]) -> list[Result]:
+        if isinstance(wrong, Exception):
+            raise wrong
+        return []  # too few
+
+    (layers,) = STAGE.operators
+    odd = SiteStage((replace(layers, step_many=for_many),), TOPICS)
+    shares = shares_of(cl51_files)
+
+    assert said(odd.step_many(shares)) == said(STAGE.step_many(shares))
+
+
+def test_a_site_whose_heights_cannot_be_read_costs_its_neighbours_nothing(cl51_files: list[bytes]) -> None:
+    good = STAGE.step_many(shares_of(cl51_files))
+    states = [outcome.state for outcome in good if outcome.state is not None]
+    states[1].operators["layers"] = (states[1].operators["layers"][0], b"rubbish")
+    news = piece_of(cl51_files[6], 6)
+    shares = [Share(Site(f"site-{k}", 59.94, 10.72), [news], state.to_bytes()) for k, state in enumerate(states)]
+
+    after = STAGE.step_many(shares)
+
+    assert [counts(outcome).faults for outcome in after] == [0, 1, 0, 0]
+    assert said(after) == said([STAGE.step(*share[:3]) for share in shares])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -58,13 +59,33 @@ def unpack(raw: bytes) -> list[Average]:
     return [from_bytes(part) for _, part in split(raw)]
 
 
-def rounded(average: Average) -> Average:
-    """The average as short bytes keep it."""
-    return from_bytes(to_bytes(average, short=True))
+def rounded(average: Average) -> tuple[Average, bytes]:
+    """The average as short bytes keep it, and these bytes."""
+    exponent, short = _short(_sums(average))
+    total, block_total, block_square, *cross = _long(short, exponent, [sums.size for sums in _sums(average)])
+    kept = replace(
+        average,
+        total=total,
+        block_total=block_total,
+        block_square=block_square,
+        block_cross=cross[0] if cross else None,
+    )
+    return kept, _written(average, (exponent.tobytes(), short.tobytes()), is_short=True)
+
+
+def _sums(average: Average) -> list[Float32]:
+    cross = [] if average.block_cross is None else [average.block_cross]
+    return [average.total, average.block_total, average.block_square, *cross]
 
 
 def to_bytes(average: Average, *, short: bool = False) -> bytes:
     """One average as versioned bytes."""
+    sums = [part.tobytes() for part in _short(_sums(average))] if short else [_full(each) for each in _sums(average)]
+    return _written(average, sums, is_short=short)
+
+
+def _written(average: Average, sums: Sequence[bytes], *, is_short: bool) -> bytes:
+    """Head, `sums` and the rest."""
     instrument, identity = average.instrument.encode()[:255], average.identity.encode()[:255]
     alarms = "\n".join(average.alarms).encode()[:65_535]
     flags = (
@@ -72,11 +93,8 @@ def to_bytes(average: Average, *, short: bool = False) -> bytes:
         | _MISSING * (average.missing is not None)
         | _BLOCK_MISSING * (average.block_missing is not None)
         | _CROSS * (average.block_cross is not None)
-        | _SHORT * short
+        | _SHORT * is_short
     )
-    sums = [average.total, average.block_total, average.block_square]
-    if average.block_cross is not None:
-        sums.append(average.block_cross)
     health = [(name.encode()[:255], *values) for name, values in sorted(average.health.items())][:255]
     lists = (
         average.cloud_base_m,
@@ -88,7 +106,7 @@ def to_bytes(average: Average, *, short: bool = False) -> bytes:
     body = b"".join(
         (
             average.times.tobytes(),
-            *(_short(sums) if short else (_full(each) for each in sums)),
+            *sums,
             b"" if average.missing is None else average.missing.tobytes(),
             b"" if average.block_missing is None else average.block_missing.tobytes(),
             *(heights.tobytes() for heights in lists),
@@ -195,16 +213,16 @@ class _Reader:
         groups = [-(-num // GROUP) for num in sizes]
         exponent = self.array(np.int16, sum(groups))
         short = self.array(np.int16, sum(groups) * GROUP).reshape(-1, GROUP)
-        values = np.ldexp(short.astype(np.float32), exponent[:, None] - BITS).reshape(-1)
-        starts = np.cumsum([0, *groups]) * GROUP
-        return [values[start : start + num] for start, num in zip(starts.tolist(), sizes, strict=False)]
+        return _long(short, exponent, sizes)
 
     def health(self, num: int) -> dict[str, Sum]:
+        raw, at = self.raw, self.position
         found = {}
         for _ in range(num):
-            length, total, count = _HEALTH.unpack_from(self.raw, self.position)
-            self.position += _HEALTH.size
-            found[self.text(length)] = Sum(total, count)
+            length, total, count = _HEALTH.unpack_from(raw, at)
+            at += _HEALTH.size + length
+            found[raw[at - length : at].decode("utf-8", "replace")] = Sum(total, count)
+        self.position = at
         return found
 
     def text(self, size: int) -> str:
@@ -217,7 +235,7 @@ def _full(values: Float32) -> bytes:
     return values.astype(np.float32, copy=False).tobytes()
 
 
-def _short(arrays: Sequence[Float32]) -> tuple[bytes, bytes]:
+def _short(arrays: Sequence[Float32]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """Exponents and 16-bit values of all arrays, each filled up to whole groups."""
     groups = [-(-values.size // GROUP) for values in arrays]
     padded = np.zeros(sum(groups) * GROUP, np.float32)
@@ -230,4 +248,14 @@ def _short(arrays: Sequence[Float32]) -> tuple[bytes, bytes]:
     _, exponent = np.frexp(np.abs(table).max(axis=1))
     scaled = np.ldexp(table, (BITS - exponent)[:, None])
     short = np.minimum(np.rint(scaled, out=scaled), np.float32(LARGEST)).astype(np.int16)
-    return exponent.astype(np.int16).tobytes(), short.tobytes()
+    return exponent.astype(np.int16), short
+
+
+def _long(short: NDArray[np.int16], exponent: NDArray[np.int16], sizes: Sequence[int]) -> list[Float32]:
+    """The inverse of `_short`."""
+    values = np.ldexp(short.astype(np.float32), exponent[:, None] - BITS).reshape(-1)
+    found, start = [], 0
+    for size in sizes:
+        found.append(values[start : start + size])
+        start += -(-size // GROUP) * GROUP
+    return found

@@ -100,8 +100,7 @@ class Intervals:
             else:
                 gained = merged.num_profiles - (0 if held is None else held.num_profiles)
                 # Rounded after every file, whatever the batches: so the same files give the same heights.
-                self._raw[part.index] = average_bytes.to_bytes(merged, short=True)
-                self.open[part.index] = average_bytes.from_bytes(self._raw[part.index])
+                self.open[part.index], self._raw[part.index] = average_bytes.rounded(merged)
                 changed.add(part.index)
             again = 0 if held is None else held.num_shared(part)
             again = min(again, part.num_profiles - gained)

@@ -97,7 +97,10 @@ class Evidence:
         """All of `parts`, in order."""
         if len(parts) == 1:
             return parts[0]
-        return cls(np.concatenate([part.rows for part in parts]), np.concatenate([part.edges for part in parts]))
+        # Of a table's columns numpy would ask whether they agree, one by one and every time, were the kind not named.
+        return cls(
+            np.concatenate([part.rows for part in parts], dtype=ROW), np.concatenate([part.edges for part in parts])
+        )
 
 
 def evidence_of(averages: Sequence[Any], site: Site, settings: LayerSettings) -> Evidence:

@@ -193,7 +193,7 @@ class LayerTracker:
             state.base,
             walked.tips[end - 1],
             walked.memories[end - 1],
-            np.concatenate([state.rows, rows]),
+            np.concatenate([state.rows, rows], dtype=ROW),
             np.concatenate([state.stored, np.array(walked.stored[begin:end])]),
             state.open,
         )

@@ -15,7 +15,7 @@ from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.layers.together import Steps, together
 from ipdsf_spark.lidar.operators import Case, News, Operator, Parameters, Result, Row
-from ipdsf_spark.lidar.products.records import product_of
+from ipdsf_spark.lidar.products.records import values_of
 from ipdsf_spark.lidar.site import Site
 
 KIND = "layers"
@@ -73,7 +73,4 @@ class _Heights:
 
 
 def _row(layers: Layers, line: int) -> Row:
-    values = product_of("", layers, line)
-    values.pop("site")
-    values.pop("time")
-    return Row(KIND, int(layers.time[line].astype(np.int64)), values)
+    return Row(KIND, int(layers.time[line].astype(np.int64)), values_of(layers, line))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.layers.chain import Chain, Float, Rates
 from ipdsf_spark.lidar.layers.decision import decide, residual_top
-from ipdsf_spark.lidar.layers.evidence import Evidence, Rows, evidence_of_sites, in_metres
+from ipdsf_spark.lidar.layers.evidence import ROW, Evidence, Rows, evidence_of_sites, in_metres
 from ipdsf_spark.lidar.layers.likelihood import Explained, explained, likelihood, remembered, stored_likelihood
 from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.settings import LayerSettings
@@ -193,7 +193,7 @@ def _advanced(asked: Sequence[Advance]) -> list[tuple[NDArray[np.uint8], Float, 
     before = None if asked[0].tip is None else np.array([ask.tip for ask in asked])
     tip = filtered(chain, before, stored, suns)
     memory = remembered(residual, tip, known.edges, suns, chain.nodes_m)
-    tops = residual_top(np.concatenate([ask.row for ask in asked]), memory, chain.nodes_m).tolist()
+    tops = residual_top(np.concatenate([ask.row for ask in asked], dtype=ROW), memory, chain.nodes_m).tolist()
     return list(zip(stored, tip, memory, tops, strict=True))
 
 
@@ -248,7 +248,7 @@ def _messages(asked: Sequence[LookBack]) -> list[Float]:
 def _said(asked: Sequence[Say]) -> list[Layers]:
     """Decide on the intervals of all sites; each takes its own."""
     parts = [part for ask in asked for part in ask.parts]
-    rows = np.concatenate([part[0] for part in parts])
+    rows = np.concatenate([part[0] for part in parts], dtype=ROW)
     state = np.concatenate([part[1] for part in parts])
     is_final = np.repeat([part[2] for part in parts], [len(part[0]) for part in parts])
     is_real = rows["num"] > 0

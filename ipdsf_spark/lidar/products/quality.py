@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntFlag
+from functools import lru_cache
 
 
 class Quality(IntFlag):
@@ -26,4 +27,9 @@ class Quality(IntFlag):
 
 def names(bits: int) -> list[str]:
     """Lower-case names of the set bits, lowest bit first."""
-    return [flag.name.lower() for flag in Quality if bits & flag and flag.name is not None]
+    return list(_names(bits))
+
+
+@lru_cache(maxsize=1024)
+def _names(bits: int) -> tuple[str, ...]:
+    return tuple(flag.name.lower() for flag in Quality if bits & flag and flag.name is not None)

@@ -26,9 +26,18 @@ def product_of(site_id: str, layers: Layers, line: int) -> dict[str, Any]:
         layers: heights of the site.
         line: which row.
     """
+    time = f"{np.datetime_as_string(layers.time[line], unit='s')}Z"
+    return {"site": site_id, "time": time, **values_of(layers, line)}
+
+
+def values_of(layers: Layers, line: int) -> dict[str, Any]:
+    """The same without site and time.
+
+    Args:
+        layers: heights of one site.
+        line: which row.
+    """
     return {
-        "site": site_id,
-        "time": f"{np.datetime_as_string(layers.time[line], unit='s')}Z",
         "mixing_height_m": _rounded(layers.mixing_height_m[line]),
         "uncertainty_m": _rounded(layers.uncertainty_m[line]),
         "provisional": bool(layers.provisional[line]),
