@@ -23,6 +23,7 @@ from ipdsf_spark.demo import outcome
 from ipdsf_spark.demo.page import Balance, Latency, Link, NetworkReport, QuarantineLine, Report, SiteCard
 from ipdsf_spark.demo.pictures import Archived, draw_day, draw_forecast, draw_network
 from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.forecast.series import INTERVAL_S
 from ipdsf_spark.kafka.quarantine import Quarantined
 from ipdsf_spark.kafka.quarantine import read as read_quarantine
 from ipdsf_spark.lidar.files import FileReader
@@ -80,7 +81,7 @@ def run(demonstration: Demonstration, config: Config, *, commands: Sequence[str]
                 f"kafka.bootstrap_servers={kafka.bootstrap_servers}",
                 f'stream.directory="{out.absolute() / "stream"}"',
                 "stream.archive_every_s=15",
-                f"stream.operators={json.dumps(OPERATORS)}",
+                f"stream.operators={json.dumps(operators_for(config))}",
                 "network.trigger_s=1",
             ],
         )
@@ -90,6 +91,11 @@ def run(demonstration: Demonstration, config: Config, *, commands: Sequence[str]
             end_jvm()  # its producers would ask for a broker that is no more, several times a second
         quarantined = read_quarantine(config.kafka, kafka.bootstrap_servers)
     return _report(demonstration, config, feeds, totals, sent, quarantined, commands)
+
+
+def operators_for(config: Config) -> list[str]:
+    """The demonstration's own operators; the forecast knows intervals of five minutes alone."""
+    return [name for name in OPERATORS if name != "forecast" or config.layers.averaging_s == INTERVAL_S]
 
 
 def _stream(demonstration: Demonstration, config: Config, feeds: Sequence[Feed]) -> tuple[Totals, int]:

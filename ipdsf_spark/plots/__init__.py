@@ -1,6 +1,7 @@
 """Pictures of profiles, heights and figures of a run; matplotlib without a screen and without global state.
 
 curtain(profiles, layers, site=...)      time–height picture of backscatter with the tracked layer
+site_day(SiteDay(...))                   heights, classes, edges and air quality of a site, in plots.site_day
 error_figure(...)                        heights against known heights
 latency_figure(...)                      seconds from send to product
 save(figure, path)                       write any of them as PNG, SVG or PDF

@@ -31,6 +31,7 @@ from ipdsf_spark.stream.network_columns import Columns
 from ipdsf_spark.stream.network_query import product_of
 from ipdsf_spark.stream.network_stage import Arrived, NetworkSettings, NetworkStage
 from ipdsf_spark.stream.piece import Piece
+from ipdsf_spark.stream.site_stage import Record as StageRecord
 from ipdsf_spark.tensor import TensorSettings
 
 DAY = "2026-06-15"
@@ -64,7 +65,8 @@ def archive_of_a_site(directory: Path) -> None:
         )
         for n, start in enumerate(starts)
     ]
-    held, records = b"", []
+    held = b""
+    records: list[StageRecord] = []
     for part in (pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]):
         outcome = stage.step(MUNICH, part, held)
         assert outcome.state is not None
