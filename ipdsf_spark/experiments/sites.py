@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ipdsf_spark.config import StreamConfig
 from ipdsf_spark.experiments import live
 from ipdsf_spark.experiments.arithmetic import FILE_EVERY_S, Projection
 from ipdsf_spark.experiments.bank import fill
@@ -140,8 +141,10 @@ def _drain(settings: SitesSettings, bench: Bench, kafka: Broker, side: str) -> D
     is_default = side == DEFAULT
     count = settings.default_backlog if is_default else settings.backlog
     warm_up = count // 2 if is_default else min(settings.warm_up, count // 2)
-    # Spark admits all there is to one batch by itself: then nothing would be left to be timed after the first.
-    overrides = (*DEFAULT_SPARK, f"stream.max_files_per_batch={warm_up}") if is_default else ()
+    # Timed from the end of one batch to the end of another: a backlog that fits into one would give nothing. Spark by
+    # itself admits all there is.
+    batch = min(StreamConfig.max_files_per_batch, max(1, (count + warm_up) // 3))
+    overrides = (*(DEFAULT_SPARK if is_default else ()), f"stream.max_files_per_batch={batch}")
     run = f"backlog.{side.replace(' ', '-')}"
     config, words = bench.topics(run, kafka.bootstrap_servers, partitions=settings.partitions, overrides=overrides)
     fill(config, bench.bank(), sites=max(settings.sites), count=count + warm_up)
