@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ipdsf_spark.config import StreamConfig
 from ipdsf_spark.experiments import live
 from ipdsf_spark.experiments.arithmetic import FILE_EVERY_S, Projection
 from ipdsf_spark.experiments.bank import fill
@@ -25,6 +26,7 @@ STREAM: Final = "stream"
 POOL: Final = "plain consumers"
 DEFAULT: Final = "default Spark"
 LAG_S: Final = 3.0  # of sending that may lie unprocessed when it ends: about a batch
+FEW: Final = 2.0  # files that may lie there whatever the rate
 NEAR_REAL_TIME_S: Final = 3.0  # p99
 WARM_UP_PER_S: Final = 50.0
 THOUSANDS: Final = 1_000
@@ -128,7 +130,7 @@ def _live(settings: SitesSettings, bench: Bench, kafka: Broker, sites: int) -> S
     with bench.counting(files, f"{sites:,} sites") as say:
         found = live.by_stream(config, load, 0, without=kafka.pids, say=say)
     bench.drop(config)
-    keeps_up = found.processed >= files and found.end_lag <= max(10.0, LAG_S * rate)
+    keeps_up = found.processed >= files and found.end_lag <= max(FEW, LAG_S * rate)
     cpu_ms = 1000 * found.cpu_s / max(found.processed, 1)
     spread = found.latency
     return SitesRow(
@@ -140,8 +142,10 @@ def _drain(settings: SitesSettings, bench: Bench, kafka: Broker, side: str) -> D
     is_default = side == DEFAULT
     count = settings.default_backlog if is_default else settings.backlog
     warm_up = count // 2 if is_default else min(settings.warm_up, count // 2)
-    # Spark admits all there is to one batch by itself: then nothing would be left to be timed after the first.
-    overrides = (*DEFAULT_SPARK, f"stream.max_files_per_batch={warm_up}") if is_default else ()
+    # Timed from the end of one batch to the end of another: a backlog that fits into one would give nothing. Spark by
+    # itself admits all there is.
+    batch = min(StreamConfig.max_files_per_batch, max(1, (count + warm_up) // 3))
+    overrides = (*(DEFAULT_SPARK if is_default else ()), f"stream.max_files_per_batch={batch}")
     run = f"backlog.{side.replace(' ', '-')}"
     config, words = bench.topics(run, kafka.bootstrap_servers, partitions=settings.partitions, overrides=overrides)
     fill(config, bench.bank(), sites=max(settings.sites), count=count + warm_up)
