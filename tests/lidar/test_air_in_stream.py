@@ -47,3 +47,21 @@ def test_an_exchanged_instrument_begins_a_new_hour() -> None:
     rows, _ = air.step(SITE, News(closed=[second], has_new_source=True), state)
 
     assert rows[-1].values["num_intervals"] <= 1
+
+
+def test_rain_that_the_instrument_does_not_tell_is_no_particulate_matter() -> None:
+    day = simulate_day(SITE, date(2026, 6, 21), rng=np.random.default_rng(3), instrument="cl51", scenario="rain")
+    averages = averages_of(day.profiles, 300)
+    assert not day.profiles.is_precipitation.any()  # a CL51 has no word for it
+    wet = set(day.profiles.time[day.weather.is_rain].astype("datetime64[h]").astype(np.int64).tolist())
+    air = operator_named("air_quality", Parameters())
+    state, rows = b"", []
+
+    for average in averages:
+        found, state = air.step(SITE, News(closed=[average]), state)
+        rows += [row for row in found if not row.values["provisional"]]
+
+    inside = [row.values for row in rows if row.time_us // 3_600_000_000 in wet]
+    assert inside
+    assert all(values["pm2p5_ug_m3"] is None or values["pm2p5_ug_m3"] < 50.0 for values in inside)
+    assert any("precipitation" in values["quality"] for values in inside)

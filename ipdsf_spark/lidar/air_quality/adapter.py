@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -9,11 +10,10 @@ import numpy as np
 from ipdsf_spark.lidar.aerosol.flags import AirFlag
 from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval
 from ipdsf_spark.lidar.averages.average import Average
-from ipdsf_spark.lidar.layers import screening
+from ipdsf_spark.lidar.layers import cloud, screening
 from ipdsf_spark.lidar.site import Site
 
 ENOUGH_M: Final = 1000.0  # above the lowest trustworthy height; the layer near the ground ends far below
-MAJORITY: Final = 0.5  # of an interval's profiles
 CALIBRATED_SIGMA: Final = 0.1  # daily spread of the calibrations of European networks: 8 to 11 %
 FACTORY_SIGMA: Final = 0.5  # factors of 1.6 and 3.6 have been found for instruments as delivered
 FACTORY_SCALED: Final = ("Vaisala", "Campbell")  # their files hold m-1 sr-1 by a factor set when they were built
@@ -39,17 +39,26 @@ def interval_of(
         mixing_height_m: NaN where unknown.
     """
     min_height_m = screening.min_height_m(average.instrument, site.min_height_m)
+    columns = _columns_of(average.first_m, average.resolution_m, average.total.size, average.tilt_deg)
     range_m = average.first_m + average.resolution_m * np.arange(average.total.size)
     gates = slice(0, int(np.searchsorted(range_m, min_height_m + ENOUGH_M)))
     range_m = range_m[gates]
     factor, is_certain = screening.calibration(
         average.instrument, site.calibration, is_calibrated=average.is_calibrated
     )
+    mean = np.asarray(average.mean(), np.float64)
+    fog, wet = screening.weather(
+        [average],
+        mean[None, :] * factor,
+        columns,
+        *cloud.lowest([average], average.tilt_deg),
+        has_level=is_certain or factor != 1.0,
+    )
     is_factory = site.calibration is None and average.instrument.startswith(FACTORY_SCALED)
     start = np.datetime64(average.index * interval_s, "s")
     return AerosolInterval(
         start=start,
-        beta=np.asarray(average.mean()[gates], np.float64),
+        beta=mean[gates],
         variance=np.square(average.sigma_unit * range_m**2),
         height_m=range_m * float(np.cos(np.radians(average.tilt_deg))),
         wavelength_nm=site.wavelength_nm or wavelength_nm,
@@ -57,9 +66,14 @@ def interval_of(
         calibration=factor if is_certain else None,
         calibration_sigma=FACTORY_SIGMA if is_factory else CALIBRATED_SIGMA,
         cloud_base_m=float(average.cloud_base_m[0]) if average.cloud_base_m.size else float("nan"),
-        is_fog=average.num_fog >= MAJORITY * average.num_profiles,
-        is_precipitation=average.num_precipitation >= MAJORITY * average.num_profiles,
+        is_fog=bool(fog[0]),
+        is_precipitation=bool(wet[0]),
         mixing_height_m=mixing_height_m,
         relative_humidity=relative_humidity,
         flags=AirFlag.FACTORY_CALIBRATION if is_factory else AirFlag(0),
     )
+
+
+@lru_cache(maxsize=256)
+def _columns_of(first_m: float, resolution_m: float, num_gates: int, tilt_deg: int) -> screening.Columns:
+    return screening.Columns.of((first_m + resolution_m * np.arange(num_gates)) * np.cos(np.radians(tilt_deg)))

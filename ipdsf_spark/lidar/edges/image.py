@@ -131,7 +131,7 @@ def _of_one_kind(averages: list[Average], site: Site, cells: Cells, settings: Ed
     has_level = is_absolute or factor != 1.0
     cloud_m, cover = cloud.lowest(averages, first.tilt_deg)
     columns["cloud"] = quarters(cloud_m)
-    fog, wet = screening.weather(averages, beta, grid, cloud_m, cover, has_level=has_level)
+    fog, wet = screening.weather(averages, beta, grid.columns, cloud_m, cover, has_level=has_level)
     quality = fog * int(Quality.FOG) | wet * int(Quality.PRECIPITATION)
     cut = cut_clipped(averages, beta, grid) if grid.is_usable else None
     if cut is not None:

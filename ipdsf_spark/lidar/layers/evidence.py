@@ -168,7 +168,7 @@ def _of_one_kind(averages: Sequence[Any], site: Site, settings: LayerSettings) -
         quality |= cut * CLIPPED
     cloud_m, cover = cloud.lowest(averages, first.tilt_deg)
     has_level = is_absolute or factor != 1.0
-    fog, wet = screening.weather(averages, beta, grid, cloud_m, cover, has_level=has_level)
+    fog, wet = screening.weather(averages, beta, grid.columns, cloud_m, cover, has_level=has_level)
     quality |= fog * FOG | wet * PRECIPITATION
     if not is_absolute:
         quality |= np.uint16(Quality.UNCALIBRATED)

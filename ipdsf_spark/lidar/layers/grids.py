@@ -25,8 +25,7 @@ class Grid:
     Attributes:
         gate_m: heights of all carried gates.
         slant: height over range.
-        fog, rain: gates that are looked at for fog and for rain.
-        rain_m: heights of the latter.
+        columns: where fog and rain are looked for.
         work: gates from the lowest trustworthy height to a window above the highest one searched.
         reference: gates of `work` whose mean beta makes W dimensionless.
         step_m: gate length.
@@ -45,9 +44,7 @@ class Grid:
 
     gate_m: Float64
     slant: float
-    fog: slice
-    rain: slice
-    rain_m: Float64
+    columns: screening.Columns
     work: slice
     reference: slice
     step_m: float
@@ -103,9 +100,7 @@ def grid_of(
     return Grid(
         gate_m=height_m,
         slant=slant,
-        fog=_between(height_m, *screening.FOG_LOOK_M),
-        rain=_between(height_m, *screening.RAIN_LOOK_M),
-        rain_m=height_m[_between(height_m, *screening.RAIN_LOOK_M)],
+        columns=screening.Columns.of(height_m),
         work=slice(start, stop),
         reference=_between(worked_m, *settings.reference_m),
         step_m=step_m,

@@ -6,7 +6,7 @@ beta[time, gate] in m-1 sr-1 averaged over the interval.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,15 +37,36 @@ DEFAULT_MIN_HEIGHT_M: Final = 100.0
 TYPICAL_CALIBRATION: Final = {"Lufft CHM15k": 3.0e-12, "Lufft CHM8k": 3.0e-12}
 
 
+class Columns(NamedTuple):
+    """Where fog and rain are looked for.
+
+    Attributes:
+        gate_m: (G,) heights of all gates.
+        fog, rain: gates that are looked at for them.
+        rain_m: heights of the latter.
+    """
+
+    gate_m: Float64
+    fog: slice
+    rain: slice
+    rain_m: Float64
+
+    @classmethod
+    def of(cls, gate_m: Float64) -> Columns:
+        """Those of gates at these heights."""
+        rain = _between(gate_m, *RAIN_LOOK_M)
+        return cls(gate_m, _between(gate_m, *FOG_LOOK_M), rain, gate_m[rain])
+
+
 def weather(
-    averages: Sequence[Any], beta: Float64, grid: Any, cloud_m: Float64, cover: Float64, *, has_level: bool
+    averages: Sequence[Any], beta: Float64, columns: Columns, cloud_m: Float64, cover: Float64, *, has_level: bool
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(T,) fog and (T,) precipitation of averages of one geometry.
 
     Args:
         averages: what the instrument says.
         beta: (T, G) their mean.
-        grid: of the gates: `fog`, `rain`, `rain_m`, `gate_m`.
+        columns: where to look.
         cloud_m: (T,) lowest cloud base.
         cover: (T,) share of profiles that have it.
         has_level: beta is in m-1 sr-1.
@@ -66,13 +87,13 @@ def weather(
     nothing = slice(0, 0)
     wet = is_precipitation(
         share[:, 1],
-        beta[:, grid.rain if has_level else nothing],
-        grid.rain_m if has_level else grid.rain_m[:0],
+        beta[:, columns.rain if has_level else nothing],
+        columns.rain_m if has_level else columns.rain_m[:0],
         cloud_m,
         cover,
     )
-    low = beta[:, grid.fog]
-    fog = is_fog(share[:, 0], share[:, 2], low, is_beam_lost(beta, grid.gate_m), has_level=has_level)
+    low = beta[:, columns.fog]
+    fog = is_fog(share[:, 0], share[:, 2], low, is_beam_lost(beta, columns.gate_m), has_level=has_level)
     fog &= ~wet | (share[:, 0] >= MAJORITY)  # strong rain is as bright as fog
     return fog, wet
 
