@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -127,10 +128,12 @@ def _ends_after(seconds: float) -> Iterator[None]:
 
 
 def _scrubbed(text: str, folder: str) -> str:
-    """Without what is of this machine and run only: the folder, ports."""
+    """Without what is of this machine and run only: the folder, ports, its name."""
     home = str(Path.home())
     package = str(Path(__file__).resolve().parents[2])
-    for name, said in ((folder, "…"), (package, "…"), *([(home, "~")] if len(home) > 1 else [])):
+    host = socket.gethostname()
+    names = [(folder, "…"), (package, "…"), *([(host, "HOST")] if len(host) > 3 else [])]
+    for name, said in (*names, *([(home, "~")] if len(home) > 1 else [])):
         text = text.replace(name, said)
     return PORT.sub(r"\1:PORT", text)
 
