@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             folder = Path(args.output).expanduser()
             folder.mkdir(parents=True, exist_ok=True)
             name = record.name if record else "(none)"
-            (folder / PAGE).write_text(table.markdown(rows, record=name), encoding="utf-8")
+            (folder / PAGE).write_text(table.markdown(rows, record=name, drills=order), encoding="utf-8")
 
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has started this with signals ignored
         signal.signal(number, signal.default_int_handler)

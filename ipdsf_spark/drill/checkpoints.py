@@ -90,8 +90,7 @@ def ended(ground: Ground, job: Verb) -> bool:
 
 def inspected(ground: Ground) -> list[str]:
     """What `ipdsf checkpoint inspect` says is wrong."""
-    return [line for line in ground.answer_of("checkpoint", "inspect") if "cannot be" in line or "remove" in line
-            or "damaged" in line or "missing" in line]  # fmt: skip
+    return [line for line in ground.answer_of("checkpoint", "inspect") if line.startswith("PROBLEM")]
 
 
 def removed(told: list[str]) -> bool:

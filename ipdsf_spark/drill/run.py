@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -30,6 +31,7 @@ from ipdsf_spark.errors import IpdsfError
 logger = logging.getLogger(__name__)
 
 GRACE_S: Final = 30.0  # beyond the limit, for a call that does not look at the deadline
+HOST_HASH: Final = re.compile(r"\b[\w.-]+-[0-9a-f]{32}\b")  # by which Horovod names a host
 PORT: Final = re.compile(r"\b(localhost|127\.0\.0\.1):\d+")
 
 
@@ -127,12 +129,14 @@ def _ends_after(seconds: float) -> Iterator[None]:
 
 
 def _scrubbed(text: str, folder: str) -> str:
-    """Without what is of this machine and run only: the folder, ports."""
+    """Without what is of this machine and run only: the folder, ports, its name."""
     home = str(Path.home())
     package = str(Path(__file__).resolve().parents[2])
-    for name, said in ((folder, "…"), (package, "…"), *([(home, "~")] if len(home) > 1 else [])):
+    host = socket.gethostname()
+    names = [(folder, "…"), (package, "…"), *([(host, "HOST")] if len(host) > 3 else [])]
+    for name, said in (*names, *([(home, "~")] if len(home) > 1 else [])):
         text = text.replace(name, said)
-    return PORT.sub(r"\1:PORT", text)
+    return PORT.sub(r"\1:PORT", HOST_HASH.sub("HOST", text))
 
 
 def _keep_logs(folder: Path, keep: Path | None) -> None:

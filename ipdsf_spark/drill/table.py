@@ -32,18 +32,23 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-def markdown(outcomes: Sequence[Outcome], *, record: str) -> str:
+def markdown(outcomes: Sequence[Outcome], *, record: str, drills: Sequence[str] = ()) -> str:
     """The page.
 
     Args:
         outcomes: a row each.
         record: name of the file that holds them as JSON.
+        drills: names of all that there are; those without an outcome are named below the table.
     """
     rows = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS), *map(row_of, outcomes)]
     held = sum(each.is_held for each in outcomes)
     summary = f"{held} of {len(outcomes)} drills held: nothing lost, nothing repeated, ended as they should."
     broken = [f"* **{each.name}**: {why(each)}" for each in outcomes if not each.is_held]
     tail = ["", "## What did not hold", "", *broken] if broken else []
+    undone = [name for name in drills if name not in {each.name for each in outcomes}]
+    if undone:
+        tail += ["", "## What this record does not hold", ""]
+        tail += [f"`make drill` has these as well; they were not done to their end here: {', '.join(undone)}."]
     return HEAD.format(record=record, when=when(outcomes)) + "\n".join([summary, "", *rows, *tail]) + "\n"
 
 

@@ -45,9 +45,9 @@ def topic_recreated(ground: Ground) -> Found:
     after = ground.send(TURNS)
     ground.deadline.until(lambda: not job.is_running, "the job to notice", within_s=400.0)
     first = job.said(TOLD)
-    job.start()
+    job = ground.stream("stream.fail_on_data_loss=true", network=MOVED)
     ground.deadline.until(lambda: not job.is_running, "the job to refuse", within_s=400.0)
-    told = [*first[-1:], *[line for line in job.said(TOLD) if line not in first][-1:]]
+    told = [*first[-1:], *job.said(TOLD)[-1:]]
     job = ground.stream("stream.fail_on_data_loss=false", network=MOVED)
     found = ground.recovered(after, job=job)
     return found.with_told(*told, *job.said("made anew")).with_remark(

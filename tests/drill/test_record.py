@@ -131,6 +131,11 @@ def test_a_loss_stands_in_the_table_and_below_it() -> None:
     assert "it hung" in text.partition("## What did not hold")[2]
 
 
+def test_drills_that_the_record_lacks_are_named() -> None:
+    assert "earthquake" in markdown([OUTCOME], record="x", drills=["driver-killed", "earthquake"])
+    assert "does not hold" not in markdown([OUTCOME], record="x", drills=["driver-killed"])
+
+
 def test_times_of_a_busy_machine_are_called_upper_bounds() -> None:
     busy = replace(OUTCOME, machine=OUTCOME.machine.replace("load 0.5", "load 9.0"))
 
@@ -141,7 +146,7 @@ def test_times_of_a_busy_machine_are_called_upper_bounds() -> None:
 def test_the_page_in_the_documents_is_the_record_beside_it(repository: Path) -> None:
     record = repository / "docs" / "benchmarks" / "drills.json"
 
-    page = markdown(read_record(record), record=record.name)
+    page = markdown(read_record(record), record=record.name, drills=[drill.name for drill in DRILLS])
 
     assert (repository / "docs" / "drills.md").read_text(encoding="utf-8") == page
     assert "/tmp/" not in page
