@@ -64,8 +64,8 @@ def show(training: Sequence[Path], out: Path, read: Callable[[Path], Volume] = r
     sentence = (
         f"Nearest training volume: {facts['nearest_training_chest']:.4f} of the window, root mean square over 8³ block "
         f"means (nearer than {facts['copy_limit']:.4f} would be a copy and is not written). Parts nearer to a training "
-        f"cube than cubes of different patients are: {facts['copied_share_of_cubes']:.1%}. Each stage saw {CUBES} cubes: "
-        "this shows the mechanism, and its anatomy is poor."
+        f"cube than cubes of different patients are: {facts['copied_share_of_cubes']:.1%}. Each stage saw {CUBES} "
+        "cubes: this shows the mechanism, and its anatomy is poor."
     )
     return SynthesisReport(f"{out.name}/nobody.png", Table("A chest of nobody", ("", *labels), rows), sentence)
 
