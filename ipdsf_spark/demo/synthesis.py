@@ -38,7 +38,7 @@ class SynthesisReport:
     sentence: str
 
 
-def steps(name: str, out: Path) -> list[list[str]]:
+def steps(name: str, out: Path) -> list[list[str | Path]]:
     """The commands: a model from the packed volumes, and one volume."""
     model = "nobody"
     return [
