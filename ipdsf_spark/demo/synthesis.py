@@ -17,7 +17,7 @@ from ipdsf_spark.ct.volume import Volume
 from ipdsf_spark.imaging.tables import Table
 
 SHAPE: Final = ("48", "128", "128")
-CUBES: Final = 32  # that each stage sees: seconds, to show the mechanism
+CUBES: Final = 16  # that each stage sees: seconds, to show the mechanism
 NETWORK: Final = ("--set", "training.width=4", "--set", "training.discriminator_width=4", "--set", "training.batch=2")
 WINDOW_HU: Final = (-1000.0, 400.0)
 NUM_BESIDE: Final = 3
