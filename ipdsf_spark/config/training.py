@@ -27,8 +27,8 @@ class TrainingConfig:
     width: int = 16
     halvings: int = 3
     norm: str = "group"
-    code_channels: int = 4
-    code_halvings: int = 2
+    code_channels: int = 32
+    code_halvings: int = 3
     discriminator_width: int = 16
     recomputes: bool = False
     batch: int = 8

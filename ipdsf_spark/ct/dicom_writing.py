@@ -90,7 +90,7 @@ def _series(grid: Grid, provenance: Provenance, source: Source) -> Dataset:
     common.SyntheticData = "YES"
     common.ImageType = ["DERIVED", "SECONDARY", "AXIAL", "GENERATED"]
     common.PatientName, common.PatientID = "GENERATED", source.patient or "GENERATED"
-    common.PatientBirthDate, common.PatientSex = "", ""
+    common.PatientBirthDate, common.PatientSex, common.Laterality = "", "", ""
     common.StudyInstanceUID, common.SeriesInstanceUID, common.FrameOfReferenceUID = (generate_uid() for _ in range(3))
     common.PositionReferenceIndicator, common.StudyID, common.AccessionNumber = "", "1", ""
     common.ReferringPhysicianName = ""

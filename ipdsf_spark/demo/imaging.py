@@ -1,5 +1,4 @@
-"""The imaging flow of the demonstration: pack volumes, train without and with Horovod, judge both on an unseen
-patient; then synthesise a chest that belongs to nobody.
+"""The imaging flow of the demonstration: restoration without and with Horovod, then a chest of nobody.
 
 Every step is the command that a person would type, in a process of its own; the page shows them.
 """

@@ -17,8 +17,8 @@ from ipdsf_spark.ct.volume import Volume
 from ipdsf_spark.imaging.tables import Table
 
 SHAPE: Final = ("48", "128", "128")
-CUBES: Final = 32  # that each stage sees: seconds, to show the mechanism
-NETWORK: Final = ("--set", "training.width=4", "--set", "training.discriminator_width=4", "--set", "training.batch=4")
+CUBES: Final = 16  # that each stage sees: seconds, to show the mechanism
+NETWORK: Final = ("--set", "training.width=4", "--set", "training.discriminator_width=4", "--set", "training.batch=2")
 WINDOW_HU: Final = (-1000.0, 400.0)
 NUM_BESIDE: Final = 3
 
@@ -38,7 +38,7 @@ class SynthesisReport:
     sentence: str
 
 
-def steps(name: str, out: Path) -> list[list[str]]:
+def steps(name: str, out: Path) -> list[list[str | Path]]:
     """The commands: a model from the packed volumes, and one volume."""
     model = "nobody"
     return [
@@ -64,8 +64,8 @@ def show(training: Sequence[Path], out: Path, read: Callable[[Path], Volume] = r
     sentence = (
         f"Nearest training volume: {facts['nearest_training_chest']:.4f} of the window, root mean square over 8³ block "
         f"means (nearer than {facts['copy_limit']:.4f} would be a copy and is not written). Parts nearer to a training "
-        f"cube than cubes of different patients are: {facts['copied_share_of_cubes']:.1%}. Each stage saw {CUBES} cubes: "
-        "this shows the mechanism, and its anatomy is poor."
+        f"cube than cubes of different patients are: {facts['copied_share_of_cubes']:.1%}. Each stage saw {CUBES} "
+        "cubes: this shows the mechanism, and its anatomy is poor."
     )
     return SynthesisReport(f"{out.name}/nobody.png", Table("A chest of nobody", ("", *labels), rows), sentence)
 

@@ -1,31 +1,33 @@
 """An autoencoder with a bottleneck and no way around it: a cube to a code of a few numbers, and back.
 
-Shapes for S = 32, width w = 16, 2 halvings, c = 4 channels of code (B batch):
+Shapes for S = 32, width w = 16, 3 halvings, c = 32 channels of code (B batch):
 
     cube                     (B,  1, 32, 32, 32)
     entry                    (B, 16, 32, 32, 32)
     down 1 + convolution     (B, 32, 16, 16, 16)
     down 2 + convolution     (B, 64,  8,  8,  8)
-    code                     (B,  4,  8,  8,  8)     block means of the cube, and c - 1 learned channels
-    widen + convolution      (B, 64,  8,  8,  8)
-    up 1 + convolution       (B, 32, 16, 16, 16)
-    up 2 + convolution       (B, 16, 32, 32, 32)
-    exit                     (B,  1, 32, 32, 32)     + the block means, interpolated
+    down 3 + convolution     (B,128,  4,  4,  4)
+    code                     (B, 32,  4,  4,  4)     + a linear projection of each block of 8³ voxels
+    widen + convolution      (B,128,  4,  4,  4)
+    up 3, 2, 1               (B, 16, 32, 32, 32)
+    exit                     (B,  1, 32, 32, 32)     + the projection's transpose
 
 Nothing but the code reaches the decoder: 8^halvings / c voxels are one number, 16 as above, which is that of the
 variational autoencoder of MAISI (Guo et al. 2024: 4 channels at a quarter of each edge). For inference the code is
-rounded to half precision, so that a number of it has as many bits as a voxel of a CT. The first channel is fixed to be
-the block means, so that training begins as trilinear interpolation and spends its time on what that loses. Without
-normalisation: it would take the absolute grey level, which is what a CT measures, out of the code.
+rounded to half precision, so that a number of it has as many bits as a voxel of a CT. The linear parts begin as the
+lowest frequencies of the discrete cosine transform (Ahmed et al. 1974) of each block, everything else at zero: training
+begins where transform coding stands and spends its time on what that loses. Without normalisation: it would take the
+absolute grey level, which is what a CT measures, out of the code.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.blocks import Convolution, Down, Up, run_level
@@ -46,7 +48,10 @@ class Autoencoder(nn.Module):
             nn.Sequential(Down(wide, wider, "none"), Convolution(wider, wider, "none"))
             for wide, wider in pairwise(channels)
         )
-        self.to_code = nn.Conv3d(channels[-1], settings.code_channels - 1, 1) if settings.code_channels > 1 else None
+        self.to_code = nn.Conv3d(channels[-1], settings.code_channels, 1)
+        edge = 2**settings.halvings
+        self.project = nn.Conv3d(1, settings.code_channels, edge, stride=edge, bias=False)
+        self.restore = nn.ConvTranspose3d(settings.code_channels, 1, edge, stride=edge, bias=False)
         self.widen = nn.Sequential(
             Convolution(settings.code_channels, channels[-1], "none"), Convolution(channels[-1], channels[-1], "none")
         )
@@ -54,8 +59,12 @@ class Autoencoder(nn.Module):
             nn.Sequential(Up(wider, wide), Convolution(wide, wide, "none")) for wide, wider in pairwise(channels)
         )
         self.exit = nn.Conv3d(channels[0], 1, 1)
-        for parameter in self.exit.parameters():
+        for parameter in (*self.exit.parameters(), *self.to_code.parameters()):
             nn.init.zeros_(parameter)
+        with torch.no_grad():
+            basis = lowest_frequencies(edge, settings.code_channels)
+            self.project.weight.copy_(basis)
+            self.restore.weight.copy_(basis)
 
     @property
     def ratio(self) -> float:
@@ -74,13 +83,10 @@ class Autoencoder(nn.Module):
                 f"an autoencoder with {self.settings.halvings} halvings takes cubes (B, 1, S, S, S) with S a multiple "
                 f"of {step}, got {tuple(cube.shape)}"
             )
-        parts = [functional.avg_pool3d(cube, step)]
-        if self.to_code is not None:
-            x = self._level(self.entry, cube)
-            for down in self.downs:
-                x = self._level(down, x)
-            parts.append(self.to_code(x).to(cube.dtype))
-        code = torch.cat(parts, dim=1)
+        x = self._level(self.entry, cube)
+        for down in self.downs:
+            x = self._level(down, x)
+        code: Tensor = self.project(cube) + self.to_code(x)
         return code if self.training else code.half()
 
     def decode(self, code: Tensor) -> Tensor:
@@ -89,10 +95,8 @@ class Autoencoder(nn.Module):
         x = self._level(self.widen, code)
         for up in reversed(self.ups):
             x = self._level(up, x)
-        means = functional.interpolate(
-            code[:, :1], scale_factor=float(2**self.settings.halvings), mode="trilinear", align_corners=False
-        )
-        return means + torch.as_tensor(self.exit(x))
+        decoded: Tensor = self.restore(code) + self.exit(x)
+        return decoded
 
     def forward(self, cube: Tensor) -> Tensor:
         """(B, 1, S, S, S) in [-1, 1] → what its code says of it."""
@@ -106,6 +110,21 @@ class Autoencoder(nn.Module):
 
     def _level(self, level: nn.Module, x: Tensor) -> Tensor:
         return run_level(level, x, recomputes=self.settings.recomputes and self.training)
+
+
+def lowest_frequencies(edge: int, number: int) -> Tensor:
+    """(number, 1, edge, edge, edge): orthonormal functions of the cosine transform, by rising sum of frequencies.
+
+    Raises:
+        InputError: a block has fewer.
+    """
+    if number > edge**3:
+        raise InputError(f"a code of {number} channels is more than the {edge**3} voxels of a block")
+    places = (torch.arange(edge, dtype=torch.float64) + 0.5) * math.pi / edge
+    waves = torch.cos(torch.outer(torch.arange(edge, dtype=torch.float64), places)) * math.sqrt(2 / edge)
+    waves[0] /= math.sqrt(2)
+    frequencies = sorted(itertools.product(range(edge), repeat=3), key=lambda f: (sum(f), f))[:number]
+    return torch.stack([torch.einsum("i,j,k->ijk", *(waves[n] for n in f)) for f in frequencies])[:, None].float()
 
 
 AnyGenerator = Generator | Autoencoder

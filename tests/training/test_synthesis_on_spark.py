@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from ipdsf_spark.ct.phantom import chest_phantom
+from ipdsf_spark.ct.provenance import Provenance
+from ipdsf_spark.ct.writing import write_volume
 from tests.conftest import PackedChest, run_ipdsf
 from tests.training.test_horovod_on_spark import checkpoint
 
@@ -21,16 +25,30 @@ TINY = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def packed_three(tmp_path_factory: pytest.TempPathFactory) -> PackedChest:
+    """Three phantoms, the fewest from which chests are drawn, packed by the real Spark job."""
+    folder = tmp_path_factory.mktemp("three")
+    packed = PackedChest(folder / "array", folder)
+    provenance = Provenance("phantom", datetime(2026, 1, 1, tzinfo=UTC))
+    volumes = []
+    for seed in range(3):
+        phantom = chest_phantom((32, 160, 64), seed=seed, spacing_mm=(8.0, 2.2, 5.6))
+        volumes.append(write_volume(folder / f"train-{seed}.nii.gz", phantom.volume, provenance))
+    run_ipdsf("ct", "pack", "--name", packed.name, "--train", *volumes, *packed.settings)
+    return packed
+
+
 def train(packed: PackedChest, out: Path, *arguments: str) -> dict[str, object]:
     words = ("ct", "train-synthesis", "--name", packed.name, "-o", out, "--json", *TINY, *packed.settings)
     return dict(json.loads(run_ipdsf(*words, *arguments).stdout))
 
 
 def test_both_stages_by_two_processes_with_batch_b_are_those_of_one_with_batch_2b(
-    packed_chest: PackedChest, tmp_path: Path
+    packed_three: PackedChest, tmp_path: Path
 ) -> None:
-    two = train(packed_chest, tmp_path / "two", "--workers", "2", "--set", "training.batch=2")
-    one = train(packed_chest, tmp_path / "one", "--set", "training.batch=4")
+    two = train(packed_three, tmp_path / "two", "--workers", "2", "--set", "training.batch=2")
+    one = train(packed_three, tmp_path / "one", "--set", "training.batch=4")
 
     assert (two["workers"], one["workers"]) == (2, 0)
     for stage in ("mid", "fine"):
@@ -43,5 +61,5 @@ def test_both_stages_by_two_processes_with_batch_b_are_those_of_one_with_batch_2
     for part in ("chests.npz", "guard.npz"):
         with np.load(tmp_path / "two" / part) as a, np.load(tmp_path / "one" / part) as b:
             assert all(np.array_equal(a[key], b[key]) for key in b.files)
-    cache = packed_chest.storage.parent / "cache"
+    cache = packed_three.storage.parent / "cache"
     assert not [path for path in cache.iterdir() if path.is_dir() and "-mid-" in path.name]  # no training data is left
