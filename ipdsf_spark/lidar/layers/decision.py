@@ -23,7 +23,7 @@ LIKELY: Final = 0.8  # that the top lies there, for a height to be given
 SPREAD_M, SPREAD_SHARE = 90.0, 0.10  # more spread than this, and no height is given
 SUPPORT_M, SUPPORT_SHARE = 90.0, 0.04  # a height needs a candidate this close
 LEAST_EVIDENCE: Final = 0.3  # of a candidate beside the profile's best
-BOUND: Final = 0.9  # probability of an upper bound
+BOUND: Final = 0.95  # probability of an upper bound by the chain; it is too sure, as intervals depend on each other
 HIGHEST_BOUND_M: Final = 450.0  # a higher one says nothing
 AMBIGUOUS_M: Final = 150.0  # a spread that is worth a bit
 CAPPED_M: Final = 300.0  # a cloud base this close to the height is the layer's
@@ -32,6 +32,7 @@ CLEAR_M: Final = 30.0  # localisation of an edge without noise: it is where it i
 LEAST_M: Final = 15.0  # no retrieval is better than its grid
 MODEL_SHARE: Final = 0.03  # of the height, and ...
 MODEL_M: Final = 20.0  # ... this: an edge of the tracer is not quite the height of the mixing
+STABLE_MODEL_M: Final = 40.0  # of a stable layer, which fades upward rather than ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,8 @@ def decide(rows: Rows, state: Float, nodes_m: Float64) -> Decision:
     off = nodes_m - np.nan_to_num(height)[:, None]
     far = mass * (np.abs(off) > (NEAR_M + NEAR_SHARE * np.nan_to_num(height))[:, None])
     spread = np.sqrt((far * off * off).sum(axis=1))
-    model = np.hypot(MODEL_M, MODEL_SHARE * height)
+    has_stable = state[:, STABLE].sum(axis=1) > 0.5
+    model = np.hypot(np.where(has_stable, STABLE_MODEL_M, MODEL_M), MODEL_SHARE * height)
     sigma = np.maximum(np.sqrt(localisation**2 + spread**2 + model**2), LEAST_M)
 
     quality = rows["quality"].copy()
@@ -125,7 +127,7 @@ def decide(rows: Rows, state: Float, nodes_m: Float64) -> Decision:
     is_capped = is_given & (np.abs(cloud_m - height) <= CAPPED_M)
     quality |= is_capped * np.uint16(Quality.CLOUD_CAPPED)
     height = np.where(is_given, height, np.nan)
-    is_stable = is_given & (state[:, STABLE].sum(axis=1) > 0.5)
+    is_stable = is_given & has_stable
     top_m = np.where(is_given, height, np.where(is_below, bound_m, np.inf))
     return Decision(
         height_m=height,
