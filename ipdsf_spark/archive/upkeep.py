@@ -195,7 +195,7 @@ def _remove_old(directory: Path, keep_h: int, done: Compacted) -> None:
             path.unlink(missing_ok=True)
             done.num_removed += 1
             done.removed_bytes += state.st_size
-    for path in (directory / LOG).glob(".*.tmp"):
+    for path in directory.rglob(".*.tmp"):
         if path.stat().st_mtime * 1000 < limit_ms:
             path.unlink(missing_ok=True)
     _remove_old_log(directory / LOG)

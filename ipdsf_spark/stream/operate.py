@@ -29,17 +29,18 @@ NOBODY: Final = Site(NO_SITE, float("nan"), float("nan"))
 class Operate:
     """Pickled once per query: the pieces of sites and their states to outgoing records and new states.
 
-    Called by Spark with the data frames of one site, or by `spark.state_rows` with the lists of many, the piece last.
+    Called by Spark with key, data frames and state of one site, or by `spark.state_rows` with those of many in one list,
+    columns for frames, the piece last. Spark hides all but the call of a function, so there is no other way in.
     """
 
     sites: Mapping[str, Site]
     stage: SiteStage
 
-    def __call__(self, key: tuple[str], values: Any, state: GroupState) -> Any:
-        """One site's share of a micro-batch."""
-        if isinstance(values, list):
-            return self.many([(key, values, state)])[0]
-        pieces = [piece for frame in values for piece in frame["piece"].tolist()]
+    def __call__(self, key: Any, frames: Any = (), state: GroupState | None = None) -> Any:
+        """One site's share of a micro-batch, or those of many."""
+        if state is None:
+            return self.many(key)
+        pieces = [piece for frame in frames for piece in frame["piece"].tolist()]
         [records] = self.records_of([(key[0], pieces, state)])
         return iter([pd.DataFrame([_row(each) for each in records], columns=list(Record._fields), dtype=object)])
 

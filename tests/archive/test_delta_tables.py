@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +289,17 @@ def test_the_newest_view_is_a_table_like_the_others(tmp_path: Path) -> None:
     assert {table.name for table in inspect(tmp_path)} == {PRODUCTS, NEWEST}
     (tmp_path / NEWEST / next(iter(snapshot(tmp_path / NEWEST).files))).write_bytes(b"")
     assert ["has 0 bytes, not" in problem for table in inspect(tmp_path) for problem in table.problems] == [True]
+
+
+def test_a_file_that_was_only_begun_is_no_parquet_file_to_anybody(tmp_path: Path) -> None:
+    seen = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pydict({"value": [1, 2]})
+        seen.extend(path.name for path in tmp_path.rglob("*") if path.is_file())
+
+    written = write_file(tmp_path, batches(), pa.schema([("value", pa.int64())]), {})
+
+    assert len(seen) == 1
+    assert not seen[0].endswith(".parquet")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [written.path]

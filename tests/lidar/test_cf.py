@@ -29,6 +29,7 @@ STANDARD_NAMES = {
     "cloud_base_altitude": "m",
     "quality_flag": "1",
     "status_flag": "1",
+    "volume_attenuated_backwards_scattering_function_in_air": "m-1 sr-1",
     "number_of_observations": "1",
 }
 MODIFIERS = {"standard_error", "detection_minimum", "status_flag"}
@@ -97,6 +98,12 @@ def _variable_breaches(file: Any, variable: Any, *, is_bounds: bool) -> list[str
             found.append(f"unit {attributes['units']!r} where the table says {unit!r}")
     if "_FillValue" in attributes and np.asarray(attributes["_FillValue"]).dtype != variable.dtype:
         found.append("_FillValue has another type")
+    if "_FillValue" in attributes and variable.dimensions == (variable.name,):
+        found.append("a coordinate has no missing values")
+    own = {*variable.dimensions, *str(attributes.get("coordinates", "")).split()} & set(file.variables)
+    vertical = sorted(name for name in own if getattr(file[name], "positive", "") or name == "altitude")
+    if len(vertical) > 1:
+        found.append(f"has several vertical coordinates: {', '.join(vertical)}")
     for key in ("flag_masks", "flag_values"):
         if key in attributes:
             flags = np.atleast_1d(attributes[key])
@@ -126,6 +133,12 @@ def _variable_breaches(file: Any, variable: Any, *, is_bounds: bool) -> list[str
 @pytest.mark.parametrize("heights", [[800.0, 820.0, np.nan], [500.0], []])
 def test_a_file_of_heights_breaks_no_rule_of_cf(heights: list[float]) -> None:
     assert breaches(opened(layers_of(heights))) == []
+
+
+def test_backscatter_beside_the_heights_breaks_no_rule_of_cf() -> None:
+    curtain = cf.Curtain(np.array([10.0, 20.0]), np.full((2, 2), 1e-6, np.float32))
+
+    assert breaches(opened(layers_of([800.0, 820.0]), curtain=curtain)) == []
 
 
 def test_the_check_names_what_is_wrong() -> None:

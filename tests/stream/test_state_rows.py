@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from pyspark.serializers import SpecialLengths, read_int
 from pyspark.sql.streaming.state import GroupState
+from pyspark.util import fail_on_stopiteration
 
 from ipdsf_spark.spark import state_rows
 from ipdsf_spark.stream import schemas
@@ -35,7 +36,7 @@ class Counting:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def many(self, groups: Sequence[tuple[tuple[str], list[list[Any]], GroupState]]) -> list[list[tuple[Any, ...]]]:
+    def __call__(self, groups: Sequence[tuple[tuple[str], list[list[Any]], GroupState]]) -> list[list[tuple[Any, ...]]]:
         self.sizes.append(len(groups))
         rows = []
         for (site,), columns, state in groups:
@@ -72,7 +73,7 @@ def sent(chunks: Sequence[Sequence[tuple[str, int, bool]]]) -> io.BytesIO:
 def answered(function: Counting, stream: io.BytesIO) -> list[tuple[str, int, bytes]]:
     """What the JVM reads: (site, count, state of the same group), in order."""
     serializer = state_rows.StateRowsSerializer("UTC", False, True, schemas.STATE, 10_000, False)
-    call = state_rows._wrapped(lambda *_: None)(function, schemas.OUTGOING, {})
+    call = state_rows._wrapped(lambda *_: None)(fail_on_stopiteration(function), schemas.OUTGOING, {})  # as Spark does
 
     def mapped(chunks: Any, state: GroupState) -> Any:
         held = [columns for columns, _ in chunks]

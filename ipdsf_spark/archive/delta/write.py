@@ -46,10 +46,12 @@ def write_file(
     folder = "/".join(f"{name}={value}" for name, value in partition.items())
     path = f"{folder}/part-{uuid.uuid4()}.{COMPRESSION}.parquet" if folder else f"part-{uuid.uuid4()}.parquet"
     target = directory / path
+    # Readers that take every Parquet file of a folder, and no log, must not meet half of one after a crash.
+    begun = target.with_name(f".{target.name}.tmp")
     target.parent.mkdir(parents=True, exist_ok=True)
     num_rows = 0
     try:
-        with target.open("wb") as stream:
+        with begun.open("wb") as stream:
             with pq.ParquetWriter(
                 stream, schema, compression=COMPRESSION, version="2.6", use_compliant_nested_type=True
             ) as writer:
@@ -58,8 +60,9 @@ def write_file(
                     num_rows += batch.num_rows
             stream.flush()
             os.fsync(stream.fileno())
+        begun.replace(target)
     except BaseException:
-        target.unlink(missing_ok=True)
+        begun.unlink(missing_ok=True)
         raise
     return DataFile(path, dict(partition), target.stat().st_size, now_ms(), num_rows)
 

@@ -74,8 +74,9 @@ def decide(rows: Rows, state: Float, nodes_m: Float64) -> Decision:
     at_m = nodes_m[together.argmax(axis=1)][:, None]
     around = mass * (np.abs(nodes_m - at_m) <= NEAR_M + NEAR_SHARE * at_m)
     share = np.maximum(around.sum(axis=1), 1e-9)
-    mean_m = (around @ nodes_m) / share
-    variance = np.maximum((around @ (nodes_m * nodes_m)) / share - mean_m * mean_m, 0.0)
+    # row by row: a product of matrices adds in an order that depends on how many intervals are taken at once
+    mean_m = (around * nodes_m).sum(axis=1) / share
+    variance = np.maximum((around * (nodes_m * nodes_m)).sum(axis=1) / share - mean_m * mean_m, 0.0)
 
     tops = in_metres(rows["height"])
     has_top = np.isfinite(tops)

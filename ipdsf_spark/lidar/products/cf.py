@@ -23,6 +23,7 @@ TOP_ALTITUDE: Final = (
 METHODS: Final = ("none", "edge", "cloud_base")
 NONE, EDGE, CLOUD_BASE = 0, 1, 2
 PLACE: Final = "station latitude longitude altitude"
+PLACE_OF_PROFILES: Final = "station latitude longitude"  # whose vertical coordinate is their axis of heights
 REFERENCES: Final = (
     "Brooks (2003) J. Atmos. Ocean. Technol. 20, 1092; Steyn, Baldi, Hoff (1999) J. Atmos. Ocean. Technol. 16, 944; "
     "Kotthaus et al. (2020) Remote Sens. 12, 3259"
@@ -75,7 +76,8 @@ def to_netcdf(
         file.createDimension(name, length)
 
     def put(name: str, kind: Any, axes: tuple[str, ...], values: Any, **attributes: Any) -> None:
-        fill = netCDF4.default_fillvals[kind] if kind == "f4" else None
+        # A coordinate variable has no missing values (CF conventions 1.8, section 2.5.1).
+        fill = netCDF4.default_fillvals[kind] if kind == "f4" and axes != (name,) else None
         packed = {"zlib": True, "complevel": 4} if axes and len(layers) else {}
         variable = file.createVariable(name, kind, axes, fill_value=fill, **packed)
         variable.setncatts(attributes)
@@ -279,7 +281,7 @@ def to_netcdf(
             long_name="mean attenuated backscatter, clouds included",
             units="m-1 sr-1",
             cell_methods="time: mean",
-            coordinates=PLACE,
+            coordinates=PLACE_OF_PROFILES,
             coverage_content_type="physicalMeasurement",
         )
     return bytes(file.close())
