@@ -33,10 +33,10 @@ def imaging_session(app_name: str, *, master: str | None = None) -> Iterator[Spa
     contexts: Any = SparkContext
     had_jvm, had_session = contexts._gateway is not None, contexts._active_spark_context is not None
     session = _session(app_name, master)
-    if not had_session:
-        ship(session)
-        await_executors(session)  # Horovod waits for its processes for two minutes only
     try:
+        if not had_session:
+            ship(session)
+            await_executors(session)  # Horovod waits for its processes for two minutes only
         yield session
     finally:
         if not had_session:
