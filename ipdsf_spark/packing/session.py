@@ -12,6 +12,7 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import conf_directory
+from ipdsf_spark.spark.executors import await_executors
 from ipdsf_spark.spark.master import given_master
 from ipdsf_spark.spark.shipping import ship, shipping_settings
 
@@ -32,9 +33,10 @@ def imaging_session(app_name: str, *, master: str | None = None) -> Iterator[Spa
     contexts: Any = SparkContext
     had_jvm, had_session = contexts._gateway is not None, contexts._active_spark_context is not None
     session = _session(app_name, master)
-    if not had_session:
-        ship(session)
     try:
+        if not had_session:
+            ship(session)
+            await_executors(session)  # Horovod waits for its processes for two minutes only
         yield session
     finally:
         if not had_session:
