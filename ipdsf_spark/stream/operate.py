@@ -29,7 +29,7 @@ NOBODY: Final = Site(NO_SITE, float("nan"), float("nan"))
 class Operate:
     """Pickled once per query: the pieces of sites and their states to outgoing records and new states.
 
-    Called by Spark with key, data frames and state of one site, or by `spark.state_rows` with those of many in one list,
+    Called by Spark with key, data frames and state of one site, or by `spark.state_rows` with a list of those of many,
     columns for frames, the piece last. Spark hides all but the call of a function, so there is no other way in.
     """
 
