@@ -4,7 +4,7 @@
 data frame of one row: about two milliseconds for a file whose mathematics takes one. In a stream of many sites every
 file is a group. A function whose result schema carries `AS_ROWS` is therefore given its columns as lists and returns
 tuples; Arrow arrays are built once per batch. It is called with a list of many groups, (key, columns, state), for what
-costs as much for one as for thirty. Functions of anybody else, and workers that another daemon forks, go Spark's own way.
+costs as much for one as for thirty. Functions of anybody else, and workers that another daemon forks, go Spark's way.
 
 Made for PySpark 4.0; `install` changes nothing if it does not find what it knows.
 """
