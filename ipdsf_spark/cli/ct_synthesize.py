@@ -115,7 +115,8 @@ def _alone(args: argparse.Namespace, config: Config, folder: Path, bar: Any) -> 
 def _by_horovod(args: argparse.Namespace, config: Config, folder: Path, bar: Any) -> dict[str, Any]:
     from ipdsf_spark.packing.local_copy import local_copy
     from ipdsf_spark.packing.reference import reference_of
-    from ipdsf_spark.packing.session import given_master, imaging_session
+    from ipdsf_spark.packing.session import imaging_session
+    from ipdsf_spark.spark.master import given_master
     from ipdsf_spark.training.configured import settings_of
     from ipdsf_spark.training.facts import data_facts
     from ipdsf_spark.training.horovod_workers import SparkWork, train_on_spark
