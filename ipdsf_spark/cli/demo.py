@@ -106,8 +106,9 @@ def _both(args: argparse.Namespace, *, has_imaging: bool) -> int:
 
 
 def _imaging_alone(args: argparse.Namespace) -> int:
-    report = _imaging(args)
-    page = Path(args.out) / report.folder / "index.html"
+    from ipdsf_spark.demo.page import write_imaging_page
+
+    page = write_imaging_page(_imaging(args), Path(args.out))
     if args.json:
         print(json.dumps({"page": str(page)}))
     print(f"open {page}", file=sys.stderr)

@@ -9,13 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from ipdsf_spark.demo.imaging import ImagingReport
-
-TEMPLATE: Final = "page.html"
 
 
 @dataclass(frozen=True)
@@ -134,6 +131,15 @@ class Report:
 
 def write_page(report: Report, directory: Path) -> Path:
     """Render `report` to `directory`/index.html and return its path."""
+    return _write("page.html", directory, report=report)
+
+
+def write_imaging_page(imaging: ImagingReport, directory: Path) -> Path:
+    """The same for the imaging flow alone."""
+    return _write("imaging_page.html", directory, imaging=imaging)
+
+
+def _write(template: str, directory: Path, **values: object) -> Path:
     environment = Environment(
         loader=PackageLoader("ipdsf_spark.demo", ""), autoescape=select_autoescape(), undefined=StrictUndefined
     )
@@ -143,7 +149,7 @@ def write_page(report: Report, directory: Path) -> Path:
     environment.filters["seconds"] = lambda value: _number(value, "{:.2f} s" if value < 100 else "{:.0f} s")
     environment.filters["count"] = lambda value: f"{value:,}"
     path = directory / "index.html"
-    path.write_text(environment.get_template(TEMPLATE).render(report=report), encoding="utf-8")
+    path.write_text(environment.get_template(template).render(**values), encoding="utf-8")
     return path
 
 
