@@ -103,7 +103,7 @@ def _tissue_problems(hu: NDArray[Any], said: str) -> list[Problem]:
     text = (
         f"{said}, of the values above {AIR_BELOW_HU:g} less than {MIN_TISSUE_OF_SOLID:.0%} between {low:g} and {high:g}"
     )
-    return [Problem("not_hu", f"{text}, where fat, water and soft tissue are: stretched, not HU")]
+    return [Problem("unusual_values", f"{text}, where fat, water and soft tissue are: stretched, or no patient")]
 
 
 def _narrow(hu: NDArray[Any], lowest: float, highest: float) -> str:

@@ -68,7 +68,7 @@ def score(
 def operator_cost_ms(name: str) -> float:
     """Least of three processor times per interval of a clear day, from bytes to bytes."""
     day = hard_day("clear", seed=0)
-    averages = [rounded(average) for average in averages_of(day.profiles, 300)]
+    averages = [rounded(average)[0] for average in averages_of(day.profiles, 300)]
     operator = operator_named(name, Parameters())
 
     def through() -> None:

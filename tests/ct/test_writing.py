@@ -18,7 +18,7 @@ from synthetic_dicom import PATIENT_ID, WriteSeries
 from ipdsf_spark.ct.dicom_writing import write_dicom
 from ipdsf_spark.ct.provenance import STATEMENT, Provenance
 from ipdsf_spark.ct.reading import read_volume
-from ipdsf_spark.ct.volume import Grid, Volume
+from ipdsf_spark.ct.volume import Grid, Source, Volume
 from ipdsf_spark.ct.writing import as_int16, write_nifti, write_volume
 from ipdsf_spark.errors import InputError
 
@@ -169,7 +169,7 @@ CODES = ("DerivationCodeSequence", "DeidentificationMethodCodeSequence")
 
 
 def test_a_generated_image_has_what_the_standard_asks_of_a_ct_image(chest: NDArray[np.int16], tmp_path: Path) -> None:
-    folder = write_dicom(tmp_path / "made", TURNED, [chest], MADE)
+    folder = write_dicom(tmp_path / "made", TURNED, [chest], MADE, Source())
 
     for path in folder.iterdir():
         image = pydicom.dcmread(path)

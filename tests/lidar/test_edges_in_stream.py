@@ -30,7 +30,7 @@ FIELDS = {
 def morning() -> tuple[Site, list[Average]]:
     """Five hours with a growing layer, a residual layer, a gap and fog that lifts."""
     day = hard_day("fog_that_lifts", seed=2)
-    averages = [rounded(each) for each in averages_of(day.profiles, 300)[72:136]]
+    averages = [rounded(each)[0] for each in averages_of(day.profiles, 300)[72:136]]
     del averages[40:43]
     return day.site, averages
 
