@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ipdsf_spark.demo.imaging import ImagingReport
 
 EPILOG = """examples:
-  ipdsf demo                                eight simulated sites and four phantoms, about four minutes
+  ipdsf demo                                eight simulated sites and four phantoms, about eight minutes
   ipdsf demo --sites 24 --speed 2           more sites, twice as fast
   ipdsf demo --data recorded/               your own files, one folder per site
   ipdsf demo --only imaging --ct volumes/   your own CT, in the folders train and test or side by side
@@ -30,7 +30,7 @@ START = "2026-06-20", "12:00"
 HOURS = 36.0  # with a whole day behind it, a site is known to the forecast
 # Ten minutes a file and half a minute a profile: as many files as of a day by five minutes.
 SAMPLING = ("--minutes", "10", "--cadence", "30")
-FILES_PER_SECOND = 40.0
+FILES_PER_SECOND = 20.0
 PHANTOM_CUBES = 1_200
 CT_CUBES = 4_000
 
