@@ -142,7 +142,7 @@ def average_rows(records: Sequence[Record]) -> tuple[dict[str, list[pa.RecordBat
             row = averages.from_message(record.value)
             row.validate(full=True)
             moment = row.column("start")[0].as_py() if row.num_rows else None
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last: a date in no calendar
             faults.append(f"partition {record.partition}, offset {record.offset}: {error}")
             continue
         if not row.num_rows:

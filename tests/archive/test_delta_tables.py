@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from records import NOON_MS, average, product, record
 
@@ -197,6 +197,7 @@ def test_no_value_whatever_stops_the_archive(raw: bytes, published_ms: int) -> N
 
 
 @given(st.integers(0, 400), st.integers(0, 255))
+@example(322, 4)  # a begin beyond the year 9999
 def test_an_average_with_a_wrong_byte_is_a_row_or_a_reason(at: int, byte: int) -> None:
     _, value = average("oslo", 0)
     raw = bytearray(value)
