@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import shutil
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,20 +93,34 @@ def mid_copy(copy: Path, folder: str) -> Iterator[Path]:
     """
     of = hashlib.sha256(folder.encode()).hexdigest()[:16]
     place = copy.parent / f".{copy.name}-mid-{of}"
+    lock = copy.parent / f"{place.name}.lock"
+    with _held(copy, place, lock) as use:
+        try:
+            yield place
+        finally:
+            with _locked(lock):  # nobody begins to use them meanwhile
+                fcntl.flock(use, fcntl.LOCK_UN)
+                with contextlib.suppress(BlockingIOError):  # another process still trains on them
+                    fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(place, ignore_errors=True)
+
+
+def _held(copy: Path, place: Path, lock: Path) -> TextIO:
+    """Make the cubes if nobody has, and share them: the open file by which this process does."""
     try:
-        with (copy.parent / f"{place.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _locked(lock):
             if not (place / SET_FILE).is_file():
                 found = CubeSet.load(copy)
                 mid_cubes(put_together(found), found, place)
+            use = (copy.parent / f"{place.name}.use").open("w")
+            fcntl.flock(use, fcntl.LOCK_SH)
+            return use
     except OSError as error:
         raise InputError(f"cannot write cubes to {place}: {error.strerror or error}") from error
-    with (copy.parent / f"{place.name}.use").open("w") as use:
-        fcntl.flock(use, fcntl.LOCK_SH)
-        yield place
-        fcntl.flock(use, fcntl.LOCK_UN)
-        try:
-            fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return  # another process still trains on them
-        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

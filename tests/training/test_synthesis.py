@@ -20,7 +20,7 @@ from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.imaging.synthesis import conditioned, load_synthesis
-from ipdsf_spark.training.wholes import put_together
+from ipdsf_spark.training.wholes import mid_copy, put_together
 
 pytestmark = pytest.mark.training
 SHAPE, SPACING = (32, 66, 64), (9.0, 5.0, 5.6)
@@ -61,6 +61,16 @@ def test_a_volume_put_together_from_its_cubes_is_the_volume_where_it_is_not_air(
     # Cubes that are left out as air hold up to a fiftieth of something else.
     assert np.abs(wholes[0].mid - truth)[body].max() < 10
     assert wholes[0].spacing_mm == pytest.approx([4 * step for step in SPACING])
+
+
+def test_the_coarser_cubes_go_with_the_last_that_uses_them_also_when_it_fails(cubes: Path) -> None:
+    with pytest.raises(ZeroDivisionError), mid_copy(cubes, "model") as place:
+        with mid_copy(cubes, "model") as same:
+            assert same == place
+        assert len(CubeSet.load(place).keys) > 0
+        raise ZeroDivisionError
+
+    assert not place.exists()
 
 
 def test_a_volume_of_nobody_is_written_marked_and_the_same_for_the_same_seed(model: Path, tmp_path: Path) -> None:
