@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from ipdsf_spark.cli.arguments import add_verb
@@ -145,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     from ipdsf_spark.experiments.run import present
 
     # Whoever ends this ends brokers, consumers and trainings with it, and removes the hosts.
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     out = Path(args.out).expanduser()
     if args.bench_verb != "page":
         _measure(args, list(HELP) if args.bench_verb == "all" else [args.bench_verb], out)
@@ -153,10 +152,6 @@ def run(args: argparse.Namespace) -> int:
     if args.bench_verb == "page" and args.into:
         write_into(args.into, out)
     return 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _measure(args: argparse.Namespace, experiments: list[str], out: Path) -> None:

@@ -33,7 +33,15 @@ from ipdsf_spark.devkafka.nodes import (
     remember,
     write_settings,
 )
-from ipdsf_spark.devkafka.processes import START_TIMEOUT_S, children_of, end_of_log, format_storage, launch, send_signal
+from ipdsf_spark.devkafka.processes import (
+    START_TIMEOUT_S,
+    children_of,
+    end,
+    end_of_log,
+    format_storage,
+    launch,
+    send_signal,
+)
 from ipdsf_spark.errors import BrokerError
 
 STOP_TIMEOUT_S: Final = 20.0
@@ -141,12 +149,7 @@ class EmbeddedKafka:
             process.stdin.close()
         else:
             send_signal(process.pid, how)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            for pid in [*children_of(process.pid), process.pid]:
-                send_signal(pid, signal.SIGKILL)
-            process.wait()
+        end(process, STOP_TIMEOUT_S)
 
     def start_node(self, node_id: int) -> None:
         """Start a node that was stopped and wait until it answers; a folder that was emptied is formatted.

@@ -97,6 +97,16 @@ def is_running(node: Node) -> bool:
     return True
 
 
+def end(process: subprocess.Popen[bytes], within_s: float) -> None:
+    """Wait for a node that was asked to stop, and insist when it has taken too long."""
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        for pid in [*children_of(process.pid), process.pid]:
+            send_signal(pid, signal.SIGKILL)
+        process.wait()
+
+
 def send_signal(pid: int, how: signal.Signals) -> None:
     """Signal a process, if it is there."""
     with contextlib.suppress(ProcessLookupError):

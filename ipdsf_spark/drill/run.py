@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import re
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +25,7 @@ from ipdsf_spark.drill.drills import Drill
 from ipdsf_spark.drill.ground import Ground
 from ipdsf_spark.drill.outcome import Found, Outcome
 from ipdsf_spark.errors import IpdsfError
+from ipdsf_spark.monitoring.provenance import commit, machine
 
 logger = logging.getLogger(__name__)
 
@@ -101,15 +100,14 @@ def one(drill: Drill, ground: Ground) -> Outcome:
         silent_s=round(watch.silent_s, 1) if watch else 0.0,
         seconds=round(time.monotonic() - began, 1),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine(),
-        commit=_commit(),
+        machine=_where(),
+        commit=commit(),
     )
 
 
-def machine() -> str:
-    """Cores, architecture, interpreter, and how busy it was."""
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {load:.1f} per core"
+def _where() -> str:
+    """The machine, and how busy it was."""
+    return f"{machine()}, load {os.getloadavg()[0] / (os.cpu_count() or 1):.1f} per core"
 
 
 @contextmanager
@@ -145,15 +143,3 @@ def _keep_logs(folder: Path, keep: Path | None) -> None:
     keep.mkdir(parents=True, exist_ok=True)
     for log in folder.glob("*.log"):
         (keep / log.name).write_bytes(log.read_bytes())
-
-
-def _commit() -> str:
-    """Of the checkout this runs from; empty outside of one."""
-    root = Path(__file__).resolve().parents[2]
-    try:
-        said = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return ""
-    return said.stdout.strip()

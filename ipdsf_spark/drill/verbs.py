@@ -127,11 +127,3 @@ def signal_group(group: int, how: signal.Signals) -> None:
     """Signal a process group, if it is there."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, how)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process is there and does more than wait to be counted as ended."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.experiments.provenance import Provenance
+from ipdsf_spark.lidar.products.plain import without_nan
+from ipdsf_spark.monitoring.provenance import Provenance
 
 FORMAT: Final = "ipdsf-experiment/1"
 NONE: Final = "–"
@@ -129,7 +130,7 @@ def write_result(result: Result, folder: Path) -> Path:
     path = path_of(result.experiment, folder)
     part = path.with_name(f".{path.name}.part")
     content = {"format": FORMAT, **dataclasses.asdict(result)}
-    part.write_text(json.dumps(_without_nan(content), indent=1) + "\n", encoding="utf-8")
+    part.write_text(json.dumps(without_nan(content), indent=1) + "\n", encoding="utf-8")
     part.replace(path)
     return path
 
@@ -206,12 +207,3 @@ def _line(cells: Sequence[str]) -> str:
 
 def _plain(cell: Cell) -> Cell:
     return f"{cell:.6g}" if isinstance(cell, float) else cell
-
-
-def _without_nan(value: Any) -> Any:
-    """NaN is no JSON."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: _without_nan(each) for name, each in value.items()}
-    return [_without_nan(each) for each in value] if isinstance(value, list | tuple) else value

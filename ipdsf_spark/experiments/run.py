@@ -14,8 +14,8 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.experiments.bench import Bench
 from ipdsf_spark.experiments.page import write_page
 from ipdsf_spark.experiments.pictures import draw
-from ipdsf_spark.experiments.provenance import provenance_of
 from ipdsf_spark.experiments.result import Claim, Found, Result, path_of, read_result, write_result
+from ipdsf_spark.monitoring.provenance import provenance_of
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,15 @@ from confluent_kafka.admin import AdminClient
 
 from ipdsf_spark.devkafka.fetch import class_path
 from ipdsf_spark.devkafka.nodes import CONTROLLER_ID, Node, bootstrap_of, cluster_id_of, write_settings
-from ipdsf_spark.devkafka.processes import START_TIMEOUT_S, children_of, end_of_log, format_storage, launch, send_signal
+from ipdsf_spark.devkafka.processes import (
+    START_TIMEOUT_S,
+    children_of,
+    end,
+    end_of_log,
+    format_storage,
+    launch,
+    send_signal,
+)
 from ipdsf_spark.errors import BrokerError
 from ipdsf_spark.experiments.namespaces import Host
 
@@ -96,12 +104,7 @@ class SpreadKafka:
     def _stop(self) -> None:
         for process in reversed(list(self._running.values())):
             _close(process)
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                for pid in [*children_of(process.pid), process.pid]:
-                    send_signal(pid, signal.SIGKILL)
-                process.wait()
+            end(process, STOP_TIMEOUT_S)
         self._running.clear()
 
 

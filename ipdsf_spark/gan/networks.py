@@ -153,11 +153,6 @@ class Networks:
         """Of weights and cubes."""
         return next(self._discriminator.parameters()).dtype
 
-    @property
-    def num_parameters(self) -> int:
-        """Weights of generator and discriminator together."""
-        return sum(p.numel() for net in (self._generator, self._discriminator) for p in net.parameters())
-
     def step_discriminator_later(
         self, gradients: Sequence[Tensor], learning_rate: float, await_gradients: Callable[[], None]
     ) -> None:

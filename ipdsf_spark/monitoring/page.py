@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from ipdsf_spark.lidar.products.plain import without_nan
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring.chart import Curve, Dot, curve_of, map_of
 from ipdsf_spark.monitoring.job_metrics import TableState
@@ -119,7 +120,7 @@ class View:
     def as_json(self) -> dict[str, Any]:
         """For a program; what is unknown is null."""
         said = asdict(self) | {"tables": [table._asdict() for table in self.tables]}
-        known = _without_nan(said)
+        known = without_nan(said)
         assert isinstance(known, dict)
         return known
 
@@ -262,11 +263,3 @@ def age(seconds_: float) -> str:
 def seconds(value: float) -> str:
     """A duration with three digits."""
     return "–" if math.isnan(value) else f"{value:.3g} s"
-
-
-def _without_nan(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return [_without_nan(item) for item in value] if isinstance(value, list | tuple) else value

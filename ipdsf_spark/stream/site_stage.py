@@ -121,6 +121,11 @@ class _Begun:
     closed: list[Average]
     turn: Turn
 
+    @property
+    def has_news(self) -> bool:
+        """Whether the operators have anything to do."""
+        return bool(self.closed or self.turn.news.open or self.share.is_silent)
+
 
 @dataclass(frozen=True)
 class SiteStage:
@@ -145,10 +150,7 @@ class SiteStage:
     def step_many(self, shares: Sequence[Share]) -> list[Outcome]:
         """The same for many sites, each once: one outcome each, in order, as if they came alone."""
         begun = [self._begin(share) for share in shares]
-        run_operators(
-            self.operators,
-            [each.turn for each in begun if each.closed or each.turn.news.open or each.share.is_silent],
-        )
+        run_operators(self.operators, [each.turn for each in begun if each.has_news])
         return [self._end(each) for each in begun]
 
     def _begin(self, share: Share) -> _Begun:
@@ -189,7 +191,7 @@ class SiteStage:
         """Records and state of a site whose operators have had their turn."""
         outcome, state, turn, closed, before = begun.outcome, begun.state, begun.turn, begun.closed, begun.before
         site, is_silent, has_state = begun.share.site, begun.share.is_silent, bool(begun.share.held)
-        if closed or turn.news.open or is_silent:
+        if begun.has_news:
             for operator, error in turn.faults:
                 state.counts = state.counts.plus(faults=1)
                 outcome.records.append(self._fault(site, operator, error, begun.ordered))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from ipdsf_spark.lidar.averages.average import MICROSECONDS
+from ipdsf_spark.lidar.products.plain import without_nan
 
 
 def iso(time_us: int) -> str:
@@ -32,7 +32,7 @@ def as_json(values: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(values, separators=(",", ":"), default=plain, allow_nan=False).encode()
     except ValueError:  # NaN and infinity are no JSON
-        return json.dumps(_without_nan(values), separators=(",", ":"), default=plain, allow_nan=False).encode()
+        return json.dumps(without_nan(values), separators=(",", ":"), default=plain, allow_nan=False).encode()
 
 
 def plain(value: Any) -> Any:
@@ -40,13 +40,3 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot stand in a record: {value!r:.200}")
-
-
-def _without_nan(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return [_without_nan(item) for item in value] if isinstance(value, list | tuple) else value

@@ -43,7 +43,7 @@ DOORS = {
     "kafka": doors("errors config", "confluent_kafka"),
     "security": doors("errors config kafka", "confluent_kafka"),
     "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
-    "spark": doors("errors config storage", "pyspark pyarrow"),
+    "spark": doors("errors config storage", "pyspark pyarrow psutil"),
     "storage": doors("errors config", "pyspark"),
     # The stream.
     "edge": doors("errors config sites lidar kafka monitoring", "confluent_kafka tqdm"),
@@ -74,7 +74,9 @@ DOORS = {
         "confluent_kafka numpy matplotlib jinja2 tqdm psutil",
     ),
     # Faults done to everything that runs: processes of the command, brokers, senders.
-    "drill": doors("errors config lidar ct loadgen kafka devkafka archive", "confluent_kafka psutil numpy"),
+    "drill": doors(
+        "errors config lidar ct loadgen kafka devkafka archive spark monitoring", "confluent_kafka psutil numpy"
+    ),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors(
         "errors config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka security stream spark "

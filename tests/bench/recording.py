@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ipdsf_spark.experiments.provenance import commit, machine, said
+from ipdsf_spark.monitoring.provenance import commit, machine, said
 
 
 def entry_of(name: str, **facts: Any) -> dict[str, Any]:

@@ -18,13 +18,15 @@ import pytest
 
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.devkafka.nodes import free_ports
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.sites import SiteStatus, read_sites
 from ipdsf_spark.lidar.simulator import FileBank, simulate_day
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.loadgen.replay import Feed, replay
 from ipdsf_spark.spark.fixed import held_parameters
-from tests.clusters.standalone import StandaloneCluster
+from ipdsf_spark.spark.standalone import StandaloneCluster
+from tests.clusters.bare_hosts import bare_environment, bare_python
 from tests.stream.topics import records_in
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
@@ -39,6 +41,7 @@ class Network:
     """Sites whose files are in Kafka, and a job that has not run yet."""
 
     cluster: StandaloneCluster
+    python: Path  # of the hosts
     kafka: EmbeddedKafka
     folder: Path
     overrides: tuple[str, ...]
@@ -93,8 +96,9 @@ def network(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> I
         'monitoring.listen=""',
     )
     ensure_topics(load(overrides=overrides).kafka, kafka.bootstrap_servers)
-    with StandaloneCluster(folder / "cluster") as cluster:
-        network = Network(cluster, kafka, folder, overrides)
+    python = bare_python(folder / "bare")
+    with StandaloneCluster(folder / "cluster", free_ports(1)[0], environment=bare_environment(folder)) as cluster:
+        network = Network(cluster, python, kafka, folder, overrides)
         network.send(0, NUM_FILES)
         yield network
 
@@ -174,19 +178,18 @@ def test_hosts_without_the_project_run_the_stream_and_a_killed_executor_costs_no
     network: Network, repository: Path
 ) -> None:
     lacking = subprocess.run(
-        [network.cluster.python, "-c", "import pyspark, numpy, pandas, pyarrow, ipdsf_spark"],
+        [network.python, "-c", "import pyspark, numpy, pandas, pyarrow, ipdsf_spark"],
         capture_output=True, text=True, check=False, cwd=network.folder, env={},
     )  # fmt: skip
     assert "No module named 'ipdsf_spark'" in lacking.stderr
 
     archive = network.folder / "environment.tar.gz"
-    subprocess.run(["tar", "-czf", archive, "-C", network.cluster.python.parents[1], "."], check=True)
+    subprocess.run(["tar", "-czf", archive, "-C", network.python.parents[1], "."], check=True)
     travels = {"ARCHIVES": f"{archive}#environment", "PYSPARK_PYTHON": "./environment/bin/python"}
 
     with Job(network, repository, 2, ["./spark-submit.sh", "stream_profiles"], travels) as job:
         job.until(1)
-        killed = network.cluster.executors()[0]
-        os.kill(killed, signal.SIGKILL)
+        network.cluster.executors()[0].kill()
         job.until(NUM_SITES * NUM_FILES)
 
         assert job.ended() == 0, job.said()[-4000:]
@@ -202,7 +205,7 @@ def test_another_number_of_executors_continues_the_checkpoint(network: Network, 
 
     command = [sys.executable, "-m", "ipdsf_spark.cli.main", "-v", "stream"]
 
-    with Job(network, repository, 1, command, {"PYSPARK_PYTHON": str(network.cluster.python)}) as job:
+    with Job(network, repository, 1, command, {"PYSPARK_PYTHON": str(network.python)}) as job:
         job.until(NUM_SITES * (NUM_FILES + 2))
 
         assert job.ended() == 0, job.said()[-4000:]

@@ -17,9 +17,9 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.experiments.bench import Bench
 from ipdsf_spark.experiments.latency import LatencyRow, LatencySettings
 from ipdsf_spark.experiments.page import BEGIN, END
-from ipdsf_spark.experiments.provenance import provenance_of
 from ipdsf_spark.experiments.result import Claim, Result, Table, read_result, write_result
 from ipdsf_spark.experiments.run import perform, present, settings_class
+from ipdsf_spark.monitoring.provenance import provenance_of
 
 
 @pytest.fixture

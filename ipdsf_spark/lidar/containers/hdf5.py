@@ -222,12 +222,6 @@ def _sound_attribute(message: bytes) -> _Stored | None:
     return name, element, storage.shape(space), message[at:]
 
 
-@lru_cache(maxsize=256)
-def _dense_attributes(messages: tuple[bytes, ...]) -> tuple[_Stored, ...]:
-    """The attributes that a heap holds."""
-    return tuple(found for found in map(_attribute, messages) if found is not None)
-
-
 _remembered_attribute = lru_cache(maxsize=2048)(_attribute)
 
 

@@ -91,7 +91,6 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(foreign.text_kind, _foreign),
     Family(lambda _: "unknown", _text),
 )
-_IS_NETCDF_FAMILY: Final = FAMILIES[0]
 
 
 def recognise(raw: bytes) -> str:

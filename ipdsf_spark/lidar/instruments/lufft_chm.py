@@ -27,7 +27,6 @@ from ipdsf_spark.lidar.containers.container import Damage, Dataset, Variable
 from ipdsf_spark.lidar.instruments import axes, fields, units
 from ipdsf_spark.lidar.profiles import Float32, Profiles
 
-SIGNALS: Final = ("beta_att", "beta", "beta_raw")
 RAIN, FOG, SNOW, PARTICLES = 1, 2, 3, 4  # sky condition index
 FOG_VISIBILITY_M: Final = 1000.0  # WMO: fog is visibility below 1 km
 NEAR_GATES: Final = 70  # the lowest kilometre

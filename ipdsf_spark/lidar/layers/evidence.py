@@ -103,17 +103,6 @@ class Evidence:
         )
 
 
-def evidence_of(averages: Sequence[Any], site: Site, settings: LayerSettings) -> Evidence:
-    """Evidence of averaged profiles of one site, at least one.
-
-    Args:
-        averages: `Average`s.
-        site: coordinates, calibration and limits.
-        settings: parameters of the retrieval.
-    """
-    return evidence_of_sites([(averages, site)], settings)[0]
-
-
 def evidence_of_sites(sites: Sequence[tuple[Sequence[Any], Site]], settings: LayerSettings) -> list[Evidence]:
     """Evidence of averaged profiles of many sites; those of one kind are worked on together.
 

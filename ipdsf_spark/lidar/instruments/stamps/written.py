@@ -17,7 +17,6 @@ _NAMES_A_NUMBER: Final = re.compile(
 _UNIX_FORM: Final = next(form for form in FORMS if form.name == UNIX)
 _PLAIN_LENGTH: Final = 19
 _UNIX_UNIT_DIGITS: Final = {9: 0, 10: 0, 13: 3, 16: 6, 19: 9}
-_DAY: Final = 86_400_000_000
 _EPOCH: Final = date(1970, 1, 1)
 _IN_WORDS_MINUTES: Final = {
     "Coordinated Universal Time": 0,
