@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from ipdsf_spark.config import KafkaConfig
@@ -18,7 +18,7 @@ from ipdsf_spark.kafka.reading import ends_of, patiently
 
 TIMEOUT_S: Final = 10.0
 ELECTION_S: Final = 5.0  # a topic just made, or a broker just gone, has a leader within moments
-LEAST_FETCH_BYTES: Final = 1_048_576
+FETCH_BYTES: Final = 131_072  # Kafka gives at least one batch, however large
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class FilesTopic:
             "enable.partition.eof": True,
             "log_level": 0,  # what goes wrong is raised, and told once
             "auto.offset.reset": "earliest",
-            # One fetch at a time, as small as a record may be: what is read beyond the site's own records is waste.
-            "fetch.message.max.bytes": max(kafka.max_message_bytes, LEAST_FETCH_BYTES),
-            "fetch.max.bytes": max(kafka.max_message_bytes, LEAST_FETCH_BYTES),
+            # Little at a time: what is read beyond the site's own records is waste.
+            "fetch.message.max.bytes": FETCH_BYTES,
+            "fetch.max.bytes": max(kafka.max_message_bytes, 1_048_576),
             "queued.min.messages": 1,
-            "queued.max.messages.kbytes": 4_096,
+            "queued.max.messages.kbytes": 1_024,
         }
         self._consumer = Consumer(options)
 
@@ -97,8 +97,26 @@ class FilesTopic:
         """
         return ends_of(self._consumer, self._topic, partition, within_s=ELECTION_S)[1]
 
-    def records(self, partition: int, start: int, meter: Meter) -> Iterator[Arrived]:
+    def offset_at(self, partition: int, time_s: float) -> int:
+        """Offset of the first record that Kafka took at this time [s since 1970] or later; the end if there is none.
+
+        Raises:
+            KafkaException: it does not answer.
+        """
+        asked = TopicPartition(self._topic, partition, int(time_s * 1000))
+        (found,) = patiently(lambda: self._consumer.offsets_for_times([asked], timeout=TIMEOUT_S), ELECTION_S)
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return int(found.offset) if found.offset >= 0 else self.end(partition)
+
+    def records(self, partition: int, start: int, meter: Meter, *, until_s: float | None = None) -> Iterator[Arrived]:
         """The site's records of a partition from an offset to its present end.
+
+        Args:
+            partition: of the site.
+            start: first offset.
+            meter: counts what is read.
+            until_s: what Kafka took later than this [s since 1970] is not looked at, where it stamps what it takes.
 
         Raises:
             KafkaException: it stops answering.
@@ -118,6 +136,9 @@ class FilesTopic:
                     raise KafkaException(error)
                 meter.bytes += len(message.value() or b"")
                 offset = message.offset() or 0
+                kind, stamp_ms = message.timestamp()
+                if until_s is not None and kind == TIMESTAMP_LOG_APPEND_TIME and stamp_ms > until_s * 1000:
+                    return
                 if message.key() == self._key:
                     yield Arrived(_entry_of(message), partition, offset)
                 if offset + 1 >= stop:

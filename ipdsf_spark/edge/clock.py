@@ -14,6 +14,7 @@ from typing import Final
 from ipdsf_spark.edge.told import Told
 
 AGREES_WITHIN_S: Final = 60.0
+FRESH_S: Final = 86_400.0  # a clock that counts seconds is off by some ten of them after a day
 
 
 class EdgeClock:
@@ -36,6 +37,11 @@ class EdgeClock:
     def known_s(self) -> float | None:
         """Kafka's time of day now [s since 1970], None if it was never heard."""
         return None if self._kafka_s is None else self._kafka_s + self.monotonic() - self._heard_s
+
+    def kafkas_s(self) -> float | None:
+        """Kafka's time of day now to half a minute; None if it was not heard for a day."""
+        is_fresh = self._kafka_s is not None and self.monotonic() - self._heard_s <= FRESH_S
+        return self.known_s() if is_fresh else None
 
     def now_s(self) -> float:
         """The best knowledge of the time of day [s since 1970]: this machine's clock unless Kafka's differs."""

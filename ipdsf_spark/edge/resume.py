@@ -1,7 +1,8 @@
 """What became of the records that were in flight when the agent last stopped.
 
-They are looked for in the partition of their site, from the offset that the journal remembers, and only there: those
-that arrived are settled, the others are sent. Where that would cost too many bytes of other sites, they are sent again
+They are looked for in the partition of their site only, from the time at which they were handed over to the last at
+which they could have arrived, or from the offset that the journal remembers: those that arrived are settled, the others
+are sent. What other sites wrote there in these moments is read along. Where that would be too much, they are sent again
 with the same checksum, by which receivers know them.
 """
 
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 NOT_READABLE: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 RESUME_BYTES: Final = 32_000_000  # of all sites, read to learn what has become of records in flight
+IN_FLIGHT_SINCE: Final = "in_flight_since_s"  # Kafka's time of handing over, empty where it is not known
+CLOCK_S: Final = 30.0  # how well Kafka's time is known here
+ARRIVES_WITHIN_S: Final = 120.0  # the producer gives up after 54 s; what it had sent by then is taken soon after
 AT_ONCE: Final = 200  # records of the journal looked at together
 
 
@@ -71,11 +75,16 @@ class Resumption:
             marks = journal.marks()
             own = topic.partition()
             starts = {part: offset for part, offset in marks.items() if part == own or len(marks) <= 4}
+            until_s = None
             if how == FROM_START:
                 starts[own] = 0
+            elif not how and (since := journal.fact(IN_FLIGHT_SINCE)):
+                until_s = float(since) + ARRIVES_WITHIN_S + CLOCK_S
+                first_s = float(since) - CLOCK_S
+                starts = {part: max(start, topic.offset_at(part, first_s)) for part, start in starts.items()}
             batch: list[Arrived] = []
             for partition, start in starts.items():
-                for arrived in topic.records(partition, start, meter):
+                for arrived in topic.records(partition, start, meter, until_s=until_s):
                     last_seq = max(last_seq, arrived.entry.seq)
                     open_digests.discard(arrived.entry.sha256)
                     batch.append(arrived)

@@ -1,7 +1,8 @@
 """From the journal to Kafka: every record once, in order, whatever stops in between.
 
-Before records are handed over, the journal says that they are in flight, and from which offset of the site's partition
-on they would be found. What was in flight when the agent last stopped is settled first (`edge.resume`).
+Before records are handed over, the journal says that they are in flight, and since when or from which offset of the
+site's partition on they would be found. What was in flight when the agent last stopped is settled first
+(`edge.resume`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ipdsf_spark.edge.clock import EdgeClock
 from ipdsf_spark.edge.copies import Copies
 from ipdsf_spark.edge.entry import DELIVERED, MISSING, REFUSED, WHOLE, Entry
 from ipdsf_spark.edge.journal import Journal
-from ipdsf_spark.edge.resume import Resumption
+from ipdsf_spark.edge.resume import IN_FLIGHT_SINCE, Resumption
 from ipdsf_spark.edge.store import Store
 from ipdsf_spark.edge.told import Told
 from ipdsf_spark.kafka import headers
@@ -78,6 +79,7 @@ class Sender:
         self._listener = Listener()
         self._postponed: dict[int, float] = {}
         self._has_asked_time = False
+        self._is_marked = False
 
     def send(self, journal: Journal, *, should_stop: Callable[[], bool] = lambda: False) -> bool:
         """Send what is pending, oldest first; False if Kafka did not take it all."""
@@ -125,9 +127,11 @@ class Sender:
         entries = self._sendable(journal, entries)
         if not entries:
             return True
-        if not journal.marks():
-            self._first_mark(journal)
-        journal.put(replace(entry, in_flight=True) for entry in entries)
+        kafkas_s = self._clock.kafkas_s()
+        if kafkas_s is None and not self._is_marked:
+            self._mark_end(journal)
+        since = "" if kafkas_s is None else repr(kafkas_s)
+        journal.put((replace(entry, in_flight=True) for entry in entries), facts={IN_FLIGHT_SINCE: since})
         outcome = _Round()
         handed: list[Entry] = []
         for entry in entries:
@@ -153,12 +157,13 @@ class Sender:
         journal.put(refused)
         return [entry for entry in entries if entry.bytes <= limit]
 
-    def _first_mark(self, journal: Journal) -> None:
-        """Where the partition of this site ends before its first record; asked once in a journal's life."""
+    def _mark_end(self, journal: Journal) -> None:
+        """Where the partition of this site ends before the first record of this start: what is there is settled."""
         topic = FilesTopic(self._kafka, self._bootstrap, self._site)
         try:
             own = topic.partition()
             journal.put([], marks={own: topic.end(own)})
+            self._is_marked = True
         finally:
             topic.close()
 
@@ -278,7 +283,7 @@ class Sender:
                 "acks": "all",
                 "message.max.bytes": self._kafka.max_message_bytes + 100_000,
                 "queue.buffering.max.kbytes": room // 1_000,
-                "message.timeout.ms": int(ACKNOWLEDGED_WITHIN_S * 900),
+                "message.timeout.ms": int(ACKNOWLEDGED_WITHIN_S * 900),  # see ARRIVES_WITHIN_S of edge.resume
                 "partitioner": "murmur2_random",
                 "error_cb": self._listener,
                 "log_level": 0,  # what goes wrong is heard, and told once

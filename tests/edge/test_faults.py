@@ -12,7 +12,9 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -22,10 +24,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_growth import MESSAGE, STAMP, log
 
-from ipdsf_spark.edge import repair, sender
+from ipdsf_spark.edge import repair, resume, sender
 from ipdsf_spark.edge.arrived import FilesTopic, Meter, partition_of
-from ipdsf_spark.edge.entry import DELIVERED, Entry
+from ipdsf_spark.edge.entry import DELIVERED, PENDING, Entry
 from ipdsf_spark.edge.journal import Journal
+from ipdsf_spark.edge.resume import IN_FLIGHT_SINCE
 
 
 def arrived(node: Node) -> Counter[bytes]:
@@ -440,9 +443,9 @@ def test_resuming_reads_no_record_before_the_last_known_one_and_no_other_partiti
     asked: list[tuple[int, int]] = []
     real = FilesTopic.records
 
-    def counted(self: FilesTopic, partition: int, start: int, meter: Meter) -> Iterator[object]:
+    def counted(self: FilesTopic, partition: int, start: int, meter: Meter, **named: Any) -> Iterator[object]:
         asked.append((partition, start))
-        yield from real(self, partition, start, meter)
+        yield from real(self, partition, start, meter, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FilesTopic, "records", counted)
@@ -458,6 +461,50 @@ def test_resuming_reads_no_record_before_the_last_known_one_and_no_other_partiti
         assert connected.passes(connected.agent())
         own = partition_of(b"oslo", connected.kafka.partitions)
         assert [partition for partition, _ in asked] == [own]
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("has_arrived", [True, False], ids=["arrived", "lost"])
+def test_resuming_reads_of_a_shared_partition_the_moments_of_the_flight_only(
+    connected: Node, monkeypatch: pytest.MonkeyPatch, has_arrived: bool
+) -> None:
+    own = partition_of(b"oslo", connected.kafka.partitions)
+
+    def others_write() -> None:
+        producer = Producer({"bootstrap.servers": connected.bootstrap})
+        for _ in range(80):
+            producer.produce(connected.kafka.files_topic, bytes(50_000), key="other", partition=own)
+        producer.flush(60.0)
+
+    agent = connected.agent()
+    connected.write("a.dat", b"a")
+    assert connected.passes(agent, 0.1)
+    others_write()
+    connected.write("b.dat", b"b")
+    assert connected.passes(agent, 0.1)
+    others_write()
+    connected.write("c.dat", b"c")
+    agent.take_in()
+    agent.close()
+    topic = FilesTopic(connected.kafka, connected.bootstrap, "oslo")
+    taken_s = {each.entry.name: each.entry.delivered_s for each in topic.records(own, 0, Meter())}["b.dat"]
+    topic.close()
+    journal = again_journal_of(connected)
+    assert abs(float(journal.fact(IN_FLIGHT_SINCE)) - taken_s) < resume.CLOCK_S
+    # Killed before the journal knew of the acknowledgement; or before Kafka had anything.
+    (entry,) = journal.of_file("b.dat" if has_arrived else "c.dat")
+    journal.put([replace(entry, state=PENDING, in_flight=True)], marks={own: 1})
+    journal.put_facts(**{IN_FLIGHT_SINCE: repr(taken_s)})
+    journal.close()
+    read = Meter()
+    monkeypatch.setattr(resume, "Meter", lambda: read)
+    monkeypatch.setattr(resume, "CLOCK_S", 0.0)
+    monkeypatch.setattr(resume, "ARRIVES_WITHIN_S", 0.001)
+
+    assert connected.passes(connected.agent(), 0.1)
+
+    assert len(b"b") <= read.bytes <= 20 * 50_000, "of 160 records of another site in this partition"
+    assert Counter(record.value for record in records_of(connected) if record.key == "oslo") == once(b"a", b"b", b"c")
 
 
 def again_journal_of(node: Node) -> Journal:
