@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import os
+import random
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +21,7 @@ import pytest
 from confluent_kafka import Producer
 from records import NOON_MS, average, product
 
+from ipdsf_spark.archive import feed as feed_room
 from ipdsf_spark.archive.delta.log import snapshot
 from ipdsf_spark.archive.feed import Feed
 from ipdsf_spark.archive.inspection import inspect
@@ -216,6 +220,40 @@ def test_two_archivers_of_one_topic_write_each_record_once(archive: Archive) -> 
         keeper.stop()
 
     assert len(read_revisions(archive.directory)) == 30
+
+
+def archiver(settings: list[str], bootstrap: str) -> None:
+    """An archiver as a process of its own, which commits every few records and compacts all the time."""
+    feed_room.MAX_BYTES = 2_000
+    config = load(overrides=[*settings, "stream.archive_compact_every_s=1"])
+    ArchiveKeeper(config, bootstrap).start()
+    signal.pause()
+
+
+def test_an_archiver_killed_again_and_again_writes_each_record_once(archive: Archive) -> None:
+    wanted = 300
+    archive.send(*(product(f"site-{k % 7}", k // 7, 700.0 + k) for k in range(wanted)))
+    fork = multiprocessing.get_context("fork")
+    chance, kills = random.Random(3), 0
+
+    def held() -> int:
+        return sum(snapshot(archive.directory / PRODUCTS).transactions.values())
+
+    while (before := held()) < wanted:
+        process = fork.Process(target=archiver, args=(archive.settings, archive.bootstrap))
+        process.start()
+        aim = min(before + chance.randrange(1, 60), wanted)
+        while held() < aim:
+            assert process.is_alive(), f"ended by itself after {kills} kills and {before} records"
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+
+    found = read_revisions(archive.directory)
+    assert kills >= 6
+    assert sorted(found.mixing_height_m) == [700.0 + k for k in range(wanted)]
+    assert not [problem for table in inspect(archive.directory) for problem in table.problems]
 
 
 def test_a_damaged_or_deleted_table_is_made_whole_from_the_topic_and_its_files(
