@@ -22,8 +22,6 @@ absolute grey level, which is what a CT measures, out of the code.
 
 from __future__ import annotations
 
-import itertools
-import math
 from itertools import pairwise
 
 import torch
@@ -31,6 +29,7 @@ from torch import Tensor, nn
 
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.blocks import Convolution, Down, Up, run_level
+from ipdsf_spark.gan.cosine import lowest_frequencies
 from ipdsf_spark.gan.generator import Generator, GeneratorSettings
 
 
@@ -110,21 +109,6 @@ class Autoencoder(nn.Module):
 
     def _level(self, level: nn.Module, x: Tensor) -> Tensor:
         return run_level(level, x, recomputes=self.settings.recomputes and self.training)
-
-
-def lowest_frequencies(edge: int, number: int) -> Tensor:
-    """(number, 1, edge, edge, edge): orthonormal functions of the cosine transform, by rising sum of frequencies.
-
-    Raises:
-        InputError: a block has fewer.
-    """
-    if number > edge**3:
-        raise InputError(f"a code of {number} channels is more than the {edge**3} voxels of a block")
-    places = (torch.arange(edge, dtype=torch.float64) + 0.5) * math.pi / edge
-    waves = torch.cos(torch.outer(torch.arange(edge, dtype=torch.float64), places)) * math.sqrt(2 / edge)
-    waves[0] /= math.sqrt(2)
-    frequencies = sorted(itertools.product(range(edge), repeat=3), key=lambda f: (sum(f), f))[:number]
-    return torch.stack([torch.einsum("i,j,k->ijk", *(waves[n] for n in f)) for f in frequencies])[:, None].float()
 
 
 AnyGenerator = Generator | Autoencoder
