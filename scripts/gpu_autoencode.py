@@ -204,7 +204,6 @@ def main() -> int:
         command=" ".join(["python3", *sys.argv]),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        name=torch.cuda.get_device_name(0) if args.device == "cuda" else "cpu",
         versions={"numpy": np.__version__, "torch": torch.__version__},
         is_tiny=args.tiny,
     )
@@ -215,7 +214,8 @@ def main() -> int:
         workers = len(os.sched_getaffinity(0))
         parts.data(argparse.Namespace(size=check.size, folder=check.folder, workers=workers))
         record.keep(
-            data={"training": check.size.num_training, "shape": check.size.shape, "spacing_mm": check.size.spacing_mm}
+            data={"training": check.size.num_training, "shape": check.size.shape, "spacing_mm": check.size.spacing_mm},
+            name=torch.cuda.get_device_name(0) if args.device == "cuda" else "cpu",  # CUDA begins after the forks
         )
         check.start()
         try:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.gan.blocks import Convolution, Down, Up, run_level
+from ipdsf_spark.gan.blocks import SLOPE, Convolution, Down, Up, run_level
 from ipdsf_spark.gan.cosine import lowest_frequencies
 from ipdsf_spark.gan.generator import Generator, GeneratorSettings
 
@@ -58,6 +58,8 @@ class Autoencoder(nn.Module):
             nn.Sequential(Up(wider, wide), Convolution(wide, wide, "none")) for wide, wider in pairwise(channels)
         )
         self.exit = nn.Conv3d(channels[0], 1, 1)
+        for part in (self.entry, self.downs, self.widen, self.ups):
+            _keep_signal(part)
         for parameter in (*self.exit.parameters(), *self.to_code.parameters()):
             nn.init.zeros_(parameter)
         with torch.no_grad():
@@ -109,6 +111,15 @@ class Autoencoder(nn.Module):
 
     def _level(self, level: nn.Module, x: Tensor) -> Tensor:
         return run_level(level, x, recomputes=self.settings.recomputes and self.training)
+
+
+def _keep_signal(part: nn.Module) -> None:
+    """Weights of He et al. (2015): by torch's own a thousandth of what differs between cubes would come to the code."""
+    for layer in part.modules():
+        if isinstance(layer, nn.Conv3d):
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 AnyGenerator = Generator | Autoencoder

@@ -77,6 +77,18 @@ def test_the_frequencies_are_orthonormal_and_no_more_than_there_are() -> None:
         lowest_frequencies(2, 9)
 
 
+def test_differences_between_cubes_reach_the_code_before_anything_is_learnt() -> None:
+    torch.manual_seed(0)
+    net = Autoencoder(GeneratorSettings(width=16, halvings=3, norm="none", is_residual=False, code_channels=32))
+    cubes = torch.linspace(-1, 1, 8).reshape(8, 1, 1, 1, 1).expand(8, 1, 16, 16, 16)  # each of one tissue
+
+    found = net.entry(cubes)
+    for down in net.downs:
+        found = down(found)
+
+    assert found.std(dim=0).mean() > 0.03
+
+
 def test_a_coded_volume_holds_the_kept_frequencies_of_every_block_and_no_others() -> None:
     share = np.random.default_rng(0).uniform(0.4, 0.6, (8, 16, 8)).astype(np.float32)
 
