@@ -384,7 +384,7 @@ def judge(args: argparse.Namespace) -> None:
 def _judge(args: argparse.Namespace, model: str) -> None:
     generation = Generation.of(Predictor(load_model(args.folder / model), args.device))
     cases: dict[str, Any] = {}
-    for volume in _held_out(args):
+    for volume in held_out(args.folder, args.size):
         if time.monotonic() > args.until:
             break
         case, _ = evaluate(
@@ -409,10 +409,10 @@ def _judge(args: argparse.Namespace, model: str) -> None:
         said(cases=cases, psnr_db=round(mean["psnr_db"], 2), ssim=round(mean["ssim"], 4), data_range=1.0)
 
 
-def _held_out(args: argparse.Namespace) -> Iterator[Volume]:
-    for path in sorted(args.folder.glob("held-out-*.npy")):
-        hu = np.load(path)
-        yield Volume(hu, Grid(args.size.shape, args.size.spacing_mm), study=path.stem)
+def held_out(folder: Path, size: Size) -> Iterator[Volume]:
+    """The phantoms that `data` kept whole."""
+    for path in sorted(folder.glob("held-out-*.npy")):
+        yield Volume(np.load(path), Grid(size.shape, size.spacing_mm), study=path.stem)
 
 
 RUNS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {

@@ -10,25 +10,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
-import struct
 import tempfile
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
 import gpu_check_parts as parts
 import numpy as np
 import torch
+from gpu_record import Record, middles, picture
 from numpy.typing import NDArray
 
 from ipdsf_spark.config import load
 from ipdsf_spark.ct.chests import chest_of, placed
 from ipdsf_spark.ct.degradation import block_means
 from ipdsf_spark.ct.likeness import cube_signatures, leave_one_out, measured_chest, neighbours, two_sample_tests
-from ipdsf_spark.ct.window import HU_WINDOW, windowed
+from ipdsf_spark.ct.window import HU_WINDOW
 from ipdsf_spark.ct.writing import as_int16
 from ipdsf_spark.imaging.synthesis import field_spacing, load_synthesis
 from ipdsf_spark.training.configured import settings_of
@@ -38,41 +36,11 @@ FULL = dataclasses.replace(parts.FULL, num_training=40, num_held_out=16)
 TINY = dataclasses.replace(
     parts.TINY, shape=(48, 96, 96), spacing_mm=(6.0, 3.6, 3.6), num_training=4, num_held_out=2, full=(64, 128, 128)
 )
-Float32 = NDArray[np.float32]
 
 
 def coarse(hu: NDArray[Any]) -> NDArray[np.int16]:
     """At the resolution at which chests are measured, within the window the models know."""
     return np.rint(block_means(np.clip(hu, *HU_WINDOW), FINE_FACTOR)).astype(np.int16)
-
-
-def picture(path: Path, columns: list[list[Float32]]) -> None:
-    """Slices (shares of the window) as a grey PNG: columns from left to right, each from top to bottom."""
-    height = max(sum(len(p) for p in column) for column in columns)
-    strips = []
-    for column in columns:
-        width = max(p.shape[1] for p in column)
-        strip = np.zeros((height, width), np.float32)
-        row = 0
-        for plane in column:
-            strip[row : row + len(plane), : plane.shape[1]] = plane
-            row += len(plane)
-        strips.append(strip)
-    grey = np.rint(255 * np.clip(np.hstack(strips), 0, 1)).astype(np.uint8)
-    rows = np.hstack([np.zeros((len(grey), 1), np.uint8), grey]).tobytes()
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    head = struct.pack(">IIBBBBB", grey.shape[1], grey.shape[0], 8, 0, 0, 0, 0)
-    content = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
-
-
-def middles(hu: NDArray[Any]) -> list[Float32]:
-    """The middle axial and coronal slice, head up."""
-    share = windowed(hu, HU_WINDOW)
-    return [share[len(share) // 2], share[::-1, share.shape[1] // 2]]
 
 
 def main() -> None:
@@ -87,15 +55,9 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="a rehearsal")
     args = parser.parse_args()
     size = TINY if args.tiny else FULL
-    begin = time.monotonic()
-    found: dict[str, Any] = {"check": "synthesis", "device": args.device, "is_tiny": args.tiny}
-    args.out.mkdir(parents=True, exist_ok=True)
-
-    def keep(**facts: Any) -> None:
-        found.update(facts, seconds=round(time.monotonic() - begin, 1))
-        (args.out / "synthesis-check.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        print(f"[{found['seconds']:6.1f} s] {', '.join(facts)}", flush=True)
-
+    record = Record(args.out / "synthesis-check.json", args.total)
+    keep = record.keep
+    keep(check="synthesis", device=args.device, is_tiny=args.tiny)
     with tempfile.TemporaryDirectory(prefix="synthesis-") as scratch:
         folder = Path(scratch)
         given = argparse.Namespace(size=size, folder=folder, workers=len(os.sched_getaffinity(0)))
@@ -121,7 +83,7 @@ def main() -> None:
         made_facts, made_chests, stages, guards = [], [], [], []
         started = time.monotonic()
         for seed in range(args.number if not args.tiny else 2):
-            if time.monotonic() - begin > args.total - 60:
+            if record.left_s < 60:
                 break
             drawn = synthesis.drawn(size.shape, seed=seed)
             hu = as_int16(np.concatenate(list(synthesis.slabs(drawn, size.shape))))

@@ -164,9 +164,10 @@ def _trained(args: argparse.Namespace, config: Config, said: str) -> Trained:
     from ipdsf_spark.imaging.seen import seen_in_training
 
     where = model_path(config, said)
-    generation = Generation.of(Predictor(load_model(where), args.device or None))
-    facts = generation.predictor.facts
-    degradation = Degradation(facts["task"], args.sigma, int(facts.get("factor", 2)))
+    model = load_model(where)
+    generation = Generation.of(Predictor(model, args.device or None))
+    facts = model.facts
+    degradation = Degradation.of_model(model, sigma=args.sigma)
     num_workers = int(facts.get("num_workers", 1)) if facts.get("horovod") else 0
     cases, slices = [], []
     key = _pseudonym_key(config, facts)

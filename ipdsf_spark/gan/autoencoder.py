@@ -22,15 +22,14 @@ absolute grey level, which is what a CT measures, out of the code.
 
 from __future__ import annotations
 
-import itertools
-import math
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.gan.blocks import Convolution, Down, Up, run_level
+from ipdsf_spark.gan.blocks import SLOPE, Convolution, Down, Up, run_level
+from ipdsf_spark.gan.cosine import lowest_frequencies
 from ipdsf_spark.gan.generator import Generator, GeneratorSettings
 
 
@@ -59,6 +58,8 @@ class Autoencoder(nn.Module):
             nn.Sequential(Up(wider, wide), Convolution(wide, wide, "none")) for wide, wider in pairwise(channels)
         )
         self.exit = nn.Conv3d(channels[0], 1, 1)
+        for part in (self.entry, self.downs, self.widen, self.ups):
+            _keep_signal(part)
         for parameter in (*self.exit.parameters(), *self.to_code.parameters()):
             nn.init.zeros_(parameter)
         with torch.no_grad():
@@ -112,19 +113,13 @@ class Autoencoder(nn.Module):
         return run_level(level, x, recomputes=self.settings.recomputes and self.training)
 
 
-def lowest_frequencies(edge: int, number: int) -> Tensor:
-    """(number, 1, edge, edge, edge): orthonormal functions of the cosine transform, by rising sum of frequencies.
-
-    Raises:
-        InputError: a block has fewer.
-    """
-    if number > edge**3:
-        raise InputError(f"a code of {number} channels is more than the {edge**3} voxels of a block")
-    places = (torch.arange(edge, dtype=torch.float64) + 0.5) * math.pi / edge
-    waves = torch.cos(torch.outer(torch.arange(edge, dtype=torch.float64), places)) * math.sqrt(2 / edge)
-    waves[0] /= math.sqrt(2)
-    frequencies = sorted(itertools.product(range(edge), repeat=3), key=lambda f: (sum(f), f))[:number]
-    return torch.stack([torch.einsum("i,j,k->ijk", *(waves[n] for n in f)) for f in frequencies])[:, None].float()
+def _keep_signal(part: nn.Module) -> None:
+    """Weights of He et al. (2015): by torch's own a thousandth of what differs between cubes would come to the code."""
+    for layer in part.modules():
+        if isinstance(layer, nn.Conv3d):
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 AnyGenerator = Generator | Autoencoder

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ipdsf_spark.ct.baselines import interpolated, smoothed
 from ipdsf_spark.ct.degradation import SIGMA, Task, noisy, pixelated
 from ipdsf_spark.ct.window import unwindowed
+from ipdsf_spark.gan.checkpoint import Model
+from ipdsf_spark.gan.cosine import transform_coded
 
 Float32 = NDArray[np.float32]
 NOISE_SEED = 0
@@ -24,6 +26,14 @@ class Degradation:
     sigma: float = SIGMA
     factor: int = 2
     is_low_dose: bool = False  # noise with the spectrum of a scanner instead of the white noise that was trained on
+    code: tuple[int, int] | None = None  # of an autoencoder: edge of its blocks, numbers that it has for each
+
+    @classmethod
+    def of_model(cls, model: Model, *, sigma: float = SIGMA) -> Degradation:
+        """What a model was trained to undo."""
+        settings = model.generator.settings
+        code = (2**settings.halvings, settings.code_channels) if settings.code_channels else None
+        return cls(model.facts["task"], sigma, int(model.facts.get("factor", 2)), code=code)
 
     @property
     def name(self) -> str:
@@ -62,6 +72,9 @@ class Degradation:
             found = {"noisy, untouched": degraded, "3-D Gaussian, σ = 1 voxel": smoothed(degraded)}
         if self.task == "depixelate":
             found = {"nearest": degraded, "trilinear": interpolated(share, self.factor)}
+        if self.task == "autoencode" and self.code:
+            edge, number = self.code
+            found = {f"cosine transform, {edge**3 / number:g} voxels a number": transform_coded(share, edge, number)}
         return found | (self._strong_baselines(share, degraded) if with_strong else {})
 
     def _strong_baselines(self, share: Float32, degraded: Float32) -> dict[str, Float32]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from scipy import fft
 
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.gan.autoencoder import Autoencoder, lowest_frequencies
+from ipdsf_spark.gan.autoencoder import Autoencoder
 from ipdsf_spark.gan.checkpoint import load_model, save_model
+from ipdsf_spark.gan.cosine import lowest_frequencies, transform_coded
 from ipdsf_spark.gan.discriminator import DiscriminatorSettings
 from ipdsf_spark.gan.generator import GeneratorSettings
 from ipdsf_spark.gan.networks import Networks, OptimiserSettings
@@ -73,6 +75,36 @@ def test_the_frequencies_are_orthonormal_and_no_more_than_there_are() -> None:
     torch.testing.assert_close(basis @ basis.T, torch.eye(20), atol=1e-5, rtol=0)
     with pytest.raises(InputError, match="more than the 8 voxels"):
         lowest_frequencies(2, 9)
+
+
+def test_differences_between_cubes_reach_the_code_before_anything_is_learnt() -> None:
+    torch.manual_seed(0)
+    net = Autoencoder(GeneratorSettings(width=16, halvings=3, norm="none", is_residual=False, code_channels=32))
+    cubes = torch.linspace(-1, 1, 8).reshape(8, 1, 1, 1, 1).expand(8, 1, 16, 16, 16)  # each of one tissue
+
+    found = net.entry(cubes)
+    for down in net.downs:
+        found = down(found)
+
+    assert found.std(dim=0).mean() > 0.03
+
+
+def test_a_coded_volume_holds_the_kept_frequencies_of_every_block_and_no_others() -> None:
+    share = np.random.default_rng(0).uniform(0.4, 0.6, (8, 16, 8)).astype(np.float32)
+
+    found = transform_coded(share, 8, 4)
+
+    kept = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
+    for block in (np.s_[:, :8], np.s_[:, 8:]):
+        wanted, coefficients = (fft.dctn(volume[block], norm="ortho") for volume in (share, found))
+        assert [coefficients[f] for f in kept] == pytest.approx([wanted[f] for f in kept], rel=1e-3, abs=1e-3)
+        assert abs(coefficients).sum() == pytest.approx(sum(abs(coefficients[f]) for f in kept), abs=1e-3)
+
+
+def test_all_frequencies_give_a_volume_back_whatever_its_edges_to_half_precision() -> None:
+    share = np.random.default_rng(1).random((9, 13, 6), np.float32)
+
+    np.testing.assert_allclose(transform_coded(share, 4, 64), share, atol=2e-3)
 
 
 def test_it_is_saved_and_loaded_and_a_unet_is_not_called_so(tmp_path: Path) -> None:

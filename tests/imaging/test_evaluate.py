@@ -14,9 +14,14 @@ from ipdsf_spark.ct.stitching import SEAM_LIMIT
 from ipdsf_spark.ct.volume import Volume
 from ipdsf_spark.ct.window import windowed
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.gan.autoencoder import Autoencoder
+from ipdsf_spark.gan.checkpoint import Model
+from ipdsf_spark.gan.generator import GeneratorSettings
+from ipdsf_spark.gan.inference import Predictor
 from ipdsf_spark.imaging.cases import Case, load_cases, save_cases
 from ipdsf_spark.imaging.degrade import Degradation
 from ipdsf_spark.imaging.evaluate import central, evaluate
+from ipdsf_spark.imaging.generate import Generation
 from tests.imaging.conftest import Known
 
 pytestmark = pytest.mark.training
@@ -60,6 +65,21 @@ def test_a_perfect_model_is_perfect_and_leaves_no_seam(chest: Volume, known: Kno
     assert case.seam_ratio <= SEAM_LIMIT
     assert case.baselines == {}
     assert case.degradation == "none"
+
+
+def test_an_autoencoder_is_judged_beside_the_cosine_transform_of_its_ratio(chest: Volume, known: Known) -> None:
+    settings = GeneratorSettings(width=4, halvings=2, norm="none", is_residual=False, code_channels=4)
+    start = Model(Autoencoder(settings).eval(), {**known().predictor.facts, "task": "autoencode"})
+    degradation = Degradation.of_model(start)
+
+    case, _ = evaluate(
+        Generation.of(Predictor(start, "cpu", is_mixed=False)), chest, degradation, model="m", num_workers=0
+    )
+
+    (name,) = case.baselines
+    assert name == "cosine transform, 16 voxels a number"
+    assert case.window.psnr_db == pytest.approx(case.baselines[name].psnr_db, abs=1.5)  # as it begins: cubes overlap
+    assert set(case.measures) == {"model", name}
 
 
 def test_the_pictures_of_a_case_are_its_middle_slice_in_three_forms(chest: Volume, known: Known) -> None:

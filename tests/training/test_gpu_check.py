@@ -72,3 +72,24 @@ def test_a_part_whose_time_is_up_is_ended_and_what_is_known_is_written(
     assert "error" in found["machine"] or "error" in found["data"]
     assert found["evaluate"] == {"error": "no time was left", "wall_s": 0} or "error" in found["evaluate"]
     assert found["seconds"] < 30
+
+
+def test_an_autoencoder_is_trained_and_judged_at_doubling_times_beside_the_transform_it_begins_as(
+    repository: Path, tmp_path: Path, bare: dict[str, str]
+) -> None:
+    words = ["--tiny", "--device", "cpu", "--minutes", "0.02", "--out", str(tmp_path / "found")]
+    command = [sys.executable, "scripts/gpu_autoencode.py", *words]
+    ended = subprocess.run(command, cwd=repository, env=bare, capture_output=True, text=True, timeout=400)
+
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    found = json.loads((tmp_path / "found" / "autoencode-check.json").read_text())
+    start, *trained = found["curve"]
+    assert found["ratio"] == 16
+    assert "data range 1" in found["judged_on"]
+    # Overlapping cubes are blended and their curve undone, which moves the transform by a little.
+    assert start["psnr_db"] == pytest.approx(found["cosine_transform"]["psnr_db"], abs=0.5)
+    assert trained[-1]["cubes"] > 0
+    assert trained[-1]["training_s"] >= 1.2
+    assert found["psnr_db"] == pytest.approx(trained[-1]["psnr_db"], abs=0.02)
+    assert set(found["mae_hu"]["model"]) == {"air", "lung", "fat", "soft", "bone"}
+    assert (tmp_path / "found" / "autoencode.png").stat().st_size > 1000
