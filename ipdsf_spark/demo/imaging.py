@@ -10,10 +10,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from ipdsf_spark.config import load
 from ipdsf_spark.ct.phantom import chest_phantom
@@ -26,10 +27,12 @@ from ipdsf_spark.imaging.cases import CASES_FILE, load_cases
 from ipdsf_spark.imaging.tables import Table, baseline_table, quality_table
 
 NAME: Final = "chest"
+IPDSF: Final = (sys.executable, "-m", "ipdsf_spark.cli.main")
 NUM_WORKERS: Final = 2
 PHANTOM_SHAPE: Final = (48, 128, 128)
 PHANTOM_SPACING_MM: Final = (6.0, 2.8, 2.8)
 TEST_SHARE: Final = 5  # of so many volumes one is for testing, where the folder does not say
+Command: TypeAlias = list[str | Path]
 
 
 @dataclass(frozen=True)
@@ -80,34 +83,31 @@ def run(demonstration: ImagingDemonstration) -> ImagingReport:
     common = ["--name", NAME, "--task", "denoise", "--samples", str(demonstration.samples), "--threads", "1"]
     if demonstration.ct is None:
         common += ["--set", "training.width=8"]  # minutes
+    pack: Command = ["pack", "--name", NAME, "--train", *train, "--test", *test]
+    alone: Command = ["train", *common, "--model", "alone"]
     # As many cubes in a step of all workers together as in one of the single worker: the same training.
-    share = max(1, load().training.batch // NUM_WORKERS)
-    steps: list[list[str | Path]] = [
-        ["pack", "--name", NAME, "--train", *train, "--test", *test],
-        ["train", *common, "--model", "alone"],
-        ["train", *common, "--model", "horovod", "--workers", str(NUM_WORKERS), "--set", f"training.batch={share}"],
-        [
-            "evaluate",
-            *test,
-            "--model",
-            "alone",
-            "--horovod",
-            "horovod",
-            "--slices",
-            str(demonstration.num_slices),
-            "-o",
-            out / "report",
-        ],
-        *synthesis.steps(NAME, out),
-    ]
-    shown = []
-    for step in steps:
-        words = ["ct", *map(str, step), *where]
-        shown.append(shlex.join(["ipdsf", *words]))
-        _ipdsf(words)
+    share = str(max(1, load().training.batch // NUM_WORKERS))
+    workers = ["--workers", str(NUM_WORKERS), "--set", f"training.batch={share}"]
+    with_horovod: Command = ["train", *common, "--model", "horovod", *workers]
+    models = ["--model", "alone", "--horovod", "horovod"]
+    number = ["--slices", str(demonstration.num_slices)]
+    evaluate: Command = ["evaluate", *test, *models, *number, "-o", out / "report"]
+
+    def said(step: Command) -> list[str]:
+        return ["ct", *map(str, step), *where]
+
+    nobody = [said(step) for step in synthesis.steps(NAME, out)]
+    _ipdsf(said(pack))
+    with ThreadPoolExecutor(1) as beside:  # the single worker computes on one core: the chest of nobody on another
+        chest = beside.submit(_ipdsf_quietly, nobody)
+        _ipdsf(said(alone))
+        sys.stderr.write(chest.result())
+    _ipdsf(said(with_horovod))
+    _ipdsf(said(evaluate))
+    shown = [shlex.join(["ipdsf", *words]) for words in (*map(said, (pack, alone, with_horovod, evaluate)), *nobody)]
     cases = load_cases(out / "report" / CASES_FILE)
-    without, with_horovod = ([c for c in cases if c.model == name] for name in ("alone", "horovod"))
-    tables = [quality_table(without, with_horovod), baseline_table(cases)]
+    of_alone, of_horovod = ([c for c in cases if c.model == name] for name in ("alone", "horovod"))
+    tables = [quality_table(of_alone, of_horovod), baseline_table(cases)]
     found = [table for table in tables if table is not None]
     return ImagingReport(f"{out.name}/report", found, shown, synthesis.show(train, out))
 
@@ -146,6 +146,20 @@ def _phantoms(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _ipdsf(words: Sequence[str]) -> None:
-    ended = subprocess.run([sys.executable, "-m", "ipdsf_spark.cli.main", *words], check=False)
+    ended = subprocess.run([*IPDSF, *words], check=False)
     if ended.returncode:
         raise IpdsfError(f"`{shlex.join(['ipdsf', *words])}` failed; its reason stands above")
+
+
+def _ipdsf_quietly(steps: Sequence[Sequence[str]]) -> str:
+    """One after the other; what they said, without the bars that move."""
+    told = []
+    for words in steps:
+        ended = subprocess.run(
+            [*IPDSF, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        lines = [line.rsplit("\r", 1)[-1] for line in ended.stdout.split("\n")]
+        told.append("\n".join(lines))
+        if ended.returncode:
+            raise IpdsfError(f"`{shlex.join(['ipdsf', *words])}` failed: {lines[-2:]}")
+    return "".join(told)
