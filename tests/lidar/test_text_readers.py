@@ -211,7 +211,7 @@ def test_the_end_of_a_message_that_began_in_the_previous_file_is_named(cut: int)
 def test_an_ld40_telegram_is_named_but_a_log_that_only_mentions_one_is_read() -> None:
     made, raw = cl31(2)
 
-    assert "LD40" in instruments.decode(b"X1TA1 some telegram\r\n").rejected[0].reason
+    assert "LD40 telegram: it is cut" in instruments.decode(b"X1TA1 some telegram\r\n").rejected[0].reason
     assert instruments.decode(b"-replaced the LD40 X1TA1\r\n" + raw).num_profiles == len(made)
 
 
