@@ -333,3 +333,13 @@ def test_what_a_logger_writes_before_every_line_is_taken_off(prefix: str) -> Non
 
     assert decoded.rejected == ()
     assert times_of(decoded) == [f"2026-06-21T09:0{number}:00" for number in range(3)]
+
+
+def test_two_instruments_on_one_line_are_told_apart_by_the_unit_in_their_headers() -> None:
+    raw = ct25k(4)
+    starts = [match.start() for match in re.finditer(rb"-2026", raw)]
+    mixed = raw[: starts[1]] + raw[starts[1] : starts[2]].replace(b"CT0", b"CT1") + raw[starts[2] :]
+
+    assert [(block.identity, len(block)) for block in instruments.decode(mixed).blocks] == [
+        ("unit 0", 1), ("unit 1", 1), ("unit 0", 2)
+    ]  # fmt: skip

@@ -71,6 +71,11 @@ class Frame:
     stamp_follows: bool
     lacks_checksum: bool = False
 
+    @property
+    def unit(self) -> str:
+        """What tells instruments on one line apart: the third letter of the header, set at each."""
+        return f"unit {chr(self.header[2])}"
+
 
 def frames(
     raw: bytes,

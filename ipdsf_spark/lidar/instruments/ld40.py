@@ -112,6 +112,7 @@ def _table(raw: bytes, head: re.Match[bytes], clock: Clock, known: dict[str, Any
         beta=signal.astype(np.float32),
         is_calibrated=False,
         wavelength_nm=WAVELENGTH_NM,
+        identity="table without a serial number",
         **fields.absent(len(moments)),
     )
     return Decoded(INSTRUMENT, (block,), tuple(rejected), places=(np.array(places, np.int64),))
