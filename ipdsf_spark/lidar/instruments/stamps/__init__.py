@@ -39,7 +39,8 @@ _SHOWN: Final = 60  # characters of talk in a reason
 _BLANKS: Final = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe3\x80\x80|\xef\xbb\xbf|(?<=\d)\xa0(?=[\dAP])")
 _HALF_DAY: Final = 43_200_000_000
 _PLAIN: Final = re.compile(
-    rb"\s*-?((?:19|20)\d{2})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2}):(\d{2})[ \t]*\r?\n[ \t]*\x01?[ \t]*"
+    rb"\s*-?((?:19|20)\d{2})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2}):(\d{2})"
+    rb"(?:[ \t]*\r?\n[ \t]*|(?:\.(\d{1,6}))?,[ \t]*)\x01?[ \t]*"
 )
 
 
@@ -132,9 +133,10 @@ def stamped(
 
 
 def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
-    """The times of a log in which nothing is open: a full stamp, year first, on a line before every message, rising.
+    """The times of a log in which nothing is open: a full stamp, year first, before every message, rising.
 
-    It is what most loggers write; whatever else stands there is left to the general way, which gives the same here.
+    It stands on a line of its own, or before a comma on that of the message, as most loggers write; whatever else
+    stands there is left to the general way, which gives the same here.
     """
     times: list[datetime | None] = []
     last: datetime | None = None
@@ -142,9 +144,10 @@ def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
         match = _PLAIN.fullmatch(text)
         if match is None:
             return None
-        year, month, day, hour, minute, second = match.groups()
+        year, month, day, hour, minute, second, fraction = match.groups()
+        micros = int(fraction.ljust(6, b"0")) if fraction else 0
         try:
-            moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second))
+            moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros)
         except ValueError:
             return None
         if last is not None and moment <= last:

@@ -18,6 +18,7 @@ _NAMES_A_NUMBER: Final = re.compile(
     rb"|\b(?:gps|tai|ntp|labview|1904|1900|1980)(?:[ _]?(?:time|s|sec(?:onds)?))?)[^\w\n]*$",
     re.IGNORECASE,
 )  # names of numbers that are no seconds since 1970, those of other epochs among them
+_DIGIT: Final = re.compile(rb"\d")
 _UNIX_FORM: Final = next(form for form in FORMS if form.name == UNIX)
 _PLAIN_LENGTH: Final = 19
 _UNIX_UNIT_DIGITS: Final = {9: 0, 10: 0, 13: 3, 16: 6, 19: 9}
@@ -64,6 +65,8 @@ class Finder:
 
     def all_in(self, talk: bytes) -> list[Written]:
         """The stamps of one form in `talk`, in order; the first form that has any."""
+        if _DIGIT.search(talk) is None:
+            return []
         for place, form in enumerate(self._order):
             matches = list(form.pattern.finditer(talk))
             found = [written for match in matches if (written := _written(form, match)) is not None]
