@@ -46,7 +46,8 @@ class Profiles:
         health: per-profile housekeeping, each (T,), unit in the name (``laser_energy_percent``,
             ``window_transmission_percent``, ``laser_temperature_celsius``, ``background_mv``, ...).
         latitude_deg, longitude_deg, altitude_m: position the file claims; NaN if it claims none. Only a check.
-        identity: the single instrument, e.g. its serial number; empty if the file does not say.
+        identity: what tells it from other instruments of the model: its serial number; the unit in the header of its
+            messages; or else how its files are written.
         clipped_from_m: (T,) height above which the signal is clipped, NaN where it is not [m]; None if nobody looked.
         base_tilt_deg: (T,) angle from the vertical in which cloud bases are reported [degree]; None: vertical.
     """
@@ -104,7 +105,7 @@ class Profiles:
         """Number of profiles."""
         return len(self.time)
 
-    def with_columns(self, **columns: NDArray[Any]) -> Profiles:
+    def with_columns(self, **columns: Any) -> Profiles:
         """A copy with other values of the same shapes, which are not checked again."""
         copy = object.__new__(Profiles)
         copy.__dict__.update(self.__dict__, **columns)

@@ -239,8 +239,8 @@ class SiteStage:
         faults: list[tuple[str, int]] = [
             (f"late: {added.num_late} profile(s) of an interval that is closed", added.num_late),
             (
-                f"{added.num_foreign} profile(s) of a second instrument under this id; the first is "
-                f"{' '.join(intervals.source).strip()}",
+                f"{added.num_foreign} profile(s) of a second instrument under this id, "
+                f"{_named(added.foreign_source)}; the first is {_named(intervals.source)}",
                 added.num_foreign,
             ),
         ]
@@ -394,3 +394,7 @@ class SiteStage:
             "sent_ms": state.last_sent_ms,
         }
         return Record(SITE_KIND, 1, self.topics.sites, site.id.encode(), as_json(values))
+
+
+def _named(source: tuple[str, str]) -> str:
+    return ", ".join(part for part in source if part)

@@ -46,6 +46,26 @@ def cs135(num_profiles: int = 3, *, number: bytes = b"006", num_gates: int = 256
     return b"".join(b"%s,%s\r\n" % (stamp.replace(b" ", b"T"), message) for stamp in STAMPS[:num_profiles])
 
 
+LD40_DISTANCES = np.arange(10) * 30 + 15
+LD40_EXAMPLE = (
+    b"X1TA 8 015 %s %s 00875 11150 NODET 0100 0325 NODT 11300 11600 +025 ft 01 00000000 "  # of the User's Guide
+)
+
+
+def ld40_table(*rows: str) -> bytes:
+    head = "DATE     TIME  " + " ".join(str(each) for each in LD40_DISTANCES)
+    return "\r\n".join([head, *rows, ""]).encode()
+
+
+def ld40_row(stamp: str, first: int = 100) -> str:
+    return stamp + " " + " ".join(str(first + number) for number in range(len(LD40_DISTANCES)))
+
+
+def ld40_telegram(date: bytes = b"00.00.00", clock: bytes = b"00:00") -> bytes:
+    text = LD40_EXAMPLE % (date, clock)
+    return b"\x02" + text + b"%02X\r\n\x04" % (-(sum(text) + 2 + 13 + 10 + 4) % 256)
+
+
 TEXTS = {
     "CL31": cl31(),
     "CL51": cl51(),

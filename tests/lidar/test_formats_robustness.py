@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import eprofile_l2, profiles
-from made_texts import TEXTS
+from made_texts import STAMPS, TEXTS, ld40_row, ld40_table, ld40_telegram
 from network_files import (
     arm_ceil,
     cl61_rewritten,
@@ -61,6 +61,8 @@ FILES = (
         "mpl2nc": mpl2nc_file(),
         "BL-View level 2": history_level_2(),
         "BL-View level 3": history_level_3(),
+        "LD40 table": ld40_table(*(ld40_row(f"21.06.26 09:{minute:02d}") for minute in range(20))),
+        "LD40 telegrams": b"".join(stamp + b"\r\n" + ld40_telegram() for stamp in STAMPS),
         # Of the texts those that differ most; the others are damaged by the laws above.
         **{name: TEXTS[name] for name in ("CL31", "CT25K message 7", "CS135 message 006")},
     }

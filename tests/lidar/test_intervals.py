@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -279,3 +280,14 @@ def test_a_profile_that_fits_into_a_gap_of_what_was_used_is_late_and_no_duplicat
     added = held.add(parts([180, 195]))
 
     assert (added.num_duplicate, added.num_late) == (1, 1)
+
+
+def test_state_that_knew_no_unit_takes_that_of_the_next_file_of_its_model() -> None:
+    held = intervals()
+    held.add(parts([0, 15, 30]))
+
+    same = held.add([replace(part, identity="unit 0") for part in parts([45])])
+    other = held.add([replace(part, identity="unit 1") for part in parts([50])])
+
+    assert (same.num_used, same.num_foreign) == (1, 0)
+    assert (other.num_used, other.num_foreign, other.foreign_source[1]) == (0, 1, "unit 1")

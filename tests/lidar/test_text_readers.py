@@ -211,7 +211,7 @@ def test_the_end_of_a_message_that_began_in_the_previous_file_is_named(cut: int)
 def test_an_ld40_telegram_is_named_but_a_log_that_only_mentions_one_is_read() -> None:
     made, raw = cl31(2)
 
-    assert "LD40" in instruments.decode(b"X1TA1 some telegram\r\n").rejected[0].reason
+    assert "LD40 telegram: it is cut" in instruments.decode(b"X1TA1 some telegram\r\n").rejected[0].reason
     assert instruments.decode(b"-replaced the LD40 X1TA1\r\n" + raw).num_profiles == len(made)
 
 
@@ -333,3 +333,13 @@ def test_what_a_logger_writes_before_every_line_is_taken_off(prefix: str) -> Non
 
     assert decoded.rejected == ()
     assert times_of(decoded) == [f"2026-06-21T09:0{number}:00" for number in range(3)]
+
+
+def test_two_instruments_on_one_line_are_told_apart_by_the_unit_in_their_headers() -> None:
+    raw = ct25k(4)
+    starts = [match.start() for match in re.finditer(rb"-2026", raw)]
+    mixed = raw[: starts[1]] + raw[starts[1] : starts[2]].replace(b"CT0", b"CT1") + raw[starts[2] :]
+
+    assert [(block.identity, len(block)) for block in instruments.decode(mixed).blocks] == [
+        ("unit 0", 1), ("unit 1", 1), ("unit 0", 2)
+    ]  # fmt: skip

@@ -387,7 +387,9 @@ def test_a_second_instrument_under_one_id_is_named_and_not_averaged_away(cl51_fi
     after = step(STAGE, [stranger._replace(averages=averages)], before)
 
     ((_, headers),) = letters(after)
-    assert headers["reason"] == ("20 profile(s) of a second instrument under this id; the first is Vaisala CL51")
+    assert headers["reason"] == (
+        "20 profile(s) of a second instrument under this id, Vaisala CL31, unit 0; the first is Vaisala CL51, unit 0"
+    )
     assert counts(after).foreign == 20
     assert counts(after).is_balanced
 

@@ -67,7 +67,7 @@ class Average:
         tilt_sum_deg: sum of beam tilts.
         is_calibrated: beta is in m-1 sr-1.
         instrument: maker and model.
-        identity: the single instrument, e.g. its serial number; empty if the file does not say.
+        identity: the single instrument: its serial number, or what else tells it from others of its model.
         wavelength_nm: laser wavelength [nm].
         position: latitude and longitude [degree] and altitude [m] that the file claims, NaN if it claims none.
     """

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -39,6 +39,7 @@ class Added:
         open: intervals that changed and may change again, in time order.
         num_used, num_duplicate, num_late, num_foreign: profiles; they add up to those of the parts.
         has_new_source: another instrument took over after the former one had fallen silent.
+        foreign_source: the last of the foreign ones.
     """
 
     closed: tuple[Average, ...] = ()
@@ -48,6 +49,7 @@ class Added:
     num_late: int = 0
     num_foreign: int = 0
     has_new_source: bool = False
+    foreign_source: tuple[str, str] = ("", "")
 
 
 class Intervals:
@@ -81,10 +83,13 @@ class Intervals:
         closed: list[Average] = []
         changed: set[int] = set()
         is_new = False
+        foreign_source = ("", "")
         for part in parts:
+            if self.source == (part.instrument, "") and part.identity:
+                self._identify(part.identity)
             if part.source != self.source:
                 if self.source != ("", "") and part.times[0] < self.newest_us + self.takeover_s * MICROSECONDS:
-                    foreign += part.num_profiles
+                    foreign, foreign_source = foreign + part.num_profiles, part.source
                     continue
                 is_new = is_new or self.source != ("", "")
                 closed += self.close_all()
@@ -116,7 +121,14 @@ class Intervals:
             num_late=late,
             num_foreign=foreign,
             has_new_source=is_new,
+            foreign_source=foreign_source,
         )
+
+    def _identify(self, identity: str) -> None:
+        """Name the instrument of a state that was written when instruments were told by their model alone."""
+        self.source = (self.source[0], identity)
+        for index, average in self.open.items():
+            self.open[index], self._raw[index] = average_bytes.rounded(replace(average, identity=identity))
 
     def close_all(self) -> list[Average]:
         """Whatever is open is closed: the site has fallen silent, or another instrument begins."""

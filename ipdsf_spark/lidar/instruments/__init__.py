@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from ipdsf_spark.lidar.containers import packed
-from ipdsf_spark.lidar.instruments import blview, checks, foreign, micropulse, netcdf, text
+from ipdsf_spark.lidar.instruments import blview, checks, foreign, ld40, micropulse, netcdf, text
 from ipdsf_spark.lidar.instruments.believable import DEFAULT_BOUNDS, Bounds, believed
 from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock
 from ipdsf_spark.lidar.profiles import Decoded, Rejected
@@ -70,6 +70,11 @@ def _text(raw: bytes, context: Context) -> Decoded:
     return text.decode(raw, name=context.name, received=context.received, now=context.now, clock=context.clock)
 
 
+def _ld40(raw: bytes, context: Context) -> Decoded:
+    received, latest = text.as_datetime(context.received), text.as_datetime(context.now)
+    return ld40.decode(raw, name=context.name, received=received, latest=latest, clock=context.clock)
+
+
 def _foreign(raw: bytes, _: Context) -> Decoded:
     kind = foreign.text_kind(raw) or "unknown"
     return Decoded(kind, (), (Rejected(0, len(raw), foreign.text_reason(kind)),))
@@ -87,6 +92,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         lambda raw, _: micropulse.decode_raw_binary(raw),
     ),
     Family(blview.recognise, lambda raw, _: blview.decode(raw)),
+    Family(ld40.recognise, _ld40),
     Family(text.recognise, _text),
     Family(foreign.text_kind, _foreign),
     Family(lambda _: "unknown", _text),

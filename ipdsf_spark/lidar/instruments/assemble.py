@@ -47,9 +47,10 @@ class Message:
     maker_layer_height_m: tuple[float, ...] = ()
     is_precipitation: bool = False
     health: dict[str, float] = field(default_factory=dict)
+    identity: str = ""
 
     @property
-    def layout(self) -> tuple[str, str, float, int, tuple[str, ...]]:
+    def layout(self) -> tuple[str, str, float, int, tuple[str, ...], str]:
         """What must agree for two messages to share a block."""
         return (
             self.instrument,
@@ -57,6 +58,7 @@ class Message:
             self.range_resolution_m,
             len(self.beta),
             tuple(self.health),
+            self.identity,
         )
 
 
@@ -92,6 +94,7 @@ def _block(messages: list[Message]) -> Profiles:
         is_fog=np.array([message.is_fog for message in messages]),
         tilt_deg=_column([message.tilt_deg for message in messages]),
         alarms=tuple(message.alarms for message in messages),
+        identity=first.identity,
         health=dict(zip(first.health, _column([[*message.health.values()] for message in messages]).T, strict=True)),
     )
 

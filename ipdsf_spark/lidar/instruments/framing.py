@@ -36,6 +36,7 @@ MESSAGE_END: Final = re.compile(rb"(?:\x03|\^C)(?:\s*[0-9A-Fa-f]{4}(?:\x04|\^D)|
 _CHECKSUM_LINE: Final = re.compile(
     rb"(?:\x03|\^C)[ \t]*[0-9A-Fa-f]{4}|(?:^|[\n ,;])[0-9A-Fa-f]{4}(?:\x04|\^D|[ \t]*\r?\n|[ \t]*\Z)"
 )
+_LINE_END: Final = 24  # bytes of a line in which its last word and the blanks behind it stand
 _LONG_HEX: Final = re.compile(rb"[0-9A-Fa-f]{40,}")
 _CARETS: Final = ((b"^A", b"\x01"), (b"^B", b"\x02"), (b"^C", b"\x03"), (b"^D", b"\x04"))
 
@@ -71,6 +72,11 @@ class Frame:
     stamp_follows: bool
     lacks_checksum: bool = False
 
+    @property
+    def unit(self) -> str:
+        """What tells instruments on one line apart: the third letter of the header, set at each."""
+        return f"unit {chr(self.header[2])}"
+
 
 def frames(
     raw: bytes,
@@ -102,7 +108,7 @@ def frames(
         received=received,
         latest=latest,
         begins_inside=bool(head_of(raw)),
-        ends_inside=_end_of_message(raw, headers[-1].end(), len(raw)) is None,
+        ends_inside=end_of_message(raw, headers[-1].end(), len(raw)) is None,
     )
     found = []
     for index, match in enumerate(headers):
@@ -144,13 +150,13 @@ def _talk_start(raw: bytes, previous: int, start: int) -> int:
 def _after_last(raw: bytes, header_end: int) -> int:
     """Where the logger may speak after the last message; the end of the file if that is not complete."""
     limit = header_end + LONGEST_MESSAGE
-    end = _end_of_message(raw, header_end, limit)
+    end = end_of_message(raw, header_end, limit)
     if end is not None:
         return end.end()
     return _last(_LONG_HEX, raw, header_end, limit) or len(raw)
 
 
-def _end_of_message(raw: bytes, start: int, limit: int) -> re.Match[bytes] | None:
+def end_of_message(raw: bytes, start: int, limit: int) -> re.Match[bytes] | None:
     """The first end of a message between two places; looked for byte by byte first, which is faster than a pattern."""
     if raw.find(b"^", start, limit) >= 0:
         return MESSAGE_END.search(raw, start, limit)
@@ -213,6 +219,11 @@ def lacks_checksums(raw: bytes, headers: int) -> bool:
     end = raw.find(b"\x03")
     if end >= 0 and _CHECKSUM_LINE.match(raw, end):
         return False  # as nearly every log: found without searching the profiles
+    last = raw.find(b"\x04")
+    if last >= 5 and _CHECKSUM_LINE.match(raw, last - 5):
+        return False
+    if end < 0 and last < 0 and raw.find(b"^") < 0:  # then only the ends of lines can be checksums
+        return all(_CHECKSUM_LINE.search(line[-_LINE_END:]) is None for line in raw.split(b"\n"))
     return _CHECKSUM_LINE.search(raw) is None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ipdsf_spark.lidar.containers import packed
-from ipdsf_spark.lidar.instruments.framing import LONGEST_GAP, MESSAGE_END, Frame
+from ipdsf_spark.lidar.instruments.framing import LONGEST_GAP, MESSAGE_END, Frame, end_of_message
 from ipdsf_spark.lidar.profiles import Rejected
 
 HEADLESS: Final = "profile without a message header (CL, CT or CS) before it: the header is damaged or of another kind"
@@ -39,7 +39,7 @@ def headless(raw: bytes, found: Sequence[Frame], *, num_named: int) -> list[Reje
     shortest = min(end - start for start, end in spans)
     for start, end in spans:
         if _may_hold_more(raw, start, end, shortest):
-            mark = MESSAGE_END.search(raw, start, end)
+            mark = end_of_message(raw, start, end)
             first = mark.end() if mark is not None else start
             rejected += _between(raw, first, end, num_known=0 if mark is not None else 1)
     return rejected

@@ -35,15 +35,15 @@ UNFORESEEN: Final = "damaged netCDF file in a way no reader foresaw"
 
 Recogniser = Callable[[Dataset], str | None]
 Reader = Callable[[Dataset, list[Damage]], Profiles]
-FAMILIES: Final[tuple[tuple[Recogniser, Reader], ...]] = (
-    (vaisala_cl61.recognise, vaisala_cl61.profiles),
-    (eprofile.recognise, eprofile.profiles),
-    (archive_netcdf.recognise, archive_netcdf.profiles),
-    (micropulse.recognise, micropulse.profiles),
-    (arm.recognise, arm.profiles),
-    (ncas.recognise, ncas.profiles),
-    (mplnet.recognise, mplnet.profiles),
-    (lufft_chm.recognise, lufft_chm.profiles),
+FAMILIES: Final[tuple[tuple[str, Recogniser, Reader], ...]] = (
+    ("CL61 file", vaisala_cl61.recognise, vaisala_cl61.profiles),
+    ("E-PROFILE file", eprofile.recognise, eprofile.profiles),
+    ("converted file", archive_netcdf.recognise, archive_netcdf.profiles),
+    ("MiniMPL file", micropulse.recognise, micropulse.profiles),
+    ("ARM file", arm.recognise, arm.profiles),
+    ("NCAS file", ncas.recognise, ncas.profiles),
+    ("MPL file", mplnet.recognise, mplnet.profiles),
+    ("CHM file", lufft_chm.recognise, lufft_chm.profiles),
 )
 
 
@@ -65,7 +65,7 @@ def recognise(raw: bytes) -> str | None:
     """Maker and model, or None."""
     try:
         dataset = open_bytes(raw)
-        found = next((name for name in (recognised(dataset) for recognised, _ in FAMILIES) if name), None)
+        found = next((name for name in (recognised(dataset) for _, recognised, _ in FAMILIES) if name), None)
         return found or foreign.netcdf_kind(dataset) or (products.named(dataset) or (None,))[0]
     except Exception:  # as in `decode`, which says why
         return None
@@ -83,13 +83,15 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
     damage: list[Damage] = []
     try:
         dataset = open_bytes(raw)
-        for recognised, read in FAMILIES:
+        for kind_of_file, recognised, read in FAMILIES:
             found = recognised(dataset)
             if found is None:
                 continue
             instrument = found
             with np.errstate(all="ignore"):
                 profiles = read(dataset, damage)
+            if not profiles.identity:
+                profiles = profiles.with_columns(identity=_mark(kind_of_file, profiles.wavelength_nm))
             if received is not None and len(profiles) == 1 and np.isnat(profiles.time).all():
                 profiles = replace(profiles, time=np.array([received], "datetime64[us]"))
             return _decoded(profiles, [*dataset.damage, *damage], dataset.gaps)
@@ -105,6 +107,12 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
         log.exception("no reader foresaw this netCDF file: %s", name or "unnamed")
         reason = f"{UNFORESEEN}: {type(error).__name__}: {error}"
     return Decoded(instrument, (), (Rejected(0, len(raw), reason),))
+
+
+def _mark(kind_of_file: str, wavelength_nm: float) -> str:
+    """What tells an instrument without a serial number from others of its model: how its files are written."""
+    wavelength = f" of {wavelength_nm:.0f} nm" if np.isfinite(wavelength_nm) else ""
+    return f"{kind_of_file}{wavelength} without a serial number"
 
 
 def _decoded(profiles: Profiles, lost: list[Damage], gaps: list[Damage]) -> Decoded:

@@ -21,7 +21,6 @@ _DECODERS: Final = {
     "CT": vaisala_ct.decode_message,
     "CS": campbell_cs.decode_message,
 }
-_LD40: Final = re.compile(rb"X1TA[0-9A-Z]")
 _LOG_HEADER: Final = re.compile(rb"-?Ceilometer Logfile", re.IGNORECASE)
 _PROFILE: Final = re.compile(rb"(?:[0-9A-Fa-f]{64}|[0-9A-Fa-f]{200,})")
 _RECOGNISED_WITHIN: Final = 65_536  # bytes of a file in which the first header is looked for
@@ -35,8 +34,6 @@ def recognise(raw: bytes) -> str | None:
         if header[1]:
             return vaisala_cl.instrument_of(header.group())
         return vaisala_ct.INSTRUMENT if header[2] else campbell_cs.INSTRUMENT
-    if _LD40.search(start):
-        return "Vaisala LD40"
     return "Vaisala CL31" if _LOG_HEADER.search(start[:512]) else None
 
 
@@ -61,14 +58,10 @@ def decode(
     Returns:
         Profiles without any stamp have no time here; whoever calls decides whether one may take the time of sending.
     """
-    start = raw[:_RECOGNISED_WITHIN]
-    if not framing.HEADER.search(start) and _LD40.search(start):
-        reason = "Vaisala LD40 telegram: it holds cloud heights, and no backscatter profile to take"
-        return Decoded("Vaisala LD40", (), (Rejected(0, len(raw), reason),))
     messages: list[Message] = []
     places: list[tuple[int, int]] = []
     rejected: list[Rejected] = []
-    found = framing.frames(raw, name=name, clock=clock, received=_moment(received), latest=_moment(now))
+    found = framing.frames(raw, name=name, clock=clock, received=as_datetime(received), latest=as_datetime(now))
     head, tail = framing.before_first(raw), b""
     part: Literal["", "head", "tail", "whole"]
     is_fragment = not found and bool(head.strip())
@@ -143,7 +136,7 @@ def _goes_on_at(raw: bytes, frame: framing.Frame) -> int:
     return frame.start if frame.no_time else max(frame.message_end, raw.rfind(b"\n") + 1)
 
 
-def _moment(stamp: np.datetime64 | None) -> datetime | None:
+def as_datetime(stamp: np.datetime64 | None) -> datetime | None:
     """As a moment of the calendar; None if it lies outside."""
     if stamp is None:
         return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -113,6 +114,7 @@ def decode_message(frame: Frame) -> Message:
         instrument=instrument,
         message_type=number,
         time=frame.time,
+        identity=frame.unit,
         range_resolution_m=float(resolution_m),
         beta=(counts * (UNIT_PER_COUNT * scale / 100.0)).astype(np.float32),
         wavelength_nm=WAVELENGTH_NM,
@@ -163,6 +165,7 @@ def instrument_of(header: bytes) -> str:
     return "Vaisala CL51" if chr(header[7]) in CL51_SUBCLASSES else "Vaisala CL31"
 
 
+@lru_cache(maxsize=256)
 def status_names(bits: int) -> tuple[str, ...]:
     """Names of the set bits of the 48-bit alarm, warning and status word."""
     return tuple(name for bit, name in STATUS_BITS.items() if bits & bit)

@@ -92,6 +92,7 @@ def decode_message(frame: Frame) -> Message:
         instrument=INSTRUMENT,
         message_type=number,
         time=frame.time,
+        identity=frame.unit,
         range_resolution_m=RESOLUTION_M,
         beta=(counts * (UNIT_PER_COUNT * scale / 100.0)).astype(np.float32),
         wavelength_nm=WAVELENGTH_NM,

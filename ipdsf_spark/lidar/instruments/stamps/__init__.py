@@ -15,11 +15,17 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-from ipdsf_spark.lidar.instruments.stamps import zones
+from ipdsf_spark.lidar.instruments.stamps import counted, zones
 from ipdsf_spark.lidar.instruments.stamps.beside import contradicted, unlike_the_others, with_company, zoned_beside
 from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
-from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, TWO_LINES, UNIX
-from ipdsf_spark.lidar.instruments.stamps.order import date_alone_in, date_in, date_in_cl_view_name, days_of
+from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, TWO_LINES, UNIX
+from ipdsf_spark.lidar.instruments.stamps.order import (
+    date_alone_in,
+    date_in,
+    date_in_cl_view_name,
+    days_of,
+    full_date_in,
+)
 from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_cut_stamp, without_file_talk
 from ipdsf_spark.lidar.instruments.stamps.prefixes import looks_like_time
 from ipdsf_spark.lidar.instruments.stamps.written import Finder, Written, local_of, offset_beside
@@ -33,7 +39,8 @@ _SHOWN: Final = 60  # characters of talk in a reason
 _BLANKS: Final = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe3\x80\x80|\xef\xbb\xbf|(?<=\d)\xa0(?=[\dAP])")
 _HALF_DAY: Final = 43_200_000_000
 _PLAIN: Final = re.compile(
-    rb"\s*-?((?:19|20)\d{2})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2}):(\d{2})[ \t]*\r?\n[ \t]*\x01?[ \t]*"
+    rb"\s*-?((?:19|20)\d{2})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2}):(\d{2})"
+    rb"(?:[ \t]*\r?\n[ \t]*|(?:\.(\d{1,6}))?,[ \t]*)\x01?[ \t]*"
 )
 
 
@@ -92,6 +99,7 @@ def stamped(
     present = [
         (i, _faulted(written, fault)) for (i, written), fault in zip(present, unlike_the_others(present), strict=True)
     ]
+    present = _without_faulty_days(present)
     for i, written in present:
         if written.fault:
             reasons[i] = f"impossible time stamp: '{written.text}': {written.fault}"
@@ -110,8 +118,10 @@ def stamped(
         moment = None if isinstance(day, str) else local_of(day, written.micros)
         if moment is None:
             reasons[i] = f"time stamp not understood: {day if isinstance(day, str) else repr(written.text)}"
+        elif written.kind == UNIX and (against := _counted_otherwise(moment, written, name, received, latest)):
+            reasons[i] = f"time stamp not understood: {against}"
         else:
-            local.append((i, moment, written))
+            local.append((i, moment, written._replace(is_instant=True) if _is_utc(written, day) else written))
     instants = zones.instants([(moment, written) for _, moment, written in local], clock=clock, received=received)
     for (i, _, _), instant in zip(local, instants, strict=True):
         if isinstance(instant, str):
@@ -123,9 +133,10 @@ def stamped(
 
 
 def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
-    """The times of a log in which nothing is open: a full stamp, year first, on a line before every message, rising.
+    """The times of a log in which nothing is open: a full stamp, year first, before every message, rising.
 
-    It is what most loggers write; whatever else stands there is left to the general way, which gives the same here.
+    It stands on a line of its own, or before a comma on that of the message, as most loggers write; whatever else
+    stands there is left to the general way, which gives the same here.
     """
     times: list[datetime | None] = []
     last: datetime | None = None
@@ -133,9 +144,10 @@ def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
         match = _PLAIN.fullmatch(text)
         if match is None:
             return None
-        year, month, day, hour, minute, second = match.groups()
+        year, month, day, hour, minute, second, fraction = match.groups()
+        micros = int(fraction.ljust(6, b"0")) if fraction else 0
         try:
-            moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second))
+            moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros)
         except ValueError:
             return None
         if last is not None and moment <= last:
@@ -171,11 +183,29 @@ def _unread(talk: bytes) -> str:
 
 
 def _without_serial_numbers(own: Sequence[Written | None]) -> list[Written | None]:
-    """A number of ten digits that is the same before every message does not count seconds."""
-    numbers = [each for each in own if each is not None and each.kind == UNIX]
+    """A number that is the same before every message counts no time."""
+    numbers = [each for each in own if each is not None and each.kind in COUNTED]
     if len(numbers) < 2 or len({each.text for each in numbers}) > 1:
         return list(own)
-    return [None if each is not None and each.kind == UNIX else each for each in own]
+    return [None if each is not None and each.kind in COUNTED else each for each in own]
+
+
+def _without_faulty_days(present: list[tuple[int, Written]]) -> list[tuple[int, Written]]:
+    """Days since an epoch that cannot be taken, as a fault."""
+    days = [written.text for _, written in present if written.kind == DAYS]
+    faults = iter(counted.faults_of_days(days))
+    return [(i, _faulted(written, next(faults)) if written.kind == DAYS else written) for i, written in present]
+
+
+def _is_utc(written: Written, day: tuple[int, int, int] | str) -> bool:
+    return written.is_instant or (not isinstance(day, str) and counted.is_utc(written.dates, day))
+
+
+def _counted_otherwise(
+    moment: datetime, written: Written, name: str, received: datetime | None, latest: datetime | None
+) -> str:
+    told = full_date_in(name, latest.date() if latest else None)
+    return counted.contradicted(moment, written.text, told=told, received=received)
 
 
 def _one_of(stamps: Sequence[Written], text: bytes, place: int) -> Written | None:

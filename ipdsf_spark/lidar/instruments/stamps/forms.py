@@ -9,33 +9,13 @@ write.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps.clock import SURE_ABBREVIATIONS, UNSURE_ABBREVIATIONS
 
-MONTHS: Final = {
-    name: number
-    for number, names in enumerate(
-        (
-            "jan january januar janvier januari janeiro gennaio enero ene gen",
-            "feb february februar février fevrier februari febbraio febrero fevereiro fev",
-            "mar march märz maerz mars mrz maart marzo marts mrt março marco",
-            "apr april avril aprile abril abr",
-            "may mai mayo maggio mei mag",
-            "jun june juni juin giugno giu junio junho",
-            "jul july juli juillet luglio lug julio julho",
-            "aug august août aout augustus agosto ago",
-            "sep sept september septembre settembre set septiembre setembro",
-            "oct october oktober okt octobre ottobre ott octubre outubro out",
-            "nov november novembre novembro noviembre",
-            "dec december dezember dez décembre decembre dicembre dic diciembre desember dezembro des",
-        ),
-        start=1,
-    )
-    for name in names.split()
-}
-_MONTH: Final = rb"(?P<mon>[A-Za-z\x80-\xff]{3,12})"
+_MONTH: Final = rb"(?P<mon>[A-Za-z\x80-\xff]{2,24})"
 
 # Not where a digit was damaged on the line, nor into the date that may stand in the next column.
 _WHOLE: Final = rb"(?!:?\d|[#$%&*!?@~\x80-\xc1]|\^(?!A)|:[^\s\x01])"
@@ -80,19 +60,72 @@ _SIX_NUMBERS: Final = (
 )
 _WEEK: Final = rb"(?<!\d)(?P<y>\d{4})-?W(?P<w>\d{2})-?(?P<a>\d)"
 _ORDINAL: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ,:]?(?P<doy>\d{3})"
+
+
+def _in_any_encoding(*words: str, encodings: Sequence[str]) -> bytes:
+    """A pattern of words in UTF-8 and in the encodings of the computers that write them."""
+    found = {word.encode(code) for word in words for code in ("utf-8", *encodings) if _has(word, code)}
+    return b"(?:" + b"|".join(re.escape(word) for word in sorted(found)) + b")"
+
+
+def _has(word: str, encoding: str) -> bool:
+    try:
+        word.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_CYRILLIC: Final = ("cp1251", "koi8-r", "cp866")
+_YEAR_WORD: Final = rb"(?:[ ]?(?:" + _in_any_encoding("г", "года", "р", encodings=_CYRILLIC) + rb"|[rR])\.?(?=[ ,]))?"
 _DAY_MONTH_NAME: Final = (
     rb"(?<![\d#$%&*!?@~])(?P<a>\d{1,2})(?:st|nd|rd|th)?(?:[-/., ]{1,2}| de )"
     + _MONTH
     + rb"\.?(?:[-/., ]{1,2}| de[l]? )(?P<y>\d{4}|\d{2}(?!:))"
+    + _YEAR_WORD
 )
 _MONTH_NAME_DAY: Final = (
     rb"(?<![A-Za-z])" + _MONTH + rb"\.?[ -]{1,2}(?P<a>\d{1,2})(?:st|nd|rd|th)?,?[ -]{1,2}(?P<y>\d{4})"
 )
-_YEAR_MONTH_NAME: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ]" + _MONTH + rb"[-/. ](?P<a>\d{1,2})"
+_YEAR_MONTH_NAME: Final = (
+    rb"(?<!\d)(?P<y>\d{4})(?:[-/. ]{1,2}| m\. )" + _MONTH + rb"\.?[-/. ](?P<a>\d{1,2})(?:\.| d\.)?"
+)
 _XYZ: Final = (
     rb"(?<![\d#$%&*!?@~])(?<!\d[-/.])(?P<a>\d{1,2})(?P<ds>[-/.])[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?(?P<c>\d{4}|\d{2}(?!:))"
+    rb"(?:\.(?=[ ]))?" + _YEAR_WORD
 )
 _XYZ_COMPACT: Final = rb"(?<![0-9A-Za-z/.#$%&*!?@~])(?<!\d-)(?P<a>\d{2})(?P<b>\d{2})(?P<c>\d{2})"
+
+
+_EASTERN: Final = ("gb18030", "shift_jis", "euc-jp", "cp949", "big5")
+_YEAR, _MONTH_WORD, _DAY = (_in_any_encoding(*words, encodings=_EASTERN) for words in ("年년", "月월", "日日일号號"))
+_HOUR, _MINUTE, _SECOND = (_in_any_encoding(*words, encodings=_EASTERN) for words in ("时時点點시", "分분", "秒초"))
+_MORNING, _AFTERNOON = (
+    _in_any_encoding(*words, encodings=_EASTERN) for words in (("午前", "上午", "오전"), ("午後", "下午", "오후"))
+)
+_EAST_HALF: Final = rb"(?:(?P<morning>" + _MORNING + rb")|(?P<afternoon>" + _AFTERNOON + rb"))?[ ]?"
+_EAST_DATE: Final = (
+    rb"(?<!\d)(?P<y>\d{4})[ ]?"
+    + _YEAR
+    + rb"[ ]?(?P<a>\d{1,2})[ ]?"
+    + _MONTH_WORD
+    + rb"[ ]?(?P<b>\d{1,2})[ ]?"
+    + _DAY
+    + rb",?[ ]{0,2}(?:[\x80-\xff][\x30-\x7e\x80-\xff]{1,9}[ ]{1,2}|\([\x30-\x7e\x80-\xff]{1,9}\)[ ]{0,2})??"
+)
+_EAST_TIME: Final = (
+    rb"(?P<h>\d{1,2})[ ]?(?:[:]|"
+    + _HOUR
+    + rb")[ ]?(?P<mi>\d{1,2})(?:[ ]?(?:[:]|"
+    + _MINUTE
+    + rb")[ ]?(?P<s>\d{1,2})(?:[.,](?P<f>\d{1,9}))?)?"
+    + rb"(?:[ ]?(?:"
+    + _MINUTE
+    + rb"|"
+    + _SECOND
+    + rb"))?(?![\d:])"
+)
+_DOTTED: Final = rb"(?<!\d)(?P<y>\d{4})\.[ ]?(?P<a>\d{1,2})\.[ ]?(?P<b>\d{1,2})\.[ ]{1,2}"  # Korea, Hungary
 
 
 @dataclass(frozen=True)
@@ -113,6 +146,9 @@ def _form(name: str, *parts: bytes) -> Form:
 
 
 UNIX: Final = "Unix time"
+DAYS: Final = "days since an epoch"
+TICKS: Final = "ticks since an epoch"
+COUNTED: Final = (UNIX, DAYS, TICKS)
 CLOCK: Final = "time of day"
 TWO_LINES: Final = "date and time on two lines"
 TIME_FIRST: Final = "time before date"
@@ -126,6 +162,8 @@ FORMS: Final[tuple[Form, ...]] = (
     _form("year-month-day", _YMD, *_COLON),
     _form("year-month-day", _YMD, *_FREE),
     _form("year-month-day", _YMD, rb"[Tt_ ]", _DAY_TIME_COMPACT, _ZONE),
+    _form("year-month-day", _EAST_DATE, _EAST_HALF, _EAST_TIME, _ZONE),
+    _form("year-month-day", _DOTTED, _EAST_HALF, _DAY_TIME, _HALF, _ZONE),
     _form("compact", _YMD_COMPACT, *_COLON),
     _form("compact", _YMD_COMPACT, *_FREE),
     _form("compact", _YMD_COMPACT, *_TIGHT),
@@ -164,5 +202,11 @@ FORMS: Final[tuple[Form, ...]] = (
         UNIX,
         rb"(?:(?<![0-9A-Za-z.,:#=_/-])|(?<=^-)|(?<=\n-))@?(?P<unix>\d{9,10}|\d{13}|\d{16}|\d{19})(?:[.,](?P<f>\d{1,9}))?(?![0-9A-Za-z.])",
     ),
+    _form(TICKS, rb"(?:(?<![0-9A-Za-z.,:#=_/-])|(?<=^-)|(?<=\n-))(?P<ticks>\d{18})(?![0-9A-Za-z.])"),
     _form(CLOCK, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE),
+    _form(
+        DAYS,
+        rb"(?:(?<![0-9A-Za-z.,:#=_/-])|(?<=^-)|(?<=\n-)|(?<=JD[=:]))"
+        rb"(?P<days>\d{5,7})(?:\.(?P<f>\d{2,12})|,(?P<g>\d{8,12}))(?![0-9A-Za-z.])",
+    ),
 )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
-from ipdsf_spark.lidar.instruments.stamps.clock import Clock
+from ipdsf_spark.lidar.instruments.stamps import counted
+from ipdsf_spark.lidar.instruments.stamps.clock import DATE_ORDERS, Clock
 from ipdsf_spark.lidar.instruments.stamps.written import Written
 
 Day = tuple[int, int, int]
@@ -53,7 +54,7 @@ def date_alone_in(talk: bytes) -> date | None:
     return None
 
 
-def date_in_cl_view_name(name: str, latest: datetime | None) -> date | None:
+def date_in_cl_view_name(name: str, latest: date | None) -> date | None:
     """The date of ``C6062109.DAT``: its year is the last that ends with this digit; None if the present is unknown."""
     match = _CL_VIEW_NAME.search(name.rpartition("/")[2])
     if match is None or latest is None:
@@ -93,6 +94,8 @@ def days_of(
     if not open_orders:
         only = [next(iter(each.dates.values())) for each in stamps]
         return _with_years(stamps, only, name=name, received=received)
+    if not set(open_orders) & set(DATE_ORDERS):
+        return _of_one_epoch(stamps, name=name, received=received, latest=latest)
     chosen = _order(stamps, open_orders, clock=clock, name=name, received=received, latest=latest)
     if chosen in open_orders:
         listed = "-".join(ORDER_WORDS[chosen].split())
@@ -106,6 +109,20 @@ def days_of(
             received=received,
         )
     return [_if_alone(each) or chosen for each in stamps]
+
+
+def _of_one_epoch(
+    stamps: Sequence[Written], *, name: str, received: date | None, latest: date | None
+) -> list[Day | str]:
+    """Dates that depend on what a number counts, or on the language of a month."""
+    texts, dates = [each.text for each in stamps], [each.dates for each in stamps]
+    key = counted.chosen(texts, dates, told=full_date_in(name, latest), received=received, latest=latest)
+    return [each.get(key, key) for each in dates]  # type: ignore[misc]
+
+
+def full_date_in(name: str, latest: date | None) -> date | None:
+    """The date that a file's name tells, also in CL-View's ``C6062109.DAT`` where the present is known."""
+    return date_in(name) or date_in_cl_view_name(name, latest)
 
 
 def _if_alone(written: Written) -> Day | None:

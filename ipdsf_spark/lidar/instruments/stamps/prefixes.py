@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from ipdsf_spark.lidar.instruments.stamps.forms import FORMS, FRACTION, MONTHS, Form
+from ipdsf_spark.lidar.instruments.stamps.forms import FORMS, FRACTION, Form
+from ipdsf_spark.lidar.instruments.stamps.months import MONTHS
 
 
 def looks_like_time(talk: bytes) -> bool:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
+from ipdsf_spark.lidar.instruments.stamps import counted
 from ipdsf_spark.lidar.instruments.stamps.clock import SURE_ABBREVIATIONS
-from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, FORMS, MONTHS, UNIX, Form
+from ipdsf_spark.lidar.instruments.stamps.counted import FIRST_YEAR
+from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, FORMS, TICKS, UNIX, Form
+from ipdsf_spark.lidar.instruments.stamps.months import months_of
 
 _NAMES_A_NUMBER: Final = re.compile(
     rb"(?:\bsn|s/n|serial|\bno|\bnr|number|\bid|unit|sensor|uptime|ticks?|count(?:er)?|seq(?:uence)?|\bkey|\bport"
     rb"|\b(?:gps|tai|ntp|labview|1904|1900|1980)(?:[ _]?(?:time|s|sec(?:onds)?))?)[^\w\n]*$",
     re.IGNORECASE,
 )  # names of numbers that are no seconds since 1970, those of other epochs among them
+_DIGIT: Final = re.compile(rb"\d")
 _UNIX_FORM: Final = next(form for form in FORMS if form.name == UNIX)
 _PLAIN_LENGTH: Final = 19
 _UNIX_UNIT_DIGITS: Final = {9: 0, 10: 0, 13: 3, 16: 6, 19: 9}
-_EPOCH: Final = date(1970, 1, 1)
 _IN_WORDS_MINUTES: Final = {
     "Coordinated Universal Time": 0,
     "Universal Time": 0,
@@ -25,7 +29,6 @@ _IN_WORDS_MINUTES: Final = {
     "Central European Time": 60,
     "Central European Summer Time": 120,
 }
-_FIRST_YEAR: Final = 1985  # of a year written with two digits
 
 
 class Written(NamedTuple):
@@ -62,12 +65,14 @@ class Finder:
 
     def all_in(self, talk: bytes) -> list[Written]:
         """The stamps of one form in `talk`, in order; the first form that has any."""
+        if _DIGIT.search(talk) is None:
+            return []
         for place, form in enumerate(self._order):
             matches = list(form.pattern.finditer(talk))
             found = [written for match in matches if (written := _written(form, match)) is not None]
             if found:
                 # Forms of a time of day alone would find themselves inside every other.
-                if place and form.name not in (CLOCK, UNIX):
+                if place and form.name not in (CLOCK, *COUNTED):
                     self._order.insert(0, self._order.pop(place))
                 return found
         return []
@@ -88,7 +93,7 @@ def offset_beside(talk: bytes, written: Written) -> int | None:
     line = talk[line_start : talk.find(b"\n", written.end) % (len(talk) + 1)]
     others = [(_UNIX_FORM, talk)]
     if len(line) > 2 * (written.end - written.start) - 8:
-        others += [(form, line) for form in FORMS if form.name not in (CLOCK, UNIX)]
+        others += [(form, line) for form in FORMS if form.name not in (CLOCK, *COUNTED)]
     for form, text in others:
         for match in form.pattern.finditer(text):
             instant = _instant_of(_written(form, match))
@@ -117,9 +122,9 @@ def _written(form: Form, match: re.Match[bytes]) -> Written | None:
         micros = ((plain.hour * 60 + plain.minute) * 60 + plain.second) * 1_000_000
         return Written({"": day}, micros, None, False, form.name, text, match.start(), match.end())
     group = match.groupdict()
-    if form.name == UNIX:
-        return _unix(group, text, match)
-    half = group.get("ap")
+    if form.name in COUNTED:
+        return _counted(form, group, text, match)
+    half = group.get("ap") or (b"A" if group.get("morning") else b"P" if group.get("afternoon") else None)
     hour, minute, second = int(group["h"]), int(group["mi"]), int(group.get("s") or 0)
     micros, fault = _time_of_day(hour, minute, second, half)
     micros += int((group.get("f") or b"0")[:6].ljust(6, b"0"))
@@ -127,10 +132,13 @@ def _written(form: Form, match: re.Match[bytes]) -> Written | None:
     fault = fault or zone_fault
     dates: dict[str, tuple[int | None, int, int]]
     if group.get("mon") is not None:
-        month = MONTHS.get(group["mon"].decode("utf-8", "replace").lower().rstrip("."))
-        if month is None:
+        months = months_of(group["mon"])
+        if not months:
             return None
-        dates = _with_month_name(month, int(group["a"]), group.get("y"))
+        dates = _with_month_name(months[0], int(group["a"]), group.get("y"))
+        if len(months) > 1:
+            dates, month_fault = _of_several_months(months, int(group["a"]), group.get("y"))
+            fault = fault or month_fault
     elif group.get("w") is not None:
         dates = _week_date(int(group["y"]), int(group["w"]), int(group["a"]))
     elif group.get("doy") is not None:
@@ -220,22 +228,30 @@ def _offset(group: dict[str, bytes | None], match: re.Match[bytes]) -> tuple[int
     return (word.decode() if word else None), ""
 
 
-def _unix(group: dict[str, bytes | None], text: str, match: re.Match[bytes]) -> Written | None:
-    digits = group["unix"] or b""
-    if _NAMES_A_NUMBER.search(match.string, max(0, match.start() - 24), match.start()):
+def _counted(form: Form, group: dict[str, bytes | None], text: str, match: re.Match[bytes]) -> Written | None:
+    """A number of seconds, days or ticks since an epoch; None if it counts something else."""
+    before = match.string[max(0, match.start() - 24) : match.start()]
+    label = counted.label_before(before)
+    if not label and _NAMES_A_NUMBER.search(before):
         return None
-    power = _UNIX_UNIT_DIGITS[len(digits)]
-    fraction = (group.get("f") or b"")[:6] if power == 0 else b""
-    seconds, rest = divmod(int(digits), 10**power)
-    micros = rest * 1_000_000 // 10**power + int(fraction.ljust(6, b"0"))
-    day, in_day = divmod(seconds, 86_400)
-    if day >= (date.max - _EPOCH).days:
+    fraction = group.get("f") or b""
+    dates: counted.Dates
+    if form.name == TICKS:
+        dates, micros = counted.of_ticks(group["ticks"] or b"")
+    elif form.name == DAYS:
+        dates, micros = counted.of_days(group["days"] or b"", fraction or group["g"] or b"", label)
+    elif label and label not in counted.SECONDS:
         return None
-    found = _EPOCH + timedelta(days=day)
-    if found.year < _FIRST_YEAR:
+    else:
+        digits = group["unix"] or b""
+        power = _UNIX_UNIT_DIGITS[len(digits)]
+        seconds, rest = divmod(int(digits), 10**power)
+        micros = rest * 1_000_000 // 10**power + int((fraction[:6] if power == 0 else b"").ljust(6, b"0"))
+        micros += seconds % 86_400 * 1_000_000
+        dates = counted.of_seconds(seconds, label, is_whole=power == 0)
+    if not dates:
         return None  # a serial number, not a moment
-    dates: dict[str, tuple[int | None, int, int]] = {"": (found.year, found.month, found.day)}
-    return Written(dates, in_day * 1_000_000 + micros, None, True, UNIX, text, match.start(), match.end())
+    return Written(dates, micros, None, form.name == UNIX, form.name, text, match.start(), match.end())
 
 
 def _valid(dates: dict[str, tuple[int | None, int, int]]) -> dict[str, tuple[int | None, int, int]]:
@@ -256,6 +272,15 @@ def _with_month_name(month: int, day: int, year: bytes | None) -> dict[str, tupl
     if len(year) == 4:
         return _valid({"": (int(year), month, day)})
     return _valid({"day_first": (_century(int(year)), month, day), "year_first": (_century(day), month, int(year))})
+
+
+def _of_several_months(
+    months: Sequence[int], day: int, year: bytes | None
+) -> tuple[dict[str, tuple[int | None, int, int]], str]:
+    """A word that is another month in another language, and what makes it impossible."""
+    if year is None or len(year) != 4:
+        return {}, f"its month is the {' or the '.join(map(str, months))}, as the language is"
+    return _valid({f"month_{month}": (int(year), month, day) for month in months}), ""
 
 
 def _three_numbers(first: bytes, second: bytes, third: bytes) -> dict[str, tuple[int | None, int, int]]:
@@ -281,7 +306,7 @@ def _counts_an_era(group: dict[str, bytes | None], match: re.Match[bytes]) -> bo
 
 def _century(two_digits: int) -> int:
     """The year of two digits in which a ceilometer can have lived: 1985 to 2084."""
-    return 2000 + two_digits if two_digits < _FIRST_YEAR % 100 else 1900 + two_digits
+    return 2000 + two_digits if two_digits < FIRST_YEAR % 100 else 1900 + two_digits
 
 
 def _week_date(year: int, week: int, day: int) -> dict[str, tuple[int | None, int, int]]:
