@@ -71,7 +71,7 @@ class Peer:
 PEERS = (
     Peer("A-Profiles", ("aprofiles==0.16.2",), "run_aprofiles.py", "e-profile"),
     Peer("ACT", ("act-atmos==2.3.4",), "run_act.py", "arm"),
-    # With the newest xarray (2026) its import of ACT fails: "cannot import name 'to_netcdf' from 'xarray.backends.api'".
+    # With xarray of 2026: ImportError: cannot import name 'to_netcdf' from 'xarray.backends.api'.
     Peer("ceilfeat", ("ceilfeat==0.1.2", "xarray==2025.6.1"), "run_ceilfeat.py", "cl61"),
 )
 

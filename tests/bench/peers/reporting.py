@@ -16,24 +16,17 @@ Found = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def run(method: Callable[[Path], Found]) -> None:
-    """Every file of the command line; processor time with reading, without imports and without the first file.
-
-    The first file is read twice, because a library's own models and compilers are loaded with it.
-    """
+    """Every file of the command line; processor time with reading, without imports."""
     out, files = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
-    for number, path in enumerate([files[0], *files] if files else []):
+    for path in files:
         start = time.process_time()
         try:
-            found = method(path)
-            told = {
-                "cpu_s": time.process_time() - start,
-                "heights": {name: _plain(*each) for name, each in found.items()},
-            }
+            heights = {name: _plain(*each) for name, each in method(path).items()}
+            told = {"cpu_s": time.process_time() - start, "heights": heights}
         except Exception as error:  # whatever a stranger's code raises is what it had to say
             at = traceback.extract_tb(error.__traceback__)[-1]
             told = {"error": f"{type(error).__name__}: {error} ({Path(at.filename).name}, {at.name})"}
-        if number:
-            (out / f"{path.stem}.json").write_text(json.dumps(told), encoding="utf-8")
+        (out / f"{path.stem}.json").write_text(json.dumps(told), encoding="utf-8")
 
 
 def _plain(at: np.ndarray, height_m: np.ndarray) -> dict[str, list[float | None]]:

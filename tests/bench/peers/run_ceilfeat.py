@@ -15,7 +15,8 @@ from reporting import Found, run
 
 def heights(path: Path) -> Found:
     with tempfile.TemporaryDirectory() as folder:
-        with xr.open_dataset(process_one(path, Path(folder, "features.nc"))) as found:
+        written = process_one(path, Path(folder, "features.nc"))
+        with xr.open_dataset(written) as found:
             return {"first layer edge": (found.time.values, found.layers.values[:, 0])}
 
 
