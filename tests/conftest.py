@@ -28,6 +28,10 @@ os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executa
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["IPDSF_CONF"] = str(REPOSITORY / "conf")
 
+# JVMs of tests live for half a minute: most of it would go into the optimising compiler.
+os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "tests" / "spark_conf")
+os.environ["KAFKA_JVM_PERFORMANCE_OPTS"] = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+
 # A shared or slow machine is no reason to fail a law, so laws have no deadline.
 settings.register_profile("ipdsf", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ipdsf")
