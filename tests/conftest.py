@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +31,10 @@ os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executa
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["IPDSF_CONF"] = str(REPOSITORY / "conf")
 
+# JVMs of tests live for half a minute: most of it would go into the optimising compiler.
+os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "tests" / "spark_conf")
+os.environ["KAFKA_JVM_PERFORMANCE_OPTS"] = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+
 # A shared or slow machine is no reason to fail a law, so laws have no deadline.
 settings.register_profile("ipdsf", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ipdsf")
@@ -35,7 +42,9 @@ settings.load_profile("ipdsf")
 
 # What several tests of a room share and what takes long to make; such a room is worked on by one process of the suite.
 SHARED: Final = re.compile(r"\b(kafka: EmbeddedKafka|packed_chest|secured|SparkSession)\b")
-LONGEST: Final = ("training", "stream", "cli")  # rooms that begin first, so that no process waits long at the end
+# Units that begin first, so that no process waits long at the end; the longest first.
+LONGEST: Final = ("training", "stream", "cli", "clusters", "architecture/test_readme", "notebooks/test_notebooks",
+                  "drill/test_short_drill", "packing", "jobs", "archive")  # fmt: skip
 
 
 @lru_cache
@@ -60,7 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         unit = unit_of(item.path)
         is_slow[unit] = is_slow.get(unit, False) or item.get_closest_marker("slow") is not None
-    ranks = {unit: (unit not in LONGEST, not slow) for unit, slow in is_slow.items()}
+    places = {unit: place for place, unit in enumerate(LONGEST)}
+    ranks = {unit: (places.get(unit, len(places)), not slow) for unit, slow in is_slow.items()}
     items.sort(key=lambda item: ranks[unit_of(item.path)])
 
 
@@ -112,14 +122,15 @@ class Brokers:
         self._broker: EmbeddedKafka | None = None
 
     def of(self, room: str) -> EmbeddedKafka:
-        """The broker of a room; the one of the room before is stopped."""
+        """The broker, without what the room before has left on it."""
         from ipdsf_spark.devkafka import EmbeddedKafka
 
-        if self._broker is None or room != self._room:
-            self.stop()
-            self._room = room
+        if self._broker is None:
             self._broker = EmbeddedKafka(self._folders.mktemp("kafka"), heap_mb=384, logins={"edge": "secret"})
             self._broker.start()
+        elif room != self._room:
+            empty(self._broker.bootstrap_servers)
+        self._room = room
         return self._broker
 
     def stop(self) -> None:
@@ -127,6 +138,22 @@ class Brokers:
         if self._broker is not None:
             self._broker.stop()
             self._broker = None
+
+
+def empty(bootstrap: str) -> None:
+    """Remove every topic and every group that nobody is a member of."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    groups = [group.group_id for group in client.list_consumer_groups().result(60).valid or []]
+    for removed in client.delete_consumer_groups(groups).values() if groups else ():
+        with contextlib.suppress(KafkaException):
+            removed.result(60)
+    while names := [name for name in client.list_topics(timeout=60).topics if not name.startswith("__")]:
+        for removed in client.delete_topics(names, operation_timeout=60).values():
+            with contextlib.suppress(KafkaException):  # it has gone, and the list does not know yet
+                removed.result(60)
 
 
 @pytest.fixture(scope="session")
@@ -167,14 +194,33 @@ def run_ipdsf(*arguments: str | Path, check: bool = True) -> subprocess.Complete
 
 @pytest.fixture(scope="session")
 def packed_chest(tmp_path_factory: pytest.TempPathFactory) -> PackedChest:
-    """Phantoms packed by the real Spark job into a real Petastorm data set."""
+    """Phantoms packed by the real Spark job into a real Petastorm data set, once for all processes of the suite."""
+    own = tmp_path_factory.getbasetemp()
+    # Processes of the suite have folders beside each other; each gets a copy that it may write into.
+    common = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "packed chest"
+    common.mkdir(exist_ok=True)
+    with (common / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (common / "whole").exists():
+            shutil.rmtree(common / "imaging", ignore_errors=True)
+            pack_chest(chest_in(common / "imaging"))
+            (common / "whole").touch()
+    folder = tmp_path_factory.mktemp("imaging")
+    shutil.copytree(common / "imaging", folder, dirs_exist_ok=True)
+    return chest_in(folder)
+
+
+def chest_in(folder: Path) -> PackedChest:
+    return PackedChest(folder / "array #1 at 50%41 ä?", folder / "volumes")
+
+
+def pack_chest(packed: PackedChest) -> None:
+    """Make the volumes and pack them."""
     from ipdsf_spark.ct.phantom import chest_phantom
     from ipdsf_spark.ct.provenance import Provenance
     from ipdsf_spark.ct.writing import write_volume
 
-    folder = tmp_path_factory.mktemp("imaging")
-    packed = PackedChest(folder / "array #1 at 50%41 ä?", folder / "volumes")
-    packed.volumes.mkdir()
+    packed.volumes.mkdir(parents=True)
     for seed, name in enumerate(("train-1", "train-2", "test-1")):
         phantom = chest_phantom((32, 64, 64), seed=seed, spacing_mm=(8.0, 5.6, 5.6))
         provenance = Provenance("phantom", datetime(2026, 1, 1, tzinfo=UTC))
@@ -182,4 +228,3 @@ def packed_chest(tmp_path_factory: pytest.TempPathFactory) -> PackedChest:
     train = [packed.volumes / f"train-{k}.nii.gz" for k in (1, 2)]
     run_ipdsf("ct", "pack", "--name", packed.name, "--train", *train, "--test", packed.volumes / "test-1.nii.gz",
               "--as", "train-1", "train-2", "test-1", *packed.settings)  # fmt: skip
-    return packed

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -39,13 +40,18 @@ def java_command() -> str:
     install = "install Java 17, e.g. `apt-get install openjdk-17-jre-headless`, and set JAVA_HOME or PATH"
     if not java or not Path(java).exists():
         raise PrerequisiteError(f"no java found; {install}")
+    version = _version_of(java)
+    if version < MIN_JAVA:
+        raise PrerequisiteError(f"{java} is version {version or 'unknown'}, Kafka needs {MIN_JAVA}; {install}")
+    return java
+
+
+@lru_cache
+def _version_of(java: str) -> int:
+    """What a java says of itself, asked once; 0 where it says nothing."""
     shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     match = re.search(r'version "(\d+)', shown)
-    if not match or int(match[1]) < MIN_JAVA:
-        raise PrerequisiteError(
-            f"{java} is version {match[1] if match else 'unknown'}, Kafka needs {MIN_JAVA}; {install}"
-        )
-    return java
+    return int(match[1]) if match else 0
 
 
 def fetch() -> Path:

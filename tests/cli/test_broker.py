@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -16,6 +18,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import EdgeConfig, KafkaConfig, load
 from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.edge.arrived import partition_of
@@ -25,12 +28,24 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RAN: set[str] = set()  # commands as the operator's page shows them
 
 
-def ipdsf_broker(directory: Path, action: str, *words: str) -> tuple[int, Any, str]:
-    """Exit code, the JSON on standard output, and what was said to a person."""
+def command_of(directory: Path, action: str, *words: str) -> list[str]:
     RAN.add(" ".join(["ipdsf", "broker", action, *words]))
-    command = [sys.executable, "-m", "ipdsf_spark.cli.main", "broker", action, "--directory", str(directory), *words]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, timeout=180)
+    return ["broker", action, "--directory", str(directory), *words, "--json"]
+
+
+def in_a_process(directory: Path, action: str, *words: str) -> tuple[int, Any, str]:
+    """Exit code, the JSON on standard output, and what was said to a person."""
+    command = [sys.executable, "-m", "ipdsf_spark.cli.main", *command_of(directory, action, *words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+def ipdsf_broker(directory: Path, action: str, *words: str) -> tuple[int, Any, str]:
+    """The same by this process."""
+    answer, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(answer), contextlib.redirect_stderr(said):
+        code = main(command_of(directory, action, *words))
+    return code, json.loads(answer.getvalue()) if answer.getvalue() else None, said.getvalue()
 
 
 @pytest.fixture
@@ -43,13 +58,13 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_a_broker_is_started_asked_and_stopped(directory: Path) -> None:
-    started, answer, said = ipdsf_broker(directory, "start", "--partitions", "6")
-    asked, status, _ = ipdsf_broker(directory, "status")
-    again, _, refusal = ipdsf_broker(directory, "start")
+    started, answer, said = in_a_process(directory, "start", "--partitions", "6")
+    asked, status, _ = in_a_process(directory, "status")
+    again, _, refusal = in_a_process(directory, "start")
     kafka = load().kafka
     partitions = num_partitions(kafka, answer["bootstrap_servers"])
-    stopped, end, _ = ipdsf_broker(directory, "stop")
-    after, nothing, _ = ipdsf_broker(directory, "status")
+    stopped, end, _ = in_a_process(directory, "stop")
+    after, nothing, _ = in_a_process(directory, "status")
 
     assert (started, said) == (0, "starting Kafka ...\n")
     assert answer == status

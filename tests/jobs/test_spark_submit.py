@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from datetime import date
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.lidar.simulator import FileBank, simulate_day
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.loadgen.replay import Feed, replay
+from tests.stream.topics import await_records
 
 DAY = date(2026, 6, 21)
 INSTRUMENTS = ("cl51", "chm15k", "cl61")
@@ -65,15 +65,6 @@ def submit(repository: Path, log: Path, overrides: list[str]) -> subprocess.Pope
         )
 
 
-def await_records(config: Config, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until the first products have been published."""
-    topic = load(overrides=[f"kafka.files_topic={config.kafka.products_topic}"]).kafka
-    deadline = time.monotonic() + 180.0
-    while not sum(ends(topic, config.kafka.bootstrap_servers).values()):
-        assert process.poll() is None, log.read_text()[-3000:]
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-
-
 def newest_products(config: Config) -> dict[tuple[str, str], dict]:
     """What a consumer that upserts holds: the last record of every site and time."""
     topic = load(overrides=[f"kafka.files_topic={config.kafka.products_topic}"]).kafka
@@ -116,7 +107,7 @@ def test_the_submitted_job_finishes_its_batch_on_sigterm_and_leaves_the_heights(
     log = tmp_path / "job.log"
     process = submit(repository, log, overrides)
     try:
-        await_records(config, process, log)
+        await_records(kafka, config.kafka.products_topic, process, log)
         process.send_signal(signal.SIGTERM)
 
         assert process.wait(timeout=120.0) == 0, log.read_text()[-3000:]

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.py"))
 CELL = "\n# COMMAND ----------\n"
 # A notebook is run to its end, not to a good model.
-SHORT = {"02_ct_denoise.py": ["--set", "samples=120"]}
+SHORT = {"02_ct_denoise.py": ["--set", "samples=40"]}
 ARCHIVES = {"03_live_layers_and_air.py": archive_of_a_site, "04_network_day.py": archive_of_a_network}
 
 

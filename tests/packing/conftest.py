@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ def phantom_file() -> SavePhantom:
     return save
 
 
+@lru_cache(maxsize=16)
+def cubes_of(one: Wanted, task: int, test_share: float, reading: Reading, changed_ns: int) -> list[Any]:
+    """What a task makes of a volume, which a room packs again and again."""
+    return list(packed_cubes(one, task, parameters_of(load()), test_share, reading))
+
+
 def write_without_spark(
     spark: object,
     config: object,
@@ -59,7 +66,7 @@ def write_without_spark(
     (staging.path / CUBES_FOLDER).mkdir(parents=True)
     reports: list[Packed] = []
     for task, one in enumerate(wanted):
-        found = list(packed_cubes(one, task, parameters_of(load()), test_share, reading))
+        found = cubes_of(one, task, test_share, reading, Path(one.path).stat().st_mtime_ns)
         reports += [item for item in found if isinstance(item, Packed)]
         batches = [item for item in found if isinstance(item, pa.RecordBatch)]
         if batches:

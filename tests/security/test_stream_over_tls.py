@@ -114,7 +114,7 @@ def run(secured: Secured, instrument: Path, tmp_path_factory: pytest.TempPathFac
     ui = folder / "ui"
     submit = (
         "--conf spark.eventLog.enabled=true --conf spark.eventLog.rolling.enabled=false "
-        "--conf spark.eventLog.compress=false --conf spark.ui.port=0 "
+        "--conf spark.eventLog.compress=false --conf spark.ui.enabled=true --conf spark.ui.port=0 "
         f"--conf spark.eventLog.dir={(folder / 'events').as_uri()} pyspark-shell"
     )
     command = [sys.executable, "-c", JOB, str(ui), "--config", str(secured.folder.path / "stream" / "kafka.toml")]

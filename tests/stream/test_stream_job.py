@@ -7,20 +7,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from confluent_kafka import Producer
-from topics import records_in
+from topics import await_records, records_in
 
 from ipdsf_spark.archive.reading import read_products
 from ipdsf_spark.archive.tables import archive_directory
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
-from ipdsf_spark.edge.arrived import ends
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.quarantine import Quarantined, Values
@@ -143,15 +141,6 @@ def start_process(overrides: list[str], log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
 
 
-def await_records(config: Config, process: subprocess.Popen[bytes], log: Path, *, more_than: int) -> None:
-    """Until the products topic holds more records than that."""
-    topic = load(overrides=[f"kafka.files_topic={config.kafka.products_topic}"]).kafka
-    deadline = time.monotonic() + 120.0
-    while sum(ends(topic, config.kafka.bootstrap_servers).values()) <= more_than:
-        assert process.poll() is None, log.read_text()[-2000:]
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-
-
 def test_sigkill_in_mid_batch_neither_loses_nor_repeats_a_height(
     kafka: EmbeddedKafka, tmp_path: Path, cl51_files: list[bytes]
 ) -> None:
@@ -160,7 +149,7 @@ def test_sigkill_in_mid_batch_neither_loses_nor_repeats_a_height(
     process = start_process(overrides, log)
     half = len(cl51_files) // 2
     send(config, feeds_of(cl51_files[:half], tmp_path, name="before"))
-    await_records(config, process, log, more_than=0)
+    await_records(kafka, config.kafka.products_topic, process, log)
     send(config, feeds_of(cl51_files[half:], tmp_path, name="during"))
     os.killpg(process.pid, signal.SIGKILL)  # driver, JVM and Python workers at once
     process.wait()
@@ -193,7 +182,7 @@ def test_sigterm_finishes_the_batch_and_says_what_was_done(
     log = tmp_path / "stream.log"
     process = start_process(overrides, log)
     send(config, feeds_of(cl51_files[:4], tmp_path, name="files"))
-    await_records(config, process, log, more_than=0)
+    await_records(kafka, config.kafka.products_topic, process, log)
 
     process.send_signal(signal.SIGTERM)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
+from pathlib import Path
+
 from confluent_kafka import Consumer, TopicPartition
 
 from ipdsf_spark.devkafka import EmbeddedKafka
@@ -25,3 +29,15 @@ def records_in(kafka: EmbeddedKafka, topic: str) -> list[tuple[str, bytes, dict[
         found.append((message.key().decode(), message.value() or b"", headers))
     consumer.close()
     return found
+
+
+def await_records(kafka: EmbeddedKafka, topic: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until a job has written into a topic; the cores are the job's meanwhile."""
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "await"})
+    parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, part, 0) for part in parts])
+    deadline = time.monotonic() + 180.0
+    while (message := consumer.poll(0.5)) is None or message.error():
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+    consumer.close()

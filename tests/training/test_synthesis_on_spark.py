@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.ct.provenance import Provenance
 from ipdsf_spark.ct.writing import write_volume
-from tests.conftest import PackedChest, run_ipdsf
+from tests.conftest import PackedChest
+from tests.training.conftest import answer_of
 from tests.training.test_horovod_on_spark import checkpoint
 
 pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
@@ -26,7 +28,7 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def packed_three(tmp_path_factory: pytest.TempPathFactory) -> PackedChest:
+def packed_three(spark: None, tmp_path_factory: pytest.TempPathFactory) -> PackedChest:
     """Three phantoms, the fewest from which chests are drawn, packed by the real Spark job."""
     folder = tmp_path_factory.mktemp("three")
     packed = PackedChest(folder / "array", folder)
@@ -35,13 +37,13 @@ def packed_three(tmp_path_factory: pytest.TempPathFactory) -> PackedChest:
     for seed in range(3):
         phantom = chest_phantom((32, 160, 64), seed=seed, spacing_mm=(8.0, 2.2, 5.6))
         volumes.append(write_volume(folder / f"train-{seed}.nii.gz", phantom.volume, provenance))
-    run_ipdsf("ct", "pack", "--name", packed.name, "--train", *volumes, *packed.settings)
+    assert main(["ct", "pack", "--name", packed.name, "--train", *map(str, volumes), *packed.settings]) == 0
     return packed
 
 
 def train(packed: PackedChest, out: Path, *arguments: str) -> dict[str, object]:
     words = ("ct", "train-synthesis", "--name", packed.name, "-o", out, "--json", *TINY, *packed.settings)
-    return dict(json.loads(run_ipdsf(*words, *arguments).stdout))
+    return answer_of(*words, *arguments)
 
 
 def test_both_stages_by_two_processes_with_batch_b_are_those_of_one_with_batch_2b(
