@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 EXAMPLES: Final = """examples:
   ipdsf ct evaluate test/* --model chest-denoise -o report
   ipdsf ct evaluate test/* --model chest-solo --horovod chest-two -o report     the table with and without Horovod
+  ipdsf ct evaluate test/* --model chest-denoise --no-adversary chest-denoise-l1 -o report    what the adversary costs
   ipdsf ct evaluate test/Lung_Dx-A0002 --model chest-denoise --slices 64 --json
 
 Volumes are degraded as the model's task says (numpy seed 0), generated from cubes, stitched, and compared with what
@@ -47,6 +48,9 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="clean volumes of patients not trained on")
     parser.add_argument("--model", help="model trained without Horovod: name, folder or file")
     parser.add_argument("--horovod", metavar="MODEL", help="model trained with Horovod")
+    parser.add_argument(
+        "--no-adversary", dest="alone", metavar="MODEL", help="model trained by the L1 term alone, beside them"
+    )
     parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="for the report")
     parser.add_argument(
         "--slices", type=int, default=0, metavar="N", help="from the middle, in whole blocks of 8 (default: all)"
@@ -80,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = load(*args.config, overrides=args.set)
     if not args.model and not args.horovod:
-        raise InputError("no model: say --model, --horovod, or both")
+        raise InputError("no model: say --model, --horovod, or both; --no-adversary stands beside them")
     missing = [path for path in args.paths if not local_path(path).exists()]
     if missing:
         raise InputError(f"{missing[0]} does not exist")
@@ -92,11 +96,12 @@ def run(args: argparse.Namespace) -> int:
         require_report_folder(args.out, overwrites=args.overwrite)
     without = _trained(args, config, args.model) if args.model else None
     with_horovod = _trained(args, config, args.horovod) if args.horovod else None
-    cases = [case for trained in (without, with_horovod) if trained for case in trained.cases]
+    alone = _trained(args, config, args.alone, is_adversarial=False) if args.alone else None
+    cases = [case for trained in (without, with_horovod, alone) if trained for case in trained.cases]
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
         save_cases(args.out / CASES_FILE, cases)
-        page = write_report(args.out, without, with_horovod)
+        page = write_report(args.out, without, with_horovod, alone)
     for case in cases:
         beaten = " - beats every baseline" if case.baselines and case.beats_baselines else ""
         line = f"{case.volume}, {case.model}: {case.window.psnr_db:.2f} dB / {case.window.ssim:.4f}{beaten}"
@@ -152,7 +157,7 @@ def _pseudonym_key(config: Config, facts: Mapping[str, Any]) -> bytes:
     return key
 
 
-def _trained(args: argparse.Namespace, config: Config, said: str) -> Trained:
+def _trained(args: argparse.Namespace, config: Config, said: str, *, is_adversarial: bool = True) -> Trained:
     from ipdsf_spark.ct.identity import content_of, made_name
     from ipdsf_spark.ct.reading import read_volume
     from ipdsf_spark.gan.checkpoint import load_model
@@ -167,6 +172,8 @@ def _trained(args: argparse.Namespace, config: Config, said: str) -> Trained:
     model = load_model(where)
     generation = Generation.of(Predictor(model, args.device or None))
     facts = model.facts
+    if not is_adversarial and facts.get("adversary", True):
+        raise InputError(f"{said} was trained with an adversary: `ipdsf ct train --no-adversary` makes one without")
     degradation = Degradation.of_model(model, sigma=args.sigma)
     num_workers = int(facts.get("num_workers", 1)) if facts.get("horovod") else 0
     cases, slices = [], []

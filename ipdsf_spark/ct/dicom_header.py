@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     CTImageStorage,
@@ -181,12 +182,13 @@ class SliceHeader:
 
 
 def is_dicom(path: Path) -> bool:
-    """True for a file with DICOM's mark, or without the preamble but with the group that must then come first."""
+    """True for a file with DICOM's mark, or without the preamble but with a group that must then come first."""
     with path.open("rb") as file:
         head = file.read(136)
     begins_with_group_8 = head[:2] == b"\x08\x00" and len(head) == 136
     has_length = head[4:6].isalpha() or int.from_bytes(head[4:8], "little") < 128  # explicit or implicit VR
-    return head[128:132] == b"DICM" or (begins_with_group_8 and has_length)
+    begins_with_meta = head.startswith(b"\x02\x00\x00\x00UL\x04\x00") and len(head) == 136
+    return head[128:132] == b"DICM" or (begins_with_group_8 and has_length) or begins_with_meta
 
 
 def is_of_series(header: SliceHeader, wanted: int | str) -> bool:
@@ -230,13 +232,24 @@ def read_headers(path: Path, *, pseudonym_key: bytes = b"", warned: list[str] | 
 
 
 def _check_not_an_image(path: Path, dataset: Dataset) -> None:
-    """Refuse what is no DICOM at all, and images that are cut off before they say how large they are."""
+    """Refuse what is no DICOM at all, and what is cut off before it says whether it is an image, and how large.
+
+    Objects that are no images end wherever they like, but all except a directory say of which class they are.
+    """
     meta = getattr(dataset, "file_meta", Dataset())
-    sop_class = pydicom.uid.UID(str(dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID", "")))
+    stored_as = str(meta.get("MediaStorageSOPClassUID", ""))
+    if stored_as == MediaStorageDirectoryStorage:
+        return
+    raw = dataset.get_item("SOPClassUID") if "SOPClassUID" in dataset else None
+    is_cut = isinstance(raw, RawDataElement) and len(raw.value or b"") < raw.length
+    sop_class = "" if is_cut else str(dataset.get("SOPClassUID") or "")
     if not sop_class:
         raise InputError(f"{path.name} is not a DICOM file (or is cut off within its header)")
-    if sop_class != MediaStorageDirectoryStorage and sop_class.name.endswith("Image Storage"):
-        raise InputError(f"{path.name} does not say how large its image is (Rows, Columns): cut off within its header")
+    if any(pydicom.uid.UID(uid).name.endswith("Image Storage") for uid in (sop_class, stored_as)):
+        raise InputError(
+            f"{path.name} does not say how large its image is (Rows, Columns): it is cut off within its header, or its "
+            "TransferSyntaxUID is wrong"
+        )
 
 
 def _shared_facts(path: Path, dataset: Dataset, patient: str) -> dict[str, Any]:

@@ -79,6 +79,12 @@ def _contradictions(slices: Sequence[SliceHeader]) -> list[Problem]:
         (usual, count), *_ = scales.most_common()
         text = f"RescaleSlope and RescaleIntercept change among the slices; {count} have {usual[0]} and {usual[1]}, not"
         found.append(problem_of("header_field", text, [h for h in slices if (h.slope, h.intercept) != usual]))
+    kernels = Counter(h.kernel for h in slices if h.kernel)
+    if len(kernels) > 1:
+        (usual_kernel, count), *_ = kernels.most_common()
+        text = f"ConvolutionKernel changes along the volume, and noise and edges with it; {count} slices have "
+        others = [h for h in slices if h.kernel not in ("", usual_kernel)]
+        found.append(problem_of("header_field", f"{text}{usual_kernel}, not", others))
     tilted = [h for h in slices if abs(h.tilt_deg) >= MIN_TILT_DEG]
     if tilted and len(slices) > 1 and tilt_deg(slices) < MIN_TILT_DEG and abs(normal_of(slices[0])[2]) > STRAIGHT:
         text = f"GantryDetectorTilt is {tilted[0].tilt_deg:g}° but the slices stand straight above each other"

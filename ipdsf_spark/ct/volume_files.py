@@ -144,7 +144,12 @@ def _nifti_affine(header: Any) -> tuple[NDArray[np.float64], list[Problem]]:
         if unusable and _is_usable(base[:3, :3]) and not np.allclose(np.diag(base)[:3], (-1, 1, 1)):
             text = f"the {' and the '.join(unusable)} cannot be used: voxel sizes of the header and axial assumed"
             return base, [Problem("no_geometry", text)]
-        return (np.full((4, 4), np.nan) if unusable else base), []
+        if unusable:
+            return np.full((4, 4), np.nan), []
+        text = (
+            "neither sform nor qform is set: voxel sizes of the header and axial assumed, left and right are not said"
+        )
+        return base, [Problem("no_geometry", text)]
     name, affine = next(iter(found.items()))
     problems = [Problem("geometry_conflict", f"the sform cannot be used: the {name} is")] if "sform" in unusable else []
     sizes = {n: np.linalg.norm(a[:3, :3], axis=0) for n, a in found.items()}

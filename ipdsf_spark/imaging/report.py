@@ -1,7 +1,7 @@
 """Everything about an evaluation in one folder: tables, curves, the figure, and a page that shows them together.
 
 table.md  table.csv     without and with Horovod, baselines, intervals, likeness, tissues, nodules, cost, time to reach
-figure.png              (a)–(f): prediction, original and difference, without and with
+figure.png              (a)–(f): prediction, original and difference, without and with; by the L1 term alone as well
 curves.png              generator loss, discriminator loss and accuracy against time
 step_time.png           what the time of a step went to
 index.html              all of it
@@ -39,6 +39,7 @@ from ipdsf_spark.plots.training_curves import Curve, curves_figure, step_time_fi
 TEMPLATE: Final = "report.html"
 WITHOUT: Final = "without Horovod"
 WITH: Final = "with Horovod"
+ALONE: Final = "L1 alone"
 CURVES: Final = {"loss_g": "generator loss", "loss_d": "discriminator loss", "accuracy_d": "discriminator accuracy"}
 
 
@@ -60,27 +61,37 @@ class Picture:
     caption: str
 
 
-def write_report(out: Path, without: Trained | None, with_horovod: Trained | None) -> Path:
+def write_report(
+    out: Path, without: Trained | None, with_horovod: Trained | None, alone: Trained | None = None
+) -> Path:
     """Write the folder and return its page.
+
+    Args:
+        out: the folder.
+        without: the model trained without Horovod.
+        with_horovod: the one trained with it.
+        alone: one trained by the L1 term alone; it has no adversary whose curves could be drawn.
 
     Raises:
         InputError: there is no case.
     """
-    sides = {label: side for label, side in ((WITHOUT, without), (WITH, with_horovod)) if side is not None}
+    labelled = ((WITHOUT, without), (WITH, with_horovod), (ALONE, alone))
+    sides = {label: side for label, side in labelled if side is not None}
     cases = [case for side in sides.values() for case in side.cases]
     if not cases:
         raise InputError("nothing was evaluated: no report")
     out.mkdir(parents=True, exist_ok=True)
-    histories = {label: h for label, side in sides.items() if (h := read_history(side.folder)) is not None}
-    a, b = (side.cases if side else () for side in (without, with_horovod))
+    adversarial = {label: side for label, side in sides.items() if label != ALONE}
+    histories = {label: h for label, side in adversarial.items() if (h := read_history(side.folder)) is not None}
+    a, b, c = (side.cases if side else () for side in (without, with_horovod, alone))
     tables = [
-        quality_table(a, b),
+        quality_table(a, b, c),
         baseline_table(cases),
-        interval_table(a, b),
+        interval_table(a, b, c),
         likeness_table(cases),
         tissue_table(cases),
         nodule_table(cases),
-        quality_table(a, b, is_enhanced=True),
+        quality_table(a, b, c, is_enhanced=True),
         cost_table(cases),
     ]
     if histories:

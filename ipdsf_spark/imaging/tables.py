@@ -38,24 +38,33 @@ class Table:
         return text.getvalue()
 
 
-def quality_table(without: Sequence[Case], with_horovod: Sequence[Case], *, is_enhanced: bool = False) -> Table:
+def quality_table(
+    without: Sequence[Case], with_horovod: Sequence[Case], alone: Sequence[Case] = (), *, is_enhanced: bool = False
+) -> Table:
     """PSNR and SSIM of every volume, and their mean; the difference where both are there.
 
     Args:
         without: cases of the model trained without Horovod.
         with_horovod: of the one trained with it.
+        alone: of one trained without an adversary; where there are any, what the adversary costs stands beside it.
         is_enhanced: in enhanced space instead of the HU window.
     """
-    names = list(dict.fromkeys(case.volume for case in (*without, *with_horovod)))
-    a, b = ({c.volume: c.enhanced if is_enhanced else c.window for c in cases} for cases in (without, with_horovod))
+    sides = (without, with_horovod, alone)
+    names = list(dict.fromkeys(case.volume for cases in sides for case in cases))
+    a, b, c = ({case.volume: case.enhanced if is_enhanced else case.window for case in cases} for cases in sides)
     rows = [_quality_row(name, a.get(name), b.get(name)) for name in names]
+    if alone:
+        rows = [row + _cost_of_adversary(a.get(n) or b.get(n), c.get(n)) for n, row in zip(names, rows, strict=True)]
     if len(names) > 1:
-        rows.append(_quality_row("mean", _mean(list(a.values())), _mean(list(b.values()))))
-    any_case = (*without, *with_horovod)[0]
+        means = [_mean(list(scores.values())) for scores in (a, b, c)]
+        rows.append(
+            _quality_row("mean", *means[:2]) + (_cost_of_adversary(means[0] or means[1], means[2]) if alone else ())
+        )
+    any_case = next(case for cases in sides for case in cases)
     low, high = any_case.window_hu
     space = "enhanced levels in [-1, 1], data range 2" if is_enhanced else f"HU in [{low}, {high}], data range 1"
     span = "L = 2" if is_enhanced else "L = 1"  # data range beside each figure
-    header = (
+    header: tuple[str, ...] = (
         "patient",
         f"PSNR without [dB], {span}",
         f"SSIM without, {span}",
@@ -64,6 +73,8 @@ def quality_table(without: Sequence[Case], with_horovod: Sequence[Case], *, is_e
         "ΔPSNR [dB]",
         "ΔSSIM",
     )
+    if alone:
+        header += (f"PSNR L1 alone [dB], {span}", f"SSIM L1 alone, {span}", "adversary ΔPSNR [dB]", "adversary ΔSSIM")
     return Table(f"After stitching, {space}", header, tuple(rows))
 
 
@@ -136,18 +147,21 @@ def nodule_table(cases: Sequence[Case]) -> Table | None:
     return Table("Planted nodules (1 is all of it)", header, tuple(rows)) if rows else None
 
 
-def interval_table(without: Sequence[Case], with_horovod: Sequence[Case]) -> Table | None:
+def interval_table(without: Sequence[Case], with_horovod: Sequence[Case], alone: Sequence[Case] = ()) -> Table | None:
     """Differences over patients with their 95 % intervals; None for a single patient."""
     rows = []
-    for label, cases in (("without", without), ("with", with_horovod)):
+    for label, cases in (("without", without), ("with", with_horovod), ("L1 alone", alone)):
         for name in dict.fromkeys(name for case in cases for name in case.baselines):
             both = [(case.baselines[name], case.window) for case in cases if name in case.baselines]
             rows.append(_interval_row(f"model ({label}) over {name}", both))
-    b = {case.volume: case.window for case in with_horovod}
-    pairs = [(case.window, b[case.volume]) for case in without if case.volume in b]
-    if pairs:
-        rows.append(_interval_row("with Horovod over without", pairs))
-    if max(len(without), len(with_horovod)) < 2 or not rows:
+    for label, first, second in (
+        ("with Horovod over without", without, with_horovod),
+        ("with an adversary over L1 alone", alone, without or with_horovod),
+    ):
+        b = {case.volume: case.window for case in second}
+        if pairs := [(case.window, b[case.volume]) for case in first if case.volume in b]:
+            rows.append(_interval_row(label, pairs))
+    if max(map(len, (without, with_horovod, alone))) < 2 or not rows:
         return None
     header = ("difference", "patients", "ΔPSNR [dB], L = 1", "95 % interval", "ΔSSIM, L = 1", "95 % interval")
     title = f"Over patients (paired bootstrap; fewer than {MIN_PATIENTS} have no interval)"
@@ -230,11 +244,17 @@ def reach_table(rows: Sequence[tuple[str, dict[str, float | None]]]) -> Table:
 
 
 def _quality_row(name: str, a: Scores | None, b: Scores | None) -> tuple[str, ...]:
+    return (name, *_texts(a), *_texts(b), *_change(a, b))
+
+
+def _cost_of_adversary(adversarial: Scores | None, alone: Scores | None) -> tuple[str, ...]:
+    return (*_texts(alone), *_change(alone, adversarial))
+
+
+def _change(a: Scores | None, b: Scores | None) -> tuple[str, str]:
     if a is None or b is None or not (math.isfinite(a.psnr_db) and math.isfinite(b.psnr_db)):
-        change = (NONE, NONE)
-    else:
-        change = (f"{b.psnr_db - a.psnr_db:+.2f}", f"{b.ssim - a.ssim:+.4f}")
-    return (name, *_texts(a), *_texts(b), *change)
+        return NONE, NONE
+    return f"{b.psnr_db - a.psnr_db:+.2f}", f"{b.ssim - a.ssim:+.4f}"
 
 
 def _texts(scores: Scores | None) -> tuple[str, str]:

@@ -180,6 +180,8 @@ def test_what_is_missing_is_named_with_what_would_make_it(trained: Trained, caps
 
     assert "`ipdsf ct train` makes one" in error_of(capsys, "ct", "evaluate", volume, "--model", "none", *where)
     assert "no model" in error_of(capsys, "ct", "evaluate", volume, *where)
+    compared = ("ct", "evaluate", volume, "--model", "chest-denoise", "--no-adversary", "chest-denoise")
+    assert "was trained with an adversary" in error_of(capsys, *compared, *where)
     assert "nothing.nii does not exist" in error_of(capsys, "ct", "evaluate", "nothing.nii", "--model", "x", *where)
     assert "ipdsf ct pack" in error_of(capsys, "ct", "train", "--name", "unpacked", *where)
     assert "--out FOLDER" in error_of(capsys, "ct", "train", "--cubes", trained.model, code=2)

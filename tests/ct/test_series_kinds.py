@@ -18,6 +18,7 @@ from pydicom.sequence import Sequence
 from synthetic_dicom import WriteSeries, save, slice_dataset
 
 from ipdsf_spark.cli.main import main
+from ipdsf_spark.ct.dicom_header import read_headers
 from ipdsf_spark.ct.reading import read_volume, survey
 from ipdsf_spark.ct.volume import Volume
 from ipdsf_spark.errors import InputError
@@ -70,6 +71,39 @@ def test_an_image_cut_off_before_its_size_is_no_mere_remark(chest: Chest, write_
     files[2].write_bytes(raw[: raw.index(b"\x28\x00\x10\x00")])  # before Rows
 
     assert "Rows" in said(survey(files[0].parent), "unreadable")
+
+
+def test_a_slice_cut_off_anywhere_in_its_header_is_unreadable_and_never_taken_for_something_else(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    file = write_series(chest[:1])[0]
+    raw = file.read_bytes()
+
+    for length in range(132, raw.index(b"\x28\x00\x11\x00"), 3):  # up to Columns
+        file.write_bytes(raw[:length])
+        with pytest.raises(InputError, match=r"cut off within its header|not readable as DICOM"):
+            read_headers(file)
+
+
+def test_files_without_the_preamble_are_read_by_the_group_that_comes_first(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    files = write_series(chest)
+    for file in files:
+        file.write_bytes(file.read_bytes()[132:])
+
+    np.testing.assert_array_equal(read_volume(files[0].parent).hu, chest)
+
+
+def test_a_kernel_that_changes_along_the_volume_is_remarked(chest: Chest, write_series: WriteSeries) -> None:
+    write_series(chest[:2], ConvolutionKernel="LUNG")
+    folder = write_series(chest[2:], first_mm=105.0, prefix="b", first_instance=3, ConvolutionKernel="SOFT")[0].parent
+
+    volume = read_volume(folder)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    assert "ConvolutionKernel changes along the volume" in said(volume, "header_field")
+    assert "4 slices have SOFT" in said(volume, "header_field")
 
 
 @pytest.mark.parametrize("other", [{"Modality": "PT"}, {"Modality": "SEG", "BitsAllocated": 8, "BitsStored": 1}])

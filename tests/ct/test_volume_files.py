@@ -180,6 +180,20 @@ LINE = PLACE.copy()
 LINE[1] = LINE[0]
 
 
+def test_a_header_that_says_neither_form_is_read_by_its_voxel_sizes_with_a_remark(
+    chest: NDArray[np.int16], tmp_path: Path
+) -> None:
+    image = nib.Nifti1Image(chest.T, PLACE)
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    image.to_filename(tmp_path / "v.nii")
+
+    volume = read_volume(tmp_path / "v.nii")
+
+    np.testing.assert_allclose(volume.grid.spacing_mm, np.linalg.norm(PLACE[:3, :3], axis=0)[::-1], rtol=1e-6)
+    assert ["left and right are not said" in str(p) for p in volume.problems] == [True]
+
+
 @pytest.mark.parametrize("sform", [np.zeros((4, 4)), np.full((4, 4), np.nan), LINE])
 def test_where_the_sform_is_unusable_the_qform_is_used(
     chest: NDArray[np.int16], tmp_path: Path, sform: NDArray[np.float64]

@@ -83,6 +83,22 @@ def test_the_table_has_a_row_per_patient_their_mean_and_what_distribution_costs(
     assert "data range 2" in quality_table(WITHOUT, WITH, is_enhanced=True).title
 
 
+def test_what_an_adversary_costs_stands_beside_it_with_its_interval() -> None:
+    alone = [case(f"patient-{k}", 31.5 + k, 0.93) for k in range(4)]
+
+    table, intervals = quality_table(WITHOUT, WITH, alone), interval_table(WITHOUT, [], alone)
+
+    assert table.header[-4].startswith("PSNR L1 alone [dB], L = 1")
+    assert table.rows[0][:-4] == quality_table(WITHOUT, WITH).rows[0]
+    assert table.rows[0][-4:] == ("31.50", "0.9300", "-1.50", "-0.0300")
+    assert table.rows[-1][-4:] == ("33.00", "0.9300", "-1.50", "-0.0300")
+    assert quality_table([], WITH[:1], alone[:1]).rows[0][-2:] == ("-2.00", "-0.0200")
+    assert intervals is not None
+    rows = {row[0]: row[1:] for row in intervals.rows}
+    assert rows["with an adversary over L1 alone"][:3] == ("4", "-1.50", "-1.50 … -1.50")
+    assert rows["model (L1 alone) over noisy"][:2] == ("4", "+7.00")
+
+
 def test_a_side_that_is_missing_is_a_dash_and_not_a_zero() -> None:
     assert quality_table(WITHOUT[:1], []).rows == (("patient-0", "30.00", "0.9000", "–", "–", "–", "–"),)
     assert quality_table([], WITH[:1]).rows[0][1:3] == ("–", "–")
@@ -205,6 +221,26 @@ def test_a_report_is_tables_curves_figure_and_a_page_with_all_of_them(
     assert len(titles) == NUM_TABLES
     assert all(title.partition("[")[0] in text for title in titles)
     assert "Every baseline is beaten" not in text
+
+
+def test_a_model_without_an_adversary_is_in_every_table_and_the_figure_and_in_no_curve_of_one(
+    chest: Volume, known: Known, tmp_path: Path
+) -> None:
+    for name in ("gan", "gan-l1"):
+        history(tmp_path / name)
+    sides = [trained(chest, known, tmp_path / name) for name in ("gan", "gan-l1")]
+
+    write_report(tmp_path / "report", sides[0], None, sides[1])
+
+    rows = list(csv.reader((tmp_path / "report" / "table.csv").open()))
+    named = {row[0] for row in rows if any("gan-l1" in cell for cell in row)}
+    beginnings = ("Beside what needs no network", "Likeness", "Mean absolute error by tissue", "Generation")
+    assert all(any(title.startswith(beginning) for title in named) for beginning in beginnings)
+    assert not any("L1 alone" in cell for row in rows if row and row[0].startswith("Time to reach") for cell in row)
+    with Image.open(tmp_path / "report" / "figure.png") as three:
+        write_report(tmp_path / "other", sides[0], None)
+        with Image.open(tmp_path / "other" / "figure.png") as one:
+            assert three.height > 1.5 * one.height
 
 
 def test_a_report_of_one_model_without_history_has_a_figure_and_no_curves(
