@@ -94,6 +94,8 @@ def test_mpl2nc_gates_come_from_the_sampling_time() -> None:
     assert read.range_resolution_m == pytest.approx(29.979)
     assert read.beta == pytest.approx(made.backscatter() * 1.2e5, rel=1e-5)
     assert read.tilt_deg[0] == 5.0
+    assert read.health["laser_energy_uj"][0] == pytest.approx(3.5)
+    assert read.health["laser_temperature_celsius"][0] == pytest.approx(25.1)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ import numpy as np
 
 from ipdsf_spark.lidar.containers import cf, cf_time
 from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
-from ipdsf_spark.lidar.instruments import axes, fields, units
+from ipdsf_spark.lidar.instruments import axes, fields, micropulse, units
 from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles, Time
 
 MPLNET: Final = "MPLNET micropulse lidar"
-SIGMA_MPL: Final = "Sigma MPL"
+SIGMA_MPL: Final = micropulse.MPL
 WAVELENGTH_NM: Final = 532.0
 KM_M: Final = 1000.0
 LIGHT_M_S: Final = 299_792_458.0
@@ -34,6 +34,7 @@ _HEALTH: Final = {
     "detector_temperature": "detector_temperature_celsius",
     "temp_0": "detector_temperature_celsius",
 }
+_COUNTED: Final = {"energy_monitor": 1e-3, "temp_0": 1e-2, "temp_2": 1e-2}
 
 
 def recognise(dataset: Dataset) -> str | None:
@@ -85,12 +86,19 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         wavelength_nm=nm if 200.0 < nm < 3000.0 else WAVELENGTH_NM,
         **{**absent, "tilt_deg": absent["tilt_deg"] if is_network else _tilt(dataset, num_profiles)},
         depolarisation=depolarisation,
-        health=fields.columns(dataset, _HEALTH, num_profiles),
+        health=_health(dataset, num_profiles),
         latitude_deg=fields.scalar(dataset, position[0]),
         longitude_deg=fields.scalar(dataset, position[1]),
         altitude_m=float(fields.in_metres(dataset, position[2], fields.scalar(dataset, position[2]))),
         identity=fields.identity(dataset, "instrument"),
     )
+
+
+def _health(dataset: Dataset, num_profiles: int) -> dict[str, Float32]:
+    """Housekeeping; mpl2nc leaves it in the whole numbers of the binary records, thousandths and hundredths."""
+    factors = {name: np.float32(_COUNTED.get(name, 1.0)) for name in _HEALTH}
+    found = {name: fields.column(dataset, name, num_profiles) for name in _HEALTH if name in dataset.variables}
+    return {_HEALTH[name]: values * factors[name] for name, values in found.items()}
 
 
 def _level(dataset: Dataset) -> str:
