@@ -58,7 +58,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     is_network = "nrb" in dataset.variables
     time = _times(dataset, damage)
     num_profiles = len(time)
-    range_m, resolution_m = _above_instrument(dataset) if is_network else _sampled(dataset)
+    range_m, resolution_m = _above_instrument(dataset) if is_network else _sampled(dataset, num_profiles)
     fields.check_profiles(num_profiles, len(range_m))
     shape = (num_profiles, len(range_m))
     if is_network:
@@ -125,14 +125,14 @@ def _above_instrument(dataset: Dataset) -> tuple[Float64, float]:
     return altitude_m - ground_m, round(spacing_m, 3)
 
 
-def _sampled(dataset: Dataset) -> tuple[Float64, float]:
+def _sampled(dataset: Dataset, num_profiles: int) -> tuple[Float64, float]:
     """Gate centres [m] and gate length [m] from the time between two samples of the detector [s]."""
-    shape = dataset.require("nrb_copol").shape
+    num_gates = fields.num_gates_of(dataset.require("nrb_copol"), num_profiles)
     resolution_m = 0.5 * LIGHT_M_S * fields.scalar(dataset, "bin_time")
-    if len(shape) != 2 or not 0.5 < resolution_m < 500.0:
+    if not 0.5 < resolution_m < 500.0:
         raise UnreadableFile(f"bin_time would mean gates of {resolution_m:.3g} m")
-    fields.check_profiles(1, shape[1])
-    return (np.arange(shape[1]) + 0.5) * resolution_m, round(resolution_m, 3)
+    fields.check_profiles(1, num_gates)
+    return (np.arange(num_gates) + 0.5) * resolution_m, round(resolution_m, 3)
 
 
 def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int, num_gates: int) -> Float32:
