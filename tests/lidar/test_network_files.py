@@ -338,8 +338,8 @@ def test_tables_that_lie_the_other_way_round_are_the_same_profiles(make: Callabl
     np.testing.assert_array_equal(only_block(turned(raw)).range_m, only_block(raw).range_m)
 
 
-def turned(raw: bytes, *, only: str = "") -> bytes:
-    """A netCDF file whose tables, or the only one named, have their axes the other way round."""
+def turned(raw: bytes, *, only: str = "", kind: str = "") -> bytes:
+    """A netCDF file whose tables, or the only one named, have their axes the other way round, or another type."""
 
     def write(new: Any) -> None:
         with netCDF4.Dataset("raw.nc", memory=raw) as old:
@@ -350,10 +350,15 @@ def turned(raw: bytes, *, only: str = "") -> bytes:
                 variable.set_auto_maskandscale(False)
                 attributes = dict(variable.__dict__)
                 fill = attributes.pop("_FillValue", None)
-                step = -1 if only in ("", name) else 1
-                copy = new.createVariable(name, variable.dtype, variable.dimensions[::step], fill_value=fill)
+                is_meant = only in ("", name)
+                values = variable[...]
+                if is_meant and kind and np.asarray(values).dtype.kind in "iuf":
+                    with np.errstate(all="ignore"):
+                        values, fill = np.asarray(values).astype(kind), None
+                step = -1 if is_meant and not kind else 1
+                copy = new.createVariable(name, values.dtype, variable.dimensions[::step], fill_value=fill)
                 copy.set_auto_maskandscale(False)
                 copy.setncatts(attributes)
-                copy[...] = variable[...].T if step < 0 else variable[...]
+                copy[...] = values.T if step < 0 else values
 
     return written(write, layout="NETCDF4")
