@@ -200,7 +200,10 @@ def _stretches(decoded: Decoded, part: str) -> tuple[Stretch, ...]:
 def _rejections(decoded: Decoded, *, num_timed: int) -> tuple[Stretch, ...]:
     """What is wrong with the file by itself; a head and a tail are the site's to decide upon."""
     found = _stretches(decoded, "")
-    lost = decoded.num_profiles - num_timed
+    num_bare = sum(len(block) for block in decoded.blocks if not block.range_m.size)  # heights without backscatter
+    if num_bare and not found:
+        found = (Stretch(0, 0, f"{num_bare} of {decoded.num_profiles} profile(s) hold no backscatter"),)
+    lost = decoded.num_profiles - num_bare - num_timed
     if lost > 0:
         reason = f"{lost} of {decoded.num_profiles} profile(s) without a usable time of their own"
         found = (*found, Stretch(0, 0, reason))

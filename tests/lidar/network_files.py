@@ -106,6 +106,8 @@ def mpl2nc_file() -> bytes:
         add(file, "time", ("profile",), UNIX_S.astype("u8"), units="seconds since 1970-01-01 00:00:00")
         add(file, "bin_time", ("profile",), np.full(NUM_PROFILES, 2e-7), units="s")
         add(file, "elevation_angle", ("profile",), np.full(NUM_PROFILES, 85.0, "f4"), units="degree")
+        add(file, "energy_monitor", ("profile",), np.full(NUM_PROFILES, 3500, "u4"), units="mJ")
+        add(file, "temp_2", ("profile",), np.full(NUM_PROFILES, 2510, "u4"))
         add(file, "nrb_copol", ("profile", "range"), backscatter() * 1e5)
         add(file, "nrb_crosspol", ("profile", "range"), backscatter() * 1e4)
 

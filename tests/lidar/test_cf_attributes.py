@@ -80,8 +80,8 @@ def test_unsigned_bytes_in_a_signed_type_are_read_as_unsigned() -> None:
     assert physical(stored, _Unsigned="true", _FillValue=np.array([-1], "i1")) == [1.0, None, 254.0]
 
 
-@pytest.mark.parametrize("factor", [0.0, np.nan, np.inf])
-def test_a_factor_that_unpacks_nothing_is_refused_by_name(factor: float) -> None:
+@pytest.mark.parametrize("factor", [0.0, np.nan, np.inf, np.array([1.0, 2.0])])
+def test_a_factor_that_unpacks_nothing_is_refused_by_name(factor: Any) -> None:
     with pytest.raises(UnreadableFile, match="packed with scale_factor"):
         cf.physical(Stored([1.0], scale_factor=factor))
 

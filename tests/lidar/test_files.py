@@ -75,7 +75,10 @@ def test_a_log_cut_at_any_byte_gives_every_profile_once_and_rejects_nothing(name
     inside = [match.start() + 900 for match in re.finditer(b"\x02", log)]
     several = st.lists(st.sampled_from(inside), min_size=2, max_size=3, unique=True).map(sorted)
     one = st.integers(20, len(log) - 1).map(lambda cut: [cut])
-    cuts = data.draw(one if name == "stamp behind" else one | several)
+    # Cut beside its stamp, a log with stamps behind looks in both files like one with stamps before: not told yet.
+    beside = [range(match.end() - 6, match.end() + 22) for match in re.finditer(b"\x04", log)]
+    within = one.filter(lambda cuts: not any(cuts[0] in places for places in beside))
+    cuts = data.draw(within if name == "stamp behind" else one | several)
     files = [(f"{i}.dat", log[a:b]) for i, (a, b) in enumerate(pairwise([0, *cuts, len(log)])) if log[a:b].strip()]
     reader = FileReader()
 

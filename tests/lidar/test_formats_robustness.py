@@ -35,6 +35,7 @@ from network_files import (
 from test_archive_netcdf import cl2nc_file
 from test_lufft_chm import chm_file, met_office_file
 from test_micropulse import mini_mpl_file
+from test_network_files import turned
 
 from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.instruments import lufft_chm, netcdf, vaisala_cl61
@@ -199,6 +200,25 @@ def test_attributes_that_make_no_sense_give_profiles_or_reasons(name: str, chang
 
     for block in decoded.blocks:
         assert (np.abs(block.tilt_deg) <= 60.0).all()
+        assert (np.diff(block.range_m) > 0.0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.sampled_from(CHANGEABLE), place=st.integers(0, 99), kind=st.sampled_from(["f4", "i4", "i2", "i1", ""]))
+def test_a_variable_turned_or_of_another_type_gives_no_time_that_no_profile_has(
+    name: str, place: int, kind: str
+) -> None:
+    whole = check(FILES[name])
+    with netCDF4.Dataset("made.nc", memory=FILES[name]) as file:
+        # A time that has lost its digits is another time, of which nobody can know.
+        names = [each for each in file.variables if not (kind and each.startswith(("time", "base_time")))]
+    chosen = names[place % len(names)]
+
+    decoded = check(turned(FILES[name], only=chosen, kind=kind))
+
+    known = np.concatenate([block.time for block in whole.blocks])
+    for block in decoded.blocks:
+        assert np.isin(block.time, known).all()
         assert (np.diff(block.range_m) > 0.0).all()
 
 

@@ -52,11 +52,13 @@ def test_an_impossible_date_is_no_time() -> None:
     assert np.isnat(read.time[0])
 
 
-def raw_binary(num_records: int = 2, num_bins: int = 20) -> bytes:
+def raw_binary(num_records: int = 2, num_bins: int = 20, *, is_mini: bool = True) -> bytes:
     header = bytearray(163)
     struct.pack_into("<8H", header, 0, 5005, 414, 2015, 9, 2, 15, 0, 1)
     struct.pack_into("<H", header, 56, 2)
-    struct.pack_into("<H", header, 70, num_bins)
+    struct.pack_into("<I", header, 58, num_bins)
+    struct.pack_into("<H", header, 70, num_bins - 5)  # of the atmosphere; the others are of the background
+    header[121] = is_mini
     struct.pack_into("<H", header, 126, len(header))
     return bytes(header + bytes(8 * num_bins)) * num_records
 
@@ -68,6 +70,10 @@ def test_raw_photon_counts_are_rejected_by_name_with_what_would_be_right(num_rec
     assert (decoded.instrument, decoded.blocks) == ("Sigma MiniMPL", ())
     assert f"{num_records} records of photon counts" in decoded.rejected[0].reason
     assert "netCDF instead" in decoded.rejected[0].reason
+
+
+def test_a_micropulse_lidar_without_mini_in_its_header_is_called_so() -> None:
+    assert instruments.decode(raw_binary(is_mini=False)).instrument == "Sigma MPL"
 
 
 def test_other_bytes_are_not_taken_for_photon_counts() -> None:

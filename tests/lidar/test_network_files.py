@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta, timezone
 from typing import Any
 
+import netCDF4
 import network_files as made
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import add, written
+from test_archive_netcdf import cl2nc_file
 
 from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.containers.container import Dataset
@@ -94,6 +97,8 @@ def test_mpl2nc_gates_come_from_the_sampling_time() -> None:
     assert read.range_resolution_m == pytest.approx(29.979)
     assert read.beta == pytest.approx(made.backscatter() * 1.2e5, rel=1e-5)
     assert read.tilt_deg[0] == 5.0
+    assert read.health["laser_energy_uj"][0] == pytest.approx(3.5)
+    assert read.health["laser_temperature_celsius"][0] == pytest.approx(25.1)
 
 
 @pytest.mark.parametrize(
@@ -317,3 +322,43 @@ def test_backscatter_of_no_air_is_refused(unit: str) -> None:
 
     assert told.num_profiles == 0
     assert unit in told.rejected[0].reason
+
+
+def test_flags_that_lie_the_other_way_round_still_leave_their_cells_out() -> None:
+    raw = made.ncas_backscatter()
+
+    np.testing.assert_array_equal(only_block(turned(raw, only="qc_flag")).beta, only_block(raw).beta)
+
+
+@pytest.mark.parametrize("make", [made.mpl2nc_file, cl2nc_file])
+def test_tables_that_lie_the_other_way_round_are_the_same_profiles(make: Callable[[], bytes]) -> None:
+    raw = make()
+
+    np.testing.assert_array_equal(only_block(turned(raw)).beta, only_block(raw).beta)
+    np.testing.assert_array_equal(only_block(turned(raw)).range_m, only_block(raw).range_m)
+
+
+def turned(raw: bytes, *, only: str = "", kind: str = "") -> bytes:
+    """A netCDF file whose tables, or the only one named, have their axes the other way round, or another type."""
+
+    def write(new: Any) -> None:
+        with netCDF4.Dataset("raw.nc", memory=raw) as old:
+            for name, dimension in old.dimensions.items():
+                new.createDimension(name, len(dimension))
+            new.setncatts(old.__dict__)
+            for name, variable in old.variables.items():
+                variable.set_auto_maskandscale(False)
+                attributes = dict(variable.__dict__)
+                fill = attributes.pop("_FillValue", None)
+                is_meant = only in ("", name)
+                values = variable[...]
+                if is_meant and kind and np.asarray(values).dtype.kind in "iuf":
+                    with np.errstate(all="ignore"):
+                        values, fill = np.asarray(values).astype(kind), None
+                step = -1 if is_meant and not kind else 1
+                copy = new.createVariable(name, values.dtype, variable.dimensions[::step], fill_value=fill)
+                copy.set_auto_maskandscale(False)
+                copy.setncatts(attributes)
+                copy[...] = values.T if step < 0 else values
+
+    return written(write, layout="NETCDF4")

@@ -37,3 +37,13 @@ def test_a_second_instrument_is_named_and_changes_nothing_for_the_first(
     (named,) = [reason for reason in reasons(records) if "second instrument" in reason]
     assert names[1] in named.partition("the first is")[0] and names[0] in named.partition("the first is")[2]
     assert layers(records) == layers(alone)
+
+
+def test_cloud_bases_without_backscatter_are_named_for_that_and_not_for_their_time() -> None:
+    telegram = b"X1TA 8 015 00.00.00 00:00 00875 11150 NODET 0100 0325 NODT 11300 11600 +025 ft 01 00000000 C1\r\n"
+    raw = b"".join(b"2026-06-21 09:%02d:00\r\n" % minute + telegram for minute in range(5))
+
+    records, _ = streamed([raw], [NOON])
+
+    (reason,) = reasons(records)
+    assert "5 Vaisala LD40 telegrams hold cloud bases and no backscatter profile" in reason

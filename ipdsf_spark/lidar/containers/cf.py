@@ -178,7 +178,11 @@ def _factor(variable: Variable, key: str, default: float, text_factors: bool) ->
     factor = number(value)
     if isinstance(value, str) and factor != factor:
         return default
-    if not np.isfinite(factor) or (key == "scale_factor" and factor == 0.0):
+    if (
+        (isinstance(value, np.ndarray) and value.size > 1)
+        or not np.isfinite(factor)
+        or (key == "scale_factor" and factor == 0.0)
+    ):
         raise UnreadableFile(f"{variable.name} is packed with {key} {value!r}, with which nothing can be unpacked")
     return factor
 

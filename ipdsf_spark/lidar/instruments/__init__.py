@@ -88,7 +88,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         netcdf.is_netcdf,
     ),
     Family(
-        lambda raw: micropulse.MINI_MPL if micropulse.is_raw_binary(raw) else None,
+        micropulse.raw_binary_kind,
         lambda raw, _: micropulse.decode_raw_binary(raw),
     ),
     Family(blview.recognise, lambda raw, _: blview.decode(raw)),

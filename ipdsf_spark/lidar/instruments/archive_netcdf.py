@@ -58,7 +58,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     time = cf_time.times(dataset.require("time"), damage)
     num_profiles = len(time)
     signal = dataset.require(next(name for name in _SIGNALS if name in dataset.variables))
-    range_m, resolution_m = _axis(dataset, signal)
+    range_m, resolution_m = _axis(dataset, signal, num_profiles)
     fields.check_profiles(num_profiles, len(range_m))
     stored = cf.physical32(signal, damage=damage)
     values = fields.by_time(signal, stored, "time", num_profiles, len(range_m))
@@ -100,15 +100,16 @@ def _message_type(signal: Variable) -> str:
     return {"beta_raw": "Cloudnet lidar", "backscatter": "cl2nc", "backscatter_profile": "NOAA CL51"}[signal.name]
 
 
-def _axis(dataset: Dataset, signal: Variable) -> tuple[Float64, float]:
+def _axis(dataset: Dataset, signal: Variable, num_profiles: int) -> tuple[Float64, float]:
     if "range" in dataset.variables:
         return axes.range_axis(dataset, "range")
     stored = fields.scalar(dataset, "vertical_resolution")
     resolution_m = round(float(fields.in_metres(dataset, "vertical_resolution", stored)), 3)
-    if not 1.0 <= resolution_m <= 100.0 or len(signal.shape) != 2:
+    if not 1.0 <= resolution_m <= 100.0:
         raise UnreadableFile("vertical_resolution is missing or makes no sense")
-    fields.check_profiles(1, signal.shape[1])
-    return (np.arange(signal.shape[1]) + 0.5) * resolution_m, resolution_m
+    num_gates = fields.num_gates_of(signal, num_profiles)
+    fields.check_profiles(1, num_gates)
+    return (np.arange(num_gates) + 0.5) * resolution_m, resolution_m
 
 
 def _factor(dataset: Dataset, signal: Variable, values: Float32) -> float:

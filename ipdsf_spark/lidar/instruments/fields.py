@@ -140,6 +140,18 @@ def table(variable: Variable, values: NDArray[Any], num_profiles: int) -> Float3
     return padded(array, num_profiles)
 
 
+def num_gates_of(variable: Variable, num_profiles: int) -> int:
+    """Gates of a table of profiles, whichever axis they stand on.
+
+    Raises:
+        UnreadableFile: it is no table.
+    """
+    if len(variable.shape) != 2:
+        raise UnreadableFile(f"{variable.name} has {len(variable.shape)} axes where time and range would be right")
+    rows, columns = variable.shape
+    return rows if columns == num_profiles != rows else columns
+
+
 def by_time(
     variable: Variable, values: NDArray[Any], time_name: str, num_profiles: int, num_gates: int
 ) -> NDArray[Any]:

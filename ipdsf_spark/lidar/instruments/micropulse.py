@@ -18,6 +18,7 @@ from ipdsf_spark.lidar.instruments import axes, fields
 from ipdsf_spark.lidar.profiles import Decoded, Float32, Profiles, Rejected, Time
 
 MINI_MPL: Final = "Sigma MiniMPL"
+MPL: Final = "Sigma MPL"
 WAVELENGTH_NM: Final = 532.0
 KM_M: Final = 1000.0
 _DATE: Final = ("year", "month", "day", "hour", "minute", "second")
@@ -31,7 +32,7 @@ _HEALTH: Final = {
 }
 # Raw binary record: unit and version, date, then at fixed places channels, bins and the size of the header itself.
 _RECORD_DATE: Final = struct.Struct("<8H")
-_CHANNELS_AT, _BINS_AT, _HEADER_SIZE_AT = 56, 70, 126
+_CHANNELS_AT, _BINS_AT, _SYSTEM_AT, _HEADER_SIZE_AT = 56, 58, 121, 126
 
 
 def recognise(dataset: Dataset) -> str | None:
@@ -123,19 +124,26 @@ def is_raw_binary(raw: bytes) -> bool:
     return length > 0 and len(raw) >= length and raw[:4] == (raw[length : length + 4] or raw[:4])
 
 
+def raw_binary_kind(raw: bytes) -> str | None:
+    """``"Sigma MiniMPL"`` or ``"Sigma MPL"``, as the header says, or None for bytes of another kind."""
+    if not is_raw_binary(raw):
+        return None
+    return MINI_MPL if raw[_SYSTEM_AT] else MPL
+
+
 def decode_raw_binary(raw: bytes) -> Decoded:
     """The named reason why photon counts give no profile."""
-    length = _record_bytes(raw)
+    length, kind = _record_bytes(raw), MINI_MPL if raw[_SYSTEM_AT] else MPL
     reason = (
-        f"{MINI_MPL} raw binary, {len(raw) // length} records of photon counts: dead-time, afterpulse and overlap "
+        f"{kind} raw binary, {len(raw) // length} records of photon counts: dead-time, afterpulse and overlap "
         "tables are not in the file; export normalised relative backscatter as netCDF instead"
     )
-    return Decoded(MINI_MPL, (), (Rejected(0, len(raw), reason),))
+    return Decoded(kind, (), (Rejected(0, len(raw), reason),))
 
 
 def _record_bytes(raw: bytes) -> int:
     channels = struct.unpack_from("<H", raw, _CHANNELS_AT)[0]
-    bins = struct.unpack_from("<H", raw, _BINS_AT)[0]
+    bins = struct.unpack_from("<I", raw, _BINS_AT)[0]  # those before the pulse, of the background, included
     header = struct.unpack_from("<H", raw, _HEADER_SIZE_AT)[0]
     is_sane = 1 <= channels <= 4 and 10 <= bins <= 10_000 and 100 <= header <= 1000
     return header + 4 * channels * bins if is_sane else 0

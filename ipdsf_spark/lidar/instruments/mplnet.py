@@ -14,11 +14,11 @@ import numpy as np
 
 from ipdsf_spark.lidar.containers import cf, cf_time
 from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
-from ipdsf_spark.lidar.instruments import axes, fields, units
+from ipdsf_spark.lidar.instruments import axes, fields, micropulse, units
 from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles, Time
 
 MPLNET: Final = "MPLNET micropulse lidar"
-SIGMA_MPL: Final = "Sigma MPL"
+SIGMA_MPL: Final = micropulse.MPL
 WAVELENGTH_NM: Final = 532.0
 KM_M: Final = 1000.0
 LIGHT_M_S: Final = 299_792_458.0
@@ -34,6 +34,7 @@ _HEALTH: Final = {
     "detector_temperature": "detector_temperature_celsius",
     "temp_0": "detector_temperature_celsius",
 }
+_COUNTED: Final = {"energy_monitor": 1e-3, "temp_0": 1e-2, "temp_2": 1e-2}
 
 
 def recognise(dataset: Dataset) -> str | None:
@@ -57,7 +58,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     is_network = "nrb" in dataset.variables
     time = _times(dataset, damage)
     num_profiles = len(time)
-    range_m, resolution_m = _above_instrument(dataset) if is_network else _sampled(dataset)
+    range_m, resolution_m = _above_instrument(dataset) if is_network else _sampled(dataset, num_profiles)
     fields.check_profiles(num_profiles, len(range_m))
     shape = (num_profiles, len(range_m))
     if is_network:
@@ -85,12 +86,19 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         wavelength_nm=nm if 200.0 < nm < 3000.0 else WAVELENGTH_NM,
         **{**absent, "tilt_deg": absent["tilt_deg"] if is_network else _tilt(dataset, num_profiles)},
         depolarisation=depolarisation,
-        health=fields.columns(dataset, _HEALTH, num_profiles),
+        health=_health(dataset, num_profiles),
         latitude_deg=fields.scalar(dataset, position[0]),
         longitude_deg=fields.scalar(dataset, position[1]),
         altitude_m=float(fields.in_metres(dataset, position[2], fields.scalar(dataset, position[2]))),
         identity=fields.identity(dataset, "instrument"),
     )
+
+
+def _health(dataset: Dataset, num_profiles: int) -> dict[str, Float32]:
+    """Housekeeping; mpl2nc leaves it in the whole numbers of the binary records, thousandths and hundredths."""
+    factors = {name: np.float32(_COUNTED.get(name, 1.0)) for name in _HEALTH}
+    found = {name: fields.column(dataset, name, num_profiles) for name in _HEALTH if name in dataset.variables}
+    return {_HEALTH[name]: values * factors[name] for name, values in found.items()}
 
 
 def _level(dataset: Dataset) -> str:
@@ -117,14 +125,14 @@ def _above_instrument(dataset: Dataset) -> tuple[Float64, float]:
     return altitude_m - ground_m, round(spacing_m, 3)
 
 
-def _sampled(dataset: Dataset) -> tuple[Float64, float]:
+def _sampled(dataset: Dataset, num_profiles: int) -> tuple[Float64, float]:
     """Gate centres [m] and gate length [m] from the time between two samples of the detector [s]."""
-    shape = dataset.require("nrb_copol").shape
+    num_gates = fields.num_gates_of(dataset.require("nrb_copol"), num_profiles)
     resolution_m = 0.5 * LIGHT_M_S * fields.scalar(dataset, "bin_time")
-    if len(shape) != 2 or not 0.5 < resolution_m < 500.0:
+    if not 0.5 < resolution_m < 500.0:
         raise UnreadableFile(f"bin_time would mean gates of {resolution_m:.3g} m")
-    fields.check_profiles(1, shape[1])
-    return (np.arange(shape[1]) + 0.5) * resolution_m, round(resolution_m, 3)
+    fields.check_profiles(1, num_gates)
+    return (np.arange(num_gates) + 0.5) * resolution_m, round(resolution_m, 3)
 
 
 def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int, num_gates: int) -> Float32:

@@ -134,8 +134,11 @@ def _beta(dataset: Dataset, damage: list[Damage], num_profiles: int, num_gates: 
     if flag is not None:
         bad = _bad_flags(dataset, flag)
         stored = dataset.stored(flag)
-        if stored is not None and stored.shape == beta.shape and bad:
-            beta = np.where(np.isin(stored, bad), np.float32(np.nan), beta)
+        if stored is not None and stored.shape in (beta.shape, beta.shape[::-1]) and bad:
+            flags = fields.by_time(dataset.require(flag), stored, "time", *beta.shape)
+            beta = np.where(np.isin(flags, bad), np.float32(np.nan), beta)
+        elif stored is None or bad:
+            dataset.note(f"{flag} cannot be read beside the backscatter: no cell is left out for it")
     unit = variable.text("units")
     factor, remark = units.backscatter_factor(SIGNAL, unit, beta[:, :NEAR_GATES], assumed=1.0)
     if remark:
