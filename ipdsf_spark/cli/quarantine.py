@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import sys
@@ -36,6 +37,7 @@ ACTIONS = {
     "report": "how many, by day, site and reason",
 }
 SHOWN_BYTES = 512
+LONGEST_NAME = 200  # bytes
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -110,7 +112,10 @@ def time_ms(text: str | None, option: str, now: datetime) -> int | None:
     if text is None:
         return None
     if found := re.fullmatch(r"(\d{1,6})([mhd])", text.strip()):
-        moment = now - timedelta(**{UNITS[found[2]]: int(found[1])})
+        try:
+            moment = now - timedelta(**{UNITS[found[2]]: int(found[1])})
+        except OverflowError as error:
+            raise ConfigError(f"{option} lies before all calendars, is {text!r}") from error
     else:
         try:
             moment = datetime.fromisoformat(text.strip())
@@ -138,7 +143,7 @@ def _report(index: Index, selection: Selection, args: argparse.Namespace) -> int
         size = line.num_bytes / 1e6
         print(
             f"{line.day}  {line.num_letters:>7}  {line.num_stretches:>7}  {size:>8.2f}  {line.num_replayed:>8}  "
-            f"{line.site}: {line.reason}"
+            f"{_plain(line.site)}: {_plain(line.reason)}"
         )
     return _say_if_none(num, selection, args)
 
@@ -166,7 +171,7 @@ def _show(index: Index, selection: Selection, args: argparse.Namespace, config: 
                 continue
             print(_line(letter))
             for start, length, reason in stretches_of(letter):
-                print(f"  {length} bytes from {start}: {reason}")
+                print(f"  {length} bytes from {start}: {_plain(reason)}")
             print(f"  {problem}\n" if raw is None else f"{_dump(raw[:SHOWN_BYTES])}\n")
             if path is not None:
                 print(f"  written to {path}\n")
@@ -177,7 +182,7 @@ def _replay(index: Index, selection: Selection, args: argparse.Namespace, config
     from ipdsf_spark.kafka.replay import replay
 
     def tell(letter: Quarantined, reason: str) -> None:
-        print(f"not sent: {letter.id}  {letter.site}  {letter.file}: {reason}", file=sys.stderr)
+        print(_plain(f"not sent: {letter.id}  {letter.site}  {letter.file}: {reason}"), file=sys.stderr)
 
     done = replay(
         config.kafka,
@@ -230,7 +235,10 @@ def _value(values: Values, letter: Quarantined) -> tuple[bytes | None, str]:
 
 def _written(folder: Path, letter: Quarantined, raw: bytes) -> Path:
     """The file under its place and its name, both made harmless; a name is a stranger's text."""
-    name = re.sub(r"[^\w.-]+", "_", f"{letter.id}-{letter.file.rsplit('/', 1)[-1]}").lstrip(".")[-200:]
+    name = re.sub(r"[^\w.-]+", "_", f"{letter.id}-{letter.file.rsplit('/', 1)[-1]}").lstrip(".")
+    if len(name.encode()) > LONGEST_NAME:  # what tells letters apart must not be cut off
+        tail = name.encode()[20 - LONGEST_NAME :].decode(errors="ignore")
+        name = f"{hashlib.sha256(letter.id.encode()).hexdigest()[:16]}-{tail}"
     path = folder / (name or "file")
     path.write_bytes(raw)
     return path
@@ -261,7 +269,13 @@ def _as_object(letter: Quarantined) -> dict[str, Any]:
 def _line(letter: Quarantined) -> str:
     size = f"refers to {letter.reference}" if letter.reference else f"{letter.size} bytes"
     replayed = f" (replayed {letter.replayed})" if letter.replayed else ""
-    return f"{letter.id}  {_iso(letter.published_ms)}  {letter.site}  {letter.file}  {size}: {letter.reason}{replayed}"
+    text = f"{letter.id}  {_iso(letter.published_ms)}  {letter.site}  {letter.file}  {size}: {letter.reason}{replayed}"
+    return _plain(text)
+
+
+def _plain(text: str) -> str:
+    """One line without commands to the terminal; names and reasons are strangers' texts."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _iso(time_in_ms: int) -> str:

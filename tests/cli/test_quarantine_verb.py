@@ -191,3 +191,51 @@ def test_a_quarantine_beyond_its_budget_is_told_by_the_verb(kafka: EmbeddedKafka
     producer.flush(20)
 
     assert "more than kafka.quarantine_warn_mb = 1" in command("list")[1]
+
+
+def test_strangers_letters_are_listed_counted_shown_and_written_each_in_its_line_and_file(
+    kafka: EmbeddedKafka, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = filled(kafka, "strangers")
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    letters: list[tuple[bytes | None, list[tuple[str, bytes]]]] = [
+        (None, []),
+        (b"\xff\xfe", [("sent_ms", b"9" * 18), ("file", b"\xff")]),
+        (b"lines", [("file", b"a\nb\x1b[31m"), ("site", b"x\ry"), ("reason", b"two\nlines")]),
+        (b"infinite", [("stretches", b'[[Infinity, 1, "x"]]')]),
+        (b"deep", [("stretches", b"[" * 9_000)]),
+        *((b"many-%d" % number, [("num_stretches", b"9" * 18), ("reason", b"r")]) for number in range(12)),
+        *((b"long-%d-" % number + b"k" * 100, [("file", "\u00e5".encode() * 240)]) for number in range(2)),
+    ]
+    for key, headers in letters:
+        producer.produce("strangers.bad", b"value", key, headers=headers)
+    producer.flush(20)
+    command = Command(settings, capsys)
+
+    assert len(command("list")[0].splitlines()) == len(letters) + 3
+    assert "\x1b" not in command("list")[0]
+    report = [json.loads(line) for line in command("report", "--json")[0].splitlines()]
+    assert sum(line["num_letters"] for line in report) == len(letters) + 3
+    command("report")
+    command("show", "-o", str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == len(letters) + 3
+
+
+def test_times_before_kafka_and_numbers_beyond_its_are_taken_or_refused(command: Command) -> None:
+    assert command.ids("--since", "1960-01-01") == command.ids("--since", "1969-12-31T23:59:59.999") == [OLD, NY, DAY]
+    assert command.ids("--limit", "9" * 25) == [OLD, NY, DAY]
+    assert "before all calendars" in command("list", "--since", "999999d", code=2)[1]
+
+
+def test_a_letter_stays_on_its_day_when_it_is_replayed(
+    kafka: EmbeddedKafka, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = Command(filled(kafka, "stays"), capsys)
+    before = {line["id"]: line["quarantined"] for line in map(json.loads, command("list", "--json")[0].splitlines())}
+
+    assert "sent 3 file(s)" in command("replay")[0]
+
+    after = [json.loads(line) for line in command("list", "--json")[0].splitlines()]
+    assert {line["id"]: line["quarantined"] for line in after} == before
+    assert all(line["replayed"] for line in after)
+    assert command("show", "stays.files-0-0")[0].count("noise")
