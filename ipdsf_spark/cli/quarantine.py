@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
+from ipdsf_spark.edge.told import one_line
 from ipdsf_spark.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _report(index: Index, selection: Selection, args: argparse.Namespace) -> int
         size = line.num_bytes / 1e6
         print(
             f"{line.day}  {line.num_letters:>7}  {line.num_stretches:>7}  {size:>8.2f}  {line.num_replayed:>8}  "
-            f"{_plain(line.site)}: {_plain(line.reason)}"
+            f"{one_line(line.site)}: {one_line(line.reason)}"
         )
     return _say_if_none(num, selection, args)
 
@@ -171,7 +172,7 @@ def _show(index: Index, selection: Selection, args: argparse.Namespace, config: 
                 continue
             print(_line(letter))
             for start, length, reason in stretches_of(letter):
-                print(f"  {length} bytes from {start}: {_plain(reason)}")
+                print(f"  {length} bytes from {start}: {one_line(reason)}")
             print(f"  {problem}\n" if raw is None else f"{_dump(raw[:SHOWN_BYTES])}\n")
             if path is not None:
                 print(f"  written to {path}\n")
@@ -182,7 +183,7 @@ def _replay(index: Index, selection: Selection, args: argparse.Namespace, config
     from ipdsf_spark.kafka.replay import replay
 
     def tell(letter: Quarantined, reason: str) -> None:
-        print(_plain(f"not sent: {letter.id}  {letter.site}  {letter.file}: {reason}"), file=sys.stderr)
+        print(one_line(f"not sent: {letter.id}  {letter.site}  {letter.file}: {reason}"), file=sys.stderr)
 
     done = replay(
         config.kafka,
@@ -270,12 +271,7 @@ def _line(letter: Quarantined) -> str:
     size = f"refers to {letter.reference}" if letter.reference else f"{letter.size} bytes"
     replayed = f" (replayed {letter.replayed})" if letter.replayed else ""
     text = f"{letter.id}  {_iso(letter.published_ms)}  {letter.site}  {letter.file}  {size}: {letter.reason}{replayed}"
-    return _plain(text)
-
-
-def _plain(text: str) -> str:
-    """One line without commands to the terminal; names and reasons are strangers' texts."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return one_line(text)
 
 
 def _iso(time_in_ms: int) -> str:
