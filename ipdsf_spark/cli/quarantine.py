@@ -241,7 +241,13 @@ def _written(folder: Path, letter: Quarantined, raw: bytes) -> Path:
         tail = name.encode()[20 - LONGEST_NAME :].decode(errors="ignore")
         name = f"{hashlib.sha256(letter.id.encode()).hexdigest()[:16]}-{tail}"
     path = folder / (name or "file")
-    path.write_bytes(raw)
+    begun = folder / f".{path.name}.part"
+    try:
+        begun.write_bytes(raw)
+        begun.replace(path)
+    except OSError as error:
+        begun.unlink(missing_ok=True)  # no half file under the name of a whole one
+        raise InputError(f"cannot write {path}: {error.strerror}; make room, or name another folder with -o") from error
     return path
 
 

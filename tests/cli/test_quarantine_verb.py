@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,12 +14,13 @@ import pytest
 from confluent_kafka import Producer
 
 from ipdsf_spark.cli.main import main
-from ipdsf_spark.cli.quarantine import time_ms
+from ipdsf_spark.cli.quarantine import _written, time_ms
 from ipdsf_spark.config import load
 from ipdsf_spark.devkafka import EmbeddedKafka
-from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.dead_letter import dead_letter
+from ipdsf_spark.kafka.quarantine import Quarantined
 from ipdsf_spark.lidar.instruments import vaisala_cl
 from ipdsf_spark.lidar.simulator import simulate_day
 from ipdsf_spark.lidar.site import Site
@@ -239,3 +241,15 @@ def test_a_letter_stays_on_its_day_when_it_is_replayed(
     assert {line["id"]: line["quarantined"] for line in after} == before
     assert all(line["replayed"] for line in after)
     assert command("show", "stays.files-0-0")[0].count("noise")
+
+
+def test_a_file_that_does_not_fit_leaves_no_half_of_it_and_names_the_place(tmp_path: Path) -> None:
+    letter = Quarantined("id", "oslo", "a.dat", "", "", 0, 0, 9, 1, "[]", "", "", "", 0, 0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*id-a.dat: File too large; make room"):
+            _written(tmp_path, letter, bytes(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
