@@ -125,6 +125,11 @@ class Feed:
     def _writer(self, partition: int) -> str:
         return f"{self.topic}/{self._identity}/{partition}"
 
+    @property
+    def archived(self) -> dict[int, int]:
+        """By partition the offset up to which the table has been fed."""
+        return {number: self._held.get(self._writer(number), 0) for number in self._next}
+
     def take(self, is_stopped: Callable[[], bool] = lambda: False) -> Fed:
         """One commit of what is in the topic now, up to `MAX_BYTES`; none if there is nothing new.
 

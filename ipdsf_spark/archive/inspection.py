@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from ipdsf_spark.archive.delta.log import DataFile, snapshot
 from ipdsf_spark.archive.tables import NEWEST, PARTITION, TABLES
 from ipdsf_spark.errors import InputError
 
+BATCH_ROWS: Final = 20_000
 NAMES = (*(kind.name for kind in TABLES), NEWEST)
 
 
@@ -40,8 +42,8 @@ class TableState:
     problems: tuple[str, ...] = ()
 
 
-def inspect(directory: Path) -> Iterator[TableState]:
-    """Every table that is there, each file's end read."""
+def inspect(directory: Path, *, is_whole: bool = False) -> Iterator[TableState]:
+    """Every table that is there; of each file the end is read, or all of it."""
     for name in NAMES:
         folder = directory / name
         if not folder.is_dir():
@@ -58,7 +60,8 @@ def inspect(directory: Path) -> Iterator[TableState]:
             continue
         days = sorted(str(file.partition.get(PARTITION)) for file in found.files.values())
         held = {path.relative_to(folder).as_posix() for path in folder.glob(f"{PARTITION}=*/*.parquet")}
-        problems = [problem for _, file in sorted(found.files.items()) if (problem := problem_of(folder, file))]
+        files = [file for _, file in sorted(found.files.items())]
+        problems = [problem for file in files if (problem := problem_of(folder, file, is_whole=is_whole))]
         yield TableState(
             name=name,
             version=found.version,
@@ -72,8 +75,14 @@ def inspect(directory: Path) -> Iterator[TableState]:
         )
 
 
-def problem_of(folder: Path, file: DataFile) -> str:
-    """What is wrong with a file of a table; empty if nothing is."""
+def problem_of(folder: Path, file: DataFile, *, is_whole: bool = True) -> str:
+    """What is wrong with a file of a table; empty if nothing is.
+
+    Args:
+        folder: of the table.
+        file: which.
+        is_whole: read every row and not only the end, where the number of rows and their places stand.
+    """
     path = folder / file.path
     try:
         size = path.stat().st_size
@@ -81,6 +90,8 @@ def problem_of(folder: Path, file: DataFile) -> str:
             return f"{path} has {size} bytes, not {file.size}"
         with pq.ParquetFile(path) as parquet:
             num_rows = parquet.metadata.num_rows
+            if is_whole:
+                num_rows = sum(batch.num_rows for batch in parquet.iter_batches(batch_size=BATCH_ROWS))
     except FileNotFoundError:
         return f"{path} is missing"
     except (OSError, pa.ArrowException) as error:

@@ -177,6 +177,8 @@ class ArchiveKeeper:
             logger.warning("the archive in %s was not compacted: %s; it is tried again later", self.directory, error)
         else:
             logger.info("archive compacted: %s", done)
+            for problem in done.problems:
+                logger.warning("%s; its day is not compacted: `ipdsf archive rebuild` makes the table whole", problem)
 
     @staticmethod
     def _close(line: Line) -> None:

@@ -59,14 +59,20 @@ def scan(
         until: last day.
 
     Raises:
-        InputError: there is no such table.
+        InputError: there is no such table, or it cannot be read.
     """
     found = _table(directory, table)
     try:
-        return _rows(found, columns, filters, since, until)
-    except FileNotFoundError:
-        # A version that is older than the retention of replaced files may lose them while it is read: take the newest.
-        return _rows(_table(directory, table), columns, filters, since, until)
+        try:
+            return _rows(found, columns, filters, since, until)
+        except FileNotFoundError:
+            # A version older than the retention of replaced files may lose them while it is read: take the newest.
+            return _rows(_table(directory, table), columns, filters, since, until)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"{found.directory} cannot be read ({error}): `ipdsf archive inspect --whole` names the damaged file, "
+            "`ipdsf archive rebuild` makes the table whole"
+        ) from error
 
 
 def _rows(

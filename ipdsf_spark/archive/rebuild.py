@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ipdsf_spark.archive.delta.log import DataFile, Snapshot, snapshot
-from ipdsf_spark.archive.delta.write import commit, write_file
+from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
 from ipdsf_spark.archive.feed import MAX_BYTES, Feed
 from ipdsf_spark.archive.inspection import problem_of
 from ipdsf_spark.archive.tables import AVERAGES, NEWEST, PARTITION, TABLES, Kind, Record, file_schema
@@ -24,6 +24,8 @@ from ipdsf_spark.archive.upkeep import compact
 from ipdsf_spark.config import Config
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.kafka.reading import consumer_of, place, records
+from ipdsf_spark.storage.location import Location
+from ipdsf_spark.storage.lock import locked
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def rebuild(
 
     Damaged files, and tables whose log cannot be read, are moved into the folder `damaged`; what the topics still hold
     is read again; rows of files that were set aside are taken from them as far as they can be read. The newest view is
-    made anew. Safe beside a running stream.
+    made anew. Safe beside a running stream: what it archives next is left to it.
 
     Args:
         config: topics.
@@ -59,8 +61,14 @@ def rebuild(
 
     Raises:
         BrokerError: Kafka does not answer.
+        InputError: another process is rebuilding this archive.
         OSError: the disk is full or broken.
     """
+    with locked(Location(f"file://{directory}", directory), "rebuilding the archive"):
+        return _rebuilt(config, bootstrap, directory, on_table)
+
+
+def _rebuilt(config: Config, bootstrap: str, directory: Path, on_table: Callable[[str], None]) -> list[Rebuilt]:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = directory / DAMAGED / stamp
     topics = {AVERAGES: config.kafka.averages_topic}
@@ -74,8 +82,9 @@ def rebuild(
         with Feed(config.kafka, bootstrap, topic, directory / kind.name, kind) as feed:
             while (fed := feed.take()).num_records:
                 told.num_fed += fed.num_records
+            archived = feed.archived
         if not is_anew:
-            for rows in _from_topic(config, bootstrap, topic, kind):
+            for rows in _from_topic(config, bootstrap, topic, kind, archived):
                 told.num_filled += _add_missing(directory / kind.name, kind, rows)
         # Also files that no version names: their log was lost, or their writer was killed before it could commit.
         named = snapshot(directory / kind.name).files
@@ -105,7 +114,10 @@ def _set_aside(directory: Path, name: str, aside: Path) -> tuple[int, bool]:
         return sum(1 for _ in (aside / name).rglob("*.parquet")), True
     bad = [file for _, file in sorted(found.files.items()) if problem_of(folder, file)]
     if bad:
-        commit(folder, schema=found.schema, partition_columns=[PARTITION], removes=bad, operation="DELETE")
+        try:
+            commit(folder, schema=found.schema, partition_columns=[PARTITION], removes=bad, operation="DELETE")
+        except ConflictError:
+            return _set_aside(directory, name, aside)  # the stream has joined files meanwhile
         for file in bad:
             target = aside / name / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,14 +126,21 @@ def _set_aside(directory: Path, name: str, aside: Path) -> tuple[int, bool]:
     return len(bad), not found.exists
 
 
-def _from_topic(config: Config, bootstrap: str, topic: str, kind: Kind) -> Iterator[dict[str, list[pa.RecordBatch]]]:
-    """Everything in the topic as rows by day, a few megabytes at a time."""
+def _from_topic(
+    config: Config, bootstrap: str, topic: str, kind: Kind, archived: Mapping[int, int]
+) -> Iterator[dict[str, list[pa.RecordBatch]]]:
+    """What of the topic should be in the table, as rows by day, a few megabytes at a time.
+
+    What lies beyond these offsets is fed by whoever comes next, here or in a running stream: once.
+    """
     held: list[Record] = []
     size = 0
     with consumer_of(config.kafka, bootstrap, "rebuild") as consumer:
         for message in records(consumer, topic, bootstrap):
             value, key = message.value() or b"", message.key() or b""
             partition, offset = place(message)
+            if offset >= archived.get(partition, 0):
+                continue
             held.append(Record(_bytes(key), _bytes(value), max(0, message.timestamp()[1]), partition, offset))
             size += len(value)
             if size > MAX_BYTES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -15,25 +15,30 @@ import pyarrow.parquet as pq
 
 from ipdsf_spark.archive.delta.log import LOG, DataFile, Snapshot, snapshot
 from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
+from ipdsf_spark.archive.inspection import BATCH_ROWS, problem_of
 from ipdsf_spark.archive.tables import NEWEST, PARTITION, PRODUCTS, PRODUCTS_SCHEMA, TABLES, file_schema
 
 logger = logging.getLogger(__name__)
 
 TARGET_BYTES: Final = 128_000_000  # of a joined file
-BATCH_ROWS: Final = 20_000
+COMMITTED_WITHIN_MS: Final = 3_600_000  # a file that no version names may belong to a commit that is coming
 LOG_KEPT_MS: Final = 30 * 86_400_000  # commits that a checkpoint contains
 KEY_COLUMNS: Final = ["key", "published", "offset"]
 
 
 @dataclass
 class Compacted:
-    """What compaction did: files that were joined and what they became, days of the newest view, files removed."""
+    """What compaction did: files that were joined and what they became, days of the newest view, files removed.
+
+    Days with a file that cannot be read are left as they are, and `problems` names the file.
+    """
 
     num_joined: int = 0
     num_written: int = 0
     num_days: int = 0
     num_removed: int = 0
     removed_bytes: int = 0
+    problems: list[str] = field(default_factory=list)
 
 
 def compact(directory: Path, *, keep_h: int, has_removal: bool = True) -> Compacted:
@@ -47,7 +52,7 @@ def compact(directory: Path, *, keep_h: int, has_removal: bool = True) -> Compac
         has_removal: whether they are removed at all.
 
     Raises:
-        InputError: a table is damaged.
+        InputError: the log of a table is damaged.
         OSError: the disk is full or broken.
     """
     done = Compacted()
@@ -65,23 +70,38 @@ def compact(directory: Path, *, keep_h: int, has_removal: bool = True) -> Compac
 
 def _join(found: Snapshot, schema: pa.Schema, done: Compacted) -> None:
     for day, held in _by_day(found).items():
-        small = [file for file in held if file.size < TARGET_BYTES // 2]
-        while len(small) > 1:
-            group: list[DataFile] = []
-            while small and sum(file.size for file in group) < TARGET_BYTES:
-                group.append(small.pop())
-            if len(group) < 2:
-                break
-            columns = file_schema(schema)
-            joined = write_file(found.directory, _batches(found.directory, group, columns), columns, {PARTITION: day})
-            try:
-                _commit(found.directory, schema, [joined], group, "OPTIMIZE", has_new_data=False)
-            except ConflictError as error:
-                logger.info("%s: %s; this day waits for the next time", found.directory, error)
-                (found.directory / joined.path).unlink(missing_ok=True)
-                break
-            done.num_joined += len(group)
-            done.num_written += 1
+        try:
+            _join_day(found.directory, schema, day, held, done)
+        except (OSError, pa.ArrowException) as error:
+            _blame(found.directory, held, error, done)
+
+
+def _join_day(directory: Path, schema: pa.Schema, day: str, held: Sequence[DataFile], done: Compacted) -> None:
+    small = [file for file in held if file.size < TARGET_BYTES // 2]
+    while len(small) > 1:
+        group: list[DataFile] = []
+        while small and sum(file.size for file in group) < TARGET_BYTES:
+            group.append(small.pop())
+        if len(group) < 2:
+            break
+        columns = file_schema(schema)
+        joined = write_file(directory, _batches(directory, group, columns), columns, {PARTITION: day})
+        try:
+            _commit(directory, schema, [joined], group, "OPTIMIZE", has_new_data=False)
+        except ConflictError as error:
+            logger.info("%s: %s; this day waits for the next time", directory, error)
+            (directory / joined.path).unlink(missing_ok=True)
+            break
+        done.num_joined += len(group)
+        done.num_written += 1
+
+
+def _blame(directory: Path, held: Sequence[DataFile], error: Exception, done: Compacted) -> None:
+    """One damaged file is one day's misfortune; if none of them is damaged, it is the disk's."""
+    problems = [problem for file in held if (problem := problem_of(directory, file))]
+    if not problems:
+        raise error
+    done.problems += [problem for problem in problems if problem not in done.problems]
 
 
 def _commit(
@@ -142,10 +162,14 @@ def _renew(directory: Path, done: Compacted) -> None:
         before = view.transactions.get(writer, 0)
         if before == rows:
             continue
-        kept = _winners(products.directory, held)
-        found = write_file(
-            directory / NEWEST, _chosen(products.directory, held, columns, kept), columns, {PARTITION: day}
-        )
+        try:
+            kept = _winners(products.directory, held)
+            found = write_file(
+                directory / NEWEST, _chosen(products.directory, held, columns, kept), columns, {PARTITION: day}
+            )
+        except (OSError, pa.ArrowException) as error:
+            _blame(products.directory, held, error, done)
+            continue
         old = view.where(**{PARTITION: (day, day)})
         try:
             _commit(directory / NEWEST, PRODUCTS_SCHEMA, [found], old, "WRITE", has_new_data=True,
@@ -185,19 +209,23 @@ def _remove_old(directory: Path, keep_h: int, done: Compacted) -> None:
     found = snapshot(directory)
     if not found.exists:
         return
-    limit_ms = time.time_ns() // 1_000_000 - 3_600_000 * keep_h
-    for path in directory.rglob("*.parquet"):
+    now_ms = time.time_ns() // 1_000_000
+    limit_ms = now_ms - 3_600_000 * keep_h
+    unnamed_ms = min(limit_ms, now_ms - COMMITTED_WITHIN_MS)
+    for path in [*directory.rglob("*.parquet"), *directory.rglob(".*.tmp")]:
         name = path.relative_to(directory).as_posix()
-        if name.startswith(LOG) or name in found.files or found.removed.get(name, 0) > limit_ms:
+        if (name.startswith(LOG) and path.suffix != ".tmp") or name in found.files:
             continue
-        state = path.stat()
-        if state.st_mtime * 1000 < limit_ms:
+        if found.removed.get(name, 0) > limit_ms:
+            continue
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            continue  # its writer has finished, or somebody else compacts too
+        if state.st_mtime * 1000 < (limit_ms if name in found.removed else unnamed_ms):
             path.unlink(missing_ok=True)
-            done.num_removed += 1
+            done.num_removed += path.suffix != ".tmp"
             done.removed_bytes += state.st_size
-    for path in directory.rglob(".*.tmp"):
-        if path.stat().st_mtime * 1000 < limit_ms:
-            path.unlink(missing_ok=True)
     _remove_old_log(directory / LOG)
 
 

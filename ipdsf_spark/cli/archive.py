@@ -19,6 +19,7 @@ from ipdsf_spark.errors import ConfigError, InputError
 
 EPILOG = """examples:
   ipdsf archive inspect                                    tables, days, bytes, and what cannot be read
+  ipdsf archive inspect --whole                            ... every row read: finds what a disk has damaged inside
   ipdsf archive compact --keep-h 48                        join small files, renew the newest view, remove old files
   ipdsf archive rebuild                                    make damaged or missing tables whole from the topics
   ipdsf archive export --site oslo --date 2026-06-21 -o cf  CF netCDF of a day
@@ -43,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_action(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--directory", metavar="DIR", help="of the archive; as configured by default")
+    if name == "inspect":
+        parser.add_argument("--whole", action="store_true", help="read every row, not only the end of every file")
     if name == "compact":
         parser.add_argument("--keep-h", type=int, metavar="H", help="remove replaced files older than so many hours")
     if name == "export":
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 def _inspect(directory: Path, args: argparse.Namespace) -> int:
     from ipdsf_spark.archive.inspection import inspect
 
-    tables = list(inspect(directory))
+    tables = list(inspect(directory, is_whole=args.whole))
     if not tables:
         raise InputError(f"no archive at {directory}; `ipdsf stream` writes it, `ipdsf archive rebuild` makes it anew")
     for table in tables:
@@ -106,7 +109,9 @@ def _compact(directory: Path, config: Config, args: argparse.Namespace) -> int:
             f"joined {done.num_joined} files into {done.num_written}, made {done.num_days} day(s) of the newest view "
             f"anew, removed {done.num_removed} file(s) of {done.removed_bytes / 1e6:.1f} MB older than {keep_h} h"
         )
-    return 0
+        for problem in done.problems:
+            print(f"  damaged: {problem}; its day is left as it is, `ipdsf archive rebuild` makes the table whole")
+    return 1 if done.problems else 0
 
 
 def _rebuild(directory: Path, config: Config, args: argparse.Namespace) -> int:
@@ -134,7 +139,11 @@ def _export(directory: Path, config: Config, args: argparse.Namespace) -> int:
     num_missing = 0
     for text in args.date:
         day = _day(text)
-        for name in args.site or sites_of_day(directory, day):
+        names = args.site or sites_of_day(directory, day)
+        if not names:
+            num_missing += 1
+            print(f"ipdsf archive: the archive in {directory} has no heights of any site on {day}", file=sys.stderr)
+        for name in names:
             try:
                 raw = netcdf_of(directory, site_named(sites, name), day, settings=settings)
             except (InputError, ConfigError) as error:

@@ -20,6 +20,7 @@ from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.edge.metrics import serve_metrics
 from ipdsf_spark.edge.status import plan_of, status_of
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.sites import check_site_id
 
 EPILOG = """examples:
   ipdsf edge --watch /data/cl51 --site oslo              send every file once it is complete
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     site = config.edge.site
     if not site:
         raise ConfigError("--site is missing: which site's files are these? (or edge.site in a configuration file)")
+    check_site_id(site)
     if args.status:
         status = status_of(config.edge, site)
         print(json.dumps(status.as_json()) if args.json else status.as_text())

@@ -107,6 +107,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) has gone: that is its right, not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written, a file in the place of a folder
+        if is_verbose:
+            logging.exception("failed")
+        print(f"ipdsf {verb}: {_spoken(error)}", file=sys.stderr)
+        return 1
+
+
+def _spoken(error: OSError) -> str:
+    where = error.filename2 or error.filename
+    why = error.strerror or str(error) or type(error).__name__
+    return f"{os.fsdecode(where)}: {why}" if isinstance(where, str | bytes) else why
 
 
 def _missing_engine(error: ModuleNotFoundError) -> PrerequisiteError:

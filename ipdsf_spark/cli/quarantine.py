@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
+from ipdsf_spark.edge.told import one_line
 from ipdsf_spark.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ ACTIONS = {
     "report": "how many, by day, site and reason",
 }
 SHOWN_BYTES = 512
+LONGEST_NAME = 200  # bytes
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -110,7 +113,10 @@ def time_ms(text: str | None, option: str, now: datetime) -> int | None:
     if text is None:
         return None
     if found := re.fullmatch(r"(\d{1,6})([mhd])", text.strip()):
-        moment = now - timedelta(**{UNITS[found[2]]: int(found[1])})
+        try:
+            moment = now - timedelta(**{UNITS[found[2]]: int(found[1])})
+        except OverflowError as error:
+            raise ConfigError(f"{option} lies before all calendars, is {text!r}") from error
     else:
         try:
             moment = datetime.fromisoformat(text.strip())
@@ -138,7 +144,7 @@ def _report(index: Index, selection: Selection, args: argparse.Namespace) -> int
         size = line.num_bytes / 1e6
         print(
             f"{line.day}  {line.num_letters:>7}  {line.num_stretches:>7}  {size:>8.2f}  {line.num_replayed:>8}  "
-            f"{line.site}: {line.reason}"
+            f"{one_line(line.site)}: {one_line(line.reason)}"
         )
     return _say_if_none(num, selection, args)
 
@@ -166,7 +172,7 @@ def _show(index: Index, selection: Selection, args: argparse.Namespace, config: 
                 continue
             print(_line(letter))
             for start, length, reason in stretches_of(letter):
-                print(f"  {length} bytes from {start}: {reason}")
+                print(f"  {length} bytes from {start}: {one_line(reason)}")
             print(f"  {problem}\n" if raw is None else f"{_dump(raw[:SHOWN_BYTES])}\n")
             if path is not None:
                 print(f"  written to {path}\n")
@@ -177,7 +183,7 @@ def _replay(index: Index, selection: Selection, args: argparse.Namespace, config
     from ipdsf_spark.kafka.replay import replay
 
     def tell(letter: Quarantined, reason: str) -> None:
-        print(f"not sent: {letter.id}  {letter.site}  {letter.file}: {reason}", file=sys.stderr)
+        print(one_line(f"not sent: {letter.id}  {letter.site}  {letter.file}: {reason}"), file=sys.stderr)
 
     done = replay(
         config.kafka,
@@ -230,9 +236,18 @@ def _value(values: Values, letter: Quarantined) -> tuple[bytes | None, str]:
 
 def _written(folder: Path, letter: Quarantined, raw: bytes) -> Path:
     """The file under its place and its name, both made harmless; a name is a stranger's text."""
-    name = re.sub(r"[^\w.-]+", "_", f"{letter.id}-{letter.file.rsplit('/', 1)[-1]}").lstrip(".")[-200:]
+    name = re.sub(r"[^\w.-]+", "_", f"{letter.id}-{letter.file.rsplit('/', 1)[-1]}").lstrip(".")
+    if len(name.encode()) > LONGEST_NAME:  # what tells letters apart must not be cut off
+        tail = name.encode()[20 - LONGEST_NAME :].decode(errors="ignore")
+        name = f"{hashlib.sha256(letter.id.encode()).hexdigest()[:16]}-{tail}"
     path = folder / (name or "file")
-    path.write_bytes(raw)
+    begun = folder / f".{path.name}.part"
+    try:
+        begun.write_bytes(raw)
+        begun.replace(path)
+    except OSError as error:
+        begun.unlink(missing_ok=True)  # no half file under the name of a whole one
+        raise InputError(f"cannot write {path}: {error.strerror}; make room, or name another folder with -o") from error
     return path
 
 
@@ -261,7 +276,8 @@ def _as_object(letter: Quarantined) -> dict[str, Any]:
 def _line(letter: Quarantined) -> str:
     size = f"refers to {letter.reference}" if letter.reference else f"{letter.size} bytes"
     replayed = f" (replayed {letter.replayed})" if letter.replayed else ""
-    return f"{letter.id}  {_iso(letter.published_ms)}  {letter.site}  {letter.file}  {size}: {letter.reason}{replayed}"
+    text = f"{letter.id}  {_iso(letter.published_ms)}  {letter.site}  {letter.file}  {size}: {letter.reason}{replayed}"
+    return one_line(text)
 
 
 def _iso(time_in_ms: int) -> str:

@@ -21,15 +21,16 @@ from typing import Final, TypeVar
 
 from ipdsf_spark.config import EdgeConfig, KafkaConfig
 from ipdsf_spark.edge import repair
-from ipdsf_spark.edge.clock import EdgeClock
+from ipdsf_spark.edge.clock import EdgeClock, elapsed_s
 from ipdsf_spark.edge.entry import REFUSED
+from ipdsf_spark.edge.folder import is_ignored, place_of
 from ipdsf_spark.edge.intake import Intake
 from ipdsf_spark.edge.journal import DamagedJournalError
 from ipdsf_spark.edge.prune import superfluous
 from ipdsf_spark.edge.sender import Sender
 from ipdsf_spark.edge.store import Store
 from ipdsf_spark.edge.told import Told
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.kafka.client import client_options
 
 logger = logging.getLogger(__name__)
@@ -64,12 +65,18 @@ class EdgeAgent:
         site: str,
         *,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = elapsed_s,
     ) -> None:
         self.watched = Path(edge.watch).expanduser()
         if not edge.watch or not self.watched.is_dir():
             raise InputError(
                 f"no folder to watch at {edge.watch or '(none named)'}: name the one the instrument writes to"
+            )
+        place, watched = Path(edge.directory).expanduser().resolve(), self.watched.resolve()
+        if place.is_relative_to(watched) and not any(map(is_ignored, place.relative_to(watched).parts)):
+            raise ConfigError(
+                f"edge.directory {place} lies in the watched folder {watched}: its copies would be sent as files; "
+                "name a place outside"
             )
         self._edge, self._kafka = edge, kafka
         self.told = Told()
@@ -165,7 +172,9 @@ class EdgeAgent:
                     logger.warning("cannot delete the copy %s: %s", entry.copy, error)
             self.journal.put(replace(entry, copy="") for entry in entries)
         if self._is_same_folder():
-            self.journal.forget_vanished(lambda name: name in self.intake.folder or (self.watched / name).exists())
+            self.journal.forget_vanished(
+                lambda name: name in self.intake.folder or place_of(name, self.watched).exists()
+            )
         over = self.journal.bytes_kept() - self._edge.disk_budget_mb * 1_000_000
         if over > 0:
             self.told.tell(

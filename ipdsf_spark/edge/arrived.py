@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -66,6 +67,11 @@ class FilesTopic:
             "queued.max.messages.kbytes": 1_024,
         }
         self._consumer = Consumer(options)
+        self._partitions: frozenset[int] = frozenset()
+
+    def __contains__(self, partition: int) -> bool:
+        """Whether the topic had this partition when that of the site was asked for."""
+        return partition in self._partitions
 
     def close(self) -> None:
         """Leave."""
@@ -84,6 +90,7 @@ class FilesTopic:
         topic = listed.topics[self._topic]
         if topic.error is not None:
             raise KafkaException(topic.error)
+        self._partitions = frozenset(topic.partitions)
         chosen = partition_of(self._key, len(topic.partitions))
         if topic.partitions[chosen].leader < 0:
             raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
@@ -109,7 +116,9 @@ class FilesTopic:
             raise KafkaException(found.error)
         return int(found.offset) if found.offset >= 0 else self.end(partition)
 
-    def records(self, partition: int, start: int, meter: Meter, *, until_s: float | None = None) -> Iterator[Arrived]:
+    def records(
+        self, partition: int, start: int, meter: Meter, *, until_s: float | None = None, most_bytes: float = math.inf
+    ) -> Iterator[Arrived]:
         """The site's records of a partition from an offset to its present end.
 
         Args:
@@ -117,6 +126,7 @@ class FilesTopic:
             start: first offset.
             meter: counts what is read.
             until_s: what Kafka took later than this [s since 1970] is not looked at, where it stamps what it takes.
+            most_bytes: ends once the meter shows more, whosoever the records are.
 
         Raises:
             KafkaException: it stops answering.
@@ -141,7 +151,7 @@ class FilesTopic:
                     return
                 if message.key() == self._key:
                     yield Arrived(_entry_of(message), partition, offset)
-                if offset + 1 >= stop:
+                if offset + 1 >= stop or meter.bytes > most_bytes:
                     return
         finally:
             self._consumer.unassign()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ipdsf_spark.edge.clock import EdgeClock
 from ipdsf_spark.edge.entry import DELIVERED, Entry
+from ipdsf_spark.edge.folder import place_of
 from ipdsf_spark.edge.intake import bytes_of
 from ipdsf_spark.edge.store import Store
 
@@ -49,7 +50,7 @@ class Copies:
             except (OSError, ValueError) as error:
                 logger.debug("copy of %s: %s", entry.name, error)
         try:
-            with (self.watched / entry.name).open("rb") as file:
+            with place_of(entry.name, self.watched).open("rb") as file:
                 raw = bytes_of(file, entry.start, entry.start + entry.bytes - entry.preamble, entry.preamble)
         except OSError:
             return None

@@ -28,6 +28,7 @@ SETTLES_S: Final = 2.0  # a folder's time may be this coarse: its names are read
 NUM_YOUNG: Final = 64  # files that changed last: those that are likely to change again
 LARGEST_QUEUE: Final = 10_000  # changed files considered at a time, the oldest first
 IGNORED_SUFFIXES: Final = (".part", ".tmp")
+_ESCAPED: Final = re.compile(rb"\\x([0-9a-f]{2})")
 _MASK: Final = (1 << 64) - 1
 
 
@@ -78,6 +79,7 @@ class Folder:
         self._directories: dict[str, _Directory] = {}
         self._open: set[str] = set()  # seen changed and not taken in yet
         self._young: OrderedDict[str, None] = OrderedDict()
+        self._links: set[str] = set()
         self._next_full = 0.0
         self.is_cut = False  # more had changed than one look returns
 
@@ -145,11 +147,14 @@ class Folder:
             prefix = "" if path == str(self.root) else f"{name_of(path, self.root)}/"
             with os.scandir(path) as entries:
                 for entry in entries:
-                    if entry.name.startswith(".") or entry.name.endswith(IGNORED_SUFFIXES):
+                    if is_ignored(entry.name):
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         if is_full or entry.path not in self._directories:
                             yield from self._walk(entry.path, now, there, is_full=is_full)
+                        continue
+                    if entry.is_symlink() and os.path.isdir(entry.path):
+                        self._tell_link(entry.path)
                         continue
                     name = prefix + entry.name if entry.name.isascii() else name_of(entry.path, self.root)
                     key = hash(name)
@@ -162,9 +167,15 @@ class Folder:
         except OSError as error:
             self._told.tell(path, f"cannot look at {path}: {error.strerror}; looked at again")
 
+    def _tell_link(self, path: str) -> None:
+        """Two names for one folder would send its files twice, and a link to what lies above would never end."""
+        if path not in self._links:
+            self._links.add(path)
+            self._told.tell(f"link {path}", f"{path} is a link to a folder, and not followed: watch the folder itself")
+
     def _look_at(self, names: Iterable[str]) -> Iterator[Found]:
         for name in names:
-            if (found := self._state(str(self.root / name), name)) is not None:
+            if (found := self._state(str(place_of(name, self.root)), name)) is not None:
                 yield found
 
     def _state(self, path: str, name: str) -> Found | None:
@@ -182,6 +193,19 @@ class Folder:
 def name_of(path: str, root: Path) -> str:
     """Path below the folder as text; bytes that are no UTF-8 are written in hexadecimal."""
     return os.fsencode(os.path.relpath(path, root)).decode("utf-8", "backslashreplace")
+
+
+def is_ignored(name: str) -> bool:
+    """Whether files and folders of this name are not taken in."""
+    return name.startswith(".") or name.endswith(IGNORED_SUFFIXES)
+
+
+def place_of(name: str, root: Path) -> Path:
+    """Where a file of this name lies: the inverse of `name_of`."""
+    path = root / name
+    if "\\x" not in name or path.exists():
+        return path
+    return root / os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), name.encode()))
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:

@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,8 @@ def opened(root: Path, store: Store, told: Told, *, is_suspect: bool = False) ->
         root.mkdir(parents=True, exist_ok=True)
         store.clear_unfinished()
         is_new = not path.exists() or path.stat().st_size == 0
+        if path.is_dir():
+            raise DamagedJournalError("a folder lies in its place")
         if is_new and ((root / BACKUP).exists() or any(store.entries())):
             return _mended(root, store, told, "is gone")
         journal = Journal(path, is_suspect=is_suspect)
@@ -63,7 +66,8 @@ def _mended(root: Path, store: Store, told: Told, what: str) -> Journal:
     path, backup = root / NAME, root / BACKUP
     with contextlib.suppress(OSError):
         if path.exists():
-            path.replace(root / DAMAGED)  # kept for whoever wants to look
+            aside = root / DAMAGED  # kept for whoever wants to look
+            path.replace(aside.with_name(f"{DAMAGED}.{time.time_ns()}") if path.is_dir() or aside.is_dir() else aside)
         for side in _SIDE_FILES:
             Path(f"{path}{side}").unlink(missing_ok=True)
     try:

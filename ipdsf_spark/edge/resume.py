@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -30,7 +31,27 @@ RESUME_BYTES: Final = 32_000_000  # of all sites, read to learn what has become 
 IN_FLIGHT_SINCE: Final = "in_flight_since_s"  # Kafka's time of handing over, empty where it is not known
 CLOCK_S: Final = 30.0  # how well Kafka's time is known here
 ARRIVES_WITHIN_S: Final = 120.0  # the producer gives up after 54 s; what it had sent by then is taken soon after
+MOST_MARKS: Final = 4  # partitions looked into, where the site's has changed
 AT_ONCE: Final = 200  # records of the journal looked at together
+
+
+def _starts(topic: FilesTopic, marks: Mapping[int, int], own: int) -> dict[int, int]:
+    """From where to look, by partition, as the topic is now.
+
+    Where it has grown, the site's records go to another partition than the marks name; where it was made anew, the
+    marks lie beyond its end, or name partitions that it has not.
+    """
+    starts = {own: 0} if own not in marks else {}
+    for partition, mark in marks.items():
+        if partition != own and (len(marks) > MOST_MARKS or partition not in topic):
+            continue
+        try:
+            starts[partition] = mark if mark <= topic.end(partition) else 0
+        except KafkaException as error:
+            if partition == own:
+                raise
+            logger.debug("partition %d, to which this site does not write any more: %s", partition, error)
+    return starts
 
 
 class Resumption:
@@ -70,12 +91,12 @@ class Resumption:
         topic = FilesTopic(self._kafka, self._bootstrap, self._site)
         open_digests = {entry.sha256 for entry in uncertain}
         num_open, last_seq = len(open_digests), 0
-        meter = Meter()
+        meter, most_bytes = Meter(), math.inf
         try:
-            marks = journal.marks()
             own = topic.partition()
-            starts = {part: offset for part, offset in marks.items() if part == own or len(marks) <= 4}
+            starts = _starts(topic, journal.marks(), own)
             until_s = None
+            most_bytes = math.inf if how == FROM_START else RESUME_BYTES
             if how == FROM_START:
                 starts[own] = 0
             elif not how and (since := journal.fact(IN_FLIGHT_SINCE)):
@@ -84,7 +105,9 @@ class Resumption:
                 starts = {part: max(start, topic.offset_at(part, first_s)) for part, start in starts.items()}
             batch: list[Arrived] = []
             for partition, start in starts.items():
-                for arrived in topic.records(partition, start, meter, until_s=until_s):
+                if not open_digests and not how:
+                    break
+                for arrived in topic.records(partition, start, meter, until_s=until_s, most_bytes=most_bytes):
                     last_seq = max(last_seq, arrived.entry.seq)
                     open_digests.discard(arrived.entry.sha256)
                     batch.append(arrived)
@@ -92,8 +115,6 @@ class Resumption:
                         self._enter(journal, batch)
                         batch = []
                     if not open_digests and not how:
-                        break
-                    if meter.bytes > RESUME_BYTES and how != FROM_START:
                         break
             self._enter(journal, batch)
         except KafkaException as error:
@@ -109,7 +130,7 @@ class Resumption:
         if how == FROM_START:
             self._cut_what_arrived(journal)
         logger.info("%d of %d records in flight had arrived", num_open - len(open_digests), num_open)
-        if open_digests and meter.bytes > RESUME_BYTES and how != FROM_START:
+        if open_digests and meter.bytes > most_bytes:
             logger.warning(
                 "%d record(s) are sent again: their fate lies behind %d MB of other sites; their sha256 tells",
                 len(open_digests),

@@ -21,6 +21,7 @@ from ipdsf_spark.edge.arrived import FilesTopic, newest_timestamp_s
 from ipdsf_spark.edge.clock import EdgeClock
 from ipdsf_spark.edge.copies import Copies
 from ipdsf_spark.edge.entry import DELIVERED, MISSING, REFUSED, WHOLE, Entry
+from ipdsf_spark.edge.folder import place_of
 from ipdsf_spark.edge.journal import Journal
 from ipdsf_spark.edge.resume import IN_FLIGHT_SINCE, Resumption
 from ipdsf_spark.edge.store import Store
@@ -111,7 +112,7 @@ class Sender:
         now = self._clock.monotonic()
         self._postponed = {seq: until for seq, until in self._postponed.items() if until > now}
         # The first acknowledgement brings Kafka's time: with a wrong clock, one file is dated wrongly and no batch.
-        most = BATCH if self._has_asked_time else 1
+        most = BATCH if self._has_asked_time and not self._clock.is_doubtful else 1
         chosen: list[Entry] = []
         total = 0
         for entry in journal.pending(BATCH + len(self._postponed), after=after):
@@ -251,7 +252,7 @@ class Sender:
     # -- what cannot be read ---------------------------------------------------------------------------------------
 
     def _cannot_read(self, journal: Journal, entry: Entry) -> None:
-        place = self._copies.store.place(entry.copy) if entry.copy else self._copies.watched / entry.name
+        place = self._copies.store.place(entry.copy) if entry.copy else place_of(entry.name, self._copies.watched)
         if place.exists() and self._is_unreadable(place):
             self._postponed[entry.seq] = self._clock.monotonic() + POSTPONED_S
             self._told.tell(

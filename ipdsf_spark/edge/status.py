@@ -17,7 +17,7 @@ from ipdsf_spark.edge.intake import Intake
 from ipdsf_spark.edge.journal import DamagedJournalError, Journal
 from ipdsf_spark.edge.prune import superfluous
 from ipdsf_spark.edge.store import Store
-from ipdsf_spark.edge.told import Told
+from ipdsf_spark.edge.told import Told, one_line
 from ipdsf_spark.errors import InputError
 
 
@@ -56,13 +56,13 @@ class Status:
         """For a person."""
         lines = [f"pending {self.pending}, delivered {self.delivered}, refused {self.refused}, missing {self.missing}"]
         if self.oldest_unsent:
-            lines.append(f"oldest unsent: {self.oldest_unsent}, since {spoken(self.oldest_unsent_age_s)}; "
+            lines.append(f"oldest unsent: {one_line(self.oldest_unsent)}, since {spoken(self.oldest_unsent_age_s)}; "
                          f"{_mb(self.pending_bytes)} wait")  # fmt: skip
         lines.append(f"last delivery: {self.last_delivery or 'none yet'}")
         lines.append(
             f"local copies: {_mb(self.copies_bytes)} of {_mb(self.budget_bytes)}; {_mb(self.disk_free_bytes)} free"
         )
-        lines += [f"not sent: {each['file']}: {each['reason']}" for each in self.refused_files]
+        lines += [one_line(f"not sent: {each['file']}: {each['reason']}") for each in self.refused_files]
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, object]:
@@ -122,7 +122,7 @@ class Plan:
 
     def as_text(self) -> str:
         """For a person."""
-        lines = [f"would take {name} ({new} bytes)" for name, new in self.take]
+        lines = [f"would take {one_line(name)} ({new} bytes)" for name, new in self.take]
         lines.append(
             f"would take in {len(self.take)} file(s), wait for {self.num_unfinished} that are still written, "
             f"send {self.send + len(self.take)} ({_mb(self.send_bytes)}), keep {self.keep} copies, delete {self.prune}"
@@ -166,6 +166,8 @@ def _looked_at(root: Path, site: str) -> Journal:
     if not path.exists():
         raise InputError(f"no agent has run for site {site!r}: there is no journal at {path}")
     try:
+        if path.is_dir():
+            raise DamagedJournalError("a folder lies in its place")
         return Journal(path, is_readonly=True)
     except (DamagedJournalError, sqlite3.OperationalError) as error:
         raise InputError(f"journal {path} cannot be read ({error}); the agent mends it at its next start") from error

@@ -27,7 +27,7 @@ class Told:
         """Say it, unless it was said and is not over yet."""
         self.count += 1
         if matter not in self._matters:
-            logger.warning("%s", sentence)
+            logger.warning("%s", one_line(sentence))
         self._matters[matter] = sentence
         if len(self._matters) > 1_000:  # a thousand files with a matter each: the oldest may be told again
             self._matters.pop(next(iter(self._matters)))
@@ -35,4 +35,9 @@ class Told:
     def is_over(self, matter: str, sentence: str = "") -> None:
         """Say that it is over, if it was said."""
         if self._matters.pop(matter, None) is not None and sentence:
-            logger.warning("%s", sentence)
+            logger.warning("%s", one_line(sentence))
+
+
+def one_line(text: str) -> str:
+    """Names of files may hold line ends and commands to a terminal: these are written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

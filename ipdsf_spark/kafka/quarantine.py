@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ class Index:
         """
         self._require(selection.ids)
         where, values = _condition(selection)
-        limit = f"LIMIT {int(selection.limit)}" if selection.limit is not None else ""
+        limit = f"LIMIT {min(selection.limit, 2**62)}" if selection.limit is not None else ""
         newest = (
             f'SELECT * FROM letters WHERE {where} ORDER BY published_ms DESC, "partition" DESC, "offset" DESC {limit}'
         )
@@ -170,7 +171,8 @@ class Index:
         self._require(selection.ids)
         where, values = _condition(selection)
         query = (
-            "SELECT date(day * 86400, 'unixepoch'), site, gist, count(*), sum(num_stretches), sum(size), "
+            "SELECT date(day * 86400, 'unixepoch'), site, gist, count(*), "
+            "CAST(total(num_stretches) AS INTEGER), CAST(total(size) AS INTEGER), "  # sum() fails beyond 64 bits
             f"sum(replayed <> '') FROM letters WHERE {where} GROUP BY day, site, gist ORDER BY day, site, count(*) DESC"
         )
         with closing(self._table.execute(query, values)) as rows:
@@ -213,17 +215,27 @@ def index_of(kafka: KafkaConfig, bootstrap: str, *, since_ms: int | None = None)
 
     Raises:
         BrokerError: Kafka does not answer, or has no quarantine topic.
+        InputError: the disk has no room for the index.
     """
     topic = kafka.quarantine_topic
     with closing(Index()) as index:
         with consumer_of(kafka, bootstrap, "quarantine") as consumer:
             starts: dict[int, int] = {}
             if since_ms is not None:
-                wanted = [TopicPartition(topic, number, since_ms) for number in bounds(consumer, topic, bootstrap)]
+                # Kafka gives times before 1970 another meaning.
+                wanted = [
+                    TopicPartition(topic, number, max(since_ms, 0)) for number in bounds(consumer, topic, bootstrap)
+                ]
                 for found in consumer.offsets_for_times(wanted, timeout=TIMEOUT_S):
                     starts[found.partition] = found.offset if found.offset >= 0 else 2**62
-            for message in records(consumer, topic, bootstrap, starts):
-                index.add(message)
+            try:
+                for message in records(consumer, topic, bootstrap, starts):
+                    index.add(message)
+            except sqlite3.OperationalError as error:
+                raise InputError(
+                    f"the index of {topic} does not fit into {tempfile.gettempdir()} ({error}): make room there, or "
+                    "name another folder in SQLITE_TMPDIR; --since takes less"
+                ) from error
         yield index
 
 
@@ -300,7 +312,8 @@ def letter_of(message: Message) -> Quarantined:
         reason=headers.get("reason") or headers.get("__streams.errors.message") or "no reason given",
         position=position,
         sent_ms=_number(headers.get("sent_ms")),
-        published_ms=max(0, message.timestamp()[1]),
+        # A mark stands in the place of its letter, and says when that was quarantined.
+        published_ms=_number(headers.get("quarantined_ms")) or max(0, message.timestamp()[1]),
         size=len(value),
         num_stretches=_number(headers.get("num_stretches")),
         stretches=headers.get("stretches", "[]"),
@@ -316,7 +329,7 @@ def stretches_of(letter: Quarantined) -> list[tuple[int, int, str]]:
     """Offset, length and reason of the pieces that the letter names; of a list that was cut off, none."""
     try:
         return [(int(start), int(length), str(reason)) for start, length, reason in json.loads(letter.stretches)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):  # a stranger's letter may say anything
         return []
 
 

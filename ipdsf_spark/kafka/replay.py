@@ -202,5 +202,6 @@ def _mark(kafka: KafkaConfig, letter: Quarantined) -> dict[str, str | bytes | No
         "__streams.errors.exception": letter.exception,
         "__streams.errors.message": letter.reason,
         "reference": letter.reference or f"{kafka.quarantine_topic}-{letter.partition}-{letter.offset}",
+        "quarantined_ms": str(letter.published_ms),
         "replayed": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -77,6 +77,17 @@ def load_sites(path: str | Path) -> dict[str, Site]:
     return {site_id: _site(site_id, values, origin=_Origin(path, text)) for site_id, values in tables.items()}
 
 
+def check_site_id(site_id: str) -> None:
+    """Whether a site may be called so.
+
+    Raises:
+        ConfigError: it may not.
+    """
+    if not _SITE_ID.fullmatch(site_id):
+        shown = repr(site_id[:64]) if site_id else "a record without key and site header"
+        raise ConfigError(f"{shown} is no site id: up to 64 letters, digits, dots, hyphens and underscores")
+
+
 def site_named(sites: Mapping[str, Site], site_id: str) -> Site:
     """The site called `site_id`, or [default] under that id.
 
@@ -85,9 +96,7 @@ def site_named(sites: Mapping[str, Site], site_id: str) -> Site:
     """
     if site_id in sites:
         return sites[site_id]
-    if not _SITE_ID.fullmatch(site_id):
-        shown = repr(site_id[:64]) if site_id else "a record without key and site header"
-        raise ConfigError(f"{shown} is no site id: up to 64 letters, digits, dots, hyphens and underscores")
+    check_site_id(site_id)
     if DEFAULT in sites:
         return dataclasses.replace(sites[DEFAULT], id=site_id)
     close = difflib.get_close_matches(site_id, sites, n=1)

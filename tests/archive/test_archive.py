@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -22,6 +23,7 @@ from confluent_kafka import Producer
 from records import NOON_MS, average, product
 
 from ipdsf_spark.archive import feed as feed_room
+from ipdsf_spark.archive import rebuild as rebuild_room
 from ipdsf_spark.archive.delta.log import snapshot
 from ipdsf_spark.archive.feed import Feed
 from ipdsf_spark.archive.inspection import inspect
@@ -32,6 +34,7 @@ from ipdsf_spark.archive.tables import PRODUCTS, TABLES
 from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.errors import InputError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.topics import admin
 from tests.conftest import REPOSITORY
@@ -296,6 +299,44 @@ def test_a_damaged_or_deleted_table_is_made_whole_from_the_topic_and_its_files(
     archive.send(product("oslo", 9, 900.0))
     assert archive.feed() == 1  # a deleted table begins with what the topic has
     assert archive.heights() == {"oslo 12:09": 900.0}
+
+
+def test_what_is_published_during_a_rebuild_is_archived_once(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive.send(*(product("oslo", minute, 700.0 + minute) for minute in range(3)))
+    archive.feed()
+    real = rebuild_room._from_topic
+
+    def while_published(*arguments: Any) -> Iterator[Any]:
+        monkeypatch.setattr(rebuild_room, "_from_topic", real)
+        archive.send(product("oslo", 3, 703.0))
+        with pytest.raises(InputError, match="is in use"):  # one at a time
+            rebuild(archive.config, archive.bootstrap, archive.directory)
+        yield from real(*arguments)
+
+    monkeypatch.setattr(rebuild_room, "_from_topic", while_published)
+    rebuild(archive.config, archive.bootstrap, archive.directory)
+    archive.feed()
+
+    assert sorted(read_revisions(archive.directory).mixing_height_m) == [700.0, 701.0, 702.0, 703.0]
+
+
+def test_a_file_damaged_inside_is_made_whole_from_the_topic(archive: Archive) -> None:
+    for minute in range(3):
+        archive.send(product("oslo", minute, 700.0 + minute))
+        archive.feed()
+    whole = archive.heights()
+    path = Path(files(archive.directory)[0])
+    raw = path.read_bytes()
+    path.write_bytes(raw[:100] + bytes(400) + raw[500:])
+
+    products, _ = rebuild(archive.config, archive.bootstrap, archive.directory)
+
+    assert (products.num_damaged, products.num_filled) == (1, 1)
+    assert archive.heights() == whole
+    log = archive.directory / PRODUCTS / "_delta_log"
+    (log / f"{0:020d}.json").write_bytes(b'{"add":5}\n')  # a log that is JSON and no log
+    rebuild(archive.config, archive.bootstrap, archive.directory)
+    assert archive.heights() == whole
 
 
 @pytest.mark.spark

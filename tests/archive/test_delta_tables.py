@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from records import NOON_MS, average, product, record
 
@@ -37,6 +39,7 @@ from ipdsf_spark.archive.tables import (
     product_rows,
 )
 from ipdsf_spark.archive.upkeep import compact
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.errors import InputError
 
 
@@ -158,6 +161,67 @@ def test_files_that_no_version_names_are_removed_only_after_their_retention(tmp_
     compact(tmp_path, keep_h=0)
     assert not any(Path(path).exists() for path in replaced)
     assert len(read_products(tmp_path)) == 3
+
+
+def test_a_file_whose_commit_is_coming_survives_the_shortest_retention(tmp_path: Path) -> None:
+    append(tmp_path, record(product("oslo", 0, 700.0), offset=0))
+    folder, columns = tmp_path / PRODUCTS, file_schema(PRODUCTS_SCHEMA)
+    rows = product_rows([record(product("oslo", 5, 800.0), offset=1)])[0]["2026-06-21"]
+    coming = write_file(folder, rows, columns, {PARTITION: "2026-06-21"})
+
+    compact(tmp_path, keep_h=0)  # by hand, beside an archiver between its file and its commit
+
+    commit(folder, schema=PRODUCTS_SCHEMA, partition_columns=[PARTITION], adds=[coming])
+    assert read_products(tmp_path)["mixing_height_m"].tolist() == [700.0, 800.0]
+
+
+def test_a_file_damaged_inside_is_named_and_compaction_goes_on_with_the_other_days(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        append(tmp_path, record(product("oslo", 1440 * (number % 2), 700.0 + number), offset=number))
+    damaged = Path(files(tmp_path)[0])
+    raw = damaged.read_bytes()
+    damaged.write_bytes(raw[:100] + bytes(400) + raw[500:])
+    words = ["--directory", str(tmp_path)]
+
+    assert main(["archive", "compact", *words]) == 1
+    told = capsys.readouterr().out
+    assert "joined 2 files into 1, made 1 day(s)" in told
+    assert f"damaged: {damaged} cannot be read" in told
+    assert main(["archive", "inspect", *words]) == 0  # the ends of the files are whole
+    assert main(["archive", "inspect", "--whole", *words]) == 1
+    assert f"damaged: {damaged} cannot be read" in capsys.readouterr().out
+    with pytest.raises(InputError, match="archive rebuild"):
+        read_products(tmp_path)
+
+
+WRONG_LINES = [
+    b"5",
+    b"[]",
+    b"null",
+    b'{"add":5}',
+    b'{"txn":{}}',
+    b'{"add":{"path":"x","stats":"q"}}',
+    b'{"protocol":{}}',
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(at=st.integers(0, 10**6), wrong=st.one_of(st.integers(0, 255), st.sampled_from(WRONG_LINES)))
+@example(at=10**6, wrong=b"[]")
+def test_a_log_with_a_wrong_byte_or_line_is_read_or_named(at: int, wrong: int | bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        append(Path(name), record(product("oslo", 0, 700.0), offset=0))
+        path = Path(name) / PRODUCTS / "_delta_log" / f"{0:020d}.json"
+        raw = bytearray(path.read_bytes())
+        if isinstance(wrong, bytes):
+            raw += wrong
+        else:
+            raw[at % len(raw)] = wrong
+        path.write_bytes(raw)
+        with contextlib.suppress(InputError):
+            snapshot(Path(name) / PRODUCTS)
 
 
 def test_a_column_that_is_new_is_added_to_the_table_and_null_in_older_rows(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,12 +14,13 @@ import pytest
 from confluent_kafka import Producer
 
 from ipdsf_spark.cli.main import main
-from ipdsf_spark.cli.quarantine import time_ms
+from ipdsf_spark.cli.quarantine import _written, time_ms
 from ipdsf_spark.config import load
 from ipdsf_spark.devkafka import EmbeddedKafka
-from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.dead_letter import dead_letter
+from ipdsf_spark.kafka.quarantine import Quarantined
 from ipdsf_spark.lidar.instruments import vaisala_cl
 from ipdsf_spark.lidar.simulator import simulate_day
 from ipdsf_spark.lidar.site import Site
@@ -191,3 +193,63 @@ def test_a_quarantine_beyond_its_budget_is_told_by_the_verb(kafka: EmbeddedKafka
     producer.flush(20)
 
     assert "more than kafka.quarantine_warn_mb = 1" in command("list")[1]
+
+
+def test_strangers_letters_are_listed_counted_shown_and_written_each_in_its_line_and_file(
+    kafka: EmbeddedKafka, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = filled(kafka, "strangers")
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    letters: list[tuple[bytes | None, list[tuple[str, bytes]]]] = [
+        (None, []),
+        (b"\xff\xfe", [("sent_ms", b"9" * 18), ("file", b"\xff")]),
+        (b"lines", [("file", b"a\nb\x1b[31m"), ("site", b"x\ry"), ("reason", b"two\nlines")]),
+        (b"infinite", [("stretches", b'[[Infinity, 1, "x"]]')]),
+        (b"deep", [("stretches", b"[" * 9_000)]),
+        *((b"many-%d" % number, [("num_stretches", b"9" * 18), ("reason", b"r")]) for number in range(12)),
+        *((b"long-%d-" % number + b"k" * 100, [("file", "\u00e5".encode() * 240)]) for number in range(2)),
+    ]
+    for key, headers in letters:
+        producer.produce("strangers.bad", b"value", key, headers=headers)
+    producer.flush(20)
+    command = Command(settings, capsys)
+
+    assert len(command("list")[0].splitlines()) == len(letters) + 3
+    assert "\x1b" not in command("list")[0]
+    report = [json.loads(line) for line in command("report", "--json")[0].splitlines()]
+    assert sum(line["num_letters"] for line in report) == len(letters) + 3
+    command("report")
+    command("show", "-o", str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == len(letters) + 3
+
+
+def test_times_before_kafka_and_numbers_beyond_its_are_taken_or_refused(command: Command) -> None:
+    assert command.ids("--since", "1960-01-01") == command.ids("--since", "1969-12-31T23:59:59.999") == [OLD, NY, DAY]
+    assert command.ids("--limit", "9" * 25) == [OLD, NY, DAY]
+    assert "before all calendars" in command("list", "--since", "999999d", code=2)[1]
+
+
+def test_a_letter_stays_on_its_day_when_it_is_replayed(
+    kafka: EmbeddedKafka, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = Command(filled(kafka, "stays"), capsys)
+    before = {line["id"]: line["quarantined"] for line in map(json.loads, command("list", "--json")[0].splitlines())}
+
+    assert "sent 3 file(s)" in command("replay")[0]
+
+    after = [json.loads(line) for line in command("list", "--json")[0].splitlines()]
+    assert {line["id"]: line["quarantined"] for line in after} == before
+    assert all(line["replayed"] for line in after)
+    assert command("show", "stays.files-0-0")[0].count("noise")
+
+
+def test_a_file_that_does_not_fit_leaves_no_half_of_it_and_names_the_place(tmp_path: Path) -> None:
+    letter = Quarantined("id", "oslo", "a.dat", "", "", 0, 0, 9, 1, "[]", "", "", "", 0, 0)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*id-a.dat: File too large; make room"):
+            _written(tmp_path, letter, bytes(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

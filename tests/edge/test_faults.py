@@ -29,6 +29,8 @@ from ipdsf_spark.edge.arrived import FilesTopic, Meter, partition_of
 from ipdsf_spark.edge.entry import DELIVERED, PENDING, Entry
 from ipdsf_spark.edge.journal import Journal
 from ipdsf_spark.edge.resume import IN_FLIGHT_SINCE
+from ipdsf_spark.edge.status import status_of
+from ipdsf_spark.errors import InputError
 
 
 def arrived(node: Node) -> Counter[bytes]:
@@ -227,6 +229,30 @@ def test_a_journal_that_was_deleted_is_written_anew_from_the_copies(node: Node, 
 
     assert [entry.name for entry in again.journal.pending(9)] == ["a.dat"]
     assert again.take_in() == 0
+
+
+def test_a_folder_in_the_place_of_the_journal_is_set_aside_as_often_as_it_comes(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = node.agent()
+    node.write("a\nb.dat", b"a")
+    agent.take_in()
+    agent.close()
+    for _ in range(2):
+        (node.home / repair.NAME).unlink()
+        (node.home / repair.NAME).mkdir()
+        (node.home / repair.NAME / "somebodys").write_bytes(b"file")
+        with pytest.raises(InputError, match="a folder lies in its place"):
+            status_of(node.edge, "oslo")
+
+        agent = node.agent()
+
+        assert agent.journal.path == node.home / repair.NAME
+        assert [entry.name for entry in agent.journal.pending(9)] == ["a\nb.dat"]
+        agent.close()
+    assert len(list(node.home.glob(f"{repair.DAMAGED}.*/somebodys"))) == 2
+    assert all("\n" not in record.message for record in caplog.records)
+    assert "a\\nb.dat" in status_of(node.edge, "oslo").as_text()
 
 
 def test_the_journal_of_the_first_version_is_taken_over(node: Node) -> None:
@@ -556,7 +582,7 @@ def test_what_kafka_has_not_acknowledged_in_time_is_not_sent_behind_the_journals
     monkeypatch.setattr(sender, "Producer", patient)
     monkeypatch.setattr(sender, "ACKNOWLEDGED_WITHIN_S", 0.2)
     agent = node.agent()
-    agent.journal.put([], marks={0: 0})
+    agent.clock.heard(node.clocks.wall_s)  # so that nothing has to be asked of Kafka before
     node.write("a.dat", b"a")
 
     assert not node.passes(agent)

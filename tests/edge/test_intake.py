@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edge_node import DAY_S, Node, sha256_of
+from edge_node import DAY_S, Node, records_of, sha256_of
 from netCDF4 import Dataset
 from test_growth import MESSAGE, STAMP, TABLE, log
 
@@ -16,6 +16,7 @@ from ipdsf_spark.edge import folder as folder_module
 from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.edge.entry import APPENDED, REWRITTEN, WHOLE, Entry
 from ipdsf_spark.edge.folder import Folder
+from ipdsf_spark.errors import ConfigError
 
 
 def parts(agent: EdgeAgent) -> list[tuple[str, int, str, bytes]]:
@@ -214,6 +215,47 @@ def test_a_name_that_is_no_utf8_is_taken_in(node: Node) -> None:
 
     assert agent.take_in() == 1
     assert [entry.name for entry in agent.journal.pending(9)] == ["\\xff.dat"]
+
+
+@pytest.mark.kafka
+def test_a_name_that_is_no_utf8_is_sent_without_a_copy(connected: Node) -> None:
+    (connected.root / "edge").write_bytes(b"no place for copies")
+    path = connected.watched / os.fsdecode(b"m\xe5ling.dat")
+    path.write_bytes(b"value")
+    os.utime(path, (connected.clocks.wall_s, connected.clocks.wall_s))
+
+    agent = connected.agent()
+    assert agent.take_in() == 1
+    assert agent.send_pending()
+
+    assert [record.value for record in records_of(connected)] == [b"value"]
+    assert agent.journal.counts()["missing"] == 0
+
+
+def test_a_link_to_a_folder_is_told_once_and_not_followed(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    (node.watched / "days").mkdir()
+    node.write("days/a.dat", b"a")
+    (node.watched / "today").symlink_to(node.watched / "days")
+    (node.watched / "up").symlink_to(node.watched)
+    agent = node.agent()
+
+    for _ in range(3):
+        node.clocks.passes(100.0)
+        agent.take_in()
+
+    told = [record.message for record in caplog.records if "is a link to a folder" in record.message]
+    assert len(told) == 2
+    assert [entry.name for entry in agent.journal.pending(9)] == ["days/a.dat"]
+
+
+@pytest.mark.parametrize(("place", "is_refused"), [("instrument/edge", True), ("instrument/.edge", False)])
+def test_copies_within_the_watched_folder_are_refused_unless_hidden(node: Node, place: str, is_refused: bool) -> None:
+    node.settings["directory"] = str(node.root / place)
+    if is_refused:
+        with pytest.raises(ConfigError, match="lies in the watched folder"):
+            node.agent()
+    else:
+        node.agent().close()
 
 
 def test_a_restart_reads_no_file_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

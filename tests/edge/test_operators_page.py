@@ -104,6 +104,14 @@ def test_a_written_configuration_explains_every_key_it_holds() -> None:
     assert {section: set(keys) for section, keys in written.items()} == {s: set(keys) for s, keys in EXPLAINED.items()}
 
 
+@pytest.mark.parametrize("site", ["../oslo", "Oslo Blindern", "ø"])
+def test_a_site_id_that_the_stream_would_refuse_is_refused_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], site: str
+) -> None:
+    assert main(["edge", "--watch", str(tmp_path), "--site", site, "--dry-run"]) == 2
+    assert "is no site id: up to 64 letters" in capsys.readouterr().err
+
+
 def test_once_without_kafka_ends_with_1_and_what_was_found_waits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,10 @@ _COMMIT: Final = re.compile(r"(\d{20})\.json")
 _CHECKPOINT: Final = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
 
 
+class DamagedLogError(InputError):
+    """A file of the log is not what was written."""
+
+
 @dataclass(frozen=True)
 class DataFile:
     """A Parquet file of the table.
@@ -149,26 +153,26 @@ def snapshot(directory: Path) -> Snapshot:
         InputError: the log has a hole or is damaged; names the file.
         OSError: the disk does not answer.
     """
-    found = Snapshot(directory)
     folder = directory / LOG
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     commits = {int(match[1]): match[0] for name in names if (match := _COMMIT.fullmatch(name))}
+    found = Snapshot(directory)
     for version, parts in _checkpoints(names):
         try:
-            actions = [action for name in parts for action in _checkpoint_actions(folder / name)]
-        except (pa.ArrowInvalid, OSError):
+            at_checkpoint = Snapshot(directory, version)
+            for name in parts:
+                _apply_all(at_checkpoint, _checkpoint_actions(folder / name), folder / name)
+        except (pa.ArrowException, OSError, DamagedLogError):
             continue  # an older one, or the commits themselves
-        for action in actions:
-            found.apply(action)
-        found.version = version
+        found = at_checkpoint
         break
     for version in sorted(number for number in commits if number > found.version):
         if version != found.version + 1:
             raise InputError(
                 f"{folder} lacks version {found.version + 1}: `ipdsf archive rebuild` makes the table anew"
             )
-        for action in _commit_actions(folder / commits[version]):
-            found.apply(action)
+        path = folder / commits[version]
+        _apply_all(found, _commit_actions(path), path)
         found.version = version
         found.num_commits += 1
     if found.exists and not found.metadata:
@@ -204,5 +208,19 @@ def _plain(value: Any) -> Any:
 def _commit_actions(path: Path) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}): `ipdsf archive rebuild` makes the table anew") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def _apply_all(found: Snapshot, actions: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Take a file of the log into account; one wrong byte can make an action of another form, or none."""
+    try:
+        for action in actions:
+            found.apply(action)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DamagedLogError:
+    what = f"{type(error).__name__}: {error}"
+    return DamagedLogError(f"{path} is damaged ({what}): `ipdsf archive rebuild` makes the table anew")
