@@ -254,7 +254,7 @@ def _cost_of_adversary(adversarial: Scores | None, alone: Scores | None) -> tupl
 def _change(a: Scores | None, b: Scores | None) -> tuple[str, str]:
     if a is None or b is None or not (math.isfinite(a.psnr_db) and math.isfinite(b.psnr_db)):
         return NONE, NONE
-    return f"{b.psnr_db - a.psnr_db:+.2f}", f"{b.ssim - a.ssim:+.4f}"
+    return _signed(b.psnr_db - a.psnr_db, 2), _signed(b.ssim - a.ssim, 4)
 
 
 def _texts(scores: Scores | None) -> tuple[str, str]:

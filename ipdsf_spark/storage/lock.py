@@ -26,6 +26,7 @@ from ipdsf_spark.storage.files import Files, LocalFiles
 from ipdsf_spark.storage.location import Location
 
 LOCK_FILE: Final = ".ipdsf-lock"
+LOCK_FILES: Final = (LOCK_FILE, f".{LOCK_FILE}.part")  # and what is left where its writer was killed while writing it
 HAS_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL)
 
 

@@ -73,6 +73,7 @@ def killed_at(number: int, run: Callable[[], object]) -> int:
     try:
         for owner, name in (
             (os, "replace"),
+            (os, "rename"),
             (os, "fsync"),
             (os, "rmdir"),
             (os, "unlink"),
