@@ -7,7 +7,7 @@ from typing import Final
 
 
 class AirFlag(IntFlag):
-    """Quality bits of extinction, particle mass and index. The first eight and `DROPLETS` are reasons: no value then."""
+    """Quality bits of extinction, particle mass and index. The first eight and `DROPLETS` are reasons for no value."""
 
     UNCALIBRATED = 1  # no calibration to m-1 sr-1 is known for this instrument at this site
     CLOUD = 2  # a cloud base lies within or just above the layer
