@@ -26,7 +26,7 @@ ARRAYS: Final = ("center", "square", "season", "sums", "num_seen", "pooled")  # 
 # Two sums of each feature: gross departures within hours, smaller ones that outlast any weather within days.
 ALLOWANCE: Final = np.array([3.5, 1.25])  # spreads that a feature may be off for ever
 # Of the sums, in spreads x slices, one row for each feature: tests/bench/bench_alarms.py says what they lead to.
-THRESHOLD: Final = np.array([[120.0, 600.0], [220.0, 800.0], [500.0, 1000.0], [100.0, 300.0]])
+THRESHOLD: Final = np.array([[150.0, 900.0], [300.0, 1500.0], [700.0, 2000.0], [120.0, 400.0]])
 SPEEDS: Final = len(ALLOWANCE)
 LARGEST_STEP: Final = 8.0  # spreads that one slice can add: no single slice raises an alarm
 MOST: Final = 1.25  # of the threshold, to which a sum grows: what is mended is seen to be
