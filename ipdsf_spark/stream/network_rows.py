@@ -31,6 +31,7 @@ MEANING: Final = {
     "level": "gain or window: all gates are off",
     "slope": "alignment or overlap: upper gates are off against lower ones",
     "size": "clock, or anything else: the site sees other air than its network",
+    "cells": "light, or anything that hides: fewer cells stand out of the noise than in its network",
 }
 MOST_NAMED: Final = 20
 

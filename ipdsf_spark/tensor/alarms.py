@@ -1,10 +1,13 @@
-"""Instruments that no longer fit their network: cumulative sums of what a site's residuals have in common.
+"""Instruments that no longer fit their network: cumulative sums of how a site departs from the others.
 
-Three features of a site's slice, each in units of its own running spread: the median residual of all gates (gain,
-window), that of the upper gates less that of the lower ones (alignment of laser and telescope, overlap), and the size
-of the residuals (a wrong clock shows other air than the neighbours see). Each runs a two-sided cumulative sum (Page
-1954, Biometrika 41, 100) against its reference of the days before; the reference stands still while an alarm is up, so
-that a fault is not learnt as the new normal at once.
+The decomposition follows a faulty site within hours, because that is what it is for; so a fault is looked for in the
+slice itself, less the middle of all sites at the same gate, which one site cannot move. Four features of a site's
+departures: their median over the gates (gain, window), that of the upper gates less that of the lower ones (alignment
+of laser and telescope, overlap), their spread about that median (a wrong clock shows other air than the neighbours
+see), and the share of cells that are there (light that is lost takes cells below the noise). Each has a reference of
+its own at every site, a slow mean and its daily season, and runs two-sided cumulative sums (Page 1954, Biometrika 41,
+100) in units of its own running spread. The reference stands still while an alarm is up or in doubt, so that a fault is
+not learnt.
 """
 
 from __future__ import annotations
@@ -17,14 +20,28 @@ from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 
-FEATURES: Final = ("level", "slope", "size")
-ALLOWANCE: Final = 1.25  # spreads that a feature may be off for ever
-THRESHOLD: Final = 36.0  # of the cumulative sum, in spreads x slices
+FEATURES: Final = ("level", "slope", "size", "cells")
+NUM: Final = len(FEATURES)
+ARRAYS: Final = ("center", "square", "season", "sums", "num_seen", "pooled")  # all that is remembered
+# Two sums of each feature: gross departures within hours, smaller ones that outlast any weather within days.
+ALLOWANCE: Final = np.array([3.5, 1.25])  # spreads that a feature may be off for ever
+# Of the sums, in spreads x slices, one row for each feature: tests/bench/bench_alarms.py says what they lead to.
+THRESHOLD: Final = np.array([[150.0, 900.0], [300.0, 1500.0], [700.0, 2000.0], [120.0, 400.0]])
+SPEEDS: Final = len(ALLOWANCE)
+LARGEST_STEP: Final = 8.0  # spreads that one slice can add: no single slice raises an alarm
+MOST: Final = 1.25  # of the threshold, to which a sum grows: what is mended is seen to be
+DOUBT: Final = 0.5  # of the threshold, from which the reference stands still
 LEAST_CELLS: Final = 5
-LEAST_SITES: Final = 5
-LEARNING: Final = 1.0 / 576.0  # per slice: the reference is that of two days
-LEAST_SLICES: Final = 288  # a day before a site can raise an alarm
-LARGEST_STEP: Final = 3.0  # spreads that one slice can add: no single slice raises an alarm
+LEAST_SITES: Final = 5  # that show a gate, for a middle that one site cannot move
+MEMORY: Final = 2016.0  # slices of the reference: a week
+SEASON_GAIN: Final = 0.02  # per slice in its hour: a fifth per day
+SLICES_PER_HOUR: Final = 12
+HOURS: Final = 24
+LEAST_SLICES: Final = 72  # of a site before it can raise an alarm
+BORROWED: Final = 2016.0  # slices that the departures of the whole network count for, beside a site's own
+YOUNG: Final = 288  # slices of a site until which its reference learns whatever it sees
+SMALLEST: Final = 1e-9
+SMALLEST_SIZE: Final = 0.03  # log10; below it sites are alike
 
 
 @dataclass(frozen=True)
@@ -34,7 +51,8 @@ class Alarm:
     Attributes:
         site: its id.
         index: slice number.
-        feature: ``"level"`` (gain or window), ``"slope"`` (alignment) or ``"size"`` (clock, or anything else).
+        feature: ``"level"`` (gain or window), ``"slope"`` (alignment), ``"size"`` (clock, or anything else) or
+            ``"cells"`` (light, or anything that hides).
         score: cumulative sum over the threshold; 1 where the alarm begins.
         direction: 1 above the reference, -1 below.
     """
@@ -47,91 +65,127 @@ class Alarm:
 
 
 class ResidualAlarms:
-    """Cumulative sums of all sites.
+    """Cumulative sums of all sites; F features, memory of the order I F.
 
     Attributes:
-        center, spread: (I, 3) reference of each feature.
-        sums: (I, 3, 2) cumulative sums upward and downward.
+        center, square: (I, F) reference of each feature: mean, and mean square departure.
+        season: (I, F, 24) what the hour of the day adds to it.
+        sums: (I, F, 2, 2) cumulative sums, fast and slow, upward and downward.
         num_seen: (I,) slices of each site.
+        pooled: (F,) running mean square departure of all sites.
     """
 
     def __init__(self) -> None:
-        self.center, self.spread = np.zeros((0, 3)), np.zeros((0, 3))
-        self.sums, self.num_seen = np.zeros((0, 3, 2)), np.zeros(0, np.int64)
+        self.center, self.square = np.zeros((0, NUM)), np.zeros((0, NUM))
+        self.season = np.zeros((0, NUM, HOURS))
+        self.sums, self.num_seen = np.zeros((0, NUM, SPEEDS, 2)), np.zeros(0, np.int64)
+        self.pooled = np.zeros(NUM)
 
-    def update(self, index: int, sites: list[str], rows: NDArray[np.int64], residual: Float64) -> list[Alarm]:
+    def update(self, index: int, sites: list[str], rows: NDArray[np.int64], values: Float64) -> list[Alarm]:
         """Alarms that stand after this slice.
 
         Args:
-            index: slice number.
+            index: slice number; its hour of the day is that of the season.
             sites: n ids.
             rows: (n,) their rows.
-            residual: (n, K) slice less what the model made of it before it learnt from it, over the error scale of
-                each cell; NaN where missing.
+            values: (n, K) the slice, NaN where missing.
         """
-        features = features_of(residual)
+        features = features_of(values)
         known = np.isfinite(features)
-        if len(rows) >= LEAST_SITES:
-            # What all sites share is weather or the model's own error, and no instrument's fault.
-            features = features - np.where(known.any(axis=0), _median(features.T), 0.0)
         value = np.where(known, features, 0.0)
-        center, spread, num = self.center[rows], self.spread[rows], self.num_seen[rows][:, None]
-        z = np.clip((value - center) / np.maximum(spread, 1e-9), -LARGEST_STEP, LARGEST_STEP)
+        hour = index // SLICES_PER_HOUR % HOURS
+        num = self.num_seen[rows][:, None].astype(np.float64)
+        center, season = self.center[rows], self.season[rows, :, hour]
+        departure = np.where(known, value - center - season, 0.0)
+        spread = self._spread(rows, features, departure, known, num)
+        z = np.clip(departure / np.maximum(spread, SMALLEST), -LARGEST_STEP, LARGEST_STEP)
         is_ready = known & (num >= LEAST_SLICES)
-        up, down = self.sums[rows, :, 0], self.sums[rows, :, 1]
-        up = np.where(is_ready, np.clip(up + z - ALLOWANCE, 0.0, 2.0 * THRESHOLD), up)
-        down = np.where(is_ready, np.clip(down - z - ALLOWANCE, 0.0, 2.0 * THRESHOLD), down)
-        self.sums[rows, :, 0], self.sums[rows, :, 1] = up, down
-        is_up = np.maximum(up, down) >= THRESHOLD
-        # The reference stands still while an alarm is up; otherwise it learns from bounded departures.
-        gain = np.where(known & ~is_up, np.maximum(LEARNING, 1.0 / (num + 1.0)), 0.0)
-        bounded = np.where(num < LEAST_SLICES, value - center, np.clip(value - center, -3.0 * spread, 3.0 * spread))
-        self.center[rows] = center + gain * bounded
-        # mean |departure| times 1.2533 is the standard deviation of Gaussian errors
-        self.spread[rows] = spread + gain * (1.2533 * np.abs(bounded) - spread)
+        steps = np.stack([z, -z], axis=-1)[:, :, None, :] - ALLOWANCE[:, None]
+        sums = self.sums[rows]
+        grown = np.clip(sums + steps, 0.0, MOST * THRESHOLD[:, :, None])
+        sums = np.where(is_ready[:, :, None, None], grown, sums)
+        self.sums[rows] = sums
+        score = (sums / THRESHOLD[:, :, None]).max(axis=2)  # of the faster or the slower sum
+        largest = score.max(axis=2)
+        self._learn(rows, hour, departure, spread, largest, num, known)
         self.num_seen[rows] += known.any(axis=1)
         found = []
-        for row, feature in zip(*np.nonzero(is_up), strict=True):
-            direction = 1 if up[row, feature] >= down[row, feature] else -1
-            score = float(max(up[row, feature], down[row, feature]) / THRESHOLD)
-            found.append(Alarm(sites[row], index, FEATURES[feature], score, direction))
+        for row, feature in zip(*np.nonzero(largest >= 1.0), strict=True):
+            direction = 1 if score[row, feature, 0] >= score[row, feature, 1] else -1
+            found.append(Alarm(sites[row], index, FEATURES[feature], float(largest[row, feature]), direction))
         return found
+
+    def _spread(
+        self, rows: NDArray[np.int64], features: Float64, departure: Float64, known: NDArray[np.bool_], num: Float64
+    ) -> Float64:
+        """(n, F) root mean square departure of a site, beside that of the whole network while little is known of it."""
+        if not self.pooled.any():  # nothing is known but how the sites differ
+            apart = 1.4826 * _median(np.abs(features - _median(features.T)).T)
+            self.pooled = np.square(np.nan_to_num(apart))
+        is_old = known & (num >= LEAST_SLICES)
+        limit = LARGEST_STEP * np.sqrt(self.pooled)
+        square = np.square(np.clip(departure, -limit, limit))
+        count = is_old.sum(axis=0)
+        mean = (square * is_old).sum(axis=0) / np.maximum(count, 1)
+        self.pooled = np.where(count > 0, self.pooled + (mean - self.pooled) / MEMORY, self.pooled)
+        own = np.minimum(num, MEMORY)
+        return np.asarray(np.sqrt((own * self.square[rows] + BORROWED * self.pooled) / (own + BORROWED)))
+
+    def _learn(
+        self, rows: NDArray[np.int64], hour: int, departure: Float64, spread: Float64, largest: Float64, num: Float64,
+        known: NDArray[np.bool_],
+    ) -> None:  # fmt: skip
+        """The reference takes in bounded departures: in doubt only while it is young."""
+        is_learnt = known & ((largest < DOUBT) | (num < YOUNG))
+        gain = np.where(is_learnt, np.maximum(1.0 / MEMORY, 1.0 / (num + 1.0)), 0.0)
+        limit = np.where(num < LEAST_SLICES, np.inf, LARGEST_STEP * np.maximum(spread, SMALLEST))
+        bounded = np.clip(departure, -limit, limit)
+        self.center[rows] += gain * bounded
+        self.season[rows, :, hour] += np.where(is_learnt & (num >= LEAST_SLICES), SEASON_GAIN, 0.0) * bounded
+        self.square[rows] += gain * (np.square(bounded) - self.square[rows])
 
     def standing(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(n,) sites whose alarm is up."""
-        return np.asarray((self.sums[rows] >= THRESHOLD).any(axis=(1, 2)))
+        return np.asarray((self.sums[rows] >= THRESHOLD[:, :, None]).any(axis=(1, 2, 3)))
 
     def forget(self, row: int) -> None:
         """Begin anew with a site."""
-        self.center[row], self.spread[row], self.sums[row], self.num_seen[row] = 0.0, 0.0, 0.0, 0
+        self.center[row], self.square[row], self.sums[row], self.num_seen[row] = 0.0, 0.0, 0.0, 0
+        self.season[row] = 0.0
 
     def grow(self, num_sites: int) -> None:
         """Room for new sites."""
         more = num_sites - len(self.num_seen)
         if more > 0:
-            self.center, self.spread = (
-                np.concatenate([each, np.zeros((more, 3))]) for each in (self.center, self.spread)
+            self.center, self.square, self.season, self.sums, self.num_seen = (
+                np.concatenate([each, np.zeros((more, *each.shape[1:]), each.dtype)])
+                for each in (self.center, self.square, self.season, self.sums, self.num_seen)
             )
-            self.sums = np.concatenate([self.sums, np.zeros((more, 3, 2))])
-            self.num_seen = np.concatenate([self.num_seen, np.zeros(more, np.int64)])
 
     def keep(self, is_kept: NDArray[np.bool_]) -> None:
         """Drop the rows of sites that are forgotten."""
-        self.center, self.spread = self.center[is_kept], self.spread[is_kept]
+        self.center, self.square = self.center[is_kept], self.square[is_kept]
+        self.season = self.season[is_kept]
         self.sums, self.num_seen = self.sums[is_kept], self.num_seen[is_kept]
 
 
-def features_of(residual: Float64) -> Float64:
-    """(n, 3) level, slope and size of residuals (n, K); NaN where too few cells are present."""
-    num_gates = residual.shape[1]
-    half = num_gates // 2
-    enough = np.isfinite(residual).sum(axis=1) >= LEAST_CELLS
-    level, lower, upper, size = (
-        _median(part) for part in (residual, residual[:, :half], residual[:, half:], np.abs(residual))
-    )
+def features_of(values: Float64) -> Float64:
+    """(n, F) features of how the sites of a slice (n, K) depart from their middle; NaN where too little is there.
+
+    The share of cells is that of the site over the gates that at least `LEAST_SITES` show.
+    """
+    present = np.isfinite(values)
+    is_shown = present.sum(axis=0) >= LEAST_SITES
+    apart = np.where(is_shown, values - _median(values.T), np.nan)
+    half = values.shape[1] // 2
+    enough = np.isfinite(apart).sum(axis=1) >= LEAST_CELLS
+    level, lower, upper = (_median(part) for part in (apart, apart[:, :half], apart[:, half:]))
+    size = _median(np.abs(apart - level[:, None]))
+    share = present[:, is_shown].mean(axis=1) if is_shown.any() else np.full(len(values), np.nan)
+    share = np.where(present.any(axis=1), share, np.nan)  # an outage is no fault of the optics
     # A ratio of sizes has no upper end; its logarithm is symmetric.
-    found = np.column_stack([level, upper - lower, np.log(np.maximum(size, 1e-6))])
-    return np.where(enough[:, None], found, np.nan)
+    found = np.column_stack([level, upper - lower, np.log(np.maximum(size, SMALLEST_SIZE))])
+    return np.column_stack([np.where(enough[:, None], found, np.nan), share])
 
 
 def _median(values: Float64) -> Float64:

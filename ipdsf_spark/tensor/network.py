@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.tensor import state
+from ipdsf_spark.tensor.alarms import ARRAYS as ALARM_ARRAYS
 from ipdsf_spark.tensor.alarms import Alarm, ResidualAlarms
 from ipdsf_spark.tensor.batch import masked_cp, refined, window_equations
 from ipdsf_spark.tensor.filling import FillingJudge
@@ -75,7 +76,7 @@ class NetworkTensor:
         a, b: factors (I, R) and (K, R); empty in the warm-up.
         season: of the strengths.
         filling: judge of gap filling; `filling.is_offered` says whether `SliceSeen.fitted` may fill gaps.
-        alarms: cumulative sums of the sites' residuals.
+        alarms: cumulative sums of how sites depart from the others.
     """
 
     def __init__(self, settings: TensorSettings, num_gates: int) -> None:
@@ -136,8 +137,7 @@ class NetworkTensor:
         self.window[:, rows[is_apart]] = np.nan
         seen = self._learn(index, rows, self._scaled(np.where(hidden | is_apart[:, None], np.nan, values)))
         self.filling.judge(index, rows, values, hidden, seen.fitted)
-        residual = (values - seen.before) / seen.error_scale
-        return replace(seen, alarms=tuple(self.alarms.update(index, list(sites), rows, residual)))
+        return replace(seen, alarms=tuple(self.alarms.update(index, list(sites), rows, values)))
 
     def acknowledge(self, site: str) -> None:
         """Take a site as it is now: its alarm goes down and its row and reference are learnt anew.
@@ -174,7 +174,7 @@ class NetworkTensor:
         arrays = {name: getattr(self, name) for name in ARRAYS}
         arrays |= {f"season.{name}": getattr(self.season, name) for name in ("level", "daily", "is_known", "last")}
         arrays |= {f"filling.{name}": getattr(self.filling, name) for name in ("totals", "counts")}
-        arrays |= {f"alarms.{name}": getattr(self.alarms, name) for name in ("center", "spread", "sums", "num_seen")}
+        arrays |= {f"alarms.{name}": getattr(self.alarms, name) for name in ALARM_ARRAYS}
         arrays |= {f"waiting.{number}": values for number, (_, _, values) in enumerate(self.waiting)}
         return state.pack(plain, arrays)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC: Final = b"IPTN"
-VERSION: Final = 1
+VERSION: Final = 2
 _HEAD: Final = struct.Struct("<4sBII")  # magic, version, length of the JSON, checksum of all that follows
 
 

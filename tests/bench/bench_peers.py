@@ -60,19 +60,21 @@ class Peer:
         requirements: what is installed; the first is the peer itself.
         runner: of `peers`.
         form: of the files that it is given: a key of `WRITERS`.
+        is_slow: takes half a minute a day: see `--slow-days`.
     """
 
     name: str
     requirements: tuple[str, ...]
     runner: str
     form: str
+    is_slow: bool = False
 
 
 PEERS = (
     Peer("A-Profiles", ("aprofiles==0.16.2",), "run_aprofiles.py", "e-profile"),
     Peer("ACT", ("act-atmos==2.3.4",), "run_act.py", "arm"),
     # With xarray of 2026: ImportError: cannot import name 'to_netcdf' from 'xarray.backends.api'.
-    Peer("ceilfeat", ("ceilfeat==0.1.2", "xarray==2025.6.1"), "run_ceilfeat.py", "cl61"),
+    Peer("ceilfeat", ("ceilfeat==0.1.2", "xarray==2025.6.1"), "run_ceilfeat.py", "cl61", is_slow=True),
 )
 
 
@@ -261,20 +263,23 @@ def placed(told: dict[str, Any], midnight: np.datetime64) -> dict[str, np.ndarra
 
 
 def of_peers(
-    names: list[str], seeds: int, folder: Path, found: Series, spent: dict[str, list[float]]
+    days: list[tuple[str, int]], slow_days: int, folder: Path, found: Series, spent: dict[str, list[float]]
 ) -> dict[str, list[str]]:
     """Adds the peers' heights and times to ours; their errors."""
     errors: dict[str, list[str]] = {}
     for peer in PEERS:
-        files = [file_of(name, seed) for name in names for seed in range(seeds)]
+        given = days[:slow_days] if peer.is_slow else days
+        files = [file_of(*day) for day in given]
         answers = asked(peer, folder / peer.form, files, folder / f"answers-{peer.form}")
         methods = next((list(answer["heights"]) for answer in answers if "heights" in answer), ["–"])
-        days = [(name, seed) for name in names for seed in range(seeds)]
-        for (name, seed), answer in zip(days, answers, strict=True):
+        part = "" if len(given) == len(days) else f", first {len(given)} days"
+        if part:
+            found[OURS, f"final{part}"] = found[OURS, "final"][: len(given)]
+        for (name, seed), answer in zip(given, answers, strict=True):
             midnight = hard_day(name, seed=seed).profiles.time[0].astype("datetime64[D]")
             heights = placed(answer, midnight) if "heights" in answer else {}
             for method in methods:
-                found.setdefault((peer.name, method), []).append(heights.get(method, np.full(PER_DAY, np.nan)))
+                found.setdefault((peer.name, method + part), []).append(heights.get(method, np.full(PER_DAY, np.nan)))
             if "error" in answer:
                 errors.setdefault(peer.name, []).append(f"{name}: {answer['error']}")
             else:
@@ -307,16 +312,17 @@ def scored(truths: list[Truth], days: list[np.ndarray]) -> dict[str, dict[str, f
     return found | {"failures": {"num": failures(height_m - dry_m)}}
 
 
-def judged(title: str, names: list[str], seeds: int, folder: Path) -> dict[str, Any]:
+def judged(title: str, names: list[str], seeds: int, slow_days: int, folder: Path) -> dict[str, Any]:
     """One table: days, scores, times, errors."""
     for form in WRITERS:
         (folder / form).mkdir(parents=True, exist_ok=True)
     truths, found, spent = simulated(names, seeds, folder)
-    errors = of_peers(names, seeds, folder, found, spent)
+    days = [(name, seed) for name in names for seed in range(seeds)]
+    errors = of_peers(days, slow_days, folder, found, spent)
     return {
         "title": title,
         "days": len(truths),
-        "scores": {" · ".join(key): scored(truths, days) for key, days in found.items()},
+        "scores": {" · ".join(key): scored(truths[: len(days)], days) for key, days in found.items()},
         "cpu_s": {who: round(float(np.median(times)), 2) for who, times in spent.items()},
         "errors": errors,
     }
@@ -420,6 +426,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--kinds", nargs="*", help="some kinds of days only")
+    parser.add_argument("--slow-days", type=int, default=1000, help="give ceilfeat the first days of a table only")
     parser.add_argument("--held-back", action="store_true", help="the kinds that are held back only")
     parser.add_argument("--folder", type=Path, help="keep files and answers here, and go on from what is there")
     parser.add_argument("--into", type=Path, metavar="FILE", help="put the tables between the marks of a document")
@@ -432,7 +439,7 @@ def main() -> None:
         for title, kinds in (("Kinds held back", HELD_BACK), ("Kinds for work", {} if args.held_back else KINDS)):
             names = [name for name in kinds if not args.kinds or name in args.kinds]
             if names:
-                tables.append(judged(title, names, args.seeds, args.folder or Path(temporary)))
+                tables.append(judged(title, names, args.seeds, args.slow_days, args.folder or Path(temporary)))
     real = oslo()
     text = markdown(tables, real)
     print(text)

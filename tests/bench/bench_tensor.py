@@ -1,4 +1,4 @@
-"""The network as a tensor against recomputation, gap filling against the climatology, alarms against planted faults.
+"""The network as a tensor against recomputation, and gap filling against the climatology.
 
 python tests/bench/bench_tensor.py [--sites 20] [--days 4] [--record FILE]
 
@@ -27,8 +27,6 @@ from ipdsf_spark.tensor.batch import masked_cp, rebuilt
 GATE_M, NUM_GATES = 60.0, 40
 SLICE = np.timedelta64(300, "s")
 PER_DAY = 288
-ROUNDS = 4
-FAULTS = ("gain step", "dirty window", "misalignment", "clock jump")
 
 
 def main() -> None:
@@ -41,7 +39,6 @@ def main() -> None:
     results |= speed()
     cube = simulated_network(args.sites, args.days)
     results |= filling(cube)
-    results |= alarms(cube)
     if args.record:
         append(args.record, entry_of("tensor", results=results))
 
@@ -168,58 +165,10 @@ def filling(cube: np.ndarray) -> dict[str, float]:
     return found
 
 
-def run(model: NetworkTensor, cube: np.ndarray) -> dict[str, tuple[int, str]]:
-    """First alarm of each site: slice and feature."""
+def run(model: NetworkTensor, cube: np.ndarray) -> None:
     sites = [f"s{number}" for number in range(cube.shape[1])]
-    first: dict[str, tuple[int, str]] = {}
     for index, values in enumerate(cube):
-        for alarm in model.update(index, sites, values).alarms:
-            first.setdefault(alarm.site, (index, alarm.feature))
-    return first
-
-
-def planted(cube: np.ndarray, fault: str, site: int, begin: int) -> np.ndarray:
-    """A copy with one faulty site from `begin` on."""
-    faulty, after, gates = cube.copy(), slice(begin, None), np.arange(NUM_GATES)
-    num = len(cube) - begin
-    if fault == "gain step":
-        faulty[after, site] += np.log10(1.5)
-    elif fault == "dirty window":  # half of the light is lost within a day
-        faulty[after, site] += np.log10(0.5) * np.minimum(np.arange(num) / PER_DAY, 1.0)[:, None]
-    elif fault == "misalignment":  # the near range keeps its signal, the far range loses up to 60 %
-        faulty[after, site] += np.log10(1.0 - 0.6 * gates / NUM_GATES)
-    else:  # the clock is six hours slow
-        faulty[after, site] = cube[begin - 72 : begin - 72 + num, site]
-    return faulty
-
-
-def alarms(cube: np.ndarray) -> dict[str, float]:
-    """Share of planted faults found within a day, their delay, and false alarms on the way."""
-    found: dict[str, float] = {}
-    num_slices, num_sites = cube.shape[:2]
-    healthy = run(NetworkTensor(TensorSettings(), NUM_GATES), cube)
-    site_days = num_sites * num_slices / PER_DAY
-    found |= told("healthy network: alarms per 100 site-days", 100.0 * len(healthy) / site_days)
-    begin = num_slices - PER_DAY - 60
-    rng = np.random.default_rng(3)
-    delays: dict[str, list[float]] = {fault: [] for fault in FAULTS}
-    others = 0
-    for _ in range(ROUNDS):
-        # One site of each fault in one network: a fifth of it is faulty at once.
-        chosen = rng.choice([n for n in range(num_sites) if f"s{n}" not in healthy], len(FAULTS), replace=False)
-        faulty = cube.copy()
-        for fault, site in zip(FAULTS, chosen, strict=True):
-            faulty[:, site] = planted(cube, fault, int(site), begin)[:, site]
-        first = run(NetworkTensor(TensorSettings(), NUM_GATES), faulty)
-        for fault, site in zip(FAULTS, chosen, strict=True):
-            at = first.pop(f"s{site}", (num_slices, ""))[0]
-            if begin <= at < begin + PER_DAY:
-                delays[fault].append((at - begin) / 12.0)
-        others += len(set(first) - set(healthy))
-    for fault, hours in delays.items():
-        found |= told(f"{fault}: share found within a day", len(hours) / ROUNDS)
-        found |= told(f"{fault}: median delay of those found", float(np.median(hours)) if hours else -1.0, "h")
-    return found | told("other sites accused per fault", others / ROUNDS / len(FAULTS))
+        model.update(index, sites, values)
 
 
 if __name__ == "__main__":

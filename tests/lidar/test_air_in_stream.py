@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 
-from ipdsf_spark.lidar.averages.build import averages_of
+from ipdsf_spark.lidar.aerosol.flags import AirFlag
+from ipdsf_spark.lidar.air_quality.adapter import interval_of
+from ipdsf_spark.lidar.air_quality.mass import AirSettings
+from ipdsf_spark.lidar.air_quality.operator import measure
+from ipdsf_spark.lidar.averages.build import averages_of, averages_of_all
+from ipdsf_spark.lidar.instruments import decode
 from ipdsf_spark.lidar.operators import News, Parameters, operator_named
 from ipdsf_spark.lidar.simulator import simulate_day
 from ipdsf_spark.lidar.site import Site
@@ -65,3 +71,15 @@ def test_rain_that_the_instrument_does_not_tell_is_no_particulate_matter() -> No
     assert inside
     assert all(values["pm2p5_ug_m3"] is None or values["pm2p5_ug_m3"] < 50.0 for values in inside)
     assert any("precipitation" in values["quality"] for values in inside)
+
+
+def test_a_real_cl31_under_stratus_and_drizzle_gives_no_particle_mass(real_ceilometer_data: Path) -> None:
+    """Kauniainen: before drizzle below a low base was told from haze, these profiles gave 244 µg/m³."""
+    (path,) = real_ceilometer_data.rglob("kauniainen_cl31.dat")
+    (average,) = averages_of_all(decode(path.read_bytes(), name=path.name).blocks, 300)
+    interval = interval_of(average, SITE, interval_s=300, wavelength_nm=average.wavelength_nm)
+
+    found, mass = measure(SITE, interval, AirSettings())
+
+    assert mass is None
+    assert found.flags & (AirFlag.DROPLETS | AirFlag.CLOUD)

@@ -191,7 +191,7 @@ def test_filling_is_offered_where_it_beats_the_hourly_climatology_and_then_it_is
 @pytest.fixture(scope="module")
 def watched() -> tuple[NetworkStage, np.ndarray]:
     """A stage that has seen two days, and the hours that follow."""
-    beta = network_beta(610, SITES, np.random.default_rng(6))
+    beta = network_beta(630, SITES, np.random.default_rng(6))
     stage = NetworkStage(SETTINGS)
     rows_of(stage, as_cells(beta[:580]), batch=4000)
     return stage, beta[580:]
@@ -213,7 +213,7 @@ def test_a_site_that_loses_half_of_its_light_is_named_within_hours_and_ends_when
     assert begin.site == "site-2"
     assert [alarm["feature"] for alarm in begin.values["alarms"]] == ["level"]
     assert [alarm["direction"] for alarm in begin.values["alarms"]] == [-1]
-    assert 580 < begin.time_us // 1_000_000 // INTERVAL_S - FIRST <= 605
+    assert 580 < begin.time_us // 1_000_000 // INTERVAL_S - FIRST <= 625
     (end,) = stage.follow(["site-9", "site-2"])
     assert (end.site, end.values["is_standing"], end.values["reason"]) == ("site-2", False, "acknowledged")
     assert stage.follow(["site-9", "site-2"]) == []  # once
@@ -222,7 +222,7 @@ def test_a_site_that_loses_half_of_its_light_is_named_within_hours_and_ends_when
 def test_another_instrument_is_taken_as_it_is(watched: tuple[NetworkStage, np.ndarray]) -> None:
     stage, beta = copy_of(watched[0]), watched[1].copy()
     beta[:, 2] *= 0.5
-    arrived = [*as_cells(beta[:25], FIRST + 580), *as_cells(beta[25:], FIRST + 605, **{"site-2": "another"})]
+    arrived = [*as_cells(beta[:40], FIRST + 580), *as_cells(beta[40:], FIRST + 620, **{"site-2": "another"})]
 
     alarms = of_kind(rows_of(stage, arrived), ALARM_KIND)
 

@@ -49,7 +49,8 @@ def records(cl51_files: list[bytes]) -> list[tuple[str, Any]]:
     beta[110:, 2] *= 0.4
     network = NetworkStage(SETTINGS)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(alarms, "LEAST_SLICES", 60)  # not the day that a site is watched for first
+        patched.setattr(alarms, "LEAST_SLICES", 20)  # not the hours that a site is watched for first ...
+        patched.setattr(alarms, "THRESHOLD", alarms.THRESHOLD / 10.0)  # ... nor those that a fault is
         rows = network.step(as_cells(beta)).rows
     rows += network.follow([row.site for row in rows if row.kind == "network_alarm"])
     return [said(record) for record in (*first.records, *silent.records, *(product_of(row, "p") for row in rows))]

@@ -4,90 +4,130 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic_network import synthetic_network
 
 from ipdsf_spark.tensor import NetworkTensor, TensorSettings
-from ipdsf_spark.tensor.alarms import ResidualAlarms, features_of
+from ipdsf_spark.tensor.alarms import FEATURES, LEAST_SITES, ResidualAlarms, features_of
 
-FAULTY = 3
-BEGIN = 325
-NUM_SLICES = 375
+NUM_SITES, NUM_GATES, FAULTY = 12, 16, 3
+BEGIN, NUM_SLICES = 3 * 288, 4 * 288
+SITES = [f"s{number}" for number in range(NUM_SITES)]
 
 
 def network_with(fault: str, seed: int = 2) -> np.ndarray:
-    """(T, 12, 16) slices; site 3 is faulty from slice `BEGIN` on."""
-    made = synthetic_network(3, (NUM_SLICES, 12, 16), np.random.default_rng(seed), missing=0.1, outliers=0.0)
-    seen, spread = made.seen.copy(), made.truth.std()
-    gates, after = np.arange(16), slice(BEGIN, None)
-    if fault == "gain step":
-        seen[after, FAULTY] += 0.5 * spread
-    elif fault == "dirty window":
-        seen[after, FAULTY] -= 0.02 * spread * np.arange(NUM_SLICES - BEGIN)[:, None]
+    """(T, I, K) log10 of backscatter of sites in one weather; site 3 is faulty from slice `BEGIN` on."""
+    rng = np.random.default_rng(seed)
+    time, gate = np.arange(NUM_SLICES)[:, None], np.arange(NUM_GATES)
+    top = 5.0 + 5.0 * np.clip(np.sin(2 * np.pi * (time / 288 - 0.3)), 0.0, 1.0)
+    common = -6.0 - 0.5 * (1.0 + np.tanh(gate - top))
+    wander = np.zeros((NUM_SLICES, NUM_SITES))
+    for index in range(1, NUM_SLICES):  # weather that a site has for itself, of some hours
+        wander[index] = 0.97 * wander[index - 1] + rng.normal(0.0, 0.012, NUM_SITES)
+    clean = common[:, None, :] + rng.normal(0.0, 0.1, NUM_SITES)[:, None] + wander[:, :, None]
+    after = slice(BEGIN, None)
+    if fault.startswith("light"):
+        clean[after, FAULTY] += np.log10(float(fault.split()[1]))
     elif fault == "misalignment":
-        seen[after, FAULTY] -= 0.6 * spread * (gates < 8) - 0.3 * spread
-    elif fault == "clock jump":
-        seen[after, FAULTY] = made.seen[BEGIN - 100 : BEGIN - 100 + NUM_SLICES - BEGIN, FAULTY]
+        clean[after, FAULTY] += np.log10(1.0 - 0.8 * gate / NUM_GATES)
+    elif fault == "clock":
+        clean[after, FAULTY] = clean[BEGIN - 96 : NUM_SLICES - 96, FAULTY]
+    seen = clean + rng.normal(0.0, 0.03, clean.shape)
+    seen[seen < -7.2] = np.nan  # below the noise
+    seen[rng.random(seen.shape) < 0.1] = np.nan
     return seen
 
 
-def alarmed(seen: np.ndarray) -> dict[str, int]:
-    """First alarm of each site."""
-    model = NetworkTensor(TensorSettings(rank=3, is_centered=False, warm_up=30), seen.shape[2])
-    sites, first = [f"s{number}" for number in range(seen.shape[1])], {}
+def alarmed(seen: np.ndarray) -> dict[str, tuple[int, set[str]]]:
+    """First alarm of each site, and the features that were ever up."""
+    alarms, rows = ResidualAlarms(), np.arange(NUM_SITES)
+    alarms.grow(NUM_SITES)
+    first: dict[str, tuple[int, set[str]]] = {}
     for index, values in enumerate(seen):
-        for alarm in model.update(index, sites, values).alarms:
-            first.setdefault(alarm.site, index)
+        for alarm in alarms.update(index, SITES, rows, values):
+            first.setdefault(alarm.site, (index, set()))[1].add(alarm.feature)
     return first
 
 
-@pytest.mark.parametrize("fault", ["gain step", "dirty window", "misalignment", "clock jump"])
-def test_a_planted_fault_is_found_within_hours_and_nobody_else_is_accused(fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "named", "hours"),
+    [
+        ("light 0.1", {"level"}, 6),
+        ("light 0.25", {"level"}, 6),
+        ("light 0.4", {"level"}, 12),
+        ("misalignment", {"slope", "cells"}, 24),  # the upper cells go dark, or go missing
+    ],
+)
+def test_a_planted_fault_is_found_within_hours_and_nobody_else_is_accused(
+    fault: str, named: set[str], hours: int
+) -> None:
     first = alarmed(network_with(fault))
 
     assert set(first) == {f"s{FAULTY}"}
-    assert BEGIN <= first[f"s{FAULTY}"] < BEGIN + 40
+    at, features = first[f"s{FAULTY}"]
+    assert BEGIN <= at < BEGIN + 12 * hours
+    assert named & features
 
 
-def test_a_healthy_network_raises_no_alarm() -> None:
-    assert alarmed(network_with("none")) == {}
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_a_healthy_network_raises_no_alarm(seed: int) -> None:
+    assert alarmed(network_with("none", seed)) == {}
 
 
-def test_no_single_slice_raises_an_alarm_and_a_lasting_departure_names_its_kind() -> None:
-    rng, alarms = np.random.default_rng(0), ResidualAlarms()
-    alarms.grow(2)
-    rows, told = np.arange(2), []
-    for index in range(450):
-        residual = rng.normal(size=(2, 30))
-        if index == 310:
-            residual[0] += 1000.0
-        if index >= 400:
-            residual[1] += 3.0
-        told += alarms.update(index, ["one", "other"], rows, residual)
+def test_a_fault_is_not_learnt_while_it_lasts_and_ends_when_it_is_mended() -> None:
+    seen, mended = network_with("light 0.25"), network_with("none")
+    alarms, rows = ResidualAlarms(), np.arange(NUM_SITES)
+    alarms.grow(NUM_SITES)
+    for index, values in enumerate(np.concatenate([seen, seen[BEGIN:], seen[BEGIN:]])):
+        standing = alarms.update(index, SITES, rows, values)
+    assert {alarm.site for alarm in standing} == {"s3"}
+    assert all(alarm.direction == -1 for alarm in standing if alarm.feature == "level")
 
-    assert {alarm.site for alarm in told} == {"other"}
-    assert any(alarm.feature == "level" and alarm.direction == 1 for alarm in told)
-    assert min(alarm.index for alarm in told) < 425
+    for index, values in enumerate(mended[BEGIN:], start=NUM_SLICES + 2 * (NUM_SLICES - BEGIN)):
+        standing = alarms.update(index, SITES, rows, values)
+
+    assert not standing
+    assert not alarms.standing(rows).any()
 
 
-def test_features_are_medians_of_what_is_present() -> None:
-    residual = np.array([[1.0, 1.0, np.nan, 3.0, 3.0, 3.0], [np.nan] * 6])
+def test_no_single_slice_raises_an_alarm() -> None:
+    seen = network_with("none")
+    seen[BEGIN, FAULTY] += 1000.0
 
-    features = features_of(residual)
+    assert alarmed(seen) == {}
 
-    np.testing.assert_allclose(features[0], [3.0, 2.0, np.log(3.0)])
-    assert np.isnan(features[1]).all()
+
+def test_features_are_medians_of_departures_from_what_the_network_shows() -> None:
+    values = np.zeros((LEAST_SITES + 1, 12))
+    values[0], values[1, 6:] = 1.0, 0.5
+    values[2, 3:] = np.nan
+
+    features = features_of(values)
+
+    np.testing.assert_allclose(features[0, :2], [1.0, 0.0])
+    np.testing.assert_allclose(features[1, 1], 0.5)
+    assert np.isnan(features[2, :3]).all()  # three cells are too few
+    assert features[2, 3] == 0.25
+    assert features.shape == (LEAST_SITES + 1, len(FEATURES))
+
+
+def test_fewer_sites_than_a_middle_needs_raise_no_alarm() -> None:
+    seen = network_with("light 0.1")[:, : LEAST_SITES - 1]
+    alarms, rows = ResidualAlarms(), np.arange(LEAST_SITES - 1)
+    alarms.grow(LEAST_SITES - 1)
+
+    assert not any(alarms.update(index, SITES, rows, values) for index, values in enumerate(seen))
 
 
 def test_a_site_under_alarm_is_apart_until_somebody_takes_it_as_it_is() -> None:
-    seen = network_with("gain step")
-    model = NetworkTensor(TensorSettings(rank=3, is_centered=False, warm_up=30), 16)
-    sites = [f"s{number}" for number in range(12)]
-    for index, values in enumerate(seen[:360]):
-        alarms = model.update(index, sites, values).alarms
-    assert {alarm.site for alarm in alarms} == {"s3"}
+    seen = network_with("light 0.25")
+    model = NetworkTensor(TensorSettings(rank=3, warm_up=30), NUM_GATES)
+    begin, end = BEGIN - 400, BEGIN + 72
+    for index, values in enumerate(seen[begin:end], start=begin):
+        told = model.update(index, SITES, values).alarms
+    assert {alarm.site for alarm in told} == {"s3"}
+    model = NetworkTensor.from_bytes(model.to_bytes())
 
     model.acknowledge("s3")
-    after = [model.update(360 + number, sites, values).alarms for number, values in enumerate(seen[360:])]
+    after = [model.update(index, SITES, seen[index]).alarms for index in range(end, end + 40)]
 
     assert not any(after)
     with pytest.raises(ValueError, match="nowhere"):

@@ -7,7 +7,7 @@ from typing import Final
 
 
 class AirFlag(IntFlag):
-    """Quality bits of extinction, particle mass and index. The first eight are reasons: no value beside them."""
+    """Quality bits of extinction, particle mass and index. The first eight and `DROPLETS` are reasons for no value."""
 
     UNCALIBRATED = 1  # no calibration to m-1 sr-1 is known for this instrument at this site
     CLOUD = 2  # a cloud base lies within or just above the layer
@@ -29,9 +29,11 @@ class AirFlag(IntFlag):
     PROVISIONAL = 131072  # the hour is not over
     NO_NOWCAST = 262144  # fewer than two of the last three hours have a mean: no NowCast, no US index
     IMPLAUSIBLE = 524288  # a value outside any measured one, a negative mean beyond its noise included
+    DROPLETS = 1048576  # below a low cloud the signal is as of drizzle or of swollen droplets, and no air is known dry
+    BELOW_LOW_CLOUD = 2097152  # a low cloud above: the air may be humid, the particles swollen
 
 
-REASONS: Final = AirFlag(255)  # with one of these there is no value
+REASONS: Final = AirFlag(255) | AirFlag.DROPLETS  # with one of these there is no value
 
 
 def names(bits: int) -> list[str]:

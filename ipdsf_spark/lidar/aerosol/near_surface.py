@@ -1,8 +1,10 @@
 """Mean extinction of particles near the ground from one averaged profile, or the reason why there is none.
 
 Looked at is the layer from the lowest trustworthy gate up to 300 m, or to the top of the mixing layer where that is
-lower; gates in which the overlap of laser and telescope is incomplete are left out (Hervo et al. 2016, Atmos. Meas.
-Tech. 9, 2947).
+lower. Below a low cloud a value needs evidence of dry aerosol: gates near the base are left out, and a signal as strong
+as drizzle's gives none, because a column too short to tell rain from haze by its shape cannot (unless a hygrometer says
+that the air is dry). Gates in which the overlap of laser and telescope is incomplete are left out (Hervo et al. 2016,
+Atmos. Meas. Tech. 9, 2947).
 """
 
 from __future__ import annotations
@@ -21,6 +23,12 @@ from ipdsf_spark.lidar.profiles import Float64
 LAYER_TOP_M: Final = 300.0
 THINNEST_M: Final = 60.0  # a layer of fewer metres, or of one gate, is not a layer
 BELOW_CLOUD_M: Final = 50.0  # a cloud begins this far below the reported base
+# Below its base a mixed layer loses about 4 % of humidity in 100 m: nearer than this the particles are swollen, unless
+# the humidity at the ground says that the air is dry.
+HUMID_BELOW_CLOUD_M: Final = 250.0
+DRY: Final = 0.8  # relative humidity
+LOW_CLOUD_M: Final = 1500.0  # from a base up to here drizzle reaches the ground
+DRIZZLE_BETA: Final = 5e-6  # m-1 sr-1; of a layer below a low cloud, where particles would be 100 ug/m3 and more
 LEAST_SNR: Final = 3.0  # of the mean signal of the layer
 CLIPPED_SHARE: Final = 0.5  # of the layer's gates exactly zero: the firmware clips weak signal
 STRONGEST_PER_M: Final = 3e-3  # extinction; visibility below 1 km is fog whatever the instrument says
@@ -112,7 +120,10 @@ def near_surface(
             flags |= AirFlag.ABOVE_MIXING_LAYER
         else:
             top_m = mixing_m
-    clear_m = interval.cloud_base_m - BELOW_CLOUD_M
+    is_dry = interval.relative_humidity < DRY
+    if interval.cloud_base_m < LOW_CLOUD_M:
+        flags |= AirFlag.BELOW_LOW_CLOUD
+    clear_m = interval.cloud_base_m - (BELOW_CLOUD_M if is_dry else HUMID_BELOW_CLOUD_M)
     if clear_m < top_m:
         top_m = clear_m
         if top_m < min_height_m + THINNEST_M:
@@ -125,6 +136,8 @@ def near_surface(
     factor = float(interval.calibration or 0.0)
     beta, variance = interval.beta[gates] * factor, interval.variance[gates] * factor**2
     flags |= _signal(beta, variance)
+    if flags & AirFlag.BELOW_LOW_CLOUD and not is_dry and float(np.mean(beta)) > DRIZZLE_BETA:
+        flags |= AirFlag.DROPLETS
     if flags & REASONS:
         return NearSurface(None, float("nan"), float("nan"), flags)
     air = molecular_profiles(

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ipdsf_spark.lidar.aerosol.flags import REASONS, AirFlag
 from ipdsf_spark.lidar.aerosol.inversion import attenuated_backscatter
@@ -80,7 +82,7 @@ def test_where_nothing_can_be_said_the_reason_is_named(changed: dict[str, object
 
 
 def test_a_cloud_above_the_layer_cuts_it_and_no_more() -> None:
-    found = near_surface(replace(hazy(), cloud_base_m=260.0), CONTINENTAL)
+    found = near_surface(replace(hazy(), cloud_base_m=260.0, relative_humidity=0.6), CONTINENTAL)
 
     assert found.extinction is not None
     assert found.top_m == 205.0
@@ -121,3 +123,52 @@ def test_a_measured_lidar_ratio_replaces_the_assumed_one() -> None:
     assert assumed.extinction is not None and measured.extinction is not None
     assert measured.extinction.sigma < assumed.extinction.sigma / 2
     assert assumed.flags & AirFlag.ASSUMED_AEROSOL and not measured.flags & AirFlag.ASSUMED_AEROSOL
+
+
+def drizzling(base_m: float, rain_beta: float) -> AerosolInterval:
+    """Stratus at a base, and droplets of one strength from there to the ground: a column too short to be rain's."""
+    air = hazy(2e-5)
+    below = base_m > HEIGHT_M
+    beta = np.where(below, air.beta + rain_beta, 2e-4 * np.exp(-np.maximum(HEIGHT_M - base_m, 0.0) / 40.0))
+    return replace(air, beta=beta, cloud_base_m=base_m)
+
+
+@pytest.mark.parametrize("base_m", [330.0, 480.0, 620.0, 900.0])
+@pytest.mark.parametrize("rain_beta", [7e-6, 2e-5])
+def test_drizzle_below_stratus_is_no_particulate_matter(base_m: float, rain_beta: float) -> None:
+    found = near_surface(drizzling(base_m, rain_beta), CONTINENTAL)
+
+    assert found.extinction is None
+    assert found.flags & (AirFlag.DROPLETS | AirFlag.CLOUD)
+    assert found.flags & AirFlag.BELOW_LOW_CLOUD
+
+
+def test_haze_below_stratus_keeps_its_value_and_says_that_a_cloud_is_near() -> None:
+    found = near_surface(replace(hazy(), cloud_base_m=900.0), CONTINENTAL)
+
+    assert found.extinction is not None and found.extinction.mean == pytest.approx(TRUE, rel=1e-4)
+    assert found.flags & AirFlag.BELOW_LOW_CLOUD
+
+
+def test_near_a_base_the_air_is_humid_unless_a_hygrometer_says_that_it_is_dry() -> None:
+    low = replace(hazy(), cloud_base_m=380.0)
+
+    assert near_surface(low, CONTINENTAL).flags & AirFlag.CLOUD
+    assert near_surface(replace(low, relative_humidity=0.95), CONTINENTAL).flags & AirFlag.CLOUD
+    assert near_surface(replace(low, relative_humidity=0.6), CONTINENTAL).extinction is not None
+
+
+@given(
+    extinction=st.floats(1e-6, 2e-3),
+    base_m=st.one_of(st.just(float("nan")), st.floats(1500.0, 9000.0)),
+    humidity=st.one_of(st.just(float("nan")), st.floats(0.1, 0.95)),
+)
+def test_a_column_without_a_low_cloud_keeps_its_value_however_hazy(
+    extinction: float, base_m: float, humidity: float
+) -> None:
+    plain = hazy(extinction)
+
+    found = near_surface(replace(plain, cloud_base_m=base_m, relative_humidity=humidity), CONTINENTAL)
+
+    assert not found.flags & (AirFlag.DROPLETS | AirFlag.CLOUD | AirFlag.BELOW_LOW_CLOUD)
+    assert found.extinction == near_surface(plain, CONTINENTAL).extinction
