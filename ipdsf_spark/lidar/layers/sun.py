@@ -18,7 +18,7 @@ from ipdsf_spark.lidar.layers.ceiling import MORNING, Ceiling, _course
 HOUR_S: Final = 3600.0
 DAY_S: Final = 86_400.0
 ALWAYS: Final = 24.0  # hours: as far from sunrise or sunset as can be
-EVENING_H: Final = (0.0, 2.5)  # hours before sunset: all layers have collapsed, and the first ones may have
+EVENING_H: Final = (0.0, 2.0)  # hours before sunset: all layers have collapsed, and the first ones may have
 AFTERNOON_H: Final = 2.0  # hours after noon: from then on what lies above the layer is explained by what it has been
 DESERT: Final = 2.5  # a very dry ground heats the air this much faster than the ceiling's growth says
 INTERVAL_S: Final = 300.0  # rates below are those of five minutes
