@@ -21,7 +21,7 @@ from ipdsf_spark.lidar.profiles import Float64
 
 NEAR_M, NEAR_SHARE = 60.0, 0.06  # of the height: the same edge
 LIKELY: Final = 0.8  # that the top lies there, for a height to be given
-SPREAD_M, SPREAD_SHARE = 90.0, 0.10  # more spread than this, and no height is given
+SPREAD_M, SPREAD_SHARE = 90.0, 0.11  # more spread than this, and no height is given
 SUPPORT_M, SUPPORT_SHARE = 90.0, 0.04  # a height needs a candidate this close
 LEAST_EVIDENCE: Final = 0.3  # of a candidate beside the profile's best
 BOUND: Final = 0.95  # probability of an upper bound by the chain; it is too sure, as intervals depend on each other
