@@ -38,10 +38,10 @@ def day_of(name: str, seed: int) -> Day:
     top_m = min(day.site.max_height_m, float(averages[0].range_m[-1]) - 200.0)
     naive_m = steepest_m(beta, averages[0].range_m, 150.0, top_m)
     heights = {"steepest": (naive_m, np.full(len(naive_m), np.nan))}
-    for label, lag_s in (("provisional", 0), ("final", LayerSettings().lag_s)):
-        tracker = LayerTracker(day.site, LayerSettings(lag_s=lag_s))
-        layers = Layers.concatenate([tracker.step(averages, (), only_final=True), tracker.flush()])
-        heights[label] = layers.mixing_height_m, layers.uncertainty_m
+    tracker = LayerTracker(day.site, LayerSettings())
+    told = Layers.concatenate([*(tracker.step((average,), ()) for average in averages), tracker.flush()])
+    for label, is_meant in (("provisional", told.provisional), ("final", ~told.provisional)):
+        heights[label] = told.mixing_height_m[is_meant], told.uncertainty_m[is_meant]
 
     def cut(values: np.ndarray) -> np.ndarray:
         return values.reshape(-1, PROFILES)
@@ -53,6 +53,13 @@ def day_of(name: str, seed: int) -> Day:
         cut(day.profiles.is_fog | rain).any(axis=1),
         cut(day.hour_class)[:, 2],
         heights,
+    )
+
+
+def joined(days: list[Day], label: str) -> np.ndarray:
+    """Errors of all dry times whose top can be seen."""
+    return np.concatenate(
+        [np.where(day.is_seen & ~day.is_wet, day.heights[label][0] - day.edge_m, np.nan) for day in days]
     )
 
 
@@ -74,6 +81,8 @@ def told(title: str, days: list[Day]) -> None:
                 f"  {label:12} {name:8} RMSE {found.rmse_m:6.0f} m  bias {found.bias_m:6.0f} m  heights {share:4.0%}"
                 f"  within 2 sigma {found.within_2_sigma:4.0%}"
             )
+        error_m = joined(days, label)
+        print(f"  {label:12} all      RMSE {np.sqrt(np.nanmean(error_m**2)):6.1f} m")
         error = [np.where(day.is_wet, np.nan, day.heights[label][0] - day.edge_m) for day in days]
         hidden = np.concatenate([error_m[~day.is_seen & ~day.is_wet] for day, error_m in zip(days, error, strict=True)])
         wrong = float(np.mean(np.abs(hidden) > BOUND_M)) if hidden.size else float("nan")
@@ -81,6 +90,10 @@ def told(title: str, days: list[Day]) -> None:
             f"  {label:12} failures {sum(map(failures, error))}, of {hidden.size} hidden tops wrong by more than "
             f"{BOUND_M:.0f} m: {wrong:.0%}"
         )
+    both = joined(days, "provisional"), joined(days, "final")
+    has_both = np.isfinite(both[0]) & np.isfinite(both[1])
+    rmse_m = [float(np.sqrt(np.mean(part[has_both] ** 2))) for part in both]
+    print(f"  where both are given: provisional {rmse_m[0]:.1f} m, final {rmse_m[1]:.1f} m")
 
 
 def main() -> None:

@@ -61,8 +61,28 @@ def test_what_a_layer_leaves_aloft_when_it_collapses_early_is_not_held_for_the_l
     error_m = layers.mixing_height_m - edge_m(day)
     is_evening = day.hour_class.reshape(-1, 5)[:, 2] == CLASSES.index("evening")
 
-    assert np.nanmax(np.abs(error_m)) < 500.0  # the edge aloft stays at 1600 m
+    # the edge aloft stays at 1600 m; while the layer comes down, within the hour, nothing tells that it does
+    assert np.count_nonzero(np.abs(error_m) > 300.0) <= 3
+    assert np.nanmax(np.abs(error_m)) < 900.0
     assert np.isfinite(error_m[is_evening]).mean() > 0.4  # not by saying nothing
+
+
+def test_steps_of_the_electronics_are_not_held_for_the_top_at_noon() -> None:
+    day, layers, _ = retrieved("stripes")
+    is_noon = day.hour_class.reshape(-1, 5)[:, 2] == CLASSES.index("noon")
+    error_m = (layers.mixing_height_m - edge_m(day))[is_noon]
+
+    assert np.nanmax(np.abs(error_m)) < 300.0  # the highest of the steps stands 700 m above the layer
+    assert np.isfinite(error_m).mean() > 0.5
+
+
+def test_a_layer_that_grows_fast_is_followed_and_not_held_for_a_residual_layer() -> None:
+    day, layers, _ = retrieved("fast_growth")
+    is_growth = day.hour_class.reshape(-1, 5)[:, 2] == CLASSES.index("growth")
+    found = score(*(part[is_growth] for part in (layers.mixing_height_m, layers.uncertainty_m, edge_m(day))))
+
+    assert found.available > 0.7
+    assert found.rmse_m < 200.0
 
 
 def test_the_same_seed_gives_the_same_day_and_another_another() -> None:

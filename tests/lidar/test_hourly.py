@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import struct
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from ipdsf_spark.lidar.layers.hourly import Hourly, hours_of
 from ipdsf_spark.lidar.layers.operator import operator
 from ipdsf_spark.lidar.layers.product import Layers
+from ipdsf_spark.lidar.layers.tracker_state import TrackerState
 from ipdsf_spark.lidar.operators import Parameters
 from ipdsf_spark.lidar.products.quality import Quality
 
@@ -126,3 +128,17 @@ def test_state_without_hours_is_migrated_and_the_heights_go_on() -> None:
     assert rest == b"heights"
     with pytest.raises(ValueError, match="version 1 is not known"):
         made.migrate(1, b"heights")
+
+
+def test_state_without_standing_parts_is_migrated_and_the_heights_go_on() -> None:
+    made = operator(Parameters())
+    assert made.migrate is not None
+    state = TrackerState.empty(70, 12345)
+    head_of_4 = struct.Struct("<BBHHHq").pack(4, 0, 70, 0, 0, 12345)
+    raw_of_4 = head_of_4 + state.residual.tobytes()
+
+    _, raw = Hourly.from_bytes(made.migrate(3, Hourly(300).to_bytes() + raw_of_4), 300)
+
+    assert raw == state.to_bytes()
+    assert TrackerState.from_bytes(raw, 70).last_index == 12345
+    assert made.migrate(3, b"") == b""

@@ -171,7 +171,7 @@ def test_what_the_stream_holds_of_a_site_is_compact() -> None:
         held.take([file])
         sizes.append(sum(map(len, held.raw)))
 
-    assert max(sizes) < 7_500
+    assert max(sizes) < 8_000
 
 
 def test_state_of_another_version_grid_or_length_is_refused() -> None:

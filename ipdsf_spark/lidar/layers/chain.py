@@ -24,7 +24,9 @@ from ipdsf_spark.lidar.profiles import Float64
 Float = NDArray[np.floating[Any]]
 STABLE, CONVECTIVE = 0, 1
 GROWTH_SCALE_M: Final = 40.0  # of a convective layer's rise in five minutes; 500 m/h
-MOST_GROWTH_M: Final = 200.0
+FAST_GROWTH_SCALE_M: Final = 150.0  # through the nearly neutral air of a residual layer
+FAST_GROWTH: Final = 0.1  # of the rises
+MOST_GROWTH_M: Final = 400.0
 SINKING_SCALE_M: Final = 15.0
 MOST_SINKING_M: Final = 250.0
 STABLE_SCALE_M: Final = 12.0
@@ -176,7 +178,9 @@ def _chain(nodes: tuple[float, ...]) -> Chain:
     own = np.minimum(width[:, None], width[None, :]) / 2  # within a node nothing has moved
     distance = np.maximum(np.abs(step) - own, 0.0)
     stable = np.exp(-distance / (STABLE_SCALE_M + 0.03 * nodes_m[:, None])) * (np.abs(step) <= MOST_STABLE_M + own)
-    up = np.exp(-distance / GROWTH_SCALE_M) * (step <= MOST_GROWTH_M + own)
+    up = (1.0 - FAST_GROWTH) * np.exp(-distance / GROWTH_SCALE_M)
+    up += FAST_GROWTH * (GROWTH_SCALE_M / FAST_GROWTH_SCALE_M) * np.exp(-distance / FAST_GROWTH_SCALE_M)
+    up *= step <= MOST_GROWTH_M + own
     down = np.exp(-distance / SINKING_SCALE_M) * (-step <= MOST_SINKING_M + own)
     convective = np.where(step >= 0, up, down)
     moves = np.stack([kernel * width[None, :] for kernel in (stable, convective)])

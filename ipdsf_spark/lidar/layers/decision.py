@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.layers.chain import STABLE, Float
 from ipdsf_spark.lidar.layers.cloud import SIGMA_M as CLOUD_SIGMA_M
 from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, QUARTERS, SCREENED, Rows, in_metres
+from ipdsf_spark.lidar.layers.neighbours import Neighbours, fitted_m
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.profiles import Float64
 
 NEAR_M, NEAR_SHARE = 60.0, 0.06  # of the height: the same edge
 LIKELY: Final = 0.8  # that the top lies there, for a height to be given
-SPREAD_M, SPREAD_SHARE = 90.0, 0.10  # more spread than this, and no height is given
+SPREAD_M, SPREAD_SHARE = 90.0, 0.11  # more spread than this, and no height is given
 SUPPORT_M, SUPPORT_SHARE = 90.0, 0.04  # a height needs a candidate this close
 LEAST_EVIDENCE: Final = 0.3  # of a candidate beside the profile's best
 BOUND: Final = 0.95  # probability of an upper bound by the chain; it is too sure, as intervals depend on each other
 HIGHEST_BOUND_M: Final = 450.0  # a higher one says nothing
 AMBIGUOUS_M: Final = 150.0  # a spread that is worth a bit
 CAPPED_M: Final = 300.0  # a cloud base this close to the height is the layer's
+BEYOND_SEEN: Final = 1  # nodes above those that show an edge if there is one; farther up noise makes edges of its own
 REMEMBERED: Final = 0.4  # of a residual layer's edge, for its height to be given
 CLEAR_M: Final = 30.0  # localisation of an edge without noise: it is where it is seen
 LEAST_M: Final = 15.0  # no retrieval is better than its grid
@@ -57,13 +59,15 @@ class Decision:
     quality: NDArray[np.uint16]
 
 
-def decide(rows: Rows, state: Float, nodes_m: Float64) -> Decision:
+def decide(rows: Rows, state: Float, nodes_m: Float64, final: NDArray[np.int64], neighbours: Neighbours) -> Decision:
     """Decide on every interval.
 
     Args:
         rows: (N,) records.
         state: (N, 2, K) probability of the top's node and kind.
         nodes_m: (K,) heights.
+        final: (F,) which intervals are seen from both sides.
+        neighbours: of these, F.
     """
     num = len(rows)
     line = np.arange(num)
@@ -116,6 +120,8 @@ def decide(rows: Rows, state: Float, nodes_m: Float64) -> Decision:
     cumulative = np.cumsum(mass, axis=1)
     hidden = np.where(rows["hidden"] > 0, cumulative[line, np.maximum(rows["hidden"], 1) - 1], 0.0)
     is_given &= hidden < 0.5
+    highest_m = np.append(nodes_m, np.inf)[np.minimum(rows["seen_to"] + BEYOND_SEEN, nodes_m.size)]
+    is_given &= by_cloud | (mean_m <= highest_m)
     middle_m = np.append((nodes_m[1:] + nodes_m[:-1]) / 2, nodes_m[-1])
     bound_m = np.maximum(middle_m[(cumulative < BOUND).sum(axis=1).clip(max=nodes_m.size - 1)], floor_m)
     is_below = ~is_given & ~is_screened & (bound_m <= np.maximum(HIGHEST_BOUND_M, floor_m))
@@ -128,6 +134,9 @@ def decide(rows: Rows, state: Float, nodes_m: Float64) -> Decision:
     is_capped = is_given & (np.abs(cloud_m - height) <= CAPPED_M)
     quality |= is_capped * np.uint16(Quality.CLOUD_CAPPED)
     height = np.where(is_given, height, np.nan)
+    leans = (is_given & ~by_cloud)[final]
+    if leans.any():
+        height[final[leans]] = fitted_m(height[final[leans]], neighbours.rows(leans))
     is_stable = is_given & has_stable
     top_m = np.where(is_given, height, np.where(is_below, bound_m, np.inf))
     return Decision(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from ipdsf_spark.lidar.layers.candidates import strongest
 from ipdsf_spark.lidar.layers.chain import nodes_up_to
 from ipdsf_spark.lidar.layers.grids import Grid, grid_of
 from ipdsf_spark.lidar.layers.settings import LayerSettings
+from ipdsf_spark.lidar.layers.standing import LEARNING, UNSURE, Standing, believed, learned
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.profiles import Float64
 from ipdsf_spark.lidar.site import Site
@@ -37,6 +38,9 @@ SHARPNESS: Final = 3  # evidence falls with this power of W over the largest W w
 RIPPLE: Final = {"Vaisala CL31": 3e-8, "Vaisala CT25K": 3e-8, "Campbell CS135": 3e-8}
 USUAL_RIPPLE: Final = 2e-9
 FURTHEST_RIPPLE_M: Final = 1500.0  # beyond, the detector's noise is what counts
+CLOUD_REACH_M: Final = 250.0  # below a cloud's base its own signal falls into the windows
+KNOWN: Final = 0.5  # of the ripple, when ...
+KNOWN_FROM: Final = 2.0 / 3.0  # ... so much of the time that learning takes is over
 CHUNK: Final = 96  # profiles worked on together, so that they stay in the cache
 NO_HEIGHT: Final = 65535  # of heights in quarters of a metre
 QUARTERS: Final = 4.0
@@ -103,27 +107,93 @@ class Evidence:
         )
 
 
-def evidence_of_sites(sites: Sequence[tuple[Sequence[Any], Site]], settings: LayerSettings) -> list[Evidence]:
+class Seen(NamedTuple):
+    """What is to be looked at of a site.
+
+    Attributes:
+        averages: at least one, in time order.
+        num_closed: of these the first are closed: they are learned from.
+        site: where they are from.
+        standing: what is known before them.
+    """
+
+    averages: Sequence[Any]
+    num_closed: int
+    site: Site
+    standing: Standing
+
+
+def evidence_of_sites(sites: Sequence[Seen], settings: LayerSettings) -> list[tuple[Evidence, Standing]]:
     """Evidence of averaged profiles of many sites; those of one kind are worked on together.
 
-    Args:
-        sites: `Average`s, at least one, and the site.
-        settings: parameters of the retrieval.
+    Returns:
+        Evidence, and what stands after the closed intervals, of every site.
     """
-    kinds: dict[Hashable, list[tuple[int, int]]] = {}
-    for number, (averages, site) in enumerate(sites):
+    kinds: dict[tuple[int, Hashable], list[tuple[int, int]]] = {}
+    for number, (averages, _, site, _) in enumerate(sites):
+        kind: Hashable = None
+        run = 0  # of averages of one kind: those of a later one are looked at later
         for at, average in enumerate(averages):
-            kinds.setdefault(_kind_of(average, site), []).append((number, at))
-    rows = [np.empty(len(averages), ROW) for averages, _ in sites]
-    edges = [np.empty((len(averages), nodes_up_to(site.max_height_m).size), np.uint8) for averages, site in sites]
+            before, kind = kind, _kind_of(average, site)
+            run += at > 0 and kind != before
+            kinds.setdefault((run, kind), []).append((number, at))
+    standing = [seen.standing for seen in sites]
+    rows = [np.empty(len(seen.averages), ROW) for seen in sites]
+    edges = [np.empty((len(seen.averages), nodes_up_to(seen.site.max_height_m).size), np.uint8) for seen in sites]
     with np.errstate(invalid="ignore", divide="ignore"):
-        for alike in kinds.values():
+        for _, alike in sorted(kinds.items(), key=lambda item: item[0][0]):
             for start in range(0, len(alike), CHUNK):
                 places = alike[start : start + CHUNK]
-                found = _of_one_kind([sites[k][0][at] for k, at in places], sites[places[0][0]][1], settings)
+                teacher = _Teacher(
+                    standing,
+                    np.array([number for number, _ in places]),
+                    np.array([at < sites[number].num_closed for number, at in places]),
+                )
+                found = _of_one_kind(
+                    [sites[k].averages[at] for k, at in places], sites[places[0][0]].site, settings, teacher
+                )
                 for line, (number, at) in enumerate(places):
                     rows[number][at], edges[number][at] = found.rows[line], found.edges[line]
-    return [Evidence(*both) for both in zip(rows, edges, strict=True)]
+    return list(zip(map(Evidence, rows, edges), standing, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Teacher:
+    """Whose intervals are looked at, in time order for every site, and whether they are learned from.
+
+    Attributes:
+        standing: of all sites; what is learned is put there.
+        number: (T,) site of each interval.
+        is_closed: (T,) whether it is closed.
+    """
+
+    standing: list[Standing]
+    number: NDArray[np.int64]
+    is_closed: NDArray[np.bool_]
+
+    def parts_of(self, w: Float64, top: NDArray[np.int64]) -> tuple[Float64, Float64]:
+        """(T, E) the part of W that stood before every interval [m-1 sr-1], and (T,) how far that is known.
+
+        Args:
+            w: (T, E) at the places where it is remembered.
+            top: (T,) the first of these in cloud, fog or rain.
+        """
+        found, known = np.empty(w.shape), np.empty(len(w))
+        turn = np.arange(len(w)) - np.searchsorted(self.number, self.number)  # sites come one behind the other
+        for number in set(self.number.tolist()):
+            self.standing[number] = self.standing[number].of_edges(w.shape[1])
+        for of_all in range(int(turn.max()) + 1):
+            lines = np.flatnonzero(turn == of_all)
+            told = [self.standing[number] for number in self.number[lines].tolist()]
+            mean, part = np.array([one.mean for one in told]), np.array([one.part for one in told])
+            known[lines] = [one.num / LEARNING for one in told]
+            found[lines] = believed(mean, part, known[lines])
+            mean, part = learned(mean, part, w[lines], top[lines])
+            for line, number in enumerate(self.number[lines].tolist()):
+                if self.is_closed[lines[line]] and top[lines[line]] > 0:
+                    num = min(told[line].num + 1, LEARNING)
+                    self.standing[number] = Standing(mean[line], part[line], num)
+        return found, known
 
 
 def _kind_of(average: Any, site: Site) -> Hashable:
@@ -136,7 +206,7 @@ def _kind_of(average: Any, site: Site) -> Hashable:
     )
 
 
-def _of_one_kind(averages: Sequence[Any], site: Site, settings: LayerSettings) -> Evidence:
+def _of_one_kind(averages: Sequence[Any], site: Site, settings: LayerSettings, teacher: _Teacher) -> Evidence:
     first = averages[0]
     factor, is_absolute = screening.calibration(first.instrument, site.calibration, is_calibrated=first.is_calibrated)
     lowest_m = screening.min_height_m(first.instrument, site.min_height_m)
@@ -173,8 +243,8 @@ def _of_one_kind(averages: Sequence[Any], site: Site, settings: LayerSettings) -
     rows["floor"] = int(QUARTERS * grid.floor_m)
     ripple = RIPPLE.get(first.instrument, USUAL_RIPPLE) if has_level else 0.0
     sigma = np.array([[average.sigma_unit * factor] for average in averages])
-    _look(rows, edges, beta[:, grid.work], sigma, ripple, cloud_m, cover, grid, settings)
     says_nothing = fog | wet
+    _look(rows, edges, beta[:, grid.work], sigma, ripple, cloud_m, cover, says_nothing, grid, settings, teacher)
     if says_nothing.any():
         edges[says_nothing] = 0
         rows["seen_to"][says_nothing] = 0
@@ -189,15 +259,29 @@ def _look(
     ripple: float,
     cloud_m: Float64,
     cover: Float64,
+    says_nothing: NDArray[np.bool_],
     grid: Grid,
     settings: LayerSettings,
+    teacher: _Teacher,
 ) -> None:
     """Transform, candidates and evidence of screened profiles."""
     seen = wavelet.transform(beta, grid.windows)
     scale = _scale(beta[:, grid.reference])
     w, below = seen.w * scale, seen.below * scale
     sigma = sigma * scale
-    sigma_w = np.hypot(sigma * grid.noise_w, (ripple * scale) * grid.ripple_shape)
+    sigma_w = noise_w = np.hypot(sigma * grid.noise_w, (ripple * scale) * grid.ripple_shape)
+    if ripple:
+        clear_m = np.where(cloud_m > 0, cloud_m - CLOUD_REACH_M, np.inf)
+        top = np.searchsorted(grid.edge_m[grid.places.edges], np.where(says_nothing, 0.0, clear_m))
+        stands, known = teacher.parts_of(seen.w[:, grid.places.edges], top)
+        stands = grid.places.at_edges(stands)
+        np.clip(stands, -grid.largest_standing, grid.largest_standing, out=stands)
+        stands *= scale
+        w -= stands
+        # of the ripple some is in what stands, and no error any more once that is known
+        left = ripple * (1.0 - KNOWN * np.minimum(known / KNOWN_FROM, 1.0))
+        noise_w = np.hypot(sigma * grid.noise_w, (left[:, None] * scale) * grid.ripple_shape)
+        sigma_w = np.hypot(noise_w, UNSURE * stands)
     # an edge belongs to the mixing layer only if no much cleaner air lies between it and the ground
     cleanest = np.fmin.accumulate(below + NOISE_MARGIN * sigma * grid.noise_below, axis=1)
     connected = np.clip((cleanest / below - DETACHED) * (1.0 / (CONNECTED - DETACHED)), 0.0, 1.0)
@@ -236,7 +320,7 @@ def _look(
     edges[:] = on_nodes
     rows["cloud_top"] = 255.0 * cloud_top
     # up to where a clear edge would stand out of the noise
-    visible = (2.0 * LEAST_SNR / FULL_CONTRAST) * sigma_w < below
+    visible = (2.0 * LEAST_SNR / FULL_CONTRAST) * noise_w < below
     visible[:, : grid.first_edge] = True
     rows["seen_to"] = np.searchsorted(grid.nodes_m, grid.edge_m[_first_run_of_false(visible) - 1])
 

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.layers import screening, wavelet
 from ipdsf_spark.lidar.layers.chain import nodes_up_to
 from ipdsf_spark.lidar.layers.settings import LayerSettings
+from ipdsf_spark.lidar.layers.standing import Places, largest
 from ipdsf_spark.lidar.layers.wavelet import Windows
 from ipdsf_spark.lidar.profiles import Float64
 
 FURTHEST_RIPPLE_M: Final = 1500.0  # an instrument's ripple grows with range² up to here
+FURTHEST_STEP_M: Final = 2500.0  # and its steps up to here
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,8 @@ class Grid:
         noise_w: (E,) noise of W for unit noise at unit range.
         noise_below: (E,) that of the mean below an edge.
         ripple_shape: (E,) ripple over that at 1 km.
+        places: edges at which the standing part of W is remembered.
+        largest_standing: (E,) what electronics leave at most in W [m-1 sr-1].
         first_edge: lowest edge at which a candidate may lie.
         floor_m: height of that.
         nodes_m: (K,) heights of the nodes.
@@ -53,6 +57,8 @@ class Grid:
     noise_w: Float64
     noise_below: Float64
     ripple_shape: Float64
+    places: Places
+    largest_standing: Float64
     first_edge: int
     floor_m: float
     nodes_m: Float64
@@ -109,6 +115,8 @@ def grid_of(
         noise_w=np.sqrt(windows.gain) * range_squared,
         noise_below=range_squared / np.sqrt(half),
         ripple_shape=(np.minimum(edge_m, FURTHEST_RIPPLE_M) / 1000.0) ** 2,
+        places=Places.of(edge_m.size, step_m),
+        largest_standing=largest(edge_m, FURTHEST_STEP_M),
         first_edge=first_edge,
         floor_m=floor_m,
         nodes_m=nodes_m,

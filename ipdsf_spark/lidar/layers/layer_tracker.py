@@ -17,18 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.layers.chain import Chain, Float, nodes_up_to
-from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, ROW, Evidence, Rows
+from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, ROW, Evidence, Rows, Seen
+from ipdsf_spark.lidar.layers.neighbours import REACH
 from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.layers.sun import SunPrior, sun_prior
-from ipdsf_spark.lidar.layers.together import Advance, Explain, Filter, LookAt, LookBack, Say, Steps, together
+from ipdsf_spark.lidar.layers.together import Advance, Explain, Filter, LookAt, LookBack, Part, Say, Steps, together
 from ipdsf_spark.lidar.layers.tracker_state import TrackerState
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.site import Site
 
 GAP_FILLED = np.uint16(Quality.GAP_FILLED)
 
-Parts = list[tuple[Rows, Float, bool]]
+Parts = list[Part]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +87,9 @@ class LayerTracker:
         """`step`, to be run beside those of other sites."""
         if not (closed or open_):
             return Layers.empty(self.settings.num_candidates)
-        evidence: Evidence = yield LookAt((*closed, *open_), self.site, self.settings)
         num = len(closed)
+        evidence: Evidence
+        evidence, standing = yield LookAt(Seen((*closed, *open_), num, self.site, self.state.standing), self.settings)
         runs = self._closed_runs(evidence.rows_from(0, num)) if closed else []
         last_index = int(evidence.rows["index"][num - 1]) if closed else self.state.last_index
         told = self._told(evidence, num, last_index, is_reset=any(run.begins_anew for run in runs))
@@ -103,7 +105,8 @@ class LayerTracker:
             begin += len(run.evidence.rows)
             row = walked.rows[begin - 1 : begin]
             if int(row["index"][0]) in told:
-                parts.append((row, walked.tips[begin - 1][None].astype(np.float32), False))
+                parts.append(Part(row, walked.tips[begin - 1][None].astype(np.float32), None))
+        self.state.standing = standing
         return (yield from self._said(parts))
 
     def flushing(self) -> Steps[Layers]:
@@ -190,18 +193,20 @@ class LayerTracker:
         rows = walked.rows[begin:end]
         self.state = TrackerState(
             int(rows["index"][-1]),
+            state.told,
             state.base,
             walked.tips[end - 1],
             walked.memories[end - 1],
             np.concatenate([state.rows, rows], dtype=ROW),
             np.concatenate([state.stored, np.array(walked.stored[begin:end])]),
+            state.standing,
             state.open,
         )
         parts += yield from self._finals(max(len(self.state.rows) - self.settings.lag_intervals, 0))
         num = min(len(rows), len(self.state.rows))
         if num and not only_final:
             tips = np.array(walked.tips[end - num : end]).astype(np.float32)
-            parts.append((rows[-num:], tips, False))
+            parts.append(Part(rows[-num:], tips, None))
         return parts
 
     # what becomes final ----------------------------------------------------------------------------------------------
@@ -209,7 +214,7 @@ class LayerTracker:
     def _flushed(self) -> Steps[Parts]:
         """All pending intervals become final, and the chain is to start anew."""
         parts: Parts = yield from self._finals(len(self.state.rows))
-        self.state = TrackerState.empty(self.chain.nodes_m.size, self.state.last_index)
+        self.state = TrackerState.empty(self.chain.nodes_m.size, self.state.last_index, self.state.standing)
         return parts
 
     def _finals(self, num: int) -> Steps[Parts]:
@@ -227,9 +232,17 @@ class LayerTracker:
         smoothed = np.array(before).astype(np.float32) * message
         smoothed /= smoothed.sum(axis=(1, 2), keepdims=True)
         self.state = TrackerState(
-            state.last_index, base, state.tip, state.residual, rows[num:], stored[num:], state.open
+            state.last_index,
+            np.concatenate([state.told, rows[:num]], dtype=ROW)[-REACH:],
+            base,
+            state.tip,
+            state.residual,
+            rows[num:],
+            stored[num:],
+            state.standing,
+            state.open,
         )
-        return [(rows[:num], smoothed, True)]
+        return [Part(rows[:num], smoothed, (state.told, rows[num : num + REACH]))]
 
     def _said(self, parts: Parts) -> Steps[Layers]:
         if not parts:

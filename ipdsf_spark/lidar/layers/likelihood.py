@@ -37,6 +37,7 @@ STEPS_PER_NAT: Final = 32.0  # of a likelihood that is stored
 RISE, FALL = 0.12, 0.03  # of the memory of a residual layer's edge, in an interval that shows it or does not
 REACHED: Final = 0.3  # of it is lost in an interval when the mixing layer has come close
 USED_UP: Final = 0.2  # and from late morning on
+GROWING: Final = 0.05  # rate of onset from which on the ground is heated and no residual layer comes to be
 NEAR_M: Final = 150.0
 
 
@@ -158,10 +159,16 @@ def remembered(
     np.maximum(wide[:, 1:], edges[:, :-1], out=wide[:, 1:])
     np.maximum(wide[:, :-1], edges[:, 1:], out=wide[:, :-1])
     seen = np.minimum(2.0 * wide, 1.0)
-    new = residual + RISE * is_below * seen * (1.0 - residual)
+    rise = np.array([RISE * _is_left(sun) for sun in suns], np.float32)[:, None]
+    new = residual + rise * is_below * seen * (1.0 - residual)
     new *= (1.0 - FALL * (1.0 - seen)) * (1.0 - REACHED * (1.0 - is_below))
     new *= np.array([_kept(sun) for sun in suns], np.float32)[:, None]
     return np.asarray(new, np.float16)
+
+
+def _is_left(sun: SunPrior) -> float:
+    """How likely a new edge aloft is one that was left: a growing layer leaves none, a sea breeze does."""
+    return max(1.0 - sun.onset / GROWING, sun.afternoon)
 
 
 def _kept(sun: SunPrior) -> float:

@@ -14,12 +14,13 @@ from ipdsf_spark.lidar.layers.layer_tracker import LayerTracker
 from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.layers.together import Steps, together
+from ipdsf_spark.lidar.layers.tracker_state import migrated
 from ipdsf_spark.lidar.operators import Case, News, Operator, Parameters, Result, Row
 from ipdsf_spark.lidar.products.records import values_of
 from ipdsf_spark.lidar.site import Site
 
 KIND = "layers"
-VERSION = 3
+VERSION = 4
 MICROSECONDS = 1_000_000
 
 
@@ -31,14 +32,19 @@ def operator(parameters: Parameters) -> Operator:
 
 
 def _migrated(settings: LayerSettings, version: int, raw: bytes) -> bytes:
-    """State of version 2 had no hours.
+    """State of version 2 had no hours, that of version 3 no standing parts.
 
     Raises:
         ValueError: it is of another version.
     """
-    if version != 2:
+    if version not in {2, 3}:
         raise ValueError(f"state of heights of version {version} is not known")
-    return Hourly(settings.averaging_s).to_bytes() + raw if raw else b""
+    if not raw:
+        return b""
+    hourly, tracker = (
+        (Hourly(settings.averaging_s), raw) if version == 2 else Hourly.from_bytes(raw, settings.averaging_s)
+    )
+    return hourly.to_bytes() + migrated(tracker)
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.layers.chain import Chain, Float, Rates
 from ipdsf_spark.lidar.layers.decision import decide, residual_top
-from ipdsf_spark.lidar.layers.evidence import ROW, Evidence, Rows, evidence_of_sites, in_metres
+from ipdsf_spark.lidar.layers.evidence import ROW, Evidence, Rows, Seen, evidence_of_sites, in_metres
 from ipdsf_spark.lidar.layers.likelihood import Explained, explained, likelihood, remembered, stored_likelihood
+from ipdsf_spark.lidar.layers.neighbours import Neighbours
 from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.settings import LayerSettings
+from ipdsf_spark.lidar.layers.standing import Standing
 from ipdsf_spark.lidar.layers.sun import SunPrior
 from ipdsf_spark.lidar.products.quality import Quality
-from ipdsf_spark.lidar.site import Site
 
 FIRST: Final = 6  # intervals that the first one counts as: those that follow it are not independent of it
 PROVISIONAL: Final = np.uint16(Quality.PROVISIONAL)
@@ -32,10 +33,9 @@ Steps = Generator[Any, Any, T]
 
 
 class LookAt(NamedTuple):
-    """Evidence of averages, at least one, of a site. Answer: `Evidence`."""
+    """Evidence of averages, at least one, of a site. Answer: `Evidence` and the new `Standing`."""
 
-    averages: Sequence[Any]
-    site: Site
+    seen: Seen
     settings: LayerSettings
 
     @property
@@ -123,18 +123,32 @@ class LookBack(NamedTuple):
         return id(self.chain), self.num, self.lag, len(self.suns)
 
 
+class Part(NamedTuple):
+    """Intervals of which something is to be said.
+
+    Attributes:
+        rows: (n,) records.
+        state: (n, 2, K) probability of the top's node and kind.
+        around: records before and after them, if they are final.
+    """
+
+    rows: Rows
+    state: Float
+    around: tuple[Rows, Rows] | None
+
+
 class Say(NamedTuple):
     """The product of intervals, blank ones left out. Answer: `Layers`.
 
     Attributes:
         chain: its nodes.
         averaging_s: length of an interval.
-        parts: records (n,), probability (n, 2, K) of the top's node and kind, and whether they are final.
+        parts: the intervals.
     """
 
     chain: Chain
     averaging_s: int
-    parts: Sequence[tuple[Rows, Float, bool]]
+    parts: Sequence[Part]
 
     @property
     def kind(self) -> Hashable:
@@ -174,8 +188,8 @@ def together(steps: Sequence[Steps[T]]) -> list[T]:
     return [found[at] for at in range(len(steps))]
 
 
-def _evidence(asked: Sequence[LookAt]) -> list[Evidence]:
-    return evidence_of_sites([(ask.averages, ask.site) for ask in asked], asked[0].settings)
+def _evidence(asked: Sequence[LookAt]) -> list[tuple[Evidence, Standing]]:
+    return evidence_of_sites([ask.seen for ask in asked], asked[0].settings)
 
 
 def _explained(asked: Sequence[Explain]) -> list[Explained]:
@@ -248,21 +262,23 @@ def _messages(asked: Sequence[LookBack]) -> list[Float]:
 def _said(asked: Sequence[Say]) -> list[Layers]:
     """Decide on the intervals of all sites; each takes its own."""
     parts = [part for ask in asked for part in ask.parts]
-    rows = np.concatenate([part[0] for part in parts], dtype=ROW)
-    state = np.concatenate([part[1] for part in parts])
-    is_final = np.repeat([part[2] for part in parts], [len(part[0]) for part in parts])
+    rows = np.concatenate([part.rows for part in parts], dtype=ROW)
+    state = np.concatenate([part.state for part in parts])
+    is_final = np.repeat([part.around is not None for part in parts], [len(part.rows) for part in parts])
+    neighbours = Neighbours.of([(part.around[0], part.rows, part.around[1]) for part in parts if part.around])
     is_real = rows["num"] > 0
     if not is_real.all():
+        neighbours = neighbours.rows(is_real[is_final])
         rows, state, is_final = rows[is_real], state[is_real], is_final[is_real]
-    layers = _layers(rows, state, is_final, asked[0])
-    ends = np.cumsum(is_real)[np.cumsum([sum(len(part[0]) for part in ask.parts) for ask in asked]) - 1].tolist()
+    layers = _layers(rows, state, is_final, neighbours, asked[0])
+    ends = np.cumsum(is_real)[np.cumsum([sum(len(part.rows) for part in ask.parts) for ask in asked]) - 1].tolist()
     return [layers.rows(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def _layers(rows: Rows, state: Float, is_final: NDArray[np.bool_], ask: Say) -> Layers:
+def _layers(rows: Rows, state: Float, is_final: NDArray[np.bool_], neighbours: Neighbours, ask: Say) -> Layers:
     if not len(rows):
         return Layers.empty(rows["height"].shape[1])
-    found = decide(rows, state, ask.chain.nodes_m)
+    found = decide(rows, state, ask.chain.nodes_m, np.flatnonzero(is_final), neighbours)
     centre = (rows["index"] * ask.averaging_s + ask.averaging_s // 2) * 1_000_000
     return Layers(
         time=centre.view("datetime64[us]"),

@@ -11,10 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.layers.evidence import ROW, Evidence, Rows
+from ipdsf_spark.lidar.layers.standing import Standing
 
-VERSION: Final = 4
+VERSION: Final = 5
 NOTHING: Final = -(2**62)
-_HEAD: Final = struct.Struct("<BBHHHq")
+_HEAD: Final = struct.Struct("<BBHHHBq")
+_HEAD_OF_4: Final = struct.Struct("<BBHHHq")
+
+
+def migrated(raw: bytes) -> bytes:
+    """A state of version 4, which knew neither final intervals nor standing parts, as one of this version."""
+    if len(raw) < _HEAD_OF_4.size or raw[0] != 4:
+        return raw
+    *counts, last_index = _HEAD_OF_4.unpack_from(raw)[1:]
+    return b"".join([_HEAD.pack(VERSION, *counts, 0, last_index), raw[_HEAD_OF_4.size :], Standing.empty().to_bytes()])
 
 
 @dataclass(eq=False)
@@ -23,48 +33,58 @@ class TrackerState:
 
     Attributes:
         last_index: newest closed interval, `NOTHING` if none.
+        told: (m,) records of the newest final intervals, as many as the next ones lean on.
         base: (2, K) what is known of the interval before the first pending one, from that and before; None at a start.
         tip: (2, K) the same of the newest closed interval.
         residual: (K,) memory of the residual layer's edge.
         rows: (n,) records of the intervals that are closed and not yet final, one behind the other.
         stored: (n, 2, K) their likelihood.
+        standing: part of the signal's falls that never goes away.
         open: evidence of open intervals, by index.
     """
 
     last_index: int
+    told: Rows
     base: NDArray[np.float16] | None
     tip: NDArray[np.float16] | None
     residual: NDArray[np.float16]
     rows: Rows
     stored: NDArray[np.uint8]
+    standing: Standing = field(default_factory=Standing.empty)
     open: dict[int, Evidence] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, num_nodes: int, last_index: int = NOTHING) -> TrackerState:
+    def empty(cls, num_nodes: int, last_index: int = NOTHING, standing: Standing | None = None) -> TrackerState:
         """Nothing seen, or nothing pending."""
         return cls(
             last_index,
+            np.empty(0, ROW),
             None,
             None,
             np.zeros(num_nodes, np.float16),
             np.empty(0, ROW),
             np.empty((0, 2, num_nodes), np.uint8),
+            standing or Standing.empty(),
         )
 
     def to_bytes(self) -> bytes:
         """The state as versioned bytes."""
         known = [part for part in (self.base, self.tip) if part is not None]
         flags = (self.base is not None) | ((self.tip is not None) << 1)
-        head = _HEAD.pack(VERSION, flags, self.residual.size, len(self.rows), len(self.open), self.last_index)
+        head = _HEAD.pack(
+            VERSION, flags, self.residual.size, len(self.rows), len(self.open), len(self.told), self.last_index
+        )
         open_ = [part for _, part in sorted(self.open.items())]
         return b"".join(
             [
                 head,
                 *(part.tobytes() for part in known),
                 self.residual.tobytes(),
+                self.told.tobytes(),
                 self.rows.tobytes(),
                 self.stored.tobytes(),
                 *(part.rows.tobytes() + part.edges.tobytes() for part in open_),
+                self.standing.to_bytes(),
             ]
         )
 
@@ -78,7 +98,7 @@ class TrackerState:
         if len(raw) < _HEAD.size or raw[0] != VERSION:
             written = f"version {raw[0]}" if raw else "nobody"
             raise ValueError(f"site state of {len(raw)} bytes written by {written}, this is version {VERSION}")
-        _, flags, nodes, num_rows, num_open, last_index = _HEAD.unpack_from(raw)
+        _, flags, nodes, num_rows, num_open, num_told, last_index = _HEAD.unpack_from(raw)
         if nodes != num_nodes:
             raise ValueError(
                 f"site state has {nodes} height nodes, the site's max_height_m gives {num_nodes}: "
@@ -86,9 +106,10 @@ class TrackerState:
             )
         num_known = (flags & 1) + (flags >> 1 & 1)
         size = _HEAD.size + num_known * 4 * nodes + 2 * nodes + num_rows * (ROW.itemsize + 2 * nodes)
-        size += num_open * (ROW.itemsize + nodes)
-        if len(raw) != size:
-            raise ValueError(f"site state has {len(raw)} bytes, its head says {size}")
+        size += num_open * (ROW.itemsize + nodes) + num_told * ROW.itemsize
+        standing, behind = Standing.from_bytes(raw[size:])
+        if behind:
+            raise ValueError(f"site state has {len(raw)} bytes, its head says {len(raw) - len(behind)}")
         at = _HEAD.size
 
         def taken(kind: Any, *shape: int) -> NDArray[Any]:
@@ -101,9 +122,10 @@ class TrackerState:
         base = taken(np.float16, 2, nodes) if flags & 1 else None
         tip = taken(np.float16, 2, nodes) if flags & 2 else None
         residual = taken(np.float16, nodes)
+        told = taken(ROW, num_told)
         rows, stored = taken(ROW, num_rows), taken(np.uint8, num_rows, 2, nodes)
         open_: dict[int, Evidence] = {}
         for _ in range(num_open):
             part = Evidence(taken(ROW, 1), taken(np.uint8, 1, nodes))
             open_[int(part.rows["index"][0])] = part
-        return cls(last_index, base, tip, residual, rows, stored, open_)
+        return cls(last_index, told, base, tip, residual, rows, stored, standing, open_)
