@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import spark_java
+
 if TYPE_CHECKING:
     from ipdsf_spark.devkafka import EmbeddedKafka
 
@@ -31,9 +33,9 @@ os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executa
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["IPDSF_CONF"] = str(REPOSITORY / "conf")
 
-# JVMs of tests live for half a minute: most of it would go into the optimising compiler.
-os.environ["SPARK_CONF_DIR"] = str(REPOSITORY / "tests" / "spark_conf")
+# The Java of the tests lives for half a minute: most of it would go into the optimising compiler.
 os.environ["KAFKA_JVM_PERFORMANCE_OPTS"] = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+spark_java.tune()
 
 # A shared or slow machine is no reason to fail a law, so laws have no deadline.
 settings.register_profile("ipdsf", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -72,6 +74,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {unit: place for place, unit in enumerate(LONGEST)}
     ranks = {unit: (places.get(unit, len(places)), not slow) for unit, slow in is_slow.items()}
     items.sort(key=lambda item: ranks[unit_of(item.path)])
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Where Spark will start again and again, with the archive of its classes."""
+    will_run = not session.config.option.collectonly and "PYTEST_XDIST_TESTRUNUID" in os.environ
+    if will_run and any(item.get_closest_marker("spark") for item in session.items):
+        spark_java.tune(spark_java.archive_in(REPOSITORY / "out" / "tests"))
 
 
 @pytest.hookimpl(optionalhook=True)
