@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ipdsf_spark.lidar.products.plain import without_nan
 from ipdsf_spark.monitoring.provenance import commit, machine, said
 
 
@@ -26,4 +27,4 @@ def entry_of(name: str, **facts: Any) -> dict[str, Any]:
 def append(record: Path, entry: dict[str, Any]) -> None:
     """Add a line to the record."""
     with record.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(entry) + "\n")
+        lines.write(json.dumps(without_nan(entry)) + "\n")
