@@ -194,11 +194,13 @@ def _replay(index: Index, selection: Selection, args: argparse.Namespace, config
         is_rehearsal=args.dry_run,
         on_refused=tell,
     )
+    # With --check, files that are still rejected are its answer; without, each of them was to be sent.
+    code = 1 if done.num_refused and not args.check else 0
     if args.json:
         told = {"sent": done.num_sent, "profiles": done.num_profiles if args.check else None}
         told |= {"still_rejected": done.num_refused, "replayed_before": done.num_again, "same_file": done.num_same}
         print(json.dumps(told | {"dry_run": args.dry_run}))
-        return 0
+        return code
     parts = [f"{'would send' if args.dry_run else 'sent'} {done.num_sent} file(s) again"]
     if args.check:
         parts.append(f"{done.num_profiles} profile(s) decoded from them here")
@@ -209,7 +211,7 @@ def _replay(index: Index, selection: Selection, args: argparse.Namespace, config
     if done.num_again:
         parts.append(f"{done.num_again} left alone, replayed before (--again sends them once more)")
     print("; ".join(parts))
-    return 0
+    return code
 
 
 def _look(raw: bytes, letter: Quarantined) -> Look:

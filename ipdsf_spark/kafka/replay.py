@@ -89,6 +89,8 @@ def replay(
                     sender.mark(letter)
                 continue
             try:
+                if not letter.site:
+                    raise InputError("it names no site: write its file with `show -o` and let an edge send it")
                 raw = values.of(letter)
                 found = look(raw, letter) if look is not None else None
                 if found is not None and not found.num_profiles:

@@ -183,6 +183,24 @@ def test_a_replay_says_what_was_sent_and_what_is_still_rejected(
     assert command("replay", "--site", "ny", "--again")[0] == "sent 1 file(s) again\n"
 
 
+def test_a_letter_that_names_no_site_is_not_sent_and_a_replay_that_left_one_ends_with_1(
+    kafka: EmbeddedKafka, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = Command(filled(kafka, "nobodys"), capsys)
+    key, value, headers = dead_letter(
+        topic="nobodys.files", partition=0, offset=9, site="", file="f.dat", sent_ms=1,
+        stretches=[(0, 5, "the key of the record is no site id")], raw=b"noise", max_bytes=8_000_000,
+    )  # fmt: skip
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer.produce("nobodys.bad", value, key, headers=headers)
+    producer.flush(20)
+
+    out, err = command("replay", code=1)
+
+    assert out == "sent 3 file(s) again; 1 not sent\n"
+    assert "it names no site" in err
+
+
 def test_a_quarantine_beyond_its_budget_is_told_by_the_verb(kafka: EmbeddedKafka, tmp_path: Path,
                                                             capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     settings = filled(kafka, "grown", b"\x00" * 900_000)
