@@ -131,12 +131,12 @@ def decide(rows: Rows, state: Float, nodes_m: Float64, final: NDArray[np.int64],
     why = np.where(is_below, np.uint16(Quality.NEAR_RANGE_EDGE), why)
     quality |= np.where(is_given, 0, np.where(is_screened, 0, why)).astype(np.uint16)
     quality |= np.where(is_given & (spread > AMBIGUOUS_M), np.uint16(Quality.AMBIGUOUS), np.uint16(0))
-    is_capped = is_given & (np.abs(cloud_m - height) <= CAPPED_M)
-    quality |= is_capped * np.uint16(Quality.CLOUD_CAPPED)
-    height = np.where(is_given, height, np.nan)
     leans = (is_given & ~by_cloud)[final]
     if leans.any():
         height[final[leans]] = fitted_m(height[final[leans]], neighbours.rows(leans))
+    is_capped = is_given & (np.abs(cloud_m - height) <= CAPPED_M)
+    quality |= is_capped * np.uint16(Quality.CLOUD_CAPPED)
+    height = np.where(is_given, height, np.nan)
     is_stable = is_given & has_stable
     top_m = np.where(is_given, height, np.where(is_below, bound_m, np.inf))
     return Decision(

@@ -275,7 +275,8 @@ def _look(
         top = np.searchsorted(grid.edge_m[grid.places.edges], np.where(says_nothing, 0.0, clear_m))
         stands, known = teacher.parts_of(seen.w[:, grid.places.edges], top)
         stands = grid.places.at_edges(stands)
-        np.clip(stands, -grid.largest_standing, grid.largest_standing, out=stands)
+        most = ripple * grid.largest_standing
+        np.clip(stands, -most, most, out=stands)
         stands *= scale
         w -= stands
         # of the ripple some is in what stands, and no error any more once that is known

@@ -37,7 +37,7 @@ class Grid:
         noise_below: (E,) that of the mean below an edge.
         ripple_shape: (E,) ripple over that at 1 km.
         places: edges at which the standing part of W is remembered.
-        largest_standing: (E,) what electronics leave at most in W [m-1 sr-1].
+        largest_standing: (E,) what electronics leave at most in W, over the ripple at 1 km.
         first_edge: lowest edge at which a candidate may lie.
         floor_m: height of that.
         nodes_m: (K,) heights of the nodes.

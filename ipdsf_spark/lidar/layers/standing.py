@@ -19,7 +19,7 @@ from ipdsf_spark.lidar.profiles import Float64
 
 LEARNING: Final = 144  # intervals: twelve hours
 MEAN_OF: Final = 12  # intervals that a mean looks back
-LARGEST: Final = 1.5e-7  # of W, at 1 km [m-1 sr-1]; what is larger is no step of electronics
+LARGEST: Final = 5.0  # of the instrument's usual ripple; what is larger is no step of electronics
 UNSURE: Final = 0.3  # of the standing part is noise to what is left
 SHARES: Final = (0.5, 0.8)  # of the standing part in the mean: it is not believed, and it is
 FIRST: Final = (0.7, 0.8)  # of what is to be learned: nothing is believed, and all is
@@ -107,7 +107,7 @@ class Places:
 
 
 def largest(edge_m: Float64, furthest_m: float) -> Float64:
-    """(E,) what electronics leave at most at heights `edge_m` [m-1 sr-1], growing with range² up to `furthest_m`."""
+    """(E,) what electronics leave at most at heights `edge_m`, over the ripple at 1 km; range² up to `furthest_m`."""
     return np.asarray(LARGEST * (np.minimum(edge_m, furthest_m) / 1000.0) ** 2)
 
 
