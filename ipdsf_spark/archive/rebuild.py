@@ -69,7 +69,7 @@ def rebuild(
 
 
 def _rebuilt(config: Config, bootstrap: str, directory: Path, on_table: Callable[[str], None]) -> list[Rebuilt]:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")  # of each rebuild another, also twice in a second
     aside = directory / DAMAGED / stamp
     topics = {AVERAGES: config.kafka.averages_topic}
     done = []
