@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import math
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -41,6 +40,7 @@ from ipdsf_spark.imaging.cases import MODEL
 from ipdsf_spark.imaging.degrade import Degradation
 from ipdsf_spark.imaging.evaluate import central, evaluate
 from ipdsf_spark.imaging.generate import Generation
+from ipdsf_spark.monitoring.provenance import machine, said
 from ipdsf_spark.training.configured import settings_of
 from ipdsf_spark.training.settings import TrainSettings
 from ipdsf_spark.training.worker import Work, train_alone, trainer_of
@@ -201,9 +201,9 @@ def main() -> int:
     record = Record(args.out / "autoencode-check.json", args.total)
     record.keep(
         check="autoencode",
-        command=" ".join(["python3", *sys.argv]),
+        command=said(["python3", *sys.argv]),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        machine=machine(),
         versions={"numpy": np.__version__, "torch": torch.__version__},
         is_tiny=args.tiny,
     )

@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -26,7 +25,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-REPOSITORY: Final = Path(__file__).resolve().parents[1]
+import checkout  # noqa: F401  first: it makes the package importable
+
+from ipdsf_spark.monitoring.provenance import machine, said
+
 PARTS: Final = Path(__file__).with_name("gpu_check_parts.py")
 TOTAL_S: Final = 470.0
 LAST_PARTS_S: Final = 100.0  # kept for generating and judging
@@ -59,9 +61,9 @@ class Check:
         self.started = time.monotonic()
         self.found: dict[str, Any] = {
             "check": "gpu",
-            "command": " ".join(["python3", *sys.argv]),
+            "command": said(["python3", *sys.argv]),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+            "machine": machine(),
             "device": args.device,
             "is_tiny": args.tiny,
         }
@@ -113,9 +115,6 @@ class Check:
 
     def measured(self, asked: list[str], limit_s: float) -> dict[str, Any]:
         """Everything a process of its own said it had measured until it ended or its time did."""
-        paths = [str(REPOSITORY), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
-        environment.setdefault("IPDSF_CONF", str(REPOSITORY / "conf"))
         errors = self.scratch / "stderr.txt"
         with errors.open("w") as stderr:
             process = subprocess.Popen(
@@ -123,7 +122,7 @@ class Check:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                env=environment,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
             killer = threading.Timer(limit_s, self.end, [process])

@@ -20,6 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
+import checkout  # noqa: F401  first: it makes the package importable
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401  first: it makes the package importable
 import numpy as np
 from numpy.typing import NDArray
 

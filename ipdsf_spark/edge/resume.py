@@ -91,12 +91,11 @@ class Resumption:
         topic = FilesTopic(self._kafka, self._bootstrap, self._site)
         open_digests = {entry.sha256 for entry in uncertain}
         num_open, last_seq = len(open_digests), 0
-        meter, most_bytes = Meter(), math.inf
+        meter, most_bytes = Meter(), math.inf if how == FROM_START else RESUME_BYTES
         try:
             own = topic.partition()
             starts = _starts(topic, journal.marks(), own)
             until_s = None
-            most_bytes = math.inf if how == FROM_START else RESUME_BYTES
             if how == FROM_START:
                 starts[own] = 0
             elif not how and (since := journal.fact(IN_FLIGHT_SINCE)):

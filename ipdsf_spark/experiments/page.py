@@ -58,17 +58,32 @@ def write_into(document: Path, out: Path) -> None:
     Raises:
         InputError: the document is not there, or has no marks.
     """
+    found = (out / MARKDOWN).read_text(encoding="utf-8").replace("## ", "### ")
+    write_between(document, BEGIN, END, found)
+
+
+def write_between(document: Path, begin_mark: str, end_mark: str, found: str) -> None:
+    """Put a text between two marks of a document.
+
+    Args:
+        document: replaced as a whole.
+        begin_mark: a line of its own.
+        end_mark: likewise, below it.
+        found: what stands between them afterwards.
+
+    Raises:
+        InputError: the document is not there, or has no marks.
+    """
     try:
         text = document.read_text(encoding="utf-8")
-        before, begin, rest = text.partition(BEGIN)
-        _, end, after = rest.partition(END)
+        before, begin, rest = text.partition(begin_mark)
+        _, end, after = rest.partition(end_mark)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot write into {document}: {error}") from error
     if not begin or not end:
-        raise InputError(f"{document} needs the lines {BEGIN} and {END}, between which the tables go")
-    found = (out / MARKDOWN).read_text(encoding="utf-8").replace("## ", "### ")
+        raise InputError(f"{document} needs the lines {begin_mark} and {end_mark}, between which the tables go")
     part = document.with_name(f".{document.name}.part")
-    part.write_text(f"{before}{BEGIN}\n{found}{END}{after}", encoding="utf-8")
+    part.write_text(f"{before}{begin_mark}\n{found}{end_mark}{after}", encoding="utf-8")
     part.replace(document)
 
 

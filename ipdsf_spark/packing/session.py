@@ -6,17 +6,16 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import conf_directory
 from ipdsf_spark.spark.executors import await_executors
+from ipdsf_spark.spark.jvm import end_jvm, has_jvm
 from ipdsf_spark.spark.master import given_master
 from ipdsf_spark.spark.shipping import ship, shipping_settings
-
-JVM_STOP_S: Final = 30
 
 
 @contextmanager
@@ -31,7 +30,7 @@ def imaging_session(app_name: str, *, master: str | None = None) -> Iterator[Spa
         master: used if nothing else names one; all cores of this machine by default.
     """
     contexts: Any = SparkContext
-    had_jvm, had_session = contexts._gateway is not None, contexts._active_spark_context is not None
+    had_jvm, had_session = has_jvm(), contexts._active_spark_context is not None
     session = _session(app_name, master)
     try:
         if not had_session:
@@ -42,7 +41,7 @@ def imaging_session(app_name: str, *, master: str | None = None) -> Iterator[Spa
         if not had_session:
             session.stop()
         if not had_jvm:
-            _end_jvm()
+            end_jvm()
 
 
 def _session(app_name: str, master: str | None) -> SparkSession:
@@ -64,13 +63,3 @@ def _session(app_name: str, master: str | None) -> SparkSession:
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
-
-
-def _end_jvm() -> None:
-    contexts: Any = SparkContext
-    gateway, contexts._gateway, contexts._jvm = contexts._gateway, None, None
-    if gateway is None or gateway.proc is None:
-        return  # spark-submit's own: it ends with this process
-    gateway.shutdown()
-    gateway.proc.stdin.close()
-    gateway.proc.wait(JVM_STOP_S)

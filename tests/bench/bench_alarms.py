@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from recording import append, entry_of
 
+from ipdsf_spark.experiments.page import write_between
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.simulator import DayPlan, draw_plan, simulate
 from ipdsf_spark.lidar.site import Site
@@ -221,15 +222,6 @@ def markdown(trials: list[dict[str, Any]], days: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_into(document: Path, text: str) -> None:
-    """Replaces what stands between the marks."""
-    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{document} needs the lines {BEGIN} and {END}, between which the tables go")
-    document.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Print the tables; write them into a page and the record where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -244,7 +236,7 @@ def main() -> None:
     text = markdown(trials, args.days)
     print(text)
     if args.into:
-        write_into(args.into, text)
+        write_between(args.into, BEGIN, END, text)
     if args.record:
         append(args.record, entry_of("alarms", results=trials))
 

@@ -27,6 +27,7 @@ import netCDF4
 import numpy as np
 from recording import append, entry_of
 
+from ipdsf_spark.experiments.page import write_between
 from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.averages.build import averages_of, averages_of_all
 from ipdsf_spark.lidar.instruments import vaisala_cl61
@@ -412,15 +413,6 @@ def _metres(value: float | None) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:.0f}"
 
 
-def write_into(document: Path, text: str) -> None:
-    """Replaces what stands between the marks."""
-    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{document} needs the lines {BEGIN} and {END}, between which the tables go")
-    document.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Print the tables; write them into a page and the record where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -444,7 +436,7 @@ def main() -> None:
     text = markdown(tables, real)
     print(text)
     if args.into:
-        write_into(args.into, text)
+        write_between(args.into, BEGIN, END, text)
     if args.record:
         append(args.record, entry_of("peers", results={"tables": tables, "oslo": real}))
 

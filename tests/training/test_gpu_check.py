@@ -14,13 +14,15 @@ pytestmark = pytest.mark.training
 
 # Absent as an uninstalled package is absent, in the process and in all it starts.
 BARE = """
-import sys
+import os, sys
 ABSENT = {
     "SimpleITK", "astral", "confluent_kafka", "duckdb", "h5py", "horovod", "jinja2", "matplotlib", "netCDF4", "nibabel",
     "pandas", "petastorm", "psutil", "pyarrow", "pydicom", "pyspark", "skimage", "tensorboard", "tqdm",
 }
+# Neither is the project: what an installed checkout puts on the path, or among the finders, is not there.
+sys.path[:] = [place for place in sys.path if os.path.realpath(place or ".") != REPOSITORY]
 class Bare:
-    finders = list(sys.meta_path)
+    finders = [finder for finder in sys.meta_path if "editable" not in str(finder)]
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ABSENT:
             return None
@@ -33,9 +35,9 @@ sys.meta_path[:] = [Bare()]
 def bare(tmp_path: Path, repository: Path) -> dict[str, str]:
     """The environment of a machine with numpy, torch and scipy."""
     (tmp_path / "bare").mkdir()
-    (tmp_path / "bare" / "sitecustomize.py").write_text(BARE)
-    paths = f"{tmp_path / 'bare'}{os.pathsep}{repository}"
-    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "IPDSF_CONF": str(repository / "conf")}
+    (tmp_path / "bare" / "sitecustomize.py").write_text(f"REPOSITORY = {str(repository.resolve())!r}\n{BARE}")
+    without = {name: value for name, value in os.environ.items() if name != "IPDSF_CONF"}
+    return {**without, "PYTHONPATH": str(tmp_path / "bare"), "OMP_NUM_THREADS": "1"}
 
 
 def checked(repository: Path, out: Path, environment: dict[str, str], *words: str) -> dict[str, object]:

@@ -128,17 +128,21 @@ def raw_binary_kind(raw: bytes) -> str | None:
     """``"Sigma MiniMPL"`` or ``"Sigma MPL"``, as the header says, or None for bytes of another kind."""
     if not is_raw_binary(raw):
         return None
-    return MINI_MPL if raw[_SYSTEM_AT] else MPL
+    return _system(raw)
 
 
 def decode_raw_binary(raw: bytes) -> Decoded:
     """The named reason why photon counts give no profile."""
-    length, kind = _record_bytes(raw), MINI_MPL if raw[_SYSTEM_AT] else MPL
+    length, kind = _record_bytes(raw), _system(raw)
     reason = (
         f"{kind} raw binary, {len(raw) // length} records of photon counts: dead-time, afterpulse and overlap "
         "tables are not in the file; export normalised relative backscatter as netCDF instead"
     )
     return Decoded(kind, (), (Rejected(0, len(raw), reason),))
+
+
+def _system(raw: bytes) -> str:
+    return MINI_MPL if raw[_SYSTEM_AT] else MPL
 
 
 def _record_bytes(raw: bytes) -> int:
