@@ -37,8 +37,12 @@ os.environ["IPDSF_CONF"] = str(REPOSITORY / "conf")
 os.environ["KAFKA_JVM_PERFORMANCE_OPTS"] = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 spark_java.tune()
 
-# A shared or slow machine is no reason to fail a law, so laws have no deadline.
-settings.register_profile("ipdsf", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A shared or slow machine is no reason to fail a law, so laws have no deadline. A change is judged by the inputs that
+# the one before it was judged by, not by chance: new inputs are looked for with `--hypothesis-profile=search`.
+for name, derandomize in (("ipdsf", True), ("search", False)):
+    settings.register_profile(
+        name, deadline=None, derandomize=derandomize, suppress_health_check=[HealthCheck.too_slow]
+    )
 settings.load_profile("ipdsf")
 
 
