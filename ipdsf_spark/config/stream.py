@@ -27,6 +27,7 @@ class StreamConfig:
     archive_keep_versions_h: int = 168
     operators: tuple[str, ...] = ("layers", "air_quality")
     publish_averages: bool = True
+    longest_step_s: float = 30.0
     forget_site_after_days: int = 30
     driver_memory_mb: int = 2_048
     driver_java_options: str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -50,5 +51,5 @@ class StreamConfig:
             "forget_site_after_days",
         ):
             require(getattr(self, name) >= 1, f"stream.{name}", "at least 1", getattr(self, name))
-        for name in ("trigger_ms", "fetch_max_wait_ms", "python_tasks", "state_partitions"):
+        for name in ("longest_step_s", "trigger_ms", "fetch_max_wait_ms", "python_tasks", "state_partitions"):
             require(getattr(self, name) >= 0, f"stream.{name}", "0 or more", getattr(self, name))

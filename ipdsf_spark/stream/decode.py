@@ -25,6 +25,7 @@ from ipdsf_spark.lidar.instruments.framing import ends_a_message
 from ipdsf_spark.lidar.profiles import Decoded
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import site_named
+from ipdsf_spark.stream.limits import TooLongError, at_most
 from ipdsf_spark.stream.piece import Piece, Stretch
 
 logger = logging.getLogger(__name__)
@@ -54,12 +55,14 @@ class Decoder:
         interval_s: length of an interval [s].
         max_bytes: what the quarantine topic takes.
         files_topic: of all sites, or how the topics of single ones begin.
+        longest_s: what reading one record may take [s]; 0 = as long as it likes.
     """
 
     sites: Mapping[str, Site]
     interval_s: int
     max_bytes: int
     files_topic: str = ""
+    longest_s: float = 30.0
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """One row for every record of every batch, in order, so that every record read is accounted for."""
@@ -111,10 +114,11 @@ class Decoder:
         try:
             # A sender's clock may be slow: what lies before the broker's time is no future.
             slow_s = max(0, min(published_ms or 0, LAST_MS) - sent_ms) / 1000 if sent_ms else 0.0
-            piece = self.piece_of(site, where, raw, ahead_s=DEFAULT_BOUNDS.ahead_s + slow_s)
+            with at_most(self.longest_s, "reading it"):
+                piece = self.piece_of(site, where, raw, ahead_s=DEFAULT_BOUNDS.ahead_s + slow_s)
             if preamble > 0:  # names of columns that the sender repeats are no part of the last file's message
                 piece = piece._replace(head=piece.head[preamble:])
-        except Exception as error:
+        except (Exception, TooLongError) as error:
             logger.warning("%s of site %s: %s: %s", where.position, site_id, type(error).__name__, error)
             piece = self._refused(where, raw, f"the reader failed: {type(error).__name__}: {error}")
         return site_id, piece.to_bytes(), piece.num_profiles, len(piece.rejected)

@@ -1,7 +1,8 @@
 """The operators of many sites, each in a guard of its own.
 
 An exception costs its operator the state of that site, and nobody else notices: what an operator does for many sites at
-once it does again for one after the other when it has raised.
+once it does again for one after the other when it has raised. One that does not end is ended, and costs the same; where
+it had to be ended for several sites of a batch it gets no more time in this one.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from dataclasses import dataclass, field, replace
 
 from ipdsf_spark.lidar.operators import Case, News, Operator, Result, Row
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.stream.limits import TooLongError, at_most
 from ipdsf_spark.stream.values import iso, plain
 
 logger = logging.getLogger(__name__)
+
+MOST_ENDED = 3  # sites of a batch for which an operator is waited for to the end of its time
+LONGEST_S = 30.0
 
 
 @dataclass
@@ -38,25 +43,38 @@ class Turn:
     rows: dict[str, list[Row]] = field(default_factory=dict)
     kept: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
-    faults: list[tuple[Operator, Exception]] = field(default_factory=list)
+    faults: list[tuple[Operator, BaseException]] = field(default_factory=list)
 
 
-def run_operators(operators: Sequence[Operator], turns: Sequence[Turn]) -> None:
-    """Every operator of every site; what they make is written into the turns."""
+def run_operators(operators: Sequence[Operator], turns: Sequence[Turn], *, longest_s: float = LONGEST_S) -> None:
+    """Every operator of every site; what they make is written into the turns.
+
+    Args:
+        operators: in their order.
+        turns: one for every site.
+        longest_s: what an operator may take for one site, and for all of them at once [s]; 0 = as long as it likes.
+    """
     for operator in operators:
+        num_ended = 0
         cases: list[tuple[Turn, Case]] = []
         for turn in turns:
             try:
                 cases.append((turn, _case_of(operator, turn)))
             except Exception as error:
                 _fault(operator, turn, error)
-        results = _together(operator, [case for _, case in cases])
+        results = _together(operator, [case for _, case in cases], longest_s)
         for at, (turn, case) in enumerate(cases):
             try:
-                found, new = operator.step(*case) if results is None else results[at]
-                checked = [_checked(row) for row in found]
+                if num_ended >= MOST_ENDED:
+                    raise TooLongError(f"it was ended for {num_ended} sites of this batch and not begun for this one")
+                with at_most(longest_s, f"{operator.name} of site {turn.site.id}"):
+                    found, new = operator.step(*case) if results is None else results[at]
+                    checked = [_checked(row) for row in found]
                 turn.kept[operator.name] = (operator.version, bytes(new))
                 turn.rows[operator.name] = checked
+            except TooLongError as error:
+                num_ended += 1
+                _fault(operator, turn, error)
             except Exception as error:
                 _fault(operator, turn, error)
 
@@ -72,21 +90,22 @@ def _case_of(operator: Operator, turn: Turn) -> Case:
     return turn.site, replace(turn.news, rows=before), raw
 
 
-def _together(operator: Operator, cases: Sequence[Case]) -> Sequence[Result] | None:
+def _together(operator: Operator, cases: Sequence[Case], longest_s: float) -> Sequence[Result] | None:
     """Results of all sites, or None if they are to be taken one by one."""
     if operator.step_many is None or len(cases) < 2:
         return None
     try:
-        results = operator.step_many(cases)
+        with at_most(longest_s, operator.name):
+            results = operator.step_many(cases)
         if len(results) == len(cases):
             return results
         logger.warning("operator %s gave %d results for %d sites", operator.name, len(results), len(cases))
-    except Exception as error:
+    except (Exception, TooLongError) as error:
         logger.warning("operator %s, %d sites at once: %s: %s", operator.name, len(cases), type(error).__name__, error)
     return None
 
 
-def _fault(operator: Operator, turn: Turn, error: Exception) -> None:
+def _fault(operator: Operator, turn: Turn, error: BaseException) -> None:
     turn.flags.append(f"{operator.name}_began_anew")
     turn.faults.append((operator, error))
 

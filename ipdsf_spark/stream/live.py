@@ -188,7 +188,8 @@ def start_live(
     tasks = config.stream.python_tasks or num_reading_tasks(spark, config.kafka.partitions)
     spark.conf.set("spark.sql.shuffle.partitions", str(config.stream.state_partitions or num_cores(spark)))
     sites = sites_of(config) if sites is None else sites
-    decoder = Decoder(sites, config.layers.averaging_s, config.kafka.max_message_bytes, config.kafka.files_topic)
+    kafka, longest_s = config.kafka, config.stream.longest_step_s
+    decoder = Decoder(sites, config.layers.averaging_s, kafka.max_message_bytes, kafka.files_topic, longest_s)
     outgoing = (
         read_files(spark, config, bootstrap, max_files=max_files)
         .transform(with_averages, decoder, tasks=tasks)
@@ -236,4 +237,5 @@ def stage_of(config: Config) -> SiteStage:
             forget_s=86_400 * stream.forget_site_after_days,
         ),
         publishes_averages=stream.publish_averages,
+        longest_s=stream.longest_step_s,
     )

@@ -22,7 +22,7 @@ from ipdsf_spark.lidar.averages.average import MICROSECONDS, Average
 from ipdsf_spark.lidar.averages.intervals import Added, Intervals
 from ipdsf_spark.lidar.operators import News, Operator, Row
 from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.stream.guard import Turn, run_operators
+from ipdsf_spark.stream.guard import LONGEST_S, Turn, run_operators
 from ipdsf_spark.stream.piece import Piece, Stretch
 from ipdsf_spark.stream.site_state import Counts, SiteState, setup_of
 from ipdsf_spark.stream.values import as_json, iso
@@ -136,12 +136,14 @@ class SiteStage:
         topics: where records go.
         timing: intervals and silence.
         publishes_averages: whether averages of complete intervals are published.
+        longest_s: what an operator may take for one site [s]; 0 = as long as it likes.
     """
 
     operators: tuple[Operator, ...]
     topics: Topics
     timing: Timing = Timing()
     publishes_averages: bool = True
+    longest_s: float = LONGEST_S
 
     def step(self, site: Site, pieces: Sequence[Piece], held: bytes, *, is_silent: bool = False) -> Outcome:
         """What a site's files and its state come to; arguments as those of `Share`."""
@@ -150,7 +152,7 @@ class SiteStage:
     def step_many(self, shares: Sequence[Share]) -> list[Outcome]:
         """The same for many sites, each once: one outcome each, in order, as if they came alone."""
         begun = [self._begin(share) for share in shares]
-        run_operators(self.operators, [each.turn for each in begun if each.has_news])
+        run_operators(self.operators, [each.turn for each in begun if each.has_news], longest_s=self.longest_s)
         return [self._end(each) for each in begun]
 
     def _begin(self, share: Share) -> _Begun:
@@ -270,7 +272,7 @@ class SiteStage:
             has_new_source=before.has_new_source or added.has_new_source,
         )
 
-    def _fault(self, site: Site, operator: Operator, error: Exception, pieces: Sequence[Piece]) -> Record:
+    def _fault(self, site: Site, operator: Operator, error: BaseException, pieces: Sequence[Piece]) -> Record:
         piece = pieces[-1] if pieces else Piece("", 0, self.topics.files, -1, -1, 0, b"")
         reason = f"operator {operator.name}: {type(error).__name__}: {error}"
         logger.warning("site %s: %s\n%s", site.id, reason, "".join(traceback.format_exception(error, limit=-3)))

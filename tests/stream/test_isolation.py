@@ -34,6 +34,7 @@ from ipdsf_spark.stream.piece import Piece
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 
 GOOD = ("oslo", "norunda")
+ENDLESS = "endless.dat"
 TOPICS = ("files", "averages", "products", "sites", "quarantine")
 RNG = np.random.default_rng(11)
 TABLE = """
@@ -50,9 +51,11 @@ longitude_deg = 10.0
 
 
 class FailingDecoder(Decoder):
-    """Raises on every second file of the site that is there for it."""
+    """Raises on every second file of the site that is there for it, and never ends with one."""
 
     def piece_of(self, site: Site, where: Piece, raw: bytes, **bounds: float) -> Piece:
+        while where.file == ENDLESS:
+            pass
         if site.id == "chaotic" and where.offset % 2:
             raise struct.error("planted: 'H' format requires 0 <= number <= 65535")
         return super().piece_of(site, where, raw, **bounds)
@@ -96,6 +99,7 @@ def strange_records(cl51_file: bytes) -> list[tuple[bytes | None, bytes | None, 
         (b"\xff\xfe-oslo", cl51_file, []),
         (b"../../etc", cl51_file, [("file", b"../../x")]),
         (b"unknown-site", cl51_file, []),
+        (b"chaotic", cl51_file, [("file", ENDLESS.encode())]),
         *((f"garbage-{number}".encode(), RNG.bytes(30), []) for number in range(200)),
         *((b"chaotic", cl51_file, [("file", f"{number}.dat".encode())]) for number in range(12)),
     ]
@@ -116,6 +120,7 @@ def config_for(kafka: EmbeddedKafka, tmp_path: Path) -> Config:
             f'stream.directory="{tmp_path / "stream"}"',
             f'stream.operators=["layers", "{__name__}:failing_operator"]',
             "stream.driver_memory_mb=1024",
+            "stream.longest_step_s=2.0",
         ]
     )
     ensure_topics(config.kafka, kafka.bootstrap_servers)
@@ -202,6 +207,7 @@ def test_whatever_strangers_send_and_whoever_raises_the_query_goes_on_and_good_s
     letters = records_in(kafka, config.kafka.quarantine_topic)
     reasons = [headers["reason"] for _, _, headers in letters]
     assert sum("the reader failed: error: planted" in reason for reason in reasons) >= 4
+    assert sum("TooLongError: reading it was ended after 2 s" in reason for reason in reasons) == 1
     assert sum("operator planted: OverflowError: planted" in reason for reason in reasons) >= 1
     assert all(headers["__streams.errors.topic"] == config.kafka.files_topic for _, _, headers in letters)
     whose = {headers["site"] for _, _, headers in letters}
