@@ -62,7 +62,10 @@ def load(*files: str | Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: a file is missing or not TOML, a key is unknown, or a value is wrong.
     """
     merged: dict[str, dict[str, Any]] = {}
-    for path in [_base_file(), *map(_found, files)]:
+    base = _base_file()
+    if base is not None:
+        merged |= _anchored({"sites": {"file": SitesConfig().file}}, base.parent)
+    for path in [base, *map(_found, files)]:
         if path is not None:
             _merge(merged, _anchored(_read(path), path.parent), origin=str(path))
     for override in overrides:
