@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_synthesize, ct_train
 from ipdsf_spark.cli.ct_reading import add_reading_arguments, named, reading_choices, remarks_of
-from ipdsf_spark.cli.progress import progress_bar
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.progress import progress_bar
 
 if TYPE_CHECKING:
     from ipdsf_spark.ct.pictures import PictureScale

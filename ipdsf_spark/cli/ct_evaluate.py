@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.ct_generate import local_path, model_path
 from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
-from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.ct.pseudonyms import is_key_of
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.progress import counting, progress_bar
 from ipdsf_spark.storage.location import location_of, require_name
 
 if TYPE_CHECKING:

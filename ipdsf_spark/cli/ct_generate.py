@@ -15,9 +15,9 @@ from typing import Any, Final
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
 from ipdsf_spark.cli.ct_train import model_folder
-from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.progress import counting, progress_bar
 from ipdsf_spark.storage.location import location_of, require_name
 
 NIFTI_SUFFIXES: Final = (".nii", ".nii.gz")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration, add_verb
 from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
-from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.cli.spark_job import run_job
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.progress import counting, progress_bar
 
 if TYPE_CHECKING:
     from ipdsf_spark.packing.manifest import Study

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ipdsf_spark.cli.arguments import add_configuration, add_verb
 from ipdsf_spark.cli.ct_generate import model_path
 from ipdsf_spark.cli.ct_train import HistoryTail, model_folder
-from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import Config, load, with_overrides
 from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.progress import counting, progress_bar
 
 if TYPE_CHECKING:
     from ipdsf_spark.training.loop import Progress

@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.cli.spark_job import run_job
 from ipdsf_spark.config import Config, load, with_overrides
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.progress import counting, progress_bar
 from ipdsf_spark.storage.location import location_of, require_name
 
 if TYPE_CHECKING:

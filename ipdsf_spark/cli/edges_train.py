@@ -8,14 +8,13 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tqdm import tqdm
-
 from ipdsf_spark.deep_edges import model_file
 from ipdsf_spark.deep_edges.training import Image, TrainingSettings, train
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.edges.examples import examples
 from ipdsf_spark.lidar.edges.settings import LEARNED
 from ipdsf_spark.lidar.simulator.hard_days import KINDS
+from ipdsf_spark.progress import progress_bar
 
 FIRST_SEED: Final = 1000  # days of training; benchmarks judge on others
 
@@ -28,13 +27,11 @@ def train_network(args: argparse.Namespace) -> int:
         raise ConfigError("--days, --steps and --seconds are above 0")
     seeds = range(FIRST_SEED + args.seed * args.days, FIRST_SEED + (args.seed + 1) * args.days)
     is_silent = not sys.stderr.isatty()
-    kinds = tqdm(KINDS, unit="kind", desc="days", disable=is_silent, file=sys.stderr, leave=False)
+    kinds = progress_bar(KINDS, unit="kind", desc="days", disable=is_silent, leave=False)
     images = [Image(*example) for name in kinds for example in examples([name], seeds, LEARNED)]
     start = time.process_time()
     losses: list[float] = []
-    with tqdm(
-        total=args.steps, unit="step", desc="training", disable=is_silent, file=sys.stderr, leave=False
-    ) as progress:
+    with progress_bar(total=args.steps, unit="step", desc="training", disable=is_silent, leave=False) as progress:
 
         def tell(step: int, loss: float) -> None:
             losses.append(loss)

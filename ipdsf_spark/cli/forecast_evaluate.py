@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.forecast_train import add_data_arguments
-from ipdsf_spark.cli.progress import counting, progress_bar
 from ipdsf_spark.config import load
+from ipdsf_spark.progress import counting, progress_bar
 
 if TYPE_CHECKING:
     from ipdsf_spark.forecast.judging import Judged

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.cli.progress import progress_bar
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.progress import progress_bar
 from ipdsf_spark.storage.location import location_of
 
 if TYPE_CHECKING:

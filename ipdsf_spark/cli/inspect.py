@@ -18,6 +18,7 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.profiles import Decoded, Float32, Profiles, Time
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.progress import progress_bar
 from ipdsf_spark.sites import load_sites, site_named, sites_of
 
 EXAMPLES: Final = """examples:
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     has_failed = False
     clock, now = clock_of(args, _site(args)), present()
     paths = list(files_of(args.paths))
-    for path in tqdm(paths, unit="file", disable=len(paths) < 20 or not sys.stderr.isatty(), file=sys.stderr):
+    for path in progress_bar(paths, unit="file", disable=len(paths) < 20 or not sys.stderr.isatty()):
         try:
             decoded = instruments.decode(bytes_of(path), name=Path(path).name, clock=clock, now=now)
             summary = summary_of(decoded, file=path)

@@ -6,14 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.config.edge import PARTITIONINGS
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.kafka import ensure_files_topic
 from ipdsf_spark.loadgen.replay import feeds_of, replay, schedule
+from ipdsf_spark.progress import progress_bar
 
 EPILOG = """examples:
   ipdsf replay recorded/                                 every site's next file every 60 s
@@ -54,7 +53,7 @@ def send(args: argparse.Namespace, config: Config, directory: str) -> int:
     bootstrap = resolve_bootstrap(config)
     num_partitions = ensure_files_topic(config.kafka, bootstrap)
     total = args.count or sum(1 for _ in schedule(feeds, num_sites, None))
-    with tqdm(total=total, unit="file", desc=f"{num_sites} sites at {rate:.1f}/s", disable=args.json) as bar:
+    with progress_bar(total=total, unit="file", desc=f"{num_sites} sites at {rate:.1f}/s", disable=args.json) as bar:
 
         def report(sent: int, failed: int) -> None:
             bar.update(sent - bar.n)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from tqdm import tqdm
 
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.profiles import Time
@@ -23,6 +22,7 @@ from ipdsf_spark.lidar.simulator import simulate as simulate_times
 from ipdsf_spark.lidar.simulator.bank import file_name, profiles_between
 from ipdsf_spark.lidar.simulator.evolution import middle_of
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.progress import progress_bar
 
 EXAMPLES: Final = """examples:
   ipdsf simulate --sites 4 -o network                          four sites, one day, all instruments, all weathers
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     sites = [_site(number, args) for number in range(args.sites)]
     slots = math.ceil(length / np.timedelta64(args.minutes, "m"))
     written = []
-    with tqdm(total=slots * len(sites), unit="file", disable=not sys.stderr.isatty(), file=sys.stderr) as progress:
+    with progress_bar(total=slots * len(sites), unit="file", disable=not sys.stderr.isatty()) as progress:
         for number, site in enumerate(sites):
             scenario = _in_turn(args.scenario, tuple(SCENARIOS), number)
             folder = root / site.id

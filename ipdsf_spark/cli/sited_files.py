@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from tqdm import tqdm
 
 from ipdsf_spark.cli.inputs import bytes_of, files_of
 from ipdsf_spark.config import Config, load
@@ -18,6 +17,7 @@ from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.progress import progress_bar
 from ipdsf_spark.sites import DEFAULT, load_sites, site_named, sites_of
 
 MOST_LISTED: Final = 10
@@ -142,7 +142,7 @@ def profiles_of(reader: FileReader, paths: Sequence[str], site_id: str) -> Itera
     Raises:
         InputError: the files are of more than one instrument.
     """
-    progress = tqdm(paths, unit="file", desc=site_id, disable=not sys.stderr.isatty(), file=sys.stderr, leave=False)
+    progress = progress_bar(paths, unit="file", desc=site_id, disable=not sys.stderr.isatty(), leave=False)
     for block in reader.blocks((path, bytes_of(path)) for path in progress):
         if len(reader.files_by_instrument) > 1:
             listed = "; ".join(f"{name}: {files[0]}" for name, files in reader.files_by_instrument.items())

@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ipdsf_spark.archive.reading import read_revisions
 from ipdsf_spark.archive.tables import archive_directory
@@ -32,6 +31,7 @@ from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.loadgen.replay import Feed, feeds_of, replay
 from ipdsf_spark.monitoring.progress import Batch, Totals
 from ipdsf_spark.plots import error_figure, latency_figure, save
+from ipdsf_spark.progress import progress_bar
 from ipdsf_spark.sites import layer_settings, site_named, sites_of
 from ipdsf_spark.spark.jvm import end_jvm, has_jvm
 from ipdsf_spark.stream.job import StreamJob
@@ -103,7 +103,7 @@ def _stream(demonstration: Demonstration, config: Config, feeds: Sequence[Feed])
     num_sites = demonstration.num_sites or len(feeds)
     laps = max(1, -(-num_sites // len(feeds)))
     total = sum(len(feed.files) for feed in feeds) * laps if laps > 1 else sum(len(feed.files) for feed in feeds)
-    with tqdm(total=total, unit="file", desc="streaming") as bar:
+    with progress_bar(total=total, unit="file", desc="streaming") as bar:
 
         def show(batch: Batch, totals: Totals) -> None:
             bar.set_postfix_str(f"{totals.read} read, {totals.products} products, lag {batch.lag}")
@@ -166,7 +166,7 @@ def _report(
     archived = Archived.of(archive_directory(config), revisions)
     sites = sites_of(config)
     cards, errors, figures = [], [], []
-    for feed in tqdm(feeds[:MAX_CURTAINS], desc="drawing", unit="site"):
+    for feed in progress_bar(feeds[:MAX_CURTAINS], desc="drawing", unit="site"):
         card, error = _card(demonstration, config, feed, site_named(sites, feed.site), archived, quarantined)
         cards.append(card)
         if error is not None:

@@ -18,6 +18,7 @@ from ipdsf_spark.experiments.cpu import processes_of
 from ipdsf_spark.experiments.settings import config_of, overrides_of
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.topics import admin
+from ipdsf_spark.progress import progress_bar
 from ipdsf_spark.spark.jvm import end_jvm, has_jvm
 
 Say = Callable[[int], None]
@@ -62,7 +63,7 @@ class Bench:
     @contextmanager
     def counting(self, total: int, what: str) -> Iterator[Say]:
         """A bar, moved by the number that is done."""
-        with tqdm(total=total, desc=what, unit="file", disable=self._is_quiet, leave=False) as bar:
+        with progress_bar(total=total, desc=what, unit="file", disable=self._is_quiet, leave=False) as bar:
 
             def say(done: int) -> None:
                 new = min(max(done, 0), total) - bar.n

@@ -29,6 +29,7 @@ def doors(rooms: str = "", packages: str = "") -> Doors:
 DOORS = {
     "": doors(),  # ipdsf_spark/__init__.py
     "errors": doors(),
+    "progress": doors("", "tqdm"),
     "config": doors("errors"),
     "sites": doors("errors config lidar"),
     # Kernels: no engine, no data frame, no configuration, and none of the others but where it says so.
@@ -64,13 +65,13 @@ DOORS = {
     "imaging": doors("errors config ct gan plots", "torch numpy matplotlib jinja2 tqdm"),
     "plots": doors("errors lidar", "numpy matplotlib"),
     "demo": doors(
-        "errors config sites lidar forecast ct edge loadgen kafka devkafka stream spark archive imaging monitoring "
-        "plots",
+        "errors progress config sites lidar forecast ct edge loadgen kafka devkafka stream spark archive imaging "
+        "monitoring plots",
         "numpy pandas pyarrow matplotlib jinja2 tqdm psutil",
     ),
     # It measures the flows as they are, so it stands above all that they consist of.
     "experiments": doors(
-        "errors config sites lidar ct loadgen kafka devkafka stream spark imaging monitoring plots",
+        "errors progress config sites lidar ct loadgen kafka devkafka stream spark imaging monitoring plots",
         "confluent_kafka numpy matplotlib jinja2 tqdm psutil",
     ),
     # Faults done to everything that runs: processes of the command, brokers, senders.
@@ -79,8 +80,8 @@ DOORS = {
     ),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors(
-        "errors config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka security stream spark "
-        "archive storage packing training imaging monitoring plots demo drill experiments",
+        "errors progress config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka security "
+        "stream spark archive storage packing training imaging monitoring plots demo drill experiments",
         "numpy matplotlib tqdm",
     ),
 }
