@@ -38,10 +38,14 @@ os.environ["KAFKA_JVM_PERFORMANCE_OPTS"] = "-XX:+UseSerialGC -XX:TieredStopAtLev
 spark_java.tune()
 
 # A shared or slow machine is no reason to fail a law, so laws have no deadline. A change is judged by the inputs that
-# the one before it was judged by, not by chance: new inputs are looked for with `--hypothesis-profile=search`.
-for name, derandomize in (("ipdsf", True), ("search", False)):
+# the one before it was judged by, not by chance; new ones, and many more, are tried with `--hypothesis-profile=search`.
+for name, derandomize, num_inputs in (("ipdsf", True, 50), ("search", False, 500)):
     settings.register_profile(
-        name, deadline=None, derandomize=derandomize, suppress_health_check=[HealthCheck.too_slow]
+        name,
+        deadline=None,
+        derandomize=derandomize,
+        max_examples=num_inputs,
+        suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile("ipdsf")
 
