@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, ClassVar, Final
 
+from pyspark import SparkContext
 from pyspark.sql.streaming.listener import StreamingQueryListener
 
 from ipdsf_spark.monitoring.lag import Lags
@@ -93,6 +95,51 @@ class Batch:
         )
 
 
+@dataclass(frozen=True)
+class _Report:
+    """A report as Spark's events have it, but for what nobody here asks for."""
+
+    json: str
+
+
+@dataclass(frozen=True)
+class _Event:
+    """An event with its report."""
+
+    progress: _Report
+
+
+class _InTheJvm:
+    """Spark's interface of a listener, called by the JVM.
+
+    PySpark's own turns every figure of a report into an object of Python, one call after the other, and looks for
+    classes in all jars meanwhile: a quarter of the JVM's time between small batches. The text holds them all.
+    """
+
+    def __init__(self, listener: LiveListener) -> None:
+        self._listener = listener
+
+    def onQueryStarted(self, event: Any) -> None:
+        """A query has begun."""
+
+    def onQueryProgress(self, event: Any) -> None:
+        """A batch has ended."""
+        self._listener.onQueryProgress(_Event(_Report(event.progress().json())))
+
+    def onQueryIdle(self, event: Any) -> None:
+        """There was nothing to do."""
+        self._listener.onQueryIdle(event)
+
+    def onQueryTerminated(self, event: Any) -> None:
+        """A query has ended."""
+        self._listener.onQueryTerminated(event)
+
+    class Java:
+        """What py4j asks for."""
+
+        implements: ClassVar = ["org.apache.spark.sql.streaming.PythonStreamingQueryListener"]
+
+
 @dataclass
 class LiveListener(StreamingQueryListener):
     """Adds up batches, and calls `on_batch` after each; made for one query name."""
@@ -121,6 +168,12 @@ class LiveListener(StreamingQueryListener):
     def lag(self) -> int:
         """Files in Kafka that were not read when the last batch ended."""
         return self.batches[-1].lag if self.batches else 0
+
+    @cached_property
+    def _jlistener(self) -> Any:
+        """What PySpark registers."""
+        jvm: Any = SparkContext._jvm
+        return jvm.PythonStreamingQueryListenerWrapper(_InTheJvm(self))
 
     def onQueryStarted(self, event: Any) -> None:
         """Nothing to add up yet."""
