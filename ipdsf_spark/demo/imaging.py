@@ -81,12 +81,15 @@ def run(demonstration: ImagingDemonstration) -> ImagingReport:
     train, test = volumes_of(demonstration.ct) if demonstration.ct else _phantoms(out / "volumes")
     where = ["--set", f"storage.root={out / 'storage'}", "--set", f"training.cache_directory={out / 'cache'}"]
     common = ["--name", NAME, "--task", "denoise", "--samples", str(demonstration.samples), "--threads", "1"]
-    if demonstration.ct is None:
-        common += ["--set", "training.width=8"]  # minutes
+    batch = load().training.batch
+    if demonstration.ct is None:  # minutes: a small network, and soon the steps that it learns by
+        batch = 4
+        settings = ("width=8", f"batch={batch}", "warm_up_samples=100", "learning_rate=8e-4")
+        common += [word for setting in settings for word in ("--set", f"training.{setting}")]
     pack: Command = ["pack", "--name", NAME, "--train", *train, "--test", *test]
     alone: Command = ["train", *common, "--model", "alone"]
     # As many cubes in a step of all workers together as in one of the single worker: the same training.
-    share = str(max(1, load().training.batch // NUM_WORKERS))
+    share = str(max(1, batch // NUM_WORKERS))
     workers = ["--workers", str(NUM_WORKERS), "--set", f"training.batch={share}"]
     with_horovod: Command = ["train", *common, "--model", "horovod", *workers]
     models = ["--model", "alone", "--horovod", "horovod"]

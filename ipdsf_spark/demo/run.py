@@ -66,8 +66,27 @@ class Demonstration:
     is_simulated: bool
 
 
-def run(demonstration: Demonstration, config: Config, *, commands: Sequence[str]) -> Report:
-    """Run it and return what goes on the page."""
+@dataclass(frozen=True)
+class Streamed:
+    """What the stream left for the page.
+
+    Attributes:
+        config: with which it ran.
+        feeds: what was sent.
+        totals: counts of the job.
+        num_sent: files.
+        quarantined: what gave no profile.
+    """
+
+    config: Config
+    feeds: Sequence[Feed]
+    totals: Totals
+    num_sent: int
+    quarantined: Sequence[Quarantined]
+
+
+def stream(demonstration: Demonstration, config: Config) -> Streamed:
+    """Send the network's files through the job."""
     out = demonstration.out
     for stale in ("kafka", "stream", "pictures", "tables"):
         shutil.rmtree(out / stale, ignore_errors=True)
@@ -90,7 +109,7 @@ def run(demonstration: Demonstration, config: Config, *, commands: Sequence[str]
         if not had_jvm:
             end_jvm()  # its producers would ask for a broker that is no more, several times a second
         quarantined = read_quarantine(config.kafka, kafka.bootstrap_servers)
-    return _report(demonstration, config, feeds, totals, sent, quarantined, commands)
+    return Streamed(config, feeds, totals, sent, quarantined)
 
 
 def operators_for(config: Config) -> list[str]:
@@ -150,23 +169,25 @@ def _await_counts(job: StreamJob, sent: int) -> None:
         done.wait(0.1)
 
 
-def _report(
-    demonstration: Demonstration,
-    config: Config,
-    feeds: Sequence[Feed],
-    totals: Totals,
-    sent: int,
-    quarantined: Sequence[Quarantined],
-    commands: Sequence[str],
+def report_of(
+    demonstration: Demonstration, streamed: Streamed, *, commands: Sequence[str], is_quiet: bool = False
 ) -> Report:
-    out = demonstration.out
+    """Pictures and tables, and all that goes on the page.
+
+    Args:
+        demonstration: what is shown.
+        streamed: what came of it.
+        commands: by which a reader does the same.
+        is_quiet: without a bar, because something else has one.
+    """
+    out, config, totals, quarantined = demonstration.out, streamed.config, streamed.totals, streamed.quarantined
     (out / "pictures").mkdir(exist_ok=True)
     (out / "tables").mkdir(exist_ok=True)
     revisions = read_revisions(archive_directory(config))
     archived = Archived.of(archive_directory(config), revisions)
     sites = sites_of(config)
     cards, errors, figures = [], [], []
-    for feed in progress_bar(feeds[:MAX_CURTAINS], desc="drawing", unit="site"):
+    for feed in progress_bar(streamed.feeds[:MAX_CURTAINS], desc="drawing", unit="site", disable=is_quiet):
         card, error = _card(demonstration, config, feed, site_named(sites, feed.site), archived, quarantined)
         cards.append(card)
         if error is not None:
@@ -185,7 +206,7 @@ def _report(
         title=demonstration.title,
         subtitle=_subtitle(demonstration, cards),
         balance=Balance(
-            sent=sent,
+            sent=streamed.num_sent,
             read=totals.read,
             decoded=totals.decoded,
             quarantined=totals.quarantined,
