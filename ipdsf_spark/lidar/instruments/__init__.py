@@ -130,6 +130,8 @@ def decode(
         Offsets in `rejected` count in the unpacked bytes where the file was packed (`rejected_bytes` gives them).
     """
     context = Context(name, received, now, clock)
+    if packed.kind_of(raw) is None:
+        return believed(_decode_plain(raw, context), received=received, now=now, bounds=bounds)
     inside = packed.unpacked(raw, is_file=netcdf.is_netcdf)
     faults = tuple(
         Rejected(0, 0 if inside.files else len(raw), _named(member, reason)) for member, reason in inside.faults
@@ -167,15 +169,16 @@ def _decode_plain(raw: bytes, context: Context) -> Decoded:
 
 def _plain(raw: bytes) -> bytes:
     """Text of old Macintoshes and terminals ends its lines with CR alone, or LF before CR; as long as before."""
-    if b"\r" not in raw[:-1] or netcdf.is_netcdf(raw) or raw.count(b"\x00", 0, _LINES_WITHIN) > 8:
+    if raw.find(b"\r", 0, -1) < 0 or netcdf.is_netcdf(raw) or raw.count(b"\x00", 0, _LINES_WITHIN) > 8:
         return raw  # binary, whose bytes are no line ends
     if b"\n" not in raw:
         return raw.replace(b"\r", b"\n")
     start = raw[:_LINES_WITHIN]
-    num_crs = start.count(b"\r")
-    if max(start.count(b"\r\n"), num_crs // 2) < start.count(b"\n\r"):
+    num_crs, num_pairs = start.count(b"\r"), start.count(b"\r\n")
+    if max(num_pairs, num_crs // 2) < start.count(b"\n\r"):
         return raw.replace(b"\n\r", b"\r\n")
-    if len(_LONE_CR.findall(start)) > 2:  # lines of the instrument end with CR, those of the logger with LF, or in turn
+    if num_crs - num_pairs > 2 and len(_LONE_CR.findall(start)) > 2:
+        # Lines of the instrument end with CR, those of the logger with LF, or in turn.
         return _LONE_CR.sub(b"\n", raw)
     return raw
 

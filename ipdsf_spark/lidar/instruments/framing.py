@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, UnfinishedMessage
 from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock, stamped
@@ -37,12 +36,12 @@ _CHECKSUM_LINE: Final = re.compile(
     rb"(?:\x03|\^C)[ \t]*[0-9A-Fa-f]{4}|(?:^|[\n ,;])[0-9A-Fa-f]{4}(?:\x04|\^D|[ \t]*\r?\n|[ \t]*\Z)"
 )
 _LINE_END: Final = 24  # bytes of a line in which its last word and the blanks behind it stand
+_OPENS_WITH_HEX: Final = re.compile(rb"\s*[0-9a-fA-F]{20,}")
 _LONG_HEX: Final = re.compile(rb"[0-9A-Fa-f]{40,}")
 _CARETS: Final = ((b"^A", b"\x01"), (b"^B", b"\x02"), (b"^C", b"\x03"), (b"^D", b"\x04"))
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One message as it stands in the file.
 
     Attributes:
@@ -85,6 +84,7 @@ def frames(
     clock: Clock = UTC_CLOCK,
     received: datetime | None = None,
     latest: datetime | None = None,
+    begins_inside: bool = False,
 ) -> list[Frame]:
     """Every message of `raw`, in order.
 
@@ -94,21 +94,22 @@ def frames(
         clock: zone and order of dates where stamps do not say them.
         received: time of sending (UTC).
         latest: the present, where no time of sending is known.
+        begins_inside: whether the file begins inside a message (`ends_a_profile`).
     """
     headers = list(HEADER.finditer(raw))
     if not headers:
         return []
     starts = [match.start() for match in headers]
     gaps = [_talk_start(raw, headers[i - 1].end() if i else 0, start) for i, start in enumerate(starts)]
-    last = _after_last(raw, headers[-1].end())
+    last, ends_inside = _after_last(raw, headers[-1].end())
     told = stamped(
         [*(raw[gap:start] for gap, start in zip(gaps, starts, strict=True)), raw[last : last + LONGEST_GAP]],
         clock=clock,
         name=name,
         received=received,
         latest=latest,
-        begins_inside=bool(head_of(raw)),
-        ends_inside=end_of_message(raw, headers[-1].end(), len(raw)) is None,
+        begins_inside=begins_inside,
+        ends_inside=ends_inside,
     )
     found = []
     for index, match in enumerate(headers):
@@ -147,13 +148,14 @@ def _talk_start(raw: bytes, previous: int, start: int) -> int:
     return first if behind_hex is None else behind_hex
 
 
-def _after_last(raw: bytes, header_end: int) -> int:
-    """Where the logger may speak after the last message; the end of the file if that is not complete."""
+def _after_last(raw: bytes, header_end: int) -> tuple[int, bool]:
+    """Where the logger may speak after the last message, the end of the file if that is not complete; and whether."""
     limit = header_end + LONGEST_MESSAGE
     end = end_of_message(raw, header_end, limit)
     if end is not None:
-        return end.end()
-    return _last(_LONG_HEX, raw, header_end, limit) or len(raw)
+        return end.end(), False
+    is_incomplete = limit >= len(raw) or end_of_message(raw, header_end, len(raw)) is None
+    return _last(_LONG_HEX, raw, header_end, limit) or len(raw), is_incomplete
 
 
 def end_of_message(raw: bytes, start: int, limit: int) -> re.Match[bytes] | None:
@@ -181,12 +183,6 @@ def stamp_in(name: str) -> datetime | None:
         except ValueError:
             continue
     return None
-
-
-def head_of(raw: bytes) -> bytes:
-    """The bytes before the first header if they end a message begun in the previous file."""
-    head = before_first(raw)
-    return head if _looks_like_profile(head) else b""
 
 
 def before_first(raw: bytes) -> bytes:
@@ -258,9 +254,12 @@ def message_crc(header: bytes, lines: list[bytes]) -> int:
     return binascii.crc_hqx(b"\r\n".join([header + b"\x02", *lines, b"\x03"]), 0xFFFF) ^ 0xFFFF
 
 
-def _looks_like_profile(text: bytes) -> bool:
-    """Whether `text` opens with a run of hex digits, or is text that holds the ETX or EOT that ends a message."""
-    if re.match(rb"\s*[0-9a-fA-F]{20,}", text):
+def ends_a_profile(text: bytes) -> bool:
+    """Whether `text` opens with a run of hex digits, or is text that holds the ETX or EOT that ends a message.
+
+    Before the first header of a file it is the end of a message that begins in the previous file.
+    """
+    if _OPENS_WITH_HEX.match(text):
         return True
     return END_OF_TEXT.search(text) is not None and _NO_TEXT.search(text) is None
 
@@ -269,7 +268,6 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     if b"^" in body:
         for caret, control in _CARETS:
             body = body.replace(caret, control)
-    body = body.replace(b"\r\n", b"\n")
     lines = body.split(b"\n")
     if b"\r" in body:
         lines = [line.rstrip(b"\r") for line in lines]

@@ -24,6 +24,7 @@ _DECODERS: Final = {
 _LOG_HEADER: Final = re.compile(rb"-?Ceilometer Logfile", re.IGNORECASE)
 _PROFILE: Final = re.compile(rb"(?:[0-9A-Fa-f]{64}|[0-9A-Fa-f]{200,})")
 _RECOGNISED_WITHIN: Final = 65_536  # bytes of a file in which the first header is looked for
+_RECOGNISED_FIRST: Final = _RECOGNISED_WITHIN - 64  # a header that begins before it is found there with all behind it
 
 
 def recognise(raw: bytes) -> str | None:
@@ -31,10 +32,14 @@ def recognise(raw: bytes) -> str | None:
     start = raw[:_RECOGNISED_WITHIN]
     header = framing.HEADER.search(start)
     if header is not None:
-        if header[1]:
-            return vaisala_cl.instrument_of(header.group())
-        return vaisala_ct.INSTRUMENT if header[2] else campbell_cs.INSTRUMENT
+        return _model_of(header.group())
     return "Vaisala CL31" if _LOG_HEADER.search(start[:512]) else None
+
+
+def _model_of(header: bytes) -> str:
+    if header[1:2] == b"L":
+        return vaisala_cl.instrument_of(header)
+    return vaisala_ct.INSTRUMENT if header[1:2] == b"T" else campbell_cs.INSTRUMENT
 
 
 def decode(
@@ -61,12 +66,20 @@ def decode(
     messages: list[Message] = []
     places: list[tuple[int, int]] = []
     rejected: list[Rejected] = []
-    found = framing.frames(raw, name=name, clock=clock, received=as_datetime(received), latest=as_datetime(now))
     head, tail = framing.before_first(raw), b""
+    begins_inside = framing.ends_a_profile(head)
+    found = framing.frames(
+        raw,
+        name=name,
+        clock=clock,
+        received=as_datetime(received),
+        latest=as_datetime(now),
+        begins_inside=begins_inside,
+    )
     part: Literal["", "head", "tail", "whole"]
     is_fragment = not found and bool(head.strip())
     has_many_ends = not found and len(framing.END_OF_TEXT.findall(head)) > 2  # ETX and EOT end one message
-    if framing.head_of(raw) and not has_many_ends:
+    if begins_inside and not has_many_ends:
         part = "whole" if is_fragment else "head"
         rejected.append(Rejected(0, len(head), "end of a message that begins in the previous file", part))
     rejected += headless(raw, found, num_named=len(rejected))
@@ -76,7 +89,7 @@ def decode(
     for index, frame in enumerate(found):
         place = (frame.start, frame.end - frame.start)
         try:
-            message = _DECODERS[frame.family](replace(frame, lacks_checksum=True) if lacks_checksums else frame)
+            message = _DECODERS[frame.family](frame._replace(lacks_checksum=True) if lacks_checksums else frame)
         except DamagedMessage as error:
             # A line cut in the middle reads as damaged; without the end of its text the message may go on.
             is_unfinished = isinstance(error, UnfinishedMessage)
@@ -118,7 +131,7 @@ def decode(
         moment = only_instant(told, clock)
         decoded = tuple(_stamped(block, moment) for block in decoded) if moment else decoded
     return Decoded(
-        recognise(raw) or "unknown",
+        _model_of(found[0].header) if found and found[0].start < _RECOGNISED_FIRST else recognise(raw) or "unknown",
         decoded,
         tuple(rejected),
         head=head,
@@ -150,6 +163,8 @@ def _stamped(block: Profiles, moment: datetime) -> Profiles:
 
 def _by_block(decoded: tuple[Profiles, ...], places: list[tuple[int, int]]) -> tuple[NDArray[np.int64], ...]:
     table = np.array(places, np.int64).reshape(-1, 2)
+    if len(decoded) == 1:
+        return (table,)
     ends = np.cumsum([len(block) for block in decoded], dtype=int)
     return tuple(table[end - len(block) : end] for block, end in zip(decoded, ends, strict=True))
 

@@ -18,7 +18,7 @@ from typing import Final
 from ipdsf_spark.lidar.instruments.stamps import counted, zones
 from ipdsf_spark.lidar.instruments.stamps.beside import contradicted, unlike_the_others, with_company, zoned_beside
 from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
-from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, TWO_LINES, UNIX
+from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, FORMS, TWO_LINES, UNIX
 from ipdsf_spark.lidar.instruments.stamps.order import (
     date_alone_in,
     date_in,
@@ -37,10 +37,12 @@ NO_STAMP: Final = "no time stamp"
 CLOSE: Final = timedelta(minutes=3)  # less than the interval that profiles are averaged over
 _SHOWN: Final = 60  # characters of talk in a reason
 _BLANKS: Final = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe3\x80\x80|\xef\xbb\xbf|(?<=\d)\xa0(?=[\dAP])")
+_DIGIT: Final = re.compile(rb"\d")
+_SEEN_FIRST: Final = (FORMS[0], next(form for form in FORMS if form.name == UNIX))  # beside a plain stamp
 _HALF_DAY: Final = 43_200_000_000
 _PLAIN: Final = re.compile(
-    rb"\s*-?((?:19|20)\d{2})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2}):(\d{2})"
-    rb"(?:[ \t]*\r?\n[ \t]*|(?:\.(\d{1,6}))?,[ \t]*)\x01?[ \t]*"
+    rb"\s*(?:-|%+ )?((?:19|20)\d{2})([-/])(\d{2})\2(\d{2})[ T](\d{2}):(\d{2}):(\d{2})"
+    rb"(?:Z?(?: %+)?[ \t]*\r?\n[ \t]*|(?:\.(\d{1,6}))?Z?,[ \t]*)\x01?[ \t]*"
 )
 
 
@@ -80,6 +82,8 @@ def stamped(
         begins_inside: whether the file begins inside a message.
         ends_inside: whether it ends inside one.
     """
+    if not any(map(_DIGIT.search, talk)):
+        return Stamped((None,) * (len(talk) - 1), (NO_STAMP,) * (len(talk) - 1))
     if clock == UTC_CLOCK and not begins_inside and (plain := _plainly_stamped(talk)) is not None:
         return plain
     finder = Finder()
@@ -133,30 +137,40 @@ def stamped(
 
 
 def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
-    """The times of a log in which nothing is open: a full stamp, year first, before every message, rising.
+    """The times of a log in which nothing is open: a full stamp, year first, before every message, never falling.
 
-    It stands on a line of its own, or before a comma on that of the message, as most loggers write; whatever else
-    stands there is left to the general way, which gives the same here.
+    It stands on a line of its own, or before a comma on that of the message, as most loggers write; on lines before it
+    there is no other stamp. Whatever else stands there is left to the general way, which gives the same here.
     """
+    if not talk or talk[-1].strip(b" \t\r\n\x01\x03\x04"):
+        return None
     times: list[datetime | None] = []
-    last: datetime | None = None
-    for text in talk[:-1]:
-        match = _PLAIN.fullmatch(text)
+    last = datetime.min
+    for number, text in enumerate(talk[:-1]):
+        match = _PLAIN.fullmatch(text) or _PLAIN.fullmatch(*_last_line(text, is_first=not number))
         if match is None:
             return None
-        year, month, day, hour, minute, second, fraction = match.groups()
+        year, _, month, day, hour, minute, second, fraction = match.groups()
         micros = int(fraction.ljust(6, b"0")) if fraction else 0
         try:
             moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros)
         except ValueError:
             return None
-        if last is not None and moment <= last:
+        if moment < last:
             return None
         times.append(moment)
         last = moment
-    if not times or talk[-1].strip(b" \t\r\n\x01\x03\x04"):
-        return None
-    return Stamped(tuple(times), ("",) * len(times))
+    return Stamped(tuple(times), ("",) * len(times)) if times else None
+
+
+def _last_line(text: bytes, *, is_first: bool) -> tuple[bytes, int]:
+    """Talk, and where its last line begins, if nothing before it says a time; else its end."""
+    if is_first:
+        text = without_file_talk(text)
+    start = text.rstrip(b"\x01 \t\r\n").rfind(b"\n") + 1
+    before = text[:start]
+    is_silent = before.isascii() and not any(form.pattern.search(before) for form in _SEEN_FIRST)
+    return text, start if is_silent else len(text)
 
 
 def _fill(times: list[datetime | None], reasons: list[str]) -> None:
