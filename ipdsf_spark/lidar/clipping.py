@@ -100,27 +100,27 @@ def _first_clipped_gate(signal: Float32, needed: int, window: int, edge: int) ->
     num_seen = np.count_nonzero(seen == seen)
     if above < needed or above < MIN_SHARE * num_seen or np.count_nonzero(seen < floor) > MAX_BELOW * num_seen:
         return None
-    whole = np.flatnonzero(in_window[:first] <= BEGUN_SHARE * window)
-    lowest = int(whole[-1]) + 1 if whole.size else 0
+    is_whole = in_window[:first] <= int(BEGUN_SHARE * window)
+    lowest = first - int(is_whole[::-1].argmax()) if is_whole.any() else 0
     at = lowest + int(is_floor[lowest:].argmax())
     if _is_counted(signal, floor, at, edge) or _is_noiseless(signal[:at]):
         return None
     return at
 
 
-def _floor(signal: Float32, needed: int) -> tuple[NDArray[np.bool_], float, int] | None:
-    """Which gates stand on the floor of a profile, the floor, and how many: zero, or the lowest if it is met more.
+def _floor(signal: Float32, needed: int) -> tuple[NDArray[np.bool_], Float32, int] | None:
+    """Which gates stand on the floor of a profile, the floor as an array of one number, and how many gates: zero, or the lowest if it is met more.
 
     None if there is much below zero, and the lowest number of all is not met again and again.
     """
-    lowest = float(np.fmin.reduce(signal))
+    lowest = np.fmin.reduce(signal, keepdims=True)
     is_lowest = signal == lowest
     num_lowest = np.count_nonzero(is_lowest)
     if num_lowest < needed and np.count_nonzero(signal < _ZERO) > MAX_NEGATIVE * signal.size:
         return None
     is_zero = signal == _ZERO
     num_zero = np.count_nonzero(is_zero)
-    return (is_lowest, lowest, num_lowest) if num_lowest > num_zero else (is_zero, 0.0, num_zero)
+    return (is_lowest, lowest, num_lowest) if num_lowest > num_zero else (is_zero, _ZERO, num_zero)
 
 
 def _is_noiseless(below: Float32) -> bool:
@@ -141,7 +141,7 @@ def _num_turns(signal: Float32) -> tuple[int, int]:
     return np.count_nonzero(rises[1:] != rises[:-1]), rises.size
 
 
-def _is_counted(signal: Float32, floor: float, at: int, edge: int) -> bool:
+def _is_counted(signal: Float32, floor: Float32, at: int, edge: int) -> bool:
     """Whether what is left around the first zeros is as small as the steps in which the profile is written."""
     around = signal[max(0, at - edge) : at + edge]
     left = np.abs(around - floor)

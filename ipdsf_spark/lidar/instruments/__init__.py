@@ -27,6 +27,7 @@ __all__ = ["UTC_CLOCK", "Bounds", "Clock", "Context", "decode", "recognise", "re
 
 
 _LINES_WITHIN: Final = 8_192  # bytes of a file in which its line ends are told
+_LF: Final = 10
 _LONE_CR: Final = re.compile(rb"(?<!\r)\r(?![\r\n])")
 
 
@@ -169,18 +170,32 @@ def _decode_plain(raw: bytes, context: Context) -> Decoded:
 
 def _plain(raw: bytes) -> bytes:
     """Text of old Macintoshes and terminals ends its lines with CR alone, or LF before CR; as long as before."""
-    if raw.find(b"\r", 0, -1) < 0 or netcdf.is_netcdf(raw) or raw.count(b"\x00", 0, _LINES_WITHIN) > 8:
+    if raw.find(b"\r", 0, -1) < 0 or netcdf.is_netcdf(raw):
+        return raw
+    if raw.find(b"\x00", 0, _LINES_WITHIN) >= 0 and raw.count(b"\x00", 0, _LINES_WITHIN) > 8:
         return raw  # binary, whose bytes are no line ends
     if b"\n" not in raw:
         return raw.replace(b"\r", b"\n")
     start = raw[:_LINES_WITHIN]
-    num_crs, num_pairs = start.count(b"\r"), start.count(b"\r\n")
-    if max(num_pairs, num_crs // 2) < start.count(b"\n\r"):
+    num_crs, num_pairs, num_turned = _line_ends(start)
+    if max(num_pairs, num_crs // 2) < num_turned:
         return raw.replace(b"\n\r", b"\r\n")
     if num_crs - num_pairs > 2 and len(_LONE_CR.findall(start)) > 2:
         # Lines of the instrument end with CR, those of the logger with LF, or in turn.
         return _LONE_CR.sub(b"\n", raw)
     return raw
+
+
+def _line_ends(text: bytes) -> tuple[int, int, int]:
+    """How many CR there are, how many with LF behind them and how many with LF before them."""
+    num = num_pairs = num_turned = 0
+    at = text.find(b"\r")
+    while at >= 0:
+        num += 1
+        num_pairs += text.startswith(b"\n", at + 1)
+        num_turned += at > 0 and text[at - 1] == _LF
+        at = text.find(b"\r", at + 1)
+    return num, num_pairs, num_turned
 
 
 def _together(parts: list[Decoded], faults: tuple[Rejected, ...]) -> Decoded:

@@ -37,6 +37,9 @@ _CHECKSUM_LINE: Final = re.compile(
 )
 _LINE_END: Final = 24  # bytes of a line in which its last word and the blanks behind it stand
 _OPENS_WITH_HEX: Final = re.compile(rb"\s*[0-9a-fA-F]{20,}")
+_LOOKED_AT: Final = 1_024
+_FEW_CS: Final = 10
+_FEW_LINES: Final = 32  # of a message
 _LONG_HEX: Final = re.compile(rb"[0-9A-Fa-f]{40,}")
 _CARETS: Final = ((b"^A", b"\x01"), (b"^B", b"\x02"), (b"^C", b"\x03"), (b"^D", b"\x04"))
 
@@ -96,7 +99,7 @@ def frames(
         latest: the present, where no time of sending is known.
         begins_inside: whether the file begins inside a message (`ends_a_profile`).
     """
-    headers = list(HEADER.finditer(raw))
+    headers = _headers(raw)
     if not headers:
         return []
     starts = [match.start() for match in headers]
@@ -132,6 +135,20 @@ def frames(
                 stamp_follows=told.is_after,
             )
         )
+    return found
+
+
+def _headers(raw: bytes) -> list[re.Match[bytes]]:
+    """Every header, in order; from C to C where profiles are in small letters, in which a pattern looks at each."""
+    if raw.count(b"C", 0, _LOOKED_AT) > _FEW_CS:
+        return list(HEADER.finditer(raw))
+    found = []
+    at = raw.find(b"C")
+    while at >= 0:
+        match = HEADER.match(raw, at)
+        if match is not None:
+            found.append(match)
+        at = raw.find(b"C", at + 1 if match is None else match.end())
     return found
 
 
@@ -268,7 +285,7 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     if b"^" in body:
         for caret, control in _CARETS:
             body = body.replace(caret, control)
-    lines = body.split(b"\n")
+    lines = _split(body)
     if b"\r" in body:
         lines = [line.rstrip(b"\r") for line in lines]
     lines[0] = lines[0].replace(b"\x02", b"", 1).strip()
@@ -277,6 +294,17 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     if lines and not lines[0].strip():  # a line end of the logger behind each of the instrument's
         lines = [line for line in lines if line]
     return strip_prefix(lines, before) if before.strip(b"\x01 \t") else lines
+
+
+def _split(body: bytes) -> list[bytes]:
+    """Lines; their ends are searched for, which is faster than to split where lines are as long as profiles."""
+    lines: list[bytes] = []
+    start = 0
+    while len(lines) < _FEW_LINES and (end := body.find(b"\n", start)) >= 0:
+        lines.append(body[start:end])
+        start = end + 1
+    rest = body[start:]
+    return lines + (rest.split(b"\n") if len(lines) == _FEW_LINES else [rest])
 
 
 def ends_a_message(raw: bytes) -> bool:

@@ -39,6 +39,7 @@ _SHOWN: Final = 60  # characters of talk in a reason
 _BLANKS: Final = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe3\x80\x80|\xef\xbb\xbf|(?<=\d)\xa0(?=[\dAP])")
 _DIGIT: Final = re.compile(rb"\d")
 _SEEN_FIRST: Final = (FORMS[0], next(form for form in FORMS if form.name == UNIX))  # beside a plain stamp
+_LIKE_THOSE: Final = re.compile(rb"\d{4}[-/.:]\d|\d{9}")  # what every stamp of those forms holds
 _HALF_DAY: Final = 43_200_000_000
 _PLAIN: Final = re.compile(
     rb"\s*(?:-|%+ )?((?:19|20)\d{2})([-/])(\d{2})\2(\d{2})[ T](\d{2}):(\d{2}):(\d{2})"
@@ -169,7 +170,9 @@ def _last_line(text: bytes, *, is_first: bool) -> tuple[bytes, int]:
         text = without_file_talk(text)
     start = text.rstrip(b"\x01 \t\r\n").rfind(b"\n") + 1
     before = text[:start]
-    is_silent = before.isascii() and not any(form.pattern.search(before) for form in _SEEN_FIRST)
+    is_silent = before.isascii() and (
+        _LIKE_THOSE.search(before) is None or not any(form.pattern.search(before) for form in _SEEN_FIRST)
+    )
     return text, start if is_silent else len(text)
 
 

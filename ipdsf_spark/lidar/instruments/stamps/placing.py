@@ -12,14 +12,19 @@ from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps.written import Written
 
-_ABOUT_THE_FILE: Final = re.compile(rb"^.*(?:Logfile|created|opened|closed|rotated).*$", re.IGNORECASE | re.MULTILINE)
+_ABOUT_THE_FILE: Final = re.compile(rb"logfile|created|opened|closed|rotated")
 _TO_THE_SECOND: Final = re.compile(r"\d:\d{2}:\d{2}|\d{6}(?!\d)|\d{10}")
 _BLANK: Final = re.compile(rb"[ \t]*\r?\n")
 
 
 def without_file_talk(talk: bytes) -> bytes:
     """Talk without the lines in which a logger tells when the file was made; as long as before."""
-    return _ABOUT_THE_FILE.sub(lambda match: b" " * len(match.group()), talk)
+    lowered = talk.lower()
+    if _ABOUT_THE_FILE.search(lowered) is None:
+        return talk
+    is_about = [_ABOUT_THE_FILE.search(line) is not None for line in lowered.split(b"\n")]
+    lines = zip(talk.split(b"\n"), is_about, strict=True)
+    return b"\n".join([b" " * len(line) if is_blank else line for line, is_blank in lines])
 
 
 def without_cut_stamp(talk: bytes, found: Sequence[Sequence[Written]]) -> list[Written]:
