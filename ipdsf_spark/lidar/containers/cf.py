@@ -17,7 +17,6 @@ from ipdsf_spark.lidar.containers.container import Attribute, Damage, Dataset, U
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-SMALL: Final = 4096  # numbers
 FEW: Final = 64  # numbers that are looked at sooner one by one than as an array
 FILL_LIMIT: Final = 9e36  # netCDF's fill value for floats is 9.97e36
 DEFAULT_FILL: Final = {"i2": -32767, "i4": -2147483647, "i8": -9223372036854775806}
@@ -153,12 +152,10 @@ def _unpacked(
     values = stored.astype(dtype)
     if not values.size:
         return values
-    # Extremes say faster than a comparison whether there is anything to be taken out.
-    few = stored.tolist() if stored.size <= FEW and stored.ndim == 1 else None
-    if few is not None and not any(number != number for number in few):
+    # Extremes say faster than comparisons whether there is anything to be taken out.
+    few = stored.reshape(-1).tolist() if stored.size <= FEW else None
+    if few is not None and (total := sum(few)) == total:  # no NaN among them
         low, high = min(few), max(few)
-    elif stored.size < SMALL:
-        low, high = -np.inf, np.inf
     else:
         low, high = float(stored.min()), float(stored.max())
     for fill in packing.fills:

@@ -39,7 +39,7 @@ _LINE_END: Final = 24  # bytes of a line in which its last word and the blanks b
 _OPENS_WITH_HEX: Final = re.compile(rb"\s*[0-9a-fA-F]{20,}")
 _LOOKED_AT: Final = 1_024
 _FEW_CS: Final = 10
-_FEW_LINES: Final = 32  # of a message
+_FEW_LINES: Final = 6  # of a message are searched for; those of a CT25K are many and short
 _LONG_HEX: Final = re.compile(rb"[0-9A-Fa-f]{40,}")
 _CARETS: Final = ((b"^A", b"\x01"), (b"^B", b"\x02"), (b"^C", b"\x03"), (b"^D", b"\x04"))
 
