@@ -109,9 +109,10 @@ def _first_clipped_gate(signal: Float32, needed: int, window: int, edge: int) ->
 
 
 def _floor(signal: Float32, needed: int) -> tuple[NDArray[np.bool_], Float32, int] | None:
-    """Which gates stand on the floor of a profile, the floor as an array of one number, and how many gates: zero, or the lowest if it is met more.
+    """Which gates stand on the floor of a profile, the floor (one number, as an array), and how many gates do.
 
-    None if there is much below zero, and the lowest number of all is not met again and again.
+    The floor is zero, or the lowest number if it is met more. None if there is much below zero, and the lowest number
+    of all is not met again and again.
     """
     lowest = np.fmin.reduce(signal, keepdims=True)
     is_lowest = signal == lowest

@@ -28,6 +28,7 @@ __all__ = ["UTC_CLOCK", "Bounds", "Clock", "Context", "decode", "recognise", "re
 
 _LINES_WITHIN: Final = 8_192  # bytes of a file in which its line ends are told
 _LF: Final = 10
+_SHORT: Final = 2_048  # bytes in which it is faster to count than to search
 _LONE_CR: Final = re.compile(rb"(?<!\r)\r(?![\r\n])")
 
 
@@ -188,6 +189,8 @@ def _plain(raw: bytes) -> bytes:
 
 def _line_ends(text: bytes) -> tuple[int, int, int]:
     """How many CR there are, how many with LF behind them and how many with LF before them."""
+    if len(text) <= _SHORT:
+        return text.count(b"\r"), text.count(b"\r\n"), text.count(b"\n\r")
     num = num_pairs = num_turned = 0
     at = text.find(b"\r")
     while at >= 0:
