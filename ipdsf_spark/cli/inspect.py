@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     paths = list(files_of(args.paths))
     for path in tqdm(paths, unit="file", disable=len(paths) < 20 or not sys.stderr.isatty(), file=sys.stderr):
         try:
-            decoded = instruments.decode(bytes_of(path), name=Path(path).name, clock=clock, now=now)
+            decoded = instruments.decode(bytes_of(path), name=Path(path).name, clock=clock, now=now, is_alone=True)
             summary = summary_of(decoded, file=path)
         except InputError as error:
             has_failed = True

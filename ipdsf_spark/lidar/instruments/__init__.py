@@ -41,12 +41,14 @@ class Context:
         received: time of sending (UTC), if known.
         now: the present, where no time of sending is known.
         clock: of the logger.
+        is_alone: whether no file beside it will tell more of it.
     """
 
     name: str = ""
     received: np.datetime64 | None = None
     now: np.datetime64 | None = None
     clock: Clock = UTC_CLOCK
+    is_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,14 @@ class Family:
 
 
 def _text(raw: bytes, context: Context) -> Decoded:
-    return text.decode(raw, name=context.name, received=context.received, now=context.now, clock=context.clock)
+    return text.decode(
+        raw,
+        name=context.name,
+        received=context.received,
+        now=context.now,
+        clock=context.clock,
+        is_alone=context.is_alone,
+    )
 
 
 def _ld40(raw: bytes, context: Context) -> Decoded:
@@ -116,6 +125,7 @@ def decode(
     now: np.datetime64 | None = None,
     clock: Clock = UTC_CLOCK,
     bounds: Bounds = DEFAULT_BOUNDS,
+    is_alone: bool = False,
 ) -> Decoded:
     """Profiles, and a reason for everything that gave none, for any bytes at all.
 
@@ -127,11 +137,14 @@ def decode(
         now: the present (UTC), which bounds the times where no time of sending is known.
         clock: zone and order of dates of the logger, where its stamps do not say them.
         bounds: how far times may lie from the time of sending.
+        is_alone: whether no file beside it will tell more of it, as it was put together from them, or there are none.
+            Else a log that was cut beside a stamp, and may have its stamps before or behind its messages, gives no
+            profile but is head and tail.
 
     Returns:
         Offsets in `rejected` count in the unpacked bytes where the file was packed (`rejected_bytes` gives them).
     """
-    context = Context(name, received, now, clock)
+    context = Context(name, received, now, clock, is_alone)
     if packed.kind_of(raw) is None:
         return believed(_decode_plain(raw, context), received=received, now=now, bounds=bounds)
     inside = packed.unpacked(raw, is_file=netcdf.is_netcdf)

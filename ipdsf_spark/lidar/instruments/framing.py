@@ -25,6 +25,7 @@ ETX: Final = b"\x03"
 END_OF_TEXT: Final = re.compile(rb"[\x03\x04]|\^[CD]")
 _NO_TEXT: Final = re.compile(rb"[^\x01-\x04\t\n\r\x20-\x7e]")  # noise may hold any byte, ETX too
 LONGEST_MESSAGE: Final = 32_768  # bytes; a CS135 message with line prefixes needs 11 kB
+LONGEST_UNDECIDED: Final = 65_536  # bytes of a log cut beside a stamp that may wait for its neighbour
 LONGEST_GAP: Final = 512  # bytes before a header in which its stamp is looked for
 
 _FILE_STAMP: Final = re.compile(
@@ -57,6 +58,7 @@ class Frame(NamedTuple):
         talk_start: where the logger's talk before the message begins, its stamp included.
         message_end: byte offset behind the message's end of text and checksum.
         stamp_follows: whether this file's stamps stand behind their messages.
+        is_undecided: whether nothing tells if they do.
         lacks_checksum: whether the logger strips the checksums of all messages, so that there is none to compare.
         is_last: nothing but the end of the file follows, so an unfinished message may go on in the next file.
     """
@@ -72,6 +74,7 @@ class Frame(NamedTuple):
     no_time: str
     message_end: int
     stamp_follows: bool
+    is_undecided: bool
     lacks_checksum: bool = False
 
     @property
@@ -133,6 +136,7 @@ def frames(
                 no_time=told.reasons[index],
                 message_end=last if is_last else gaps[index + 1],
                 stamp_follows=told.is_after,
+                is_undecided=told.is_undecided,
             )
         )
     return found

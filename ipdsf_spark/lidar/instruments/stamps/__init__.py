@@ -26,14 +26,23 @@ from ipdsf_spark.lidar.instruments.stamps.order import (
     days_of,
     full_date_in,
 )
-from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_cut_stamp, without_file_talk
+from ipdsf_spark.lidar.instruments.stamps.placing import (
+    is_after,
+    is_undecided,
+    without_cut_first,
+    without_cut_stamp,
+    without_file_talk,
+)
 from ipdsf_spark.lidar.instruments.stamps.prefixes import looks_like_time
 from ipdsf_spark.lidar.instruments.stamps.written import Finder, Written, local_of, offset_beside
 from ipdsf_spark.lidar.instruments.stamps.zones import only_instant
 
-__all__ = ["NO_STAMP", "UTC_CLOCK", "Clock", "Stamped", "only_instant", "stamped"]
+__all__ = ["NO_STAMP", "UNDECIDED", "UTC_CLOCK", "Clock", "Stamped", "only_instant", "stamped"]
 
 NO_STAMP: Final = "no time stamp"
+UNDECIDED: Final = (
+    "its time stamp may stand before it or behind it: the log was cut beside one, and nothing tells which"
+)
 CLOSE: Final = timedelta(minutes=3)  # less than the interval that profiles are averaged over
 _SHOWN: Final = 60  # characters of talk in a reason
 _BLANKS: Final = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe3\x80\x80|\xef\xbb\xbf|(?<=\d)\xa0(?=[\dAP])")
@@ -55,11 +64,13 @@ class Stamped:
         times: (N,) UTC, None where there is none.
         reasons: (N,) why there is none; empty where there is a time, ``NO_STAMP`` where nothing was written.
         is_after: whether stamps follow their messages in this file.
+        is_undecided: whether the file was cut beside a stamp, and nothing in it tells whether stamps follow.
     """
 
     times: tuple[datetime | None, ...]
     reasons: tuple[str, ...]
     is_after: bool = False
+    is_undecided: bool = False
 
 
 def stamped(
@@ -93,7 +104,11 @@ def stamped(
     if not any(found):
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
     found[-1] = without_cut_stamp(told[-1], found)
-    follows = is_after(told, found, begins_inside=begins_inside, ends_inside=ends_inside)
+    whole = found if begins_inside else [without_cut_first(talk[0], found), *found[1:]]
+    follows = is_after(told, whole, begins_inside=begins_inside, ends_inside=ends_inside)
+    undecided = is_undecided(told, whole, begins_inside=begins_inside, ends_inside=ends_inside)
+    if undecided and not whole[0]:
+        return Stamped((None,) * (len(told) - 1), (UNDECIDED,) * (len(told) - 1), is_undecided=True)
     texts, groups = (told[1:], found[1:]) if follows else (told[:-1], found[:-1])
     own = [_one_of(stamps, text, 0 if follows else -1) for stamps, text in zip(groups, texts, strict=True)]
     own = _without_serial_numbers(_with_instants_beside(own, texts))
@@ -134,7 +149,7 @@ def stamped(
         else:
             times[i] = instant
     _fill(times, reasons)
-    return Stamped(tuple(times), tuple(reasons), follows)
+    return Stamped(tuple(times), tuple(reasons), follows, undecided)
 
 
 def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
