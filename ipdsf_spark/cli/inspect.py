@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     paths = list(files_of(args.paths))
     for path in progress_bar(paths, unit="file", disable=len(paths) < 20 or not sys.stderr.isatty()):
         try:
-            decoded = instruments.decode(bytes_of(path), name=Path(path).name, clock=clock, now=now)
+            decoded = instruments.decode(bytes_of(path), name=Path(path).name, clock=clock, now=now, is_alone=True)
             summary = summary_of(decoded, file=path)
         except InputError as error:
             has_failed = True

@@ -26,6 +26,8 @@ MAX_NEGATIVE: Final = 0.1  # of all gates; 0.01 in clipped profiles, 0.2 in thos
 MAX_BELOW: Final = 0.05  # of them lie below the floor; 0.01 in clipped profiles, 0.2 in those of whole counts
 MIN_TURNS: Final = 0.03  # of the steps below it change direction; fewer where a profile knows no noise at all
 MIN_REPEATED: Final = 0.1  # of the gates repeat their neighbour; a profile clipped further up than that loses nothing
+_LAST_GATES: Final = 128
+_ZERO: Final = np.zeros((), np.float32)  # compared with sooner than a number is, which must be made an array first
 COUNTS: Final = 2.5  # typical size of what stands between the zeros of a signal in whole counts
 
 
@@ -40,6 +42,14 @@ def clipped_from(beta: Float32, range_m: Float64) -> Float32:
         (T,) range of the lowest clipped gate [m]; NaN where a profile is not clipped.
     """
     found = np.full(len(beta), np.nan, np.float32)
+    for row, gate in clipped_gates(beta, range_m).items():
+        found[row] = range_m[gate]
+    return found
+
+
+def clipped_gates(beta: Float32, range_m: Float64) -> dict[int, int]:
+    """Rows of the profiles that are clipped, and the lowest clipped gate of each; see `clipped_from`."""
+    found: dict[int, int] = {}
     if range_m.size < 2 * MIN_GATES or not range_m[1] > range_m[0]:
         return found
     spacing_m = float(range_m[1] - range_m[0])
@@ -49,88 +59,100 @@ def clipped_from(beta: Float32, range_m: Float64) -> Float32:
     limit = max(needed, MIN_REPEATED * range_m.size)
     if np.count_nonzero(is_repeated) < limit:
         return found
-    rows = np.flatnonzero(np.count_nonzero(is_repeated, axis=1) >= limit)
-    rows = rows[_may_stand_on_a_floor(beta[rows], needed)]
-    if rows.size:
-        found[rows] = _of_repeating(beta[rows], range_m, needed, max(3, round(WINDOW_M / spacing_m)))
+    window = max(3, round(WINDOW_M / spacing_m))
+    for row in [row for row, each in enumerate(is_repeated) if np.count_nonzero(each) >= limit]:
+        gate = _first_clipped_gate(beta[row], needed, window, max(window, round(EDGE_M / spacing_m)))
+        if gate is not None:
+            found[row] = gate
     return found
 
 
-def _may_stand_on_a_floor(beta: Float32, needed: int) -> NDArray[np.bool_]:
-    """(T,) whether there is little below zero, or the lowest number of all is met again and again."""
-    is_likely = np.array([np.count_nonzero(row < 0.0) <= MAX_NEGATIVE * row.size for row in beta], bool)
-    for row in np.flatnonzero(~is_likely):
-        is_likely[row] = np.count_nonzero(beta[row] == np.fmin.reduce(beta[row])) >= needed
-    return is_likely
+def _first_clipped_gate(signal: Float32, needed: int, window: int, edge: int) -> int | None:
+    """The lowest clipped gate of a profile in which numbers repeat; None if it is not clipped.
+
+    Args:
+        signal: (G,) one profile.
+        needed: gates that must be clipped.
+        window: gates of which half stand on the floor where it is clipped.
+        edge: gates around the first clipped one in which its counts are looked at.
+    """
+    found = _floor(signal, needed)
+    if found is None:
+        return None
+    is_floor, floor, num_floor = found
+    if num_floor == signal.size:
+        return 0
+    if is_floor[0]:  # zeros at the ground are where the beam and the view do not yet overlap
+        first_seen = int(is_floor.argmin())
+        is_floor[:first_seen] = False
+        num_floor -= first_seen
+    if num_floor < needed:
+        return None
+    count = np.zeros(signal.size + 1, np.int32)  # of gates on the floor below each boundary
+    np.add.accumulate(is_floor, out=count[1:])
+    in_window = count[window:] - count[:-window]
+    is_dense = in_window > window // 2
+    first = int(is_dense.argmax())
+    if not is_dense[first]:
+        return None
+    above = int(count[-1] - count[first])
+    seen = signal[first:]
+    num_seen = np.count_nonzero(seen == seen)
+    if above < needed or above < MIN_SHARE * num_seen or np.count_nonzero(seen < floor) > MAX_BELOW * num_seen:
+        return None
+    is_whole = in_window[:first] <= int(BEGUN_SHARE * window)
+    lowest = first - int(is_whole[::-1].argmax()) if is_whole.any() else 0
+    at = lowest + int(is_floor[lowest:].argmax())
+    if _is_counted(signal, floor, at, edge) or _is_noiseless(signal[:at]):
+        return None
+    return at
 
 
-def _of_repeating(beta: Float32, range_m: Float64, needed: int, window: int) -> Float32:
-    """`clipped_from` of profiles in which numbers repeat."""
-    found = np.full(len(beta), np.nan, np.float32)
-    is_floor, floor = _floor(beta)
-    found[is_floor.all(axis=1)] = range_m[0]
-    # Zeros at the ground are where the beam and the view do not yet overlap.
-    for row in np.flatnonzero(is_floor[:, 0] & np.isnan(found)):
-        is_floor[row, : int(np.argmin(is_floor[row]))] = False
-    count = _counted(is_floor)
-    is_dense = 2 * (count[:, window:] - count[:, :-window]) > window
-    first = np.argmax(is_dense, axis=1)
-    every = np.arange(len(beta))
-    above = count[:, -1] - count[every, first]
-    num_below = _from(beta < floor[:, None], first)
-    num_seen = _from(beta == beta, first)
-    is_likely = is_dense.any(axis=1) & (above >= needed) & (above >= MIN_SHARE * num_seen)
-    is_likely &= np.isnan(found) & (num_below <= MAX_BELOW * num_seen)
-    edge = max(window, round(EDGE_M / float(range_m[1] - range_m[0])))
-    for row in np.flatnonzero(is_likely):
-        begun = count[row, window:] - count[row, :-window] > BEGUN_SHARE * window
-        whole = np.flatnonzero(~begun[: first[row]])
-        lowest = int(whole[-1]) + 1 if whole.size else 0
-        at = lowest + int(np.argmax(is_floor[row, lowest:]))
-        if not _is_noiseless(beta[row, :at]) and not _is_counted(beta[row], float(floor[row]), at, edge):
-            found[row] = range_m[at]
-    return found
+def _floor(signal: Float32, needed: int) -> tuple[NDArray[np.bool_], Float32, int] | None:
+    """Which gates stand on the floor of a profile, the floor (one number, as an array), and how many gates do.
 
-
-def _floor(beta: Float32) -> tuple[NDArray[np.bool_], Float32]:
-    """Which gates stand on the floor of their profile, and the floor: zero, or the lowest number if it is met more."""
-    floor = np.zeros(len(beta), np.float32)
-    is_floor = beta == 0.0
-    lowest = np.fmin.reduce(beta, axis=1)
-    other = np.flatnonzero((lowest != 0.0) & (lowest == lowest))
-    if other.size:
-        is_other = beta[other] == lowest[other, None]
-        is_more = np.count_nonzero(is_other, axis=1) > np.count_nonzero(is_floor[other], axis=1)
-        is_floor[other[is_more]] = is_other[is_more]
-        floor[other[is_more]] = lowest[other[is_more]]
-    return is_floor, floor
-
-
-def _counted(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """(T, G + 1) how many gates below each boundary are true."""
-    count = np.zeros((len(mask), mask.shape[1] + 1), np.int32)
-    np.cumsum(mask, axis=1, out=count[:, 1:])
-    return count
-
-
-def _from(mask: NDArray[np.bool_], first: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(T,) how many gates from `first` on are true."""
-    return np.array([np.count_nonzero(row[at:]) for row, at in zip(mask, first, strict=True)])
+    The floor is zero, or the lowest number if it is met more. None if there is much below zero, and the lowest number
+    of all is not met again and again.
+    """
+    lowest = np.fmin.reduce(signal, keepdims=True)
+    is_lowest = signal == lowest
+    num_lowest = np.count_nonzero(is_lowest)
+    if num_lowest < needed and np.count_nonzero(signal < _ZERO) > MAX_NEGATIVE * signal.size:
+        return None
+    is_zero = signal == _ZERO
+    num_zero = np.count_nonzero(is_zero)
+    return (is_lowest, lowest, num_lowest) if num_lowest > num_zero else (is_zero, _ZERO, num_zero)
 
 
 def _is_noiseless(below: Float32) -> bool:
     """Whether the signal below the first zeros is as smooth as a formula: then the floor is part of the formula."""
-    steps = np.diff(below)
-    rises = steps[(steps != 0.0) & (steps == steps)] > 0.0
-    return below.size > 1 and np.count_nonzero(rises[1:] != rises[:-1]) < MIN_TURNS * max(1, rises.size - 1)
+    if below.size < 2:
+        return False
+    # Nearly all noise is told from its last gates; a formula is looked at whole.
+    if _num_turns(below[-_LAST_GATES:])[0] >= MIN_TURNS * below.size:
+        return False
+    num_turns, num_steps = _num_turns(below)
+    return num_turns < MIN_TURNS * max(1, num_steps - 1)
 
 
-def _is_counted(beta: Float32, floor: float, at: int, edge: int) -> bool:
+def _num_turns(signal: Float32) -> tuple[int, int]:
+    """How often the signal changes direction, and in how many steps."""
+    steps = signal[1:] - signal[:-1]
+    rises = steps[(steps != _ZERO) & (steps == steps)] > _ZERO
+    return np.count_nonzero(rises[1:] != rises[:-1]), rises.size
+
+
+def _is_counted(signal: Float32, floor: Float32, at: int, edge: int) -> bool:
     """Whether what is left around the first zeros is as small as the steps in which the profile is written."""
-    left = np.abs(beta[max(0, at - edge) : at + edge] - floor)
-    left = left[left > 0.0]
+    around = signal[max(0, at - edge) : at + edge]
+    left = np.abs(around - floor)
+    left = left[left > _ZERO]
     if not left.size:
         return False
-    steps = np.abs(beta[1:] - beta[:-1])
-    step = float(steps.min(where=steps > 0.0, initial=np.inf))
-    return bool(2 * np.count_nonzero(left <= COUNTS * step) >= left.size)
+    # No step of the whole is larger than the smallest of a part: where that is too small already, the whole is.
+    return all(2 * np.count_nonzero(left <= COUNTS * _smallest_step(part)) >= left.size for part in (around, signal))
+
+
+def _smallest_step(signal: Float32) -> float:
+    steps = np.abs(signal[1:] - signal[:-1])
+    return float(steps[steps > _ZERO].min(initial=np.inf))

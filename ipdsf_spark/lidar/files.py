@@ -11,7 +11,7 @@ import numpy as np
 from ipdsf_spark.lidar.instruments import UTC_CLOCK, Clock, decode
 from ipdsf_spark.lidar.instruments.netcdf import rows
 from ipdsf_spark.lidar.instruments.stamps import NO_STAMP
-from ipdsf_spark.lidar.profiles import Decoded, Profiles
+from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
 
 LONGEST_TAIL: Final = 65_536  # bytes kept of what the next file may complete; twice the longest message
 
@@ -23,10 +23,12 @@ class Joined:
     Attributes:
         blocks: profiles of messages that begin in one file and end in the next.
         tail: what the file after them leaves for its own successor.
+        rejected: messages of what was put together that gave no profile where others did.
     """
 
     blocks: tuple[Profiles, ...]
     tail: bytes
+    rejected: tuple[Rejected, ...] = ()
 
     @property
     def num_profiles(self) -> int:
@@ -58,12 +60,13 @@ def joined(
     """
     if not tail.strip() or not after.head:
         return Joined((), after.tail)
-    whole = decode(tail + after.head, name=name, received=received, now=now, clock=clock)
+    whole = decode(tail + after.head, name=name, received=received, now=now, clock=clock, is_alone=True)
     blocks = tuple(timed for block in whole.blocks if len(timed := _with_time(block)))
+    rejected = whole.rejected if blocks else ()
     if not after.is_fragment:
-        return Joined(blocks, after.tail)
+        return Joined(blocks, after.tail, rejected)
     # The file after holds no whole message, so that what it goes on with may go on in the one behind it.
-    return Joined(blocks, whole.tail if blocks else (tail + after.head)[-LONGEST_TAIL:])
+    return Joined(blocks, whole.tail if blocks else (tail + after.head)[-LONGEST_TAIL:], rejected)
 
 
 def _with_time(block: Profiles) -> Profiles:
@@ -153,6 +156,7 @@ class FileReader:
     def _joined(self) -> Iterator[Profiles]:
         """Messages whose first half ends one file and whose second half begins the next."""
         tail, begun_in = b"", ""
+        undecided: _Ends | None = None
         tails: tuple[RejectedStretch, ...] = ()
         for ends in _in_order(self._ends):
             joint = joined(tail, ends.decoded, name=begun_in, now=self.now, clock=self.clock)
@@ -160,6 +164,7 @@ class FileReader:
                 self.num_joined += joint.num_profiles
                 void = {*tails, *ends.heads}
                 self.rejected = [stretch for stretch in self.rejected if stretch not in void]
+                self.rejected += [RejectedStretch(begun_in, 0, each.length, each.reason) for each in joint.rejected]
                 for block in joint.blocks:
                     self._count(begun_in, block)
                     yield block
@@ -167,6 +172,19 @@ class FileReader:
             tails = (*tails, *ends.heads) if goes_on else ends.tails
             begun_in = begun_in if goes_on else ends.file
             tail = joint.tail
+            undecided = ends if joint.tail == ends.decoded.head and ends.decoded.is_fragment else None
+        if undecided is not None:
+            yield from self._alone(undecided)
+
+    def _alone(self, ends: _Ends) -> Iterator[Profiles]:
+        """The last file, if it was cut beside a stamp and no other tells more: as far as it can be read by itself."""
+        alone = decode(ends.decoded.head, name=ends.file, now=self.now, clock=self.clock, is_alone=True)
+        blocks = [timed for block in alone.blocks if len(timed := _with_time(block))]
+        if blocks:
+            self.rejected = [stretch for stretch in self.rejected if stretch not in set(ends.heads)]
+        for block in blocks:
+            self._count(ends.file, block)
+            yield block
 
     def _count(self, name: str, block: Profiles) -> None:
         names = self.files_by_instrument.setdefault(block.instrument, [])

@@ -170,6 +170,12 @@ class Decoded:
     is_fragment: bool = False
     places: tuple[NDArray[np.int64], ...] = ()
 
+    def with_blocks(self, blocks: tuple[Profiles, ...]) -> Decoded:
+        """A copy with other blocks."""
+        copy = object.__new__(Decoded)
+        copy.__dict__.update(self.__dict__, blocks=blocks)
+        return copy
+
     @property
     def num_profiles(self) -> int:
         """Profiles in all blocks."""

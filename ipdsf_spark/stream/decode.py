@@ -22,6 +22,7 @@ from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.instruments import decode
 from ipdsf_spark.lidar.instruments.believable import DEFAULT_BOUNDS
 from ipdsf_spark.lidar.instruments.framing import ends_a_message
+from ipdsf_spark.lidar.instruments.stamps import UNDECIDED
 from ipdsf_spark.lidar.profiles import Decoded
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import site_named
@@ -134,24 +135,29 @@ class Decoder:
         """
         bounds = replace(DEFAULT_BOUNDS, ahead_s=ahead_s)
         sent = np.datetime64(where.sent_ms, "ms").astype("datetime64[us]") if where.sent_ms else None
-        decoded = decode(raw, name=where.file, received=sent, clock=site.clock, bounds=bounds)
+        decoded = decode(raw, name=where.file, received=sent, clock=site.clock, bounds=bounds, is_alone=where.is_joined)
         averages = [average for block in decoded.blocks for average in averages_of(block, self.interval_s)]
         if any(average.num_profiles > MOST_PROFILES for average in averages):
             return self._refused(where, raw, f"more than {MOST_PROFILES} profiles in {self.interval_s} s")
         num_timed = sum(average.num_profiles for average in averages)
         rejected = _rejections(decoded, num_timed=num_timed)
         if where.is_joined:
-            # What the two files held apart is void if they gave a profile together; else it is what it was.
+            # What the two files held apart is void if they gave a profile together, but for what gave none even then;
+            # else it is what it was.
+            left = tuple(Stretch(each.offset, each.length, each.reason) for each in decoded.rejected)
+            left = left if num_timed else where.rejected
             return where._replace(
                 num_profiles=num_timed,
                 averages=average_bytes.pack(averages),
-                rejected=() if num_timed else where.rejected,
-                raw=b"" if num_timed or not where.rejected else self._kept(raw),
+                rejected=left,
+                raw=self._kept(raw) if left else b"",
             )
         head_rejected = (*_stretches(decoded, "whole"), *_stretches(decoded, "head"))
         tail_rejected = _stretches(decoded, "tail")
-        # A file without a header may go on with the last one's message; the next one's cannot begin in it.
-        tail = b"" if decoded.is_fragment else decoded.tail
+        is_undecided = any(each.reason == UNDECIDED and each.part == "whole" for each in decoded.rejected)
+        # A file without a header may go on with the last one's message; the next one's cannot begin in it. One that was
+        # cut beside a stamp waits for its neighbour, whichever comes.
+        tail = b"" if decoded.is_fragment and not is_undecided else decoded.tail
         return where._replace(
             num_profiles=num_timed,
             averages=average_bytes.pack(averages),
@@ -161,7 +167,7 @@ class Decoder:
             tail=tail,
             head_rejected=head_rejected,
             tail_rejected=tail_rejected,
-            is_fragment=decoded.is_fragment and not ends_a_message(decoded.head),
+            is_fragment=is_undecided or (decoded.is_fragment and not ends_a_message(decoded.head)),
         )
 
     def _not_allowed(self, topic: str, site_id: str, file: str, raw: bytes) -> str:

@@ -290,7 +290,13 @@ class SiteStage:
             What of its head is no part of anything.
         """
         before = Piece.from_bytes(state.tail) if state.tail else None
-        if before is not None and piece.is_fragment and len(before.tail) + len(piece.head) <= LONGEST_TAIL:
+        is_undecided = piece.is_fragment and bool(piece.tail)  # cut beside a stamp: one neighbour tells how to read it
+        if (
+            before is not None
+            and piece.is_fragment
+            and not is_undecided
+            and len(before.tail) + len(piece.head) <= LONGEST_TAIL
+        ):
             state.tail = before._replace(
                 tail=before.tail + piece.head,
                 tail_rejected=(*before.tail_rejected, *piece.head_rejected),
@@ -301,12 +307,16 @@ class SiteStage:
         if before is not None and (piece.head or before.is_fragment):
             outcome.records.append(self._joined(site, before, piece))
             head_rejected, state.tail = (), b""
+            if is_undecided:
+                return ()
         self._drop_tail(outcome, site, state)
         if not piece.tail:
             return head_rejected
         if len(piece.tail) > LONGEST_TAIL:
             return (*head_rejected, *piece.tail_rejected)
-        kept = piece._replace(averages=b"", rejected=(), raw=b"", head=b"", head_rejected=(), is_fragment=False)
+        kept = piece._replace(averages=b"", rejected=(), raw=b"", head=b"", head_rejected=(), is_fragment=is_undecided)
+        if is_undecided:
+            head_rejected, kept = (), kept._replace(tail_rejected=piece.head_rejected)
         state.tail = kept.to_bytes()
         return head_rejected
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ipdsf_spark.lidar.files import FileReader, joined
 from ipdsf_spark.lidar.instruments import decode
+from ipdsf_spark.lidar.instruments.stamps import UNDECIDED
 from ipdsf_spark.lidar.simulator import INSTRUMENTS, simulate
 from ipdsf_spark.lidar.site import Site
 
@@ -75,10 +76,9 @@ def test_a_log_cut_at_any_byte_gives_every_profile_once_and_rejects_nothing(name
     inside = [match.start() + 900 for match in re.finditer(b"\x02", log)]
     several = st.lists(st.sampled_from(inside), min_size=2, max_size=3, unique=True).map(sorted)
     one = st.integers(20, len(log) - 1).map(lambda cut: [cut])
-    # Cut beside its stamp, a log with stamps behind looks in both files like one with stamps before: not told yet.
-    beside = [range(match.end() - 6, match.end() + 22) for match in re.finditer(b"\x04", log)]
-    within = one.filter(lambda cuts: not any(cuts[0] in places for places in beside))
-    cuts = data.draw(within if name == "stamp behind" else one | several)
+    # Nor does one behind half a stamp.
+    ends = [match.end() for match in re.finditer(b"\x04", log)]
+    cuts = data.draw(one.filter(lambda cuts: cuts[0] < ends[-2]) if name == "stamp behind" else one | several)
     files = [(f"{i}.dat", log[a:b]) for i, (a, b) in enumerate(pairwise([0, *cuts, len(log)])) if log[a:b].strip()]
     reader = FileReader()
 
@@ -87,6 +87,55 @@ def test_a_log_cut_at_any_byte_gives_every_profile_once_and_rejects_nothing(name
     whole = np.concatenate([block.time for block in FileReader().blocks([("whole.dat", log)])])
     np.testing.assert_array_equal(times, whole)
     assert reader.rejected == []
+
+
+# Without a blank line nothing in a file tells whose a stamp is.
+PLAIN_STYLES = {
+    "before": re.sub(rb"-(.{19}\r\n\x01.*?\x04\r\n)\r\n", rb"\1", LOG, flags=re.DOTALL),
+    "behind": LOGS["stamp behind"],
+}
+BESIDE = [0, 2, 4, 12, 20, 21, 23]  # bytes behind the end of a message: its line end, the stamp, the line end of that
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("name", sorted(PLAIN_STYLES))
+def test_a_log_cut_beside_a_stamp_is_told_by_the_neighbours_which_message_it_belongs_to(name: str, beside: int) -> None:
+    log = PLAIN_STYLES[name]
+    ends = [match.end() for match in re.finditer(b"\x04", log)]
+    behind_record = ends[7] + (2 if name == "before" else 23)
+    cuts = [0, ends[3] + beside, behind_record, len(log)]
+    reader = FileReader()
+
+    files = [(f"{i}.dat", log[a:b]) for i, (a, b) in enumerate(pairwise(cuts))]
+    times = np.sort(np.concatenate([block.time for block in reader.blocks(files)]))
+
+    np.testing.assert_array_equal(times, TIMES)
+    assert reader.rejected == []
+
+
+def test_a_log_cut_beside_a_stamp_without_a_neighbour_is_read_or_named() -> None:
+    before, behind = PLAIN_STYLES["before"], PLAIN_STYLES["behind"]
+    stamp = before.rindex(b"\x01")
+    interrupted, unfinished = FileReader(), FileReader()
+
+    # Begun with a stamp, a log has stamps before its messages: the last waits for a message that never came.
+    times = [moment for block in interrupted.blocks([("a.dat", before[:stamp])]) for moment in block.time]
+    none = list(unfinished.blocks([("a.dat", behind[: behind.rindex(b"\x04") + 3])]))
+
+    np.testing.assert_array_equal(times, TIMES[:-1])
+    assert interrupted.rejected == []
+    assert none == []
+    assert [each.reason for each in unfinished.rejected] == [UNDECIDED] * len(TIMES)
+
+
+def test_what_gives_no_profile_when_it_is_joined_is_named() -> None:
+    log = PLAIN_STYLES["behind"]
+    cut = [match.end() for match in re.finditer(b"\x04", log)][-2] + 8  # in the stamp before the last message
+    reader = FileReader()
+
+    num = sum(len(block) for block in reader.blocks([("a.dat", log[:cut]), ("b.dat", log[cut:])]))
+
+    assert num + len(reader.rejected) == len(TIMES)
 
 
 @pytest.mark.parametrize("cut", range(-12, 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipdsf_spark.lidar.instruments.stamps import UNDECIDED
 from ipdsf_spark.lidar.layers.operator import operator as heights
 from ipdsf_spark.lidar.operators import Case, News, Operator, Parameters, Result, Row
 from ipdsf_spark.lidar.site import Site
@@ -155,6 +157,31 @@ def joined_of(outcome: Outcome, number: int) -> Piece:
     """The message that two files share, as the next batch reads it."""
     (record,) = [record for record in outcome.records if record.topic == "files"]
     return piece_of(record.value, number, joined=dict(record.headers or [])["joined"].decode())
+
+
+@pytest.mark.parametrize("stands", ["before", "behind"])
+def test_a_log_cut_beside_a_stamp_is_read_when_its_neighbour_has_come(cl51_file: bytes, stands: str) -> None:
+    records = re.findall(rb"-(.{19}\r\n)(\x01.*?\x04\r\n)", cl51_file, re.DOTALL)[:5]
+    parts = [part for record in records for part in (record if stands == "before" else record[::-1])]
+    first = step(STAGE, [piece_of(b"".join(parts[:5]), 0)])
+    second = step(STAGE, [piece_of(b"".join(parts[5:]), 1)], first)
+
+    third = step(STAGE, [joined_of(second, 2)], second)
+
+    assert letters(first) == letters(second) == letters(third) == []
+    assert counts(third).used == 5
+
+
+def test_a_log_cut_beside_a_stamp_whose_neighbour_never_comes_is_quarantined_by_name(cl51_file: bytes) -> None:
+    records = re.findall(rb"-(.{19}\r\n)(\x01.*?\x04\r\n)", cl51_file, re.DOTALL)[:2]
+    held = step(STAGE, [piece_of(records[0][1] + records[0][0] + records[1][1], 0)])
+
+    silent = step(STAGE, [], held, silent=True)
+
+    assert letters(held) == []
+    ((_, headers),) = letters(silent)
+    assert UNDECIDED in headers["reason"]
+    assert counts(silent).rejected == 2
 
 
 def test_an_unfinished_message_whose_end_never_comes_is_quarantined(cl51_files: list[bytes]) -> None:

@@ -17,7 +17,7 @@ from ipdsf_spark.lidar.containers.container import Attribute, Damage, Dataset, U
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-SMALL: Final = 4096  # numbers
+FEW: Final = 64  # numbers that are looked at sooner one by one than as an array
 FILL_LIMIT: Final = 9e36  # netCDF's fill value for floats is 9.97e36
 DEFAULT_FILL: Final = {"i2": -32767, "i4": -2147483647, "i8": -9223372036854775806}
 _FILLS: Final = ("_FillValue", "missing_value")
@@ -152,12 +152,15 @@ def _unpacked(
     values = stored.astype(dtype)
     if not values.size:
         return values
-    # Of a large table the extremes say faster than a comparison whether there is anything to be taken out.
-    is_small = values.size < SMALL
-    low, high = (-np.inf, np.inf) if is_small else (float(values.min()), float(values.max()))
+    # Extremes say faster than comparisons whether there is anything to be taken out.
+    few = stored.reshape(-1).tolist() if stored.size <= FEW else None
+    if few is not None and (total := sum(few)) == total:  # no NaN among them
+        low, high = min(few), max(few)
+    else:
+        low, high = float(stored.min()), float(stored.max())
     for fill in packing.fills:
         if not fill < low and not fill > high:  # also where there are NaN
-            values[stored == (stored.dtype.type(fill) if kind == "f" else fill)] = np.nan
+            values[stored == fill] = np.nan
     if kind == "f" and not (high < FILL_LIMIT and low > -FILL_LIMIT):
         values[np.abs(values) > FILL_LIMIT] = np.nan
     if (packing.lowest > -np.inf or packing.highest < np.inf) and not (
@@ -193,6 +196,8 @@ def _fill_values(variable: Variable, dtype: np.dtype[Any]) -> list[float]:
     is_default = len(variable.shape) > 1 or "scale_factor" in variable.attributes
     if is_default and "_FillValue" not in variable.attributes and dtype.str[1:] in DEFAULT_FILL:
         found.append(DEFAULT_FILL[dtype.str[1:]])
+    if dtype.kind == "f":  # -999.9 is another number in four bytes
+        return [float(dtype.type(fill)) for fill in found]
     return [fill + 256.0**dtype.itemsize if dtype.kind == "u" and fill < 0 else fill for fill in found]
 
 

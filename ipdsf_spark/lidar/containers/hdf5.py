@@ -189,7 +189,7 @@ def attributes(store: Store, messages: list[headers.Message]) -> Iterator[_Store
             if found is not None:
                 yield found
         elif kind == headers.ATTRIBUTE_INFO:
-            heap, tree = _dense(store, body, 4 if body[1] & 1 else 2)
+            heap, tree = _dense(store, body, _heap_at(body))
             for message in heap.objects(tree, 0) if heap is not None else ():
                 found = (
                     _remembered_attribute(message) if len(message) <= headers.REMEMBERED_BYTES else _attribute(message)
@@ -239,6 +239,11 @@ def _value(store: Store, element: storage.Datatype, shape: tuple[int, ...], stor
     return np.frombuffer(stored, element.dtype, min(count, int(np.prod(shape, dtype=float))))
 
 
+def _heap_at(body: bytes) -> int:
+    """Where in a message about attributes the address of their heap stands."""
+    return 4 if body[1] & 1 else 2
+
+
 def _reference(store: Store, stored: bytes) -> tuple[int, int, int]:
     """Length, collection address and index of a variable-length element."""
     end = 4 + store.offset_bytes
@@ -269,23 +274,30 @@ class _Hdf5Variable(Variable):
     def attributes(self) -> Mapping[str, Attribute]:
         return self._attributes
 
-    @cached_property
+    @property
     def memo(self) -> dict[Any, Any] | None:
         memo = self._header.memo
         outside = memo.get("outside")
         if outside is None:
-            outside = memo["outside"] = tuple(
-                body for kind, _, body in self._messages if kind == headers.ATTRIBUTE_INFO
-            )
-        if not outside:
-            return memo
+            outside = memo["outside"] = self._heaps_of_attributes()
+        return self._memo_of_heaps if outside else memo
+
+    def _heaps_of_attributes(self) -> tuple[bytes, ...]:
+        """The messages that say in which heaps attributes stand."""
+        bodies = [body for kind, _, body in self._messages if kind == headers.ATTRIBUTE_INFO]
+        nowhere = self._store.nowhere
+        return tuple(
+            body for body in bodies if len(body) < 2 or _addresses(self._store, body, _heap_at(body))[0] != nowhere
+        )
+
+    @cached_property
+    def _memo_of_heaps(self) -> dict[Any, Any] | None:
+        memo = self._header.memo
         try:
-            heaps = [_dense(self._store, body, 4 if body[1] & 1 else 2) for body in outside]
+            heaps = [_dense(self._store, body, _heap_at(body)) for body in memo["outside"]]
             stored = tuple(heap.objects(tree, 0) for heap, tree in heaps if heap is not None)
         except (UnreadableFile, *_DAMAGED):
             return None
-        if not stored:
-            return memo
         # Attributes in a heap stand outside the header and may differ where it does not.
         if len(memo) > _REMEMBERED_HEAPS:
             memo.clear()

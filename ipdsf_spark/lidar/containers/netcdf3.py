@@ -11,6 +11,7 @@ import struct
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -66,17 +67,15 @@ def _open(raw: bytes) -> Dataset:
         raise UnreadableFile("not a netCDF classic file")
     structure = _structure(raw)
     num_records, record_bytes = _Header(raw).count(), structure.record_bytes
-    records = [described for described in structure.variables if described.is_record]
     damage: tuple[Damage, ...] = ()
     if not record_bytes:
         num_records = 0
     else:
-        first = min(described.begin for described in records)
-        fit = max(0, min((len(raw) - one.begin - one.row_bytes) // record_bytes + 1 for one in records))
+        fit = max(0, (len(raw) - structure.end_of_first_row) // record_bytes + 1)
         if num_records in (_STREAMING, 2**64 - 1):
             num_records = fit
         elif fit < num_records:
-            start = min(first + fit * record_bytes, len(raw))
+            start = min(structure.begin_of_records + fit * record_bytes, len(raw))
             reason = f"file ends after {fit} of the {num_records} rows its header promises"
             damage = (Damage(start, len(raw) - start, fit, num_records - fit, reason),)
             num_records = fit
@@ -98,6 +97,17 @@ class _Described:
     row_bytes: int
     memo: dict[Any, Any] = field(default_factory=dict)
 
+    @cached_property
+    def native(self) -> np.dtype[Any]:
+        """The type of the numbers in the byte order of this machine."""
+        return self.dtype.newbyteorder("=")
+
+    @cached_property
+    def strides_within_row(self) -> tuple[int, ...]:
+        """Bytes from number to number along every axis but the first."""
+        axes = range(1, len(self.lengths))
+        return tuple(self.dtype.itemsize * math.prod(self.lengths[axis + 1 :]) for axis in axes)
+
 
 @dataclass(frozen=True)
 class _Structure:
@@ -107,6 +117,8 @@ class _Structure:
     variables: tuple[_Described, ...]
     record_bytes: int
     num_bytes: int
+    begin_of_records: int
+    end_of_first_row: int
 
 
 # The files an instrument writes in a day have the same header but for the number of records: it is parsed once. A few
@@ -129,10 +141,16 @@ def _structure(raw: bytes) -> _Structure:
     variables = tuple(
         {one.name: one for one in (header.variable(dimensions) for _ in header.items(_VARIABLE))}.values()
     )
-    records = [one.row_bytes for one in variables if one.is_record]
-    padded = sum(row_bytes + (-row_bytes % 4) for row_bytes in records)
-    # A lone record variable is not padded.
-    structure = _Structure(attributes, variables, records[0] if len(records) == 1 else padded, header.at)
+    records = [one for one in variables if one.is_record]
+    padded = sum(one.row_bytes + (-one.row_bytes % 4) for one in records)
+    structure = _Structure(
+        attributes,
+        variables,
+        records[0].row_bytes if len(records) == 1 else padded,  # a lone record variable is not padded
+        header.at,
+        min((one.begin for one in records), default=0),
+        max((one.begin + one.row_bytes for one in records), default=0),
+    )
     if raw[3] != 5 and header.at <= _LONGEST_REMEMBERED:
         _remembered[kind, raw[8 : header.at]] = structure
         while len(_remembered) > _REMEMBERED:
@@ -238,20 +256,20 @@ class _Classic(Variable):
         shape = self.shape if max_rows is None or not self.shape else (min(max_rows, self.shape[0]), *self.shape[1:])
         dtype, begin = self._described.dtype, self._described.begin
         num_bytes = math.prod(shape) * dtype.itemsize
+        native = self._described.native
         if num_bytes == 0:
-            return np.empty(shape, dtype.newbyteorder("="))
+            return np.empty(shape, native)
         if num_bytes > MAX_VARIABLE_BYTES:
             raise UnreadableFile(f"{self.name} claims {num_bytes} bytes, more than a file may hold")
         strides = None
         last = begin + num_bytes
         if self._described.is_record:
-            within_row = (dtype.itemsize * math.prod(self.shape[axis + 1 :]) for axis in range(1, len(self.shape)))
-            strides = (self._record_bytes, *within_row)
+            strides = (self._record_bytes, *self._described.strides_within_row)
             last = begin + (shape[0] - 1) * self._record_bytes + self._described.row_bytes
         if last > len(self._raw):
             raise UnreadableFile(f"file ends inside {self.name}")
         view: NDArray[Any] = np.ndarray(shape, dtype, self._raw, begin, strides)
-        return view.astype(dtype.newbyteorder("="))
+        return view.astype(native)
 
 
 def to_bytes(

@@ -106,9 +106,8 @@ def unpacked(raw: bytes, *, is_file: Callable[[bytes], bool], max_bytes: int | N
 
 def kind_of(raw: bytes) -> str | None:
     """What `raw` is packed with, or None if it is plain."""
-    for magic, kind in (*_STREAMS_BY_MAGIC, *NAMED_ONLY):
-        if raw.startswith(magic):
-            return kind
+    if raw.startswith(_MAGICS):
+        return next(kind for magic, kind in _BY_MAGIC if raw.startswith(magic))
     if raw[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"):
         return "zip archive"
     if raw[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
@@ -268,6 +267,8 @@ _STREAMS_BY_MAGIC: Final = (
     (b"\x28\xb5\x2f\xfd", "zstd-compressed file"),
 )
 _NAMED: Final = frozenset(kind for _, kind in NAMED_ONLY)
+_BY_MAGIC: Final = (*_STREAMS_BY_MAGIC, *NAMED_ONLY)
+_MAGICS: Final = tuple(magic for magic, _ in _BY_MAGIC)
 
 
 def _open_stream(
@@ -332,9 +333,9 @@ def _encoding_of(raw: bytes) -> str | None:
         return "utf-32"
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
-    start = raw[:2048]
-    if len(start) < 16:
+    if len(raw) < 16 or (raw[0] and raw[1]):
         return None
+    start = raw[:2048]
     even, odd = start[0::2], start[1::2]
     for zeros, text, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
         if zeros.count(0) == len(zeros) and not text.count(0) and _is_text(text):

@@ -27,6 +27,8 @@ __all__ = ["UTC_CLOCK", "Bounds", "Clock", "Context", "decode", "recognise", "re
 
 
 _LINES_WITHIN: Final = 8_192  # bytes of a file in which its line ends are told
+_LF: Final = 10
+_SHORT: Final = 2_048  # bytes in which it is faster to count than to search
 _LONE_CR: Final = re.compile(rb"(?<!\r)\r(?![\r\n])")
 
 
@@ -39,12 +41,14 @@ class Context:
         received: time of sending (UTC), if known.
         now: the present, where no time of sending is known.
         clock: of the logger.
+        is_alone: whether no file beside it will tell more of it.
     """
 
     name: str = ""
     received: np.datetime64 | None = None
     now: np.datetime64 | None = None
     clock: Clock = UTC_CLOCK
+    is_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,14 @@ class Family:
 
 
 def _text(raw: bytes, context: Context) -> Decoded:
-    return text.decode(raw, name=context.name, received=context.received, now=context.now, clock=context.clock)
+    return text.decode(
+        raw,
+        name=context.name,
+        received=context.received,
+        now=context.now,
+        clock=context.clock,
+        is_alone=context.is_alone,
+    )
 
 
 def _ld40(raw: bytes, context: Context) -> Decoded:
@@ -114,6 +125,7 @@ def decode(
     now: np.datetime64 | None = None,
     clock: Clock = UTC_CLOCK,
     bounds: Bounds = DEFAULT_BOUNDS,
+    is_alone: bool = False,
 ) -> Decoded:
     """Profiles, and a reason for everything that gave none, for any bytes at all.
 
@@ -125,11 +137,16 @@ def decode(
         now: the present (UTC), which bounds the times where no time of sending is known.
         clock: zone and order of dates of the logger, where its stamps do not say them.
         bounds: how far times may lie from the time of sending.
+        is_alone: whether no file beside it will tell more of it, as it was put together from them, or there are none.
+            Else a log that was cut beside a stamp, and may have its stamps before or behind its messages, gives no
+            profile but is head and tail.
 
     Returns:
         Offsets in `rejected` count in the unpacked bytes where the file was packed (`rejected_bytes` gives them).
     """
-    context = Context(name, received, now, clock)
+    context = Context(name, received, now, clock, is_alone)
+    if packed.kind_of(raw) is None:
+        return believed(_decode_plain(raw, context), received=received, now=now, bounds=bounds)
     inside = packed.unpacked(raw, is_file=netcdf.is_netcdf)
     faults = tuple(
         Rejected(0, 0 if inside.files else len(raw), _named(member, reason)) for member, reason in inside.faults
@@ -167,17 +184,34 @@ def _decode_plain(raw: bytes, context: Context) -> Decoded:
 
 def _plain(raw: bytes) -> bytes:
     """Text of old Macintoshes and terminals ends its lines with CR alone, or LF before CR; as long as before."""
-    if b"\r" not in raw[:-1] or netcdf.is_netcdf(raw) or raw.count(b"\x00", 0, _LINES_WITHIN) > 8:
+    if raw.find(b"\r", 0, -1) < 0 or netcdf.is_netcdf(raw):
+        return raw
+    if raw.find(b"\x00", 0, _LINES_WITHIN) >= 0 and raw.count(b"\x00", 0, _LINES_WITHIN) > 8:
         return raw  # binary, whose bytes are no line ends
     if b"\n" not in raw:
         return raw.replace(b"\r", b"\n")
     start = raw[:_LINES_WITHIN]
-    num_crs = start.count(b"\r")
-    if max(start.count(b"\r\n"), num_crs // 2) < start.count(b"\n\r"):
+    num_crs, num_pairs, num_turned = _line_ends(start)
+    if max(num_pairs, num_crs // 2) < num_turned:
         return raw.replace(b"\n\r", b"\r\n")
-    if len(_LONE_CR.findall(start)) > 2:  # lines of the instrument end with CR, those of the logger with LF, or in turn
+    if num_crs - num_pairs > 2 and len(_LONE_CR.findall(start)) > 2:
+        # Lines of the instrument end with CR, those of the logger with LF, or in turn.
         return _LONE_CR.sub(b"\n", raw)
     return raw
+
+
+def _line_ends(text: bytes) -> tuple[int, int, int]:
+    """How many CR there are, how many with LF behind them and how many with LF before them."""
+    if len(text) <= _SHORT:
+        return text.count(b"\r"), text.count(b"\r\n"), text.count(b"\n\r")
+    num = num_pairs = num_turned = 0
+    at = text.find(b"\r")
+    while at >= 0:
+        num += 1
+        num_pairs += text.startswith(b"\n", at + 1)
+        num_turned += at > 0 and text[at - 1] == _LF
+        at = text.find(b"\r", at + 1)
+    return num, num_pairs, num_turned
 
 
 def _together(parts: list[Decoded], faults: tuple[Rejected, ...]) -> Decoded:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import groupby
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import accumulate, groupby
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.errors import IpdsfError
-from ipdsf_spark.lidar.profiles import Float32, Profiles
+from ipdsf_spark.lidar.profiles import Profiles
 
 NAN = float("nan")
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH: Final = datetime(1970, 1, 1)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _NAT = np.iinfo(np.int64).min
 
 
@@ -27,8 +30,7 @@ class UnfinishedMessage(DamagedMessage):
     """The file ends inside the message; the next file may bring the rest."""
 
 
-@dataclass(frozen=True, eq=False)
-class Message:
+class Message(NamedTuple):
     """One decoded message; heights in metres, NaN where there is none."""
 
     instrument: str
@@ -46,7 +48,7 @@ class Message:
     sky_base_m: tuple[float, ...] = ()
     maker_layer_height_m: tuple[float, ...] = ()
     is_precipitation: bool = False
-    health: dict[str, float] = field(default_factory=dict)
+    health: Mapping[str, float] = MappingProxyType({})
     identity: str = ""
 
     @property
@@ -64,47 +66,83 @@ class Message:
 
 def blocks(messages: Iterable[Message]) -> tuple[Profiles, ...]:
     """Blocks in file order; a new one starts where the layout changes."""
-    return tuple(_block(list(group)) for _, group in groupby(messages, key=lambda message: message.layout))
+    return tuple(_block(list(group)) for _, group in groupby(messages, key=_LAYOUT))
+
+
+_LAYOUT: Final = attrgetter("layout")
 
 
 def times(stamps: Sequence[datetime | None]) -> NDArray[np.datetime64]:
     """(T,) datetime64[us], NaT where there is no stamp."""
-    since = [None if stamp is None else stamp - _EPOCH for stamp in stamps]
-    micros = [_NAT if d is None else (d.days * 86_400 + d.seconds) * 1_000_000 + d.microseconds for d in since]
+    micros = [_NAT if stamp is None else (stamp - _EPOCH) // _MICROSECOND for stamp in stamps]
     return np.array(micros, np.int64).view("datetime64[us]")  # four times as fast as to convert the stamps
 
 
-def _block(messages: list[Message]) -> Profiles:
+def _block(messages: Sequence[Message]) -> Profiles:
     first = messages[0]
-    return Profiles(
-        instrument=first.instrument,
-        message_type=first.message_type,
+    # Every number in one table: one conversion is as dear as another, however many numbers it has.
+    numbers = np.array([_numbers(message) for message in messages], np.float32)
+    ends = accumulate(map(len, (first.cloud_base_m, first.maker_layer_height_m, first.sky_base_m, first.sky_base_m)))
+    bases, layers, covers, sky = ends
+    return _without_profiles(
+        first.instrument,
+        first.message_type,
+        len(first.beta),
+        first.range_resolution_m,
+        first.wavelength_nm,
+        first.identity,
+    ).with_columns(
         time=times([message.time for message in messages]),
-        range_m=(np.arange(len(first.beta)) + 0.5) * first.range_resolution_m,
-        range_resolution_m=first.range_resolution_m,
         beta=np.array([message.beta for message in messages]),
-        is_calibrated=True,
-        wavelength_nm=first.wavelength_nm,
-        cloud_base_m=_table([message.cloud_base_m for message in messages]),
-        vertical_visibility_m=_column([message.vertical_visibility_m for message in messages]),
-        maker_layer_height_m=_table([message.maker_layer_height_m for message in messages]),
-        sky_cover_octas=_table([message.sky_cover_octas for message in messages]),
-        sky_base_m=_table([message.sky_base_m for message in messages]),
+        cloud_base_m=numbers[:, :bases],
+        vertical_visibility_m=numbers[:, sky],
+        maker_layer_height_m=numbers[:, bases:layers],
+        sky_cover_octas=numbers[:, layers:covers],
+        sky_base_m=numbers[:, covers:sky],
         is_precipitation=np.array([message.is_precipitation for message in messages]),
         is_fog=np.array([message.is_fog for message in messages]),
-        tilt_deg=_column([message.tilt_deg for message in messages]),
+        tilt_deg=numbers[:, sky + 1],
         alarms=tuple(message.alarms for message in messages),
-        identity=first.identity,
-        health=dict(zip(first.health, _column([[*message.health.values()] for message in messages]).T, strict=True)),
+        health=dict(zip(first.health, numbers.T[sky + 2 :], strict=True)),
     )
 
 
-def _column(values: Sequence[Any]) -> Float32:
-    return np.array(values, dtype=np.float32)
+@lru_cache(maxsize=64)
+def _without_profiles(
+    instrument: str, message_type: str, num_gates: int, resolution_m: float, wavelength_nm: float, identity: str
+) -> Profiles:
+    """What all blocks of a layout share, without a profile: its axis of range is read-only."""
+    range_m = np.arange(0.5, num_gates) * resolution_m
+    range_m.flags.writeable = False
+    none, table = np.empty(0, np.float32), np.empty((0, 0), np.float32)
+    return Profiles(
+        instrument=instrument,
+        message_type=message_type,
+        time=times([]),
+        range_m=range_m,
+        range_resolution_m=resolution_m,
+        beta=np.empty((0, num_gates), np.float32),
+        is_calibrated=True,
+        wavelength_nm=wavelength_nm,
+        cloud_base_m=table,
+        vertical_visibility_m=none,
+        maker_layer_height_m=table,
+        sky_cover_octas=table,
+        sky_base_m=table,
+        is_precipitation=none.astype(bool),
+        is_fog=none.astype(bool),
+        tilt_deg=none,
+        identity=identity,
+    )
 
 
-def _table(rows: Sequence[tuple[float, ...]]) -> Float32:
-    width = max(map(len, rows))
-    if any(len(row) != width for row in rows):
-        rows = [row + (NAN,) * (width - len(row)) for row in rows]
-    return np.array(rows, dtype=np.float32).reshape(len(rows), width)
+def _numbers(message: Message) -> tuple[float, ...]:
+    return (
+        *message.cloud_base_m,
+        *message.maker_layer_height_m,
+        *message.sky_cover_octas,
+        *message.sky_base_m,
+        message.vertical_visibility_m,
+        message.tilt_deg,
+        *message.health.values(),
+    )

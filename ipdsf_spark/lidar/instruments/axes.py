@@ -59,7 +59,7 @@ def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: 
                     f"{name}: the unit {unit!r} would mean gates of {spacing * factor:.3g} m; "
                     f"read as {'metres' if other == 1.0 else 'kilometres'}"
                 )
-            return np.asarray(values * other, np.float64)
+            return values if other == 1.0 else np.asarray(values * other, np.float64)
     return np.asarray(values * factor, np.float64)
 
 

@@ -33,6 +33,8 @@ LONE_ASTRAY: Final = 7_200 * SECOND
 ASTRAY_AT_THE_EDGE: Final = 31 * DAY
 EDGE_PROFILES: Final = 2
 SHORTEST_STEP: Final = np.timedelta64(50_000, "us")  # twenty profiles a second, which no ceilometer measures
+_FIRST_US, _LAST_US = int(FIRST.astype(np.int64)), int(LAST.astype(np.int64))
+_SHORTEST_STEP_US, _LONE_ASTRAY_US = int(SHORTEST_STEP.astype(np.int64)), int(LONE_ASTRAY.astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ def believed(
     """
     if not decoded.num_profiles:
         return decoded
-    time: Time = np.concatenate([block.time for block in decoded.blocks]).astype("datetime64[us]")
-    if np.isnat(time).any() and len(time) == 1:
+    time = _all_times(decoded)
+    if len(time) == 1 and np.isnat(time[0]):
         if received is None:
             return decoded
         return replace(decoded, blocks=tuple(_at(block, received) for block in decoded.blocks))
@@ -84,21 +86,30 @@ def believed(
     return _without(decoded, reasons, len(time))
 
 
+def _all_times(decoded: Decoded) -> Time:
+    if len(decoded.blocks) == 1:
+        return decoded.blocks[0].time.astype("datetime64[us]", copy=False)
+    return np.concatenate([block.time for block in decoded.blocks]).astype("datetime64[us]")
+
+
 def _is_sound(time: Time, received: np.datetime64 | None, now: np.datetime64 | None, bounds: Bounds) -> bool:
     """Whether nothing is to be looked at more closely: all times within the bounds, and never a day apart."""
-    micros = time.view(np.int64)
-    first, last = int(micros.min()), int(micros.max())  # NaT is the smallest of all
+    micros = time.view(np.int64).tolist()
     sent = received if received is not None else now
-    latest = LAST if sent is None else sent.astype("datetime64[us]") + np.timedelta64(int(bounds.ahead_s * 1e6), "us")
-    earliest = FIRST
+    latest = _LAST_US if sent is None else _micros(sent) + int(bounds.ahead_s * 1e6)
+    earliest = _FIRST_US
     if received is not None and bounds.behind_s:
-        earliest = max(FIRST, received.astype("datetime64[us]") - np.timedelta64(int(bounds.behind_s * 1e6), "us"))
-    if first < earliest.view(np.int64) or last > latest.view(np.int64):
+        earliest = max(earliest, _micros(received) - int(bounds.behind_s * 1e6))
+    if min(micros) < earliest or max(micros) > latest:  # NaT is the smallest of all
         return False
     if len(micros) < 2:
         return True
-    largest = int(np.abs(np.diff(micros)).max())
-    return bool(SHORTEST_STEP.view(np.int64) <= largest <= LONE_ASTRAY.view(np.int64))
+    largest = max(abs(after - before) for before, after in itertools.pairwise(micros))
+    return bool(_SHORTEST_STEP_US <= largest <= _LONE_ASTRAY_US)
+
+
+def _micros(moment: np.datetime64) -> int:
+    return int(moment.astype("datetime64[us]").astype(np.int64))
 
 
 def _at(block: Profiles, moment: np.datetime64) -> Profiles:

@@ -39,6 +39,8 @@ def scalar(dataset: Dataset, name: str, *, text_factors: bool = True) -> float:
 def column(dataset: Dataset, name: str, num_profiles: int, *, text_factors: bool = True) -> Float32:
     """(T,) values of a variable, a scalar repeated; of several columns the first; NaN if it is absent or longer."""
     values = cf.optional(dataset, name, text_factors=text_factors)
+    if values is not None and values.shape == (num_profiles,):
+        return values.astype(np.float32)
     if values is None or 0 in values.shape[1:] or (values.ndim and len(values) > num_profiles):
         return np.full(num_profiles, np.nan, np.float32)
     if values.ndim == 0 or (values.shape == (1,) != (num_profiles,)):

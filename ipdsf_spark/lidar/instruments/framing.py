@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, UnfinishedMessage
 from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock, stamped
@@ -26,6 +25,7 @@ ETX: Final = b"\x03"
 END_OF_TEXT: Final = re.compile(rb"[\x03\x04]|\^[CD]")
 _NO_TEXT: Final = re.compile(rb"[^\x01-\x04\t\n\r\x20-\x7e]")  # noise may hold any byte, ETX too
 LONGEST_MESSAGE: Final = 32_768  # bytes; a CS135 message with line prefixes needs 11 kB
+LONGEST_UNDECIDED: Final = 65_536  # bytes of a log cut beside a stamp that may wait for its neighbour
 LONGEST_GAP: Final = 512  # bytes before a header in which its stamp is looked for
 
 _FILE_STAMP: Final = re.compile(
@@ -37,12 +37,15 @@ _CHECKSUM_LINE: Final = re.compile(
     rb"(?:\x03|\^C)[ \t]*[0-9A-Fa-f]{4}|(?:^|[\n ,;])[0-9A-Fa-f]{4}(?:\x04|\^D|[ \t]*\r?\n|[ \t]*\Z)"
 )
 _LINE_END: Final = 24  # bytes of a line in which its last word and the blanks behind it stand
+_OPENS_WITH_HEX: Final = re.compile(rb"\s*[0-9a-fA-F]{20,}")
+_LOOKED_AT: Final = 1_024
+_FEW_CS: Final = 10
+_FEW_LINES: Final = 6  # of a message are searched for; those of a CT25K are many and short
 _LONG_HEX: Final = re.compile(rb"[0-9A-Fa-f]{40,}")
 _CARETS: Final = ((b"^A", b"\x01"), (b"^B", b"\x02"), (b"^C", b"\x03"), (b"^D", b"\x04"))
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One message as it stands in the file.
 
     Attributes:
@@ -55,6 +58,7 @@ class Frame:
         talk_start: where the logger's talk before the message begins, its stamp included.
         message_end: byte offset behind the message's end of text and checksum.
         stamp_follows: whether this file's stamps stand behind their messages.
+        is_undecided: whether nothing tells if they do.
         lacks_checksum: whether the logger strips the checksums of all messages, so that there is none to compare.
         is_last: nothing but the end of the file follows, so an unfinished message may go on in the next file.
     """
@@ -70,6 +74,7 @@ class Frame:
     no_time: str
     message_end: int
     stamp_follows: bool
+    is_undecided: bool
     lacks_checksum: bool = False
 
     @property
@@ -85,6 +90,7 @@ def frames(
     clock: Clock = UTC_CLOCK,
     received: datetime | None = None,
     latest: datetime | None = None,
+    begins_inside: bool = False,
 ) -> list[Frame]:
     """Every message of `raw`, in order.
 
@@ -94,21 +100,22 @@ def frames(
         clock: zone and order of dates where stamps do not say them.
         received: time of sending (UTC).
         latest: the present, where no time of sending is known.
+        begins_inside: whether the file begins inside a message (`ends_a_profile`).
     """
-    headers = list(HEADER.finditer(raw))
+    headers = _headers(raw)
     if not headers:
         return []
     starts = [match.start() for match in headers]
     gaps = [_talk_start(raw, headers[i - 1].end() if i else 0, start) for i, start in enumerate(starts)]
-    last = _after_last(raw, headers[-1].end())
+    last, ends_inside = _after_last(raw, headers[-1].end())
     told = stamped(
         [*(raw[gap:start] for gap, start in zip(gaps, starts, strict=True)), raw[last : last + LONGEST_GAP]],
         clock=clock,
         name=name,
         received=received,
         latest=latest,
-        begins_inside=bool(head_of(raw)),
-        ends_inside=end_of_message(raw, headers[-1].end(), len(raw)) is None,
+        begins_inside=begins_inside,
+        ends_inside=ends_inside,
     )
     found = []
     for index, match in enumerate(headers):
@@ -129,8 +136,23 @@ def frames(
                 no_time=told.reasons[index],
                 message_end=last if is_last else gaps[index + 1],
                 stamp_follows=told.is_after,
+                is_undecided=told.is_undecided,
             )
         )
+    return found
+
+
+def _headers(raw: bytes) -> list[re.Match[bytes]]:
+    """Every header, in order; from C to C where profiles are in small letters, in which a pattern looks at each."""
+    if raw.count(b"C", 0, _LOOKED_AT) > _FEW_CS:
+        return list(HEADER.finditer(raw))
+    found = []
+    at = raw.find(b"C")
+    while at >= 0:
+        match = HEADER.match(raw, at)
+        if match is not None:
+            found.append(match)
+        at = raw.find(b"C", at + 1 if match is None else match.end())
     return found
 
 
@@ -147,13 +169,14 @@ def _talk_start(raw: bytes, previous: int, start: int) -> int:
     return first if behind_hex is None else behind_hex
 
 
-def _after_last(raw: bytes, header_end: int) -> int:
-    """Where the logger may speak after the last message; the end of the file if that is not complete."""
+def _after_last(raw: bytes, header_end: int) -> tuple[int, bool]:
+    """Where the logger may speak after the last message, the end of the file if that is not complete; and whether."""
     limit = header_end + LONGEST_MESSAGE
     end = end_of_message(raw, header_end, limit)
     if end is not None:
-        return end.end()
-    return _last(_LONG_HEX, raw, header_end, limit) or len(raw)
+        return end.end(), False
+    is_incomplete = limit >= len(raw) or end_of_message(raw, header_end, len(raw)) is None
+    return _last(_LONG_HEX, raw, header_end, limit) or len(raw), is_incomplete
 
 
 def end_of_message(raw: bytes, start: int, limit: int) -> re.Match[bytes] | None:
@@ -181,12 +204,6 @@ def stamp_in(name: str) -> datetime | None:
         except ValueError:
             continue
     return None
-
-
-def head_of(raw: bytes) -> bytes:
-    """The bytes before the first header if they end a message begun in the previous file."""
-    head = before_first(raw)
-    return head if _looks_like_profile(head) else b""
 
 
 def before_first(raw: bytes) -> bytes:
@@ -258,9 +275,12 @@ def message_crc(header: bytes, lines: list[bytes]) -> int:
     return binascii.crc_hqx(b"\r\n".join([header + b"\x02", *lines, b"\x03"]), 0xFFFF) ^ 0xFFFF
 
 
-def _looks_like_profile(text: bytes) -> bool:
-    """Whether `text` opens with a run of hex digits, or is text that holds the ETX or EOT that ends a message."""
-    if re.match(rb"\s*[0-9a-fA-F]{20,}", text):
+def ends_a_profile(text: bytes) -> bool:
+    """Whether `text` opens with a run of hex digits, or is text that holds the ETX or EOT that ends a message.
+
+    Before the first header of a file it is the end of a message that begins in the previous file.
+    """
+    if _OPENS_WITH_HEX.match(text):
         return True
     return END_OF_TEXT.search(text) is not None and _NO_TEXT.search(text) is None
 
@@ -269,8 +289,7 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     if b"^" in body:
         for caret, control in _CARETS:
             body = body.replace(caret, control)
-    body = body.replace(b"\r\n", b"\n")
-    lines = body.split(b"\n")
+    lines = _split(body)
     if b"\r" in body:
         lines = [line.rstrip(b"\r") for line in lines]
     lines[0] = lines[0].replace(b"\x02", b"", 1).strip()
@@ -279,6 +298,17 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     if lines and not lines[0].strip():  # a line end of the logger behind each of the instrument's
         lines = [line for line in lines if line]
     return strip_prefix(lines, before) if before.strip(b"\x01 \t") else lines
+
+
+def _split(body: bytes) -> list[bytes]:
+    """Lines; their ends are searched for, which is faster than to split where lines are as long as profiles."""
+    lines: list[bytes] = []
+    start = 0
+    while len(lines) < _FEW_LINES and (end := body.find(b"\n", start)) >= 0:
+        lines.append(body[start:end])
+        start = end + 1
+    rest = body[start:]
+    return lines + (rest.split(b"\n") if len(lines) == _FEW_LINES else [rest])
 
 
 def ends_a_message(raw: bytes) -> bool:

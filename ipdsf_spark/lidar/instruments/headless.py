@@ -55,6 +55,8 @@ def _may_hold_more(raw: bytes, start: int, end: int, shortest: int) -> bool:
 
 def _between(raw: bytes, start: int, end: int, *, num_known: int) -> list[Rejected]:
     """Profiles between two places, but for the first that are known; or one entry for bytes that are no text."""
+    if end - start < _FEWEST_BYTES:
+        return []
     profiles = list(_profiles(raw, start, end))
     rejected = []
     for number, (_, last) in enumerate(profiles):

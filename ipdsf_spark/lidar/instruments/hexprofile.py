@@ -22,17 +22,19 @@ def int20(text: bytes) -> NDArray[np.int32]:
     num_values, odd = divmod(len(text), 5)
     if odd:
         raise ValueError(f"{len(text)} hex digits are not a multiple of 5")
-    odd_digits = num_values % 2 * 5
     try:
-        packed = binascii.unhexlify(text + b"0" * (odd_digits + 6))  # every pair may be read as eight bytes
+        packed = binascii.unhexlify(text + b"00000" if num_values % 2 else text)
     except binascii.Error as error:
         raise ValueError(str(error)) from error
-    # The pair's forty bits stand at the top of its eight bytes; an arithmetic shift extends the sign.
-    pairs = np.ndarray(((num_values + 1) // 2,), ">i8", packed, strides=(5,)).astype(np.int64)
-    values = np.empty((len(pairs), 2), np.int32)
-    np.right_shift(pairs, 44, out=values[:, 0], casting="same_kind")
-    np.left_shift(pairs, 20, out=pairs)
-    np.right_shift(pairs, 44, out=values[:, 1], casting="same_kind")
+    # The first of a pair stands at the top of its first four bytes, the second at the bottom of its last four; brought
+    # to the top as well, an arithmetic shift extends the sign of both.
+    num_pairs = (num_values + 1) // 2
+    values = np.empty((num_pairs, 2), np.int32)
+    first, second = values[:, 0], values[:, 1]
+    first[:] = np.ndarray((num_pairs,), ">i4", packed, 0, (5,))
+    second[:] = np.ndarray((num_pairs,), ">i4", packed, 1, (5,))
+    second <<= 12
+    values >>= 12
     return values.reshape(-1)[:num_values]
 
 

@@ -48,7 +48,7 @@ _SAME_MINUTE: Final = "its stamp, written to the minute, is that of the profile 
 def recognise(raw: bytes) -> str | None:
     """``"Vaisala LD40"``, or None for a file of another kind; a log may mention the instrument."""
     start = raw[:_LOOKED_AT]
-    is_log = _NAME.search(start) is not None and framing.HEADER.search(start) is None
+    is_log = framing.HEADER.search(start) is None and _NAME.search(start) is not None
     return INSTRUMENT if is_log or _TABLE.match(start) else None
 
 

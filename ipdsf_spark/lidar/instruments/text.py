@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.instruments import campbell_cs, framing, vaisala_cl, vaisala_ct
 from ipdsf_spark.lidar.instruments.assemble import DamagedMessage, Message, UnfinishedMessage, blocks
 from ipdsf_spark.lidar.instruments.headless import headless
-from ipdsf_spark.lidar.instruments.stamps import NO_STAMP, UTC_CLOCK, Clock, only_instant
+from ipdsf_spark.lidar.instruments.stamps import NO_STAMP, UNDECIDED, UTC_CLOCK, Clock, only_instant
 from ipdsf_spark.lidar.profiles import Decoded, Profiles, Rejected
 
 _DECODERS: Final = {
@@ -22,8 +22,10 @@ _DECODERS: Final = {
     "CS": campbell_cs.decode_message,
 }
 _LOG_HEADER: Final = re.compile(rb"-?Ceilometer Logfile", re.IGNORECASE)
+_MERE_END: Final = re.compile(rb"[ \t\r\n]*\x04")  # of a message that is whole without it
 _PROFILE: Final = re.compile(rb"(?:[0-9A-Fa-f]{64}|[0-9A-Fa-f]{200,})")
 _RECOGNISED_WITHIN: Final = 65_536  # bytes of a file in which the first header is looked for
+_RECOGNISED_FIRST: Final = _RECOGNISED_WITHIN - 64  # a header that begins before it is found there with all behind it
 
 
 def recognise(raw: bytes) -> str | None:
@@ -31,10 +33,14 @@ def recognise(raw: bytes) -> str | None:
     start = raw[:_RECOGNISED_WITHIN]
     header = framing.HEADER.search(start)
     if header is not None:
-        if header[1]:
-            return vaisala_cl.instrument_of(header.group())
-        return vaisala_ct.INSTRUMENT if header[2] else campbell_cs.INSTRUMENT
+        return _model_of(header.group())
     return "Vaisala CL31" if _LOG_HEADER.search(start[:512]) else None
+
+
+def _model_of(header: bytes) -> str:
+    if header[1:2] == b"L":
+        return vaisala_cl.instrument_of(header)
+    return vaisala_ct.INSTRUMENT if header[1:2] == b"T" else campbell_cs.INSTRUMENT
 
 
 def decode(
@@ -44,6 +50,7 @@ def decode(
     received: np.datetime64 | None = None,
     now: np.datetime64 | None = None,
     clock: Clock = UTC_CLOCK,
+    is_alone: bool = False,
 ) -> Decoded:
     """All messages of a text log: profiles, and a reason for every message that gave none.
 
@@ -54,6 +61,7 @@ def decode(
         received: time of sending (UTC); decides what stamps leave open.
         now: the present, where no time of sending is known.
         clock: of the logger, where its stamps do not say it.
+        is_alone: whether no file beside it will tell more of it.
 
     Returns:
         Profiles without any stamp have no time here; whoever calls decides whether one may take the time of sending.
@@ -61,12 +69,22 @@ def decode(
     messages: list[Message] = []
     places: list[tuple[int, int]] = []
     rejected: list[Rejected] = []
-    found = framing.frames(raw, name=name, clock=clock, received=as_datetime(received), latest=as_datetime(now))
     head, tail = framing.before_first(raw), b""
+    begins_inside = framing.ends_a_profile(head)
+    found = framing.frames(
+        raw,
+        name=name,
+        clock=clock,
+        received=as_datetime(received),
+        latest=as_datetime(now),
+        begins_inside=begins_inside,
+    )
     part: Literal["", "head", "tail", "whole"]
+    if found and found[0].is_undecided and not is_alone and len(raw) <= framing.LONGEST_UNDECIDED:
+        return _undecided(raw, found)
     is_fragment = not found and bool(head.strip())
     has_many_ends = not found and len(framing.END_OF_TEXT.findall(head)) > 2  # ETX and EOT end one message
-    if framing.head_of(raw) and not has_many_ends:
+    if begins_inside and not has_many_ends and not _MERE_END.match(head):
         part = "whole" if is_fragment else "head"
         rejected.append(Rejected(0, len(head), "end of a message that begins in the previous file", part))
     rejected += headless(raw, found, num_named=len(rejected))
@@ -76,7 +94,7 @@ def decode(
     for index, frame in enumerate(found):
         place = (frame.start, frame.end - frame.start)
         try:
-            message = _DECODERS[frame.family](replace(frame, lacks_checksum=True) if lacks_checksums else frame)
+            message = _DECODERS[frame.family](frame._replace(lacks_checksum=True) if lacks_checksums else frame)
         except DamagedMessage as error:
             # A line cut in the middle reads as damaged; without the end of its text the message may go on.
             is_unfinished = isinstance(error, UnfinishedMessage)
@@ -93,7 +111,8 @@ def decode(
             if not is_stamped and not (is_lone and received is not None):
                 tail = raw[frame.start :]  # the next file may begin with its stamp
         part = ""
-        if frame.time is None and index == 0 and not frame.stamp_follows and not (is_lone and received is not None):
+        is_first_bare = frame.time is None and index == 0 and not frame.stamp_follows and not frame.is_undecided
+        if is_first_bare and not (is_lone and received is not None):
             # The previous file may end with the stamp of this message, or with half of it.
             is_fragment = is_lone and not is_stamped
             head = raw[: len(raw) if is_fragment else frame.message_end][: framing.LONGEST_MESSAGE]
@@ -118,7 +137,7 @@ def decode(
         moment = only_instant(told, clock)
         decoded = tuple(_stamped(block, moment) for block in decoded) if moment else decoded
     return Decoded(
-        recognise(raw) or "unknown",
+        _model_of(found[0].header) if found and found[0].start < _RECOGNISED_FIRST else recognise(raw) or "unknown",
         decoded,
         tuple(rejected),
         head=head,
@@ -126,6 +145,12 @@ def decode(
         is_fragment=is_fragment,
         places=_by_block(decoded, places),
     )
+
+
+def _undecided(raw: bytes, found: list[framing.Frame]) -> Decoded:
+    """A log that was cut beside a stamp, as a fragment: the file before it or behind it tells how it is to be read."""
+    rejected = tuple(Rejected(frame.start, frame.end - frame.start, UNDECIDED, "whole") for frame in found)
+    return Decoded(_model_of(found[0].header), (), rejected, head=raw, tail=raw, is_fragment=True)
 
 
 def _goes_on_at(raw: bytes, frame: framing.Frame) -> int:
@@ -150,6 +175,8 @@ def _stamped(block: Profiles, moment: datetime) -> Profiles:
 
 def _by_block(decoded: tuple[Profiles, ...], places: list[tuple[int, int]]) -> tuple[NDArray[np.int64], ...]:
     table = np.array(places, np.int64).reshape(-1, 2)
+    if len(decoded) == 1:
+        return (table,)
     ends = np.cumsum([len(block) for block in decoded], dtype=int)
     return tuple(table[end - len(block) : end] for block, end in zip(decoded, ends, strict=True))
 

@@ -18,7 +18,7 @@ from typing import Final
 from ipdsf_spark.lidar.instruments.stamps import counted, zones
 from ipdsf_spark.lidar.instruments.stamps.beside import contradicted, unlike_the_others, with_company, zoned_beside
 from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
-from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, TWO_LINES, UNIX
+from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, FORMS, TWO_LINES, UNIX
 from ipdsf_spark.lidar.instruments.stamps.order import (
     date_alone_in,
     date_in,
@@ -26,21 +26,33 @@ from ipdsf_spark.lidar.instruments.stamps.order import (
     days_of,
     full_date_in,
 )
-from ipdsf_spark.lidar.instruments.stamps.placing import is_after, without_cut_stamp, without_file_talk
+from ipdsf_spark.lidar.instruments.stamps.placing import (
+    is_after,
+    is_undecided,
+    without_cut_first,
+    without_cut_stamp,
+    without_file_talk,
+)
 from ipdsf_spark.lidar.instruments.stamps.prefixes import looks_like_time
 from ipdsf_spark.lidar.instruments.stamps.written import Finder, Written, local_of, offset_beside
 from ipdsf_spark.lidar.instruments.stamps.zones import only_instant
 
-__all__ = ["NO_STAMP", "UTC_CLOCK", "Clock", "Stamped", "only_instant", "stamped"]
+__all__ = ["NO_STAMP", "UNDECIDED", "UTC_CLOCK", "Clock", "Stamped", "only_instant", "stamped"]
 
 NO_STAMP: Final = "no time stamp"
+UNDECIDED: Final = (
+    "its time stamp may stand before it or behind it: the log was cut beside one, and nothing tells which"
+)
 CLOSE: Final = timedelta(minutes=3)  # less than the interval that profiles are averaged over
 _SHOWN: Final = 60  # characters of talk in a reason
 _BLANKS: Final = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe3\x80\x80|\xef\xbb\xbf|(?<=\d)\xa0(?=[\dAP])")
+_DIGIT: Final = re.compile(rb"\d")
+_SEEN_FIRST: Final = (FORMS[0], next(form for form in FORMS if form.name == UNIX))  # beside a plain stamp
+_LIKE_THOSE: Final = re.compile(rb"\d{4}[-/.:]\d|\d{9}")  # what every stamp of those forms holds
 _HALF_DAY: Final = 43_200_000_000
 _PLAIN: Final = re.compile(
-    rb"\s*-?((?:19|20)\d{2})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2}):(\d{2})"
-    rb"(?:[ \t]*\r?\n[ \t]*|(?:\.(\d{1,6}))?,[ \t]*)\x01?[ \t]*"
+    rb"\s*(?:-|%+ )?((?:19|20)\d{2})([-/])(\d{2})\2(\d{2})[ T](\d{2}):(\d{2}):(\d{2})"
+    rb"(?:Z?(?: %+)?[ \t]*\r?\n[ \t]*|(?:\.(\d{1,6}))?Z?,[ \t]*)\x01?[ \t]*"
 )
 
 
@@ -52,11 +64,13 @@ class Stamped:
         times: (N,) UTC, None where there is none.
         reasons: (N,) why there is none; empty where there is a time, ``NO_STAMP`` where nothing was written.
         is_after: whether stamps follow their messages in this file.
+        is_undecided: whether the file was cut beside a stamp, and nothing in it tells whether stamps follow.
     """
 
     times: tuple[datetime | None, ...]
     reasons: tuple[str, ...]
     is_after: bool = False
+    is_undecided: bool = False
 
 
 def stamped(
@@ -80,6 +94,8 @@ def stamped(
         begins_inside: whether the file begins inside a message.
         ends_inside: whether it ends inside one.
     """
+    if not any(map(_DIGIT.search, talk)):
+        return Stamped((None,) * (len(talk) - 1), (NO_STAMP,) * (len(talk) - 1))
     if clock == UTC_CLOCK and not begins_inside and (plain := _plainly_stamped(talk)) is not None:
         return plain
     finder = Finder()
@@ -88,7 +104,11 @@ def stamped(
     if not any(found):
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
     found[-1] = without_cut_stamp(told[-1], found)
-    follows = is_after(told, found, begins_inside=begins_inside, ends_inside=ends_inside)
+    whole = found if begins_inside else [without_cut_first(talk[0], found), *found[1:]]
+    follows = is_after(told, whole, begins_inside=begins_inside, ends_inside=ends_inside)
+    undecided = is_undecided(told, whole, begins_inside=begins_inside, ends_inside=ends_inside)
+    if undecided and not whole[0]:
+        return Stamped((None,) * (len(told) - 1), (UNDECIDED,) * (len(told) - 1), is_undecided=True)
     texts, groups = (told[1:], found[1:]) if follows else (told[:-1], found[:-1])
     own = [_one_of(stamps, text, 0 if follows else -1) for stamps, text in zip(groups, texts, strict=True)]
     own = _without_serial_numbers(_with_instants_beside(own, texts))
@@ -129,34 +149,46 @@ def stamped(
         else:
             times[i] = instant
     _fill(times, reasons)
-    return Stamped(tuple(times), tuple(reasons), follows)
+    return Stamped(tuple(times), tuple(reasons), follows, undecided)
 
 
 def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
-    """The times of a log in which nothing is open: a full stamp, year first, before every message, rising.
+    """The times of a log in which nothing is open: a full stamp, year first, before every message, never falling.
 
-    It stands on a line of its own, or before a comma on that of the message, as most loggers write; whatever else
-    stands there is left to the general way, which gives the same here.
+    It stands on a line of its own, or before a comma on that of the message, as most loggers write; on lines before it
+    there is no other stamp. Whatever else stands there is left to the general way, which gives the same here.
     """
+    if not talk or talk[-1].strip(b" \t\r\n\x01\x03\x04"):
+        return None
     times: list[datetime | None] = []
-    last: datetime | None = None
-    for text in talk[:-1]:
-        match = _PLAIN.fullmatch(text)
+    last = datetime.min
+    for number, text in enumerate(talk[:-1]):
+        match = _PLAIN.fullmatch(text) or _PLAIN.fullmatch(*_last_line(text, is_first=not number))
         if match is None:
             return None
-        year, month, day, hour, minute, second, fraction = match.groups()
+        year, _, month, day, hour, minute, second, fraction = match.groups()
         micros = int(fraction.ljust(6, b"0")) if fraction else 0
         try:
             moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros)
         except ValueError:
             return None
-        if last is not None and moment <= last:
+        if moment < last:
             return None
         times.append(moment)
         last = moment
-    if not times or talk[-1].strip(b" \t\r\n\x01\x03\x04"):
-        return None
-    return Stamped(tuple(times), ("",) * len(times))
+    return Stamped(tuple(times), ("",) * len(times)) if times else None
+
+
+def _last_line(text: bytes, *, is_first: bool) -> tuple[bytes, int]:
+    """Talk, and where its last line begins, if nothing before it says a time; else its end."""
+    if is_first:
+        text = without_file_talk(text)
+    start = text.rstrip(b"\x01 \t\r\n").rfind(b"\n") + 1
+    before = text[:start]
+    is_silent = before.isascii() and (
+        _LIKE_THOSE.search(before) is None or not any(form.pattern.search(before) for form in _SEEN_FIRST)
+    )
+    return text, start if is_silent else len(text)
 
 
 def _fill(times: list[datetime | None], reasons: list[str]) -> None:

@@ -10,16 +10,25 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from ipdsf_spark.lidar.instruments.stamps.forms import COUNTED
 from ipdsf_spark.lidar.instruments.stamps.written import Written
 
-_ABOUT_THE_FILE: Final = re.compile(rb"^.*(?:Logfile|created|opened|closed|rotated).*$", re.IGNORECASE | re.MULTILINE)
+_ABOUT_THE_FILE: Final = re.compile(rb"logfile|created|opened|closed|rotated")
 _TO_THE_SECOND: Final = re.compile(r"\d:\d{2}:\d{2}|\d{6}(?!\d)|\d{10}")
+_DIGITS: Final = b"0123456789"
+_WITHIN: Final = b":.,/-T "  # what stands between the digits of a stamp
+_MARKS: Final = b"\x01 \t\r\n-"
 _BLANK: Final = re.compile(rb"[ \t]*\r?\n")
 
 
 def without_file_talk(talk: bytes) -> bytes:
     """Talk without the lines in which a logger tells when the file was made; as long as before."""
-    return _ABOUT_THE_FILE.sub(lambda match: b" " * len(match.group()), talk)
+    lowered = talk.lower()
+    if _ABOUT_THE_FILE.search(lowered) is None:
+        return talk
+    is_about = [_ABOUT_THE_FILE.search(line) is not None for line in lowered.split(b"\n")]
+    lines = zip(talk.split(b"\n"), is_about, strict=True)
+    return b"\n".join([b" " * len(line) if is_blank else line for line, is_blank in lines])
 
 
 def without_cut_stamp(talk: bytes, found: Sequence[Sequence[Written]]) -> list[Written]:
@@ -30,11 +39,38 @@ def without_cut_stamp(talk: bytes, found: Sequence[Sequence[Written]]) -> list[W
         found: (N + 1,) the stamps of the file; the last are those in `talk`.
     """
     last = list(found[-1])
-    if not last or talk[last[-1].end :]:
+    if not last or talk[last[-1].end :].strip(_WITHIN):
         return last
     others = [len(each.text) for stamps in found[:-1] for each in stamps]
     is_whole = len(last[-1].text) >= min(others) if others else _TO_THE_SECOND.search(last[-1].text) is not None
     return last if is_whole else last[:-1]
+
+
+def without_cut_first(talk: bytes, found: Sequence[Sequence[Written]]) -> list[Written]:
+    """The stamps before the first message without the one that the beginning of the file may have cut short.
+
+    It is looked for in a file of several messages that ends with a whole stamp.
+
+    Args:
+        talk: what stands before the first message.
+        found: (N + 1,) the stamps of the file; the first are those in `talk`.
+    """
+    first = list(found[0])
+    others = [each for stamps in found[1:] for each in stamps]
+    if len(first) != 1 or len(found) < 3 or not found[-1] or talk[: first[0].start].strip(_DIGITS + _WITHIN):
+        return first
+    kinds = {each.kind for each in others}
+    line = talk.strip(_MARKS)
+    is_alone = line.endswith(first[0].text.encode("latin-1"))
+    is_short = len(line) < min(len(each.text) for each in others)
+    is_cut = is_alone and is_short and len(kinds) == 1 and (first[0].kind not in kinds or first[0].kind in COUNTED)
+    return [] if is_cut else first
+
+
+def ends_with_half(talk: bytes) -> bool:
+    """Whether the end of the file may have cut a stamp short that began behind the last message."""
+    line = talk.rpartition(b"\n")[2].strip(_MARKS)
+    return line[:1].isdigit() and not line.strip(_DIGITS + _WITHIN)
 
 
 def is_after(
@@ -56,14 +92,42 @@ def is_after(
     # only where stamps follow, while a cut falls between a stamp and its message once in thousands.
     if found[-1] and (not found[0] or talk[-1][found[-1][-1].end :].strip(b" \t") != b""):
         return True
+    if not begins_inside and not talk[0].strip(_MARKS) and ends_with_half(talk[-1]) and any(found):
+        return True
     if not begins_inside and ends_inside and not found[0] and not talk[0].strip(b"\x01 \t"):
         return True  # the log begins with a message, and not with its stamp
-    before = after = 0
+    return _told_by_lines(talk, found, 0 if begins_inside else 1) > 0
+
+
+def is_undecided(
+    talk: Sequence[bytes], found: Sequence[Sequence[Written]], *, begins_inside: bool, ends_inside: bool
+) -> bool:
+    """Whether a log was cut beside a stamp, so that its stamps may stand before their messages or behind them.
+
+    It begins and ends with a stamp, or begins and ends with a message, and neither the lines nor what else the logger
+    wrote tell which. See `is_after` for the arguments.
+    """
+    if begins_inside or ends_inside or ends_with_half(talk[-1]) or not any(found) or not all(found[1:-1]):
+        return False
+    if bool(found[0]) != bool(found[-1]):
+        return False
+    if talk[0].strip(_MARKS) != (found[0][-1].text.encode("latin-1") if found[0] else b""):
+        return False
+    if found[-1] and talk[-1][found[-1][-1].end :].strip(_MARKS):
+        return False  # more follows, as a message whose header is damaged
+    if any(not talk[i][stamps[-1].end :].count(b"\n") for i, stamps in enumerate(found[:-1]) if stamps):
+        return False
+    told = _told_by_lines(talk, found, 1)
+    return told >= 0 if found[0] else told == 0
+
+
+def _told_by_lines(talk: Sequence[bytes], found: Sequence[Sequence[Written]], first: int) -> int:
+    """In how many more talks the blank line that parts two records stands behind the stamp than before it."""
+    told = 0
     for i, stamps in enumerate(found[:-1]):
-        if not stamps or (i == 0 and not begins_inside):
+        if not stamps or i < first:
             continue
         lines_before = len(_BLANK.findall(talk[i][: stamps[0].start]))
         lines_after = len(_BLANK.findall(talk[i][stamps[-1].end :]))
-        before += lines_after < lines_before
-        after += lines_before < lines_after
-    return after > before
+        told += (lines_before < lines_after) - (lines_after < lines_before)
+    return told

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from ipdsf_spark.lidar.instruments.stamps.forms import FORMS, FRACTION, Form
+from ipdsf_spark.lidar.instruments.stamps.forms import FORMS, FRACTION
 from ipdsf_spark.lidar.instruments.stamps.months import MONTHS
 
 
@@ -33,15 +33,18 @@ def strip_prefix(lines: Sequence[bytes], first: bytes) -> list[bytes]:
         first: what stands before the header on its line: a stamp and what the logger writes after it.
     """
     head = first.lstrip(b"\x01 \t\r\n-[(<").rstrip(b"\x01")
-    found = next(((form, match) for form in FORMS if (match := form.pattern.match(head))), None)
+    found = next(((place, match) for place, form in enumerate(FORMS) if (match := form.pattern.match(head))), None)
     if found is None:
         return _without_repeated(lines, first.rstrip(b"\x01"))
-    form, match = found
+    place, match = found
     has_fraction = match.groupdict().get("f") is not None
-    prefix = _prefix(form, head[match.end() :].replace(b"\x01", b""), has_fraction)
-    if not lines or prefix.match(lines[0]) is None:
-        return list(lines)
-    return [prefix.sub(b"", line, count=1) for line in lines]
+    prefix = _prefix(place, head[match.end() :].replace(b"\x01", b""), has_fraction)
+    return _without(prefix, lines) if lines and prefix.match(lines[0]) is not None else list(lines)
+
+
+def _without(prefix: re.Pattern[bytes], lines: Sequence[bytes]) -> list[bytes]:
+    matches = [prefix.match(line) for line in lines]
+    return [line if match is None else line[match.end() :] for line, match in zip(lines, matches, strict=True)]
 
 
 def _without_repeated(lines: Sequence[bytes], first: bytes) -> list[bytes]:
@@ -52,18 +55,21 @@ def _without_repeated(lines: Sequence[bytes], first: bytes) -> list[bytes]:
     body = text.rstrip(b" \t")
     shape = re.sub(rb"\d+", rb"\\d+", re.escape(body)) + rb"[ \t]{0,%d}" % (len(text) - len(body))
     prefix = re.compile(shape)
-    if not lines or any(prefix.match(line) is None for line in lines if line.strip(b"\r\x03\x04 ")):
+    if any(prefix.match(line) is None for line in lines if line.strip(b"\r\x03\x04 ")):
         return list(lines)
-    return [prefix.sub(b"", line, count=1) for line in lines]
+    return _without(prefix, lines)
 
 
 _FRACTION: Final = re.compile(rb"\(\?:\[\.,:?\]\(\?P<f>\\d\{1,9\}\)\)\?")
 
 
 @lru_cache(maxsize=32)
-def _prefix(form: Form, behind: bytes, has_fraction: bool) -> re.Pattern[bytes]:
-    """A stamp at the head of a line, and what the logger writes behind it: no more, as blanks may be the message's."""
-    stamp = form.pattern.pattern
+def _prefix(place: int, behind: bytes, has_fraction: bool) -> re.Pattern[bytes]:
+    """A stamp at the head of a line, and what the logger writes behind it: no more, as blanks may be the message's.
+
+    The form is told by its place among `FORMS`: patterns have no hash of their own.
+    """
+    stamp = FORMS[place].pattern.pattern
     if not has_fraction:  # else the comma behind the stamp and the digits of the line were one
         stamp = _FRACTION.sub(b"", stamp.replace(FRACTION, b""))
     return re.compile(rb"^[ \t\[(<-]*(?:" + stamp + rb")(?:" + re.escape(behind) + rb"|[,;|\])> \t]*)")
