@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +39,7 @@ from ipdsf_spark.packing.reading import filesystem_of, footer_of
 from ipdsf_spark.packing.reference import enhancement_at, files_of, left_without_manifest, manifest_at, place_of
 from ipdsf_spark.packing.schema import ROW_TYPE, described
 from ipdsf_spark.packing.volumes import PLAIN, Packed, Reading, Wanted, packed_cubes
+from ipdsf_spark.storage.fetched import fetched, require_volume
 from ipdsf_spark.storage.files import Files
 from ipdsf_spark.storage.hadoop import reason_of
 from ipdsf_spark.storage.location import Location, location_of, require_name
@@ -105,13 +105,10 @@ def wanted_volumes(
         raise InputError(f"two volumes cannot both be called {twice[0]!r}")
     wanted = []
     for number, (path, split) in enumerate(paths):
-        place = location_of(path).path
-        if place is None:
-            raise InputError(f"{path}: volumes are read from paths that every executor reaches, or file:// URLs")
-        if not place.exists():
-            raise InputError(f"{path} does not exist")
+        require_volume(path)
+        place = location_of(path)
         name = require_name(names[number], of="volume") if names else ""
-        wanted.append(Wanted(str(place), name, split))
+        wanted.append(Wanted(str(place.path or place.url), name, split))
     return wanted
 
 
@@ -214,7 +211,8 @@ def _pseudonym_key(files: Files, root: Location, manifest: Manifest, config: Con
 
 
 def _patient(wanted: Wanted, key: bytes, reading: Reading) -> str:
-    return pseudonym_of(Path(wanted.path), key, series=reading.series)
+    with fetched(wanted.path) as here:
+        return pseudonym_of(here, key, series=reading.series)
 
 
 class _Collected(AccumulatorParam[dict[int, Packed]]):

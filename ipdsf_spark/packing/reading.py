@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow.parquet as pq
+from fsspec.implementations.arrow import ArrowFSWrapper
 from numpy.typing import NDArray
 from petastorm.arrow_reader_worker import ArrowReaderWorker
 from petastorm.fs_utils import FilesystemResolver
@@ -24,6 +25,7 @@ from petastorm.workers_pool.thread_pool import ThreadPool
 
 from ipdsf_spark.ct.cubes import CubeKey
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.storage import object_store
 from ipdsf_spark.storage.location import Location
 
 COLUMNS: Final = ["study", "z", "y", "x", "cube"]
@@ -161,6 +163,8 @@ def filesystem_of(place: Location) -> Any:
     """Petastorm's file system for a place."""
     if place.path is not None:
         return FilesystemResolver("file:///").filesystem()
+    if object_store.is_in_object_store(place):
+        return ArrowFSWrapper(object_store.filesystem())
     try:
         return FilesystemResolver(place.url).filesystem()
     except Exception as error:  # whatever is not installed or out of reach
@@ -171,6 +175,8 @@ def path_of(place: Location) -> str:
     """What Petastorm's file system calls a place."""
     if place.path is not None:
         return str(place.path)
+    if object_store.is_in_object_store(place):
+        return object_store.key_of(place)
     scheme, _, rest = place.url.partition("://")
     return f"/{rest.partition('/')[2]}" if scheme == "hdfs" else rest
 
