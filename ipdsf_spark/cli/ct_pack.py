@@ -72,7 +72,6 @@ def run_pack(args: argparse.Namespace) -> int:
     from ipdsf_spark.packing.reference import place_of
     from ipdsf_spark.packing.session import imaging_session
     from ipdsf_spark.packing.volumes import Reading
-    from ipdsf_spark.spark.object_store import store_settings
 
     config = load(*args.config, overrides=args.set)
     if not 0 <= args.test_share < 1:
@@ -84,7 +83,7 @@ def run_pack(args: argparse.Namespace) -> int:
     if not wanted:
         raise InputError("no volumes: name some, or use --train and --test")
     with (
-        imaging_session("ipdsf-pack", master=args.master, settings=store_settings(config.storage)) as spark,
+        imaging_session("ipdsf-pack", master=args.master) as spark,
         progress_bar(total=len(wanted), desc="packing", unit=" volumes") as bar,
     ):
 

@@ -12,10 +12,6 @@ class StorageConfig:
     """The storage array on which packed cubes, models and generated volumes lie."""
 
     root: str = "~/.local/share/ipdsf/storage"
-    s3_packages: str = (
-        "org.apache.hadoop:hadoop-aws:3.4.1,software.amazon.awssdk:s3:2.24.6,"
-        "software.amazon.awssdk:s3-transfer-manager:2.24.6"
-    )
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -50,6 +50,7 @@ PIXEL_TAGS: Final = (
     "PixelData",
 )
 
+OTHER_PIXELS: Final = ("FloatPixelData", "DoubleFloatPixelData")
 UNKNOWN_LENGTH: Final = b"\xff\xff\xff\xff"
 MAX_PIXELS: Final = 8192 * 8192  # of a slice; a damaged header must not ask for gigabytes
 DAMAGE, SURPLUS = "Corrupt JPEG data", "extraneous bytes"
@@ -124,11 +125,16 @@ def _opened(header: SliceHeader) -> Frame:
         return _native_frames(header)
     dataset = pydicom.dcmread(header.path, specific_tags=list(PIXEL_TAGS), force=True)
     if "PixelData" not in dataset:
-        raise InputError(f"{header.name} holds no pixels (cut off after its header?)")
+        other = pydicom.dcmread(header.path, specific_tags=list(OTHER_PIXELS), force=True)
+        there = next((keyword for keyword in OTHER_PIXELS if keyword in other), "")
+        reason = (
+            f"its pixels are {there}; whole numbers in PixelData are read" if there else "cut off after its header?"
+        )
+        raise InputError(f"{header.name} holds no pixels that can be read ({reason})")
     if not hasattr(dataset.file_meta, "TransferSyntaxUID"):
         dataset.file_meta.TransferSyntaxUID = syntax
     expected = header.rows * header.columns * header.bits_allocated // 8 * header.num_frames
-    if len(dataset.PixelData) not in (expected, expected + 1):
+    if syntax.is_compressed or len(dataset.PixelData) not in (expected, expected + 1):
         _require_no(contradiction(syntax, dataset.PixelData), header)
     if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
         streams = list(generate_frames(dataset.PixelData, number_of_frames=header.num_frames))
@@ -169,6 +175,9 @@ def _check_length(header: SliceHeader, num_bytes: int) -> None:
     expected = header.rows * header.columns * header.bits_allocated // 8 * header.num_frames
     if num_bytes < expected:
         raise InputError(f"{header.name} is cut short: {num_bytes} of {expected} bytes of pixels")
+    if num_bytes >= 2 * expected:
+        slices = f"{num_bytes * header.num_frames // expected} slices of pixels"
+        raise InputError(f"{header.name} holds {slices}, but NumberOfFrames says {header.num_frames}")
 
 
 def _decoded_run_lengths(header: SliceHeader, dataset: Dataset, stream: bytes, said: list[str]) -> Words:

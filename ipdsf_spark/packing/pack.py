@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from pyspark import TaskContext
 from pyspark.accumulators import AccumulatorParam
 from pyspark.sql import SparkSession
 
@@ -38,12 +39,14 @@ from ipdsf_spark.packing.publishing import Change, complete_interrupted, publish
 from ipdsf_spark.packing.reading import filesystem_of, footer_of
 from ipdsf_spark.packing.reference import enhancement_at, files_of, left_without_manifest, manifest_at, place_of
 from ipdsf_spark.packing.schema import ROW_TYPE, described
+from ipdsf_spark.packing.stored import store_part
 from ipdsf_spark.packing.volumes import PLAIN, Packed, Reading, Wanted, packed_cubes
 from ipdsf_spark.storage.fetched import fetched, require_volume
 from ipdsf_spark.storage.files import Files
 from ipdsf_spark.storage.hadoop import reason_of
 from ipdsf_spark.storage.location import Location, location_of, require_name
 from ipdsf_spark.storage.lock import locked
+from ipdsf_spark.storage.object_store import is_in_object_store
 
 
 @dataclass(frozen=True)
@@ -249,6 +252,11 @@ def _write(
                     else:
                         yield item
 
+    def stored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        store_part(cubes(batches), target, TaskContext().partitionId(), parameters.cube_size, config.packing)
+        yield from ()
+
+    target = staging / CUBES_FOLDER
     rows = [(w.path, w.name, w.split, w.patient, task) for task, w in enumerate(wanted)]
     volumes = spark.createDataFrame(
         context.parallelize(rows, len(rows)), "path string, name string, split string, patient string, task int"
@@ -258,8 +266,11 @@ def _write(
         with watched(spark, group, len(rows), on_progress):
             context.setJobGroup(group, f"pack {len(rows)} volumes", interruptOnCancel=True)
             with row_groups(spark, config.packing.row_group_mb):
-                frame = volumes.mapInArrow(cubes, ROW_TYPE)
-                frame.write.option("compression", config.packing.compression).parquet((staging / CUBES_FOLDER).url)
+                if is_in_object_store(target):
+                    volumes.mapInArrow(stored, ROW_TYPE).count()
+                else:
+                    frame = volumes.mapInArrow(cubes, ROW_TYPE)
+                    frame.write.option("compression", config.packing.compression).parquet(target.url)
     except Exception as error:  # py4j wraps whatever went wrong in the JVM or in a task
         raise InputError(f"cannot write cubes to {staging}: {reason_of(error)}; the data set is as before") from error
     return sorted(reports.value.values(), key=lambda p: p.task)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import conf_directory
@@ -19,9 +19,7 @@ from ipdsf_spark.spark.shipping import ship, shipping_settings
 
 
 @contextmanager
-def imaging_session(
-    app_name: str, *, master: str | None = None, settings: Mapping[str, str] | None = None
-) -> Iterator[SparkSession]:
+def imaging_session(app_name: str, *, master: str | None = None) -> Iterator[SparkSession]:
     """A session for packing and training; what spark-submit or a notebook has set already is kept.
 
     A session that was there stays. One that begins here ends here, with its JVM: what is on a JVM's class path is
@@ -30,11 +28,10 @@ def imaging_session(
     Args:
         app_name: shown in the Spark UI.
         master: used if nothing else names one; all cores of this machine by default.
-        settings: of Spark, where nothing else has set them (spark-submit cannot be given packages later).
     """
     contexts: Any = SparkContext
     had_jvm, had_session = has_jvm(), contexts._active_spark_context is not None
-    session = _session(app_name, master, settings or {})
+    session = _session(app_name, master)
     try:
         if not had_session:
             ship(session)
@@ -47,14 +44,11 @@ def imaging_session(
             end_jvm()
 
 
-def _session(app_name: str, master: str | None, settings: Mapping[str, str]) -> SparkSession:
+def _session(app_name: str, master: str | None) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app_name).config("spark.ui.showConsoleProgress", "false")
     # As in `packing`, but in Petastorm's own tasks, which import nothing of this project.
     builder = builder.config("spark.executorEnv.PYTHONWARNINGS", "ignore::FutureWarning:petastorm.fs_utils")
-    for key, value in settings.items():
-        if not SparkConf().get(key):
-            builder = builder.config(key, value)
     given = given_master()
     for key, value in shipping_settings(master or given).items():
         builder = builder.config(key, value)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from ipdsf_spark.errors import InputError
@@ -22,6 +23,7 @@ SCHEMES: Final = ("s3", "s3a")
 ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGION_VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 TIMEOUT_S: Final = 20.0
+CHUNK: Final = 4 * 2**20
 
 
 def is_in_object_store(place: Location) -> bool:
@@ -37,9 +39,7 @@ def key_of(place: Location) -> str:
     """
     bucket, _, key = place.url.partition("://")[2].partition("/")
     if "@" in bucket:
-        raise InputError(
-            f"{place}: credentials belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, not into a URL"
-        )
+        raise InputError(f"{place}: credentials stand in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, not in a URL")
     if not bucket:
         raise InputError(f"{place} names no bucket")
     return f"{bucket}/{key}".rstrip("/")
@@ -98,11 +98,21 @@ def fetch(place: Location, target: Path) -> None:
     if not kind:
         raise InputError(f"{place} does not exist")
     with _named("fetch", place):
-        if kind == "Directory":
-            target.mkdir()
-        fs.copy_files(
-            key_of(place), str(target), source_filesystem=filesystem(), destination_filesystem=fs.LocalFileSystem()
-        )
+        if kind == "File":
+            _fetch_file(key_of(place), target)
+            return
+        for info in filesystem().get_file_info(fs.FileSelector(key_of(place), recursive=True)):
+            below = PurePosixPath(info.path[len(key_of(place)) + 1 :])
+            if ".." in below.parts or below.is_absolute():
+                raise InputError(f"{place} holds an object called {below}, which no folder can hold")
+            if info.is_file:
+                _fetch_file(info.path, target / below)
+
+
+def _fetch_file(key: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with filesystem().open_input_stream(key, compression=None) as stream, target.open("xb") as file:
+        shutil.copyfileobj(stream, file, CHUNK)
 
 
 class ObjectFiles:
@@ -146,12 +156,12 @@ class ObjectFiles:
 
     def read(self, place: Location) -> bytes:
         """The content of a file."""
-        with _named("read", place), filesystem().open_input_stream(key_of(place)) as stream:
+        with _named("read", place), filesystem().open_input_stream(key_of(place), compression=None) as stream:
             return bytes(stream.read())
 
     def write(self, place: Location, content: bytes) -> None:
         """A file, whole or not at all: it is there when the store has all of it."""
-        with _named("write", place), filesystem().open_output_stream(key_of(place)) as stream:
+        with _named("write", place), filesystem().open_output_stream(key_of(place), compression=None) as stream:
             stream.write(content)
 
     def _listed(self, folder: Location) -> list[Any]:

@@ -612,3 +612,20 @@ def test_slices_that_are_packed_or_whose_copying_was_broken_off_are_missing_and_
 
     assert "packed: unpack it: im001.dcm.gz" in found
     assert "broken off: im002.dcm.crdownload" in found
+
+
+def test_pixels_that_are_no_whole_numbers_or_more_than_the_frames_said_are_named(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    file = write_series(chest[:1])[0]
+    dataset = pydicom.dcmread(file)
+    dataset.PixelData = dataset.PixelData * 3
+    dataset.save_as(file)
+    with pytest.raises(InputError, match="holds 3 slices of pixels, but NumberOfFrames says 1"):
+        survey(file)
+
+    del dataset.PixelData
+    dataset.FloatPixelData = chest[0].astype("<f4").tobytes()
+    dataset.save_as(file)
+    with pytest.raises(InputError, match="its pixels are FloatPixelData"):
+        survey(file)
