@@ -75,13 +75,14 @@ def stream_kind(stream: bytes) -> str:
 
 def encoding_contradiction(path: Path, uid: str) -> str:
     """How a file's elements are written, where that is not what its TransferSyntaxUID says; else empty."""
+    if not uid:
+        return ""
+    is_compressed = UID(uid).is_compressed and uid != DeflatedExplicitVRLittleEndian
+    stated = ExplicitVRLittleEndian if is_compressed else uid  # elements beside compressed pixels are written so
     there = _encoding_of(_data_set(path))
-    stated = uid or ImplicitVRLittleEndian
-    if UID(stated).is_compressed and stated != DeflatedExplicitVRLittleEndian:
-        stated = ExplicitVRLittleEndian  # the elements of all compressed syntaxes are written so
     if not there or there == stated:
         return ""
-    return f"TransferSyntaxUID says {name_of(uid or stated)}, but its elements are written in {name_of(there)}"
+    return f"TransferSyntaxUID says {name_of(uid)}, but its elements are written in {name_of(there)}"
 
 
 def _frame_of_jpeg(stream: bytes) -> str:
@@ -114,6 +115,8 @@ def _data_set(path: Path) -> bytes:
 
 
 def _encoding_of(data: bytes) -> str:
+    if len(data) < 8:
+        return ""
     if data[:2] == b"\x08\x00" and data[3:4] == b"\x00":
         return str(ExplicitVRLittleEndian if data[4:6].isalpha() and data[4:6].isupper() else ImplicitVRLittleEndian)
     if data[:2] == b"\x00\x08" and data[4:6].isalpha():

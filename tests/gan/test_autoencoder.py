@@ -70,10 +70,10 @@ def test_it_begins_as_a_cosine_transform_with_its_lowest_frequencies_kept() -> N
     assert abs(coefficients).sum() == pytest.approx(sum(abs(wanted[f]) for f in kept), abs=1e-4)
 
 
-def test_a_step_of_training_moves_no_grey_level_by_more_than_a_hundredth_of_what_a_tissue_is_wide() -> None:
-    """Fat to soft tissue is 150 HU, a ninth of the range; an optimiser that steps by a tenth of it learns nothing."""
+def test_a_step_of_training_moves_grey_levels_by_a_few_hu_and_not_by_what_is_to_be_gained() -> None:
+    """The transform is wrong by about 20 HU; steps of 16 HU, as they once were, learnt nothing."""
     torch.manual_seed(0)
-    settings = GeneratorSettings(width=16, halvings=3, norm="none", is_residual=False, code_channels=32)
+    settings = GeneratorSettings(width=8, halvings=3, norm="none", is_residual=False, code_channels=32)
     nets = Networks.new(settings, DiscriminatorSettings(4, 2), OptimiserSettings(5e-4))
     even = torch.linspace(-1, 1, 5).reshape(5, 1, 1, 1, 1).expand(5, 1, 16, 16, 16)
     before = nets.generator.train()(even).detach()
@@ -81,8 +81,8 @@ def test_a_step_of_training_moves_no_grey_level_by_more_than_a_hundredth_of_what
     cubes = torch.rand(4, 1, 16, 16, 16) - 0.9
     l1_update(nets, cubes, cubes, UpdateSettings(is_adversarial=False))
 
-    moved = nets.generator.train()(even).detach() - before
-    assert 0 < float(moved.abs().max()) < 2 / 9 / 100
+    moved_hu = 700 * (nets.generator.train()(even).detach() - before).abs()  # a level of 1 is half of 1400 HU
+    assert 0 < float(moved_hu.mean()) < 4
 
 
 def test_the_frequencies_are_orthonormal_and_no_more_than_there_are() -> None:
