@@ -100,7 +100,7 @@ def _info(args: argparse.Namespace) -> int:
                 bar.total = of
                 bar.update(done - bar.n)
 
-            with fetched(path) as here:
+            with fetched(str(path)) as here:
                 if choices["accept"]:
                     volume = read_volume(here, study=name, pictures=scale, progress=progress, **choices)
                 else:

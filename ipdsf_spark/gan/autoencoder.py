@@ -97,7 +97,7 @@ class Autoencoder(nn.Module):
         x = self._level(self.entry, cube)
         for down in self.downs:
             x = self._level(down, x)
-        code = _exactly(self.project, cube) / step**3 + LEARNT * self.to_code(x)
+        code: Tensor = _exactly(self.project, cube) / step**3 + LEARNT * self.to_code(x)
         return code if self.training else code.half()
 
     def decode(self, code: Tensor) -> Tensor:
