@@ -629,3 +629,13 @@ def test_pixels_that_are_no_whole_numbers_or_more_than_the_frames_said_are_named
     dataset.save_as(file)
     with pytest.raises(InputError, match="its pixels are FloatPixelData"):
         survey(file)
+
+
+def test_a_slice_far_from_the_others_asks_for_no_memory_when_gaps_are_accepted(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    folder = write_series(chest[:5])[0].parent
+    write_series(chest[5:], first_mm=2e6, prefix="far", first_instance=6)
+
+    with pytest.raises(InputError, match="one lies far from the others"):
+        read_volume(folder, accept=("missing_slices", "uneven_spacing"))
