@@ -12,6 +12,7 @@ from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_synthesize, ct
 from ipdsf_spark.cli.ct_reading import add_reading_arguments, named, reading_choices, remarks_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import progress_bar
+from ipdsf_spark.storage.fetched import fetched
 
 if TYPE_CHECKING:
     from ipdsf_spark.ct.pictures import PictureScale
@@ -99,10 +100,11 @@ def _info(args: argparse.Namespace) -> int:
                 bar.total = of
                 bar.update(done - bar.n)
 
-            if choices["accept"]:
-                volume = read_volume(path, study=name, pictures=scale, progress=progress, **choices)
-            else:
-                volume = survey(path, study=name, series=args.series, pictures=scale, progress=progress)
+            with fetched(str(path)) as here:
+                if choices["accept"]:
+                    volume = read_volume(here, study=name, pictures=scale, progress=progress, **choices)
+                else:
+                    volume = survey(here, study=name, series=args.series, pictures=scale, progress=progress)
         facts = volume_facts(path, volume, accepted=choices["accept"])
         print(json.dumps(facts, allow_nan=False) if args.json else _readable(facts))
     return 0

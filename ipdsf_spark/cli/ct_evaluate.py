@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.cli.ct_generate import local_path, model_path
+from ipdsf_spark.cli.ct_generate import model_path
 from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.ct.pseudonyms import is_key_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import counting, progress_bar
+from ipdsf_spark.storage.fetched import fetched, require_volume
+from ipdsf_spark.storage.files import LocalFiles
 from ipdsf_spark.storage.location import location_of, require_name
+from ipdsf_spark.storage.object_store import ObjectFiles, is_in_object_store
 
 if TYPE_CHECKING:
     from ipdsf_spark.imaging.report import Trained
@@ -85,13 +88,14 @@ def run(args: argparse.Namespace) -> int:
     config = load(*args.config, overrides=args.set)
     if not args.model and not args.horovod:
         raise InputError("no model: say --model, --horovod, or both; --no-adversary stands beside them")
-    missing = [path for path in args.paths if not local_path(path).exists()]
-    if missing:
-        raise InputError(f"{missing[0]} does not exist")
+    for path in args.paths:
+        require_volume(path)
     if args.names and len(args.names) != len(args.paths):
         raise InputError(f"{len(args.names)} name(s) for {len(args.paths)} volume(s): --as gives one for each")
     for name in args.names:
         require_name(name, of="volume")
+        if args.names.count(name) > 1:
+            raise InputError(f"two volumes cannot both be called {name!r}")
     if args.out:
         require_report_folder(args.out, overwrites=args.overwrite)
     without = _trained(args, config, args.model) if args.model else None
@@ -144,9 +148,10 @@ def _pseudonym_key(config: Config, facts: Mapping[str, Any]) -> bytes:
     else:
         place = location_of(config.storage.root, "cubes", str(facts.get("dataset", "")), "salt")
         wanted = f"the salt of data set {facts.get('dataset')!r}, {place}"
+        files = ObjectFiles() if is_in_object_store(place) else LocalFiles()
         try:
-            key = place.path.read_bytes().strip() if place.path else b""
-        except OSError:
+            key = files.read(place).strip() if place.path or is_in_object_store(place) else b""
+        except InputError:
             key = b""
     if not is_key_of(str(facts["pseudonyms"]), key):
         print(
@@ -179,7 +184,8 @@ def _trained(args: argparse.Namespace, config: Config, said: str, *, is_adversar
     cases, slices = [], []
     key = _pseudonym_key(config, facts)
     for number, path in enumerate(args.paths):
-        read = read_volume(local_path(path), study="volume", pseudonym_key=key, **reading_choices(args))
+        with fetched(path) as here:
+            read = read_volume(here, study="volume", pseudonym_key=key, **reading_choices(args))
         name = args.names[number] if args.names else made_name(content_of(read.hu))
         volume = dataclasses.replace(read, study=name)
         for problem in volume.problems:

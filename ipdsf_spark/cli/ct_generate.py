@@ -18,7 +18,8 @@ from ipdsf_spark.cli.ct_train import model_folder
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import counting, progress_bar
-from ipdsf_spark.storage.location import location_of, require_name
+from ipdsf_spark.storage.fetched import fetched
+from ipdsf_spark.storage.location import require_name
 
 NIFTI_SUFFIXES: Final = (".nii", ".nii.gz")
 EXAMPLES: Final = """examples:
@@ -71,18 +72,6 @@ def model_path(config: Config, said: str) -> Path:
     return named
 
 
-def local_path(said: str) -> Path:
-    """A volume by path or file:// URL.
-
-    Raises:
-        InputError: it is elsewhere.
-    """
-    place = location_of(said)
-    if place.path is None:
-        raise InputError(f"{said}: volumes are read from paths of this machine, or file:// URLs")
-    return place.path
-
-
 def require_target(source: Path, out: Path, *, format_: str, overwrites: bool) -> None:
     """Refuse a target that would replace something, before anything is computed.
 
@@ -129,12 +118,12 @@ def run(args: argparse.Namespace) -> int:
     if args.batch < 0:
         raise InputError(f"--batch must be 0 or more, got {args.batch}")
     choices = reading_choices(args)
-    path = local_path(args.path)
     if args.name:
         require_name(args.name, of="volume")
-    require_target(path, args.out, format_=args.format, overwrites=args.overwrite)
-    generation = Generation.of(Predictor(load_model(where), args.device or None), overlap=args.overlap)
-    volume = read_volume(path, study=args.name or "volume", **choices)
+    with fetched(args.path) as path:
+        require_target(path, args.out, format_=args.format, overwrites=args.overwrite)
+        generation = Generation.of(Predictor(load_model(where), args.device or None), overlap=args.overlap)
+        volume = read_volume(path, study=args.name or "volume", **choices)
     study = args.name or made_name(content_of(volume.hu))
     remarks = [str(problem) for problem in volume.problems]
     for remark in remarks:

@@ -130,13 +130,12 @@ def run_pack(args: argparse.Namespace) -> int:
 def _rebuild(args: argparse.Namespace, config: Config) -> int:
     from ipdsf_spark.packing.publishing import complete_interrupted
     from ipdsf_spark.packing.rebuilding import rebuild
-    from ipdsf_spark.packing.reference import files_of, is_mounted, place_of
+    from ipdsf_spark.packing.reference import files_of, needs_spark, place_of
     from ipdsf_spark.packing.session import imaging_session
     from ipdsf_spark.storage.lock import locked
 
-    with (
-        nullcontext() if is_mounted(config.storage.root) else imaging_session("ipdsf-pack", master=args.master) as spark
-    ):
+    is_by_hadoop = needs_spark(config.storage.root)
+    with imaging_session("ipdsf-pack", master=args.master) if is_by_hadoop else nullcontext() as spark:
         root = place_of(config, args.name)
         files = files_of(root, spark)
         if not files.exists(root):
@@ -157,11 +156,11 @@ def _rebuild(args: argparse.Namespace, config: Config) -> int:
 def run_export(args: argparse.Namespace) -> int:
     """Write cubes as plain files."""
     from ipdsf_spark.packing.local_copy import export
-    from ipdsf_spark.packing.reference import is_mounted, reference_of
+    from ipdsf_spark.packing.reference import needs_spark, reference_of
     from ipdsf_spark.packing.session import imaging_session
 
     config = load(*args.config, overrides=args.set)
-    with nullcontext() if is_mounted(config.storage.root) else imaging_session("ipdsf-export") as spark:
+    with imaging_session("ipdsf-export") if needs_spark(config.storage.root) else nullcontext() as spark:
         reference = reference_of(config, args.name, split=args.split, spark=spark)
     with progress_bar(total=reference.num_cubes, desc="exporting", unit=" cubes") as bar:
         num_cubes = export(reference, args.out, on_progress=counting(bar))

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +30,8 @@ from ipdsf_spark.ct.volume import Grid, Hu, Problem, Source, Volume, joined, pad
 from ipdsf_spark.errors import InputError
 
 Progress = Callable[[int, int], None]  # (done, of)
+UNFINISHED: Final = (".part", ".partial", ".crdownload", ".download", ".filepart")
+PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".z")
 MAX_JUMP_HU: Final = 400  # of the median from slice to slice
 
 
@@ -48,13 +51,13 @@ def read_dicom(
     Args:
         files: in any order; files that are not DICOM are noted.
         series: SeriesNumber or SeriesInstanceUID to take where there are several.
-        pseudonym_key: see `read_headers`.
+        pseudonym_key: see `read_headers`; without it patients are told apart by a key that is forgotten at once.
         progress: told how many files are decoded.
 
     Raises:
         InputError: there is no readable slice at all.
     """
-    headers, problems = gather(files, pseudonym_key=pseudonym_key)
+    headers, problems = gather(files, pseudonym_key=pseudonym_key or secrets.token_bytes())
     group = group_slices(headers, series=series)
     hu, kept, found = load(group.headers, progress)
     spacing, uneven = spacing_problems(kept)
@@ -75,11 +78,11 @@ def read_dicom(
         ),
         padding_hu=padding_in(hu, first.padding_hu),
         problems=(*problems, *group.problems, *found, *uneven),
-        source=_source(kept),
+        source=_source(kept, names_patient=bool(pseudonym_key)),
     )
 
 
-def _source(kept: Sequence[SliceHeader]) -> Source:
+def _source(kept: Sequence[SliceHeader], *, names_patient: bool) -> Source:
     """What a derived image must know of its slices."""
     first = kept[0]
     lossy = [h for h in kept if h.is_lossy]
@@ -87,7 +90,7 @@ def _source(kept: Sequence[SliceHeader]) -> Source:
     return Source(
         kind="dicom",
         num_files=len({h.path for h in kept}),
-        patient=first.patient,
+        patient=first.patient if names_patient else "",
         study_uid=first.study_uid,
         series_uid=first.series_uid,
         frame_of_reference_uid=first.frame_of_reference_uid,
@@ -129,8 +132,16 @@ def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[S
             elif is_pointer(path):
                 text = "is a pointer of git-annex or Git LFS, whose content was not fetched"
                 damaged.append(Problem("unreadable", text, (path.name,)))
-            elif path.suffix.lower() in DICOM_SUFFIXES and not path.name.startswith(RESOURCE_FORK):
+            elif path.name.startswith(RESOURCE_FORK):
+                strange.append(path.name)
+            elif path.suffix.lower() in DICOM_SUFFIXES:
                 damaged.append(Problem("unreadable", "is named like DICOM but is not", (path.name,)))
+            elif path.suffix.lower() in UNFINISHED and path.stat().st_size:
+                damaged.append(
+                    Problem("unreadable", "is the beginning of a file whose copying was broken off", (path.name,))
+                )
+            elif path.suffix.lower() in PACKED and Path(path.stem).suffix.lower() in ("", *DICOM_SUFFIXES):
+                damaged.append(Problem("unreadable", "is packed: unpack it", (path.name,)))
             else:
                 strange.append(path.name)
         except (InputError, OSError) as error:

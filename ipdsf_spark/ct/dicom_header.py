@@ -38,6 +38,7 @@ from ipdsf_spark.ct.dicom_fields import (
     word,
     words,
 )
+from ipdsf_spark.ct.dicom_syntax import encoding_contradiction
 from ipdsf_spark.ct.volume import Vector
 from ipdsf_spark.errors import InputError
 
@@ -228,6 +229,7 @@ def read_headers(path: Path, *, pseudonym_key: bytes = b"", warned: list[str] | 
     except InputError:
         raise
     except Exception as error:  # pydicom raises whatever malformed bytes lead to; its text may quote a value
+        _refuse_other_syntax(path)
         raise InputError(f"{path.name} is not readable as DICOM ({type(error).__name__} in its header)") from None
 
 
@@ -240,6 +242,7 @@ def _check_not_an_image(path: Path, dataset: Dataset) -> None:
     stored_as = str(meta.get("MediaStorageSOPClassUID", ""))
     if stored_as == MediaStorageDirectoryStorage:
         return
+    _refuse_other_syntax(path, str(meta.get("TransferSyntaxUID", "")))
     raw = dataset.get_item("SOPClassUID") if "SOPClassUID" in dataset else None
     is_cut = isinstance(raw, RawDataElement) and len(raw.value or b"") < raw.length
     sop_class = "" if is_cut else str(dataset.get("SOPClassUID") or "")
@@ -250,6 +253,18 @@ def _check_not_an_image(path: Path, dataset: Dataset) -> None:
             f"{path.name} does not say how large its image is (Rows, Columns): it is cut off within its header, or its "
             "TransferSyntaxUID is wrong"
         )
+
+
+def _refuse_other_syntax(path: Path, stated: str | None = None) -> None:
+    """Where elements are not written as the file says, that is why they cannot be read."""
+    try:
+        if stated is None:
+            stated = str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID", ""))
+        other = encoding_contradiction(path, stated)
+    except Exception:  # the file meta information is damaged as well
+        return
+    if other:
+        raise InputError(f"{path.name}: {other}")
 
 
 def _shared_facts(path: Path, dataset: Dataset, patient: str) -> dict[str, Any]:

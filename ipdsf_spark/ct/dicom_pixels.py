@@ -29,6 +29,7 @@ from pydicom.uid import (
 
 from ipdsf_spark.ct.dicom_fields import quiet_pydicom
 from ipdsf_spark.ct.dicom_header import SliceHeader
+from ipdsf_spark.ct.dicom_syntax import contradiction, name_of, stream_contradiction
 from ipdsf_spark.ct.dicom_values import Noted, values_of_words
 from ipdsf_spark.ct.native import is_whole_jpeg, overheard
 from ipdsf_spark.ct.volume import Hu, hu_array
@@ -49,6 +50,8 @@ PIXEL_TAGS: Final = (
     "PixelData",
 )
 
+OTHER_PIXELS: Final = ("FloatPixelData", "DoubleFloatPixelData")
+UNKNOWN_LENGTH: Final = b"\xff\xff\xff\xff"
 MAX_PIXELS: Final = 8192 * 8192  # of a slice; a damaged header must not ask for gigabytes
 DAMAGE, SURPLUS = "Corrupt JPEG data", "extraneous bytes"
 # GDCM opens a stream as 8-bit first and says so; when it reads it afterwards, nothing is wrong.
@@ -82,9 +85,10 @@ class PixelReader:
         except InputError:
             raise
         except Exception as error:  # decoders raise whatever damaged bytes lead to
-            syntax = pydicom.uid.UID(header.transfer_syntax).name
+            stated = name_of(header.transfer_syntax)
             raise InputError(
-                f"{header.name}: its pixels cannot be decoded ({syntax}; {type(error).__name__})"
+                f"{header.name}: its pixels cannot be decoded as TransferSyntaxUID says, {stated}: damaged, or in "
+                f"another syntax ({type(error).__name__})"
             ) from None
         if words.shape != (header.rows, header.columns):
             raise InputError(
@@ -121,9 +125,17 @@ def _opened(header: SliceHeader) -> Frame:
         return _native_frames(header)
     dataset = pydicom.dcmread(header.path, specific_tags=list(PIXEL_TAGS), force=True)
     if "PixelData" not in dataset:
-        raise InputError(f"{header.name} holds no pixels (cut off after its header?)")
+        other = pydicom.dcmread(header.path, specific_tags=list(OTHER_PIXELS), force=True)
+        there = next((keyword for keyword in OTHER_PIXELS if keyword in other), "")
+        reason = (
+            f"its pixels are {there}; whole numbers in PixelData are read" if there else "cut off after its header?"
+        )
+        raise InputError(f"{header.name} holds no pixels that can be read ({reason})")
     if not hasattr(dataset.file_meta, "TransferSyntaxUID"):
         dataset.file_meta.TransferSyntaxUID = syntax
+    expected = header.rows * header.columns * header.bits_allocated // 8 * header.num_frames
+    if syntax.is_compressed or len(dataset.PixelData) not in (expected, expected + 1):
+        _require_no(contradiction(syntax, dataset.PixelData), header)
     if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
         streams = list(generate_frames(dataset.PixelData, number_of_frames=header.num_frames))
         decode = _decoded_run_lengths if syntax == RLELossless else _decoded_by_gdcm
@@ -143,6 +155,9 @@ def _native_frames(header: SliceHeader) -> Frame:
     is_little, is_implicit = dataset.original_encoding[1], dataset.original_encoding[0]
     if element[:4] not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
         raise InputError(f"{header.name} holds no pixels (cut off after its header?)")
+    if (element[4:8] if is_implicit else element[8:12]) == UNKNOWN_LENGTH:
+        dataset = pydicom.dcmread(header.path, specific_tags=["PixelData"], force=True)
+        _require_no(contradiction(header.transfer_syntax, dataset.PixelData), header)
     begin += 8 if is_implicit else 12
     _check_length(header, header.path.stat().st_size - begin)
     order = "<" if is_little or is_little is None else ">"
@@ -160,15 +175,20 @@ def _check_length(header: SliceHeader, num_bytes: int) -> None:
     expected = header.rows * header.columns * header.bits_allocated // 8 * header.num_frames
     if num_bytes < expected:
         raise InputError(f"{header.name} is cut short: {num_bytes} of {expected} bytes of pixels")
+    if num_bytes >= 2 * expected:
+        slices = f"{num_bytes * header.num_frames // expected} slices of pixels"
+        raise InputError(f"{header.name} holds {slices}, but NumberOfFrames says {header.num_frames}")
 
 
 def _decoded_run_lengths(header: SliceHeader, dataset: Dataset, stream: bytes, said: list[str]) -> Words:
+    _require_no(stream_contradiction(dataset.file_meta.TransferSyntaxUID, stream), header)
     return np.asarray(pixel_array(_single(dataset, stream), index=0, raw=True, correct_unused_bits=False))
 
 
 def _decoded_by_gdcm(header: SliceHeader, dataset: Dataset, stream: bytes, said: list[str]) -> Words:
     """One frame of the JPEG family; slope and intercept are left out so that GDCM returns the stored values."""
     syntax = dataset.file_meta.TransferSyntaxUID
+    _require_no(stream_contradiction(syntax, stream), header)
     if syntax not in JPEG2000TransferSyntaxes and not is_whole_jpeg(stream):
         raise InputError(f"{header.name} is cut short: its {syntax.name} stream has no end")
     single = _single(dataset, stream)
@@ -187,6 +207,11 @@ def _decoded_by_gdcm(header: SliceHeader, dataset: Dataset, stream: bytes, said:
     said += [line for line in lines if not line.startswith(TRIALS)]
     values: Words = np.squeeze(sitk.GetArrayFromImage(image), axis=0)
     return values
+
+
+def _require_no(contradiction: str, header: SliceHeader) -> None:
+    if contradiction:
+        raise InputError(f"{header.name}: {contradiction}")
 
 
 def _single(dataset: Dataset, stream: bytes) -> Dataset:

@@ -17,7 +17,7 @@ STRAIGHT: Final = 0.99999  # of a normal along the body: no slice that was tilte
 
 def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
     """Units, compression, origin, burned-in text, and attributes that contradict each other."""
-    found = []
+    found = _patients(slices)
     checks: tuple[tuple[ProblemKind, str, Callable[[SliceHeader], bool]], ...] = (
         ("not_ct", "not a CT image, so its values are no HU", lambda h: h.modality not in ("CT", "")),
         (
@@ -69,6 +69,17 @@ def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
         concerned = [h for h in slices if keyword in h.comma]
         found.append(problem_of("header_field", f"{keyword} is written with a decimal comma", concerned))
     return [*found, *_contradictions(slices)]
+
+
+def _patients(slices: Sequence[SliceHeader]) -> list[Problem]:
+    """Slices of one volume whose PatientID differs: whom it shows cannot be said."""
+    patients = Counter(h.patient for h in slices if h.patient)
+    if len(patients) < 2:
+        return []
+    (usual, count), *_ = patients.most_common()
+    others = [h for h in slices if h.patient not in ("", usual)]
+    text = f"PatientID is {len(patients)} different ones in one series; {count} slices have the most frequent, not"
+    return [problem_of("several_patients", text, others)]
 
 
 def _contradictions(slices: Sequence[SliceHeader]) -> list[Problem]:

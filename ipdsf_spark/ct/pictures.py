@@ -21,6 +21,8 @@ from ipdsf_spark.errors import InputError
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 MAX_PIXELS: Final = 8192**2
+MIN_COUNTED: Final = 4  # pictures by which a way of counting is known
+MAX_NAMED: Final = 5
 MAX_PACKING: Final = 2048  # values per byte; no lossless packing of pictures reaches it
 
 
@@ -77,9 +79,25 @@ def read_pictures(
     return Volume(
         hu=hu,
         grid=Grid(shape=(hu.shape[0], hu.shape[1], hu.shape[2]), spacing_mm=scale.spacing_mm),
-        problems=(Problem("no_geometry", text), *joined(warned)),
+        problems=(Problem("no_geometry", text), *_gaps(ordered), *joined(warned)),
         source=Source(kind="pictures", num_files=len(ordered)),
     )
+
+
+def _gaps(ordered: list[Path]) -> list[Problem]:
+    """Numbers that the names of pictures leave out, where they are counted evenly but for these."""
+    found = [re.findall(r"\d+", path.stem) for path in ordered]
+    if len(ordered) < MIN_COUNTED or not all(found) or len({re.sub(r"\d+$", "", p.stem) for p in ordered}) > 1:
+        return []
+    numbers = np.array([int(each[-1]) for each in found])
+    steps = np.diff(numbers)
+    step = int(np.median(steps))
+    gaps = [k for k in np.flatnonzero(steps != step) if step > 0 and steps[k] > step]
+    if not gaps:
+        return []
+    between = ", ".join(f"{ordered[k].name} and {ordered[k + 1].name}" for k in gaps[:MAX_NAMED])
+    text = f"the numbers of the pictures rise by {step}, but not between {between}"
+    return [Problem("missing_slices", text, tuple(ordered[k + 1].name for k in gaps))]
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:

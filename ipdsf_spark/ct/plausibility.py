@@ -28,6 +28,8 @@ MAX_BELOW_AIR: Final = 0.05
 ALONE_HU: Final = 100.0  # around a value: nothing else is there
 MAX_CONSTANT: Final = 0.05  # of the voxels at a lowest value of 0 or more, which in HU is water
 TISSUE_HU: Final = (-150.0, 150.0)
+MIRRORED_AIR: Final = 600.0  # lung and air, with their sign turned round, lie above
+MIN_MIRRORED_SHARE: Final = 0.2  # no scan is to so great a part of bone and metal
 MIN_SOLID_SHARE: Final = 0.05
 MIN_TISSUE_OF_SOLID: Final = 0.2
 LEAST_MM: Final = 0.05  # of a voxel's side
@@ -95,7 +97,10 @@ def _without_constant(hu: NDArray[Any], lowest: float) -> NDArray[Any]:
 
 
 def _tissue_problems(hu: NDArray[Any], said: str) -> list[Problem]:
-    """Against values with air but without tissue where tissue is: a window stretched to some other range."""
+    """Against values without tissue or without air where these are: turned round, or stretched to another range."""
+    if _share(hu, MIRRORED_AIR, np.inf) >= MIN_MIRRORED_SHARE and _share(hu, -np.inf, -MIRRORED_AIR) < IGNORED_SHARE:
+        text = f"{said}, {MIN_MIRRORED_SHARE:.0%} and more of them above {MIRRORED_AIR:g} and none at {-MIRRORED_AIR:g}"
+        return [Problem("not_hu", f"{text}: air lies at the wrong end, the sign is turned round, not HU")]
     solid = _share(hu, AIR_BELOW_HU, np.inf)
     if solid < MIN_SOLID_SHARE or _share(hu, *TISSUE_HU) >= MIN_TISSUE_OF_SOLID * solid:
         return []

@@ -129,6 +129,8 @@ def _read(
     volumes = [p for p in files if is_volume_file(p) and not is_data_of_another(p)]
     if any(p.suffix.lower() in DICOM_SUFFIXES or _looks_like_dicom(p) for p in files if not is_volume_file(p)):
         return read_dicom(files, series=series, pseudonym_key=pseudonym_key, progress=progress)
+    if series is not None:
+        raise InputError(f"{path} holds no DICOM, which alone has series: there is no series {series} to take")
     if len(volumes) == 1:
         return read_volume_file(volumes[0])
     if volumes:

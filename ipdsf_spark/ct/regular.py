@@ -12,6 +12,7 @@ from scipy import ndimage
 from ipdsf_spark.ct.volume import AIR_HU, Hu, Vector, Volume, hu_array
 from ipdsf_spark.errors import InputError
 
+MAX_TIMES: Final = 10  # the slices that are there: more is no interpolation
 SQUARE: Final = 1e-3  # scalar product of two axes at right angles
 
 
@@ -22,7 +23,7 @@ def regular(volume: Volume) -> Volume:
     within its plane, also linearly; what comes in from outside is padding or air.
 
     Raises:
-        InputError: the slices themselves are sheared, which no shift undoes.
+        InputError: the slices themselves are sheared, which no shift undoes, or far too few for what they span.
     """
     volume, positions = _upright(volume)
     if len(positions) != volume.grid.shape[0] or len(positions) < 2:
@@ -49,7 +50,12 @@ def _in_plane(hu: Hu, shifts: NDArray[np.float64], outside: float) -> Hu:
 
 def _even(hu: Hu, index: NDArray[np.float64]) -> Hu:
     """Slices at 0, 1, 2 … from slices at `index`, linearly; a slice that is there is taken as it is."""
-    wanted = np.arange(round(float(index[-1])) + 1)
+    num_wanted = round(float(index[-1])) + 1
+    if num_wanted > MAX_TIMES * len(index):
+        raise InputError(
+            f"{num_wanted} evenly spaced slices would have to be made of {len(index)}: one lies far from the others"
+        )
+    wanted = np.arange(num_wanted)
     after = np.clip(np.searchsorted(index, wanted), 1, len(index) - 1)
     weight = np.clip((wanted - index[after - 1]) / (index[after] - index[after - 1]), 0.0, 1.0)
     weight[np.abs(weight) < 0.01], weight[np.abs(weight - 1) < 0.01] = 0.0, 1.0

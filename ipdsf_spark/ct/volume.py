@@ -26,6 +26,7 @@ MIN_PADDING_SHARE: Final = 1e-3  # of the voxels; fewer at one low value are str
 
 ProblemKind = Literal[
     "several_series",
+    "several_patients",
     "mixed_acquisitions",
     "missing_slices",
     "uneven_spacing",
@@ -56,6 +57,7 @@ ProblemKind = Literal[
 SERIOUS: Final[frozenset[str]] = frozenset(
     {
         "several_series",
+        "several_patients",
         "mixed_acquisitions",
         "missing_slices",
         "uneven_spacing",

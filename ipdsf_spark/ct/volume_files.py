@@ -11,6 +11,7 @@ import dataclasses
 import math
 import re
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ MAX_HEADER: Final = 65_536
 MIN_VOLUME: Final = 0.1  # of the cell of three unit axes: less is a plane
 SHEAR_TOLERANCE: Final = 1e-3  # scalar product of two axes
 GZIP_MARK: Final = b"\x1f\x8b"
+PIECE: Final = 2**20
+SPACING_FIELD: Final = re.compile(rb"^(spacings|space directions) *:|^Element(Spacing|Size) *=", re.MULTILINE)
 UNIT_MM: Final = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}
 
 
@@ -71,6 +74,8 @@ def read_volume_file(path: Path) -> Volume:
 
 def _nifti(path: Path) -> Volume:
     is_packed = _is_gzip(path)
+    if is_packed:
+        _check_gzip(path)
     with _well_named(path, is_packed=is_packed) as named:
         return _volume_of_nifti(path, nib.load(named, mmap=False), is_packed=is_packed)
 
@@ -105,6 +110,27 @@ def _is_gzip(path: Path) -> bool:
     """Told by the first bytes: browsers unpack files and keep the ending, and people drop it."""
     with path.open("rb") as file:
         return file.read(2) == GZIP_MARK
+
+
+def _check_gzip(path: Path) -> None:
+    """Unpack once for the checksums, which readers that stop at the last voxel do not come to.
+
+    Raises:
+        InputError: what was packed is another than what comes out, or its end is missing.
+    """
+    with path.open("rb") as file:
+        piece = file.read(PIECE)
+        while piece.startswith(GZIP_MARK):  # of one member after the other; what follows the last is nobody's
+            member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            while piece and not member.eof:
+                try:
+                    member.decompress(piece)
+                except zlib.error:
+                    raise InputError(f"{path.name} is damaged: its gzip checksum does not fit what it holds") from None
+                piece = member.unused_data if member.eof else file.read(PIECE)
+            if not member.eof:
+                raise InputError(f"{path.name} is cut short: its gzip stream has no end")
+            piece = piece or file.read(PIECE)
 
 
 @contextmanager
@@ -212,6 +238,10 @@ def _itk(path: Path) -> Volume:
     steps = directions * np.asarray(image.GetSpacing())[::-1, None]
     kind = "nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "metaimage"
     volume = _volume(hu, steps, np.asarray(image.GetOrigin()), kind=kind)
+    with path.open("rb") as file:
+        if not SPACING_FIELD.search(file.read(MAX_HEADER)):
+            silent = Problem("no_geometry", "the header says no spacing of voxels: 1 mm assumed", (path.name,))
+            volume = dataclasses.replace(volume, problems=(*volume.problems, silent))
     warnings = list(dict.fromkeys([*said_of_header, *said]))
     if not warnings:
         return volume

@@ -9,8 +9,8 @@ Shapes for S = 32, width w = 16, 3 halvings, c = 32 channels of code (B batch):
     down 3 + convolution     (B,128,  4,  4,  4)
     code                     (B, 32,  4,  4,  4)     + a linear projection of each block of 8³ voxels
     widen + convolution      (B,128,  4,  4,  4)
-    up 3, 2, 1               (B, 16, 32, 32, 32)
-    exit                     (B,  1, 32, 32, 32)     + the projection's transpose
+    up 3, 2, 1               (B, 16, 32, 32, 32)     + a look at what the projection's transpose makes of the code
+    exit                     (B,  1, 32, 32, 32)     + that
 
 Nothing but the code reaches the decoder: 8^halvings / c voxels are one number, 16 as above, which is that of the
 variational autoencoder of MAISI (Guo et al. 2024: 4 channels at a quarter of each edge). For inference the code is
@@ -18,11 +18,17 @@ rounded to half precision, so that a number of it has as many bits as a voxel of
 lowest frequencies of the discrete cosine transform (Ahmed et al. 1974) of each block, everything else at zero: training
 begins where transform coding stands and spends its time on what that loses. Without normalisation: it would take the
 absolute grey level, which is what a CT measures, out of the code.
+
+Adam moves every weight by about the learning rate, whatever its size. The transform's orthonormal weights are of size
+1/16, and all 512 of a block move together: one step took the grey level by a hundredth of the range, more than is to be
+gained. So the transform is held at weights of size 1, by which a number of the code is a mean over its block, and what
+is learnt for the code enters it by a tenth.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +37,8 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.blocks import SLOPE, Convolution, Down, Up, run_level
 from ipdsf_spark.gan.cosine import lowest_frequencies
 from ipdsf_spark.gan.generator import Generator, GeneratorSettings
+
+LEARNT: Final = 0.1  # by which what the encoder has learnt enters the code
 
 
 class Autoencoder(nn.Module):
@@ -57,13 +65,15 @@ class Autoencoder(nn.Module):
         self.ups = nn.ModuleList(
             nn.Sequential(Up(wider, wide), Convolution(wide, wide, "none")) for wide, wider in pairwise(channels)
         )
+        self.look = Convolution(1, channels[0], "none")
+        self.mix = Convolution(channels[0], channels[0], "none")
         self.exit = nn.Conv3d(channels[0], 1, 1)
-        for part in (self.entry, self.downs, self.widen, self.ups):
+        for part in (self.entry, self.downs, self.widen, self.ups, self.look, self.mix):
             _keep_signal(part)
         for parameter in (*self.exit.parameters(), *self.to_code.parameters()):
             nn.init.zeros_(parameter)
         with torch.no_grad():
-            basis = lowest_frequencies(edge, settings.code_channels)
+            basis = lowest_frequencies(edge, settings.code_channels) * edge**1.5
             self.project.weight.copy_(basis)
             self.restore.weight.copy_(basis)
 
@@ -87,7 +97,7 @@ class Autoencoder(nn.Module):
         x = self._level(self.entry, cube)
         for down in self.downs:
             x = self._level(down, x)
-        code: Tensor = self.project(cube) + self.to_code(x)
+        code: Tensor = _exactly(self.project, cube) / step**3 + LEARNT * self.to_code(x)
         return code if self.training else code.half()
 
     def decode(self, code: Tensor) -> Tensor:
@@ -96,7 +106,9 @@ class Autoencoder(nn.Module):
         x = self._level(self.widen, code)
         for up in reversed(self.ups):
             x = self._level(up, x)
-        decoded: Tensor = self.restore(code) + self.exit(x)
+        restored = _exactly(self.restore, code)
+        x = self._level(self.mix, x + self.look(restored))
+        decoded: Tensor = restored + self.exit(x)
         return decoded
 
     def forward(self, cube: Tensor) -> Tensor:
@@ -111,6 +123,13 @@ class Autoencoder(nn.Module):
 
     def _level(self, level: nn.Module, x: Tensor) -> Tensor:
         return run_level(level, x, recomputes=self.settings.recomputes and self.training)
+
+
+def _exactly(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer in the precision of its weights: in bfloat16 a grey level would be known to three HU."""
+    with torch.autocast(x.device.type, enabled=False):
+        result: Tensor = layer(x.to(next(layer.parameters()).dtype))
+    return result
 
 
 def _keep_signal(part: nn.Module) -> None:

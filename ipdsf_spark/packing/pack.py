@@ -12,10 +12,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from pyspark import TaskContext
 from pyspark.accumulators import AccumulatorParam
 from pyspark.sql import SparkSession
 
@@ -39,11 +39,14 @@ from ipdsf_spark.packing.publishing import Change, complete_interrupted, publish
 from ipdsf_spark.packing.reading import filesystem_of, footer_of
 from ipdsf_spark.packing.reference import enhancement_at, files_of, left_without_manifest, manifest_at, place_of
 from ipdsf_spark.packing.schema import ROW_TYPE, described
+from ipdsf_spark.packing.stored import store_part
 from ipdsf_spark.packing.volumes import PLAIN, Packed, Reading, Wanted, packed_cubes
+from ipdsf_spark.storage.fetched import fetched, require_volume
 from ipdsf_spark.storage.files import Files
 from ipdsf_spark.storage.hadoop import reason_of
 from ipdsf_spark.storage.location import Location, location_of, require_name
 from ipdsf_spark.storage.lock import locked
+from ipdsf_spark.storage.object_store import is_in_object_store
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,10 @@ def wanted_volumes(
         raise InputError(f"two volumes cannot both be called {twice[0]!r}")
     wanted = []
     for number, (path, split) in enumerate(paths):
-        place = location_of(path).path
-        if place is None:
-            raise InputError(f"{path}: volumes are read from paths that every executor reaches, or file:// URLs")
-        if not place.exists():
-            raise InputError(f"{path} does not exist")
+        require_volume(path)
+        place = location_of(path)
         name = require_name(names[number], of="volume") if names else ""
-        wanted.append(Wanted(str(place), name, split))
+        wanted.append(Wanted(str(place.path or place.url), name, split))
     return wanted
 
 
@@ -214,7 +214,8 @@ def _pseudonym_key(files: Files, root: Location, manifest: Manifest, config: Con
 
 
 def _patient(wanted: Wanted, key: bytes, reading: Reading) -> str:
-    return pseudonym_of(Path(wanted.path), key, series=reading.series)
+    with fetched(wanted.path) as here:
+        return pseudonym_of(here, key, series=reading.series)
 
 
 class _Collected(AccumulatorParam[dict[int, Packed]]):
@@ -251,6 +252,11 @@ def _write(
                     else:
                         yield item
 
+    def stored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        store_part(cubes(batches), target, TaskContext().partitionId(), parameters.cube_size, config.packing)
+        yield from ()
+
+    target = staging / CUBES_FOLDER
     rows = [(w.path, w.name, w.split, w.patient, task) for task, w in enumerate(wanted)]
     volumes = spark.createDataFrame(
         context.parallelize(rows, len(rows)), "path string, name string, split string, patient string, task int"
@@ -260,8 +266,11 @@ def _write(
         with watched(spark, group, len(rows), on_progress):
             context.setJobGroup(group, f"pack {len(rows)} volumes", interruptOnCancel=True)
             with row_groups(spark, config.packing.row_group_mb):
-                frame = volumes.mapInArrow(cubes, ROW_TYPE)
-                frame.write.option("compression", config.packing.compression).parquet((staging / CUBES_FOLDER).url)
+                if is_in_object_store(target):
+                    volumes.mapInArrow(stored, ROW_TYPE).count()
+                else:
+                    frame = volumes.mapInArrow(cubes, ROW_TYPE)
+                    frame.write.option("compression", config.packing.compression).parquet(target.url)
     except Exception as error:  # py4j wraps whatever went wrong in the JVM or in a task
         raise InputError(f"cannot write cubes to {staging}: {reason_of(error)}; the data set is as before") from error
     return sorted(reports.value.values(), key=lambda p: p.task)

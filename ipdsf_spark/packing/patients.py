@@ -8,6 +8,7 @@ Executors see pseudonyms only and need no secret.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import secrets
@@ -15,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from ipdsf_spark.ct.dicom_header import is_dicom, is_of_series, read_headers
+from ipdsf_spark.ct.dicom_groups import group_slices
+from ipdsf_spark.ct.dicom_header import is_dicom, read_headers
 from ipdsf_spark.ct.pseudonyms import is_key_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.manifest import Manifest
@@ -69,14 +71,14 @@ def pseudonym_of(path: Path, key: bytes, *, series: int | str | None = None) -> 
         series: SeriesNumber or SeriesInstanceUID to take, where there are several.
     """
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    headers = []
     for file in files:
-        try:
-            headers = read_headers(file, pseudonym_key=key) if is_dicom(file) else []
-        except (InputError, OSError):
-            continue  # the executor that reads the volume says what is wrong with it
-        if headers and headers[0].patient and (series is None or is_of_series(headers[0], series)):
-            return headers[0].patient
-    return ""
+        with contextlib.suppress(InputError, OSError):  # the executor that reads the volume says what is wrong with it
+            headers += read_headers(file, pseudonym_key=key) if is_dicom(file) else []
+    if len({header.patient for header in headers}) > 1:  # of others' images that lie beside the volume
+        with contextlib.suppress(InputError):
+            headers = list(group_slices(headers, series=series).headers)
+    return next((header.patient for header in headers if header.patient), "")
 
 
 def with_splits(wanted: Sequence[Wanted], known: Mapping[str, str]) -> list[Wanted]:

@@ -21,9 +21,11 @@ from petastorm.arrow_reader_worker import ArrowReaderWorker
 from petastorm.fs_utils import FilesystemResolver
 from petastorm.reader import Reader
 from petastorm.workers_pool.thread_pool import ThreadPool
+from pyarrow.filesystem import FileSystem
 
 from ipdsf_spark.ct.cubes import CubeKey
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.storage import object_store
 from ipdsf_spark.storage.location import Location
 
 COLUMNS: Final = ["study", "z", "y", "x", "cube"]
@@ -161,16 +163,40 @@ def filesystem_of(place: Location) -> Any:
     """Petastorm's file system for a place."""
     if place.path is not None:
         return FilesystemResolver("file:///").filesystem()
+    if object_store.is_in_object_store(place):
+        return _StoreFiles()
     try:
         return FilesystemResolver(place.url).filesystem()
     except Exception as error:  # whatever is not installed or out of reach
         raise InputError(f"cannot read {place} through Petastorm: {error}") from error
 
 
+class _StoreFiles(FileSystem):  # type: ignore[misc]
+    """An object store behind the older interface of pyarrow, by which Petastorm reads."""
+
+    def open(self, path: str, mode: str = "rb") -> Any:
+        """For reading, at any place."""
+        return object_store.filesystem().open_input_file(path)
+
+    def isfile(self, path: str) -> bool:
+        """Whether there is an object of that name."""
+        return bool(object_store.filesystem().get_file_info(path).is_file)
+
+    def isdir(self, path: str) -> bool:
+        """Whether there are objects below that name."""
+        return self.exists(path) and not self.isfile(path)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything."""
+        return str(object_store.filesystem().get_file_info(path).type.name) != "NotFound"
+
+
 def path_of(place: Location) -> str:
     """What Petastorm's file system calls a place."""
     if place.path is not None:
         return str(place.path)
+    if object_store.is_in_object_store(place):
+        return object_store.key_of(place)
     scheme, _, rest = place.url.partition("://")
     return f"/{rest.partition('/')[2]}" if scheme == "hdfs" else rest
 

@@ -11,6 +11,7 @@ from ipdsf_spark.packing.local_copy import DatasetReference
 from ipdsf_spark.packing.manifest import CUBES_FOLDER, ENHANCEMENT_FILE, MANIFEST_FILE, STAGING_FOLDER, Manifest
 from ipdsf_spark.storage.files import Files, LocalFiles
 from ipdsf_spark.storage.location import Location, location_of, require_name
+from ipdsf_spark.storage.object_store import ObjectFiles, is_in_object_store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,7 +26,7 @@ def reference_of(
         config: [storage].
         name: of the data set.
         split: "train" or "test".
-        spark: needed where the storage array is no mounted path.
+        spark: needed where the storage array is neither a mounted path nor an object store.
 
     Raises:
         InputError: there is no such data set, or it is damaged.
@@ -53,6 +54,8 @@ def files_of(place: Location, spark: SparkSession | None) -> Files:
     """
     if place.path is not None:
         return LocalFiles()
+    if is_in_object_store(place):
+        return ObjectFiles()
     if spark is None:
         raise InputError(f"{place} is no mounted path: start with --workers, so that Spark can read it")
     from ipdsf_spark.storage.hadoop import HadoopFiles
@@ -108,6 +111,7 @@ def enhancement_at(files: Files, place: Location, manifest: Manifest) -> Enhance
     return enhancement
 
 
-def is_mounted(root: str) -> bool:
-    """Whether the storage array is a path of this machine."""
-    return location_of(root).path is not None
+def needs_spark(root: str) -> bool:
+    """Whether only Hadoop reaches the storage array: it is neither a path of this machine nor an object store."""
+    place = location_of(root)
+    return place.path is None and not is_in_object_store(place)

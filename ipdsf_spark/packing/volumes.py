@@ -17,6 +17,7 @@ from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.errors import IpdsfError
 from ipdsf_spark.packing.manifest import Parameters
 from ipdsf_spark.packing.schema import FIELDS, unischema
+from ipdsf_spark.storage.fetched import fetched
 
 CUBES_AT_ONCE: Final = 64
 PATIENT_DIGITS: Final = 16
@@ -27,7 +28,7 @@ class Wanted:
     """A volume to pack.
 
     Attributes:
-        path: readable on every executor.
+        path: readable on every executor, or the URL of an object store.
         name: under which it is packed; empty for one made from its content.
         split: "train" or "test", or empty to let the patient decide.
         patient: pseudonym; empty where the files name no patient.
@@ -79,7 +80,8 @@ def packed_cubes(
 ) -> Iterator[pa.RecordBatch | Packed]:
     """Batches of rows of `schema.ROW_TYPE`, and last what is to be known of the volume."""
     try:
-        volume = read_volume(wanted.path, study=wanted.name, series=reading.series, accept=reading.accept)
+        with fetched(wanted.path) as here:
+            volume = read_volume(here, study=wanted.name, series=reading.series, accept=reading.accept)
     except (IpdsfError, OSError) as error:
         text = str(error)
         yield Packed(wanted.path, task, error=text if wanted.path in text else f"{wanted.path}: {text}")

@@ -45,9 +45,6 @@ class Files(Protocol):
     def write(self, place: Location, content: bytes) -> None:
         """A file, whole or not at all."""
 
-    def create(self, place: Location, content: bytes) -> bool:
-        """A file that was not there; False if it was."""
-
 
 class LocalFiles:
     """A folder of this machine, or one that is mounted on it."""
@@ -114,16 +111,6 @@ class LocalFiles:
                 part.unlink(missing_ok=True)
                 raise
             _forget_checksum(path)
-
-    def create(self, place: Location, content: bytes) -> bool:
-        """A file that was not there; False if it was."""
-        with _named("write", place):
-            try:
-                with _path(place).open("xb") as file:
-                    file.write(content)
-            except FileExistsError:
-                return False
-            return True
 
 
 def _path(place: Location) -> Path:

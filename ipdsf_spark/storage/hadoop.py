@@ -81,23 +81,11 @@ class HadoopFiles:
         """A file, whole or not at all."""
         part = Location(f"{place.url}.part", None)
         with _named("write", place):
-            self._written(part, content, overwrites=True)
+            self._written(part, content)
         self.move(part, place)
 
-    def create(self, place: Location, content: bytes) -> bool:
-        """A file that was not there; False if it was."""
-        if self.exists(place):
-            return False
-        try:
-            self._written(place, content, overwrites=False)
-        except Exception as error:  # py4j wraps whatever the file system throws
-            if self.exists(place):
-                return False  # another was faster
-            raise InputError(f"cannot write {place}: {reason_of(error)}") from error
-        return True
-
-    def _written(self, place: Location, content: bytes, *, overwrites: bool) -> None:
-        stream = self._system(place).create(self._path(place), overwrites)
+    def _written(self, place: Location, content: bytes) -> None:
+        stream = self._system(place).create(self._path(place), True)
         try:
             stream.write(bytearray(content))
         finally:

@@ -46,7 +46,7 @@ def location_of(text: str, *parts: str) -> Location:
         parts: names of folders and files below it.
 
     Raises:
-        InputError: a file URL that names another host.
+        InputError: a file URL that names another host, or the home folder of a user who is none.
     """
     found = FILE_URL.match(text)
     if found:
@@ -56,7 +56,10 @@ def location_of(text: str, *parts: str) -> Location:
     elif SCHEME.match(text):
         location = Location(text.rstrip("/"), None)
     else:
-        location = _local(Path(text).expanduser().absolute())
+        try:
+            location = _local(Path(text).expanduser().absolute())
+        except RuntimeError as error:
+            raise InputError(f"{text}: whose home folder that is, this machine does not know") from error
     for part in parts:
         location /= part
     return location

@@ -3,8 +3,10 @@
     .ipdsf-lock     who writes: process, host and since when, for people; gone when the writer has ended
 
 On this machine the kernel holds the lock and gives it back when the process ends, however it ends, so that the file a
-killed writer left means nothing. On other file systems the file itself is the lock: one left by a process of this
-host that runs no more is taken over, one of another host is named with what to do.
+killed writer left means nothing. On other file systems, of which not all can make a file only where there is none,
+every writer lays down a file of its own (`.ipdsf-lock-…`) and then looks for others: of two that begin at once at least
+one sees the other and gives way. One left by a process of this host that runs no more is removed, one of another host
+is named with what to do.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import fcntl
 import json
 import os
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,8 +29,12 @@ from ipdsf_spark.storage.files import Files, LocalFiles
 from ipdsf_spark.storage.location import Location
 
 LOCK_FILE: Final = ".ipdsf-lock"
-LOCK_FILES: Final = (LOCK_FILE, f".{LOCK_FILE}.part")  # and what is left where its writer was killed while writing it
 HAS_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL)
+
+
+def is_lock(name: str) -> bool:
+    """Whether a file is a lock, or the beginning of one whose writer was killed while writing it."""
+    return name.startswith((LOCK_FILE, f".{LOCK_FILE}"))
 
 
 @contextmanager
@@ -95,18 +102,18 @@ def _held(folder: Path, files: Files) -> int | None:
 
 @contextmanager
 def _by_file(folder: Location, doing: str, files: Files) -> Iterator[None]:
-    lock = folder / LOCK_FILE
-    if not files.create(lock, _me(doing)):
-        holder = _content(files, lock)
-        if not _has_ended(holder):
-            raise _is_held(str(folder), holder, f"if that process runs no more, remove {lock}")
-        files.delete(lock)
-        if not files.create(lock, _me(doing)):
-            raise _is_held(str(folder), _content(files, lock), "wait until it has ended")
+    mine = folder / f"{LOCK_FILE}-{uuid.uuid4().hex}"
+    files.write(mine, _me(doing))
     try:
+        others = [folder / n for n in files.files(folder) if n.startswith(LOCK_FILE) and not mine.url.endswith(n)]
+        for other in others:
+            holder = _content(files, other)
+            if not _has_ended(holder):
+                raise _is_held(str(folder), holder, f"if that process runs no more, remove {other}")
+            files.delete(other)
         yield
     finally:
-        files.delete(lock)
+        files.delete(mine)
 
 
 def _me(doing: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Final
 
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.checkpoint import CHECKPOINT_FILE, FACTS_FILE, MODEL_FILE, is_marked, json_is_marked
-from ipdsf_spark.storage.lock import LOCK_FILES
+from ipdsf_spark.storage.lock import is_lock
 from ipdsf_spark.training.history import BOARD_FOLDER, HISTORY_FILE, VALIDATION_FILE, Step, Validation
 
 EVENTS: Final = "events.out.tfevents."
@@ -75,7 +75,7 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[Path]]:
     foreign: list[Path] = []
     is_sure = False
     for path in sorted(folder.iterdir()):
-        if path.name in (*LOCK_FILES, STOP_FILE):
+        if is_lock(path.name) or path.name == STOP_FILE:
             continue
         mark = _is_of_training(path)
         (foreign if mark is False else own).append(path)

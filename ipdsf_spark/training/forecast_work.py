@@ -29,7 +29,7 @@ from ipdsf_spark.forecast.series import Series
 from ipdsf_spark.forecast.stored_series import load_series, share_of_sites, split_by_site_and_time
 from ipdsf_spark.forecast.table import table_of
 from ipdsf_spark.storage.location import location_of
-from ipdsf_spark.storage.lock import LOCK_FILES, locked
+from ipdsf_spark.storage.lock import is_lock, locked
 from ipdsf_spark.training.collective import Collective, Solo
 from ipdsf_spark.training.folder import STOP_FILE
 from ipdsf_spark.training.worker import stopping
@@ -98,7 +98,7 @@ def require_own(folder: Path) -> None:
         raise InputError(f"{folder} is a file; a model needs a folder")
     if not folder.is_dir():
         return
-    there = {path.name for path in folder.iterdir()} - {*LOCK_FILES, STOP_FILE}
+    there = {path.name for path in folder.iterdir() if not is_lock(path.name)} - {STOP_FILE}
     is_own = (is_model(folder) and _is_marked(folder / MANIFEST)) or (there and there <= {CHECKPOINT, HISTORY, SERIES})
     if there and not is_own:
         raise InputError(

@@ -32,6 +32,7 @@ from pyspark.sql import SparkSession
 from ipdsf_spark.forecast.fitting import FitProgress
 from ipdsf_spark.packing.local_copy import DatasetReference, local_copy
 from ipdsf_spark.spark.master import given_master, is_cluster
+from ipdsf_spark.storage.object_store import ENDPOINT_VARIABLES, REGION_VARIABLES, is_in_object_store
 from ipdsf_spark.training.cores import keep_to_share_of_cores
 from ipdsf_spark.training.folder import STOP_FILE
 from ipdsf_spark.training.forecast_work import ForecastWork, claimed_for_forecast, trained
@@ -48,7 +49,9 @@ CPU_CYCLE_MS: Final = "20"
 PATHS: Final = ("PATH", "LD_LIBRARY_PATH", "CLASSPATH", "HADOOP_CONF_DIR", "TMPDIR", "XDG_CACHE_HOME", "IPDSF_CONF")
 PASSED_ON: Final = frozenset((*PATHS, "LANG", "LC_ALL", "TZ"))
 TUNING: Final = ("HOROVOD_", "OMP_", "MKL_", "KMP_", "GLOO_", "NCCL_", "CUDA_", "TORCH_", "PYTORCH_", "PYTHON")
-SECRET: Final = re.compile(r"^IPDSF_.*(USERNAME|PASSWORD|KEY|TOKEN)|PASSWORD|PASSWD")
+SECRET: Final = re.compile(r"^IPDSF_.*(USERNAME|PASSWORD|KEY|TOKEN)|PASSWORD|PASSWD|^AWS_(ACCESS|SECRET|SESSION)")
+# Of an object store: where it is. Who may read it is a matter of the executors' environment or role, not of ours.
+STORE: Final = (*ENDPOINT_VARIABLES, *REGION_VARIABLES, "AWS_PROFILE")
 
 
 @dataclass(frozen=True)
@@ -175,21 +178,24 @@ def _stopped_by_file(folder: str) -> Iterator[None]:
 def _environment(spark: SparkSession, job: SparkWork) -> dict[str, str]:
     gives_gpus = float(spark.conf.get("spark.task.resource.gpu.amount", "0") or 0) > 0
     is_on_gpu = _is_on_gpu(job) or (gives_gpus and not job.work.device)
-    return _passed_on(job.secrets, is_on_gpu=is_on_gpu)
+    return _passed_on(job.secrets, is_on_gpu=is_on_gpu, reads_store=is_in_object_store(job.dataset.place))
 
 
-def _passed_on(secrets: Sequence[str], *, is_on_gpu: bool) -> dict[str, str]:
+def _passed_on(secrets: Sequence[str], *, is_on_gpu: bool, reads_store: bool = False) -> dict[str, str]:
     """What a Horovod process inherits from the driver: what the libraries are tuned by, and on this machine paths.
 
     On one machine a worker would inherit the rest from Spark's JVM; secrets are blanked there. On a cluster paths are
     those of the executor, its PYTHONPATH with the package that was shipped among them.
+    Where the data set is in an object store, a worker of this machine keeps the credentials that Spark's JVM has.
     """
     inherited = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith(TUNING)}
-    hidden = {name: "" for name in (*secrets, *filter(SECRET.search, os.environ)) if name not in inherited}
+    kept = {*inherited, *(name for name in os.environ if reads_store and name.startswith("AWS_"))}
+    hidden = {name: "" for name in (*secrets, *filter(SECRET.search, os.environ)) if name not in kept}
     if is_cluster(given_master()):
         inherited = {k: v for k, v in inherited.items() if k not in (*PATHS, "PYTHONPATH", "PYTHONHOME")}
+    store = {name: os.environ[name] for name in STORE if reads_store and name in os.environ}
     pace = {} if is_on_gpu else {"HOROVOD_CYCLE_TIME": CPU_CYCLE_MS}
-    return {**hidden, **pace, **inherited}
+    return {**hidden, **pace, **store, **inherited}
 
 
 def _hosts_python() -> str | None:

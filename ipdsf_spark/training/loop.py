@@ -33,7 +33,7 @@ from ipdsf_spark.training.feed import Feed
 from ipdsf_spark.training.folder import remove_training
 from ipdsf_spark.training.history import History, Step, Validation
 from ipdsf_spark.training.settings import TrainSettings
-from ipdsf_spark.training.source import CopiedCubes, Source
+from ipdsf_spark.training.source import CopiedCubes, Source, levels_for
 from ipdsf_spark.training.validation import validated
 
 logger = logging.getLogger(__name__)
@@ -374,6 +374,7 @@ class Trainer:
 
 def _copied(cubes: CubeSet, settings: TrainSettings) -> CopiedCubes:
     share = settings.validation_share
+    cubes = dataclasses.replace(cubes, enhancement=levels_for(settings.pairs.task, cubes.enhancement))
     return CopiedCubes(cubes, seed=settings.seed, order_seed=settings.pairs.seed, validation_share=share)
 
 

@@ -59,6 +59,15 @@ class Source(Protocol):
         """Those of worker `rank`, without end, from a place in the training on."""
 
 
+def levels_for(task: str, enhancement: Enhancement) -> Enhancement:
+    """The levels in which a task is learnt: those of the data set, or for an autoencoder HU in a straight line.
+
+    Equalised levels spread the grey levels that are most frequent, and their noise, over most of the range. No code of
+    a few numbers holds noise, so that nearly all that an autoencoder is judged by would be what it cannot learn.
+    """
+    return Enhancement.straight(enhancement.window_hu) if task == "autoencode" else enhancement
+
+
 class CopiedCubes:
     """All cubes on this machine: any of them is found at once, and one random order goes over all patients."""
 

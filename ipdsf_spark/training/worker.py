@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ipdsf_spark.training.history import Step
 from ipdsf_spark.training.loop import DIVERGED, Progress, Trainer
 from ipdsf_spark.training.memory import keep_freed_memory
 from ipdsf_spark.training.settings import TrainSettings
-from ipdsf_spark.training.source import Source
+from ipdsf_spark.training.source import Source, levels_for
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,9 @@ def _source(work: Work) -> CubeSet | Source:
         return CubeSet.load(Path(work.cubes))
     from ipdsf_spark.training.shards import ShardedCubes  # loads Petastorm, which copied cubes do without
 
-    return ShardedCubes(work.shards, seed=work.settings.seed, validation_share=work.settings.validation_share)
+    levels = levels_for(work.settings.pairs.task, work.shards.enhancement)
+    shards = replace(work.shards, enhancement=levels)
+    return ShardedCubes(shards, seed=work.settings.seed, validation_share=work.settings.validation_share)
 
 
 def train_alone(work: Work, on_step: Callable[[Step], None] = lambda step: None) -> Progress:

@@ -45,7 +45,7 @@ DOORS = {
     "security": doors("errors config kafka", "confluent_kafka"),
     "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
     "spark": doors("errors config storage", "pyspark pyarrow psutil"),
-    "storage": doors("errors config", "pyspark"),
+    "storage": doors("errors config", "pyspark pyarrow"),
     # The stream.
     "edge": doors("errors config sites lidar kafka monitoring", "confluent_kafka tqdm"),
     "loadgen": doors("errors config sites lidar kafka", "confluent_kafka tqdm numpy"),

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
+import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 AIR_HU, WATER_HU, BONE_HU = -1000, 0, 700
 PATIENT = "Doe^Jane"
@@ -65,3 +68,23 @@ def save(dataset: Dataset, path: Path) -> Path:
 
 
 WriteSeries = Callable[..., list[Path]]
+
+
+def packed_by_itk(dataset: Dataset, folder: Path, compressor: str) -> list[bytes]:
+    """The compressed frame that GDCM makes of the stored values."""
+    dtype = "<i2" if dataset.PixelRepresentation else "<u2"
+    stored = np.frombuffer(dataset.PixelData, dtype).reshape(1, dataset.Rows, dataset.Columns)
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(folder / "packed.dcm"))
+    writer.UseCompressionOn()
+    writer.SetCompressor(compressor)
+    writer.Execute(sitk.GetImageFromArray(stored))
+    return list(generate_frames(pydicom.dcmread(folder / "packed.dcm").PixelData, number_of_frames=1))
+
+
+def with_frames(dataset: Dataset, frames: list[bytes], syntax: UID) -> Dataset:
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate(frames)
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    return dataset

@@ -24,6 +24,7 @@ from synthetic_dicom import WriteSeries, save, slice_dataset
 
 from ipdsf_spark.cli.main import main, parser_for
 from ipdsf_spark.ct.phantom import chest_phantom
+from ipdsf_spark.ct.pictures import PictureScale
 from ipdsf_spark.ct.plausibility import value_problems
 from ipdsf_spark.ct.reading import read_volume, study_name, survey
 from ipdsf_spark.errors import InputError
@@ -463,3 +464,47 @@ def test_the_report_of_odd_names_is_printed(
     assert main(["ct", "info", str(files[0].parent)]) == 0
     assert main(["ct", "info", "--json", str(files[0].parent)]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["is_usable"] is False
+
+
+def test_a_gzip_checksum_that_does_not_fit_is_damage_and_what_follows_the_end_is_nobodys(tmp_path: Path) -> None:
+    raw = np.arange(-1000, 1000, dtype=np.int16)[:1000].reshape(10, 10, 10)
+    path = tmp_path / "v.nii.gz"
+    nib.save(nib.Nifti1Image(raw, np.diag([-1.0, -1.0, 1.0, 1.0])), path)
+    whole = path.read_bytes()
+
+    for content in (whole, whole + b"what a copier left"):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(survey(path).hu, raw.T)
+    path.write_bytes(whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:])
+    with pytest.raises(InputError, match=r"v.nii.gz is damaged: its gzip checksum"):
+        survey(path)
+
+
+def test_a_header_that_keeps_silent_about_the_size_of_voxels_is_told(tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
+    image.SetSpacing((0.7, 0.7, 2.5))
+    for name in ("v.nrrd", "v.mha"):
+        path = tmp_path / name
+        sitk.WriteImage(image, str(path))
+        assert "no_geometry" not in {p.kind for p in survey(path).problems}
+        path.write_bytes(re.sub(rb"(space directions:|ElementSpacing =)[^\n]*\n", b"", path.read_bytes()))
+        assert "says no spacing" in "; ".join(str(p) for p in survey(path).problems if p.kind == "no_geometry")
+
+
+def test_hu_with_their_sign_turned_round_are_no_hu() -> None:
+    hu = chest_phantom((24, 64, 64), seed=3, spacing_mm=(10.0, 5.6, 5.6)).volume.hu
+
+    assert "wrong end" in "; ".join(map(str, value_problems(-hu)))
+    assert value_problems(hu) == []
+
+
+def test_pictures_whose_numbers_leave_one_out_are_missing_a_slice(tmp_path: Path) -> None:
+    scale = PictureScale((2.5, 0.7, 0.7), -1000, 400)
+    for number in range(0, 60, 5):
+        picture = np.full((8, 8), number, np.uint8)
+        sitk.WriteImage(sitk.GetImageFromArray(picture), str(tmp_path / f"slice-{number}.png"))
+    assert not any(p.is_serious for p in survey(tmp_path, pictures=scale).problems if p.kind != "not_hu")
+
+    (tmp_path / "slice-25.png").unlink()
+    found = [p for p in survey(tmp_path, pictures=scale).problems if p.kind == "missing_slices"]
+    assert "rise by 5, but not between slice-20.png and slice-30.png" in str(found[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -580,3 +581,61 @@ def test_an_enhanced_file_is_read_once_and_not_once_per_frame(tmp_path: Path) ->
 
     np.testing.assert_array_equal(volume.hu, hu)
     assert read < 3 * os.path.getsize(path)
+
+
+# Whose slices they are, and whether all are there
+
+
+def test_slices_of_two_patients_in_one_series_are_refused_whatever_else_agrees(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    folder = write_series(chest[:4])[0].parent
+    write_series(chest[4:], first_mm=110.0, prefix="b", first_instance=5, PatientID="SOMEBODY-ELSE")
+
+    volume = survey(folder)
+
+    assert "PatientID is 2 different ones" in said(volume, "several_patients")
+    assert volume.source.patient == ""  # without a key nothing of an identifier is kept
+    with pytest.raises(InputError, match="PatientID"):
+        read_volume(folder)
+
+
+def test_slices_that_are_packed_or_whose_copying_was_broken_off_are_missing_and_not_foreign(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    files = write_series(chest)
+    for file, name in ((files[-1], "im001.dcm.gz"), (files[-2], "im002.dcm.crdownload")):
+        file.with_name(name).write_bytes(gzip.compress(file.read_bytes())[:100])
+        file.unlink()
+
+    found = said(survey(files[0].parent), "unreadable")
+
+    assert "packed: unpack it: im001.dcm.gz" in found
+    assert "broken off: im002.dcm.crdownload" in found
+
+
+def test_pixels_that_are_no_whole_numbers_or_more_than_the_frames_said_are_named(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    file = write_series(chest[:1])[0]
+    dataset = pydicom.dcmread(file)
+    dataset.PixelData = dataset.PixelData * 3
+    dataset.save_as(file)
+    with pytest.raises(InputError, match="holds 3 slices of pixels, but NumberOfFrames says 1"):
+        survey(file)
+
+    del dataset.PixelData
+    dataset.FloatPixelData = chest[0].astype("<f4").tobytes()
+    dataset.save_as(file)
+    with pytest.raises(InputError, match="its pixels are FloatPixelData"):
+        survey(file)
+
+
+def test_a_slice_far_from_the_others_asks_for_no_memory_when_gaps_are_accepted(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    folder = write_series(chest[:5])[0].parent
+    write_series(chest[5:], first_mm=2e6, prefix="far", first_instance=6)
+
+    with pytest.raises(InputError, match="one lies far from the others"):
+        read_volume(folder, accept=("missing_slices", "uneven_spacing"))

@@ -13,8 +13,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import generate_frames
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -26,7 +25,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from synthetic_dicom import save, slice_dataset
+from synthetic_dicom import packed_by_itk, save, slice_dataset, with_frames
 
 from ipdsf_spark.ct.dicom_header import read_headers
 from ipdsf_spark.ct.dicom_pixels import read_hu
@@ -41,26 +40,6 @@ def hu(rng: np.random.Generator) -> NDArray[np.int16]:
     smooth[20:40, 10:30] = 3071
     smooth[:4] = -1024
     return (smooth + rng.integers(0, 9, smooth.shape)).astype(np.int16)
-
-
-def packed_by_itk(dataset: Dataset, folder: Path, compressor: str) -> list[bytes]:
-    """The compressed frame that GDCM makes of the stored values."""
-    dtype = "<i2" if dataset.PixelRepresentation else "<u2"
-    stored = np.frombuffer(dataset.PixelData, dtype).reshape(1, dataset.Rows, dataset.Columns)
-    writer = sitk.ImageFileWriter()
-    writer.SetFileName(str(folder / "packed.dcm"))
-    writer.UseCompressionOn()
-    writer.SetCompressor(compressor)
-    writer.Execute(sitk.GetImageFromArray(stored))
-    return list(generate_frames(pydicom.dcmread(folder / "packed.dcm").PixelData, number_of_frames=1))
-
-
-def with_frames(dataset: Dataset, frames: list[bytes], syntax: UID) -> Dataset:
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.PixelData = encapsulate(frames)
-    dataset["PixelData"].VR = "OB"
-    dataset["PixelData"].is_undefined_length = True
-    return dataset
 
 
 @pytest.mark.parametrize("is_signed", [False, True])

@@ -17,6 +17,7 @@ from ipdsf_spark.gan.cosine import lowest_frequencies, transform_coded
 from ipdsf_spark.gan.discriminator import DiscriminatorSettings
 from ipdsf_spark.gan.generator import GeneratorSettings
 from ipdsf_spark.gan.networks import Networks, OptimiserSettings
+from ipdsf_spark.gan.update import UpdateSettings, l1_update
 from ipdsf_spark.training.configured import settings_of
 
 SMALL = GeneratorSettings(width=4, halvings=2, norm="none", is_residual=False, code_channels=4)
@@ -67,6 +68,21 @@ def test_it_begins_as_a_cosine_transform_with_its_lowest_frequencies_kept() -> N
     coefficients = fft.dctn(found, norm="ortho")
     assert all(coefficients[f] == pytest.approx(wanted[f], abs=1e-5) for f in kept)
     assert abs(coefficients).sum() == pytest.approx(sum(abs(wanted[f]) for f in kept), abs=1e-4)
+
+
+def test_a_step_of_training_moves_grey_levels_by_a_few_hu_and_not_by_what_is_to_be_gained() -> None:
+    """The transform is wrong by about 20 HU; steps of 16 HU, as they once were, learnt nothing."""
+    torch.manual_seed(0)
+    settings = GeneratorSettings(width=8, halvings=3, norm="none", is_residual=False, code_channels=32)
+    nets = Networks.new(settings, DiscriminatorSettings(4, 2), OptimiserSettings(5e-4))
+    even = torch.linspace(-1, 1, 5).reshape(5, 1, 1, 1, 1).expand(5, 1, 16, 16, 16)
+    before = nets.generator.train()(even).detach()
+
+    cubes = torch.rand(4, 1, 16, 16, 16) - 0.9
+    l1_update(nets, cubes, cubes, UpdateSettings(is_adversarial=False))
+
+    moved_hu = 700 * (nets.generator.train()(even).detach() - before).abs()  # a level of 1 is half of 1400 HU
+    assert 0 < float(moved_hu.mean()) < 4
 
 
 def test_the_frequencies_are_orthonormal_and_no_more_than_there_are() -> None:

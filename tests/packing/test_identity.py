@@ -90,6 +90,21 @@ def test_series_of_one_patient_cannot_stand_in_both_splits_and_need_no_key_for_t
     assert {s.split for s in followed.manifest.studies.values() if s.name in followed.added.values()} == {"train"}
 
 
+def test_the_patient_is_that_of_the_ct_and_not_of_images_that_lie_beside_it(
+    packed_here: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPDSF_PSEUDONYM_KEY", "a key of the hospital")
+    alone, together = series(tmp_path / "a", "7", 1), series(tmp_path / "b", "7", 2)
+    for file in sorted(series(tmp_path / "mr", "8", 3).iterdir())[:2]:
+        dataset = pydicom.dcmread(file)
+        dataset.Modality, dataset.SeriesInstanceUID = "MR", "1.2.99"
+        dataset.save_as(together / f"a first file of another {file.name}")
+
+    report = packed_here(tmp_path / "st", train=[alone, together])
+
+    assert len({study.patient for study in report.manifest.studies.values()}) == 1
+
+
 def test_the_salt_is_another_in_every_data_set_and_leaves_neither_with_cubes_nor_with_the_manifest(
     packed_here: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,15 +9,20 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from ipdsf_spark.ct.cube_set import CubeSet
+from ipdsf_spark.ct.cubes import CubePlan, cubes_of
+from ipdsf_spark.ct.enhancement import Enhancement
+from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.checkpoint import load_model
 from ipdsf_spark.gan.discriminator import DiscriminatorSettings
 from ipdsf_spark.gan.generator import GeneratorSettings
+from ipdsf_spark.gan.losses import psnr_db
 from ipdsf_spark.gan.networks import Networks, OptimiserSettings
 from ipdsf_spark.gan.update import UpdateSettings
 from ipdsf_spark.training.history import Step
@@ -206,6 +211,41 @@ def test_the_model_says_what_it_is(phantom_cubes: CubeSet, tmp_path: Path) -> No
     assert (facts["task"], facts["dataset"], facts["cube_size"], facts["num_workers"]) == ("denoise", "phantoms", 16, 1)
     assert facts["enhancement_sha256"] == phantom_cubes.enhancement.sha256
     assert facts["ended"] == "80 cubes seen"
+
+
+def test_an_autoencoder_rises_above_the_transform_it_begins_as_on_a_phantom_it_has_not_seen(
+    phantom_cubes: CubeSet, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(
+        SMALL,
+        pairs=PairSettings(task="autoencode"),
+        generator=GeneratorSettings(4, 2, "none", is_residual=False, code_channels=4),
+        update=UpdateSettings(is_adversarial=False, ema_decay=0.9),
+        samples=240,
+        epochs=99,
+        validation_share=0.0,
+    )
+    hu = chest_phantom((24, 48, 48), seed=5, spacing_mm=(10.0, 7.0, 7.0)).volume.hu.astype(np.int16)
+    other = np.stack([cube for _, cube in cubes_of(hu, CubePlan(hu.shape, 16, 4), "other")])
+    level = torch.from_numpy(Enhancement.straight().enhanced(other))[:, None]
+    trainer = Trainer(phantom_cubes, settings, tmp_path)
+
+    before = float(psnr_db(trainer.nets.average(level), level))
+    trainer.run()
+    after = float(psnr_db(trainer.nets.average(level), level))
+
+    assert after > before + 0.1
+
+
+def test_an_autoencoder_learns_hu_and_not_the_noise_that_equalised_levels_spread(
+    phantom_cubes: CubeSet, tmp_path: Path
+) -> None:
+    autoencode = dataclasses.replace(SMALL, pairs=PairSettings(task="autoencode"))
+
+    for settings, curve in ((autoencode, Enhancement.straight()), (SMALL, phantom_cubes.enhancement)):
+        trainer = Trainer(phantom_cubes, settings, tmp_path)
+        assert trainer.source.enhancement == trainer.source.validation.enhancement == curve
+        assert trainer.facts()["enhancement_sha256"] == curve.sha256
 
 
 def test_the_learning_rate_rises_over_the_warm_up_and_scales_with_the_global_batch() -> None:
