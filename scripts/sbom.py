@@ -4,7 +4,8 @@ python scripts/sbom.py --output out/sbom.json     packages with version, licence
 python scripts/sbom.py --licences                 a table, one package a line
 
 Only what is installed is read: package metadata, requirements/lock.txt, and the jars of Spark, its connectors and the
-embedded Kafka. Known weaknesses are no part of it: feed the file to a scanner that has a database of them.
+embedded Kafka; a jar that says by which Maven coordinates it is known is named by them, as scanners ask for. Known
+weaknesses are no part of it: scripts/audit.py asks a database of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
@@ -128,12 +130,23 @@ def jars() -> Iterator[dict[str, Any]]:
             if (name, version) in seen:
                 continue
             seen.add((name, version))
-            reference = f"pkg:generic/{name}@{version}"
+            reference = coordinates_of(path, name) or f"pkg:generic/{name}@{version}"
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             yield {
                 "type": "library", "bom-ref": reference, "name": name, "version": version, "purl": reference,
                 "hashes": [{"alg": "SHA-256", "content": digest}],
             }  # fmt: skip
+
+
+def coordinates_of(jar: Path, name: str) -> str:
+    """`pkg:maven/group/artifact@version` as the jar says it of itself; empty where it does not."""
+    with zipfile.ZipFile(jar) as archive:
+        for entry in archive.namelist():
+            if re.fullmatch(r"META-INF/maven/[^/]+/[^/]+/pom\.properties", entry):
+                said = dict(re.findall(r"^(\w+)=(\S+)", archive.read(entry).decode(errors="replace"), re.MULTILINE))
+                if said.get("artifactId") == name and {"groupId", "version"} <= set(said):
+                    return f"pkg:maven/{said['groupId']}/{name}@{said['version']}"
+    return ""
 
 
 if __name__ == "__main__":
