@@ -42,7 +42,7 @@ bench: setup ## every benchmark, appending to docs/benchmarks/record.jsonl; ARGS
 drill: setup ## every fault really done, docs/drills.md written; ARGS="--only NAME" or --short chooses
 	@$(BIN)/ipdsf drill --record docs/benchmarks/drills.json --output docs $(ARGS)
 
-docs: setup ## the site in out/docs/index.html: guides, pages and reference; a link that leads nowhere ends it
+docs: setup ## the site in out/docs/index.html: guides, pages, reference; a link that leads nowhere ends it
 	@$(BIN)/python scripts/build_docs.py --output out/docs
 
 lock: setup ## solve the exact versions again; ARGS=--upgrade takes newer ones

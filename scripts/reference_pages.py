@@ -27,7 +27,23 @@ from ipdsf_spark.monitoring.prometheus import METRICS
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = "ipdsf_spark"
 SPLIT: Final = ("lidar",)  # rooms so large that each of their own rooms has a page
-LEFT_OUT: Final = ("cli",)  # said by their own help
+# Rooms that a program of somebody else imports; the others are engines around them, which verbs and jobs start.
+IMPORTED: Final = frozenset(
+    [
+        "lidar",
+        "forecast",
+        "tensor",
+        "deep_edges",
+        "ct",
+        "gan",
+        "archive",
+        "plots",
+        "config",
+        "sites",
+        "kafka",
+        "storage",
+    ]
+)
 KEY: Final = re.compile(r"(?P<name>\w+) = (?P<value>\[[^\]]*\]|\"[^\"]*\"|[^#]*?)\s*(?:# (?P<said>.*))?")
 
 
@@ -97,9 +113,9 @@ def parser_text(parser: argparse.ArgumentParser, *, level: int) -> Iterator[str]
         actions = [each for each in group._group_actions if not choices_of(each) and each.dest != "help"]
         if actions:
             title = {"positional arguments": "arguments"}.get(group.title or "", group.title or "options")
-            yield from (f"| {cell(title)} | |", "|---|---|")
-            yield from (f"| {argument_of(each)} | {cell(expanded(parser, each))} |" for each in actions)
-            yield ""
+            yield from (f"**{cell(title)}**", "")
+            for each in actions:
+                yield from (argument_of(each), f": {cell(expanded(parser, each)) or '–'}", "")
     if parser.epilog:
         yield from ("```text", parser.epilog.strip(), "```", "")
     for name, each in below.items():
@@ -143,7 +159,7 @@ class Key:
 
 
 def configuration_page(text: str) -> str:
-    """Every key with default and meaning, a table per section."""
+    """Every key with default and meaning, section by section."""
     keys = list(keys_of(text))
     lines = [
         "# Configuration", "",
@@ -152,9 +168,9 @@ def configuration_page(text: str) -> str:
         "one offered. Secrets are named here, by environment variable or file; they stand in no configuration.", "",
     ]  # fmt: skip
     for section in dict.fromkeys(key.section for key in keys):
-        lines += [f"## {section}", "", "| key | default | meaning |", "|---|---|---|"]
-        lines += [f"| `{k.name}` | `{cell(k.value)}` | {cell(k.said)} |" for k in keys if k.section == section]
-        lines.append("")
+        lines += [f"## {section}", ""]
+        for key in (each for each in keys if each.section == section):
+            lines += [f"`{section}.{key.name}` = `{key.value}`", f": {cell(key.said)}", ""]
     return "\n".join(lines)
 
 
@@ -186,11 +202,11 @@ def keys_of(text: str) -> Iterator[Key]:
 
 def metrics_page() -> str:
     """Every metric that the job or an edge node exports."""
-    rows = [f"| `{name}` | {kind} | {cell(said)} |" for name, (kind, said) in METRICS.items()]
+    rows = [f"`{name}` ({kind})\n: {cell(said)}\n" for name, (kind, said) in METRICS.items()]
     return "\n".join([
         "# Metrics", "",
         "What `/metrics` of a job and of an edge node says, in Prometheus' text format; how to read them is told under",
-        "[monitoring](../monitoring.md).", "", "| name | kind | meaning |", "|---|---|---|", *rows, "",
+        "[monitoring](../monitoring.md).", "", *rows,
     ])  # fmt: skip
 
 
@@ -224,11 +240,11 @@ class Room:
 
 
 def rooms_of(package: Path) -> Iterator[Room]:
-    """The rooms of the package: its folders, and what lies beside them."""
+    """The rooms that have a page: folders of the package, and what lies beside them."""
     beside = [f"{PACKAGE}.{path.stem}" for path in sorted(package.glob("*.py")) if path.stem != "__init__"]
     yield Room(PACKAGE, (PACKAGE, *beside), sentence_of(package / "__init__.py"))
     for folder in sorted(path.parent for path in package.glob("*/__init__.py")):
-        if folder.name in LEFT_OUT:
+        if folder.name not in IMPORTED:
             continue
         if folder.name not in SPLIT:
             yield room_of(folder, package, deep=True)
@@ -265,13 +281,18 @@ def sentence_of(path: Path) -> str:
 
 
 def python_index(rooms: list[Room]) -> str:
-    """All rooms with what they are for."""
+    """All rooms with what they are for; those that programs of others import with their page."""
     rows = [f"| [`{room.name}`](python/{room.name}.rst) | {cell(room.said)} |" for room in rooms]
+    folders = sorted(path.parent for path in (REPOSITORY / PACKAGE).glob("*/__init__.py"))
+    others = [f"| `{each.name}` | {cell(sentence_of(each / '__init__.py'))} |" for each in folders
+              if each.name not in IMPORTED]  # fmt: skip
     return "\n".join([
         "# Python", "",
         "One page per room of the package, from its docstrings. *Kernels* are numbers in, numbers out, and know no",
         "engine; *adapters* hold no formula. Arrays are numpy, lengths metres, times UTC.", "",
         "| room | what is in it |", "|---|---|", *rows, "",
+        "The others are engines around them, which commands and jobs start:", "",
+        "| room | what is in it |", "|---|---|", *others, "",
         toctree(f"python/{room.name}" for room in rooms),
     ])  # fmt: skip
 

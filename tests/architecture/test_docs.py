@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -60,6 +62,15 @@ def helps_of(verb: str) -> str:
             if isinstance(action.choices, dict):
                 parsers += [each for name, each in action.choices.items() if parser.prog != "ipdsf" or name == verb]
     return " ".join(texts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_python_of_a_page_is_python_and_imports_what_there_is(name: str) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", text_of(DOCS / name), flags=re.MULTILINE | re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ipdsf_spark"):
+                module = importlib.import_module(node.module or "")
+                assert all(hasattr(module, each.name) for each in node.names), ast.unparse(node)
 
 
 @pytest.mark.parametrize("name", NAMES)
