@@ -59,7 +59,7 @@ pygments_dark_style = "monokai"
 # Pages that stand below another one in the side bar, without a list that a reader of the Markdown would see.
 BELOW = {"clusters": ("standalone", "yarn", "kubernetes", "databricks", "edge-nodes")}
 DRAWN = re.compile("[─│┌┐└┘├┤►→]")
-ARRAY = re.compile(r"~?numpy\.ndarray\[~?(?:typing\.)?Any, ~?numpy\.dtype\[~?([\w.]+)\]\]")
+ARRAY = re.compile(r"~?numpy\.ndarray\[~?(?:typing\.)?Any, ~?numpy\.dtype\[~?(?:numpy\.)?([\w.]+)\]\]")
 EMPHASIS = re.compile(r"(?<![\w*])\*(?=[^\s*])[^*]+(?<=[^\s*])\*(?!\w)")
 ALIASES = (types.GenericAlias, types.UnionType, type(NDArray[Any]))
 

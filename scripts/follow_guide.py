@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import psutil
 
@@ -29,6 +30,7 @@ trap 'echo "failed: $BASH_COMMAND" >&2' ERR
 said() { printf '\\n--- block %s, %s s\\n' "$1" "$SECONDS" >&2; }
 """
 GRACE_S: Final = 20.0
+MARK: Final = "IPDSF_GUIDE"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,35 +67,33 @@ def typed(script: str, folder: Path, *, limit_s: float, environment: Mapping[str
     """Exit code of the script in a shell of its own; 124 if it took too long. Nothing of it runs afterwards."""
     programs = str(Path(sys.executable).parent)
     path = os.pathsep.join((programs, os.environ.get("PATH", os.defpath)))
+    mark = uuid4().hex  # in the environment of everything that is started: brokers leave the shell's session
     with tempfile.NamedTemporaryFile("w", suffix=".sh", encoding="utf-8") as file:
         file.write(script)
         file.flush()
-        shell = subprocess.Popen(
-            ["bash", file.name], cwd=folder, env={**os.environ, **(environment or {}), "PATH": path}
-        )
-        left: dict[int, psutil.Process] = {}  # brokers end their own session: they are no children of the shell then
-        deadline = time.monotonic() + limit_s
+        given = {**os.environ, **(environment or {}), "PATH": path, MARK: mark}
+        shell = subprocess.Popen(["bash", file.name], cwd=folder, env=given)
         try:
-            while shell.poll() is None and time.monotonic() < deadline:
-                left |= {each.pid: each for each in children_of(shell.pid)}
-                time.sleep(0.2)
-            return 124 if shell.returncode is None else shell.returncode
+            return shell.wait(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            return 124
         finally:
-            end([*left.values(), *children_of(shell.pid)])
-            shell.kill()
+            end(marked(mark))
             shell.wait()
 
 
-def children_of(pid: int) -> list[psutil.Process]:
-    """All below a process."""
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
+def marked(mark: str) -> list[psutil.Process]:
+    """Processes that carry this mark."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
 
 
 def end(processes: Sequence[psutil.Process]) -> None:
-    """End those that still run, politely first; a number that another process has taken since is let be."""
+    """End them, politely first; a number that another process has taken since is let be."""
     for kind in ("terminate", "kill"):
         for each in (each for each in processes if each.is_running()):
             with suppress(psutil.NoSuchProcess):

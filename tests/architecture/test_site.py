@@ -55,7 +55,7 @@ def test_a_verb_below_a_verb_has_its_options_on_the_page(script: ModuleType) -> 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("[a]\nb = 1\n", "without a comment"), ("[a]\nb = [\n  1,\n] # of several lines\n", "would not")],
+    [("[a]\nb = 1\n", "without a comment"), ('[a]\n"b c" = 1 # said\n', "would not")],
 )
 def test_a_key_that_the_page_could_not_explain_ends_the_build(script: ModuleType, text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
