@@ -64,14 +64,14 @@ EMPHASIS = re.compile(r"(?<![\w*])\*(?=[^\s*])[^*]+(?<=[^\s*])\*(?!\w)")
 ALIASES = (types.GenericAlias, types.UnionType, type(NDArray[Any]))
 
 
-def add_below(_, name, source):  # type: ignore[no-untyped-def]  # as Sphinx calls it
+def add_below(_, name, source):  # as Sphinx calls it
     """Put those pages into the side bar."""
     if name in BELOW:
         entries = "\n".join(f"{name}/{entry}" for entry in BELOW[name])
         source[0] += f"\n```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
 
 
-def as_restructured(_, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
+def as_restructured(_, what, name, obj, options, lines):
     """Docstrings are plain text: drawings stay as they are drawn, stars and bars are no markup."""
     text = [marked(line) for line in lines]
     if what == "module" or any(DRAWN.search(line) for line in text):
@@ -79,7 +79,7 @@ def as_restructured(_, what, name, obj, options, lines):  # type: ignore[no-unty
     lines[:] = text
 
 
-def short_arrays(_, what, name, obj, options, signature, returns):  # type: ignore[no-untyped-def]
+def short_arrays(_, what, name, obj, options, signature, returns):
     """Arrays as the sources call them, `NDArray[float32]`."""
     return tuple(each and ARRAY.sub(r"NDArray[\1]", each) for each in (signature, returns))
 
@@ -113,12 +113,12 @@ def with_drawings(lines: list[str]) -> Iterator[str]:
         yield line.replace("\\", "") if is_drawn else line
 
 
-def is_skipped(_, what, name, obj, skip, options):  # type: ignore[no-untyped-def]
+def is_skipped(_, what, name, obj, skip, options):
     """Names for types of arrays carry numpy's docstring, not one of ours."""
     return True if isinstance(obj, ALIASES) else None
 
 
-def setup(app):  # type: ignore[no-untyped-def]
+def setup(app):
     """As Sphinx asks for it."""
     app.connect("source-read", add_below)
     app.connect("autodoc-process-docstring", as_restructured, priority=900)  # after napoleon

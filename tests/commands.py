@@ -83,7 +83,7 @@ def simple(words: list[str]) -> Command | None:
     while kept and kept[0] in KEYWORDS:
         kept.pop(0)
     variables = {}
-    while kept and re.match(r"[A-Z_]+=", kept[0]):
+    while kept and re.match(r"[A-Za-z_]\w*=", kept[0]):
         name, _, variables[name] = kept.pop(0).partition("=")
     return Command(variables, kept) if kept else None
 
