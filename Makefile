@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test gpu-check lint format typecheck bench drill lock sbom clean distclean
+.PHONY: help setup demo test gpu-check lint format typecheck bench drill docs lock sbom audit clean distclean
 
 BIN := .venv/bin
 
@@ -42,6 +42,9 @@ bench: setup ## every benchmark, appending to docs/benchmarks/record.jsonl; ARGS
 drill: setup ## every fault really done, docs/drills.md written; ARGS="--only NAME" or --short chooses
 	@$(BIN)/ipdsf drill --record docs/benchmarks/drills.json --output docs $(ARGS)
 
+docs: setup ## the site in out/docs/index.html: guides, pages, reference; a link that leads nowhere ends it
+	@$(BIN)/python scripts/build_docs.py --output out/docs
+
 lock: setup ## solve the exact versions again; ARGS=--upgrade takes newer ones
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements/lock.txt $(ARGS)
@@ -52,8 +55,11 @@ sbom: setup ## what is installed, as CycloneDX JSON in out/sbom.json, and its li
 	@$(BIN)/python scripts/sbom.py --output out/sbom.json
 	@$(BIN)/python scripts/sbom.py --licences > out/licences.txt
 
+audit: sbom ## known weaknesses of what is installed, asked of osv.dev; says so where that cannot be reached
+	@$(BIN)/python scripts/audit.py out/sbom.json $(ARGS)
+
 clean: ## remove what tests, builds and demos wrote
-	@rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
+	@rm -rf out build dist docs/reference *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv; the caches of the user stay

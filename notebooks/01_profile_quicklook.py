@@ -6,6 +6,10 @@
 
 # COMMAND ----------
 
+# MAGIC %pip install --quiet /Volumes/main/ipdsf/wheels/ipdsf_spark-0.1.0-py3-none-any.whl
+
+# COMMAND ----------
+
 import numpy as np
 
 from ipdsf_spark import plots
@@ -15,6 +19,10 @@ from ipdsf_spark.lidar.layers.replay import replay
 from ipdsf_spark.lidar.products.records import products_of
 from ipdsf_spark.lidar.simulator import FileBank, simulate_day
 from ipdsf_spark.lidar.site import Site
+
+dbutils.widgets.text("day", "2026-06-15", "day, UTC")
+dbutils.widgets.text("instrument", "cl51", "cl31, cl51, chm15k or cl61")
+dbutils.widgets.text("scenario", "mixed", "clear, cumulus, stratus, rain, fog or mixed")
 
 # COMMAND ----------
 
@@ -26,9 +34,10 @@ from ipdsf_spark.lidar.site import Site
 # COMMAND ----------
 
 site = Site("munich", latitude_deg=48.148, longitude_deg=11.573, altitude_m=539.0)
-day = simulate_day(site, "2026-06-15", rng=np.random.default_rng(7), scenario="mixed", instrument="cl51")
+date, scenario, instrument = (dbutils.widgets.get(name) for name in ("day", "scenario", "instrument"))
+day = simulate_day(site, date, rng=np.random.default_rng(7), scenario=scenario, instrument=instrument)
 bank = FileBank([day], minutes=5)
-starts = np.arange("2026-06-15T00:00", "2026-06-16T00:00", 5, dtype="datetime64[m]")
+starts = np.datetime64(f"{date}T00:00", "m") + np.arange(0, 24 * 60, 5)
 files = [bank.file(site.id, 0, start) for start in starts]
 display(f"{len(files)} files of {len(files[0].raw)} bytes, the first is {files[0].name}")
 

@@ -2,18 +2,12 @@
 # MAGIC %md
 # MAGIC # Live layers and air quality
 # MAGIC What the stream has said of a site, read from its Delta archive while it is written: heights, the class of every
-# MAGIC gate, air quality, forecasts. No Kafka, and no Spark: the tables are files.
+# MAGIC gate, air quality, forecasts. No Kafka, and no Spark: the tables are files, where `stream.archive_directory`
+# MAGIC says, best in a volume. After `make demo` there are some in `out/demo/stream/archive`.
 
 # COMMAND ----------
 
-# MAGIC %md
-# MAGIC ## Set-up
-# MAGIC On Databricks, in a cell of its own:
-# MAGIC
-# MAGIC     %pip install /Volumes/main/ipdsf/wheels/ipdsf_spark-0.1.0-py3-none-any.whl
-# MAGIC
-# MAGIC The archive lies where `stream.archive_directory` says, best in a volume. After `make demo` there is one in
-# MAGIC `out/demo/stream/archive`.
+# MAGIC %pip install --quiet /Volumes/main/ipdsf/wheels/ipdsf_spark-0.1.0-py3-none-any.whl
 
 # COMMAND ----------
 
@@ -31,7 +25,7 @@ from ipdsf_spark.plots.raster import raster_of_averages
 from ipdsf_spark.plots.site_day import SiteDay, site_day
 from ipdsf_spark.sites import layer_settings, site_named, sites_of
 
-dbutils.widgets.text("archive", "/Volumes/main/ipdsf/stream/archive", "folder of the archive")
+dbutils.widgets.text("archive", "/Volumes/main/ipdsf/storage/stream/archive", "folder of the archive")
 dbutils.widgets.text("sites", "", "table of sites; empty = the one of the configuration")
 dbutils.widgets.text("site", "munich", "site")
 dbutils.widgets.text("day", "2026-06-15", "day, UTC")

@@ -7,11 +7,7 @@
 
 # COMMAND ----------
 
-# MAGIC %md
-# MAGIC ## Set-up
-# MAGIC On Databricks, in a cell of its own:
-# MAGIC
-# MAGIC     %pip install /Volumes/main/ipdsf/wheels/ipdsf_spark-0.1.0-py3-none-any.whl
+# MAGIC %pip install --quiet /Volumes/main/ipdsf/wheels/ipdsf_spark-0.1.0-py3-none-any.whl
 
 # COMMAND ----------
 
@@ -22,7 +18,7 @@ from ipdsf_spark.plots.network_course import network_course
 from ipdsf_spark.plots.network_map import MapSite, network_map
 from ipdsf_spark.sites import site_named, sites_of
 
-dbutils.widgets.text("archive", "/Volumes/main/ipdsf/stream/archive", "folder of the archive")
+dbutils.widgets.text("archive", "/Volumes/main/ipdsf/storage/stream/archive", "folder of the archive")
 dbutils.widgets.text("sites", "", "table of sites; empty = the one of the configuration")
 dbutils.widgets.text("network", "network", "name of the network")
 dbutils.widgets.text("day", "2026-06-15", "day, UTC")

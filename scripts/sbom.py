@@ -4,7 +4,8 @@ python scripts/sbom.py --output out/sbom.json     packages with version, licence
 python scripts/sbom.py --licences                 a table, one package a line
 
 Only what is installed is read: package metadata, requirements/lock.txt, and the jars of Spark, its connectors and the
-embedded Kafka. Known weaknesses are no part of it: feed the file to a scanner that has a database of them.
+embedded Kafka; a jar that says by which Maven coordinates it is known is named by them, as scanners ask for. Known
+weaknesses are no part of it: scripts/audit.py asks a database of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,7 +24,12 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
-JAR: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.]*(?:-[\w.]+)*)\.jar")
+# `log4j-1.2-api-2.24.3`, `zstd-jni-1.5.6-9`: a version has a dot, and is the last thing that has; or it is one number.
+JARS: Final = (
+    re.compile(r"(?P<name>.+)-(?P<version>\d+\.\w[\w.]*(?:-\w+)*)\.jar"),
+    re.compile(r"(?P<name>.+)-(?P<version>\d+)\.jar"),
+)
+GROUPS: Final = {"kafka": "org.apache.kafka"}  # of jars that state no coordinates and do not carry them in their name
 UNKNOWN: Final = "not stated"
 
 
@@ -123,17 +130,35 @@ def jars() -> Iterator[dict[str, Any]]:
     seen = set()
     for folder in (spark, cache_directory(), *fetched):
         for path in sorted(folder.glob("*.jar")):
-            match = JAR.fullmatch(path.name.rpartition("_")[2] if folder in fetched else path.name)
-            name, version = (match["name"], match["version"]) if match else (path.stem, "unknown")
-            if (name, version) in seen:
+            name, version = named(path.name.partition("_")[2] if folder in fetched else path.name)
+            group = path.name.partition("_")[0] if folder in fetched else GROUPS.get(re.split("[-_]", name)[0])
+            reference = coordinates_of(path, name)
+            reference = reference or (f"pkg:maven/{group}/" if group else "pkg:generic/") + f"{name}@{version}"
+            if reference in seen:
                 continue
-            seen.add((name, version))
-            reference = f"pkg:generic/{name}@{version}"
+            seen.add(reference)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             yield {
                 "type": "library", "bom-ref": reference, "name": name, "version": version, "purl": reference,
                 "hashes": [{"alg": "SHA-256", "content": digest}],
             }  # fmt: skip
+
+
+def named(file: str) -> tuple[str, str]:
+    """Name and version of a jar, as its file is called."""
+    match = next((match for each in JARS if (match := each.fullmatch(file))), None)
+    return (match["name"], match["version"]) if match else (file.removesuffix(".jar"), "unknown")
+
+
+def coordinates_of(jar: Path, name: str) -> str:
+    """`pkg:maven/group/artifact@version` as the jar says it of itself; empty where it does not."""
+    with zipfile.ZipFile(jar) as archive:
+        for entry in archive.namelist():
+            if re.fullmatch(r"META-INF/maven/[^/]+/[^/]+/pom\.properties", entry):
+                said = dict(re.findall(r"^(\w+)=(\S+)", archive.read(entry).decode(errors="replace"), re.MULTILINE))
+                if said.get("artifactId") == name and {"groupId", "version"} <= set(said):
+                    return f"pkg:maven/{said['groupId']}/{name}@{said['version']}"
+    return ""
 
 
 if __name__ == "__main__":

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import configparser
 import re
-import runpy
 import shlex
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,8 @@ import pytest
 import yaml
 
 from ipdsf_spark import __version__
-from ipdsf_spark.cli.main import parser_for
 from ipdsf_spark.config import load
+from tests.commands import require_ipdsf, require_job
 
 ROOT = "/opt/ipdsf/"  # of the checkout, in the image and on an edge node
 CONF = "/etc/ipdsf/"
@@ -26,40 +23,6 @@ KUBERNETES = ("account.yaml", "storage.yaml", "stream.yaml", "train.yaml")
 
 def documents(path: Path) -> list[dict[str, Any]]:
     return [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
-
-
-def require_job(repository: Path, job: Path, words: list[str]) -> None:
-    """The job of jobs/ takes these words, and the configuration these keys."""
-    assert job.is_file(), job
-    main: Callable[[list[str]], Any] = runpy.run_path(str(job))["main"]
-    used = main.__globals__
-    before, used["run_job"] = used["run_job"], parsed
-    try:
-        require_configured(repository, main(words))
-    finally:
-        used["run_job"] = before
-
-
-def parsed(name: str, _: str, add_arguments: Callable[[argparse.ArgumentParser], None], *others: Any, **__: Any) -> Any:
-    parser = argparse.ArgumentParser(name)
-    add_arguments(parser)
-    return parser.parse_args(others[1])
-
-
-def require_configured(repository: Path, args: argparse.Namespace) -> None:
-    """Files named by --config are those of conf/, or one that a verb writes; keys exist."""
-    names = [name.rpartition("/")[2] for name in args.config]
-    load(*(repository / "conf" / name for name in names if not name.startswith("edge-")), overrides=args.set)
-
-
-def require_command(repository: Path, words: list[str]) -> None:
-    """`ipdsf VERB …` or `spark-submit.sh JOB …`."""
-    program = words[0].rpartition("/")[2]
-    if program == "ipdsf":
-        require_configured(repository, parser_for(words[1]).parse_args(words[1:]))
-    else:
-        assert program == "spark-submit.sh", words
-        require_job(repository, repository / "jobs" / f"{words[1]}.py", words[2:])
 
 
 @pytest.fixture
@@ -141,7 +104,7 @@ def test_every_unit_of_systemd_runs_a_command_that_exists(repository: Path, depl
         read.read_string(unit.read_text(encoding="utf-8"))
         words = shlex.split(read["Service"]["ExecStart"])
         assert words[0].startswith(ROOT)
-        require_command(repository, words)
+        require_ipdsf(repository, words)
         assert read["Service"]["RestartPreventExitStatus"] == "2"  # that of a wrong configuration, of every verb
 
 
@@ -169,20 +132,12 @@ def test_scripts_of_the_image_are_sound_bash(deploy: Path) -> None:
     subprocess.run(["bash", "-n", deploy / "kubernetes" / "entrypoint.sh"], check=True)
 
 
-def test_every_command_of_the_guide_can_be_typed(repository: Path) -> None:
-    text = (repository / "docs" / "clusters.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    commands = [shlex.split(line) for block in blocks for line in block.splitlines()]
-    settings = (repository / "spark-submit.sh").read_text(encoding="utf-8").partition("set -euo")[0]
-
-    assert len(commands) >= 7
-    for words in commands:
-        while "=" in words[0]:
-            assert words[0].partition("=")[0] in settings, words[0]
-            words = words[1:]
-        require_command(repository, words)
-    for path in re.findall(r"(?:deploy|conf|tests)/[\w./@-]+\w", text):
-        assert (repository / path).exists(), path
+def test_the_pages_name_paths_and_keys_that_exist(repository: Path) -> None:
+    pages = [repository / "docs" / "clusters.md", *sorted((repository / "docs" / "clusters").glob("*.md"))]
+    assert len(pages) == 6
     config = load()
-    for section, key in re.findall(r"`(kafka|stream|storage)\.([a-z_]+)", text):
-        assert hasattr(getattr(config, section), key), f"{section}.{key}"
+    for text in (page.read_text(encoding="utf-8") for page in pages):
+        for path in re.findall(r"(?:deploy|conf|tests)/[\w./@-]+\w", text):
+            assert (repository / path).exists(), path
+        for section, key in re.findall(r"`(kafka|stream|storage)\.([a-z_]+)", text):
+            assert hasattr(getattr(config, section), key), f"{section}.{key}"

