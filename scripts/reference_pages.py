@@ -118,11 +118,11 @@ def parser_text(parser: argparse.ArgumentParser, *, level: int) -> Iterator[str]
                 yield from (argument_of(each), f": {cell(expanded(parser, each)) or '–'}", "")
     if parser.epilog:
         yield from ("```text", parser.epilog.strip(), "```", "")
-    for name, each in below.items():
-        yield from (f"{'#' * level} {each.prog.removeprefix('ipdsf ') or name}", "")
-        if each.description:
-            yield from (sentence(each.description), "")
-        yield from parser_text(each, level=level + 1)
+    for name, verb in below.items():
+        yield from (f"{'#' * level} {verb.prog.removeprefix('ipdsf ') or name}", "")
+        if verb.description:
+            yield from (sentence(verb.description), "")
+        yield from parser_text(verb, level=level + 1)
 
 
 def choices_of(action: argparse.Action) -> dict[str, argparse.ArgumentParser]:
