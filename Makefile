@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test gpu-check lint format typecheck bench drill lock sbom clean distclean
+.PHONY: help setup demo test smoke gpu-check lint format typecheck bench drill lock sbom clean distclean
 
 BIN := .venv/bin
 
@@ -17,6 +17,9 @@ demo: setup ## the whole flow, ending in out/demo/index.html; DATA=dir SITES=n S
 
 test: setup ## all tests, a process per core up to four; ARGS="-m 'not slow' -k fog" chooses
 	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder $(ARGS)
+
+smoke: ## both flows once, on the versions of any environment: PYTHON=, ARGS=
+	@$(or $(PYTHON),$(BIN)/python) scripts/smoke.py $(ARGS)
 
 gpu-check: ## on a machine with a GPU, numpy, torch and scipy, without set-up: eight minutes, gpu-check.json; PYTHON=, ARGS=
 	@$(or $(PYTHON),python3) scripts/gpu_check.py $(ARGS)
@@ -42,9 +45,12 @@ bench: setup ## every benchmark, appending to docs/benchmarks/record.jsonl; ARGS
 drill: setup ## every fault really done, docs/drills.md written; ARGS="--only NAME" or --short chooses
 	@$(BIN)/ipdsf drill --record docs/benchmarks/drills.json --output docs $(ARGS)
 
-lock: setup ## solve the exact versions again; ARGS=--upgrade takes newer ones
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements/lock.txt $(ARGS)
+lock: setup ## solve the exact versions of both sets again; ARGS=--upgrade takes newer ones
+	@for set in lock newest; do \
+		$(BIN)/uv pip compile pyproject.toml --constraint requirements/$$set.in --all-extras --universal --python-version 3.11 \
+			--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \
+			--output-file requirements/$$set.txt $(ARGS) || exit; \
+	done
 	@$(BIN)/uv pip compile requirements/uv.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements/uv.txt $(ARGS)
 

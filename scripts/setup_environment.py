@@ -27,18 +27,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-VENV = REPOSITORY / ".venv"
+VENV = REPOSITORY / os.environ.get("IPDSF_VENV", ".venv")
 PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "setup"
-LOCK = REPOSITORY / "requirements" / "lock.txt"
+LOCK = REPOSITORY / "requirements" / os.environ.get("IPDSF_LOCK", "lock.txt")
 UV_LOCK = REPOSITORY / "requirements" / "uv.txt"
-SPARK_DEFAULTS = REPOSITORY / "conf" / "spark-defaults.conf"
+SPARK_VERSIONS = REPOSITORY / "ipdsf_spark" / "spark" / "versions.py"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ipdsf"
 
 # torch from another index brings its own choice of these; see TORCH_INDEX_URL.
 ACCELERATOR_PACKAGES = ("torch", "triton", "nvidia-", "cuda-")
 
-IMPORT_ALL = "import horovod.torch, petastorm, pyspark, torch, matplotlib.pyplot"
+IMPORT_ALL = "import horovod.torch, ipdsf_spark.packing.petastorm_on_arrow, pyspark, torch, matplotlib.pyplot"
 
 SAY_EVERY_S = 15.0
 
@@ -103,7 +103,7 @@ def steps() -> list[Step]:
     packages = digest(uv, LOCK.read_text(), torch_index())
     horovod = digest(packages, repr(sorted(horovod_recipe().items())))
     project = digest(packages, (REPOSITORY / "pyproject.toml").read_text())
-    connectors = digest(packages, " ".join(connector_coordinates()))
+    connectors = digest(packages, SPARK_VERSIONS.read_text())
     broker = digest(project, (REPOSITORY / "ipdsf_spark" / "devkafka" / "fetch.py").read_text())
     return [
         Step("venv", "virtual environment in .venv", base, make_venv, PYTHON.exists),
@@ -244,9 +244,9 @@ def install_project() -> None:
 
 
 def connector_coordinates() -> list[str]:
-    """group:artifact:version of every jar that conf/spark-defaults.conf asks for."""
-    found = re.search(r"^spark\.jars\.packages\s+(\S+)", SPARK_DEFAULTS.read_text(), flags=re.MULTILINE)
-    return found[1].split(",") if found else []
+    """group:artifact:version of every jar that the installed Spark needs."""
+    asked = subprocess.run([PYTHON, "-m", "ipdsf_spark.spark.versions"], check=True, capture_output=True, text=True)
+    return asked.stdout.split()
 
 
 def connectors_are_present() -> bool:

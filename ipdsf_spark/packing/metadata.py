@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyarrow.parquet as pq
-from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
 
 from ipdsf_spark.packing.manifest import Study
+from ipdsf_spark.packing.petastorm_on_arrow import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
 from ipdsf_spark.packing.reading import filesystem_of, path_of
 from ipdsf_spark.packing.schema import unischema
 from ipdsf_spark.storage.location import Location

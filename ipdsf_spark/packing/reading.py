@@ -17,13 +17,10 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from petastorm.arrow_reader_worker import ArrowReaderWorker
-from petastorm.fs_utils import FilesystemResolver
-from petastorm.reader import Reader
-from petastorm.workers_pool.thread_pool import ThreadPool
 
 from ipdsf_spark.ct.cubes import CubeKey
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.packing.petastorm_on_arrow import ArrowReaderWorker, FilesystemResolver, Reader, ThreadPool
 from ipdsf_spark.storage.location import Location
 
 COLUMNS: Final = ["study", "z", "y", "x", "cube"]
