@@ -60,7 +60,7 @@ sbom: setup ## what is installed, as CycloneDX JSON in out/sbom.json, and its li
 
 clean: ## remove what tests, builds and demos wrote
 	@rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
-	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv; the caches of the user stay
-	@rm -rf .venv
+	@rm -rf .venv .venv-newest

@@ -122,7 +122,7 @@ def steps() -> list[Step]:
 def make_venv() -> None:
     """Make or repair the environment; one of another Python is replaced."""
     base_python = getattr(sys, "_base_executable", sys.executable)  # this may run on the very Python it repairs
-    same_python = "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 11))"
+    same_python = "-c", f"import sys; sys.exit(sys.version_info[:2] != {tuple(sys.version_info[:2])})"
     is_usable = PYTHON.exists() and subprocess.run([PYTHON, *same_python], check=False).returncode == 0
     run("venv", [base_python, "-m", "venv", *([] if is_usable else ["--clear"]), VENV])
 
