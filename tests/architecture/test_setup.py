@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from ipdsf_spark.spark.versions import VERSIONS
+from ipdsf_spark.spark.versions import VERSIONS, of_spark
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOCKS = {name: (REPOSITORY / "requirements" / f"{name}.txt").read_text("utf-8") for name in ("lock", "newest")}
@@ -66,6 +66,17 @@ def test_the_two_locks_stand_at_the_two_ends_of_what_is_declared() -> None:
     for package in ("pyspark", "pyarrow", "numpy", "pandas"):
         assert Version(locked("lock")[package]) < Version(locked("newest")[package])
     assert {".".join(locked(name)["pyspark"].split(".")[:2]) for name in LOCKS} == set(VERSIONS)
+
+
+def test_the_page_on_versions_states_those_of_the_locks() -> None:
+    page = (REPOSITORY / "docs" / "versions.md").read_text(encoding="utf-8")
+    rows = {cells[1]: cells[2:4] for line in page.splitlines() if len(cells := line.replace(" ", "").split("|")) == 5}
+
+    for package in ("pyspark", "pyarrow", "pandas", "petastorm", "horovod", "torch"):
+        assert rows[package] == [locked("lock")[package], locked("newest")[package]]
+    connectors = [of_spark(locked(name)["pyspark"]) for name in LOCKS]
+    assert rows["Kafkaconnector"] == [each.kafka.rpartition(":")[2] for each in connectors]
+    assert rows["Deltaconnector"] == [each.delta.rpartition(":")[2] for each in connectors]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import pickletools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ipdsf_spark.packing.metadata import pickled
 from ipdsf_spark.packing.pack import PackReport
 from ipdsf_spark.packing.petastorm_on_arrow import Dataset, Piece
+from ipdsf_spark.packing.schema import unischema
 from tests.conftest import REPOSITORY
 from tests.packing.conftest import SavePhantom
 
@@ -67,6 +71,15 @@ def test_a_data_set_is_read_whole_without_what_petastorm_asks_for_and_nobody_els
     assert {(tuple(shape), dtype) for *_, shape, dtype in found["rows"]} == {((32, 32, 32), "int16")}
     assert sum(found["shards"]) == len(expected) and min(found["shards"]) > 0
     assert not found["is_patched_for_others"] and not found["is_found_by_others"]
+
+
+def test_the_schema_names_nothing_that_only_one_numpy_has() -> None:
+    names = [arg for opcode, arg, _ in pickletools.genops(pickled(unischema(32))) if opcode.name == "GLOBAL"]
+
+    assert pickle.loads(pickled(unischema(32))).fields == unischema(32).fields
+    assert {name for name in names if name.startswith("numpy")} == {
+        *("numpy str_", "numpy int32", "numpy bool_", "numpy int16"),
+    }
 
 
 def test_pieces_of_a_folder_are_its_files_with_rows(cubes: Path) -> None:
