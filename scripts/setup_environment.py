@@ -106,7 +106,7 @@ def steps() -> list[Step]:
     connectors = digest(packages, SPARK_VERSIONS.read_text())
     broker = digest(project, (REPOSITORY / "ipdsf_spark" / "devkafka" / "fetch.py").read_text())
     return [
-        Step("venv", "virtual environment in .venv", base, make_venv, PYTHON.exists),
+        Step("venv", f"virtual environment in {VENV.name}", base, make_venv, PYTHON.exists),
         Step("uv", "uv, which installs the rest", uv, install_uv),
         Step("packages", "packages of the lock (5 GB with CUDA: a few minutes)", packages, install_packages),
         Step("horovod", "Horovod (built once per machine: about 4 minutes on 2 cores)", horovod, install_horovod),
@@ -332,7 +332,7 @@ def run(step: str, command: Sequence[str | Path], *, environment: Mapping[str, s
             process.wait()
             raise
     if status:
-        end = "\n    ".join(log_path.read_text(errors="replace").splitlines()[-25:])
+        end = "\n    ".join(log_path.read_text(errors="replace").splitlines()[-25:]) if log_path.exists() else ""
         raise SetupError(
             f"this step failed (exit {status}):\n    {end}\n"
             f"The whole log: {log_path}\nWhen the cause is removed, the same command resumes here."
@@ -341,7 +341,11 @@ def run(step: str, command: Sequence[str | Path], *, environment: Mapping[str, s
 
 def last_line(path: Path) -> str:
     """The last line of a log, cut to the width of a terminal."""
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:  # `venv --clear` empties the folder that it stands in
+        return "waiting"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:90] if lines else "waiting"
 
 

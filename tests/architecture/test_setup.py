@@ -267,6 +267,17 @@ def test_a_long_command_says_that_it_goes_on(
     assert re.search(r"\d+ s: half way$", said[-1])
 
 
+def test_a_step_that_removes_its_own_log_goes_on(environment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    gone = f"import pathlib, time\npathlib.Path({str(environment.STAMPS / 'venv.log')!r}).unlink()\ntime.sleep(0.2)"
+    monkeypatch.setattr(environment, "SAY_EVERY_S", 0.05)
+    monkeypatch.setattr(environment, "say", said.append)
+
+    environment.run("venv", [sys.executable, "-c", gone])
+
+    assert said[-1].endswith("waiting")
+
+
 def test_torch_from_another_index_leaves_its_own_libraries_to_that_index(
     environment: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
