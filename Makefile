@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test gpu-check lint format typecheck bench drill docs lock sbom audit clean distclean
+.PHONY: help setup demo test smoke gpu-check lint format typecheck bench drill docs lock sbom audit clean distclean
 
 BIN := .venv/bin
 
@@ -17,6 +17,9 @@ demo: setup ## the whole flow, ending in out/demo/index.html; DATA=dir SITES=n S
 
 test: setup ## all tests, a process per core up to four; ARGS="-m 'not slow' -k fog" chooses
 	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder $(ARGS)
+
+smoke: ## both flows once, on the versions of any environment: PYTHON=, ARGS=
+	@$(or $(PYTHON),$(BIN)/python) scripts/smoke.py $(ARGS)
 
 gpu-check: ## on a machine with a GPU, numpy, torch and scipy, without set-up: eight minutes, gpu-check.json; PYTHON=, ARGS=
 	@$(or $(PYTHON),python3) scripts/gpu_check.py $(ARGS)
@@ -45,9 +48,12 @@ drill: setup ## every fault really done, docs/drills.md written; ARGS="--only NA
 docs: setup ## the site in out/docs/index.html: guides, pages, reference; a link that leads nowhere ends it
 	@$(BIN)/python scripts/build_docs.py --output out/docs
 
-lock: setup ## solve the exact versions again; ARGS=--upgrade takes newer ones
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements/lock.txt $(ARGS)
+lock: setup ## solve the exact versions of both sets again; ARGS=--upgrade takes newer ones
+	@for set in lock newest; do \
+		$(BIN)/uv pip compile pyproject.toml --constraint requirements/$$set.in --all-extras --universal --python-version 3.11 \
+			--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \
+			--output-file requirements/$$set.txt $(ARGS) || exit; \
+	done
 	@$(BIN)/uv pip compile requirements/uv.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements/uv.txt $(ARGS)
 
@@ -60,7 +66,7 @@ audit: sbom ## known weaknesses of what is installed, asked of osv.dev; says so 
 
 clean: ## remove what tests, builds and demos wrote
 	@rm -rf out build dist docs/reference *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis spark-warehouse metastore_db derby.log
-	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv; the caches of the user stay
-	@rm -rf .venv
+	@rm -rf .venv .venv-newest

@@ -65,7 +65,7 @@ if [[ "${DEPLOY_MODE:-client}" == cluster ]]; then
   unset IPDSF_CONF PYSPARK_DRIVER_PYTHON
 fi
 [[ -z "$archives" ]] || travelling+=(--archives "$archives")
-package="$("$python" -c 'from ipdsf_spark.config import load; print(load().stream.kafka_package)')"
+package="$("$python" -c 'from ipdsf_spark.config import load; from ipdsf_spark.spark.session import kafka_package; print(kafka_package(load()))')"
 
 export IPDSF_PID_FILE="$work/driver.pid"
 # shellcheck disable=SC2086  # SPARK_ARGS is a list of words

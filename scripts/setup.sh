@@ -6,6 +6,8 @@
 #
 # Environment: PYTHON, JAVA_HOME and CXX choose other programs than those on the PATH; TORCH_INDEX_URL takes torch from
 # another package index (CPU only, another CUDA); HOROVOD_GPU_OPERATIONS=NCCL builds Horovod for GPUs (needs nvcc).
+# IPDSF_LOCK=newest.txt IPDSF_VENV=.venv-newest sets up the other set of versions beside the first, with Python 3.11
+# to 3.13: see docs/versions.md.
 set -euo pipefail
 
 case "${1:-}" in
@@ -22,17 +24,24 @@ esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+venv="${IPDSF_VENV:-.venv}"
+# pyarrow 14 and numpy 1.26 have no builds for newer ones.
+newest_minor=11
+[[ "${IPDSF_LOCK:-}" == newest.txt ]] && newest_minor=13
+versions="3.11"
+((newest_minor > 11)) && versions="3.11 to 3.$newest_minor"
+
 missing=()  # what a person reads
 packages=() # keys into the tables of package names below
 
-is_python_311() {
-    "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
+is_right_python() {
+    "$1" -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, $newest_minor))" 2>/dev/null
 }
 
 find_python() {
     local candidate
-    for candidate in .venv/bin/python "${PYTHON:-}" python3.11 python3 python; do
-        if [[ -n $candidate ]] && is_python_311 "$candidate"; then
+    for candidate in "$venv/bin/python" "${PYTHON:-}" python3.11 python3 python; do
+        if [[ -n $candidate ]] && is_right_python "$candidate"; then
             printf '%s\n' "$candidate"
             return
         fi
@@ -42,16 +51,16 @@ find_python() {
 
 # Horovod is compiled once per torch and Python; a machine that has the wheel needs no compiler.
 has_horovod_wheel() {
-    [[ -e .venv/setup/horovod.stamp ]] || compgen -G "${XDG_CACHE_HOME:-$HOME/.cache}/ipdsf/horovod/*/horovod-*.whl" >/dev/null
+    [[ -e $venv/setup/horovod.stamp ]] || compgen -G "${XDG_CACHE_HOME:-$HOME/.cache}/ipdsf/horovod/*/horovod-*.whl" >/dev/null
 }
 
 check_python() {
     if ! python=$(find_python); then
-        missing+=("Python 3.11 (Petastorm and its pyarrow have no builds for newer ones); PYTHON=/path/to/python3.11 names one")
+        missing+=("Python $versions (the packages of the lock have no builds for others); PYTHON=/path/to/python3.11 names one")
         packages+=(python)
         return
     fi
-    if [[ $python != .venv/bin/python ]] && ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+    if [[ $python != "$venv/bin/python" ]] && ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
         missing+=("the venv module of $python")
         packages+=(python)
     fi

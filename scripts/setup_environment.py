@@ -27,18 +27,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-VENV = REPOSITORY / ".venv"
+VENV = REPOSITORY / os.environ.get("IPDSF_VENV", ".venv")
 PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "setup"
-LOCK = REPOSITORY / "requirements" / "lock.txt"
+LOCK = REPOSITORY / "requirements" / os.environ.get("IPDSF_LOCK", "lock.txt")
 UV_LOCK = REPOSITORY / "requirements" / "uv.txt"
-SPARK_DEFAULTS = REPOSITORY / "conf" / "spark-defaults.conf"
+SPARK_VERSIONS = REPOSITORY / "ipdsf_spark" / "spark" / "versions.py"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ipdsf"
 
 # torch from another index brings its own choice of these; see TORCH_INDEX_URL.
 ACCELERATOR_PACKAGES = ("torch", "triton", "nvidia-", "cuda-")
 
-IMPORT_ALL = "import horovod.torch, petastorm, pyspark, torch, matplotlib.pyplot"
+IMPORT_ALL = "import horovod.torch, ipdsf_spark.packing.petastorm_on_arrow, pyspark, torch, matplotlib.pyplot"
 
 SAY_EVERY_S = 15.0
 
@@ -103,10 +103,10 @@ def steps() -> list[Step]:
     packages = digest(uv, LOCK.read_text(), torch_index())
     horovod = digest(packages, repr(sorted(horovod_recipe().items())))
     project = digest(packages, (REPOSITORY / "pyproject.toml").read_text())
-    connectors = digest(packages, " ".join(connector_coordinates()))
+    connectors = digest(packages, SPARK_VERSIONS.read_text())
     broker = digest(project, (REPOSITORY / "ipdsf_spark" / "devkafka" / "fetch.py").read_text())
     return [
-        Step("venv", "virtual environment in .venv", base, make_venv, PYTHON.exists),
+        Step("venv", f"virtual environment in {VENV.name}", base, make_venv, PYTHON.exists),
         Step("uv", "uv, which installs the rest", uv, install_uv),
         Step("packages", "packages of the lock (5 GB with CUDA: a few minutes)", packages, install_packages),
         Step("horovod", "Horovod (built once per machine: about 4 minutes on 2 cores)", horovod, install_horovod),
@@ -122,7 +122,7 @@ def steps() -> list[Step]:
 def make_venv() -> None:
     """Make or repair the environment; one of another Python is replaced."""
     base_python = getattr(sys, "_base_executable", sys.executable)  # this may run on the very Python it repairs
-    same_python = "-c", "import sys; sys.exit(sys.version_info[:2] != (3, 11))"
+    same_python = "-c", f"import sys; sys.exit(sys.version_info[:2] != {tuple(sys.version_info[:2])})"
     is_usable = PYTHON.exists() and subprocess.run([PYTHON, *same_python], check=False).returncode == 0
     run("venv", [base_python, "-m", "venv", *([] if is_usable else ["--clear"]), VENV])
 
@@ -244,9 +244,9 @@ def install_project() -> None:
 
 
 def connector_coordinates() -> list[str]:
-    """group:artifact:version of every jar that conf/spark-defaults.conf asks for."""
-    found = re.search(r"^spark\.jars\.packages\s+(\S+)", SPARK_DEFAULTS.read_text(), flags=re.MULTILINE)
-    return found[1].split(",") if found else []
+    """group:artifact:version of every jar that the installed Spark needs."""
+    asked = subprocess.run([PYTHON, "-m", "ipdsf_spark.spark.versions"], check=True, capture_output=True, text=True)
+    return asked.stdout.split()
 
 
 def connectors_are_present() -> bool:
@@ -332,7 +332,7 @@ def run(step: str, command: Sequence[str | Path], *, environment: Mapping[str, s
             process.wait()
             raise
     if status:
-        end = "\n    ".join(log_path.read_text(errors="replace").splitlines()[-25:])
+        end = "\n    ".join(log_path.read_text(errors="replace").splitlines()[-25:]) if log_path.exists() else ""
         raise SetupError(
             f"this step failed (exit {status}):\n    {end}\n"
             f"The whole log: {log_path}\nWhen the cause is removed, the same command resumes here."
@@ -341,7 +341,11 @@ def run(step: str, command: Sequence[str | Path], *, environment: Mapping[str, s
 
 def last_line(path: Path) -> str:
     """The last line of a log, cut to the width of a terminal."""
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:  # `venv --clear` empties the folder that it stands in
+        return "waiting"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:90] if lines else "waiting"
 
 

@@ -31,7 +31,7 @@ class StreamConfig:
     forget_site_after_days: int = 30
     driver_memory_mb: int = 2_048
     driver_java_options: str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    kafka_package: str = "org.apache.spark:spark-sql-kafka-0-10_2.13:4.0.0"
+    kafka_package: str = ""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import pyarrow.parquet as pq
-from petastorm.etl.dataset_metadata import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY
 
 from ipdsf_spark.packing.manifest import Study
+from ipdsf_spark.packing.petastorm_on_arrow import ROW_GROUPS_PER_FILE_KEY, UNISCHEMA_KEY, Unischema
 from ipdsf_spark.packing.reading import filesystem_of, path_of
 from ipdsf_spark.packing.schema import unischema
 from ipdsf_spark.storage.location import Location
@@ -36,9 +36,15 @@ def common_metadata(cubes: Location, studies: Sequence[Study], size: int) -> byt
         schema = pq.read_schema(file)
     noted = {
         **(schema.metadata or {}),
-        UNISCHEMA_KEY: pickle.dumps(unischema(size)),
+        UNISCHEMA_KEY: pickled(unischema(size)),
         ROW_GROUPS_PER_FILE_KEY: json.dumps({s.file: s.num_row_groups for s in studies}).encode(),
     }
     content = io.BytesIO()
     pq.write_metadata(schema.with_metadata(noted), content)
     return content.getvalue()
+
+
+def pickled(schema: Unischema) -> bytes:
+    """The schema for Petastorm, whichever numpy reads it: 2.0 calls its boolean `bool`, which 1 does not have."""
+    # Protocol 2 writes names as text. Both know `bool_`.
+    return pickle.dumps(schema, protocol=2).replace(b"cnumpy\nbool\n", b"cnumpy\nbool_\n")

@@ -17,14 +17,17 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from petastorm.arrow_reader_worker import ArrowReaderWorker
-from petastorm.fs_utils import FilesystemResolver
-from petastorm.reader import Reader
-from petastorm.workers_pool.thread_pool import ThreadPool
-from pyarrow.filesystem import FileSystem
+from pyarrow.fs import FileSelector
 
 from ipdsf_spark.ct.cubes import CubeKey
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.packing.petastorm_on_arrow import (
+    ArrowReaderWorker,
+    FileSystem,
+    FilesystemResolver,
+    Reader,
+    ThreadPool,
+)
 from ipdsf_spark.storage import object_store
 from ipdsf_spark.storage.location import Location
 
@@ -189,6 +192,11 @@ class _StoreFiles(FileSystem):  # type: ignore[misc]
     def exists(self, path: str) -> bool:
         """Whether there is anything."""
         return str(object_store.filesystem().get_file_info(path).type.name) != "NotFound"
+
+    def find(self, path: str) -> list[str]:
+        """All objects below that name."""
+        below = FileSelector(path, recursive=True)
+        return [found.path for found in object_store.filesystem().get_file_info(below) if found.is_file]
 
 
 def path_of(place: Location) -> str:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from petastorm.codecs import NdarrayCodec, ScalarCodec
-from petastorm.unischema import Unischema, UnischemaField
 from pyspark.sql.types import BinaryType, BooleanType, DataType, IntegerType, StringType, StructField, StructType
+
+from ipdsf_spark.packing.petastorm_on_arrow import NdarrayCodec, ScalarCodec, Unischema, UnischemaField
 
 SPLITS = ("train", "test")
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from petastorm.codecs import NdarrayCodec
 
 from ipdsf_spark.ct.cubes import CubeKey, CubePlan, cubes_of, is_air, is_kept_for_training, uniform_of
 from ipdsf_spark.ct.enhancement import HuHistogram
@@ -16,6 +15,7 @@ from ipdsf_spark.ct.identity import NUM_MARKS, content_of, made_name, slice_mark
 from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.errors import IpdsfError
 from ipdsf_spark.packing.manifest import Parameters
+from ipdsf_spark.packing.petastorm_on_arrow import NdarrayCodec
 from ipdsf_spark.packing.schema import FIELDS, unischema
 from ipdsf_spark.storage.fetched import fetched
 

@@ -55,16 +55,15 @@ def warm_up() -> None:
         importlib.import_module(module)
 
 
-def add_path_without_jars(add_path: Callable[[str], None]) -> Callable[[str], None]:
+def add_path_without_jars(add_path: Callable[[str], bool | None]) -> Callable[[str], bool | None]:
     """The worker's own `add_path`, deaf to jars.
 
     Spark lists the jars of `spark.jars.packages` among the Python files of a job, so every task would put a dozen of
     them on its path and parse their directories; a jar holds no Python.
     """
 
-    def add(path: str) -> None:
-        if not path.endswith(".jar"):
-            add_path(path)
+    def add(path: str) -> bool | None:
+        return False if path.endswith(".jar") else add_path(path)
 
     return add
 

@@ -12,12 +12,12 @@ from ipdsf_spark.config import Config
 from ipdsf_spark.spark.executors import await_executors, cores_of
 from ipdsf_spark.spark.master import LOCAL, given_master, has_context, is_cluster
 from ipdsf_spark.spark.shipping import ship, shipping_settings
+from ipdsf_spark.spark.versions import of_spark
 
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
 SLOTS_PER_CORE = 3
 PARTITIONS_PER_TASK = 25  # a partition costs its reader 2-5 ms per batch, nearly all of it waiting
-LOCAL_CHECKPOINTS = "org.apache.spark.sql.execution.streaming.FileSystemBasedCheckpointFileManager"
 
 
 # Spark's own pattern, and what Kafka's options call a login and a private key.
@@ -81,13 +81,18 @@ def spark_settings(config: Config) -> dict[str, str]:
     }
     # The default manager forks a process for every file it creates or renames on a local disk (chmod, readlink): a
     # tenth of a second and more per micro-batch. Renaming is atomic there as it is.
-    settings["spark.sql.streaming.checkpointFileManagerClass"] = LOCAL_CHECKPOINTS
+    settings["spark.sql.streaming.checkpointFileManagerClass"] = of_spark().local_checkpoints
     if stream.warm_daemon:
         settings["spark.python.daemon.module"] = "ipdsf_spark.spark.daemon"
     if not _is_submitted():
         settings["spark.driver.extraJavaOptions"] = stream.driver_java_options
-        settings["spark.jars.packages"] = stream.kafka_package
+        settings["spark.jars.packages"] = kafka_package(config)
     return settings
+
+
+def kafka_package(config: Config) -> str:
+    """group:artifact:version of the Kafka connector."""
+    return config.stream.kafka_package or of_spark().kafka
 
 
 def local_master() -> str:

@@ -6,7 +6,7 @@ file is a group. A function whose result schema carries `AS_ROWS` is therefore g
 tuples; Arrow arrays are built once per batch. It is called with a list of many groups, (key, columns, state), for what
 costs as much for one as for thirty. Functions of anybody else, and workers that another daemon forks, go Spark's way.
 
-Made for PySpark 4.0; `install` changes nothing if it does not find what it knows.
+Made for PySpark 4.0 and 4.2; `install` changes nothing if it does not find what it knows.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 from pyspark.serializers import SpecialLengths, write_int
 from pyspark.sql.pandas.serializers import ApplyInPandasWithStateSerializer, ArrowStreamSerializer
+from pyspark.sql.pandas.types import to_arrow_type
 from pyspark.sql.streaming.state import GroupState
 
 from ipdsf_spark.spark.marks import AS_ROWS
@@ -85,26 +86,29 @@ class StateRowsSerializer(ApplyInPandasWithStateSerializer):
                 chain([] if first is None else [first], results), stream
             )
             return
-        ArrowStreamSerializer.dump_stream(self, self._batches(chain([first], results), stream), stream)
+        writer = None
+        try:
+            for batch in self._batches(chain([first], results)):
+                if writer is None:
+                    write_int(SpecialLengths.START_ARROW_STREAM, stream)
+                    writer = pa.RecordBatchStreamWriter(stream, batch.schema)
+                writer.write_batch(batch)
+        finally:
+            if writer is not None:
+                writer.close()
 
-    def _batches(self, results: Iterator[Any], stream: Any) -> Iterator[pa.RecordBatch]:
+    def _batches(self, results: Iterator[Any]) -> Iterator[pa.RecordBatch]:
         rows: list[tuple[Any, ...]] = []
         states: list[tuple[Any, ...]] = []
         kind: pa.StructType | None = None
-        has_begun = False
         for groups, kind in _gathered(results):
             for found in groups[0].function([(group.key, group.columns, group.state) for group in groups]):
                 rows += found
             states += [self._told(group.state) for group in groups]
             if len(rows) >= ROWS_PER_BATCH:
-                if not has_begun:
-                    write_int(SpecialLengths.START_ARROW_STREAM, stream)
-                    has_begun = True
                 yield _batch(rows, states, kind)
                 rows, states = [], []
         if states:
-            if not has_begun:
-                write_int(SpecialLengths.START_ARROW_STREAM, stream)
             yield _batch(rows, states, kind)
 
     def _told(self, state: GroupState) -> tuple[Any, ...]:
@@ -160,7 +164,7 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
                 return theirs([_series(k) for k in keys], ([_series(c) for c in chunk] for chunk in values), state)
 
             return in_frames
-        arrow_type = _worker.to_arrow_type(return_type, _worker.use_large_var_types(runner_conf))
+        arrow_type = to_arrow_type(return_type, prefers_large_types=_prefers_large_types(runner_conf))
 
         def in_rows(keys: Any, values: Any, state: Any) -> Any:
             key = tuple(column[0].as_py() for column in keys)
@@ -177,6 +181,11 @@ def _wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
         return in_rows
 
     return wrap
+
+
+def _prefers_large_types(runner_conf: Any) -> bool:
+    in_4_0 = getattr(_worker, "use_large_var_types", None)
+    return bool(runner_conf.use_large_var_types if in_4_0 is None else in_4_0(runner_conf))
 
 
 def _series(column: pa.Array) -> Any:

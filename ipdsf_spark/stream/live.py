@@ -25,7 +25,7 @@ from ipdsf_spark.lidar.operators import Parameters, operators_named
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import layer_settings, sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
-from ipdsf_spark.spark.session import num_cores, num_reading_tasks
+from ipdsf_spark.spark.session import kafka_package, num_cores, num_reading_tasks
 from ipdsf_spark.stream import schemas
 from ipdsf_spark.stream.decode import Decoder
 from ipdsf_spark.stream.operate import Operate
@@ -83,7 +83,7 @@ def kafka_source(
         if "Failed to find data source: kafka" not in str(error):
             raise
         raise ConfigError(
-            f"this Spark was started without the Kafka connector: give it spark.jars.packages={stream.kafka_package} "
+            f"this Spark was started without the Kafka connector: give it spark.jars.packages={kafka_package(config)} "
             "before the first session of this process, or begin the job in a process of its own"
         ) from error
 

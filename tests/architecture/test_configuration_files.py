@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -11,7 +13,10 @@ from typing import Any, get_type_hints
 import pytest
 
 from ipdsf_spark.config import Config, load
+from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.sites import load_sites
+from ipdsf_spark.spark.session import kafka_package
+from ipdsf_spark.spark.versions import of_spark
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DIFFERENCES = sorted(path.name for path in CONF.glob("*.toml") if path.name not in {"base.toml", "sites.toml"})
@@ -73,12 +78,16 @@ def test_a_file_of_differences_holds_nothing_else(name: str) -> None:
     assert not {key: value for key, value in stated.items() if base()[key] == value}
 
 
-def test_set_up_fetches_the_connector_that_the_job_asks_for() -> None:
-    spark_defaults = (CONF / "spark-defaults.conf").read_text(encoding="utf-8")
-    fetched = re.search(r"^spark\.jars\.packages\s+(\S+)", spark_defaults, flags=re.MULTILINE)
+def test_set_up_fetches_the_connectors_that_sessions_ask_for(repository: Path) -> None:
+    said = subprocess.run([sys.executable, "-m", "ipdsf_spark.spark.versions"], capture_output=True, text=True,
+                          check=True, cwd=repository).stdout  # fmt: skip
 
-    assert fetched
-    assert load().stream.kafka_package in fetched[1].split(",")
+    assert said.split() == [kafka_package(load()), of_spark().delta]
+
+
+def test_a_spark_that_the_project_was_never_run_on_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"this is Spark 3\.5\.1; the project runs on 4\.0 and 4\.2"):
+        of_spark("3.5.1")
 
 
 def test_both_a_laptop_and_a_cluster_are_described() -> None:

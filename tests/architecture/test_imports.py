@@ -196,6 +196,16 @@ def test_horovod_stands_in_two_files_of_training(repository: Path) -> None:
     assert sorted(having) == ["horovod_collective.py", "horovod_workers.py"]
 
 
+def test_petastorm_stands_in_one_file_that_makes_it_importable(repository: Path) -> None:
+    having = [
+        path.name
+        for path in modules_of(repository)
+        if any(m.partition(".")[0] == "petastorm" for _, m in imported_modules(path.read_text("utf-8"), PACKAGE))
+    ]
+
+    assert having == ["petastorm_on_arrow.py"]
+
+
 def test_asking_the_command_for_help_loads_no_engine() -> None:
     ask = "import ipdsf_spark.cli.main as m\ntry: m.main(['--help'])\nexcept SystemExit: pass"
 
@@ -205,5 +215,6 @@ def test_asking_the_command_for_help_loads_no_engine() -> None:
 @pytest.mark.training
 def test_all_engines_live_in_one_process() -> None:
     engines = ("horovod.torch", "petastorm", "pyspark", "torch")
+    statement = "import horovod.torch, ipdsf_spark.packing.petastorm_on_arrow, pyspark, torch"
 
-    assert loaded_by(f"import {', '.join(engines)}", *engines) == set(engines)
+    assert loaded_by(statement, *engines) == set(engines)

@@ -15,9 +15,12 @@ from types import ModuleType
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from ipdsf_spark.spark.versions import VERSIONS, of_spark
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LOCK = (REPOSITORY / "requirements" / "lock.txt").read_text(encoding="utf-8")
+LOCKS = {name: (REPOSITORY / "requirements" / f"{name}.txt").read_text("utf-8") for name in ("lock", "newest")}
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SETUP = REPOSITORY / "scripts" / "setup.sh"
 
@@ -34,8 +37,8 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mod
     yield module
 
 
-def locked() -> dict[str, str]:
-    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", LOCK, flags=re.MULTILINE)
+def locked(name: str = "lock") -> dict[str, str]:
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", LOCKS[name], flags=re.MULTILINE)
     return {canonicalize_name(name): version for name, version in pins}
 
 
@@ -46,15 +49,51 @@ def declared() -> list[Requirement]:
 
 
 @pytest.mark.parametrize("requirement", declared(), ids=lambda requirement: requirement.name)
-def test_the_lock_satisfies_what_is_declared(requirement: Requirement) -> None:
-    assert requirement.specifier.contains(locked()[canonicalize_name(requirement.name)])
+def test_the_locks_satisfy_what_is_declared(requirement: Requirement) -> None:
+    for name in LOCKS:
+        assert requirement.specifier.contains(locked(name)[canonicalize_name(requirement.name)])
 
 
-def test_every_locked_package_has_a_hash_and_no_host() -> None:
-    blocks = re.split(r"^(?=[A-Za-z0-9])", LOCK, flags=re.MULTILINE)[1:]
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_locked_package_has_a_hash_and_no_host(name: str) -> None:
+    blocks = re.split(r"^(?=[A-Za-z0-9])", LOCKS[name], flags=re.MULTILINE)[1:]
 
     assert [block.splitlines()[0] for block in blocks if "--hash=sha256:" not in block] == []
-    assert not re.search(r"://|--index|--extra-index|--find-links|--trusted-host", LOCK)
+    assert not re.search(r"://|--index|--extra-index|--find-links|--trusted-host", LOCKS[name])
+
+
+def test_the_two_locks_stand_at_the_two_ends_of_what_is_declared() -> None:
+    for package in ("pyspark", "pyarrow", "numpy", "pandas"):
+        assert Version(locked("lock")[package]) < Version(locked("newest")[package])
+    assert {".".join(locked(name)["pyspark"].split(".")[:2]) for name in LOCKS} == set(VERSIONS)
+
+
+def test_the_page_on_versions_states_those_of_the_locks() -> None:
+    page = (REPOSITORY / "docs" / "versions.md").read_text(encoding="utf-8")
+    rows = {cells[1]: cells[2:4] for line in page.splitlines() if len(cells := line.replace(" ", "").split("|")) == 5}
+
+    for package in ("pyspark", "pyarrow", "pandas", "petastorm", "horovod", "torch"):
+        assert rows[package] == [locked("lock")[package], locked("newest")[package]]
+    connectors = [of_spark(locked(name)["pyspark"]) for name in LOCKS]
+    assert rows["Kafkaconnector"] == [each.kafka.rpartition(":")[2] for each in connectors]
+    assert rows["Deltaconnector"] == [each.delta.rpartition(":")[2] for each in connectors]
+
+
+@pytest.mark.parametrize(
+    ("minor", "lock", "is_right"),
+    [(11, "", True), (13, "", False), (13, "newest.txt", True), (14, "newest.txt", False)],
+)
+def test_the_newest_set_may_be_set_up_with_newer_pythons(tmp_path: Path, minor: int, lock: str, is_right: bool) -> None:
+    path = with_commands(tmp_path / "bin", "bash", "dirname", "head", "sed", "sort", "java", "cmake", "c++")
+    (path / "python3").write_text(f"""#!/bin/sh
+case "$2" in *version_info*) exec {sys.executable} -c "import sys; sys.version_info = (3, {minor}, 0)
+$2" ;; esac
+""")
+    (path / "python3").chmod(0o755)
+
+    ended = check(tmp_path / "checkout", path, IPDSF_LOCK=lock)
+
+    assert (ended.returncode == 0) == is_right, ended.stderr
 
 
 def test_a_version_cap_states_its_reason() -> None:
@@ -226,6 +265,17 @@ def test_a_long_command_says_that_it_goes_on(
     environment.run("jars", [sys.executable, "-c", until_heard])
 
     assert re.search(r"\d+ s: half way$", said[-1])
+
+
+def test_a_step_that_removes_its_own_log_goes_on(environment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    gone = f"import pathlib, time\npathlib.Path({str(environment.STAMPS / 'venv.log')!r}).unlink()\ntime.sleep(0.2)"
+    monkeypatch.setattr(environment, "SAY_EVERY_S", 0.05)
+    monkeypatch.setattr(environment, "say", said.append)
+
+    environment.run("venv", [sys.executable, "-c", gone])
+
+    assert said[-1].endswith("waiting")
 
 
 def test_torch_from_another_index_leaves_its_own_libraries_to_that_index(

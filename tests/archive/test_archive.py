@@ -44,9 +44,10 @@ pytestmark = [pytest.mark.kafka]
 READ_BY_SPARK = """
 import sys
 from pyspark.sql import SparkSession
+from ipdsf_spark.spark.versions import of_spark
 spark = (
     SparkSession.builder.master("local[2]")
-    .config("spark.jars.packages", "io.delta:delta-spark_2.13:4.0.0")
+    .config("spark.jars.packages", of_spark().delta)
     .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
     .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
     .config("spark.databricks.delta.snapshotPartitions", "2").config("spark.sql.shuffle.partitions", "2")

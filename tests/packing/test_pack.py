@@ -70,7 +70,7 @@ def test_shards_of_readers_are_disjoint_and_complete(packed_chest: PackedChest) 
 
 
 def test_petastorms_own_reader_reads_the_data_set_with_its_schema(own: PackedChest) -> None:
-    from petastorm import make_reader
+    from ipdsf_spark.packing.petastorm_on_arrow import make_reader
 
     # Petastorm's pool of threads at times ends before its first row (`packing.reading` mends that for ours);
     # the one without threads does not.
