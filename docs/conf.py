@@ -80,14 +80,17 @@ def as_restructured(_, what, name, obj, options, lines):
 
 
 def short_arrays(_, what, name, obj, options, signature, returns):
-    """Arrays as the sources call them, `NDArray[float32]`."""
-    return tuple(each and ARRAY.sub(r"NDArray[\1]", each) for each in (signature, returns))
+    """Arrays as the sources call them, `NDArray[float32]`; a default that is made anew each time is `...`."""
+    texts = (each and each.replace("<factory>", "...") for each in (signature, returns))
+    return tuple(each and ARRAY.sub(r"NDArray[\1]", each) for each in texts)
 
 
 def marked(line: str) -> str:
     """A line whose stars and bars mean themselves, outside code and emphasis."""
+    bullet = re.match(r"\s*\* ", line)
+    head, line = (bullet[0], line[bullet.end() :]) if bullet else ("", line)
     parts = re.split(r"(`+[^`]*`+)", line)
-    return "".join(part if part.startswith("`") else escaped(part) for part in parts)
+    return head + "".join(part if part.startswith("`") else escaped(part) for part in parts)
 
 
 def escaped(text: str) -> str:
@@ -114,8 +117,8 @@ def with_drawings(lines: list[str]) -> Iterator[str]:
 
 
 def is_skipped(_, what, name, obj, skip, options):
-    """Names for types of arrays carry numpy's docstring, not one of ours."""
-    return True if isinstance(obj, ALIASES) else None
+    """Names for types of arrays, and fields of named tuples, carry docstrings that are none of ours."""
+    return True if isinstance(obj, ALIASES) or type(obj).__name__ == "_tuplegetter" else None
 
 
 def setup(app):
