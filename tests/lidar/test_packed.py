@@ -107,6 +107,17 @@ def test_an_archive_of_many_files_gives_the_profiles_of_all_and_names_each_fault
     assert instruments.rejected_bytes(raw, stretch) == damaged[stretch.offset : stretch.offset + stretch.length]
 
 
+@pytest.mark.parametrize("archived", [zipped, tarred])
+@pytest.mark.parametrize("cut", [30, 900, 3_000])
+def test_a_message_that_two_files_of_an_archive_share_is_put_together(archived: Callable[..., bytes], cut: int) -> None:
+    at = LOG.index(b"\x01", len(LOG) // 3) + cut
+
+    decoded = instruments.decode(archived(a=LOG[:at], b=LOG[at:]))
+
+    assert decoded.rejected == ()
+    np.testing.assert_array_equal(np.sort(np.concatenate([block.time for block in decoded.blocks])), MADE.time)
+
+
 def test_members_that_are_files_of_their_own_are_read_one_by_one() -> None:
     decoded = instruments.decode(gzip.compress(NETCDF) + gzip.compress(NETCDF))
 

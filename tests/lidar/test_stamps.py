@@ -249,6 +249,19 @@ def test_what_is_no_time_is_named(text: str, reason: str) -> None:
     assert reason in told.reasons[0]
 
 
+@pytest.mark.parametrize("text", ["2026\t6\t21\t9\t0\t0", "2026/172/09:00:00", "2026-172/09:00:00"])
+def test_more_separators_of_one_moment_are_read(text: str) -> None:
+    assert read([text]).times == (datetime(2026, 6, 21, 9),)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026 172.375000", "210900Z", "6A37A810", "2424 32418", "\u0662\u0661 \u0660\u0669:\u0660\u0660"]
+)
+def test_a_lone_stamp_that_is_not_understood_is_not_a_missing_one(text: str) -> None:
+    (reason,) = read([text]).reasons
+    assert reason.startswith("time stamp not understood")
+
+
 def test_syslog_takes_its_year_from_the_time_of_sending() -> None:
     texts = ["Dec 31 23:55:00 host ceil", "Jan  1 00:00:00 host ceil"]
 

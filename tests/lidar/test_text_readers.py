@@ -335,6 +335,19 @@ def test_what_a_logger_writes_before_every_line_is_taken_off(prefix: str) -> Non
     assert times_of(decoded) == [f"2026-06-21T09:0{number}:00" for number in range(3)]
 
 
+@pytest.mark.parametrize("spelled", ["<STX>", "[02]", "{0x02}", "(2)", "\\x02", "\\002", "\\u0002", "\u2402"])
+def test_control_characters_that_a_terminal_program_spells_out_are_read(spelled: str) -> None:
+    log = written = ct25k(2)
+    for code, name in enumerate(("SOH", "STX", "ETX", "EOT"), start=1):
+        text = spelled.replace("STX", name).replace("\u2402", chr(0x2400 + code))
+        written = written.replace(bytes([code]), text.replace("2", str(code)).encode())
+
+    decoded = instruments.decode(written)
+
+    assert decoded.rejected == ()
+    np.testing.assert_array_equal(decoded.blocks[0].beta, instruments.decode(log).blocks[0].beta)
+
+
 def test_two_instruments_on_one_line_are_told_apart_by_the_unit_in_their_headers() -> None:
     raw = ct25k(4)
     starts = [match.start() for match in re.finditer(rb"-2026", raw)]

@@ -20,6 +20,7 @@ import numpy as np
 from ipdsf_spark.lidar.containers import packed
 from ipdsf_spark.lidar.instruments import blview, checks, foreign, ld40, micropulse, netcdf, text
 from ipdsf_spark.lidar.instruments.believable import DEFAULT_BOUNDS, Bounds, believed
+from ipdsf_spark.lidar.instruments.spelled import with_control_characters
 from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock
 from ipdsf_spark.lidar.profiles import Decoded, Rejected
 
@@ -159,7 +160,8 @@ def decode(
         part = _decode_plain(file.raw, replace(context, name=file.name or name))
         part = believed(part, received=received, now=now, bounds=bounds)
         parts.append(replace(part, rejected=tuple(replace(each, member=file.name) for each in part.rejected)))
-    return _together(parts, faults)
+    joints = _between(parts, context, received=received, now=now, bounds=bounds)
+    return _together(parts, joints, faults)
 
 
 def rejected_bytes(raw: bytes, rejected: Rejected) -> bytes:
@@ -179,6 +181,8 @@ def rejected_bytes(raw: bytes, rejected: Rejected) -> bytes:
 def _decode_plain(raw: bytes, context: Context) -> Decoded:
     raw = _plain(raw)
     family = next(family for family in FAMILIES if family.is_of(raw))
+    if family is FAMILIES[-1] and (spelled := with_control_characters(raw)) is not raw:
+        return _decode_plain(spelled, context)
     return checks.checked(family.decode(raw, context))
 
 
@@ -214,13 +218,41 @@ def _line_ends(text: bytes) -> tuple[int, int, int]:
     return num, num_pairs, num_turned
 
 
-def _together(parts: list[Decoded], faults: tuple[Rejected, ...]) -> Decoded:
-    """The files of an archive as one: a message that two of them share is put together again."""
+def _between(
+    parts: list[Decoded],
+    context: Context,
+    *,
+    received: np.datetime64 | None,
+    now: np.datetime64 | None,
+    bounds: Bounds,
+) -> list[Decoded]:
+    """What every file of an archive shares with the next; rejections that this voids are taken out of `parts`."""
+    joints = []
+    for number in range(len(parts) - 1):
+        before, after = parts[number], parts[number + 1]
+        if not before.tail.strip() or not after.head:
+            continue
+        joint = _decode_plain(before.tail + after.head, replace(context, is_alone=True))
+        joint = believed(joint, received=received, now=now, bounds=bounds)
+        if not joint.num_profiles:
+            continue
+        joints.append(joint)
+        parts[number] = replace(before, rejected=_but(before, "tail", "whole"), tail=b"")
+        parts[number + 1] = replace(after, rejected=_but(after, "head", "whole"), head=b"")
+    return joints
+
+
+def _but(decoded: Decoded, *parts: str) -> tuple[Rejected, ...]:
+    return tuple(each for each in decoded.rejected if each.part not in parts)
+
+
+def _together(parts: list[Decoded], joints: list[Decoded], faults: tuple[Rejected, ...]) -> Decoded:
+    """The files of an archive as one, and what they share."""
     known = [part.instrument for part in parts if part.instrument != "unknown"]
     return Decoded(
         known[0] if known else "unknown",
-        tuple(chain.from_iterable(part.blocks for part in parts)),
-        (*chain.from_iterable(part.rejected for part in parts), *faults),
+        tuple(chain.from_iterable(part.blocks for part in [*parts, *joints])),
+        (*chain.from_iterable(part.rejected for part in [*parts, *joints]), *faults),
         head=parts[0].head if parts else b"",
         tail=parts[-1].tail if parts else b"",
         places=(),

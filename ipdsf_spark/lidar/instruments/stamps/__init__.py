@@ -46,7 +46,7 @@ UNDECIDED: Final = (
 CLOSE: Final = timedelta(minutes=3)  # less than the interval that profiles are averaged over
 _SHOWN: Final = 60  # characters of talk in a reason
 _BLANKS: Final = re.compile(rb"\xc2\xa0|\xe2\x80[\x80-\x8f\xa8-\xaf]|\xe3\x80\x80|\xef\xbb\xbf|(?<=\d)\xa0(?=[\dAP])")
-_DIGIT: Final = re.compile(rb"\d")
+_MAY_BE_DIGIT: Final = re.compile(rb"[0-9\x80-\xff]")  # not only Arabic digits as Europe writes them
 _SEEN_FIRST: Final = (FORMS[0], next(form for form in FORMS if form.name == UNIX))  # beside a plain stamp
 _LIKE_THOSE: Final = re.compile(rb"\d{4}[-/.:]\d|\d{9}")  # what every stamp of those forms holds
 _HALF_DAY: Final = 43_200_000_000
@@ -94,7 +94,7 @@ def stamped(
         begins_inside: whether the file begins inside a message.
         ends_inside: whether it ends inside one.
     """
-    if not any(map(_DIGIT.search, talk)):
+    if not any(map(_MAY_BE_DIGIT.search, talk)):
         return Stamped((None,) * (len(talk) - 1), (NO_STAMP,) * (len(talk) - 1))
     if clock == UTC_CLOCK and not begins_inside and (plain := _plainly_stamped(talk)) is not None:
         return plain

@@ -55,7 +55,7 @@ _SEPARATOR: Final = (
 _YMD: Final = rb"(?<!\d)(?P<y>\d{4})(?P<ds>[-/.:])(?P<a>\d{1,2})(?P=ds)(?P<b>\d{1,2})"
 _YMD_COMPACT: Final = rb"(?<!\d)(?P<y>\d{4})(?P<a>\d{2})(?P<b>\d{2})"
 _SIX_NUMBERS: Final = (
-    rb"(?<![\d,;_])(?P<y>\d{4})(?P<ds>[,;_]|[ ]{1,2})(?P<a>\d{1,2})(?P=ds)[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?"
+    rb"(?<![\d,;_])(?P<y>\d{4})(?P<ds>[,;_\t]|[ ]{1,2})(?P<a>\d{1,2})(?P=ds)[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?"
     rb"(?P<h>\d{1,2})(?P=ds)[ ]?(?P<mi>\d{1,2})(?P=ds)[ ]?(?P<s>\d{1,2})(?:\.(?P<f>\d{1,9}))?(?![\d:])"
 )
 _WEEK: Final = rb"(?<!\d)(?P<y>\d{4})-?W(?P<w>\d{2})-?(?P<a>\d)"
@@ -189,7 +189,7 @@ FORMS: Final[tuple[Form, ...]] = (
     _form("day and month", _XYZ, *_FREE),
     _form("day and month", _XYZ_COMPACT, rb"[ T_-]", _DAY_TIME_COMPACT, _ZONE),
     _form("day and month", _XYZ_COMPACT, *_COLON),
-    _form("ordinal date", _ORDINAL, rb"(?:[ \t]{1,3}|[ ]?[Tt,;_|.:-][ \t]?)", _DAY_TIME, _HALF, _ZONE),
+    _form("ordinal date", _ORDINAL, rb"(?:[ \t]{1,3}|[ ]?[Tt,;_|./:-][ \t]?)", _DAY_TIME, _HALF, _ZONE),
     _form("ordinal date", _ORDINAL, rb"[Tt_ ,-]", _DAY_TIME_COMPACT, _ZONE),
     _form(TWO_LINES, _YMD, _NEXT_LINE, _DAY_TIME_FULL, _HALF, _ZONE),
     _form(TWO_LINES, _XYZ, _NEXT_LINE, _DAY_TIME_FULL, _HALF, _ZONE),
