@@ -127,7 +127,7 @@ def _folder(args: argparse.Namespace, config: Config) -> Path:
     if args.out:
         place = location_of(args.out)
         if place.path is None:
-            raise ConfigError(f"models are written to a folder of this machine or a mounted one, not to {args.out}")
+            raise ConfigError(f"models are written to a folder of this machine or a mounted one, not to {place}")
         return place.path
     if args.cubes and not args.model:
         raise ConfigError("where does the model go? Say --out FOLDER or --model NAME")
@@ -147,7 +147,7 @@ def model_folder(config: Config, name: str) -> Path:
     """
     place = location_of(config.storage.root, "models", require_name(name, of="model"))
     if place.path is None:
-        raise ConfigError(f"models are written to a mounted path, and storage.root is {config.storage.root}: say --out")
+        raise ConfigError(f"models are written to a mounted path, and this is {place}: say --out")
     return place.path
 
 

@@ -75,10 +75,10 @@ def mounted(text: str, key: str) -> Path:
     Raises:
         ConfigError: it is the URL of another file system.
     """
-    path = location_of(text).path
-    if path is None:
-        raise ConfigError(f"{key} must be a folder of this machine or one that it has mounted, got {text}")
-    return path
+    place = location_of(text)
+    if place.path is None:
+        raise ConfigError(f"{key} must be a folder of this machine or one that it has mounted, got {place}")
+    return place.path
 
 
 def require_name(name: str, *, of: str) -> str:

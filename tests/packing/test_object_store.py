@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import socket
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from ipdsf_spark.config import load
+from ipdsf_spark.config import Config, load
 from ipdsf_spark.ct.cube_set import CubeSet
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.packing import pack as packing
 from ipdsf_spark.packing.local_copy import local_copy
-from ipdsf_spark.packing.manifest import MANIFEST_FILE
+from ipdsf_spark.packing.manifest import CUBES_FOLDER, ENHANCEMENT_FILE, MANIFEST_FILE, SALT_FILE
+from ipdsf_spark.packing.pack import parameters_of
+from ipdsf_spark.packing.reading import RowGroups
 from ipdsf_spark.packing.reference import place_of, reference_of
-from ipdsf_spark.storage.location import location_of
+from ipdsf_spark.packing.stored import store_part
+from ipdsf_spark.packing.volumes import Packed, Reading, Wanted, packed_cubes
+from ipdsf_spark.storage import lock, object_store
+from ipdsf_spark.storage.location import Location, location_of
 from ipdsf_spark.storage.object_store import ObjectFiles
 from tests.conftest import PackedChest, run_ipdsf
 from tests.object_store import serving
@@ -70,3 +83,76 @@ def test_a_data_set_in_a_bucket_is_that_on_a_disk_and_is_trained_on_and_rebuilt(
     assert json.loads(trained.stdout)["samples"] == 16
     run_ipdsf("ct", "generate", test, "--model", tmp_path / "model", "-o", tmp_path / "out.nii.gz", "--set", ARRAY)
     assert (tmp_path / "out.nii.gz").stat().st_size > 10_000
+
+
+class Killed(BaseException):
+    """The process is no more: whoever catches this can do nothing either."""
+
+
+class MortalStore:
+    """pyarrow's file system of a process that is killed at its `number`-th change of the store."""
+
+    def __init__(self, store: Any, number: int) -> None:
+        self.store, self.number, self.changes = store, number, 0
+
+    def __getattr__(self, name: str) -> Any:
+        if self.changes >= self.number:
+            raise Killed
+        if name in ("open_output_stream", "copy_file", "delete_file", "delete_dir"):
+            self.changes += 1
+            if self.changes >= self.number:
+                raise Killed
+        return getattr(self.store, name)
+
+
+@cache
+def cubes_of(one: Wanted, task: int) -> list[Any]:
+    """What a task makes of a volume, which is packed again and again."""
+    return list(packed_cubes(one, task, parameters_of(load()), 0.0))
+
+
+def write_without_spark(_spark: object, config: Config, wanted: list[Wanted], test_share: float, reading: Reading,
+                        staging: Location, _progress: object) -> list[Packed]:  # fmt: skip
+    """What the Spark job does, task after task in this process."""
+    reports = []
+    for task, one in enumerate(wanted):
+        found = cubes_of(one, task)
+        reports += [item for item in found if isinstance(item, Packed)]
+        batches = (item for item in found if isinstance(item, pa.RecordBatch))
+        store_part(batches, staging / CUBES_FOLDER, task, 32, config.packing)
+    return reports
+
+
+@pytest.mark.training
+def test_a_packing_killed_at_any_change_of_a_bucket_loses_nothing_and_is_completed_by_the_next(
+    store: ObjectFiles, packed_chest: PackedChest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "_write", write_without_spark)
+    dead = {"host": socket.gethostname(), "pid": os.getpid(), "began": "1"}
+    monkeypatch.setattr(lock, "_me", lambda doing: json.dumps({**dead, "doing": doing}).encode())
+    config, real = load(overrides=[ARRAY]), object_store.filesystem()
+
+    def pack(name: str) -> None:
+        wanted = packing.wanted_volumes([str(packed_chest.volumes / "train-1.nii.gz")], [], [], ("train-1",))
+        packing.pack(None, config, name, wanted)  # type: ignore[arg-type]
+
+    for number in range(1, 60):
+        name, mortal = f"killed-{number}", MortalStore(real, number)
+        with monkeypatch.context() as patch:
+            patch.setattr(object_store, "filesystem", lambda mortal=mortal: mortal)
+            with contextlib.suppress(Killed):
+                pack(name)
+        if mortal.changes < number:
+            break
+        try:
+            found = reference_of(config, name)
+            assert sum(RowGroups.of(found.files).rows) == found.num_cubes
+        except InputError as error:
+            assert "ipdsf ct pack" in str(error)  # makes it, completes it, or begins it again
+        pack(name)
+        place, studies = place_of(config, name), reference_of(config, name).manifest.studies
+        assert set(studies) == {"train-1"}
+        assert store.folders(place) == ["cubes", "studies"]
+        assert set(store.files(place / CUBES_FOLDER)) == {"_common_metadata", *(s.file for s in studies.values())}
+        assert set(store.files(place)) == {MANIFEST_FILE, ENHANCEMENT_FILE, SALT_FILE}
+    assert number > 10

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipdsf_spark.cli.ct_train import model_folder
+from ipdsf_spark.config import load
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.storage.location import location_of, mounted, require_name
 
@@ -70,3 +72,13 @@ def test_state_is_kept_in_a_mounted_folder_and_a_url_is_refused_by_the_name_of_i
 
 def test_a_file_url_is_the_folder_that_it_names() -> None:
     assert mounted("file:///srv/ipdsf%20stream", "stream.directory") == Path("/srv/ipdsf stream")
+
+
+def test_no_refusal_shows_a_password() -> None:
+    secret = "s3a://key:qzxwjv@bucket/a"
+    config = load(overrides=[f"storage.root={secret}"])
+    for refuse in (lambda: mounted(secret, "stream.directory"), lambda: model_folder(config, "m")):
+        with pytest.raises(ConfigError) as refused:
+            refuse()
+        assert "s3a://bucket/a" in str(refused.value)
+        assert "qzxwjv" not in str(refused.value)

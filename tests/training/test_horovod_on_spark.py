@@ -153,3 +153,17 @@ def test_workers_of_a_cluster_keep_the_paths_of_their_hosts(
     assert passed_on.get("PYTHONPATH") == passed_on.get("LD_LIBRARY_PATH") == expected
     assert passed_on["OMP_NUM_THREADS"] == "1"
     assert "planted-77c1" not in passed_on.values()
+
+
+@pytest.mark.parametrize("reads_store", [True, False])
+def test_only_workers_that_read_an_object_store_see_where_it_is_and_keep_its_credentials(
+    reads_store: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store:9000")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-88d2")
+
+    passed_on = horovod_workers._passed_on((), is_on_gpu=False, reads_store=reads_store)
+
+    assert passed_on.get("AWS_ENDPOINT_URL") == ("http://store:9000" if reads_store else None)
+    assert passed_on.get("AWS_SECRET_ACCESS_KEY") == (None if reads_store else "")  # of this machine's JVM, or blanked
+    assert "planted-88d2" not in passed_on.values()
