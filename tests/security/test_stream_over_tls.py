@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,14 @@ def records_of(
     return found
 
 
+# What is told when the products have been followed.
+FOLLOWED = (
+    'kafka_consumergroup_group_lag{group="ipdsf-live",topic="ceilometer.files.oslo",partition="0"} 0',
+    'ipdsf_end_to_end_seconds{quantile="0.99"} ',
+    'ipdsf_site_freshness_seconds{site="oslo"} ',
+)
+
+
 def command_lines() -> str:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -88,13 +96,16 @@ def page(address: str) -> str:
         return answer.read().decode(errors="replace")
 
 
-def awaited(address: str, told: str) -> str:
-    """The page, once it says so: a batch is reported after its products are in Kafka."""
+def awaited(address: str, told: Sequence[str]) -> str:
+    """The page, once it says all that: a batch is reported when its products are in Kafka, and these are read again."""
     deadline = time.monotonic() + PATIENCE_S
-    while told not in (found := page(address)) and time.monotonic() < deadline:
+    while True:
+        found = page(address)
+        missing = [each for each in told if each not in found]
+        if not missing:
+            return found
+        assert time.monotonic() < deadline, f"{address} did not say {missing} within {PATIENCE_S:.0f} s"
         time.sleep(0.5)
-    assert told in found, f"{address} did not say {told!r} within {PATIENCE_S:.0f} s"
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +147,8 @@ def run(secured: Secured, instrument: Path, tmp_path_factory: pytest.TempPathFac
         assert job.poll() is None, (folder / "output").read_text()[-3000:]
         root, shown = ui.read_text().split()
         told = "\n".join(page(f"{root}/{name}") for name in PAGES)
-        metrics, status = awaited(f"{shown}/metrics", f"ipdsf_files_read_total {NUM_FILES + 1}\n"), page(f"{shown}/")
+        metrics = awaited(f"{shown}/metrics", (f"ipdsf_files_read_total {NUM_FILES + 1}\n", *FOLLOWED))
+        status = page(f"{shown}/")
         commands = command_lines()
         job.send_signal(signal.SIGTERM)
         job.wait(PATIENCE_S)
