@@ -30,6 +30,7 @@ from ipdsf_spark.packing.petastorm_on_arrow import (
 )
 from ipdsf_spark.storage import object_store
 from ipdsf_spark.storage.location import Location
+from ipdsf_spark.storage.naming import naming
 
 COLUMNS: Final = ["study", "z", "y", "x", "cube"]
 NPY_MAGIC: Final = b"\x93NUMPY\x01\x00"
@@ -107,7 +108,7 @@ class RowGroups:
         if not len(numbers):
             return
         expected, found = sum(self.rows[number] for number in numbers), 0
-        with _named(self.files[0]), warnings.catch_warnings():
+        with naming(f"read the cubes beside {self.files[0]}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Petastorm's use of pyarrow's older interface
             paths = [path_of(file) for file in self.files]
             reader = _Chosen(filesystem_of(self.files[0]), paths, numbers, readers)
@@ -207,21 +208,6 @@ def path_of(place: Location) -> str:
         return object_store.key_of(place)
     scheme, _, rest = place.url.partition("://")
     return f"/{rest.partition('/')[2]}" if scheme == "hdfs" else rest
-
-
-class _named:
-    """Turns whatever a reader's threads raise into an error with the place."""
-
-    def __init__(self, place: Location) -> None:
-        self._place = place
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, InputError):
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"cannot read the cubes beside {self._place}: {reason}") from error
 
 
 def _decoded(values: NDArray[np.object_], size: int) -> NDArray[np.int16]:

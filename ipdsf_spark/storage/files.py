@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from ipdsf_spark.errors import InputError
 from ipdsf_spark.storage.location import Location
+from ipdsf_spark.storage.naming import naming
 
 
 class Files(Protocol):
@@ -123,15 +124,5 @@ def _forget_checksum(path: Path) -> None:
     path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
 
 
-class _named:
-    """Turns an error of the operating system into one that says what was being done, and where."""
-
-    def __init__(self, doing: str, place: Location) -> None:
-        self._doing, self._place = doing, place
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise InputError(f"cannot {self._doing} {self._place}: {error.strerror or error}") from error
+def _named(doing: str, place: Location) -> AbstractContextManager[None]:
+    return naming(f"{doing} {place}", lambda error: getattr(error, "strerror", None) or error, kinds=OSError)

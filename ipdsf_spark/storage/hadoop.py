@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.storage.location import Location
+from ipdsf_spark.storage.naming import first_line, naming
 
 
 class HadoopFiles:
@@ -98,25 +100,15 @@ class HadoopFiles:
         return self._path(place).getFileSystem(self._configuration)
 
 
-class _named:
-    """Turns whatever py4j throws into an error that says what was being done, and where."""
-
-    def __init__(self, doing: str, place: Location) -> None:
-        self._doing, self._place = doing, place
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, InputError):
-            raise InputError(f"cannot {self._doing} {self._place}: {reason_of(error)}") from error
+def _named(doing: str, place: Location) -> AbstractContextManager[None]:
+    return naming(f"{doing} {place}", reason_of)
 
 
-def reason_of(error: BaseException) -> str:
+def reason_of(error: Exception) -> str:
     """The innermost reason of an error of the JVM, in one line."""
     java: Any = getattr(error, "java_exception", None)
     if java is None:
-        return (str(error).splitlines() or [type(error).__name__])[0]
+        return first_line(error)
     for _ in range(20):
         cause = java.getCause()
         if cause is None:

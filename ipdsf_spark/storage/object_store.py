@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.storage.location import Location
+from ipdsf_spark.storage.naming import naming
 
 SCHEMES: Final = ("s3", "s3a")
 ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -172,17 +174,11 @@ class ObjectFiles:
             return sorted(found, key=lambda info: str(info.base_name))
 
 
-class _named:
-    """Turns whatever the store answers into an error that says what was being done, and where."""
+def _named(doing: str, place: Location) -> AbstractContextManager[None]:
+    return naming(f"{doing} {place}", _reason_of)
 
-    def __init__(self, doing: str, place: Location) -> None:
-        self._doing, self._place = doing, place
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, InputError):
-            said = " ".join((str(error) or type(error).__name__).split())
-            reason = re.sub(r"(?i)(AccessKeyId|SecretAccessKey|Signature)\W+\S+", r"\1 …", said)
-            raise InputError(f"cannot {self._doing} {self._place}: {reason}") from error
+def _reason_of(error: Exception) -> str:
+    """What the store says, in one line and without what it quotes of a login."""
+    said = " ".join((str(error) or type(error).__name__).split())
+    return re.sub(r"(?i)(AccessKeyId|SecretAccessKey|Signature)\W+\S+", r"\1 …", said)

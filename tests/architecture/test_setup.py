@@ -267,13 +267,23 @@ def test_a_long_command_says_that_it_goes_on(
     assert re.search(r"\d+ s: half way$", said[-1])
 
 
-def test_a_step_that_removes_its_own_log_goes_on(environment: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_removes_its_own_log_goes_on(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log, heard = environment.STAMPS / "venv.log", tmp_path / "heard"
+    until_heard = (
+        f"import pathlib\npathlib.Path({str(log)!r}).unlink()\nwhile not pathlib.Path({str(heard)!r}).exists(): pass"
+    )
     said: list[str] = []
-    gone = f"import pathlib, time\npathlib.Path({str(environment.STAMPS / 'venv.log')!r}).unlink()\ntime.sleep(0.2)"
-    monkeypatch.setattr(environment, "SAY_EVERY_S", 0.05)
-    monkeypatch.setattr(environment, "say", said.append)
 
-    environment.run("venv", [sys.executable, "-c", gone])
+    def hear(line: str) -> None:
+        said.append(line)
+        if "waiting" in line and not log.exists():
+            heard.touch()
+
+    monkeypatch.setattr(environment, "SAY_EVERY_S", 0.05)
+    monkeypatch.setattr(environment, "say", hear)
+    environment.run("venv", [sys.executable, "-c", until_heard])
 
     assert said[-1].endswith("waiting")
 
