@@ -31,24 +31,16 @@ _ZERO: Final = np.zeros((), np.float32)  # compared with sooner than a number is
 COUNTS: Final = 2.5  # typical size of what stands between the zeros of a signal in whole counts
 
 
-def clipped_from(beta: Float32, range_m: Float64) -> Float32:
-    """The lowest range from which each profile is clipped.
+def clipped_gates(beta: Float32, range_m: Float64) -> dict[int, int]:
+    """The lowest gate from which a profile is clipped.
 
     Args:
         beta: (T, G) attenuated backscatter or range-corrected signal, NaN where missing.
-        range_m: (G,) gate centres, equally spaced.
+        range_m: (G,) gate centres [m], equally spaced.
 
     Returns:
-        (T,) range of the lowest clipped gate [m]; NaN where a profile is not clipped.
+        By the row of each profile that is clipped.
     """
-    found = np.full(len(beta), np.nan, np.float32)
-    for row, gate in clipped_gates(beta, range_m).items():
-        found[row] = range_m[gate]
-    return found
-
-
-def clipped_gates(beta: Float32, range_m: Float64) -> dict[int, int]:
-    """Rows of the profiles that are clipped, and the lowest clipped gate of each; see `clipped_from`."""
     found: dict[int, int] = {}
     if range_m.size < 2 * MIN_GATES or not range_m[1] > range_m[0]:
         return found

@@ -14,7 +14,7 @@ from made_files import profiles
 
 from ipdsf_spark.cli.main import main
 from ipdsf_spark.lidar import instruments
-from ipdsf_spark.lidar.clipping import clipped_from
+from ipdsf_spark.lidar.clipping import clipped_gates
 from ipdsf_spark.lidar.instruments import vaisala_cl
 from ipdsf_spark.lidar.profiles import Float32, Float64
 
@@ -26,6 +26,12 @@ def real(seed: int, num_gates: int, resolution_m: float, free: float = 2e-7) -> 
     range_m = (np.arange(num_gates) + 0.5) * resolution_m
     noise = np.random.default_rng(seed).normal(0.0, 2e-8, (4, num_gates)) * (range_m / 1000.0) ** 2
     return (np.where(range_m < TOP_M, 3e-6, free) + noise).astype(np.float32), range_m
+
+
+def clipped_from(beta: Float32, range_m: Float64) -> Float32:
+    """(T,) range of the lowest clipped gate [m], NaN where a profile is not clipped."""
+    gates = clipped_gates(beta, range_m)
+    return np.array([range_m[gates[row]] if row in gates else np.nan for row in range(len(beta))], np.float32)
 
 
 grids = st.sampled_from([(2048, 5.0), (770, 10.0), (1024, 15.0), (256, 30.0)])
