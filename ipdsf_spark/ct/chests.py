@@ -66,7 +66,7 @@ def chest_of(hu: NDArray[Any], spacing_mm: Sequence[float], window_hu: tuple[int
     centre = np.array([sum(rows), sum(columns)]) / 2 * np.asarray(spacing_mm)[1:]
     offset = (centre - field[1:] / 2) / OFFSET_UNIT_MM
     share = windowed(hu, window_hu)
-    places = [_centres(*limits, edge) for limits in ((0, hu.shape[0]), rows, columns)]
+    places = [_centres(first, last, edge) for first, last in ((0, hu.shape[0]), rows, columns)]
     picture = ndimage.map_coordinates(share, np.meshgrid(*places, indexing="ij"), order=1, mode="nearest")
     return Chest(picture.astype(np.float32), np.concatenate([np.log(field), np.log(body), offset]))
 

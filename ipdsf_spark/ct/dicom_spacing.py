@@ -67,7 +67,7 @@ def spacing_problems(headers: Sequence[SliceHeader]) -> tuple[float, list[Proble
     if _is_even_but_rounded(positions):
         return float(np.mean(steps)), _tilt(headers, positions)
     problems = []
-    for k in np.flatnonzero(np.abs(steps - spacing) > tolerance_mm(spacing)):
+    for k in np.flatnonzero(np.abs(steps - spacing) > tolerance_mm(spacing)).tolist():
         before, after = headers[k], headers[k + 1]
         missing = round(steps[k] / spacing) - 1
         if missing >= 1 and abs(steps[k] - (missing + 1) * spacing) <= 2 * tolerance_mm(spacing) * (missing + 1):

@@ -68,11 +68,11 @@ def read_pictures(
         if said:
             warned.append(Problem("library_warning", f"the reader warns: {'; '.join(said[:3])}", (path.name,)))
         limits = np.iinfo(grey.dtype)
-        share = (grey.astype(np.float32) - limits.min) / (limits.max - limits.min)
+        share = (grey.astype(np.float32) - np.float32(limits.min)) / np.float32(limits.max - limits.min)
         if stack and share.shape != stack[0].shape:
             raise InputError(f"{path.name} is {share.shape[1]} × {share.shape[0]}, {ordered[0].name} "
                              f"{stack[0].shape[1]} × {stack[0].shape[0]}: a stack has one size")  # fmt: skip
-        stack.append(scale.black_hu + share * np.float32(scale.white_hu - scale.black_hu))
+        stack.append(np.float32(scale.black_hu) + share * np.float32(scale.white_hu - scale.black_hu))
         progress(done, len(ordered))
     hu = hu_array(np.rint(np.stack(stack)).astype(np.int32))
     text = f"HU stated by the caller: black = {scale.black_hu:g}, white = {scale.white_hu:g}"

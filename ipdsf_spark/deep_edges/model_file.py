@@ -21,10 +21,10 @@ _ABOUT: Final = "about"
 
 def to_bytes(network: EdgeNetwork, about: dict[str, Any]) -> bytes:
     """Weights as 32-bit floats in an npz, with a JSON text of what they are."""
-    arrays = {name: value.numpy() for name, value in network.state_dict().items()}
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in network.state_dict().items()}
     text = json.dumps({"format": FORMAT, "reach": REACH, **about})
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays, **{_ABOUT: np.array(text)})
+    np.savez_compressed(file, **arrays | {_ABOUT: np.array(text)})
     return file.getvalue()
 
 

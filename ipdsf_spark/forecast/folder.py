@@ -155,7 +155,8 @@ def _unpacked(content: bytes, file: Path, manifest: Mapping[str, Any]) -> dict[s
 
 def _packed(arrays: Mapping[str, Array]) -> bytes:
     content = io.BytesIO()
-    np.savez(content, **{name: np.asarray(arrays[name], np.float32) for name in sorted(arrays)})
+    weights: dict[str, Any] = {name: np.asarray(arrays[name], np.float32) for name in sorted(arrays)}
+    np.savez(content, **weights)
     return content.getvalue()
 
 

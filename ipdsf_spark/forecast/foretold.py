@@ -111,7 +111,7 @@ def fan_of_records(records: Sequence[Mapping[str, Any]], number: int) -> Fan:
     height_m = np.array([float(record["mixing_height_m"]) for record in records])
     seen_m = np.where(is_filled, np.nan, height_m)
     filled_m = np.full((len(records), 3), np.nan)
-    for line in np.flatnonzero(is_filled):
+    for line in np.flatnonzero(is_filled).tolist():
         filled_m[line] = _quantiles(records[line]["filled"])
     made = records[number]
     now = filled_m[number] if is_filled[number] else np.full(3, height_m[number])

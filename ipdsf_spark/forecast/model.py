@@ -57,7 +57,7 @@ class ForecastModel:
     @property
     def width(self) -> int:
         """Numbers that a layer remembers."""
-        return self.hidden_weights[0].shape[1]
+        return int(self.hidden_weights[0].shape[1])
 
     @property
     def num_weights(self) -> int:

@@ -23,6 +23,7 @@ from ipdsf_spark.forecast.rows import KIND, middle_us_of, observed_of, values_of
 from ipdsf_spark.forecast.series import INTERVAL_S, Observed
 from ipdsf_spark.lidar.layers.operator import KIND as LAYERS_KIND
 from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
+from ipdsf_spark.lidar.profiles import Float64
 from ipdsf_spark.lidar.site import Site
 
 AFTER: Final = ("layers",)
@@ -182,10 +183,10 @@ def _mark(model: ForecastModel) -> bytes:
     return model.sha256[:8].encode().ljust(8, b"0")
 
 
-def _packed(slots_m: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> bytes:
+def _packed(slots_m: Float64) -> bytes:
     return np.where(np.isfinite(slots_m), slots_m, UNKNOWN).astype("<u2").tobytes()
 
 
-def _unpacked(raw: bytes, at: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _unpacked(raw: bytes, at: int) -> Float64:
     values = np.frombuffer(raw, "<u2", NUM_SLOTS, at).astype(np.float64)
     return np.where(values == UNKNOWN, np.nan, values)[None]

@@ -118,9 +118,10 @@ def part_of(series: Series, sites: NDArray[np.int64], begin: int, end: int) -> S
 def with_planted_gaps(series: Series, seed: int = 0) -> Series:
     """The same with stretches in which nothing is seen although the target is known: how else to learn to fill gaps?"""
     rng = np.random.default_rng([seed, len(series)])
-    hidden = np.zeros(series.target_m.shape, bool)
+    num_intervals, num_sites = series.target_m.shape
+    hidden = np.zeros((num_intervals, num_sites), bool)
     mean_steps = PLANTED_H * PER_DAY / 24
-    for site in range(hidden.shape[1]):
+    for site in range(num_sites):
         for begin in rng.integers(0, len(hidden), round(PLANTED * len(hidden) / mean_steps)).tolist():
             hidden[begin : begin + 1 + int(rng.exponential(mean_steps)), site] = True
     nothing = Observed.nothing(*hidden.shape)

@@ -44,7 +44,7 @@ class Table:
     @property
     def num_sites(self) -> int:
         """Number of sites."""
-        return self.features.shape[1]
+        return int(self.features.shape[1])
 
 
 def table_of(series: Series, on_step: Callable[[int], None] = lambda num: None) -> Table:

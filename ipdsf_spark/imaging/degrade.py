@@ -52,7 +52,8 @@ class Degradation:
             from ipdsf_spark.ct.low_dose import spectral_noise  # loads scikit-image, which nothing else here needs
 
             depth, rows, columns = share.shape
-            return np.clip(share + spectral_noise((depth, rows, columns), rng, sigma=self.sigma), 0.0, 1.0)
+            noise = spectral_noise((depth, rows, columns), rng, sigma=self.sigma)
+            return np.asarray(np.clip(share + noise, 0.0, 1.0))
         if self.task == "denoise":
             return noisy(share, rng, sigma=self.sigma)
         if self.task == "refine":

@@ -108,11 +108,11 @@ def _floor(signal: Float32, needed: int) -> tuple[NDArray[np.bool_], Float32, in
     """
     lowest = np.fmin.reduce(signal, keepdims=True)
     is_lowest = signal == lowest
-    num_lowest = np.count_nonzero(is_lowest)
+    num_lowest = int(np.count_nonzero(is_lowest))
     if num_lowest < needed and np.count_nonzero(signal < _ZERO) > MAX_NEGATIVE * signal.size:
         return None
     is_zero = signal == _ZERO
-    num_zero = np.count_nonzero(is_zero)
+    num_zero = int(np.count_nonzero(is_zero))
     return (is_lowest, lowest, num_lowest) if num_lowest > num_zero else (is_zero, _ZERO, num_zero)
 
 
@@ -131,7 +131,7 @@ def _num_turns(signal: Float32) -> tuple[int, int]:
     """How often the signal changes direction, and in how many steps."""
     steps = signal[1:] - signal[:-1]
     rises = steps[(steps != _ZERO) & (steps == steps)] > _ZERO
-    return np.count_nonzero(rises[1:] != rises[:-1]), rises.size
+    return int(np.count_nonzero(rises[1:] != rises[:-1])), rises.size
 
 
 def _is_counted(signal: Float32, floor: Float32, at: int, edge: int) -> bool:

@@ -195,7 +195,7 @@ class FileReader:
 
 def _in_order(ends: list[_Ends]) -> list[_Ends]:
     """By time; a file too short for a whole message keeps its place before the one that was given after it."""
-    first = np.datetime64("NaT")
+    first: np.datetime64 = np.datetime64("NaT")
     keyed = []
     for each in reversed(ends):
         first = first if np.isnat(each.first) else each.first

@@ -73,7 +73,7 @@ def raster(
         mean = np.where(count > 0, total / count, np.nan)
     return Raster(
         time_edges=(first + step * np.arange(num_columns + 1)).astype("datetime64[us]"),
-        height_edges_m=np.arange(num_rows + 1) * spacing_m,
+        height_edges_m=np.arange(num_rows + 1, dtype=np.float64) * spacing_m,
         beta=mean,
         is_absolute=is_absolute,
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -77,7 +77,7 @@ class StateRowsSerializer(ApplyInPandasWithStateSerializer):
         properties["optionalValue"] = self.pickleSer.loads(held) if held else None
         return GroupState(keyAsUnsafe=entry["keyRowAsUnsafe"], valueSchema=self.state_object_schema, **properties)
 
-    def dump_stream(self, iterator: Iterator[Any], stream: Any) -> None:
+    def dump_stream(self, iterator: Iterable[Any], stream: Any) -> None:
         """Write rows and states of many groups as one Arrow batch; data frames as Spark does."""
         results = iter(iterator)
         first = next(results, None)

@@ -138,7 +138,7 @@ def with_averages(files: DataFrame, decoder: Decoder, *, tasks: int) -> DataFram
     gathered = files.coalesce(tasks) if tasks else files
     is_read, is_refused = F.col("num_profiles") > 0, F.col("num_rejected") > 0
     sized = gathered.observe("bytes", F.sum(F.length("raw")).alias("bytes"))
-    counted = sized.mapInArrow(decoder, schemas.DECODED).observe(  # type: ignore[arg-type]
+    counted = sized.mapInArrow(decoder, schemas.DECODED).observe(
         "files",
         F.count(F.lit(1)).alias("read"),
         F.count_if(is_read).alias("decoded"),

@@ -143,7 +143,7 @@ class NetworkQuery:
             max_records=network.max_averages_per_batch,
         ).select("key", "value", F.unix_micros("timestamp").alias("published_us"), "partition", "offset")
         self.query = (
-            records.mapInArrow(columns, schemas.COLUMNS)  # type: ignore[arg-type]
+            records.mapInArrow(columns, schemas.COLUMNS)
             .writeStream.queryName(NETWORK_QUERY)
             .option("checkpointLocation", str(self.directory / "query"))
             .trigger(processingTime=f"{network.trigger_s} seconds")

@@ -40,7 +40,7 @@ def interval_of(
     """
     min_height_m = screening.min_height_m(average.instrument, site.min_height_m)
     columns = _columns_of(average.first_m, average.resolution_m, average.total.size, average.tilt_deg)
-    range_m = average.first_m + average.resolution_m * np.arange(average.total.size)
+    range_m = average.first_m + average.resolution_m * np.arange(average.total.size, dtype=np.float64)
     gates = slice(0, int(np.searchsorted(range_m, min_height_m + ENOUGH_M)))
     range_m = range_m[gates]
     factor, is_certain = screening.calibration(

@@ -132,13 +132,14 @@ class Average:
     @property
     def range_m(self) -> Float64:
         """(F,) gate centres along the beam [m]."""
-        return self.first_m + self.resolution_m * np.arange(self.total.size)
+        return self.first_m + self.resolution_m * np.arange(self.total.size, dtype=np.float64)
 
     @property
     def block_range_m(self) -> Float64:
         """(B,) block centres along the beam [m]."""
         step_m = self.resolution_m * self.block_gates
-        return self.first_m + (step_m - self.resolution_m) / 2 + step_m * np.arange(self.block_total.size)
+        number = np.arange(self.block_total.size, dtype=np.float64)
+        return self.first_m + (step_m - self.resolution_m) / 2 + step_m * number
 
     def mean(self) -> Float64:
         """(F,) mean beta clear of cloud, NaN where fewer than half of the profiles have the gate."""

@@ -36,7 +36,7 @@ class Cells:
     @property
     def height_m(self) -> Float64:
         """(K,) centres."""
-        return self.lowest_m + self.cell_m * (np.arange(self.num) + 0.5)
+        return self.lowest_m + self.cell_m * (np.arange(self.num, dtype=np.float64) + 0.5)
 
 
 @dataclass(frozen=True, eq=False)

@@ -85,7 +85,7 @@ def end_of_night(known: CalibrationState, site: Site, interval_s: int) -> bool:
     length_s = (night.last_index - night.first_index + 1) * interval_s
     if length_s < NIGHT_S or night.num < LEAST_INTERVALS:
         return False
-    height_m = night.first_m + night.length_m * np.arange(night.total.size)
+    height_m = night.first_m + night.length_m * np.arange(night.total.size, dtype=np.float64)
     if height_m[-1] < LOOK_M[0] + DEPTHS_M[-1]:
         return False
     altitude_m = site.altitude_m if math.isfinite(site.altitude_m) else 0.0

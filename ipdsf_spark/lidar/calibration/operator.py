@@ -101,7 +101,7 @@ def _take(known: CalibrationState, site: Site, average: Average, interval_s: int
     slant = math.cos(math.radians(average.tilt_deg))
     length_m = average.resolution_m * average.block_gates
     first_m = average.first_m - average.resolution_m / 2 + length_m / 2
-    height_m = (first_m + length_m * np.arange(beta.size)) * slant
+    height_m = (first_m + length_m * np.arange(beta.size, dtype=np.float64)) * slant
     wavelength_nm = site.wavelength_nm or average.wavelength_nm
     if not height_m.size or height_m[-1] < WINDOW_M[1]:
         day.notes |= CalibrationFlag.SHORT_RANGE

@@ -48,12 +48,12 @@ class Cells:
     @property
     def middle_m(self) -> Float64:
         """(K,) centres."""
-        return (np.arange(self.num) + 0.5) * self.cell_m
+        return (np.arange(self.num, dtype=np.float64) + 0.5) * self.cell_m
 
     @property
     def boundary_m(self) -> Float64:
         """(K - 1,) heights between two cells: where an edge can be."""
-        return np.arange(1, self.num) * self.cell_m
+        return np.arange(1, self.num, dtype=np.float64) * self.cell_m
 
     @property
     def kind(self) -> np.dtype[np.void]:

@@ -109,7 +109,7 @@ def _axis(dataset: Dataset, signal: Variable, num_profiles: int) -> tuple[Float6
         raise UnreadableFile("vertical_resolution is missing or makes no sense")
     num_gates = fields.num_gates_of(signal, num_profiles)
     fields.check_profiles(1, num_gates)
-    return (np.arange(num_gates) + 0.5) * resolution_m, resolution_m
+    return (np.arange(num_gates, dtype=np.float64) + 0.5) * resolution_m, resolution_m
 
 
 def _factor(dataset: Dataset, signal: Variable, values: Float32) -> float:

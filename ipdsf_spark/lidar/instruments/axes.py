@@ -70,7 +70,7 @@ def gate_centres(first_m: float, resolution_m: float, num_gates: int) -> Float64
     """
     edge = min((0.0, 0.5, 1.0), key=lambda edge: abs(first_m - edge * resolution_m))
     start = first_m if first_m > 1.25 * resolution_m else first_m + (0.5 - edge) * resolution_m
-    return start + np.arange(num_gates) * resolution_m
+    return start + np.arange(num_gates, dtype=np.float64) * resolution_m
 
 
 def regular_grid(values: Float64) -> tuple[float, float]:

@@ -171,7 +171,7 @@ def _block(rows: list[_Row], names: list[str], message_type: str) -> Profiles:
         instrument=BL_VIEW,
         message_type=message_type,
         time=np.array([row.time for row in rows], "datetime64[us]"),
-        range_m=(np.arange(num_gates) + 0.5) * RESOLUTION_M,
+        range_m=(np.arange(num_gates, dtype=np.float64) + 0.5) * RESOLUTION_M,
         range_resolution_m=RESOLUTION_M,
         beta=np.array([row.beta for row in rows], np.float32).reshape(num_profiles, num_gates),
         is_calibrated=True,

@@ -233,7 +233,7 @@ def _range_corrected(file: _Fields, beta: Float32, range_m: Any, num_profiles: i
     """
     noise, monitor = file.column("stddev", num_profiles), file.column("nn1", num_profiles)
     middle = float(np.nanmedian(monitor)) if np.isfinite(monitor).any() else 0.0
-    gain = np.ones(num_profiles)
+    gain: Any = np.ones(num_profiles)
     if 120.0 < middle < 160.0:
         gain = 1.24 ** (-(monitor - 140.0) / 5.0)
     elif 3200.0 < middle < 4000.0:

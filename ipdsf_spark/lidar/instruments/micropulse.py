@@ -102,7 +102,7 @@ def _times(dataset: Dataset, damage: list[Damage]) -> Time:
         cf.physical(dataset.require(name), damage=damage).reshape(-1) for name in _DATE
     )
     fields.check_profiles(len(year), 1)
-    stamps = []
+    stamps: list[np.datetime64] = []
     for parts in zip(year, month, day, hour, minute, second, strict=False):
         numbers = [int(part) if np.isfinite(part) else -1 for part in parts]
         text = "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}".format(*numbers)

@@ -132,7 +132,7 @@ def _sampled(dataset: Dataset, num_profiles: int) -> tuple[Float64, float]:
     if not 0.5 < resolution_m < 500.0:
         raise UnreadableFile(f"bin_time would mean gates of {resolution_m:.3g} m")
     fields.check_profiles(1, num_gates)
-    return (np.arange(num_gates) + 0.5) * resolution_m, round(resolution_m, 3)
+    return (np.arange(num_gates, dtype=np.float64) + 0.5) * resolution_m, round(resolution_m, 3)
 
 
 def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int, num_gates: int) -> Float32:

@@ -358,7 +358,7 @@ def cut_clipped(averages: Sequence[Any], beta: Float64, grid: Grid) -> NDArray[n
     given = [getattr(average, "clipped_from_m", None) for average in averages]
     is_zero = beta[:, grid.work] == 0.0
     from_m = np.full(len(averages), np.inf)
-    for row in np.flatnonzero(is_zero.sum(axis=1) >= ZERO_RUN):
+    for row in np.flatnonzero(is_zero.sum(axis=1) >= ZERO_RUN).tolist():
         runs = np.convolve(is_zero[row], np.ones(ZERO_RUN), "valid") >= ZERO_RUN
         if runs.any():
             from_m[row] = grid.edge_m[int(runs.argmax())] - CUT_M
@@ -369,7 +369,7 @@ def cut_clipped(averages: Sequence[Any], beta: Float64, grid: Grid) -> NDArray[n
     if not is_cut.any():
         return None
     gate_m = grid.gate_m
-    for row in np.flatnonzero(is_cut):
+    for row in np.flatnonzero(is_cut).tolist():
         beta[row, gate_m > from_m[row]] = np.nan
     return np.asarray(is_cut)
 

@@ -83,7 +83,7 @@ def grid_of(
     """The grid of gates (`first_m`, `resolution_m`, number) under a beam tilted by `tilt_deg`."""
     first_m, resolution_m, num_gates = geometry
     slant = float(np.cos(np.radians(tilt_deg)))
-    height_m = (first_m + resolution_m * np.arange(num_gates)) * slant
+    height_m = (first_m + resolution_m * np.arange(num_gates, dtype=np.float64)) * slant
     step_m = resolution_m * slant
     start = int(np.searchsorted(height_m, min_height_m))
     stop = int(np.searchsorted(height_m, max_height_m + max(settings.dilations_m)))

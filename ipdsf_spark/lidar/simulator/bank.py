@@ -72,7 +72,7 @@ class FileBank:
             site_number: which of the bank's days.
             at: UTC.
         """
-        at = np.datetime64(at, "us")
+        at = at.astype("datetime64[us]")
         midnight = at.astype("datetime64[D]")
         slot = int((at - midnight) // self.length)
         start = (midnight + slot * self.length).astype("datetime64[us]")
@@ -132,6 +132,6 @@ def restamped(raw: bytes, stamps: Time, shift: np.timedelta64) -> bytes:
 def _stamp_bytes(stamp: np.datetime64, raw: bytes) -> bytes:
     """How a file of this kind writes a time."""
     if raw[:3] == b"CDF":
-        seconds = (np.datetime64(stamp, "us") - lufft_chm.EPOCH) / np.timedelta64(1, "s")
+        seconds = (stamp.astype("datetime64[us]") - lufft_chm.EPOCH) / np.timedelta64(1, "s")
         return struct.pack(">d", seconds)
     return str(np.datetime_as_string(stamp, unit="s")).replace("T", " ").encode()

@@ -68,7 +68,8 @@ class SimulatedDay:
         """(N,) true mixing height at other times, e.g. those of the products."""
         origin = self.truth_time[0]
         known = (self.truth_time - origin) / np.timedelta64(1, "s")
-        return np.interp((time - origin) / np.timedelta64(1, "s"), known, self.true_mixing_height_m)
+        seconds = (time - origin) / np.timedelta64(1, "s")
+        return np.asarray(np.interp(seconds, known, self.true_mixing_height_m))
 
 
 def simulate_day(
@@ -218,4 +219,4 @@ def _sky(time: Time, base_m: Float64) -> tuple[Float32, Float32]:
 
 def shifted(profiles: Profiles, to: np.datetime64) -> Profiles:
     """The same profiles, the first of them at `to`."""
-    return replace(profiles, time=profiles.time + (np.datetime64(to, "us") - profiles.time[0]))
+    return replace(profiles, time=profiles.time + (to.astype("datetime64[us]") - profiles.time[0]))

@@ -100,7 +100,7 @@ def weather_at(time: Time, site: Site, plans: Plans) -> Weather:
     seconds = (time - time[0]) / np.timedelta64(1, "s")
 
     def between_days(name: str) -> Float64:
-        return np.interp(seconds, middles, [getattr(course.plan, name) for course in courses])
+        return np.asarray(np.interp(seconds, middles, [getattr(course.plan, name) for course in courses]))
 
     night_m = between_days("nocturnal_height_m")
     is_day = np.clip(sum(course.grown() for course in courses), 0.0, 1.0)

@@ -216,7 +216,7 @@ def _day(name: str, seed: int) -> HardDay:
     midnight = np.datetime64(day, "us")
     noon_s = float((np.datetime64(middle, "us") - midnight) / np.timedelta64(1, "s"))
     # the column begins at noon of the day before, so that the night inherits that day's layer
-    steps_s = np.arange(round((DAY_S - min(noon_s - DAY_S, -DAY_S / 2)) / STEP_S)) * STEP_S
+    steps_s = np.arange(round((DAY_S - min(noon_s - DAY_S, -DAY_S / 2)) / STEP_S), dtype=np.float64) * STEP_S
     steps_s += DAY_S - steps_s[-1]
     height_m = _mixing_height_m(kind, steps_s, noon_s, length_s, rng)
     column = _column(kind, steps_s, height_m, noon_s, length_s)
@@ -298,7 +298,7 @@ def _observed(
     instrument = INSTRUMENTS[kind.instrument]
     num_gates = min(instrument.num_gates, int(7700.0 / instrument.resolution_m))
     instrument = replace(instrument, num_gates=num_gates)
-    seconds = np.arange(round(DAY_S / CADENCE_S)) * CADENCE_S
+    seconds = np.arange(round(DAY_S / CADENCE_S), dtype=np.float64) * CADENCE_S
     line = np.interp(seconds, column.seconds, np.arange(len(column.seconds)))
     low = line.astype(int)
     part = (line - low)[:, None]

@@ -60,12 +60,12 @@ class Instrument:
     @property
     def edge_m(self) -> Float64:
         """(G + 1,) edges of the gates."""
-        return np.arange(self.num_gates + 1) * self.resolution_m
+        return np.arange(self.num_gates + 1, dtype=np.float64) * self.resolution_m
 
     @property
     def range_m(self) -> Float64:
         """(G,) centres of the gates."""
-        return (np.arange(self.num_gates) + 0.5) * self.resolution_m
+        return (np.arange(self.num_gates, dtype=np.float64) + 0.5) * self.resolution_m
 
     def overlap_error(self) -> Float32:
         """(G,) factor that an imperfect overlap correction leaves on the signal; 1 far away."""

@@ -68,9 +68,9 @@ def mixed(
         sinking_per_s: divergence; air at z sinks by z times this.
         loss_per_s: of the tracer everywhere, by settling or by cleaner air from the side.
     """
-    height_m = (np.arange(round(top_m / STEP_M)) + 0.5) * STEP_M
+    height_m = (np.arange(round(top_m / STEP_M), dtype=np.float64) + 0.5) * STEP_M
     face_m = height_m[:-1] + STEP_M / 2
-    tracer = np.asarray(start(height_m), float)
+    tracer = np.asarray(start(height_m), np.float64)
     found = np.empty((len(seconds), height_m.size))
     bands = np.zeros((3, height_m.size))
     speed = sinking_per_s * np.minimum(height_m, 1500.0)

@@ -143,8 +143,7 @@ def column_of_averages(
     """
     first = averages[0]
     factor, flags = _level(first.instrument, site, is_calibrated=first.is_calibrated)
-    length_m = first.resolution_m * first.block_gates
-    range_m = first.first_m - first.resolution_m / 2 + length_m * (np.arange(first.block_total.size) + 0.5)
+    range_m = first.block_range_m
     beta = np.array([average.block_mean() for average in averages]) * factor
     unit = np.array([average.sigma_unit for average in averages]) * factor / np.sqrt(first.block_gates)
     noise = np.where(unit > 0.0, unit, np.nan)[:, None] * np.square(range_m)
@@ -242,7 +241,7 @@ def _air(
     surface_temperature_k: float | None,
 ) -> tuple[Float64, Float64]:
     """(G,) attenuated backscatter of air alone [m-1 sr-1] and its temperature [K], the same in every batch."""
-    height_m = (first_m + spacing_m * np.arange(gates)) * slant
+    height_m = (first_m + spacing_m * np.arange(gates, dtype=np.float64)) * slant
     air, extinction = molecular_profiles(wavelength_nm, height_m, altitude_m, None, surface_temperature_k)
     molecular = air * np.exp(-2.0 * spacing_m * np.cumsum(extinction))
     temperature_k = standard_atmosphere(height_m, altitude_m, None, surface_temperature_k)[1]
@@ -273,7 +272,7 @@ def _neighbours(values: Float64, time: Time) -> tuple[Float64, Float64]:
     count = np.ones((num, 1))
     if num < 3 or np.isnat(time).any():
         return values, count
-    steps_s = np.diff(time.astype("datetime64[us]").astype(np.int64)) / SECOND_US
+    steps_s = np.diff(time.astype("datetime64[us]")) / np.timedelta64(1, "s")
     typical_s = float(np.median(steps_s))
     if not 0.0 < typical_s < DETECTION_S / 2:
         return values, count
