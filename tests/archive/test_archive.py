@@ -38,6 +38,7 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.topics import admin
 from tests.conftest import REPOSITORY
+from tests.processes import process_group
 
 pytestmark = [pytest.mark.kafka]
 
@@ -422,7 +423,7 @@ def test_follow_archives_without_spark_until_it_is_told_to_stop(archive: Archive
     archive.send(product("oslo", 0, 700.0))
     words = [word for setting in archive.settings for word in ("--set", setting)]
     command = [sys.executable, "-m", "ipdsf_spark.cli.main", "archive", "follow", "--json", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=os.environ) as process:
+    with process_group(command, stderr=None) as process:
         assert process.stdout is not None
         for line in process.stdout:
             told = json.loads(line)

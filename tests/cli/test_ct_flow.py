@@ -21,6 +21,7 @@ from ipdsf_spark.cli.main import main
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.ct.reading import read_volume
 from tests.conftest import PackedChest, run_ipdsf
+from tests.processes import process_group
 
 pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
 
@@ -232,7 +233,7 @@ def test_sigterm_ends_a_training_with_a_checkpoint_from_which_it_goes_on(trained
     ]
     command = [sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", *words, "--samples", "100000000",
                "--set", "training.epochs=1000000"]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as training:
+    with process_group(command, stderr=subprocess.DEVNULL) as training:
         deadline = time.monotonic() + 120
         while not (tmp_path / "m" / "history.csv").exists() or (tmp_path / "m" / "history.csv").stat().st_size < 2000:
             assert training.poll() is None, "the training ended by itself"

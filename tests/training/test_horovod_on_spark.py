@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ from pyspark import SparkContext
 
 from ipdsf_spark.training import horovod_workers
 from tests.conftest import PackedChest
+from tests.processes import process_group
 from tests.training.conftest import answer_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
@@ -93,13 +95,10 @@ def test_an_elastic_training_survives_the_loss_of_a_worker(packed_chest: PackedC
     out = tmp_path / "elastic"
     more = ("--workers", "2", "--elastic", "--samples", "400", "--set", "training.batch=2")
     with started(packed_chest, out, *more, "--set", "training.epochs=1000000") as driver:
-        try:
-            victim = _await_worker(driver, out, rank=1)
-            step_at_loss = len(rows(out))
-            os.kill(victim, signal.SIGKILL)
-            said, complained = driver.communicate(timeout=240)
-        finally:
-            driver.kill()
+        victim = _await_worker(driver, out, rank=1)
+        step_at_loss = len(rows(out))
+        os.kill(victim, signal.SIGKILL)
+        said, complained = driver.communicate(timeout=240)
 
     assert driver.returncode == 0, complained[-3000:]
     ended = json.loads(said.splitlines()[-1])
@@ -109,21 +108,20 @@ def test_an_elastic_training_survives_the_loss_of_a_worker(packed_chest: PackedC
     assert len(steps) > step_at_loss
 
 
-def started(packed: PackedChest, out: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+def started(
+    packed: PackedChest, out: Path, *arguments: str, **environment: str
+) -> AbstractContextManager[subprocess.Popen[str]]:
     """A training in a process group of its own."""
     command = [
         sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", "ct", "train", "--name", packed.name,
         "-o", str(out), "--json", *TINY, *packed.settings, *arguments,
     ]  # fmt: skip
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env={**os.environ, **environment}
-    )
+    return process_group(command, environment)
 
 
 def _await_worker(driver: subprocess.Popen[str], out: Path, *, rank: int) -> int:
     """The process of a worker, once the training has taken some steps."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and driver.poll() is None:
         if (out / "history.csv").is_file() and len(rows(out)) > 5:
             for process in psutil.Process(driver.pid).children(recursive=True):
