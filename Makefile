@@ -49,7 +49,7 @@ docs: setup ## the site in out/docs/index.html: guides, pages, reference; a link
 	@$(BIN)/python scripts/build_docs.py --output out/docs
 
 lock: setup ## solve the exact versions of both sets again; ARGS=--upgrade takes newer ones
-	@for set in lock newest; do \
+	@for set in lock oldest; do \
 		$(BIN)/uv pip compile pyproject.toml --constraint requirements/$$set.in --all-extras --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \
 			--output-file requirements/$$set.txt $(ARGS) || exit; \
@@ -69,4 +69,4 @@ clean: ## remove what tests, builds and demos wrote
 	@find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv; the caches of the user stay
-	@rm -rf .venv .venv-newest
+	@rm -rf .venv .venv-oldest

@@ -6,8 +6,8 @@
 #
 # Environment: PYTHON, JAVA_HOME and CXX choose other programs than those on the PATH; TORCH_INDEX_URL takes torch from
 # another package index (CPU only, another CUDA); HOROVOD_GPU_OPERATIONS=NCCL builds Horovod for GPUs (needs nvcc).
-# IPDSF_LOCK=newest.txt IPDSF_VENV=.venv-newest sets up the other set of versions beside the first, with Python 3.11
-# to 3.13: see docs/versions.md.
+# IPDSF_LOCK=oldest.txt IPDSF_VENV=.venv-oldest sets up the oldest versions beside the newest, with Python 3.11: see
+# docs/versions.md.
 set -euo pipefail
 
 case "${1:-}" in
@@ -26,8 +26,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 venv="${IPDSF_VENV:-.venv}"
 # pyarrow 14 and numpy 1.26 have no builds for newer ones.
-newest_minor=11
-[[ "${IPDSF_LOCK:-}" == newest.txt ]] && newest_minor=13
+newest_minor=13
+[[ "${IPDSF_LOCK:-}" == oldest.txt ]] && newest_minor=11
 versions="3.11"
 ((newest_minor > 11)) && versions="3.11 to 3.$newest_minor"
 

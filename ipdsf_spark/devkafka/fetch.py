@@ -85,7 +85,7 @@ def class_path() -> str:
 def _fetch_into(target: Path) -> None:
     ivy = next(_pyspark_jars().glob("ivy-*.jar"), None)
     if ivy is None:
-        raise PrerequisiteError("pyspark ships no Ivy; install pyspark==4.0.5")
+        raise PrerequisiteError("pyspark ships no Ivy; `make setup` installs one that does")
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     logger.info("fetching Kafka %s from Maven Central", KAFKA_VERSION)
     command = [java_command(), "-cp", str(ivy), "org.apache.ivy.Main", "-cache", str(partial / "ivy")]

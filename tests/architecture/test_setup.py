@@ -20,7 +20,7 @@ from packaging.version import Version
 from ipdsf_spark.spark.versions import VERSIONS, of_spark
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LOCKS = {name: (REPOSITORY / "requirements" / f"{name}.txt").read_text("utf-8") for name in ("lock", "newest")}
+LOCKS = {name: (REPOSITORY / "requirements" / f"{name}.txt").read_text("utf-8") for name in ("lock", "oldest")}
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SETUP = REPOSITORY / "scripts" / "setup.sh"
 
@@ -64,7 +64,7 @@ def test_every_locked_package_has_a_hash_and_no_host(name: str) -> None:
 
 def test_the_two_locks_stand_at_the_two_ends_of_what_is_declared() -> None:
     for package in ("pyspark", "pyarrow", "numpy", "pandas"):
-        assert Version(locked("lock")[package]) < Version(locked("newest")[package])
+        assert Version(locked("oldest")[package]) < Version(locked("lock")[package])
     assert {".".join(locked(name)["pyspark"].split(".")[:2]) for name in LOCKS} == set(VERSIONS)
 
 
@@ -73,7 +73,7 @@ def test_the_page_on_versions_states_those_of_the_locks() -> None:
     rows = {cells[1]: cells[2:4] for line in page.splitlines() if len(cells := line.replace(" ", "").split("|")) == 5}
 
     for package in ("pyspark", "pyarrow", "pandas", "petastorm", "horovod", "torch"):
-        assert rows[package] == [locked("lock")[package], locked("newest")[package]]
+        assert rows[package] == [locked("lock")[package], locked("oldest")[package]]
     connectors = [of_spark(locked(name)["pyspark"]) for name in LOCKS]
     assert rows["Kafkaconnector"] == [each.kafka.rpartition(":")[2] for each in connectors]
     assert rows["Deltaconnector"] == [each.delta.rpartition(":")[2] for each in connectors]
@@ -81,9 +81,9 @@ def test_the_page_on_versions_states_those_of_the_locks() -> None:
 
 @pytest.mark.parametrize(
     ("minor", "lock", "is_right"),
-    [(11, "", True), (13, "", False), (13, "newest.txt", True), (14, "newest.txt", False)],
+    [(13, "", True), (14, "", False), (11, "oldest.txt", True), (12, "oldest.txt", False)],
 )
-def test_the_newest_set_may_be_set_up_with_newer_pythons(tmp_path: Path, minor: int, lock: str, is_right: bool) -> None:
+def test_the_oldest_set_is_set_up_with_one_python_only(tmp_path: Path, minor: int, lock: str, is_right: bool) -> None:
     path = with_commands(tmp_path / "bin", "bash", "dirname", "head", "sed", "sort", "java", "cmake", "c++")
     (path / "python3").write_text(f"""#!/bin/sh
 case "$2" in *version_info*) exec {sys.executable} -c "import sys; sys.version_info = (3, {minor}, 0)
