@@ -38,11 +38,13 @@ def run(args: argparse.Namespace) -> int:
     seen = inspected(config)
     if seen is None:
         raise InputError(f"no checkpoint in {config.stream.directory}: no job has run there (stream.directory)")
+    if not args.json:
+        print("\n".join(_lines(seen)), flush=True)  # first: Spark takes its time, and may not read the state
     states = list(_states(config, seen)) if args.state else []
     if args.json:
         print(json.dumps(asdict(seen) | ({"sites": states} if args.state else {})))
-    else:
-        print("\n".join([*_lines(seen), *map(_line, states)]))
+    elif states:
+        print("\n".join(map(_line, states)))
     return 1 if seen.problems or any("problem" in state for state in states) else 0
 
 
@@ -78,17 +80,11 @@ def _states(config: Config, seen: Inspected) -> Iterator[dict[str, Any]]:
     """Every site's state, by site."""
     if seen.last_committed < 0:
         return
-    from ipdsf_spark.spark.session import build_session
+    from ipdsf_spark.spark.state_source import stored_states
     from ipdsf_spark.stream.site_state import SiteState
 
-    spark = build_session(config, app_name="ipdsf-checkpoint")
-    try:
-        rows = spark.read.format("statestore").option("path", seen.directory).load().collect()
-    finally:
-        spark.stop()
-    for row in sorted(rows, key=lambda row: str(row["key"][0])):
-        raw = bytes(row["value"]["groupState"]["site"])
-        told: dict[str, Any] = {"site": row["key"][0], "partition": row["partition_id"], "bytes": len(raw)}
+    for site, partition, raw in stored_states(config, seen.directory):
+        told: dict[str, Any] = {"site": site, "partition": partition, "bytes": len(raw)}
         try:
             state = SiteState.from_bytes(raw)
         except ValueError as error:

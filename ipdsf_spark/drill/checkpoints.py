@@ -15,6 +15,7 @@ from ipdsf_spark.drill.verbs import Verb
 
 DAMAGED: Final = "damaged"
 REMOVABLE: Final = re.compile(r"\S+/(?:offsets|commits)/\d+")
+BATCHES: Final = re.compile(r"remove (\S+)/K and (\S+)/K .* from (\d+) to (\d+),")
 REMOVED: Final = "it went on once the files that `ipdsf checkpoint inspect` names were removed"
 ANEW: Final = "it went on with a new checkpoint, from the beginning of the topic, the former put aside"
 NOTICES_S: Final = 600.0
@@ -40,6 +41,8 @@ FILES: Final[dict[str, Callable[[Path], Path]]] = {
     "commits": lambda home: newest(home / "live" / "commits"),
     "source": lambda home: newest(home / "live" / "sources" / "0"),
     "state": lambda home: newest(home / "live" / "state" / "0" / "0"),
+    "state-schema": lambda home: home / "live" / "state" / "0" / "0" / "_metadata" / "schema",
+    "state-metadata": lambda home: home / "live" / "state" / "0" / "_metadata" / "metadata",
 }
 
 
@@ -96,6 +99,9 @@ def inspected(ground: Ground) -> list[str]:
 def removed(told: list[str]) -> bool:
     """Remove every file that a line says to remove, with its checksum; False if no line says so."""
     names = [name for line in told if ": remove " in line for name in REMOVABLE.findall(line)]
+    for line in told:
+        for offsets, commits, first, last in BATCHES.findall(line):
+            names += [f"{log}/{number}" for log in (offsets, commits) for number in range(int(first), int(last) + 1)]
     for path in map(Path, names):
         path.unlink(missing_ok=True)
         path.with_name(f".{path.name}.crc").unlink(missing_ok=True)

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ipdsf_spark.config import Config
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.spark.checksums import damaged_below
+from ipdsf_spark.spark.fixed import RESTORE, held_parameters
 from ipdsf_spark.storage.location import mounted
 
 LIVE: Final = "live"
@@ -59,15 +62,17 @@ def inspected(config: Config) -> Inspected | None:
     problems: list[str] = []
     planned, committed = _entries(live / "offsets"), _entries(live / "commits")
     metadata, offsets = _planned(live / "offsets", planned, problems)
-    _entry(live / "commits", committed, problems)
+    _commit(live / "commits", committed, problems)
     if committed and (not planned or max(committed) > max(planned)):
         problems.append(f"batch {max(committed)} is committed, but {live / 'offsets'} does not know it")
-    if not (live / "metadata").is_file():
-        problems.append(f"{live / 'metadata'} is missing: Spark takes this for a new query")
+    _identity(live / "metadata", problems)
     state = live / "state" / "0"
+    for path, said in damaged_below(live):
+        if not any(problem.startswith(f"{path} ") for problem in problems):
+            problems.append(f"{path} {said}: {_way_on(live, path, planned)}")
     return Inspected(
         directory=str(live),
-        parameters=_parameters(home / "parameters.txt", problems),
+        parameters=_parameters(home, problems),
         last_planned=max(planned, default=-1),
         last_committed=max(committed, default=-1),
         planned_ms=int(metadata.get("batchTimestampMs") or 0),
@@ -101,6 +106,59 @@ def _entry(log: Path, numbers: list[int], problems: list[str]) -> list[str]:
     return lines
 
 
+def _commit(log: Path, numbers: list[int], problems: list[str]) -> None:
+    """The newest commit can be read."""
+    for line in _entry(log, numbers, problems):
+        try:
+            json.loads(line)
+        except ValueError as error:
+            path = log / str(max(numbers))
+            problems.append(f"{path} is damaged ({error}): remove it, and the batch is done again")
+
+
+def _identity(path: Path, problems: list[str]) -> None:
+    """The query has an identity."""
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(held, dict) or not held.get("id"):
+            raise ValueError("no id")
+    except FileNotFoundError:
+        problems.append(f"{path} is missing: Spark takes this for a new query")
+    except (OSError, ValueError) as error:
+        problems.append(f"{path} is damaged ({error}): {RESTORE}")
+
+
+def _way_on(live: Path, path: Path, planned: list[int]) -> str:
+    """What can be done about a damaged file of which nothing else has been said."""
+    room, *below = path.relative_to(live).parts
+    version = path.name.split(".")[0].split("_")[0]
+    if room == "sources" and planned:
+        return "it is not needed once a batch is planned"
+    if room in ("offsets", "commits") and path.name.isdecimal() and int(path.name) < max(planned, default=-1):
+        return "it is not needed, a later one is there"
+    if room == "commits":
+        return "remove it, and the batch is done again"
+    if room == "state" and version.isdecimal() and "_metadata" not in below:
+        return _batches_again(live, path, int(version), planned)
+    return RESTORE
+
+
+def _batches_again(live: Path, path: Path, version: int, planned: list[int]) -> str:
+    """Batch K reads version K of the state and writes K + 1: what wrote the damaged one, or read it, is done again."""
+    snapshots = (each.name.split(".")[0].split("_")[0] for each in path.parent.glob("*.zip"))
+    if path.suffix != ".zip" and any(number.isdecimal() and int(number) >= version for number in snapshots):
+        return "it is not needed, a later snapshot is there"
+    again = [number for number in sorted(planned) if number >= version - 1]
+    if not again:
+        return "it is not needed, no batch has been planned with it"
+    if version > 1 and version - 2 not in planned:
+        return RESTORE  # the plan of the batch before is not kept any more
+    return (
+        f"remove {live / 'offsets'}/K and {live / 'commits'}/K with their checksums (.K.crc) for every batch K from "
+        f"{again[0]} to {again[-1]}, and these are done again"
+    )
+
+
 def _with_commit(path: Path) -> str:
     """What is to be removed with an entry: a batch that is planned again must not stand there as committed."""
     commit = path.parent.parent / "commits" / path.name
@@ -127,10 +185,9 @@ def _planned(log: Path, numbers: list[int], problems: list[str]) -> tuple[dict[s
     return metadata, offsets
 
 
-def _parameters(path: Path, problems: list[str]) -> dict[str, str]:
+def _parameters(home: Path, problems: list[str]) -> dict[str, str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return dict(line.split("=", 1) for line in lines)
-    except (OSError, ValueError) as error:
-        problems.append(f"{path} cannot be read: {error}")
+        return held_parameters(home)
+    except ConfigError as error:
+        problems.append(str(error))
         return {}

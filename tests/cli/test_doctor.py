@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
 
 from ipdsf_spark.cli.main import main
 from ipdsf_spark.security import certificates
+from ipdsf_spark.spark.checksums import damage_of
+from ipdsf_spark.spark.fixed import keep_parameters
 
 OFFSETS = """v1
 {"batchWatermarkMs":0,"batchTimestampMs":1795680170376,"conf":{"spark.sql.shuffle.partitions":"2"}}
@@ -90,6 +94,100 @@ def test_a_damaged_log_is_named_with_what_to_do(
     assert "offsets/1" in out
     assert main(["doctor", "--without-kafka", "--set", override]) == 1
     assert "FAIL checkpoint" in capsys.readouterr().out
+
+
+def as_hadoop_writes(path: Path, content: str) -> None:
+    """A file with its checksums beside it."""
+    raw = content.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(raw)
+    parts = [raw[at : at + 512] for at in range(0, len(raw), 512)]
+    sums = b"crc\0" + struct.pack(f">i{len(parts)}I", 512, *map(zlib.crc32, parts))
+    path.with_name(f".{path.name}.crc").write_bytes(sums)
+
+
+def whole_checkpoint(tmp_path: Path) -> tuple[str, Path]:
+    """Three batches of a query with a state of two partitions, in every file that Spark 4 writes."""
+    override = checkpoint(tmp_path)
+    live = tmp_path / "stream" / "checkpoint" / "live"
+    keep_parameters(live.parent, {"files_topic": "files", "averaging_s": "300", "state_partitions": "2"})
+    as_hadoop_writes(live / "metadata", '{"id":"c96ccf97-7c17-4ab1-9d0c-d9a5b1f9e6a1"}')
+    as_hadoop_writes(live / "sources" / "0" / "0", '\0v1\n{"files":{"0":0}}')
+    as_hadoop_writes(live / "state" / "0" / "_metadata" / "metadata", 'v1\n{"operatorInfo":{"operatorId":0}}')
+    for number in range(3):
+        as_hadoop_writes(live / "offsets" / str(number), OFFSETS)
+        as_hadoop_writes(live / "commits" / str(number), 'v1\n{"nextBatchWatermarkMs":0}')
+        for partition in "01":
+            as_hadoop_writes(live / "state" / "0" / partition / f"{number + 1}.changelog", f"state {number} " * 200)
+    as_hadoop_writes(live / "state" / "0" / "0" / "_metadata" / "schema", "v2")
+    return override, live.parent
+
+
+def test_checksums_are_those_of_hadoop() -> None:
+    commit = b'v1\n{"nextBatchWatermarkMs":0}'
+
+    assert damage_of(commit, bytes.fromhex("6372630000000200f32abfdd")) == ""  # as Hadoop 3.4 wrote it
+    assert damage_of(commit[:-1], bytes.fromhex("6372630000000200f32abfdd")) != ""
+
+
+def test_a_whole_checkpoint_has_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    override, _ = whole_checkpoint(tmp_path)
+
+    assert main(["checkpoint", "inspect", "--set", override]) == 0
+    assert "PROBLEM" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "way_on"),
+    [
+        ("parameters.txt", "bring the folder"),
+        ("live/metadata", "bring the folder"),
+        ("live/offsets/2", "remove it and"),
+        ("live/offsets/0", "a later one is there"),
+        ("live/commits/2", "the batch is done again"),
+        ("live/commits/1", "a later one is there"),
+        ("live/sources/0/0", "not needed once a batch is planned"),
+        ("live/state/0/_metadata/metadata", "bring the folder"),
+        ("live/state/0/0/_metadata/schema", "bring the folder"),
+        ("live/state/0/1/3.changelog", "for every batch K from 2 to 2"),
+        ("live/state/0/0/1.changelog", "for every batch K from 0 to 2"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["cut", "one bit", "longer", "empty"])
+def test_every_damaged_file_of_a_checkpoint_is_named_with_what_to_do(
+    name: str, way_on: str, damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    override, home = whole_checkpoint(tmp_path)
+    raw = (home / name).read_bytes()
+    middle = len(raw) // 2
+    changed = {
+        "cut": raw[:middle],
+        "one bit": raw[:middle] + bytes([raw[middle] ^ 1]) + raw[middle + 1 :],
+        "longer": raw + b"x" * 600,
+        "empty": b"",
+    }[damage]
+    (home / name).write_bytes(changed)
+
+    assert main(["checkpoint", "inspect", "--set", override]) == 1
+    problems = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PROBLEM")]
+    assert [str(home / name) in line for line in problems] == [True]
+    assert way_on in problems[0]
+    assert main(["doctor", "--without-kafka", "--set", override]) == 1
+
+
+def test_a_damaged_change_of_the_state_before_a_snapshot_is_not_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    override, home = whole_checkpoint(tmp_path)
+    state = home / "live" / "state" / "0" / "0"
+    as_hadoop_writes(state / "2.zip", "a snapshot")
+    (state / "1.changelog").write_text("")
+    main(["checkpoint", "inspect", "--set", override])
+    assert "a later snapshot is there" in capsys.readouterr().out
+
+    (state / "2.zip").write_text("")
+    main(["checkpoint", "inspect", "--set", override])
+    assert "for every batch K from 1 to 2" in capsys.readouterr().out
 
 
 def test_a_commit_without_its_plan_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

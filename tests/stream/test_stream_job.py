@@ -29,6 +29,7 @@ from ipdsf_spark.lidar.layers.mixing_height import retrieve
 from ipdsf_spark.loadgen.replay import Feed, replay
 from ipdsf_spark.sites import layer_settings, site_named, sites_of
 from ipdsf_spark.stream.job import StreamJob
+from tests.conftest import run_ipdsf
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 
@@ -132,6 +133,30 @@ def test_a_checkpoint_refuses_parameters_that_cannot_change(kafka: EmbeddedKafka
     with pytest.raises(ConfigError, match="averaging_s was 300, is 600"):
         other.start()
     other.stop()
+
+
+def test_what_a_checkpoint_remembers_of_every_site_is_told_and_a_damaged_state_is_named(
+    kafka: EmbeddedKafka, tmp_path: Path, cl51_files: list[bytes]
+) -> None:
+    config, overrides = config_for("remembered", kafka, tmp_path)
+    job = StreamJob(config).start()
+    send(config, feeds_of(cl51_files[:3], tmp_path, name="few"))
+    job.drain()
+    job.stop()
+    words = ["checkpoint", "inspect", "--state", *(word for override in overrides for word in ("--set", override))]
+
+    told = json.loads(run_ipdsf(*words, "--json").stdout)
+
+    assert told["problems"] == []
+    assert {state["site"]: state["counts"]["files"] for state in told["sites"]} == dict.fromkeys(SITES, 3)
+
+    for changes in (tmp_path / "stream" / "checkpoint" / "live" / "state" / "0").glob("*/1.changelog"):
+        changes.write_bytes(changes.read_bytes()[:-20])
+    ended = run_ipdsf(*words, check=False)
+    assert ended.returncode == 1
+    assert "1.changelog is " in ended.stdout
+    assert "cannot be read: " in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def start_process(overrides: list[str], log: Path) -> subprocess.Popen[bytes]:
