@@ -9,6 +9,7 @@ beta[time, gate], range_m[gate].
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 import numpy as np
@@ -29,6 +30,8 @@ MIN_REPEATED: Final = 0.1  # of the gates repeat their neighbour; a profile clip
 _LAST_GATES: Final = 128
 _TOGETHER: Final = 64  # profiles that are looked at at once
 _ZERO: Final = np.zeros((), np.float32)  # compared with sooner than a number is, which must be made an array first
+_ONE_BIT: Final = np.ones((), np.uint32)
+_INFINITE_BITS: Final = 0x7F80_0000  # of infinity in four bytes
 COUNTS: Final = 2.5  # typical size of what stands between the zeros of a signal in whole counts
 
 
@@ -167,5 +170,12 @@ def _is_counted(signal: Float32, floor: Float32, at: int, edge: int) -> bool:
 
 def _smallest_step(signal: Float32) -> float:
     steps = signal[1:] - signal[:-1]
+    if not steps.size:
+        return float("inf")
     np.abs(steps, out=steps)
-    return float(steps[steps > _ZERO].min(initial=np.inf))
+    # The bits of positive floats rise as they do: less one, those of zero are the highest of all, and NaN above others.
+    bits = steps.view(np.uint32)
+    bits -= _ONE_BIT
+    lowest = int(np.minimum.reduce(bits)) + 1
+    found: float = struct.unpack("=f", struct.pack("=I", min(lowest, _INFINITE_BITS)))[0]
+    return found

@@ -153,12 +153,12 @@ def stamped(
 
 
 def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
-    """The times of a log in which nothing is open: a full stamp, year first, before every message, never falling.
+    """The times of a log in which nothing is open: a full stamp, year first, before every message, no hour repeated.
 
     It stands on a line of its own, or before a comma on that of the message, as most loggers write; on lines before it
     there is no other stamp. Whatever else stands there is left to the general way, which gives the same here.
     """
-    if not talk or talk[-1].strip(b" \t\r\n\x01\x03\x04"):
+    if not talk or _MAY_BE_DIGIT.search(talk[-1]) is not None:
         return None
     times: list[datetime | None] = []
     last = datetime.min
@@ -172,7 +172,7 @@ def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
             moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros)
         except ValueError:
             return None
-        if moment < last:
+        if moment < last and last - moment <= zones.FARTHEST_BACK:
             return None
         times.append(moment)
         last = moment
