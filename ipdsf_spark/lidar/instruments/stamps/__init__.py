@@ -229,9 +229,13 @@ def _without_serial_numbers(own: Sequence[Written | None]) -> list[Written | Non
 
 def _without_faulty_days(present: list[tuple[int, Written]]) -> list[tuple[int, Written]]:
     """Days since an epoch that cannot be taken, as a fault."""
-    days = [written.text for _, written in present if written.kind == DAYS]
+    is_day = [written.kind == DAYS and not written.fault for _, written in present]
+    days = [written.text for (_, written), is_one in zip(present, is_day, strict=True) if is_one]
     faults = iter(counted.faults_of_days(days))
-    return [(i, _faulted(written, next(faults)) if written.kind == DAYS else written) for i, written in present]
+    return [
+        (i, _faulted(written, next(faults)) if is_one else written)
+        for (i, written), is_one in zip(present, is_day, strict=True)
+    ]
 
 
 def _is_utc(written: Written, day: tuple[int, int, int] | str) -> bool:
