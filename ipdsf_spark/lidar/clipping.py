@@ -9,6 +9,7 @@ beta[time, gate], range_m[gate].
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 import numpy as np
@@ -27,7 +28,10 @@ MAX_BELOW: Final = 0.05  # of them lie below the floor; 0.01 in clipped profiles
 MIN_TURNS: Final = 0.03  # of the steps below it change direction; fewer where a profile knows no noise at all
 MIN_REPEATED: Final = 0.1  # of the gates repeat their neighbour; a profile clipped further up than that loses nothing
 _LAST_GATES: Final = 128
+_TOGETHER: Final = 64  # profiles that are looked at at once
 _ZERO: Final = np.zeros((), np.float32)  # compared with sooner than a number is, which must be made an array first
+_ONE_BIT: Final = np.ones((), np.uint32)
+_INFINITE_BITS: Final = 0x7F80_0000  # of infinity in four bytes
 COUNTS: Final = 2.5  # typical size of what stands between the zeros of a signal in whole counts
 
 
@@ -52,68 +56,87 @@ def clipped_gates(beta: Float32, range_m: Float64) -> dict[int, int]:
     if np.count_nonzero(is_repeated) < limit:
         return found
     window = max(3, round(WINDOW_M / spacing_m))
-    for row in [row for row, each in enumerate(is_repeated) if np.count_nonzero(each) >= limit]:
-        gate = _first_clipped_gate(beta[row], needed, window, max(window, round(EDGE_M / spacing_m)))
-        if gate is not None:
-            found[row] = gate
+    edge = max(window, round(EDGE_M / spacing_m))
+    rows = [row for row, each in enumerate(is_repeated) if np.count_nonzero(each) >= limit]
+    for start in range(0, len(rows), _TOGETHER):
+        some = rows[start : start + _TOGETHER]
+        signals = beta if len(some) == len(beta) else beta[some]
+        gates = _first_clipped_gates(signals, needed, window, edge)
+        found.update((row, gate) for row, gate in zip(some, gates, strict=True) if gate is not None)
     return found
 
 
-def _first_clipped_gate(signal: Float32, needed: int, window: int, edge: int) -> int | None:
-    """The lowest clipped gate of a profile in which numbers repeat; None if it is not clipped.
+def _first_clipped_gates(signals: Float32, needed: int, window: int, edge: int) -> list[int | None]:
+    """The lowest clipped gate of each profile in which numbers repeat; None where one is not clipped.
 
     Args:
-        signal: (G,) one profile.
+        signals: (N, G) profiles; what can be is done for all together, which takes little longer than for one.
         needed: gates that must be clipped.
         window: gates of which half stand on the floor where it is clipped.
         edge: gates around the first clipped one in which its counts are looked at.
     """
-    found = _floor(signal, needed)
-    if found is None:
-        return None
-    is_floor, floor, num_floor = found
-    if num_floor == signal.size:
-        return 0
-    if is_floor[0]:  # zeros at the ground are where the beam and the view do not yet overlap
-        first_seen = int(is_floor.argmin())
-        is_floor[:first_seen] = False
-        num_floor -= first_seen
-    if num_floor < needed:
-        return None
-    count = np.zeros(signal.size + 1, np.int32)  # of gates on the floor below each boundary
-    np.add.accumulate(is_floor, out=count[1:])
-    in_window = count[window:] - count[:-window]
+    num_profiles, num_gates = signals.shape
+    gates: list[int | None] = [None] * num_profiles
+    is_floor, floors = _floors(signals, needed)
+    open_rows = []
+    for row, floor in enumerate(floors):
+        if floor is None:
+            continue
+        on_floor = is_floor[row]
+        if on_floor[0]:  # zeros at the ground are where the beam and the view do not yet overlap
+            first_seen = int(on_floor.argmin())
+            if on_floor[first_seen]:
+                gates[row] = 0  # nothing but floor
+                continue
+            on_floor[:first_seen] = False
+        open_rows.append((row, floor))
+    if not open_rows:
+        return gates
+    count = np.zeros((num_profiles, num_gates + 1), np.int32)  # of gates on the floor below each boundary
+    np.add.accumulate(is_floor, axis=1, out=count[:, 1:])
+    in_window = count[:, window:] - count[:, :-window]
     is_dense = in_window > window // 2
-    first = int(is_dense.argmax())
-    if not is_dense[first]:
-        return None
-    above = int(count[-1] - count[first])
-    seen = signal[first:]
-    num_seen = np.count_nonzero(seen == seen)
-    if above < needed or above < MIN_SHARE * num_seen or np.count_nonzero(seen < floor) > MAX_BELOW * num_seen:
-        return None
-    is_whole = in_window[:first] <= int(BEGUN_SHARE * window)
-    lowest = first - int(is_whole[::-1].argmax()) if is_whole.any() else 0
-    at = lowest + int(is_floor[lowest:].argmax())
-    if _is_counted(signal, floor, at, edge) or _is_noiseless(signal[:at]):
-        return None
-    return at
+    firsts, num_floors = is_dense.argmax(axis=1).tolist(), count[:, -1].tolist()
+    for row, floor in open_rows:
+        first = firsts[row]
+        if num_floors[row] < needed or not is_dense[row, first]:
+            continue
+        signal = signals[row]
+        above = num_floors[row] - int(count[row, first])
+        seen = signal[first:]
+        num_seen = np.count_nonzero(seen == seen)
+        if above < needed or above < MIN_SHARE * num_seen or np.count_nonzero(seen < floor) > MAX_BELOW * num_seen:
+            continue
+        is_whole = in_window[row, :first] <= int(BEGUN_SHARE * window)
+        highest = int(is_whole[::-1].argmax()) if first else 0  # counted down from the first dense window
+        lowest = first - highest if first and is_whole[first - 1 - highest] else 0
+        at = lowest + int(is_floor[row, lowest:].argmax())
+        if not (_is_counted(signal, floor, at, edge) or _is_noiseless(signal[:at])):
+            gates[row] = at
+    return gates
 
 
-def _floor(signal: Float32, needed: int) -> tuple[NDArray[np.bool_], Float32, int] | None:
-    """Which gates stand on the floor of a profile, the floor (one number, as an array), and how many gates do.
+def _floors(signals: Float32, needed: int) -> tuple[NDArray[np.bool_], list[Float32 | None]]:
+    """Which gates stand on the floor of each profile, and the floor (one number, as an array) of each.
 
     The floor is zero, or the lowest number if it is met more. None if there is much below zero, and the lowest number
     of all is not met again and again.
     """
-    lowest = np.fmin.reduce(signal, keepdims=True)
-    is_lowest = signal == lowest
-    num_lowest = int(np.count_nonzero(is_lowest))
-    if num_lowest < needed and np.count_nonzero(signal < _ZERO) > MAX_NEGATIVE * signal.size:
-        return None
-    is_zero = signal == _ZERO
-    num_zero = int(np.count_nonzero(is_zero))
-    return (is_lowest, lowest, num_lowest) if num_lowest > num_zero else (is_zero, _ZERO, num_zero)
+    lowest = np.fmin.reduce(signals, axis=1, keepdims=True)
+    is_lowest, is_floor = signals == lowest, signals == _ZERO
+    is_below = signals < _ZERO
+    most_below = MAX_NEGATIVE * signals.shape[1]
+    floors: list[Float32 | None] = []
+    for row, at_lowest in enumerate(is_lowest):
+        num_lowest = np.count_nonzero(at_lowest)
+        if num_lowest < needed and np.count_nonzero(is_below[row]) > most_below:
+            floors.append(None)
+        elif num_lowest > np.count_nonzero(is_floor[row]):
+            is_floor[row] = at_lowest
+            floors.append(lowest[row])
+        else:
+            floors.append(_ZERO)
+    return is_floor, floors
 
 
 def _is_noiseless(below: Float32) -> bool:
@@ -146,5 +169,13 @@ def _is_counted(signal: Float32, floor: Float32, at: int, edge: int) -> bool:
 
 
 def _smallest_step(signal: Float32) -> float:
-    steps = np.abs(signal[1:] - signal[:-1])
-    return float(steps[steps > _ZERO].min(initial=np.inf))
+    steps = signal[1:] - signal[:-1]
+    if not steps.size:
+        return float("inf")
+    np.abs(steps, out=steps)
+    # The bits of positive floats rise as they do: less one, those of zero are the highest of all, and NaN above others.
+    bits = steps.view(np.uint32)
+    bits -= _ONE_BIT
+    lowest = int(np.minimum.reduce(bits)) + 1
+    found: float = struct.unpack("=f", struct.pack("=I", min(lowest, _INFINITE_BITS)))[0]
+    return found

@@ -59,6 +59,7 @@ COARSEST_WHOLE_S: Final = 60.0  # of one that counts whole units: minutes are to
 # What datetime64 counts in microseconds without overflow, and a calendar prints with four digits.
 _FIRST: Final = np.datetime64("1800-01-01", "us")
 _LAST: Final = np.datetime64("2400-01-01", "us")
+_FIRST_US, _LAST_US = int(_FIRST.astype(np.int64)), int(_LAST.astype(np.int64))
 
 
 def times(variable: Variable, damage: list[Damage] | None = None, *, unit: str = "", default_unit: str = "") -> Time:
@@ -106,6 +107,8 @@ def since(values: Float64, unit: str, name: str = "time", calendar: str = "") ->
     if told not in _REAL_CALENDARS:
         raise UnreadableFile(f"{name} counts in calendar {calendar!r}, in which no clock runs")
     unit_s, (day, milliseconds) = _parsed(unit, name, told)
+    if values.size <= cf.FEW and (few := _few_since(values, unit_s, day * 86_400_000 + milliseconds)) is not None:
+        return few
     with np.errstate(invalid="ignore", over="ignore"):
         counted_ms = values * (unit_s * 1e3)
         is_count = np.abs(counted_ms) < FARTHEST_MS
@@ -113,6 +116,18 @@ def since(values: Float64, unit: str, name: str = "time", calendar: str = "") ->
     stamps = ((whole_ms + (day * 86_400_000 + milliseconds)) * 1000).view("datetime64[us]")
     is_sane = is_count & (stamps >= _FIRST) & (stamps < _LAST)
     return stamps if is_sane.all() else np.where(is_sane, stamps, np.datetime64("NaT", "us"))
+
+
+def _few_since(values: Float64, unit_s: float, start_ms: int) -> Time | None:
+    """Like `since`, of a few sane counts, which are sooner taken one by one; None if not all are sane."""
+    milliseconds = unit_s * 1e3
+    counted = [value * milliseconds for value in values.tolist()]
+    if not all(-FARTHEST_MS < each < FARTHEST_MS for each in counted):
+        return None
+    micros = [(round(each) + start_ms) * 1000 for each in counted]
+    if not all(_FIRST_US <= each < _LAST_US for each in micros):
+        return None
+    return np.array(micros, np.int64).view("datetime64[us]")
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from ipdsf_spark.lidar.containers.container import UnreadableFile
 
@@ -131,6 +131,8 @@ def tree_records(store: Store, at: int) -> tuple[int, tuple[bytes, ...]]:
     root, num_records = store.offset(at + 16), store.number(at + 16 + store.offset_bytes, 2)
     if record_bytes == 0 or node_bytes < 32 or depth > 8:
         raise UnreadableFile("HDF5 B-tree header is damaged")
+    if depth == 0:
+        return record_bytes, (_leaf(store, root, num_records, record_bytes, node_bytes),) if num_records else ()
     most = (node_bytes - 10) // record_bytes
     count_bytes = _encoded_bytes(most)
     # From the leaves up: how many records a node of each depth can hold below it, and the room that number takes.
@@ -143,11 +145,7 @@ def tree_records(store: Store, at: int) -> tuple[int, tuple[bytes, ...]]:
     found: list[bytes] = []
 
     def visit(node: int, count: int, level: int) -> None:
-        if count * record_bytes > node_bytes:
-            raise UnreadableFile("HDF5 B-tree node is damaged")
-        store.expect(node, b"BTLF" if level == 0 else b"BTIN")
-        store.spend(count)
-        found.append(store.bytes_at(node + 6, count * record_bytes))
+        found.append(_leaf(store, node, count, record_bytes, node_bytes, b"BTLF" if level == 0 else b"BTIN"))
         if level == 0:
             return
         step = store.offset_bytes + count_bytes + (total_bytes[level - 1] if level > 1 else 0)
@@ -161,8 +159,51 @@ def tree_records(store: Store, at: int) -> tuple[int, tuple[bytes, ...]]:
     return record_bytes, tuple(found)
 
 
+def _leaf(store: Store, node: int, count: int, record_bytes: int, node_bytes: int, signature: bytes = b"BTLF") -> bytes:
+    """The records of one node."""
+    if count * record_bytes > node_bytes:
+        raise UnreadableFile("HDF5 B-tree node is damaged")
+    store.expect(node, signature)
+    store.spend(count)
+    return store.bytes_at(node + 6, count * record_bytes)
+
+
 def _encoded_bytes(limit: int) -> int:
     return max(limit.bit_length() - 1, 0) // 8 + 1
+
+
+class _HeapHeader(NamedTuple):
+    """What the header of a fractal heap says; all numbers but `rows` and `width` in bytes."""
+
+    width: int
+    start: int
+    largest_direct: int
+    offset_bytes: int
+    size_bytes: int
+    address: int
+    rows: int
+
+
+@lru_cache(maxsize=256)
+def _heap_header(header: bytes, offset_bytes: int, length_bytes: int) -> _HeapHeader:
+    """Remembered, for files of one firmware have the same heaps at the same places."""
+    store = Store(header, offset_bytes, length_bytes)
+    if store.number(7, 2):
+        raise UnreadableFile("HDF5 heap is packed, which no known writer of netCDF does")
+    largest_object = store.number(10, 4)
+    table = 14 + 10 * length_bytes + 2 * offset_bytes
+    width, start, largest_direct = (
+        store.number(table, 2),
+        store.length(table + 2),
+        store.length(table + 2 + length_bytes),
+    )
+    heap_bits = store.number(table + 2 + 2 * length_bytes, 2)
+    root = table + 6 + 2 * length_bytes
+    address, rows = store.offset(root), store.number(root + offset_bytes, 2)
+    if not (width and start and largest_direct and largest_object) or heap_bits > 64 or rows > 64:
+        raise UnreadableFile("HDF5 heap header is damaged")
+    size_bytes = min((largest_direct.bit_length() + 6) // 8, _encoded_bytes(largest_object))
+    return _HeapHeader(width, start, largest_direct, (heap_bits + 7) // 8, size_bytes, address, rows)
 
 
 class FractalHeap:
@@ -170,27 +211,16 @@ class FractalHeap:
 
     def __init__(self, store: Store, at: int) -> None:
         store.expect(at, b"FRHP")
-        offset_bytes, length_bytes = store.offset_bytes, store.length_bytes
-        if store.number(at + 7, 2):
-            raise UnreadableFile("HDF5 heap is packed, which no known writer of netCDF does")
         self._store = store
-        largest_object = store.number(at + 10, 4)
-        table = at + 14 + 10 * length_bytes + 2 * offset_bytes
-        self._width = store.number(table, 2)
-        self._start = store.length(table + 2)
-        self._largest_direct = store.length(table + 2 + length_bytes)
-        heap_bits = store.number(table + 2 + 2 * length_bytes, 2)
-        root = table + 6 + 2 * length_bytes
-        address, rows = store.offset(root), store.number(root + offset_bytes, 2)
-        self._offset_bytes = (heap_bits + 7) // 8
-        if not (self._width and self._start and self._largest_direct and largest_object) or heap_bits > 64 or rows > 64:
-            raise UnreadableFile("HDF5 heap header is damaged")
-        self._size_bytes = min((self._largest_direct.bit_length() + 6) // 8, _encoded_bytes(largest_object))
+        header = store.raw[at : at + 22 + 12 * store.length_bytes + 3 * store.offset_bytes]
+        heap = _heap_header(header, store.offset_bytes, store.length_bytes)
+        self._width, self._start, self._largest_direct = heap.width, heap.start, heap.largest_direct
+        self._offset_bytes, self._size_bytes = heap.offset_bytes, heap.size_bytes
         self._blocks: list[tuple[int, bytes]] = []  # heap offset and bytes of every direct block
-        if rows == 0:
-            self._blocks.append((0, store.raw[address : address + self._start]))
+        if heap.rows == 0:
+            self._blocks.append((0, store.raw[heap.address : heap.address + self._start]))
         else:
-            self._collect(address, rows, 0)
+            self._collect(heap.address, heap.rows, 0)
 
     def objects(self, tree: int, id_at: int) -> tuple[bytes, ...]:
         """The objects that a B-tree lists, whose records hold the heap id at `id_at`.

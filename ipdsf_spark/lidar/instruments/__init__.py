@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -30,11 +30,11 @@ __all__ = ["UTC_CLOCK", "Bounds", "Clock", "Context", "decode", "recognise", "re
 _LINES_WITHIN: Final = 8_192  # bytes of a file in which its line ends are told
 _LF: Final = 10
 _SHORT: Final = 2_048  # bytes in which it is faster to count than to search
+_MANY_CRS: Final = 12  # so it is where there are more
 _LONE_CR: Final = re.compile(rb"(?<!\r)\r(?![\r\n])")
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """What is known about a file beside its bytes.
 
     Attributes:
@@ -157,7 +157,7 @@ def decode(
         return replace(decoded, rejected=(*decoded.rejected, *faults)) if faults else decoded
     parts = []
     for file in inside.files:
-        part = _decode_plain(file.raw, replace(context, name=file.name or name))
+        part = _decode_plain(file.raw, context._replace(name=file.name or name))
         part = believed(part, received=received, now=now, bounds=bounds)
         parts.append(replace(part, rejected=tuple(replace(each, member=file.name) for each in part.rejected)))
     joints = _between(parts, context, received=received, now=now, bounds=bounds)
@@ -208,10 +208,13 @@ def _line_ends(text: bytes) -> tuple[int, int, int]:
     """How many CR there are, how many with LF behind them and how many with LF before them."""
     if len(text) <= _SHORT:
         return text.count(b"\r"), text.count(b"\r\n"), text.count(b"\n\r")
-    num = num_pairs = num_turned = 0
+    num = text.count(b"\r")
+    if num > _MANY_CRS:
+        num_pairs = text.count(b"\r\n")
+        return num, num_pairs, text.count(b"\n\r") if num_pairs < num else 0  # else no more than there are pairs
+    num_pairs = num_turned = 0
     at = text.find(b"\r")
     while at >= 0:
-        num += 1
         num_pairs += text.startswith(b"\n", at + 1)
         num_turned += at > 0 and text[at - 1] == _LF
         at = text.find(b"\r", at + 1)
@@ -232,7 +235,7 @@ def _between(
         before, after = parts[number], parts[number + 1]
         if not before.tail.strip() or not after.head:
             continue
-        joint = _decode_plain(before.tail + after.head, replace(context, is_alone=True))
+        joint = _decode_plain(before.tail + after.head, context._replace(is_alone=True))
         joint = believed(joint, received=received, now=now, bounds=bounds)
         if not joint.num_profiles:
             continue

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.errors import IpdsfError
+from ipdsf_spark.lidar.instruments.hexprofile import Packed, unpacked
 from ipdsf_spark.lidar.profiles import Profiles
 
 NAN = float("nan")
@@ -37,7 +38,7 @@ class Message(NamedTuple):
     message_type: str
     time: datetime | None
     range_resolution_m: float
-    beta: NDArray[np.float32]
+    beta: Packed
     wavelength_nm: float
     cloud_base_m: tuple[float, ...]
     vertical_visibility_m: float
@@ -58,7 +59,7 @@ class Message(NamedTuple):
             self.instrument,
             self.message_type,
             self.range_resolution_m,
-            len(self.beta),
+            self.beta.num_values,
             tuple(self.health),
             self.identity,
         )
@@ -87,13 +88,13 @@ def _block(messages: Sequence[Message]) -> Profiles:
     return _without_profiles(
         first.instrument,
         first.message_type,
-        len(first.beta),
+        first.beta.num_values,
         first.range_resolution_m,
         first.wavelength_nm,
         first.identity,
     ).with_columns(
         time=times([message.time for message in messages]),
-        beta=np.array([message.beta for message in messages]),
+        beta=unpacked([message.beta for message in messages]),
         cloud_base_m=numbers[:, :bases],
         vertical_visibility_m=numbers[:, sky],
         maker_layer_height_m=numbers[:, bases:layers],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -68,7 +69,7 @@ def gate_centres(first_m: float, resolution_m: float, num_gates: int) -> Float64
 
     Lufft writes the upper edge (first gate at one resolution), Vaisala CL61 the lower edge (0), others the centre.
     """
-    edge = min((0.0, 0.5, 1.0), key=lambda edge: abs(first_m - edge * resolution_m))
+    _, edge = min((abs(first_m - edge * resolution_m), edge) for edge in (0.0, 0.5, 1.0))
     start = first_m if first_m > 1.25 * resolution_m else first_m + (0.5 - edge) * resolution_m
     return start + np.arange(num_gates, dtype=np.float64) * resolution_m
 
@@ -79,9 +80,11 @@ def regular_grid(values: Float64) -> tuple[float, float]:
     Raises:
         UnreadableFile: it is empty, not finite, or not regular.
     """
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values[[0, -1]]).all():
+    if values.ndim != 1 or len(values) < 2 or not (math.isfinite(values[0]) and math.isfinite(values[-1])):
         raise UnreadableFile("the range axis is not a list of at least two numbers")
     spacing = float(values[-1] - values[0]) / (len(values) - 1)
-    if not 0.1 < spacing < 1000.0 or np.abs(np.diff(values) - spacing).max() > 0.05 * spacing:
+    steps = values[1:] - values[:-1]
+    farthest = max(float(steps.max()) - spacing, spacing - float(steps.min()))
+    if not 0.1 < spacing < 1000.0 or farthest > 0.05 * spacing:
         raise UnreadableFile("the range axis does not grow in equal steps")
     return float(values[0]), spacing

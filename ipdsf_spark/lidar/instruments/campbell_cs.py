@@ -16,8 +16,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import numpy as np
-
 from ipdsf_spark.lidar.instruments import hexprofile
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, Message, UnfinishedMessage
 from ipdsf_spark.lidar.instruments.framing import Frame, message_crc, required, shown, sky_condition
@@ -79,7 +77,7 @@ def decode_message(frame: Frame) -> Message:
         lines = [line_2, *([sky] if sky else []), parameter_line, *([layer_line] if layer_line else []), block]
         _check(frame, position + 1, lines)
     try:
-        counts = hexprofile.int20(block)
+        beta = hexprofile.packed(block, 5, UNIT_PER_COUNT * scale / 100.0)
     except ValueError as error:
         raise DamagedMessage(f"profile is not hexadecimal: {error}") from error
 
@@ -95,7 +93,7 @@ def decode_message(frame: Frame) -> Message:
         time=frame.time,
         identity=frame.unit,
         range_resolution_m=float(resolution_m),
-        beta=(counts * (UNIT_PER_COUNT * scale / 100.0)).astype(np.float32),
+        beta=beta,
         wavelength_nm=WAVELENGTH_NM,
         cloud_base_m=tuple(heights) if detection in "1234" else (NAN,) * 4,
         vertical_visibility_m=heights[0] if detection == FULL_OBSCURATION else NAN,

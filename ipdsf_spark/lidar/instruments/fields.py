@@ -16,6 +16,8 @@ from ipdsf_spark.lidar.profiles import Float32
 
 MAX_PROFILES: Final = 100_000  # a day has 86,400 seconds
 MAX_LAYERS: Final = 32  # cloud, sky or mixing layers; MiniMPL lists ten
+FARTHEST_M: Final = 1e5
+_NAN: Final = np.array(np.nan, np.float32)  # taken sooner than a number is, which must be made an array first
 _SERIAL: Final = re.compile(r"(?=.*\d)[A-Za-z0-9][A-Za-z0-9_.-]{2,31}")
 TIME_NAMES: Final = ("time", "profile", "Time", "TIME")
 
@@ -125,7 +127,10 @@ def padded(values: NDArray[Any], num_profiles: int) -> Float32:
 def heights(values: NDArray[Any], *, lowest: float = 0.0) -> Float32:
     """Heights [m] in float32; below `lowest` or beyond 100 km there is none, whatever the fill value was called."""
     array = np.asarray(values, np.float32)
-    return np.where((array >= lowest) & (array < 1e5), array, np.float32(np.nan))
+    if 0 < array.size <= cf.FEW:
+        sound = [each if lowest <= each < FARTHEST_M else np.nan for each in array.reshape(-1).tolist()]
+        return np.array(sound, np.float32).reshape(array.shape)
+    return np.where((array >= lowest) & (array < FARTHEST_M), array, _NAN)
 
 
 def table(variable: Variable, values: NDArray[Any], num_profiles: int) -> Float32:

@@ -47,9 +47,8 @@ _SAME_MINUTE: Final = "its stamp, written to the minute, is that of the profile 
 
 def recognise(raw: bytes) -> str | None:
     """``"Vaisala LD40"``, or None for a file of another kind; a log may mention the instrument."""
-    start = raw[:_LOOKED_AT]
-    is_log = framing.HEADER.search(start) is None and _NAME.search(start) is not None
-    return INSTRUMENT if is_log or _TABLE.match(start) else None
+    is_log = framing.HEADER.search(raw, 0, _LOOKED_AT) is None and _NAME.search(raw, 0, _LOOKED_AT) is not None
+    return INSTRUMENT if is_log or _TABLE.match(raw, 0, _LOOKED_AT) else None
 
 
 def decode(

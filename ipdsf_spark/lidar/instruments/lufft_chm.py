@@ -138,9 +138,9 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         beta=beta,
         is_calibrated=is_calibrated,
         wavelength_nm=_or(file.scalar("wavelength"), 1064.0),
-        cloud_base_m=fields.heights(file.heights("cbh", num_profiles) - offset_m),
+        cloud_base_m=_without(offset_m, file.heights("cbh", num_profiles)),
         vertical_visibility_m=visibility_m,
-        maker_layer_height_m=fields.heights(layers - _layer_offset_m(layers, offset_m, resolution_m)),
+        maker_layer_height_m=_without(_layer_offset_m(layers, offset_m, resolution_m), layers),
         sky_cover_octas=np.where(covers <= 8, covers, np.float32(np.nan)),
         sky_base_m=np.full_like(covers, np.nan),
         is_precipitation=(condition == RAIN) | (condition == SNOW) | (condition == PARTICLES),
@@ -250,10 +250,17 @@ def _range_corrected(file: _Fields, beta: Float32, range_m: Any, num_profiles: i
     return corrected
 
 
+def _without(offset_m: float, heights_m: Float32) -> Float32:
+    """Heights less an offset, NaN below the instrument."""
+    return fields.heights(heights_m - offset_m) if offset_m else heights_m
+
+
 def _layer_offset_m(layers_m: Float32, offset_m: float, resolution_m: float) -> float:
     """The offset that layer heights carry: `offset_m`, unless they lie on the gates only without subtracting it."""
+    if offset_m == 0.0:
+        return offset_m
     found = layers_m[np.isfinite(layers_m)]
-    if offset_m == 0.0 or not len(found):
+    if not len(found):
         return offset_m
 
     def misfit(heights: Any) -> float:

@@ -30,6 +30,7 @@ log: Final = logging.getLogger(__name__)
 EARLIEST_YEAR, LATEST_YEAR = 1985, 2099  # before, no ceilometer recorded profiles
 EARLIEST: Final = np.datetime64(f"{EARLIEST_YEAR}-01-01", "us")
 LATEST: Final = np.datetime64(f"{LATEST_YEAR + 1}-01-01", "us")
+_EARLIEST_US, _LATEST_US = int(EARLIEST.astype(np.int64)), int(LATEST.astype(np.int64))
 NAMED_ONE_BY_ONE: Final = 32
 UNFORESEEN: Final = "damaged netCDF file in a way no reader foresaw"
 
@@ -116,6 +117,8 @@ def _mark(kind_of_file: str, wavelength_nm: float) -> str:
 
 
 def _decoded(profiles: Profiles, lost: list[Damage], gaps: list[Damage]) -> Decoded:
+    if not lost and not gaps and len(profiles) and _is_within_years(profiles.time):
+        return Decoded(profiles.instrument, (profiles,), ())
     is_lost = np.zeros(len(profiles), bool)
     for damage in lost:
         is_lost[damage.first : damage.first + damage.count] = True
@@ -130,10 +133,15 @@ def _decoded(profiles: Profiles, lost: list[Damage], gaps: list[Damage]) -> Deco
     return Decoded(profiles.instrument, blocks, tuple(rejected))
 
 
+def _is_within_years(time: Time) -> bool:
+    """Whether all times are such at which a ceilometer can have measured."""
+    micros = time.view(np.int64)  # a missing time is the lowest of all
+    return bool(micros.size and micros.min() >= _EARLIEST_US and micros.max() < _LATEST_US)
+
+
 def _without_time(time: Time, is_lost: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], list[str]]:
     """Profiles at a time at which none can have been measured, and a reason for each, or each run of many."""
-    micros = time.view(np.int64)  # a missing time is the lowest of all
-    if micros.size and micros.min() >= EARLIEST.view(np.int64) and micros.max() < LATEST.view(np.int64):
+    if _is_within_years(time):
         return np.zeros(len(time), bool), []
     is_timeless = (np.isnat(time) | (time < EARLIEST) | (time >= LATEST)) & ~is_lost
     if len(time) == 1 and np.isnat(time[0]):  # who knows when the file was sent may say so of a lone profile

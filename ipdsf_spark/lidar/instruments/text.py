@@ -30,11 +30,10 @@ _RECOGNISED_FIRST: Final = _RECOGNISED_WITHIN - 64  # a header that begins befor
 
 def recognise(raw: bytes) -> str | None:
     """Maker and model of the first message, or None."""
-    start = raw[:_RECOGNISED_WITHIN]
-    header = framing.HEADER.search(start)
+    header = framing.HEADER.search(raw, 0, _RECOGNISED_WITHIN)
     if header is not None:
         return _model_of(header.group())
-    return "Vaisala CL31" if _LOG_HEADER.search(start[:512]) else None
+    return "Vaisala CL31" if _LOG_HEADER.search(raw, 0, 512) else None
 
 
 def _model_of(header: bytes) -> str:
@@ -132,8 +131,7 @@ def decode(
     if not tail.strip(b"\r\n \t\x03\x04"):
         tail = b""
     decoded = blocks(messages)
-    told = framing.stamp_in(name)
-    if told is not None and is_lone and messages and messages[0].time is None:
+    if is_lone and messages and messages[0].time is None and (told := framing.stamp_in(name)) is not None:
         moment = only_instant(told, clock)
         decoded = tuple(_stamped(block, moment) for block in decoded) if moment else decoded
     return Decoded(

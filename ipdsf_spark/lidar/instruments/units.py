@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.lidar.containers import cf
 from ipdsf_spark.lidar.containers.container import UnreadableFile
 from ipdsf_spark.lidar.profiles import Float32
 
@@ -155,11 +156,15 @@ def _is_plausible(beta: float) -> bool:
 def _typical(near: NDArray[Any]) -> float:
     """A high quantile of the size of some of the numbers; NaN where there are none."""
     some = np.abs(near[:: max(1, len(near) // 8), :: max(1, near.shape[1] // 32)]).ravel()
-    finite = np.sort(some[np.isfinite(some)])
-    return float(finite[int(0.9 * (len(finite) - 1))]) if len(finite) else float("nan")
+    some.sort()  # what is infinite or NaN comes last
+    num_finite = int(some.searchsorted(np.inf))
+    return float(some[int(0.9 * (num_finite - 1))]) if num_finite else float("nan")
 
 
 def tilt(angle_deg: NDArray[Any]) -> Float32:
     """Angles from the vertical [degree] in float32; 0 for what no instrument has: fills, NaN, beyond 60 degrees."""
     angle = np.asarray(angle_deg, np.float32)
+    if 0 < angle.size <= cf.FEW:
+        sound = [each if -STEEPEST_DEG <= each <= STEEPEST_DEG else 0.0 for each in angle.reshape(-1).tolist()]
+        return np.array(sound, np.float32).reshape(angle.shape)
     return np.where(np.abs(angle) <= STEEPEST_DEG, angle, np.float32(0.0))

@@ -101,7 +101,7 @@ def decode_message(frame: Frame) -> Message:
     if not frame.lacks_checksum:
         _check(frame, first + 2, [line_2, sky, parameter_line, block] if has_sky else [line_2, parameter_line, block])
     try:
-        counts = hexprofile.int20(block)
+        beta = hexprofile.packed(block, 5, UNIT_PER_COUNT * scale / 100.0)
     except ValueError as error:
         raise DamagedMessage(f"profile is not hexadecimal: {error}") from error
 
@@ -116,7 +116,7 @@ def decode_message(frame: Frame) -> Message:
         time=frame.time,
         identity=frame.unit,
         range_resolution_m=float(resolution_m),
-        beta=(counts * (UNIT_PER_COUNT * scale / 100.0)).astype(np.float32),
+        beta=beta,
         wavelength_nm=WAVELENGTH_NM,
         cloud_base_m=tuple(heights) if detection in "123" else (NAN, NAN, NAN),
         vertical_visibility_m=heights[0] if detection == "4" else NAN,
@@ -150,14 +150,16 @@ def _check(frame: Frame, place: int, lines: list[bytes]) -> None:
             raise UnfinishedMessage("file ends before the checksum")
         raise DamagedMessage(f"no checksum after the profile: {shown(tail)}")
     expected = int(checksum[1], 16)
-    given = message_crc(frame.header, frame.lines[:place])
+    as_sent = lines
+    if len(lines) == 4:
+        width = SKY_WIDTH[instrument_of(frame.header)]
+        as_sent = [lines[0], lines[1].strip(b" ").rjust(width), *lines[2:]]  # loggers strip blanks
+    if message_crc(frame.header, as_sent) == expected:
+        return
+    as_read = frame.lines[:place]
+    given = message_crc(frame.header, as_read)
     if given != expected:
-        # loggers strip the blanks that the instrument sent
-        if len(lines) == 4:
-            width = SKY_WIDTH[instrument_of(frame.header)]
-            lines = [lines[0], lines[1].strip(b" ").rjust(width), *lines[2:]]
-        if message_crc(frame.header, lines) != expected:
-            raise DamagedMessage(f"checksum: message says {expected:04x}, its bytes give {given:04x}")
+        raise DamagedMessage(f"checksum: message says {expected:04x}, its bytes give {given:04x}")
 
 
 def instrument_of(header: bytes) -> str:

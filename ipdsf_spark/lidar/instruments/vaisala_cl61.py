@@ -106,7 +106,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         time=time,
         range_m=range_m,
         range_resolution_m=resolution_m,
-        beta=beta if factor == 1.0 else beta * np.float32(factor),
+        beta=_own(beta) if factor == 1.0 else beta * np.float32(factor),
         is_calibrated=True,
         wavelength_nm=WAVELENGTH_NM,
         cloud_base_m=base_m,
@@ -133,7 +133,13 @@ def _message_type(dataset: Dataset) -> str:
     return f"netcdf schema {schema}" if schema else f"netcdf firmware {dataset.text('history').strip() or '1'}"[:64]
 
 
+def _own(beta: Float32) -> Float32:
+    """The same numbers, not in the bytes of the file."""
+    return beta if beta.flags.writeable else beta.copy()
+
+
 def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int, num_gates: int) -> Float32:
+    """(T, G) numbers of a variable, NaN for fills; read-only where they still lie in the bytes of the file."""
     variable = dataset.require(name)
     told = units.per_metre_steradian(variable.text("units"))
     limit = FILLS_FROM / min(told or 1.0, 1.0)
@@ -142,7 +148,7 @@ def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int,
         values = variable.read(damage)
         if values.dtype.kind not in "iuf":
             raise UnreadableFile(f"{name} holds no numbers")
-        values = values.astype(np.float32, copy=not values.flags.writeable)
+        values = values.astype(np.float32, copy=False)
     else:
         values = cf.physical32(variable, damage=damage)
     values = fields.by_time(variable, values, "time", num_profiles, num_gates)

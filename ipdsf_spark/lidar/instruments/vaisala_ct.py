@@ -17,9 +17,6 @@ import re
 from contextlib import suppress
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ipdsf_spark.lidar.instruments import hexprofile
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, Message, UnfinishedMessage
 from ipdsf_spark.lidar.instruments.framing import Frame, required, shown, sky_condition
@@ -77,8 +74,7 @@ def decode_message(frame: Frame) -> Message:
     parameters = _PARAMETERS.match(parameter_line)
     if parameters is None:
         raise DamagedMessage(f"measurement parameters are not 'SSS N eee +tt ...': {shown(parameter_line)}")
-    scale = int(parameters[1])
-    counts = _counts(frame)
+    beta = _profile(frame, UNIT_PER_COUNT * int(parameters[1]) / 100.0)
 
     flags = int(status[6], 16)
     to_m = 1.0 if flags & IS_METRES else FOOT_M
@@ -94,7 +90,7 @@ def decode_message(frame: Frame) -> Message:
         time=frame.time,
         identity=frame.unit,
         range_resolution_m=RESOLUTION_M,
-        beta=(counts * (UNIT_PER_COUNT * scale / 100.0)).astype(np.float32),
+        beta=beta,
         wavelength_nm=WAVELENGTH_NM,
         cloud_base_m=tuple(heights) if detection in "123" else (NAN,) * 3,
         vertical_visibility_m=heights[0] if detection == "4" else NAN,
@@ -116,15 +112,15 @@ def decode_message(frame: Frame) -> Message:
     )
 
 
-def _counts(frame: Frame) -> NDArray[np.int32]:
+def _profile(frame: Frame, factor: float) -> hexprofile.Packed:
     """The profile; line by line only where something has to be named or put up with."""
     lines = frame.lines[2 : 2 + NUM_LINES]
     text = b"".join(lines)
     is_regular = len(frame.lines) > 2 + NUM_LINES and len(text) == _LINE_WIDTH * NUM_LINES
     if is_regular and (text[0::_LINE_WIDTH], text[1::_LINE_WIDTH], text[2::_LINE_WIDTH]) == _NUMBERS:
         with suppress(ValueError):
-            return hexprofile.int16(b"".join([line[3:] for line in lines]))
-    return hexprofile.int16(b"".join(_profile_line(frame, row) for row in range(NUM_LINES)))
+            return hexprofile.packed(b"".join([line[3:] for line in lines]), 4, factor)
+    return hexprofile.packed(b"".join(_profile_line(frame, row) for row in range(NUM_LINES)), 4, factor)
 
 
 def _profile_line(frame: Frame, row: int) -> bytes:

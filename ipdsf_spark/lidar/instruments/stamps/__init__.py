@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-from ipdsf_spark.lidar.instruments.stamps import counted, zones
+from ipdsf_spark.lidar.instruments.stamps import counted, cut, zones
 from ipdsf_spark.lidar.instruments.stamps.beside import contradicted, unlike_the_others, with_company, zoned_beside
 from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
 from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, FORMS, TWO_LINES, UNIX
@@ -103,7 +103,7 @@ def stamped(
     found = [with_company(text, finder.all_in(text)) for text in told]
     if not any(found):
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
-    found[-1] = without_cut_stamp(told[-1], found)
+    found[-1] = without_cut_stamp(told[-1], found, received)
     whole = found if begins_inside else [without_cut_first(talk[0], found), *found[1:]]
     follows = is_after(told, whole, begins_inside=begins_inside, ends_inside=ends_inside)
     undecided = is_undecided(told, whole, begins_inside=begins_inside, ends_inside=ends_inside)
@@ -119,6 +119,9 @@ def stamped(
     present = [
         (i, _faulted(written, fault)) for (i, written), fault in zip(present, unlike_the_others(present), strict=True)
     ]
+    is_at_start = bool(present) and present[0][0] == 0 and not follows and cut.begins_the_file(talk[0], present[0][1])
+    if is_at_start and len(present) > 1 and cut.is_short_count(present[0][1], [each for _, each in present[1:]]):
+        present[0] = (0, _faulted(present[0][1], cut.CUT))
     present = _without_faulty_days(present)
     for i, written in present:
         if written.fault:
@@ -142,6 +145,8 @@ def stamped(
             reasons[i] = f"time stamp not understood: {against}"
         else:
             local.append((i, moment, written._replace(is_instant=True) if _is_utc(written, day) else written))
+    if is_at_start and local and local[0][0] == 0 and _is_short(local, name, received, latest):
+        reasons[0] = f"impossible time stamp: '{local.pop(0)[2].text}': {cut.CUT}"
     instants = zones.instants([(moment, written) for _, moment, written in local], clock=clock, received=received)
     for (i, _, _), instant in zip(local, instants, strict=True):
         if isinstance(instant, str):
@@ -153,12 +158,12 @@ def stamped(
 
 
 def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
-    """The times of a log in which nothing is open: a full stamp, year first, before every message, never falling.
+    """The times of a log in which nothing is open: a full stamp, year first, before every message, no hour repeated.
 
     It stands on a line of its own, or before a comma on that of the message, as most loggers write; on lines before it
     there is no other stamp. Whatever else stands there is left to the general way, which gives the same here.
     """
-    if not talk or talk[-1].strip(b" \t\r\n\x01\x03\x04"):
+    if not talk or _MAY_BE_DIGIT.search(talk[-1]) is not None:
         return None
     times: list[datetime | None] = []
     last = datetime.min
@@ -172,7 +177,7 @@ def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
             moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), micros)
         except ValueError:
             return None
-        if moment < last:
+        if moment < last and last - moment <= zones.FARTHEST_BACK:
             return None
         times.append(moment)
         last = moment
@@ -224,9 +229,13 @@ def _without_serial_numbers(own: Sequence[Written | None]) -> list[Written | Non
 
 def _without_faulty_days(present: list[tuple[int, Written]]) -> list[tuple[int, Written]]:
     """Days since an epoch that cannot be taken, as a fault."""
-    days = [written.text for _, written in present if written.kind == DAYS]
+    is_day = [written.kind == DAYS and not written.fault for _, written in present]
+    days = [written.text for (_, written), is_one in zip(present, is_day, strict=True) if is_one]
     faults = iter(counted.faults_of_days(days))
-    return [(i, _faulted(written, next(faults)) if written.kind == DAYS else written) for i, written in present]
+    return [
+        (i, _faulted(written, next(faults)) if is_one else written)
+        for (i, written), is_one in zip(present, is_day, strict=True)
+    ]
 
 
 def _is_utc(written: Written, day: tuple[int, int, int] | str) -> bool:
@@ -238,6 +247,21 @@ def _counted_otherwise(
 ) -> str:
     told = full_date_in(name, latest.date() if latest else None)
     return counted.contradicted(moment, written.text, told=told, received=received)
+
+
+def _is_short(
+    local: Sequence[tuple[int, datetime, Written]], name: str, received: datetime | None, latest: datetime | None
+) -> bool:
+    """Whether what the first stamp of a file says may be what its cut has left of it."""
+    _, moment, stamp = local[0]
+    others = [(each, written) for _, each, written in local[1:]]
+    if others:
+        return cut.is_short_date(moment, stamp, others)
+    told = full_date_in(name, latest.date() if latest else None)
+    if cut.is_denied(moment, stamp, told):
+        return True
+    is_short = cut.is_short_date(moment, stamp, ()) or cut.is_short_count(stamp, ())
+    return is_short and not cut.is_confirmed(moment, stamp.kind, told=told, received=received)
 
 
 def _one_of(stamps: Sequence[Written], text: bytes, place: int) -> Written | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
+from ipdsf_spark.lidar.instruments.stamps.cut import is_whole_at_the_end
 from ipdsf_spark.lidar.instruments.stamps.forms import COUNTED
 from ipdsf_spark.lidar.instruments.stamps.written import Written
 
 _ABOUT_THE_FILE: Final = re.compile(rb"logfile|created|opened|closed|rotated")
-_TO_THE_SECOND: Final = re.compile(r"\d:\d{2}:\d{2}|\d{6}(?!\d)|\d{10}")
 _DIGITS: Final = b"0123456789"
 _WITHIN: Final = b":.,/-T "  # what stands between the digits of a stamp
 _MARKS: Final = b"\x01 \t\r\n-"
@@ -31,18 +32,21 @@ def without_file_talk(talk: bytes) -> bytes:
     return b"\n".join([b" " * len(line) if is_blank else line for line, is_blank in lines])
 
 
-def without_cut_stamp(talk: bytes, found: Sequence[Sequence[Written]]) -> list[Written]:
+def without_cut_stamp(
+    talk: bytes, found: Sequence[Sequence[Written]], received: datetime | None = None
+) -> list[Written]:
     """The stamps behind the last message without one that the end of the file may have cut short.
 
     Args:
         talk: what stands behind the last message.
         found: (N + 1,) the stamps of the file; the last are those in `talk`.
+        received: time of sending (UTC).
     """
     last = list(found[-1])
     if not last or talk[last[-1].end :].strip(_WITHIN):
         return last
     others = [len(each.text) for stamps in found[:-1] for each in stamps]
-    is_whole = len(last[-1].text) >= min(others) if others else _TO_THE_SECOND.search(last[-1].text) is not None
+    is_whole = len(last[-1].text) >= min(others) if others else is_whole_at_the_end(last[-1], received)
     return last if is_whole else last[:-1]
 
 

@@ -20,6 +20,8 @@ from ipdsf_spark.lidar.instruments.stamps.written import Written
 
 _OF_THE_SITE: Final = ("LT", "LOCAL", "LMT")  # whatever the site's zone is called
 _HOUR: Final = timedelta(hours=1)
+_TOLERANCE: Final = timedelta(minutes=20)
+FARTHEST_BACK: Final = _HOUR + _TOLERANCE  # that a time falls where an hour is repeated
 _NEAR: Final = timedelta(minutes=15)  # a file is sent so soon after its last profile, else its sending tells nothing
 _NEIGHBOUR: Final = timedelta(
     minutes=30
@@ -152,7 +154,7 @@ def _without_repeated_hour(
         return found
     steps = sorted(b - a for a, b in itertools.pairwise(moments) if b > a)
     usual = steps[len(steps) // 2] if steps else timedelta(0)
-    tolerance = min(2 * usual + timedelta(seconds=2), timedelta(minutes=20))
+    tolerance = min(2 * usual + timedelta(seconds=2), _TOLERANCE)
     result = list(found)
     for i in range(1, len(moments)):
         back = moments[i - 1] - moments[i]
