@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -13,18 +13,22 @@ MAP_LEAST, MAP_MOST = 220.0, 560.0  # height of the map, in its own units
 MARGIN_DEG: Final = 1.5
 GRID_DEG: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 CURVE_WIDTH, CURVE_HEIGHT = 1_000.0, 320.0
+MOST_NAMES: Final = 400
+MOST_DOTS: Final = 400  # on the map, each at its place; of more, those that share a cell are one
+CELL: Final = 24.0
 LETTER, NAME_GAP, NAME_HEIGHT = 9.0, 12.0, 18.0  # of a site's name on the map
 LABEL_PX: Final = 44.0
 
 
 @dataclass(frozen=True)
 class Dot:
-    """A site on the map: name, place [degree], state."""
+    """A site on the map: name, place [degree], state, how many others are drawn with it."""
 
     site: str
     latitude_deg: float
     longitude_deg: float
     state: str
+    others: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def map_of(dots: Sequence[Dot]) -> Map | None:
     return Map(
         MAP_WIDTH,
         round(height, 1),
-        _named([(x_of(dot.longitude_deg), y_of(dot.latitude_deg), dot) for dot in dots]),
+        _named(_apart([(x_of(dot.longitude_deg), y_of(dot.latitude_deg), dot) for dot in dots])),
         [(x_of(deg), _degrees(deg, "E", "W")) for deg in _steps(middle_x - half_x, middle_x + half_x, step, 180.0)],
         [(y_of(deg), _degrees(deg, "N", "S")) for deg in _steps(middle_y - half_y, middle_y + half_y, step, 90.0)],
     )
@@ -133,8 +137,20 @@ def curve_of(heights: Sequence[tuple[str, float | None, float | None]]) -> Curve
     return Curve(CURVE_WIDTH, CURVE_HEIGHT, lines, bands, hours, metres)
 
 
+def _apart(dots: Sequence[tuple[float, float, Dot]]) -> list[tuple[float, float, Dot]]:
+    """The first dot of every cell, with the number of the others, where there are many."""
+    if len(dots) <= MOST_DOTS:
+        return list(dots)
+    cells: dict[tuple[int, int], list[tuple[float, float, Dot]]] = {}
+    for dot in dots:
+        cells.setdefault((int(dot[0] // CELL), int(dot[1] // CELL)), []).append(dot)
+    return [(x, y, replace(dot, others=len(held) - 1)) for held in cells.values() for x, y, dot in held[:1]]
+
+
 def _named(dots: Sequence[tuple[float, float, Dot]]) -> list[tuple[float, float, Dot, str]]:
     """Where each name stands; the first ones come first, and a name that would cover another is left out."""
+    if len(dots) > MOST_NAMES:
+        return [(x, y, dot, "") for x, y, dot in dots]
     taken: list[tuple[float, float, float]] = []
     found = []
     for x, y, dot in dots:
