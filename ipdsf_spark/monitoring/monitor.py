@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from ipdsf_spark.config import Config
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring import page, prometheus
 from ipdsf_spark.monitoring.commit import GroupCommitter
+from ipdsf_spark.monitoring.curtains import Curtains
 from ipdsf_spark.monitoring.files import PageFiles
 from ipdsf_spark.monitoring.job_metrics import TableState, job_samples
 from ipdsf_spark.monitoring.network import Follower, Network
@@ -23,6 +25,7 @@ from ipdsf_spark.monitoring.view import View, view_of
 
 logger = logging.getLogger(__name__)
 
+PICTURE: Final = "/curtain.png"  # behind the address of a site
 HTML: Final = "text/html; charset=utf-8"
 GROUP: Final = "stream"  # under which the lag is told where no group is committed to
 COMMIT_EVERY_S: Final = 5.0
@@ -39,6 +42,7 @@ class Monitor:
         listener: of the live query.
         sites: the table of sites as it is now.
         tables: how the tables of the archive go now.
+        archive: its folder; None where there is none.
     """
 
     def __init__(
@@ -49,10 +53,12 @@ class Monitor:
         *,
         sites: Callable[[], Mapping[str, Site]],
         tables: Callable[[], Sequence[TableState]],
+        archive: Path | None = None,
     ) -> None:
         self._config, self._bootstrap, self._listener = config, bootstrap, listener
         self._sites, self._tables = sites, tables
         self.network = Network()
+        self.curtains = Curtains(archive, sites)
         self.server: PageServer | None = None
         self._looking = threading.Lock()
         self._seen: tuple[float, View] | None = None
@@ -115,7 +121,21 @@ class Monitor:
         return HTML, page.index(self.view(), site_link="site/{}", asked=page.Asked.of(query)).encode()
 
     def _site(self, rest: str, query: Query) -> tuple[str, bytes] | None:
-        found = page.site(self.view(), rest, index_link="../", is_still="still" in query)
+        view, name = self.view(), rest.removesuffix(PICTURE)
+        row = view.by_site.get(name)
+        if row is None:
+            return None
+        curtain = self.curtains.of(name, row.time)
+        if rest.endswith(PICTURE):
+            return None if isinstance(curtain, str) else ("image/png", curtain.png)
+        found = page.site(
+            view,
+            name,
+            index_link="../",
+            curtain=curtain,
+            picture_link=f"{quote(name, safe='')}{PICTURE}",
+            is_still="still" in query,
+        )
         return None if found is None else (HTML, found.encode())
 
     def _metrics(self, rest: str, _: Query) -> tuple[str, bytes] | None:
@@ -127,7 +147,7 @@ class Monitor:
     def _run(self) -> None:
         wanted = self._config.monitoring
         committer = GroupCommitter(self._config.kafka, self._bootstrap, self.group) if wanted.commit_group else None
-        files = PageFiles(Path(wanted.pages_directory).expanduser()) if wanted.pages_directory else None
+        files = self._files() if wanted.pages_directory else None
         next_page_s = next_commit_s = 0.0
         is_last = False
         while not is_last:
@@ -141,6 +161,9 @@ class Monitor:
                 next_page_s = now_s + wanted.pages_every_s
         if committer is not None:
             committer.close()
+
+    def _files(self) -> PageFiles:
+        return PageFiles(Path(self._config.monitoring.pages_directory).expanduser(), self.curtains)
 
     def _write(self, files: PageFiles) -> None:
         try:

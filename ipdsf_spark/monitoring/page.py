@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from ipdsf_spark.monitoring.chart import curve_of
+from ipdsf_spark.monitoring.day import Frame, day_of
 from ipdsf_spark.monitoring.view import ORDER, Row, View
+
+if TYPE_CHECKING:
+    from ipdsf_spark.plots.bare_curtain import BareCurtain
 
 REFRESH_S: Final = 60  # a page that looks again takes the place where somebody reads, and the focus of the keyboard
 ROWS: Final = 100  # of the table: what a person reads
@@ -123,21 +127,62 @@ def index(view: View, *, site_link: str, asked: Asked | None = None, page_link: 
     )
 
 
-def site(view: View, name: str, *, index_link: str, is_served: bool = True, is_still: bool = False) -> str | None:
-    """The page of one site; None if there is no such site."""
+def site(
+    view: View,
+    name: str,
+    *,
+    index_link: str,
+    curtain: BareCurtain | str = "",
+    picture_link: str = "",
+    is_served: bool = True,
+    is_still: bool = False,
+) -> str | None:
+    """The page of one site; None if there is no such site.
+
+    Args:
+        view: what is known.
+        name: the site's id.
+        index_link: address of the page of all sites.
+        curtain: its backscatter, or why there is none, in words.
+        picture_link: address of the curtain's picture.
+        is_served: by the job, which can be asked to stand still; not a file.
+        is_still: it was.
+    """
     row = view.by_site.get(name)
     if row is None:
         return None
+    frame, scale = (None, None) if isinstance(curtain, str) else (frame_of(curtain), curtain)
+    day = day_of(row.heights, frame)
     return _template("site.html").render(
         row=row,
         view=view,
-        curve=curve_of(row.heights),
+        day=day,
+        span=_span(row, frame),
+        picture_link=picture_link,
+        log10_range=scale.log10_range if scale else (),
+        is_absolute=scale is not None and scale.is_absolute,
+        reason=curtain if isinstance(curtain, str) else "",
         index_link=index_link,
         asked=Asked(is_still=is_still),
         is_served=is_served,
         refresh_s=REFRESH_S if is_served and not is_still else 0,
         looks_every_s=REFRESH_S,
     )
+
+
+def frame_of(curtain: BareCurtain) -> Frame:
+    """What the picture spans."""
+    first, last = (int(edge.astype("datetime64[us]").astype(int)) / 1e6 for edge in curtain.time_edges)
+    return Frame(first, last, *curtain.height_edges_m)
+
+
+def _span(row: Row, frame: Frame | None) -> str:
+    """First and last time of a day's drawing."""
+    if frame is not None:
+        ends = [datetime.fromtimestamp(at, UTC) for at in (frame.first_s, frame.last_s)]
+    else:
+        ends = [datetime.fromisoformat(time) for time, height, _ in row.heights if height is not None]
+    return " to ".join(f"{at:%Y-%m-%d %H:%M}" for at in (ends[0], ends[-1])) if ends else ""
 
 
 @lru_cache(maxsize=4)

@@ -74,6 +74,11 @@ class Row:
         """Name of its page among the files."""
         return f"{quote(self.site, safe='')}.html"
 
+    @property
+    def picture(self) -> str:
+        """Name of its curtain's picture among the files."""
+        return f"{quote(self.site, safe='')}.png"
+
 
 @dataclass(frozen=True)
 class View:

@@ -13,6 +13,7 @@ from test_exported_metrics import NOW_S, listened, progress, status
 
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring import page
+from ipdsf_spark.monitoring.curtains import Curtains
 from ipdsf_spark.monitoring.files import PageFiles
 from ipdsf_spark.monitoring.network import Network
 from ipdsf_spark.monitoring.page import ROWS, STATES, Asked
@@ -114,7 +115,7 @@ def test_who_looks_at_chosen_sites_and_stands_still_keeps_both(many: View) -> No
 
 
 def test_files_of_many_sites_are_written_in_turns_and_all_of_them_in_the_end(tmp_path: Path) -> None:
-    view, files = network_of(150), PageFiles(tmp_path, work_s=0.02)
+    view, files = network_of(150), PageFiles(tmp_path, Curtains(None, dict), work_s=0.02)
 
     files.write(view)
     first = len(list(tmp_path.rglob("*.html")))

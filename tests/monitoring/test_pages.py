@@ -18,7 +18,8 @@ from test_exported_metrics import NOW_S, listened, product, progress, status
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring import page
-from ipdsf_spark.monitoring.chart import MAP_WIDTH, Dot, curve_of, map_of
+from ipdsf_spark.monitoring.chart import MAP_WIDTH, Dot, map_of
+from ipdsf_spark.monitoring.curtains import Curtains
 from ipdsf_spark.monitoring.files import PageFiles
 from ipdsf_spark.monitoring.job_metrics import TableState
 from ipdsf_spark.monitoring.network import Network
@@ -90,7 +91,7 @@ def test_a_site_without_a_place_is_on_no_map_and_in_the_table(view: View) -> Non
 
 
 def test_files_replace_what_was_there_and_every_link_leads_to_one(view: View, tmp_path: Path) -> None:
-    files = PageFiles(tmp_path)
+    files = PageFiles(tmp_path, Curtains(None, lambda: SITES))
     files.write(view)
     files.write(view)
 
@@ -115,24 +116,6 @@ def test_every_site_lies_on_the_map(places: list[tuple[float, float]]) -> None:
     assert all(0 <= x <= MAP_WIDTH and 0 <= y <= drawn.height for x, y, _, _ in drawn.dots)
     norths = sorted(drawn.dots, key=lambda dot: dot[2].latitude_deg)
     assert all(south[1] >= north[1] for south, north in itertools.pairwise(norths))
-
-
-@given(st.lists(st.tuples(st.integers(0, 300), st.one_of(st.none(), st.floats(0, 9_000))), max_size=60))
-def test_a_curve_stays_in_its_frame_and_breaks_at_gaps(heights: list[tuple[int, float | None]]) -> None:
-    rows = [(f"2026-06-{1 + at // 288:02}T{at % 288 // 12:02}:{at % 12 * 5:02}:00+00:00", height, 50.0)
-            for at, height in sorted(dict(heights).items())]  # fmt: skip
-    drawn = curve_of(rows)
-
-    known = [at for at, height in sorted(dict(heights).items()) if height is not None]
-    if not known:
-        assert drawn is None
-        return
-    assert drawn is not None
-    assert len(drawn.lines) == 1 + sum(after - before > 6 for before, after in itertools.pairwise(known))
-    for pair in " ".join([*drawn.lines, *drawn.bands]).split():
-        x, y = map(float, pair.split(","))
-        assert 0 <= x <= drawn.width
-        assert 0 <= y <= drawn.height
 
 
 @pytest.fixture
