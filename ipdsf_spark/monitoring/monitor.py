@@ -101,6 +101,7 @@ class Monitor:
             self.network,
             self._tables(),
             group=self.group,
+            cluster=self._config.monitoring.cluster_name,
             max_sites=self._config.monitoring.max_sites,
             now_s=time.time(),
             certificate=self._config.kafka.ssl_certificate_location,

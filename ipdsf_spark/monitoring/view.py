@@ -40,6 +40,8 @@ class Row:
         is_balanced: whether they add up.
         latitude_deg, longitude_deg: None if unknown.
         heights: product times and heights of its last day, oldest first.
+        calibration_ratio: factor of today over the mean of 90 days; None if unknown.
+        is_drifting: whether its calibration drifts or has made a step.
     """
 
     site: str
@@ -63,11 +65,13 @@ class Row:
     latitude_deg: float | None
     longitude_deg: float | None
     heights: Sequence[tuple[str, float | None, float | None]] = ()
+    calibration_ratio: float | None = None
+    is_drifting: bool = False
 
     @property
     def needs_somebody(self) -> bool:
         """Whether anything is wrong with it."""
-        return self.state in {"silent", "stale"} or bool(self.alarms) or not self.is_balanced
+        return self.state in {"silent", "stale"} or bool(self.alarms) or self.is_drifting or not self.is_balanced
 
     @property
     def file(self) -> str:
@@ -218,4 +222,6 @@ def row_of(name: str, view: SiteView, site: Site | None, now_s: float) -> Row:
         latitude_deg=site.latitude_deg if site is not None and known else None,
         longitude_deg=site.longitude_deg if site is not None and known else None,
         heights=[(time, row.get("mixing_height_m"), row.get("uncertainty_m")) for time, row in view.heights.items()],
+        calibration_ratio=view.calibration_ratio,
+        is_drifting=bool(view.calibration.get("alarm")),
     )

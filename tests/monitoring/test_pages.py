@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_exported_metrics import NOW_S, listened, product, progress, status
+from test_exported_metrics import NOW_S, calibration, listened, product, progress, status
 
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.site import Site
@@ -53,6 +53,18 @@ def test_what_needs_somebody_stands_first(view: View) -> None:
     assert [(row.site, row.state) for row in view.rows] == [
         ("adrift", "silent"), ("munich", "stale"), ("oslo", "live"), (NASTY, "live")
     ]  # fmt: skip
+
+
+def test_a_calibration_that_drifts_is_shown_and_stands_among_what_needs_somebody() -> None:
+    network = Network()
+    for name in ("bern", "oslo"):
+        network.take_status(status(name, sent_ms=int((NOW_S - 20) * 1000)))
+    network.take_product(calibration("oslo", "2026-06-21T00:00:00Z", 1.25, 1.0, alarm=True), 2)
+    view = view_of(listened(progress({"0": 1}, {"0": 9})), network, SITES, [], now_s=NOW_S)
+
+    assert [row.site for row in view.rows] == ["oslo", "bern"]
+    assert "calibration drifts" in page.index(view, site_link="site/{}")
+    assert "× 1.250" in (page.site(view, "oslo", index_link="../") or "")
 
 
 def test_the_last_height_is_shown_although_a_newer_interval_has_none(view: View) -> None:
