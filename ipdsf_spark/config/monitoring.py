@@ -13,6 +13,7 @@ class MonitoringConfig:
 
     listen: str = "127.0.0.1:9108"
     edge_listen: str = ""
+    cluster_name: str = "ipdsf"
     max_sites: int = 200
     commit_group: str = ""
     pages_directory: str = ""

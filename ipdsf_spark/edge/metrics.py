@@ -8,7 +8,7 @@ from ipdsf_spark.config import Config
 from ipdsf_spark.edge.status import Status, status_of
 from ipdsf_spark.kafka.certificate import validity_of
 from ipdsf_spark.monitoring.prometheus import CONTENT_TYPE, Sample, render
-from ipdsf_spark.monitoring.server import PageServer, served
+from ipdsf_spark.monitoring.server import PageServer, Query, served
 
 
 def edge_samples(status: Status, site: str, certificate: str = "") -> Iterator[Sample]:
@@ -37,7 +37,7 @@ def serve_metrics(config: Config, site: str) -> PageServer | None:
     if not listen:
         return None
 
-    def page(rest: str) -> tuple[str, bytes] | None:
+    def page(rest: str, _: Query) -> tuple[str, bytes] | None:
         if rest:
             return None
         status = status_of(config.edge, site)

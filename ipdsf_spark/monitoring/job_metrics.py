@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -34,6 +36,7 @@ def job_samples(
     tables: Sequence[TableState],
     *,
     group: str,
+    cluster: str,
     max_sites: int,
     now_s: float,
     certificate: str = "",
@@ -45,11 +48,12 @@ def job_samples(
         network: what the topics say.
         tables: of the archive.
         group: under which name the lag is told.
+        cluster: what the Kafka is called, for whoever watches several.
         max_sites: sites whose freshness is told one by one, the stalest.
         now_s: seconds since 1970.
         certificate: this client's, PEM; empty if it has none.
     """
-    yield from _lags(listener, group, now_s)
+    yield from _lags(listener, group, cluster, now_s)
     yield from _counts(listener, network)
     yield from _sites(network.sites(), max_sites, now_s)
     delays = network.delays()
@@ -66,15 +70,22 @@ def job_samples(
         yield Sample("ipdsf_certificate_expiry_timestamp_seconds", validity.end.timestamp())
 
 
-def _lags(listener: LiveListener, group: str, now_s: float) -> Iterator[Sample]:
+def _lags(listener: LiveListener, group: str, cluster: str, now_s: float) -> Iterator[Sample]:
     lags = listener.lags
     partitions = sorted(lags.end)
     seconds = {partition: lags.seconds_of(partition, now_s) for partition in partitions}
+    told = {"cluster_name": cluster, "group": group}
+    topics: Counter[str] = Counter()
     for topic, number in partitions:
-        labels = {"group": group, "topic": topic, "partition": str(number)}
-        yield Sample("kafka_consumergroup_group_lag", lags.of((topic, number)), labels)
-        yield Sample("kafka_consumergroup_group_lag_seconds", seconds[topic, number], labels)
-    told = {"group": group}
+        place = {"topic": topic, "partition": str(number)}
+        lag = lags.of((topic, number))
+        topics[topic] += lag
+        yield Sample("kafka_consumergroup_group_lag", lag, told | place)
+        yield Sample("kafka_consumergroup_group_lag_seconds", seconds[topic, number], told | place)
+        yield Sample("kafka_consumergroup_group_offset", lags.read.get((topic, number), 0), told | place)
+        yield Sample("kafka_partition_latest_offset", lags.end[topic, number], {"cluster_name": cluster} | place)
+    for topic, lag in topics.items():
+        yield Sample("kafka_consumergroup_group_topic_sum_lag", lag, told | {"topic": topic})
     yield Sample("kafka_consumergroup_group_max_lag", max(map(lags.of, partitions), default=0), told)
     yield Sample("kafka_consumergroup_group_max_lag_seconds", max(seconds.values(), default=0.0), told)
     yield Sample("kafka_consumergroup_group_sum_lag", lags.total, told)
@@ -117,3 +128,18 @@ def _sites(sites: dict[str, SiteView], max_sites: int, now_s: float) -> Iterator
     alarmed = sorted(site for site, view in sites.items() if view.status.get("alarms"))
     for site in alarmed[:NUM_ALARMED]:
         yield Sample("ipdsf_site_alarms", len(sites[site].status["alarms"]), {"site": site})
+    yield from _calibrations(sites, max_sites)
+
+
+def _calibrations(sites: dict[str, SiteView], max_sites: int) -> Iterator[Sample]:
+    """Of the sites with an alarm and those whose factor is farthest from its mean."""
+
+    def need(site: str) -> tuple[bool, float]:
+        view = sites[site]
+        return not view.calibration.get("alarm"), -abs(math.log(view.calibration_ratio or 1.0))
+
+    for site in sorted((name for name, view in sites.items() if view.calibration), key=need)[:max_sites]:
+        ratio = sites[site].calibration_ratio
+        if ratio is not None:
+            yield Sample("ipdsf_calibration_ratio", ratio, {"site": site})
+        yield Sample("ipdsf_calibration_alarm", bool(sites[site].calibration.get("alarm")), {"site": site})

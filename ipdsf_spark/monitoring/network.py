@@ -33,6 +33,7 @@ AT_ONCE: Final = 500
 POLL_S: Final = 0.5
 RETRY_S: Final = 10.0
 HEIGHTS: Final = "layers"
+CALIBRATION: Final = "calibration"
 
 
 @dataclass
@@ -43,16 +44,25 @@ class SiteView:
         status: its record of the sites topic.
         heights: product time (ISO-8601) to its newest revision, oldest first.
         sent_ms: of its newest file whose products were seen [ms since 1970].
+        calibration: its newest row of that kind, empty before one was seen.
     """
 
     status: dict[str, Any] = field(default_factory=dict)
     heights: OrderedDict[str, dict[str, Any]] = field(default_factory=OrderedDict)
     sent_ms: int = 0
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     @property
     def newest_sent_ms(self) -> int:
         """When its newest file was sent [ms since 1970], 0 if unknown."""
         return max(self.sent_ms, int(self.status.get("sent_ms") or 0))
+
+    @property
+    def calibration_ratio(self) -> float | None:
+        """Its factor of today over the mean of 90 days; None before there are both."""
+        factor, mean = (self.calibration.get(name) for name in ("factor", "mean_90_days"))
+        is_known = isinstance(factor, int | float) and isinstance(mean, int | float) and factor > 0 and mean > 0
+        return factor / mean if is_known else None
 
     @property
     def last(self) -> dict[str, Any]:
@@ -77,7 +87,7 @@ class Network:
         """Site id to what is known of it."""
         with self._lock:
             return {
-                site: SiteView(view.status, OrderedDict(view.heights), view.sent_ms)
+                site: SiteView(view.status, OrderedDict(view.heights), view.sent_ms, view.calibration)
                 for site, view in self._sites.items()
             }
 
@@ -116,7 +126,9 @@ class Network:
                 view.sent_ms = sent_ms
                 if published_ms >= sent_ms:
                     self._delays.append((published_ms - sent_ms) / 1000)
-            if said.get("kind") == HEIGHTS:
+            if said.get("kind") == CALIBRATION and time >= str(view.calibration.get("time", "")):
+                view.calibration = said
+            elif said.get("kind") == HEIGHTS:
                 view.heights[time] = said
                 if len(view.heights) > 1 and next(reversed(view.heights)) != max(view.heights):
                     view.heights = OrderedDict(sorted(view.heights.items()))

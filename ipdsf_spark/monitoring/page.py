@@ -1,242 +1,188 @@
-"""The status page of a job: what it shows, as values, and the page itself, complete in one file and without scripts."""
+"""The status page of a job, complete in one file and without scripts; many sites are shown a page at a time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from ipdsf_spark.lidar.products.plain import without_nan
-from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.monitoring.chart import Curve, Dot, curve_of, map_of
-from ipdsf_spark.monitoring.job_metrics import TableState
-from ipdsf_spark.monitoring.network import Network, SiteView
-from ipdsf_spark.monitoring.progress import LiveListener
-from ipdsf_spark.monitoring.prometheus import quantile
+from ipdsf_spark.monitoring.day import Frame, day_of
+from ipdsf_spark.monitoring.view import ORDER, Row, View
 
-STALE_S: Final = 900.0  # instruments write a file every one to five minutes
-REFRESH_S: Final = 10
-ORDER: Final = ("silent", "stale", "waiting", "live")  # what needs somebody stands first
+if TYPE_CHECKING:
+    from ipdsf_spark.plots.bare_curtain import BareCurtain
 
-
-@dataclass(frozen=True)
-class Row:
-    """One site.
-
-    Attributes:
-        site, instrument: what it is called, and what measures there.
-        state: live, stale (no file for `STALE_S`), silent (everything final), or waiting for its first profile.
-        age_s: since its newest file was sent; NaN if unknown.
-        time: of its newest height, ISO-8601 UTC.
-        height_m, uncertainty_m: it, None if there is none.
-        is_provisional: whether a final one will follow.
-        quality: names of its quality bits.
-        alarms, flags: of the instrument, and of the site's state.
-        profiles, late, duplicate, foreign, rejected, faults: counts of the site's state.
-        is_balanced: whether they add up.
-        latitude_deg, longitude_deg: None if unknown.
-        heights: product times and heights of its last day, oldest first.
-    """
-
-    site: str
-    instrument: str
-    state: str
-    age_s: float
-    time: str
-    height_m: float | None
-    uncertainty_m: float | None
-    is_provisional: bool
-    quality: Sequence[str]
-    alarms: Sequence[str]
-    flags: Sequence[str]
-    profiles: int
-    late: int
-    duplicate: int
-    foreign: int
-    rejected: int
-    faults: int
-    is_balanced: bool
-    latitude_deg: float | None
-    longitude_deg: float | None
-    heights: Sequence[tuple[str, float | None, float | None]] = ()
-
-    @property
-    def file(self) -> str:
-        """Name of its page among the files."""
-        return f"{quote(self.site, safe='')}.html"
+REFRESH_S: Final = 60  # a page that looks again takes the place where somebody reads, and the focus of the keyboard
+ROWS: Final = 100  # of the table: what a person reads
+NEEDY: Final = "needy"
+STATES: Final = {"": "all", NEEDY: "those that need somebody", **{state: state for state in ORDER}}
+FIND_LETTERS: Final = 100
 
 
 @dataclass(frozen=True)
-class View:
-    """Everything that the page shows.
+class Asked:
+    """What somebody wants to see of all sites.
 
     Attributes:
-        made: when, ISO-8601 UTC.
-        rows: sites, those that need somebody first.
-        lags: topic, partition, files and seconds not read.
-        lag: files in all partitions.
-        delay_s: from sending to product: median and 99 of 100.
-        batch_s: of the last micro-batch; NaN before there is one.
-        phases: its phases [s].
-        counts: since the job started.
-        is_balanced: whether they and every site's add up.
-        reasons: kinds of reasons in the quarantine, most frequent first.
-        tables: of the archive.
-        state_rows, state_bytes: of the stream's state.
-        problem: why the topics cannot be looked into now; empty if they can.
+        find: letters in the site's id or instrument.
+        state: a key of `STATES`.
+        number: of the page, from 1.
+        is_still: whether the page stays as it is until somebody reloads it.
     """
 
-    made: str
+    find: str = ""
+    state: str = ""
+    number: int = 1
+    is_still: bool = False
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Asked:
+        """From the query of an address; what is not understood is as if it had not been asked."""
+        number, state = query.get("page", ""), query.get("state", "")
+        return cls(
+            find=query.get("find", "")[:FIND_LETTERS].strip(),
+            state=state if state in STATES else "",
+            number=max(1, int(number)) if number.isascii() and number.isdecimal() and len(number) < 7 else 1,
+            is_still="still" in query,
+        )
+
+    def address(self, **changes: Any) -> str:
+        """The query that asks for this, or for this with changes."""
+        wanted = replace(self, **changes)
+        said = {"find": wanted.find, "state": wanted.state, "page": str(wanted.number) if wanted.number > 1 else ""}
+        pairs = [(name, value) for name, value in said.items() if value] + [("still", "1")] * wanted.is_still
+        return f"?{urlencode(pairs)}"
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The rows of one page.
+
+    Attributes:
+        rows: at most `ROWS`.
+        num_found: rows on all pages.
+        number, num_pages: of the page, from 1.
+    """
+
     rows: Sequence[Row]
-    lags: Sequence[tuple[str, int, int, float]]
-    lag: int
-    delay_s: tuple[float, float]
-    batch_s: float
-    phases: Mapping[str, float]
-    counts: Mapping[str, int]
-    is_balanced: bool
-    reasons: Sequence[tuple[str, int]]
-    tables: Sequence[TableState]
-    state_rows: int
-    state_bytes: int
-    problem: str
+    num_found: int
+    number: int
+    num_pages: int
 
     @property
-    def dots(self) -> list[Dot]:
-        """Sites with a place, for the map."""
-        return [
-            Dot(row.site, row.latitude_deg, row.longitude_deg, row.state)
-            for row in self.rows
-            if row.latitude_deg is not None and row.longitude_deg is not None
-        ]
-
-    def as_json(self) -> dict[str, Any]:
-        """For a program; what is unknown is null."""
-        said = asdict(self) | {"tables": [table._asdict() for table in self.tables]}
-        known = without_nan(said)
-        assert isinstance(known, dict)
-        return known
+    def first(self) -> int:
+        """Number of the first row, from 1."""
+        return (self.number - 1) * ROWS + 1
 
 
-def view_of(
-    listener: LiveListener,
-    network: Network,
-    sites: Mapping[str, Site],
-    tables: Sequence[TableState],
-    *,
-    now_s: float,
-) -> View:
-    """What there is to see now.
-
-    Args:
-        listener: of the live query.
-        network: what the topics say.
-        sites: the table of sites.
-        tables: of the archive.
-        now_s: seconds since 1970.
-    """
-    rows = [row_of(name, view, sites.get(name), now_s) for name, view in network.sites().items()]
-    rows.sort(key=lambda row: (ORDER.index(row.state), row.site))
-    lags, delays = listener.lags, network.delays()
-    batch = listener.batches[-1] if listener.batches else None
-    phases = {name: duration / 1000 for name, duration in batch.duration_ms.items()} if batch else {}
-    return View(
-        made=datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        rows=rows,
-        lags=[(topic, number, lags.of((topic, number)), lags.seconds_of((topic, number), now_s))
-              for topic, number in sorted(lags.end)],
-        lag=lags.total,
-        delay_s=(quantile(delays, 0.5), quantile(delays, 0.99)),
-        batch_s=phases.get("triggerExecution", math.nan),
-        phases=dict(sorted(phases.items(), key=lambda item: -item[1])),
-        counts=asdict(listener.totals),
-        is_balanced=listener.totals.is_balanced and all(row.is_balanced for row in rows),
-        reasons=sorted(network.reasons().items(), key=lambda item: (-item[1], item[0])),
-        tables=tables,
-        state_rows=listener.state_rows,
-        state_bytes=listener.state_bytes,
-        problem=network.problem,
-    )  # fmt: skip
+def excerpt(view: View, asked: Asked) -> Excerpt:
+    """The rows that are asked for, those that need somebody first; the last page where there are not so many."""
+    letters = asked.find.casefold()
+    found = [
+        row
+        for row in view.rows
+        if (not asked.state or row.state == asked.state or (asked.state == NEEDY and row.needs_somebody))
+        and (letters in row.site.casefold() or letters in row.instrument.casefold())
+    ]
+    num_pages = max(1, math.ceil(len(found) / ROWS))
+    number = min(asked.number, num_pages)
+    return Excerpt(found[(number - 1) * ROWS : number * ROWS], len(found), number, num_pages)
 
 
-def row_of(name: str, view: SiteView, site: Site | None, now_s: float) -> Row:
-    """One site as the page shows it."""
-    status, last = view.status, view.last
-    age_s = now_s - view.newest_sent_ms / 1000 if view.newest_sent_ms else math.nan
-    known = site is not None and math.isfinite(site.latitude_deg) and math.isfinite(site.longitude_deg)
-    if status.get("is_silent"):
-        state = "silent"
-    elif not (status.get("time") or last):
-        state = "waiting"
-    else:
-        state = "stale" if age_s > STALE_S else "live"
-    return Row(
-        site=name,
-        instrument=str(status.get("instrument") or (site.instrument if site else "")),
-        state=state,
-        age_s=max(0.0, age_s),
-        time=str(last.get("time") or status.get("time") or ""),
-        height_m=last.get("mixing_height_m"),
-        uncertainty_m=last.get("uncertainty_m"),
-        is_provisional=bool(last.get("provisional")),
-        quality=list(last.get("quality") or []),
-        alarms=list(status.get("alarms") or []),
-        flags=list(status.get("flags") or []),
-        **{
-            key: int(status.get(key) or 0) for key in ("profiles", "late", "duplicate", "foreign", "rejected", "faults")
-        },
-        is_balanced=bool(status.get("is_balanced", True)),
-        latitude_deg=site.latitude_deg if site is not None and known else None,
-        longitude_deg=site.longitude_deg if site is not None and known else None,
-        heights=[(time, row.get("mixing_height_m"), row.get("uncertainty_m")) for time, row in view.heights.items()],
-    )
-
-
-def index(view: View, *, site_link: str) -> str:
+def index(view: View, *, site_link: str, asked: Asked | None = None, page_link: str = "") -> str:
     """The page of all sites.
 
     Args:
         view: what it shows.
         site_link: address of a site's page, with `{}` for the site (served) or `{file}` (files).
+        asked: which sites; None = the first ones.
+        page_link: address of another page of the table, with `{}` for its number (files); empty where addresses have
+            queries (served), and with them a form and a refresh.
     """
-    links = {row.site: site_link.format(quote(row.site, safe=""), file=quote(row.file, safe="")) for row in view.rows}
-    return _template("status.html").render(view=view, map=map_of(view.dots), links=links, refresh_s=REFRESH_S)
+    asked = asked or Asked()
+    shown = excerpt(view, asked)
+    drawn = view.map
+    needed = {row.site for row in shown.rows} | ({dot.site for _, _, dot, _ in drawn.dots} if drawn else set())
+    files = {site: quote(view.by_site[site].file, safe="") for site in needed}
+    return _template("status.html").render(
+        view=view,
+        map=drawn,
+        shown=shown,
+        asked=asked,
+        states=STATES,
+        links={site: site_link.format(quote(site, safe=""), file=files[site]) for site in needed},
+        pages={
+            number: page_link.format(number) if page_link else asked.address(number=number)
+            for number in (shown.number - 1, shown.number + 1)
+        },
+        is_served=not page_link,
+        refresh_s=0 if page_link or asked.is_still else REFRESH_S,
+        looks_every_s=REFRESH_S,
+    )
 
 
-def site(view: View, name: str, *, index_link: str) -> str | None:
-    """The page of one site; None if there is no such site."""
-    row = next((row for row in view.rows if row.site == name), None)
+def site(
+    view: View,
+    name: str,
+    *,
+    index_link: str,
+    curtain: BareCurtain | str = "",
+    picture_link: str = "",
+    is_served: bool = True,
+    is_still: bool = False,
+) -> str | None:
+    """The page of one site; None if there is no such site.
+
+    Args:
+        view: what is known.
+        name: the site's id.
+        index_link: address of the page of all sites.
+        curtain: its backscatter, or why there is none, in words.
+        picture_link: address of the curtain's picture.
+        is_served: by the job, which can be asked to stand still; not a file.
+        is_still: it was.
+    """
+    row = view.by_site.get(name)
     if row is None:
         return None
-    curve: Curve | None = curve_of(row.heights)
-    return _template("site.html").render(row=row, view=view, curve=curve, index_link=index_link, refresh_s=REFRESH_S)
+    frame, scale = (None, None) if isinstance(curtain, str) else (frame_of(curtain), curtain)
+    day = day_of(row.heights, frame)
+    return _template("site.html").render(
+        row=row,
+        view=view,
+        day=day,
+        span=_span(row, frame),
+        picture_link=picture_link,
+        log10_range=scale.log10_range if scale else (),
+        is_absolute=scale is not None and scale.is_absolute,
+        reason=curtain if isinstance(curtain, str) else "",
+        index_link=index_link,
+        asked=Asked(is_still=is_still),
+        is_served=is_served,
+        refresh_s=REFRESH_S if is_served and not is_still else 0,
+        looks_every_s=REFRESH_S,
+    )
 
 
-def write(view: View, folder: Path) -> None:
-    """All pages as files, each replaced as a whole: index.html, site/NAME.html.
-
-    Raises:
-        OSError: the disk refuses.
-    """
-    (folder / "site").mkdir(parents=True, exist_ok=True)
-    _replace(folder / "index.html", index(view, site_link="site/{file}"))
-    for row in view.rows:
-        found = site(view, row.site, index_link="../index.html")
-        if found is not None:
-            _replace(folder / "site" / row.file, found)
+def frame_of(curtain: BareCurtain) -> Frame:
+    """What the picture spans."""
+    first, last = (int(edge.astype("datetime64[us]").astype(int)) / 1e6 for edge in curtain.time_edges)
+    return Frame(first, last, *curtain.height_edges_m)
 
 
-def _replace(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+def _span(row: Row, frame: Frame | None) -> str:
+    """First and last time of a day's drawing."""
+    if frame is not None:
+        ends = [datetime.fromtimestamp(at, UTC) for at in (frame.first_s, frame.last_s)]
+    else:
+        ends = [datetime.fromisoformat(time) for time, height, _ in row.heights if height is not None]
+    return " to ".join(f"{at:%Y-%m-%d %H:%M}" for at in (ends[0], ends[-1])) if ends else ""
 
 
 @lru_cache(maxsize=4)

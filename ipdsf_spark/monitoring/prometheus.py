@@ -1,7 +1,8 @@
 """Metrics in Prometheus' text format (version 0.0.4), every name with its meaning in one table.
 
-The names of the lag are those of kafka-lag-exporter, so that dashboards made for it work. Numbers that only grow end in
-`_total`; times are seconds, sizes bytes.
+Names and labels of the lag are those of kafka-lag-exporter, less those of members, which a query of Spark has none of; the
+`namespace` that its dashboard also asks for is Prometheus' to add (deploy/monitoring/prometheus.yml). Numbers that only
+grow end in `_total`; times are seconds, sizes bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
     "kafka_consumergroup_group_max_lag": ("gauge", "The largest lag of a partition."),
     "kafka_consumergroup_group_max_lag_seconds": ("gauge", "The largest lag of a partition in seconds."),
     "kafka_consumergroup_group_sum_lag": ("gauge", "Files in all partitions that the stream has not read."),
+    "kafka_consumergroup_group_topic_sum_lag": ("gauge", "Files of a topic that the stream has not read."),
+    "kafka_consumergroup_group_offset": ("gauge", "Next offset that the stream will read."),
+    "kafka_partition_latest_offset": ("gauge", "Next offset that Kafka will give, when the last batch was planned."),
     "ipdsf_files_read_total": ("counter", "Files read since the job started."),
     "ipdsf_files_decoded_total": ("counter", "Of them, files that gave profiles."),
     "ipdsf_files_quarantined_total": ("counter", "Of them, files with something that gave no profile."),
@@ -41,6 +45,11 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
     "ipdsf_site_freshness_seconds": ("gauge", "Since a site's newest file was sent; the stalest sites only."),
     "ipdsf_site_freshness_quantile_seconds": ("gauge", "The same of all sites that are not silent, as quantiles."),
     "ipdsf_site_alarms": ("gauge", "Status bits set by a site's instrument; sites without any are left out."),
+    "ipdsf_calibration_ratio": (
+        "gauge",
+        "A site's calibration factor over its mean of 90 days, 1 = no drift; the farthest sites only.",
+    ),
+    "ipdsf_calibration_alarm": ("gauge", "1 where a site's calibration drifts or has made a step; same sites."),
     "ipdsf_profiles_duplicate_total": ("counter", "Profiles of all sites that had been read before."),
     "ipdsf_profiles_foreign_total": ("counter", "Profiles of a second instrument under a site's id."),
     "ipdsf_operator_faults_total": ("counter", "Exceptions of operators at all sites."),

@@ -7,18 +7,22 @@ import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from ipdsf_spark.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-Page = Callable[[str], tuple[str, bytes] | None]  # what follows the route -> content type and body, None = no such page
+Query = Mapping[str, str]  # what stands behind the ? of an address
+# What follows the route, and the query -> content type and body; None = no such page.
+Page = Callable[[str, Query], tuple[str, bytes] | None]
+ALLOWED: Final = ("default-src 'none'", "style-src 'unsafe-inline'", "img-src 'self' data:", "form-action 'self'")
 HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:",
+    "Content-Security-Policy": "; ".join(ALLOWED),
     "X-Content-Type-Options": "nosniff",
 }
+MOST_FIELDS: Final = 20  # of a query
 TIMEOUT_S: Final = 10.0  # a client that says nothing holds a thread no longer
 
 
@@ -75,10 +79,12 @@ def _handler(pages: Mapping[str, Page]) -> type[BaseHTTPRequestHandler]:
         server_version, sys_version = "ipdsf", ""
 
         def do_GET(self) -> None:
-            path = unquote(self.path.partition("?")[0])
+            address, _, asked = self.path.partition("?")
+            path = unquote(address)
             route = next((route for route in routes if path == route or path.startswith(f"{route.rstrip('/')}/")), None)
             try:
-                found = pages[route](path[len(route) :].strip("/")) if route is not None else None
+                query = dict(parse_qsl(asked, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+                found = pages[route](path[len(route) :].strip("/"), query) if route is not None else None
             except Exception as error:  # a page that fails is said to fail; the stream goes on
                 logger.warning("page %s: %s: %s", path, type(error).__name__, error)
                 self._answer(500, "text/plain; charset=utf-8", b"this page could not be made; the log says why\n")

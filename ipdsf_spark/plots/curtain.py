@@ -144,10 +144,8 @@ def draw_sky_of_site(axes: Any, place: Site | None, ceiling: Ceiling | None, siz
 
 def draw_backscatter(axes: Any, cells: Raster) -> Any:
     """Colours of the curtain; returns what a colour bar needs."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        log10 = np.log10(np.where(cells.beta > 0, cells.beta, 1e-12))
-    log10[np.isnan(cells.beta)] = np.nan
-    high = _brightest(log10, cells.height_edges_m, is_absolute=cells.is_absolute)
+    log10 = log10_of(cells)
+    high = brightest(log10, cells.height_edges_m, is_absolute=cells.is_absolute)
     axes.set_facecolor(style.NO_VALUE)
     image = axes.pcolormesh(
         cells.time_edges,
@@ -162,7 +160,15 @@ def draw_backscatter(axes: Any, cells: Raster) -> Any:
     return image
 
 
-def _brightest(log10: Float64, edge_m: Float64, *, is_absolute: bool) -> float:
+def log10_of(cells: Raster) -> Float64:
+    """(R, C) logarithm of the backscatter; NaN where nothing was measured."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log10: Float64 = np.log10(np.where(cells.beta > 0, cells.beta, 1e-12))
+    log10[np.isnan(cells.beta)] = np.nan
+    return log10
+
+
+def brightest(log10: Float64, edge_m: Float64, *, is_absolute: bool) -> float:
     """log10 of the brightest colour, in steps of a quarter so that neighbouring sites and days look alike."""
     near = (edge_m[:-1] >= NEAR_M[0]) & (edge_m[1:] <= NEAR_M[1])
     seen = log10[near] if near.any() else log10

@@ -93,7 +93,12 @@ class StreamJob:
         if self.archive is not None:
             self.archive.start()
         self.monitor = Monitor(
-            config, self.bootstrap, self.listener, sites=lambda: self._sites.table, tables=self._tables
+            config,
+            self.bootstrap,
+            self.listener,
+            sites=lambda: self._sites.table,
+            tables=self._tables,
+            archive=archive_directory(config) if self.archive is not None else None,
         ).start()
         return self
 

@@ -56,7 +56,8 @@ DOORS = {
     # Delta's open protocol, without Spark: the archive is written beside the live query and read by anybody.
     "archive": doors("errors config lidar forecast kafka storage", "confluent_kafka pandas pyarrow numpy"),
     "monitoring": doors(
-        "errors config sites lidar kafka", "pyspark pandas pyarrow numpy matplotlib tqdm confluent_kafka jinja2"
+        "errors config sites lidar kafka archive plots",
+        "pyspark pandas pyarrow numpy matplotlib tqdm confluent_kafka jinja2",
     ),
     # Imaging.
     "packing": doors("errors config ct spark storage", "pyspark petastorm pyarrow numpy"),

@@ -7,13 +7,14 @@ import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipdsf_spark.config import Config
 from ipdsf_spark.edge.metrics import edge_samples
 from ipdsf_spark.edge.status import Status
 from ipdsf_spark.monitoring.job_metrics import TableState, job_samples
@@ -26,7 +27,7 @@ from ipdsf_spark.security import certificates
 NOW_S = 1_800_000_000.0
 SPOOL = Status(2, 40, 1, 0, 300_000, "a.dat", 77.0, "", 5_000_000, 9_000_000, 1_000_000_000, ())
 DEPLOYED = Path(__file__).resolve().parents[2] / "deploy" / "monitoring"
-NAME = re.compile(r"\b(?:ipdsf|kafka_consumergroup)_[a-z0-9_]+")
+NAME = re.compile(r"\b(?:ipdsf|kafka_consumergroup|kafka_partition)_[a-z0-9_]+")
 
 
 def progress(read: dict[str, int], end: dict[str, int], number: int = 7) -> dict[str, Any]:
@@ -58,8 +59,8 @@ def status(site: str, **more: Any) -> bytes:
 
 def samples(listener: LiveListener, network: Network, *, max_sites: int = 100, certificate: str = "") -> list[Sample]:
     tables = [TableState("layers", 3, 40.0, True)]
-    return list(job_samples(listener, network, tables, group="ipdsf-stream", max_sites=max_sites, now_s=NOW_S,
-                            certificate=certificate))  # fmt: skip
+    return list(job_samples(listener, network, tables, group="ipdsf-stream", cluster="here", max_sites=max_sites,
+                            now_s=NOW_S, certificate=certificate))  # fmt: skip
 
 
 def value(found: list[Sample], name: str, **labels: str) -> float:
@@ -70,11 +71,14 @@ def value(found: list[Sample], name: str, **labels: str) -> float:
 def test_the_lag_of_every_partition_is_told_under_the_names_people_know() -> None:
     found = samples(listened(progress({"0": 10, "1": 20}, {"0": 14, "1": 20})), Network())
 
-    group = {"group": "ipdsf-stream"}
+    group = {"cluster_name": "here", "group": "ipdsf-stream"}
     assert value(found, "kafka_consumergroup_group_lag", **group, topic="files", partition="0") == 4
     assert value(found, "kafka_consumergroup_group_lag", **group, topic="files", partition="1") == 0
     assert value(found, "kafka_consumergroup_group_max_lag", **group) == 4
     assert value(found, "kafka_consumergroup_group_sum_lag", **group) == 4
+    assert value(found, "kafka_consumergroup_group_topic_sum_lag", **group, topic="files") == 4
+    assert value(found, "kafka_consumergroup_group_offset", **group, topic="files", partition="0") == 10
+    assert value(found, "kafka_partition_latest_offset", cluster_name="here", topic="files", partition="0") == 14
 
 
 def test_a_lag_in_seconds_is_the_age_of_the_oldest_file_that_waits() -> None:
@@ -123,6 +127,59 @@ def test_freshness_is_told_of_the_stalest_sites_only_and_of_all_as_quantiles() -
     assert told == {"site-49": 49.0, "site-48": 48.0, "site-47": 47.0}
     assert value(found, "ipdsf_site_freshness_quantile_seconds", quantile="0.99") == 48.0
     assert (value(found, "ipdsf_sites", state="live"), value(found, "ipdsf_sites", state="silent")) == (49, 1)
+
+
+# What kafka-lag-exporter's own dashboard asks for (grafana/Kafka_Lag_Exporter_Dashboard.json), less its JVM panels.
+LAG_EXPORTER: Final = {
+    "kafka_consumergroup_group_max_lag_seconds": {"cluster_name", "group"},
+    "kafka_consumergroup_group_lag_seconds": {"cluster_name", "group", "topic", "partition"},
+    "kafka_consumergroup_group_max_lag": {"cluster_name", "group"},
+    "kafka_consumergroup_group_offset": {"cluster_name", "group", "topic", "partition"},
+    "kafka_partition_latest_offset": {"cluster_name", "topic", "partition"},
+}
+
+
+def test_a_dashboard_made_for_kafka_lag_exporter_finds_its_names_and_labels() -> None:
+    found = samples(listened(progress({"0": 10}, {"0": 14})), Network())
+    stream = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())["scrape_configs"][0]
+
+    for name, labels in LAG_EXPORTER.items():
+        held = [each.labels for each in found if each.name == name]
+        assert held, name
+        assert all(labels <= set(each) for each in held), name
+    assert "namespace" in stream["static_configs"][0]["labels"]
+
+
+def calibration(site: str, time: str, factor: float | None, mean: float | None, *, alarm: bool = False) -> bytes:
+    row = {"kind": "calibration", "site": site, "time": time, "factor": factor, "mean_90_days": mean, "alarm": alarm}
+    return json.dumps(row | {"sent_ms": 1}).encode()
+
+
+def test_how_far_a_calibration_has_drifted_is_told_of_the_alarmed_and_the_farthest_sites() -> None:
+    network = Network()
+    for number in range(20):
+        network.take_product(calibration(f"site-{number:02}", "2026-06-21T00:00:00Z", 1.0 + number / 100, 1.0), 2)
+    network.take_product(calibration("oslo", "2026-06-21T00:00:00Z", 1.5, 1.5, alarm=True), 2)
+    network.take_product(calibration("young", "2026-06-21T00:00:00Z", 1.5, None, alarm=True), 2)
+
+    found = samples(listened(), network, max_sites=4)
+
+    told = {each.labels["site"]: each.value for each in found if each.name == "ipdsf_calibration_ratio"}
+    assert told == {"oslo": 1.0, "site-19": 1.19, "site-18": 1.18}
+    assert value(found, "ipdsf_calibration_alarm", site="oslo") == 1
+    assert value(found, "ipdsf_calibration_alarm", site="young") == 1
+    assert value(found, "ipdsf_calibration_alarm", site="site-19") == 0
+
+
+def test_a_row_of_an_earlier_day_does_not_replace_the_newest_calibration() -> None:
+    network = Network()
+    network.take_product(calibration("oslo", "2026-06-21T00:00:00Z", 1.2, 1.0, alarm=True), 2)
+    network.take_product(calibration("oslo", "2026-06-20T00:00:00Z", 1.0, 1.0), 2)
+    network.take_product(calibration("oslo", "2026-06-22T00:00:00Z", 0.0, 1.0), 2)
+
+    assert network.sites()["oslo"].calibration_ratio is None
+    network.take_product(calibration("oslo", "2026-06-22T00:00:00Z", 1.1, 1.0), 2)
+    assert network.sites()["oslo"].calibration_ratio == 1.1
 
 
 def test_one_site_whose_counts_do_not_add_up_unbalances_all() -> None:
@@ -207,6 +264,7 @@ def exported(tmp_path: Path) -> set[str]:
     network.take_status(status("oslo", sent_ms=1, alarms=["window"]))
     network.take_product(product("oslo", "2026-06-21T12:00:00Z", 1_000), 2_000)
     network.take_letter([("reason", b"late")])
+    network.take_product(calibration("oslo", "2026-06-21T00:00:00Z", 1.1, 1.0), 2)
     job = samples(listened(progress({"0": 1}, {"0": 2})), network, certificate=str(tmp_path / "ca.pem"))
     return {each.name for each in (*job, *edge_samples(SPOOL, "oslo", str(tmp_path / "ca.pem")))}
 
@@ -227,6 +285,16 @@ def test_the_dashboard_shows_every_metric() -> None:
     asked = set(NAME.findall((DEPLOYED / "grafana-dashboard.json").read_text(encoding="utf-8")))
 
     assert asked == set(METRICS)
+
+
+def test_an_action_names_units_that_exist() -> None:
+    units = {path.name.removesuffix(".service") for path in (DEPLOYED.parent / "systemd").glob("*.service")}
+    named = re.findall(
+        r"ipdsf-[a-z]+@?", " ".join(re.findall(r"action: .*systemctl.*", (DEPLOYED / "alerts.yml").read_text()))
+    )
+
+    assert named
+    assert set(named) <= units
 
 
 def test_the_dashboard_is_whole() -> None:
@@ -256,8 +324,12 @@ def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
         assert rule["expr"].count("(") == rule["expr"].count(")")
 
 
-def test_prometheus_is_told_where_both_listen() -> None:
+def test_prometheus_looks_where_something_listens_out_of_the_box() -> None:
     said = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())
+    listening = {listen for listen in (Config().monitoring.listen, Config().monitoring.edge_listen) if listen}
 
+    asked = [place for job in said["scrape_configs"] for each in job["static_configs"] for place in each["targets"]]
+
+    assert set(asked) == listening
     assert said["rule_files"] == ["alerts.yml"]
     assert [job["job_name"] for job in said["scrape_configs"]] == ["ipdsf-stream", "ipdsf-edge"]

@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_exported_metrics import NOW_S, listened, product, progress, status
+from test_exported_metrics import NOW_S, calibration, listened, product, progress, status
 
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring import page
-from ipdsf_spark.monitoring.chart import MAP_WIDTH, Dot, curve_of, map_of
+from ipdsf_spark.monitoring.chart import MAP_WIDTH, Dot, map_of
+from ipdsf_spark.monitoring.curtains import Curtains
+from ipdsf_spark.monitoring.files import PageFiles
 from ipdsf_spark.monitoring.job_metrics import TableState
 from ipdsf_spark.monitoring.network import Network
-from ipdsf_spark.monitoring.server import PageServer, served
+from ipdsf_spark.monitoring.server import PageServer, Query, served
+from ipdsf_spark.monitoring.view import View, view_of
 
 SITES = {
     "oslo": Site("oslo", 59.9, 10.7),
@@ -32,7 +35,7 @@ NASTY = "<script>alert('x')</script>"
 
 
 @pytest.fixture
-def view() -> page.View:
+def view() -> View:
     network = Network()
     sent_ms = int((NOW_S - 20) * 1000)
     network.take_status(status("oslo", sent_ms=sent_ms, alarms=["window_contaminated"]))
@@ -43,32 +46,44 @@ def view() -> page.View:
     network.take_status(status(NASTY, sent_ms=sent_ms))
     network.take_letter([("reason", NASTY.encode())])
     tables = [TableState("layers", 3, 4_000.0, True)]
-    return page.view_of(listened(progress({"0": 1}, {"0": 9})), network, SITES, tables, now_s=NOW_S)
+    return view_of(listened(progress({"0": 1}, {"0": 9})), network, SITES, tables, now_s=NOW_S)
 
 
-def test_what_needs_somebody_stands_first(view: page.View) -> None:
+def test_what_needs_somebody_stands_first(view: View) -> None:
     assert [(row.site, row.state) for row in view.rows] == [
-        ("adrift", "silent"), ("munich", "stale"), (NASTY, "live"), ("oslo", "live")
+        ("adrift", "silent"), ("munich", "stale"), ("oslo", "live"), (NASTY, "live")
     ]  # fmt: skip
 
 
-def test_the_last_height_is_shown_although_a_newer_interval_has_none(view: page.View) -> None:
-    oslo = view.rows[-1]
+def test_a_calibration_that_drifts_is_shown_and_stands_among_what_needs_somebody() -> None:
+    network = Network()
+    for name in ("bern", "oslo"):
+        network.take_status(status(name, sent_ms=int((NOW_S - 20) * 1000)))
+    network.take_product(calibration("oslo", "2026-06-21T00:00:00Z", 1.25, 1.0, alarm=True), 2)
+    view = view_of(listened(progress({"0": 1}, {"0": 9})), network, SITES, [], now_s=NOW_S)
+
+    assert [row.site for row in view.rows] == ["oslo", "bern"]
+    assert "calibration drifts" in page.index(view, site_link="site/{}")
+    assert "× 1.250" in (page.site(view, "oslo", index_link="../") or "")
+
+
+def test_the_last_height_is_shown_although_a_newer_interval_has_none(view: View) -> None:
+    oslo = view.by_site["oslo"]
 
     assert (oslo.time, oslo.height_m) == ("2027-01-15T07:55:00Z", 812.0)
     assert "812\u202fm" in page.index(view, site_link="site/{}")
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(view: page.View) -> None:
+def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(view: View) -> None:
     both = page.index(view, site_link="site/{}") + (page.site(view, "oslo", index_link="../") or "")
 
-    assert re.findall(r"(?:src|href)=[\"'](?!site/|\.\./|data:,)", both) == []
+    assert re.findall(r"(?:src|href|action)=[\"'](?!site/|\.\./|data:,|\?)", both) == []
     assert "<script" not in both
     assert "@import" not in both
     assert "url(" not in both
 
 
-def test_the_page_names_alarms_lag_reasons_and_what_the_archive_lacks(view: page.View) -> None:
+def test_the_page_names_alarms_lag_reasons_and_what_the_archive_lacks(view: View) -> None:
     text = page.index(view, site_link="site/{}")
 
     for told in (
@@ -82,14 +97,15 @@ def test_the_page_names_alarms_lag_reasons_and_what_the_archive_lacks(view: page
         assert told in text, told
 
 
-def test_a_site_without_a_place_is_on_no_map_and_in_the_table(view: page.View) -> None:
+def test_a_site_without_a_place_is_on_no_map_and_in_the_table(view: View) -> None:
     assert [dot.site for dot in view.dots] == ["munich", "oslo"]
     assert "adrift" in page.index(view, site_link="site/{}")
 
 
-def test_files_replace_what_was_there_and_every_link_leads_to_one(view: page.View, tmp_path: Path) -> None:
-    page.write(view, tmp_path)
-    page.write(view, tmp_path)
+def test_files_replace_what_was_there_and_every_link_leads_to_one(view: View, tmp_path: Path) -> None:
+    files = PageFiles(tmp_path, Curtains(None, lambda: SITES))
+    files.write(view)
+    files.write(view)
 
     links = re.findall(r'<th scope="row"><a href="([^"]+)"', (tmp_path / "index.html").read_text(encoding="utf-8"))
     assert len(links) == len(view.rows)
@@ -97,10 +113,10 @@ def test_files_replace_what_was_there_and_every_link_leads_to_one(view: page.Vie
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_program_gets_the_same_without_what_is_no_json(view: page.View) -> None:
+def test_a_program_gets_the_same_without_what_is_no_json(view: View) -> None:
     said = view.as_json()
 
-    assert said["rows"][-1]["height_m"] == 812.0
+    assert said["rows"][2]["height_m"] == 812.0
     assert "NaN" not in str(said).replace("nan", "NaN")
 
 
@@ -114,32 +130,14 @@ def test_every_site_lies_on_the_map(places: list[tuple[float, float]]) -> None:
     assert all(south[1] >= north[1] for south, north in itertools.pairwise(norths))
 
 
-@given(st.lists(st.tuples(st.integers(0, 300), st.one_of(st.none(), st.floats(0, 9_000))), max_size=60))
-def test_a_curve_stays_in_its_frame_and_breaks_at_gaps(heights: list[tuple[int, float | None]]) -> None:
-    rows = [(f"2026-06-{1 + at // 288:02}T{at % 288 // 12:02}:{at % 12 * 5:02}:00+00:00", height, 50.0)
-            for at, height in sorted(dict(heights).items())]  # fmt: skip
-    drawn = curve_of(rows)
-
-    known = [at for at, height in sorted(dict(heights).items()) if height is not None]
-    if not known:
-        assert drawn is None
-        return
-    assert drawn is not None
-    assert len(drawn.lines) == 1 + sum(after - before > 6 for before, after in itertools.pairwise(known))
-    for pair in " ".join([*drawn.lines, *drawn.bands]).split():
-        x, y = map(float, pair.split(","))
-        assert 0 <= x <= drawn.width
-        assert 0 <= y <= drawn.height
-
-
 @pytest.fixture
 def server() -> Iterator[PageServer]:
-    def broken(rest: str) -> tuple[str, bytes]:
+    def broken(rest: str, query: Query) -> tuple[str, bytes]:
         raise RuntimeError("no such thing")
 
     pages = {
-        "/": lambda rest: None if rest else ("text/plain", b"index"),
-        "/site": lambda rest: ("text/plain", rest.encode()),
+        "/": lambda rest, _: None if rest else ("text/plain", b"index"),
+        "/site": lambda rest, query: ("text/plain", f"{rest}{query.get('x', '')}".encode()),
         "/broken": broken,
     }
     running = PageServer("127.0.0.1:0", pages)
@@ -157,7 +155,7 @@ def asked(server: PageServer, path: str) -> tuple[int, bytes]:
 
 def test_a_server_answers_what_it_has_and_nothing_else(server: PageServer) -> None:
     assert asked(server, "/") == (200, b"index")
-    assert asked(server, "/site/a%20b?x=1") == (200, b"a b")
+    assert asked(server, "/site/a%20b?x=1") == (200, b"a b1")
     assert asked(server, "/siteless")[0] == 404
     assert asked(server, "/../etc/passwd")[0] == 404
 

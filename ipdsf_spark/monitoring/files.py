@@ -1,0 +1,79 @@
+"""The status page as files for a web server that is there already; each is replaced as a whole, what changed first.
+
+Thousands of sites are too many to be written again every time: as many are as a stated time allows, and the next time
+goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from ipdsf_spark.monitoring import page
+from ipdsf_spark.monitoring.curtains import Curtains
+from ipdsf_spark.monitoring.view import Row, View
+
+WORK_S: Final = 2.0  # at a time, beyond the first page
+
+
+class PageFiles:
+    """A folder of pages: index.html, index-2.html …, site/NAME.html and site/NAME.png.
+
+    Args:
+        folder: is made.
+        curtains: what draws the sites' backscatter.
+        work_s: time that is spent at a time [s].
+    """
+
+    def __init__(self, folder: Path, curtains: Curtains, *, work_s: float = WORK_S) -> None:
+        self._folder, self._curtains, self._work_s = folder, curtains, work_s
+        self._next = 0
+
+    def write(self, view: View) -> None:
+        """Write what there is time for; the first page always.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        (self._folder / "site").mkdir(parents=True, exist_ok=True)
+        num_pages = page.excerpt(view, page.Asked()).num_pages
+        self._index(view, 1)
+        waiting: list[Callable[[], None]] = [
+            *(lambda row=row: self._site(view, row) for row in view.rows),
+            *(lambda number=number: self._index(view, number) for number in range(2, num_pages + 1)),
+        ]
+        begun_s = time.monotonic()
+        for done in range(len(waiting)):
+            waiting[(self._next + done) % len(waiting)]()
+            if time.monotonic() - begun_s > self._work_s:
+                self._next = (self._next + done + 1) % len(waiting)
+                return
+        self._next = 0
+
+    def _index(self, view: View, number: int) -> None:
+        text = page.index(view, site_link="site/{file}", page_link="index-{}.html", asked=page.Asked(number=number))
+        _replace(self._folder / ("index.html" if number == 1 else f"index-{number}.html"), text.encode())
+
+    def _site(self, view: View, row: Row) -> None:
+        curtain = self._curtains.of(row.site, row.time)
+        text = page.site(
+            view,
+            row.site,
+            index_link="../index.html",
+            curtain=curtain,
+            picture_link=quote(row.picture, safe=""),
+            is_served=False,
+        )
+        if not isinstance(curtain, str):
+            _replace(self._folder / "site" / row.picture, curtain.png)
+        if text is not None:
+            _replace(self._folder / "site" / row.file, text.encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(path)
