@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 
 from ipdsf_spark import __version__
 from ipdsf_spark.config import load
+from ipdsf_spark.sites import sites_of
 from tests.commands import require_ipdsf, require_job
 
 ROOT = "/opt/ipdsf/"  # of the checkout, in the image and on an edge node
@@ -106,6 +108,24 @@ def test_every_unit_of_systemd_runs_a_command_that_exists(repository: Path, depl
         assert words[0].startswith(ROOT)
         require_ipdsf(repository, words)
         assert read["Service"]["RestartPreventExitStatus"] == "2"  # that of a wrong configuration, of every verb
+
+
+def test_what_the_page_puts_into_the_folder_of_the_configuration_is_all_that_the_streams_unit_needs(
+    repository: Path, deploy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (repository / "docs" / "clusters" / "standalone.md").read_text(encoding="utf-8")
+    unit = (deploy / "systemd" / "ipdsf-stream.service").read_text(encoding="utf-8")
+    (copied,) = re.findall(rf"^cp ((?:conf/\S+ )+){CONF}$", page, flags=re.MULTILINE)
+    for path in copied.split():
+        shutil.copy(repository / path, tmp_path)
+    monkeypatch.setenv("IPDSF_CONF", str(tmp_path))
+
+    config = load(*(tmp_path / name for name in re.findall(rf"--config {CONF}(\S+)", unit)))
+
+    assert f"IPDSF_CONF={CONF.rstrip('/')}" in unit
+    assert config.kafka.security_protocol == "SASL_SSL"
+    assert Path(config.sites.file).parent == tmp_path
+    assert sites_of(config)
 
 
 def test_the_bundle_names_jobs_notebooks_parameters_and_variables_that_exist(repository: Path, deploy: Path) -> None:

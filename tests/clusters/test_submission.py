@@ -63,6 +63,19 @@ def test_a_driver_here_asks_for_nothing_but_the_cluster_and_the_hosts_python(sub
     assert (asked.python, asked.driver_python) == ("/usr/bin/python3.11", sys.executable)
 
 
+def test_a_folder_of_configuration_that_is_not_there_is_named_and_nothing_is_submitted(
+    repository: Path, tmp_path: Path
+) -> None:
+    ended = subprocess.run(
+        ["./spark-submit.sh", "stream_profiles"],
+        cwd=repository, capture_output=True, text=True, check=False,
+        env=os.environ | {"IPDSF_CONF": str(tmp_path / "etc"), "PYSPARK_DRIVER_PYTHON": sys.executable},
+    )  # fmt: skip
+
+    assert ended.returncode == 2  # which systemd takes for a wrong configuration
+    assert f"IPDSF_CONF is {tmp_path}/etc, which is no folder" in ended.stderr
+
+
 def test_a_sites_own_defaults_count_where_ours_say_nothing(submit) -> None:
     asked = submit("stream_profiles", MASTER="yarn")
 
