@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +140,34 @@ def test_the_bundle_names_jobs_notebooks_parameters_and_variables_that_exist(rep
         if "notebook_task" in task:
             notebook = deploy / task["notebook_task"]["notebook_path"]
             declared = set(re.findall(r"dbutils\.widgets\.\w+\(\"(\w+)\"", notebook.read_text(encoding="utf-8")))
-            assert set(task["notebook_task"].get("base_parameters", {})) <= declared
+            given = task["notebook_task"].get("base_parameters", {})
+            assert set(given) <= declared
+            # What is not given lies on the driver's disk, which executors do not see.
+            assert {"storage", "archive", "keep"} & declared <= set(given), notebook.name
         else:
             python = task["spark_python_task"]
             require_job(repository, (deploy / python["python_file"]).resolve(), python["parameters"])
+    assert {path.stem for path in (repository / "jobs").glob("*.py")} - {"network_tensor"} <= {
+        task["task_key"] for task in tasks
+    }
     clusters = bundle["resources"]["jobs"]["stream"]["job_clusters"][0]["new_cluster"]
     kafka = load().kafka
     assert {kafka.sasl_username_env, kafka.sasl_password_env} < set(clusters["spark_env_vars"])
+
+
+def test_what_the_bundle_installs_for_imaging_is_the_extra_and_horovods_own_wheel(
+    repository: Path, deploy: Path
+) -> None:
+    (bundle,) = documents(deploy / "databricks.yml")
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    jobs = bundle["resources"]["jobs"]
+    tasks = {task["task_key"]: task for job in jobs.values() for task in job["tasks"]}
+    needed = {text for text in project["optional-dependencies"]["imaging"] if not text.startswith("horovod")}
+
+    for name in ("pack_cubes", "train_cgan", "cubes_and_packing", "training_diary"):
+        libraries = tasks[name]["libraries"]
+        assert {each["pypi"]["package"] for each in libraries if "pypi" in each} == needed
+        assert any("/horovod-" in each.get("whl", "") for each in libraries)
 
 
 def test_scripts_of_the_image_are_sound_bash(deploy: Path) -> None:
