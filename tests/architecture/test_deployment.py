@@ -21,7 +21,7 @@ from tests.commands import require_ipdsf, require_job
 
 ROOT = "/opt/ipdsf/"  # of the checkout, in the image and on an edge node
 CONF = "/etc/ipdsf/"
-KUBERNETES = ("account.yaml", "storage.yaml", "stream.yaml", "train.yaml")
+KUBERNETES = ("account.yaml", "networkpolicy.yaml", "storage.yaml", "stream.yaml", "train.yaml")
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
