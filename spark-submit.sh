@@ -12,6 +12,7 @@
 #   DEPLOY_MODE  client (default) or cluster
 #   SPARK_ARGS   further options of spark-submit, e.g. "--num-executors 4"
 #   ARCHIVES     what every executor unpacks first, e.g. "environment.tar.gz#environment" (see docs/clusters.md)
+#   IPDSF_CONF   folder with sites.toml and, if wanted, base.toml (default conf/ beside this script)
 #   SPARK_HOME   another Spark than the one in .venv; its conf/spark-defaults.conf counts where ours says nothing
 #   PYSPARK_DRIVER_PYTHON, PYSPARK_PYTHON   Python of this machine (default .venv) and of the executors (default the same path)
 #
@@ -42,6 +43,10 @@ if [[ ! -x "$python" ]]; then
 fi
 export PYSPARK_PYTHON="${PYSPARK_PYTHON:-$python}" PYSPARK_DRIVER_PYTHON="$python"
 export IPDSF_CONF="${IPDSF_CONF:-$here/conf}"
+if [[ ! -d "$IPDSF_CONF" ]]; then
+  printf 'spark-submit.sh: IPDSF_CONF is %q, which is no folder: it names the one with sites.toml\n' "$IPDSF_CONF" >&2
+  exit 2
+fi
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 submit="${SPARK_HOME:+$SPARK_HOME/bin/spark-submit}"
 submit="${submit:-$(dirname "$python")/spark-submit}"

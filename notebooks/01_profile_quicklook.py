@@ -10,6 +10,10 @@
 
 # COMMAND ----------
 
+dbutils.library.restartPython()
+
+# COMMAND ----------
+
 import numpy as np
 
 from ipdsf_spark import plots

@@ -6,7 +6,12 @@
 
 # COMMAND ----------
 
-# MAGIC %pip install --quiet /Volumes/main/ipdsf/wheels/ipdsf_spark-0.1.0-py3-none-any.whl
+# MAGIC %pip install --quiet /Volumes/main/ipdsf/wheels/horovod-0.28.1-cp312-cp312-linux_x86_64.whl
+# MAGIC %pip install --quiet "/Volumes/main/ipdsf/wheels/ipdsf_spark-0.1.0-py3-none-any.whl[imaging]"
+
+# COMMAND ----------
+
+dbutils.library.restartPython()
 
 # COMMAND ----------
 
@@ -32,7 +37,7 @@ from ipdsf_spark.plots.ct_cubes import cubes_figure
 
 dbutils.widgets.text("volumes", "", "folder of CT, in a volume; empty = phantoms")
 dbutils.widgets.text(
-    "storage", "", "storage.root, in a volume: /Volumes/main/ipdsf/storage; empty = a temporary folder"
+    "storage", "", "storage.root, in a volume: /Volumes/main/ipdsf/storage; empty = a temporary folder of one machine"
 )
 dbutils.widgets.text("secret_scope", "", "scope with pseudonym-key; empty = a random salt beside the data set")
 
@@ -44,7 +49,8 @@ dbutils.widgets.text("secret_scope", "", "scope with pseudonym-key; empty = a ra
 
 # COMMAND ----------
 
-folder = Path(tempfile.mkdtemp(prefix="ipdsf-"))
+storage = dbutils.widgets.get("storage")
+folder = Path(tempfile.mkdtemp(prefix="ipdsf-", dir=storage or None))  # in the volume, for executors read it
 chests = [chest_phantom((48, 96, 96), seed=seed, spacing_mm=(6.0, 3.7, 3.7)).volume for seed in range(3)]
 made = Provenance("phantom", datetime.now(UTC))
 phantoms = [str(write_volume(folder / f"chest-{number}.nii.gz", chest, made)) for number, chest in enumerate(chests)]
@@ -63,8 +69,8 @@ display(pd.DataFrame(rows, columns=["shape", "spacing [mm]", "lowest HU", "highe
 
 # COMMAND ----------
 
-storage, scope = dbutils.widgets.get("storage") or str(folder / "storage"), dbutils.widgets.get("secret_scope")
-config = load(overrides=[f'storage.root="{storage}"'])
+scope = dbutils.widgets.get("secret_scope")
+config = load(overrides=[f'storage.root="{storage or folder / "storage"}"'])
 os.environ[config.ct.pseudonym_key_env] = dbutils.secrets.get(scope, "pseudonym-key") if scope else ""
 packed = pack(spark, config, "notebook", wanted_volumes(paths[:-1], paths[-1:], []))
 display(f"{packed.num_cubes} cubes in {packed.num_row_groups} row groups, {packed.bytes / 2**20:.1f} MB")

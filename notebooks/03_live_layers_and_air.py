@@ -11,6 +11,10 @@
 
 # COMMAND ----------
 
+dbutils.library.restartPython()
+
+# COMMAND ----------
+
 import numpy as np
 
 from ipdsf_spark.archive.reading import read_averages, read_products

@@ -11,6 +11,10 @@
 
 # COMMAND ----------
 
+dbutils.library.restartPython()
+
+# COMMAND ----------
+
 from ipdsf_spark.archive.network import network_now
 from ipdsf_spark.archive.reading import read_averages, read_products
 from ipdsf_spark.config import load

@@ -7,7 +7,12 @@
 
 # COMMAND ----------
 
-# MAGIC %pip install --quiet /Volumes/main/ipdsf/wheels/ipdsf_spark-0.1.0-py3-none-any.whl
+# MAGIC %pip install --quiet /Volumes/main/ipdsf/wheels/horovod-0.28.1-cp312-cp312-linux_x86_64.whl
+# MAGIC %pip install --quiet "/Volumes/main/ipdsf/wheels/ipdsf_spark-0.1.0-py3-none-any.whl[imaging]"
+
+# COMMAND ----------
+
+dbutils.library.restartPython()
 
 # COMMAND ----------
 
@@ -40,7 +45,7 @@ from ipdsf_spark.training.worker import Work, train_alone
 dbutils.widgets.text("samples", "1200", "cubes to learn from, each")
 dbutils.widgets.text("workers", "2", "Horovod processes")
 dbutils.widgets.text(
-    "storage", "", "storage.root, in a volume: /Volumes/main/ipdsf/storage; empty = a temporary folder"
+    "storage", "", "storage.root, in a volume: /Volumes/main/ipdsf/storage; empty = a temporary folder of one machine"
 )
 
 # COMMAND ----------
@@ -51,13 +56,15 @@ dbutils.widgets.text(
 
 # COMMAND ----------
 
-folder = Path(tempfile.mkdtemp(prefix="ipdsf-"))
-storage = dbutils.widgets.get("storage") or str(folder / "storage")
+storage = dbutils.widgets.get("storage")
+folder = Path(tempfile.mkdtemp(prefix="ipdsf-", dir=storage or None))  # what the driver and executors both see
+cache = Path(tempfile.gettempdir()) / folder.name / "cubes"  # every machine has its own
 chests = [chest_phantom((48, 96, 96), seed=seed, spacing_mm=(6.0, 3.7, 3.7)).volume for seed in range(4)]
 made = Provenance("phantom", datetime.now(UTC))
 paths = [str(write_volume(folder / f"chest-{k}.nii.gz", chest, made)) for k, chest in enumerate(chests)]
 small = ["training.width=8", "training.batch=8", "training.learning_rate=1e-3", "training.precision=fp32"]
-config = load(overrides=[f'storage.root="{storage}"', f'training.cache_directory="{folder}/cache"', *small])
+root = storage or folder / "storage"
+config = load(overrides=[f'storage.root="{root}"', f'training.cache_directory="{cache}"', *small])
 packed = pack(spark, config, "diary", wanted_volumes(paths[:3], paths[3:], []))
 display(f"{packed.num_cubes} cubes in {packed.num_row_groups} row groups, {packed.bytes / 2**20:.1f} MB")
 
@@ -72,7 +79,7 @@ display(f"{packed.num_cubes} cubes in {packed.num_row_groups} row groups, {packe
 # COMMAND ----------
 
 reference = reference_of(config, "diary")
-cubes = local_copy(reference, folder / "cache")
+cubes = local_copy(reference, cache)
 settings, facts = settings_of(config, samples=int(dbutils.widgets.get("samples"))), data_facts(reference.facts)
 alone = Work(settings, str(folder / "alone"), str(cubes), {**facts, "horovod": False}, threads=1)
 by_workers = Work(settings, str(folder / "horovod"), "", {**facts, "horovod": True}, threads=1)

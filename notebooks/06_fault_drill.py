@@ -12,6 +12,10 @@
 
 # COMMAND ----------
 
+dbutils.library.restartPython()
+
+# COMMAND ----------
+
 import tempfile
 from pathlib import Path
 

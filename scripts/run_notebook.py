@@ -5,7 +5,8 @@
 Databricks gives a notebook `display`, `displayHTML`, `dbutils` and `spark`. Here the first two write pictures, tables
 and pages below --out, which is out/notebooks/NAME if not given, and say what they wrote. `dbutils` has widgets, which
 --set fills in, and secrets, which come from the environment: scope and key joined, IPDSF_PSEUDONYM_KEY for the key
-"pseudonym-key" of the scope "ipdsf". `spark` is a local session, started only for a notebook that speaks of it.
+"pseudonym-key" of the scope "ipdsf"; `dbutils.library` restarts nothing. `spark` is a local session, started only for a
+notebook that speaks of it.
 """
 
 from __future__ import annotations
@@ -83,6 +84,13 @@ class Secrets:
         return os.environ[name]
 
 
+class Library:
+    """`dbutils.library`: nothing was installed here, so nothing has to be begun anew."""
+
+    def restartPython(self) -> None:
+        """Go on."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one notebook; 0 when every cell did, 2 when a widget was set that it has not, else its own traceback."""
     parser = argparse.ArgumentParser(description="Run a notebook in Databricks source format on this machine.")
@@ -96,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names: dict[str, Any] = {
         "__name__": "__main__",
         "__file__": str(args.notebook),
-        "dbutils": SimpleNamespace(widgets=widgets, secrets=Secrets()),
+        "dbutils": SimpleNamespace(widgets=widgets, secrets=Secrets(), library=Library()),
         "display": display,
         "displayHTML": display.html,
     }

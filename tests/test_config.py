@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ipdsf_spark.config import Config, load, loading, with_overrides
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.sites import sites_of
 
 
 def written(folder: Path, text: str) -> Path:
@@ -98,6 +99,33 @@ def test_without_a_configuration_folder_the_defaults_hold(tmp_path: Path, monkey
     monkeypatch.setattr(loading, "conf_directory", lambda: None)
 
     assert load() == Config()
+
+
+@pytest.mark.parametrize("name", ["absent", "mine.toml"])
+def test_a_named_folder_that_is_none_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    written(tmp_path, "")
+    monkeypatch.setenv("IPDSF_CONF", str(tmp_path / name))
+
+    with pytest.raises(ConfigError, match=rf"IPDSF_CONF is '.*{name}', which is no folder"):
+        load()
+
+
+def test_nothing_is_taken_from_another_folder_than_the_named_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, "[kafka]\npartitions = 7\n")
+    monkeypatch.setenv("IPDSF_CONF", str(tmp_path))
+
+    config = load("conf/local.toml", tmp_path / "mine.toml")
+
+    assert config.kafka.partitions == 7
+    assert Path(config.sites.file) == tmp_path / "sites.toml"
+    with pytest.raises(ConfigError, match=rf"cannot read the table of sites {tmp_path}/sites\.toml: No such file"):
+        sites_of(config)
+    (tmp_path / "sites.toml").write_text("[oslo]\nlatitude_deg = 59.94\nlongitude_deg = 10.72\n")
+    assert list(sites_of(config)) == ["oslo"]
 
 
 def test_the_table_of_sites_lies_beside_the_file_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,9 @@ from ipdsf_spark.config.stream import StreamConfig
 from ipdsf_spark.config.training import TrainingConfig
 from ipdsf_spark.errors import ConfigError
 
+VARIABLE: Final = "IPDSF_CONF"
+BASE: Final = "base.toml"
+
 
 @dataclass(frozen=True)
 class Config:
@@ -59,15 +62,16 @@ def load(*files: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read conf/base.toml, then each file, then `section.key=value` overrides.
 
     Raises:
-        ConfigError: a file is missing or not TOML, a key is unknown, or a value is wrong.
+        ConfigError: a file or the folder of $IPDSF_CONF is missing, a file is not TOML, a key is unknown, or a value
+            is wrong.
     """
     merged: dict[str, dict[str, Any]] = {}
-    base = _base_file()
-    if base is not None:
-        merged |= _anchored({"sites": {"file": SitesConfig().file}}, base.parent)
-    for path in [base, *map(_found, files)]:
-        if path is not None:
-            _merge(merged, _anchored(_read(path), path.parent), origin=str(path))
+    directory = conf_directory()
+    if directory is not None:
+        merged |= _anchored({"sites": {"file": SitesConfig().file}}, directory)
+    base = [directory / BASE] if directory is not None and (directory / BASE).is_file() else []
+    for path in [*base, *map(_found, files)]:
+        _merge(merged, _anchored(_read(path), path.parent), origin=str(path))
     for override in overrides:
         _merge(merged, _parse_override(override), origin=f"override {override!r}")
     return _build(merged)
@@ -82,14 +86,24 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def conf_directory() -> Path | None:
-    """The folder with base.toml: $IPDSF_CONF, ./conf, or conf beside the package; None if there is none."""
-    candidates = [os.environ.get("IPDSF_CONF"), "conf", Path(__file__).resolve().parents[2] / "conf"]
-    return next((Path(c) for c in candidates if c and (Path(c) / "base.toml").is_file()), None)
+    """The folder of the configuration: $IPDSF_CONF, or ./conf or conf beside the package where base.toml is in it.
 
+    Who names a folder means that one: nothing is taken from another, and base.toml, which sets nothing as it comes, may
+    be missing there. None if no folder is named and none found.
 
-def _base_file() -> Path | None:
-    directory = conf_directory()
-    return directory / "base.toml" if directory else None
+    Raises:
+        ConfigError: $IPDSF_CONF names no folder.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        if not Path(named).is_dir():
+            raise ConfigError(
+                f"{VARIABLE} is {named!r}, which is no folder: it names the one with sites.toml and perhaps {BASE}; "
+                "unset, conf/ of the working directory or of the checkout is taken"
+            )
+        return Path(named)
+    candidates = (Path("conf"), Path(__file__).resolve().parents[2] / "conf")
+    return next((folder for folder in candidates if (folder / BASE).is_file()), None)
 
 
 def _found(file: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""[storage] the storage array on which packed cubes, models and generated volumes lie."""
+"""[storage] the storage array on which packed cubes and models lie."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipdsf_spark.config.checks import require
 
 @dataclass(frozen=True)
 class StorageConfig:
-    """The storage array on which packed cubes, models and generated volumes lie."""
+    """The storage array on which packed cubes and models lie; models need a mounted one."""
 
     root: str = "~/.local/share/ipdsf/storage"
 

@@ -16,6 +16,7 @@ from ipdsf_spark.spark.executors import await_executors
 from ipdsf_spark.spark.jvm import end_jvm, has_jvm
 from ipdsf_spark.spark.master import given_master
 from ipdsf_spark.spark.shipping import ship, shipping_settings
+from ipdsf_spark.spark.ui import keep_to_this_machine, ui_settings
 
 
 @contextmanager
@@ -50,9 +51,10 @@ def _session(app_name: str, master: str | None) -> SparkSession:
     # As in `packing`, but in Petastorm's own tasks, which import nothing of this project.
     builder = builder.config("spark.executorEnv.PYTHONWARNINGS", "ignore::FutureWarning:petastorm.fs_utils")
     given = given_master()
-    for key, value in shipping_settings(master or given).items():
+    for key, value in (shipping_settings(master or given) | ui_settings(master or given)).items():
         builder = builder.config(key, value)
     if master or not given:
+        keep_to_this_machine(master or "local[*]")
         builder = builder.master(master or "local[*]")
         folder = conf_directory()
         if folder is not None and (folder / "log4j2.properties").is_file():

@@ -10,8 +10,9 @@ from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import Config
 from ipdsf_spark.spark.executors import await_executors, cores_of
-from ipdsf_spark.spark.master import LOCAL, given_master, has_context, is_cluster
+from ipdsf_spark.spark.master import given_master, has_context, is_cluster
 from ipdsf_spark.spark.shipping import ship, shipping_settings
+from ipdsf_spark.spark.ui import keep_to_this_machine, ui_settings
 from ipdsf_spark.spark.versions import of_spark
 
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
@@ -38,13 +39,12 @@ def build_session(config: Config, *, app_name: str, master: str | None = None) -
     is_begun = not has_context()
     given = given_master()
     builder = SparkSession.builder.appName(app_name)
-    for key, value in (spark_settings(config) | shipping_settings(given)).items():
+    named = given or ("" if _is_submitted() else master or "")
+    for key, value in (spark_settings(config) | shipping_settings(given) | ui_settings(named)).items():
         builder = builder.config(key, value)
     if is_begun and not _is_submitted():
         chosen = given or master or local_master()
-        if chosen.startswith(LOCAL):
-            # Everything of a local session listens on every address otherwise, its UI without a login included.
-            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        keep_to_this_machine(chosen)
         builder = builder.master(chosen)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("WARN")

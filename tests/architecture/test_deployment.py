@@ -5,7 +5,9 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
+import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ import yaml
 
 from ipdsf_spark import __version__
 from ipdsf_spark.config import load
+from ipdsf_spark.sites import sites_of
 from tests.commands import require_ipdsf, require_job
 
 ROOT = "/opt/ipdsf/"  # of the checkout, in the image and on an edge node
 CONF = "/etc/ipdsf/"
-KUBERNETES = ("account.yaml", "storage.yaml", "stream.yaml", "train.yaml")
+KUBERNETES = ("account.yaml", "networkpolicy.yaml", "storage.yaml", "stream.yaml", "train.yaml")
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -108,6 +111,24 @@ def test_every_unit_of_systemd_runs_a_command_that_exists(repository: Path, depl
         assert read["Service"]["RestartPreventExitStatus"] == "2"  # that of a wrong configuration, of every verb
 
 
+def test_what_the_page_puts_into_the_folder_of_the_configuration_is_all_that_the_streams_unit_needs(
+    repository: Path, deploy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (repository / "docs" / "clusters" / "standalone.md").read_text(encoding="utf-8")
+    unit = (deploy / "systemd" / "ipdsf-stream.service").read_text(encoding="utf-8")
+    (copied,) = re.findall(rf"^cp ((?:conf/\S+ )+){CONF}$", page, flags=re.MULTILINE)
+    for path in copied.split():
+        shutil.copy(repository / path, tmp_path)
+    monkeypatch.setenv("IPDSF_CONF", str(tmp_path))
+
+    config = load(*(tmp_path / name for name in re.findall(rf"--config {CONF}(\S+)", unit)))
+
+    assert f"IPDSF_CONF={CONF.rstrip('/')}" in unit
+    assert config.kafka.security_protocol == "SASL_SSL"
+    assert Path(config.sites.file).parent == tmp_path
+    assert sites_of(config)
+
+
 def test_the_bundle_names_jobs_notebooks_parameters_and_variables_that_exist(repository: Path, deploy: Path) -> None:
     text = (deploy / "databricks.yml").read_text(encoding="utf-8")
     (bundle,) = documents(deploy / "databricks.yml")
@@ -119,13 +140,34 @@ def test_the_bundle_names_jobs_notebooks_parameters_and_variables_that_exist(rep
         if "notebook_task" in task:
             notebook = deploy / task["notebook_task"]["notebook_path"]
             declared = set(re.findall(r"dbutils\.widgets\.\w+\(\"(\w+)\"", notebook.read_text(encoding="utf-8")))
-            assert set(task["notebook_task"].get("base_parameters", {})) <= declared
+            given = task["notebook_task"].get("base_parameters", {})
+            assert set(given) <= declared
+            # What is not given lies on the driver's disk, which executors do not see.
+            assert {"storage", "archive", "keep"} & declared <= set(given), notebook.name
         else:
             python = task["spark_python_task"]
             require_job(repository, (deploy / python["python_file"]).resolve(), python["parameters"])
+    assert {path.stem for path in (repository / "jobs").glob("*.py")} - {"network_tensor"} <= {
+        task["task_key"] for task in tasks
+    }
     clusters = bundle["resources"]["jobs"]["stream"]["job_clusters"][0]["new_cluster"]
     kafka = load().kafka
     assert {kafka.sasl_username_env, kafka.sasl_password_env} < set(clusters["spark_env_vars"])
+
+
+def test_what_the_bundle_installs_for_imaging_is_the_extra_and_horovods_own_wheel(
+    repository: Path, deploy: Path
+) -> None:
+    (bundle,) = documents(deploy / "databricks.yml")
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    jobs = bundle["resources"]["jobs"]
+    tasks = {task["task_key"]: task for job in jobs.values() for task in job["tasks"]}
+    needed = {text for text in project["optional-dependencies"]["imaging"] if not text.startswith("horovod")}
+
+    for name in ("pack_cubes", "train_cgan", "cubes_and_packing", "training_diary"):
+        libraries = tasks[name]["libraries"]
+        assert {each["pypi"]["package"] for each in libraries if "pypi" in each} == needed
+        assert any("/horovod-" in each.get("whl", "") for each in libraries)
 
 
 def test_scripts_of_the_image_are_sound_bash(deploy: Path) -> None:

@@ -21,6 +21,9 @@ MADE = DOCS / "reference"  # by `make docs`, from the program itself
 PAGES = sorted(path for path in DOCS.rglob("*.md") if MADE not in path.parents)
 NAMES = [path.relative_to(DOCS).as_posix() for path in PAGES]
 IN_TEXT = re.compile(r"`(?:\.venv/bin/)?ipdsf ([a-z]+)((?: [^`\n]*)?)`")
+OF_CHECKOUT = re.compile(
+    r"(?<![\w./-])(?:conf|deploy|docs|ipdsf_spark|jobs|notebooks|requirements|scripts|tests)/[\w./*@-]+"
+)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -41,6 +44,17 @@ def typed() -> Iterator[tuple[str, Command]]:
 @pytest.mark.parametrize(("page", "command"), list(typed()), ids=lambda each: getattr(each, "text", each))
 def test_a_command_of_a_page_can_be_typed(page: str, command: Command) -> None:
     require(REPOSITORY, command)
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))],
+    ids=lambda page: page.relative_to(REPOSITORY).as_posix(),
+)  # fmt: skip
+def test_a_path_of_the_checkout_that_a_page_names_is_there(page: Path) -> None:
+    named = {path.rstrip("/.").replace("KIND", "*") for path in OF_CHECKOUT.findall(text_of(page))}
+    missing = {path for path in named if not any(REPOSITORY.glob(path))}
+
+    assert missing == set()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,6 +17,7 @@ from ipdsf_spark.spark.shipping import shipping_settings, write_archive
 RECORDER = """#!/usr/bin/env bash
 printf '%s\\n' "$@" > "$RECORD"
 printf '%s\\n' "${PYSPARK_PYTHON:-}" "${PYSPARK_DRIVER_PYTHON:-}" "${IPDSF_CONF:-}" > "$RECORD.env"
+printf '%s\\n' "${SPARK_LOCAL_IP:-}" >> "$RECORD.env"
 while (($#)); do [[ $1 == --archives ]] && cp "${2%%#*}" "$RECORD.zip"; shift; done
 exit 0
 """
@@ -30,6 +31,7 @@ class Asked:
     python: str
     driver_python: str
     conf: str
+    address: str
     archive: Path
 
     def after(self, option: str) -> list[str]:
@@ -45,7 +47,8 @@ def submit(repository: Path, tmp_path: Path):
         program.write_text(RECORDER)
         program.chmod(0o755)
         record = tmp_path / "record"
-        kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "IPDSF_CONF")}
+        left = ("PYTHONPATH", "IPDSF_CONF", "SPARK_LOCAL_IP")
+        kept = {key: value for key, value in os.environ.items() if key not in left}
         given = kept | {"SPARK_HOME": str(tmp_path), "RECORD": str(record), "PYSPARK_DRIVER_PYTHON": sys.executable}
         subprocess.run(["./spark-submit.sh", *words], cwd=repository, env=given | environment, check=True)
         told = (tmp_path / "record.env").read_text().splitlines()
@@ -61,6 +64,25 @@ def test_a_driver_here_asks_for_nothing_but_the_cluster_and_the_hosts_python(sub
     assert asked.after("--deploy-mode") == ["client"]
     assert asked.after("--archives") == []
     assert (asked.python, asked.driver_python) == ("/usr/bin/python3.11", sys.executable)
+
+
+def test_on_this_machine_spark_listens_on_the_loopback_and_on_a_cluster_where_its_hosts_reach_it(submit) -> None:
+    assert submit("stream_profiles").address == "127.0.0.1"
+    assert submit("stream_profiles", SPARK_LOCAL_IP="10.0.0.7").address == "10.0.0.7"
+    assert submit("stream_profiles", MASTER="spark://host:7077").address == ""
+
+
+def test_a_folder_of_configuration_that_is_not_there_is_named_and_nothing_is_submitted(
+    repository: Path, tmp_path: Path
+) -> None:
+    ended = subprocess.run(
+        ["./spark-submit.sh", "stream_profiles"],
+        cwd=repository, capture_output=True, text=True, check=False,
+        env=os.environ | {"IPDSF_CONF": str(tmp_path / "etc"), "PYSPARK_DRIVER_PYTHON": sys.executable},
+    )  # fmt: skip
+
+    assert ended.returncode == 2  # which systemd takes for a wrong configuration
+    assert f"IPDSF_CONF is {tmp_path}/etc, which is no folder" in ended.stderr
 
 
 def test_a_sites_own_defaults_count_where_ours_say_nothing(submit) -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,13 @@ def test_a_written_configuration_explains_every_key_it_holds() -> None:
     written = tomllib.loads(commented(Config()))
 
     assert {section: set(keys) for section, keys in written.items()} == {s: set(keys) for s, keys in EXPLAINED.items()}
+
+
+def test_a_written_configuration_has_every_key_by_which_a_node_logs_in() -> None:
+    logins = {key for key in asdict(Config().kafka) if key.startswith(("sasl_", "oauth_", "kerberos_", "ssl_"))}
+
+    assert len(logins) >= 15
+    assert logins | {"security_protocol"} <= set(EXPLAINED["kafka"])
 
 
 @pytest.mark.parametrize("site", ["../oslo", "Oslo Blindern", "ø"])

@@ -7,9 +7,11 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from small_archives import archive_of_a_network, archive_of_a_site
 
 from ipdsf_spark import __version__
@@ -17,7 +19,16 @@ from ipdsf_spark import __version__
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.py"))
 CELL = "\n# COMMAND ----------\n"
-INSTALL = f"# MAGIC %pip install --quiet /Volumes/main/ipdsf/wheels/ipdsf_spark-{__version__}-py3-none-any.whl\n"
+WHEELS = "/Volumes/main/ipdsf/wheels"
+WHEEL = f"{WHEELS}/ipdsf_spark-{__version__}-py3-none-any.whl"
+INSTALL = f"# MAGIC %pip install --quiet {WHEEL}\n"
+# Horovod's wheel lies beside that of the package, for no index has one.
+INSTALL_IMAGING = (
+    f"# MAGIC %pip install --quiet {WHEELS}/horovod-0.28.1-cp312-cp312-linux_x86_64.whl\n"
+    f'# MAGIC %pip install --quiet "{WHEEL}[imaging]"\n'
+)
+RESTART = "dbutils.library.restartPython()\n"
+IMAGING = re.compile(r"^(?:from|import) ipdsf_spark\.(?:ct|packing|gan|imaging|training)\b", re.MULTILINE)
 # A notebook is run to its end, not to a good model; of the drills the one that needs no streaming job.
 SHORT = {"05_training_diary.py": ["--set", "samples=40"], "06_fault_drill.py": ["--set", "drills=edge-killed"]}
 ARCHIVES = {"03_live_layers_and_air.py": archive_of_a_site, "04_network_day.py": archive_of_a_network}
@@ -25,6 +36,9 @@ ARCHIVES = {"03_live_layers_and_air.py": archive_of_a_site, "04_network_day.py":
 
 def widgets_of(notebook: Path, folder: Path) -> list[str]:
     """Values of the widgets; what a notebook reads is made first."""
+    if 'text(\n    "storage"' in notebook.read_text(encoding="utf-8"):
+        folder.mkdir()
+        return [*SHORT.get(notebook.name, []), "--set", f"storage={folder}"]
     if notebook.name not in ARCHIVES:
         return SHORT.get(notebook.name, [])
     folder.mkdir()
@@ -33,11 +47,15 @@ def widgets_of(notebook: Path, folder: Path) -> list[str]:
     return ["--set", f"archive={folder}", *(["--set", f"sites={table}"] if table.is_file() else [])]
 
 
-def run(notebook: Path, out: Path, *widgets: str) -> subprocess.CompletedProcess[str]:
+def run(notebook: Path, out: Path, *widgets: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "scripts/run_notebook.py", notebook, "--out", out, *widgets],
         cwd=REPOSITORY,
-        env={**{k: v for k, v in os.environ.items() if not k.startswith("PYSPARK_")}, "MPLBACKEND": "Agg"},
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("PYSPARK_")},
+            "MPLBACKEND": "Agg",
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=560,
@@ -52,10 +70,12 @@ def test_there_is_a_notebook() -> None:
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_is_in_databricks_source_format(notebook: Path) -> None:
     source = notebook.read_text(encoding="utf-8")
-    cells = source.replace(f"{CELL}\n{INSTALL}", "").split(CELL)
+    install = INSTALL_IMAGING if IMAGING.search(source) else INSTALL
+    cells = source.replace(f"{CELL}\n{install}{CELL}\n{RESTART}", "").split(CELL)
 
     assert source.startswith("# Databricks notebook source\n# MAGIC %md\n# MAGIC # "), "a title in Markdown comes first"
-    assert source.split(CELL)[1].lstrip() == INSTALL, "then what installs this version of the package on Databricks"
+    installing = [cell.lstrip() for cell in source.split(CELL)[1:3]]
+    assert installing == [install, RESTART], "then what installs this version, with all that is needed, and a restart"
     assert 5 <= len(cells) <= 12, f"{len(cells)} cells: one idea a cell, five to twelve of them"
     assert "# MAGIC %md" in cells[-1], "the last cell says what the reader should have seen"
     assert not re.search(r"^\s*%|^# MAGIC %run", source, flags=re.MULTILINE), "magics only as # MAGIC lines, no %run"
@@ -76,15 +96,32 @@ def test_what_notebooks_read_and_keep_lies_in_the_volume_of_the_bundle() -> None
     named = {path for notebook in NOTEBOOKS for path in re.findall(r"/Volumes/[\w/]+", notebook.read_text("utf-8"))}
 
     assert len(named) >= 4
-    assert {path for path in named if not path.startswith((volume, INSTALL.split()[-1].rpartition("/")[0]))} == set()
+    assert {path for path in named if not path.startswith((volume, WHEELS))} == set()
+
+
+def test_the_extra_for_imaging_brings_no_spark_beside_that_of_the_cluster() -> None:
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {Requirement(text).name for text in extras["optional-dependencies"]["imaging"]}
+
+    assert {"torch", "horovod", "petastorm", "SimpleITK"} <= named
+    assert "pyspark" not in named
+    assert extras["optional-dependencies"]["training"] == ["ipdsf-spark[streaming,imaging]"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_runs_here_and_shows_something(notebook: Path, tmp_path: Path) -> None:
-    ended = run(notebook, tmp_path / "shown", *widgets_of(notebook, tmp_path / "archive"))
+    (tmp_path / "driver").mkdir()
+    held = tmp_path / "volume"
+    widgets = widgets_of(notebook, held)
+
+    ended = run(notebook, tmp_path / "shown", *widgets, TMPDIR=str(tmp_path / "driver"))
 
     assert ended.returncode == 0, ended.stderr[-3000:]
+    if f"storage={held}" in widgets:  # what executors read or write lies there, not on the driver's own disk
+        assert any(held.rglob("*.nii.gz"))
+        kept = [*(tmp_path / "driver").rglob("*.nii.gz"), *(tmp_path / "driver").rglob("model.json")]
+        assert kept == []
     shown = list((tmp_path / "shown").iterdir())
     assert any(path.stat().st_size > 1000 for path in shown), "display() was given nothing to see"
 

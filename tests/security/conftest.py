@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,7 @@ from ipdsf_spark.security import rights
 from ipdsf_spark.security.folder import SecurityFolder
 from ipdsf_spark.security.roles import ADMIN
 
+PATIENCE_S = 20.0  # on a machine that does other things
 SITES = ("oslo", "munich")
 FIRST, PER_FILE, NUM_FILES = 8 * 60 * 4, 20, 3  # from 08:00 on, five minutes at 15 s
 
@@ -41,6 +43,15 @@ class Secured:
     @property
     def log(self) -> str:
         return (self.broker.directory / "node-1" / "broker.log").read_text()
+
+    def has_logged(self, words: str, since: int) -> bool:
+        """Whether the broker writes that into its log, behind so many letters; it may do so a little later."""
+        deadline = time.monotonic() + PATIENCE_S
+        while words not in self.log[since:]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
 
     def login(self, user: str) -> KafkaConfig:
         return load(self.folder.path / user / "kafka.toml").kafka

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer
 from confluent_kafka.admin import AdminClient
@@ -38,6 +39,7 @@ class Run:
         pages: Spark's UI, the metrics and the status page while it ran.
         metrics, status: the two last ones.
         commands: command lines of all processes while it ran.
+        heard: addresses that processes of the job listened on.
         letters: reasons of the quarantine.
         kinds: products that a reader sees.
     """
@@ -47,6 +49,7 @@ class Run:
     metrics: str
     status: str
     commands: str
+    heard: set[str]
     letters: list[str]
     kinds: set[str]
 
@@ -89,6 +92,13 @@ def command_lines() -> str:
         except OSError:
             continue  # it has ended
     return "\n".join(found)
+
+
+def listening(job: int) -> set[str]:
+    """Addresses on which a process and those below it wait for connections."""
+    root = psutil.Process(job)
+    found = [each for process in (root, *root.children(recursive=True)) for each in process.net_connections("inet")]
+    return {each.laddr.ip.removeprefix("::ffff:") for each in found if each.status == psutil.CONN_LISTEN}
 
 
 def page(address: str) -> str:
@@ -149,7 +159,7 @@ def run(secured: Secured, instrument: Path, tmp_path_factory: pytest.TempPathFac
         told = "\n".join(page(f"{root}/{name}") for name in PAGES)
         metrics = awaited(f"{shown}/metrics", (f"ipdsf_files_read_total {NUM_FILES + 1}\n", *FOLLOWED))
         status = page(f"{shown}/")
-        commands = command_lines()
+        commands, heard = command_lines(), listening(job.pid)
         job.send_signal(signal.SIGTERM)
         job.wait(PATIENCE_S)
     finally:
@@ -158,7 +168,9 @@ def run(secured: Secured, instrument: Path, tmp_path_factory: pytest.TempPathFac
     assert job.returncode == 0, (folder / "output").read_text()[-3000:]
     reasons = [headers["reason"] for _, _, headers in letters]
     told += metrics + status
-    yield Run(folder, told, metrics, status, commands, reasons, {json.loads(value)["kind"] for _, value, _ in products})
+    yield Run(
+        folder, told, metrics, status, commands, heard, reasons, {json.loads(value)["kind"] for _, value, _ in products}
+    )
 
 
 JOB = """
@@ -201,6 +213,11 @@ def test_nobody_learns_a_secret(secured: Secured, run: Run, user: str, secret: s
     assert planted not in run.pages
     assert planted not in run.commands
     assert planted not in secured.log
+
+
+def test_a_job_of_this_machine_listens_on_its_loopback_only_the_ui_included(run: Run) -> None:
+    assert "/jobs/" in run.pages
+    assert run.heard == {"127.0.0.1"}
 
 
 def test_metrics_and_page_of_the_running_job_tell_what_it_did(run: Run) -> None:
