@@ -161,13 +161,19 @@ def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
     """The times of a log in which nothing is open: a full stamp, year first, before every message, no hour repeated.
 
     It stands on a line of its own, or before a comma on that of the message, as most loggers write; on lines before it
-    there is no other stamp. Whatever else stands there is left to the general way, which gives the same here.
+    there is no other stamp. Messages but the first may have none, nor any digit before them. Whatever else stands there
+    is left to the general way, which gives the same here.
     """
     if not talk or _MAY_BE_DIGIT.search(talk[-1]) is not None:
         return None
     times: list[datetime | None] = []
+    reasons: list[str] = []
     last = datetime.min
     for number, text in enumerate(talk[:-1]):
+        if number and _MAY_BE_DIGIT.search(text) is None:
+            times.append(None)
+            reasons.append(_unread(text))
+            continue
         match = _PLAIN.fullmatch(text) or _PLAIN.fullmatch(*_last_line(text, is_first=not number))
         if match is None:
             return None
@@ -180,8 +186,10 @@ def _plainly_stamped(talk: Sequence[bytes]) -> Stamped | None:
         if moment < last and last - moment <= zones.FARTHEST_BACK:
             return None
         times.append(moment)
+        reasons.append("")
         last = moment
-    return Stamped(tuple(times), ("",) * len(times)) if times else None
+    _fill(times, reasons)
+    return Stamped(tuple(times), tuple(reasons)) if times else None
 
 
 def _last_line(text: bytes, *, is_first: bool) -> tuple[bytes, int]:
