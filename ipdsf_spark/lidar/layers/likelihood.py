@@ -2,10 +2,10 @@
 
 Every edge wants an explanation. At night one that lies high is as likely a residual layer's as the top of a stable
 layer, so that it says nothing for or against: the prior and what was before decide. A shallow one, or any by day, is
-evidence of the top; one below it, in air that should be mixed, speaks against it. From noon on that is an edge that
-stands out of the edges around it, and a weak one will do: what comes in below or gathers there is weak at first, while
-a signal that falls evenly with height, as it does over a moist or hot afternoon's ground, is no second layer. A top
-without an edge is unlikely where it could be seen, and natural where it lies below the lowest trustworthy gate, in
+evidence of the top; one below it, in air that should be mixed, speaks against it. From about noon on that is an edge
+that stands out of those around it, and a weak one will do: what comes in below or gathers there is weak at first,
+while a signal that falls evenly with height, as it does over a moist or hot afternoon's ground, is no second layer. A
+top without an edge is unlikely where it could be seen, and natural where it lies below the lowest trustworthy gate, in
 noise or in cloud.
 """
 
@@ -56,7 +56,7 @@ class Explained:
         hidden: (N,) number of lowest nodes that cannot be seen.
         hidden_by_day: (N,) log likelihood of a convective layer there, likewise.
         morning: (N,) share of an edge as a convective layer's top that the evening has left.
-        forenoon: (N,) 1 from sunrise until noon, 0 some time after it and at night.
+        forenoon: (N,) 1 from sunrise until shortly before noon, 0 from shortly after it and at night.
     """
 
     edges: Float
