@@ -61,6 +61,20 @@ def test_an_edge_far_from_the_path_does_not_move_it() -> None:
     assert abs(fitted(rows[:6], rows[6:7], rows[7:])[0] - 900.0) < 1.0
 
 
+def test_a_residual_layers_stronger_edge_does_not_draw_the_growing_layers_height_away() -> None:
+    rows = records(np.full(13, 1080.0), strength=0.08)
+    rows["height"][:, 1], rows["strength"][:, 1] = 1330 * QUARTERS, 0.4
+
+    assert abs(fitted(rows[:6], rows[6:7], rows[7:])[0] - 1080.0) < 60.0
+
+
+def test_a_nights_shallow_layer_keeps_its_own_edge_under_a_low_residual_layer() -> None:
+    rows = records(np.full(13, 195.0), strength=0.1)
+    rows["height"][:, 1], rows["strength"][:, 1] = 395 * QUARTERS, 0.4
+
+    assert abs(fitted(rows[:6], rows[6:7], rows[7:])[0] - 195.0) < 20.0
+
+
 def test_blank_neighbours_leave_the_height_alone() -> None:
     blank = np.zeros(6, ROW)
     blank["height"] = NO_HEIGHT

@@ -34,7 +34,8 @@ CLEAR_M: Final = 30.0  # localisation of an edge without noise: it is where it i
 LEAST_M: Final = 15.0  # no retrieval is better than its grid
 MODEL_SHARE: Final = 0.03  # of the height, and ...
 MODEL_M: Final = 20.0  # ... this: an edge of the tracer is not quite the height of the mixing
-STABLE_MODEL_M: Final = 40.0  # of a stable layer, which fades upward rather than ends
+STABLE_MODEL_M: Final = 40.0  # of a stable layer, which fades upward rather than ends, and ...
+LOW_M: Final = 150.0  # ... of one so little above the lowest gate that is seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,8 @@ def decide(rows: Rows, state: Float, nodes_m: Float64, final: NDArray[np.int64],
     far = mass * (np.abs(off) > (NEAR_M + NEAR_SHARE * np.nan_to_num(height))[:, None])
     spread = np.sqrt((far * off * off).sum(axis=1))
     has_stable = state[:, STABLE].sum(axis=1) > 0.5
-    model = np.hypot(np.where(has_stable, STABLE_MODEL_M, MODEL_M), MODEL_SHARE * height)
+    is_low = height < rows["floor"] / QUARTERS + LOW_M
+    model = np.hypot(np.where(has_stable | is_low, STABLE_MODEL_M, MODEL_M), MODEL_SHARE * height)
     sigma = np.maximum(np.sqrt(localisation**2 + spread**2 + model**2), LEAST_M)
 
     quality = rows["quality"].copy()

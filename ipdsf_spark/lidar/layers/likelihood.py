@@ -2,8 +2,11 @@
 
 Every edge wants an explanation. At night one that lies high is as likely a residual layer's as the top of a stable
 layer, so that it says nothing for or against: the prior and what was before decide. A shallow one, or any by day, is
-evidence of the top; one below it, in air that should be mixed, speaks against it. A top without an edge is unlikely
-where it could be seen, and natural where it lies below the lowest trustworthy gate, in noise or in cloud.
+evidence of the top; one below it, in air that should be mixed, speaks against it. From about noon on that is an edge
+that stands out of those around it, and a weak one will do: what comes in below or gathers there is weak at first,
+while a signal that falls evenly with height, as it does over a moist or hot afternoon's ground, is no second layer. A
+top without an edge is unlikely where it could be seen, and natural where it lies below the lowest trustworthy gate, in
+noise or in cloud.
 """
 
 from __future__ import annotations
@@ -17,16 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.layers.chain import CONVECTIVE, STABLE, Float
-from ipdsf_spark.lidar.layers.evidence import Evidence
+from ipdsf_spark.lidar.layers.evidence import QUARTERS, Evidence, Rows
 from ipdsf_spark.lidar.layers.sun import SunPrior
 from ipdsf_spark.lidar.profiles import Float64
 
 NATS: Final = 1.3  # per interval and full evidence; successive intervals are not independent
 UNEXPLAINED: Final = 1.0  # an edge below the top of a stable layer
 UNEXPLAINED_BY_DAY: Final = 0.6  # and of a convective one that grows, where plumes and moist sheets make edges
-UNEXPLAINED_LATER: Final = 1.0  # in the afternoon: cold or sea air has come in below, or the ground has cooled
+UNEXPLAINED_LATER: Final = 1.4  # in the afternoon: cold or sea air has come in below, or the ground has cooled
+FULL_LATER: Final = 0.5  # evidence that is enough for that
 MISSING: Final = 0.3  # no edge where one would be seen
-KNOWN_RESIDUAL: Final = 0.6  # an edge above a convective layer that was there in the night
+KNOWN_RESIDUAL: Final = 0.6  # an edge above the layer that was there in the night
 DISCOUNT: Final = 0.9  # of such an edge as the top of a convective layer
 HIDDEN_BY_DAY: Final = 0.3  # against a top below the lowest gate under a high sun
 BEYOND_SUN: Final = 0.8  # against a convective layer far above what the sun allows
@@ -52,6 +56,7 @@ class Explained:
         hidden: (N,) number of lowest nodes that cannot be seen.
         hidden_by_day: (N,) log likelihood of a convective layer there, likewise.
         morning: (N,) share of an edge as a convective layer's top that the evening has left.
+        forenoon: (N,) 1 from sunrise until shortly before noon, 0 from shortly after it and at night.
     """
 
     edges: Float
@@ -60,6 +65,7 @@ class Explained:
     hidden: NDArray[np.uint8]
     hidden_by_day: Float
     morning: Float
+    forenoon: Float
 
     @classmethod
     def joined(cls, parts: Sequence[Explained]) -> Explained:
@@ -77,6 +83,7 @@ class Explained:
             self.hidden[begin:end],
             self.hidden_by_day[begin:end],
             self.morning[begin:end],
+            self.forenoon[begin:end],
         )
 
 
@@ -95,7 +102,8 @@ def explained(evidence: Evidence, suns: Sequence[SunPrior], nodes_m: Float64) ->
     convective = edges * (1.0 - evening * shape.deep)
     convective -= missing
     afternoon = np.array([sun.afternoon for sun in suns], np.float32)[:, None]
-    convective -= (UNEXPLAINED_BY_DAY + (UNEXPLAINED_LATER - UNEXPLAINED_BY_DAY) * afternoon) * below
+    convective -= (UNEXPLAINED_BY_DAY * (1.0 - afternoon)) * below
+    convective -= (UNEXPLAINED_LATER * afternoon) * np.minimum(_peak_below(rows, shape) / FULL_LATER, 1.0)
     stable = edges * (1.0 - residual * shape.deep)
     stable -= missing
     stable -= UNEXPLAINED * below
@@ -104,7 +112,18 @@ def explained(evidence: Evidence, suns: Sequence[SunPrior], nodes_m: Float64) ->
     hidden = -low - HIDDEN_BY_DAY * (1.0 - residual)
     np.copyto(stable, hidden, where=is_hidden)
     convective -= np.minimum(np.maximum(shape.nodes_m - reach, 0.0) / (0.5 * reach + 200.0), 1.0) * (BEYOND_SUN / NATS)
-    return Explained(edges, stable, convective, rows["hidden"], -low[:, 0] - HIDDEN_BY_DAY, 1.0 - evening[:, 0])
+    hidden_by_day = -low[:, 0] - HIDDEN_BY_DAY
+    return Explained(
+        edges, stable, convective, rows["hidden"], hidden_by_day, 1.0 - evening[:, 0], 1.0 - afternoon[:, 0]
+    )
+
+
+def _peak_below(rows: Rows, shape: _Shape) -> Float:
+    """(N, K) evidence of the best candidate below each node; elsewhere than at candidates nothing stands out."""
+    node = np.searchsorted(shape.middle_m * QUARTERS, rows["height"])
+    evidence = rows["evidence"] * np.float32(1.0 / 255.0)
+    is_below = node[:, :, None] < shape.number - GAP
+    return np.asarray((evidence[:, :, None] * is_below).max(axis=1))
 
 
 def stored_likelihood(known: Explained, residual: Float) -> NDArray[np.uint8]:
@@ -118,12 +137,13 @@ def stored_likelihood(known: Explained, residual: Float) -> NDArray[np.uint8]:
     above = np.zeros_like(remembered)
     above[:, :-GAP] = np.maximum.accumulate(remembered[:, ::-1], axis=1)[:, ::-1][:, GAP:]
     found = np.empty((len(remembered), 2, remembered.shape[1]), np.float32)
-    found[:, STABLE] = known.stable
+    over_hidden = KNOWN_RESIDUAL * remembered.max(axis=1, keepdims=True)
+    is_hidden = np.arange(remembered.shape[1]) < known.hidden[:, None]
+    # what is remembered of the night explains an edge as well above a stable layer that the sun has not reached yet
+    found[:, STABLE] = known.stable + known.forenoon[:, None] * np.where(is_hidden, over_hidden, KNOWN_RESIDUAL * above)
     discount = np.asarray(DISCOUNT * known.morning.astype(np.float64), np.float32)[:, None]
     found[:, CONVECTIVE] = known.convective - discount * remembered + KNOWN_RESIDUAL * above
-    hidden = known.hidden_by_day.astype(np.float64) + KNOWN_RESIDUAL * remembered.max(axis=1).astype(np.float64)
-    is_hidden = np.arange(remembered.shape[1]) < known.hidden[:, None]
-    np.copyto(found[:, CONVECTIVE], hidden.astype(np.float32)[:, None], where=is_hidden)
+    np.copyto(found[:, CONVECTIVE], known.hidden_by_day[:, None] + over_hidden, where=is_hidden)
     found *= NATS * STEPS_PER_NAT
     np.subtract(found.max(axis=(1, 2), keepdims=True), found, out=found)
     return np.minimum(found, 255.0).astype(np.uint8)
@@ -181,6 +201,7 @@ def _kept(sun: SunPrior) -> float:
 @dataclass(frozen=True, eq=False)
 class _Shape:
     nodes_m: Float
+    middle_m: Float64
     number: NDArray[np.int64]
     shallow: Float
     deep: Float
@@ -195,6 +216,7 @@ def _shape(nodes: tuple[float, ...]) -> _Shape:
     far_below = np.searchsorted(nodes_m, nodes_m - NEAR_M - 0.1 * nodes_m, side="right") - 1
     return _Shape(
         nodes_m.astype(np.float32),
+        (nodes_m[1:] + nodes_m[:-1]) / 2,
         np.arange(nodes_m.size),
         shallow.astype(np.float32),
         (1.0 - shallow).astype(np.float32),

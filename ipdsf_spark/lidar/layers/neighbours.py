@@ -3,7 +3,8 @@
 The edge of one interval is moved by noise and plumes by as much as the layer grows in a quarter of an hour. Around a
 final height a straight line in time is laid through the edges of half an hour before and after, those near the line
 weighing most (local linear regression, Cleveland 1979, J. Am. Stat. Assoc. 74, 829). Its reach narrows step by step:
-wide at first, so that of two flanks of one entrainment zone the one that falls more attracts it.
+wide at first, so that of two flanks of one entrainment zone the one that falls more attracts it. It stays at the edge
+from which it began: a stronger one farther away is another layer's, such as a residual layer's above a growing one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from ipdsf_spark.lidar.profiles import Float64
 
 REACH: Final = 6  # intervals on either side
 WIDTHS_M: Final = (150.0, 150.0, 120.0, 80.0)  # standard deviation of the kernel in height, step by step
+WIDEST_M, WIDEST_SHARE = 30.0, 0.1  # of the height: no kernel is wider, for shallow layers lie close together
+MOST_SHIFT_M, MOST_SHIFT_SHARE = 60.0, 0.1  # of the height: what lies farther away is another edge
 LEAST_SIGMA_M: Final = 20.0  # of an edge without noise
 FLAT: Final = 0.3  # intervals², of the spread of time: a line through edges of one time is level
 MOST_RISE_M, MOST_FALL_M = 80.0, 60.0  # of the line, in an interval
@@ -69,7 +72,7 @@ class Neighbours:
 
 
 def fitted_m(start_m: Float64, neighbours: Neighbours) -> Float64:
-    """(N,) the line's height at every interval; `start_m` where no edge is near.
+    """(N,) the line's height at every interval; `start_m` where no edge is near or the line leads to another one.
 
     Args:
         start_m: (N,) heights from which the search begins.
@@ -77,9 +80,10 @@ def fitted_m(start_m: Float64, neighbours: Neighbours) -> Float64:
     """
     height_m = start_m
     slope_m = np.zeros_like(start_m)
+    widest_m = WIDEST_M + WIDEST_SHARE * start_m[:, None]
     for width_m in WIDTHS_M:
         off = neighbours.height_m - height_m[:, None] - slope_m[:, None] * _OFFSET
-        weight = neighbours.weight * np.exp(off * off * (-0.5 / width_m**2))
+        weight = neighbours.weight * np.exp(off * off * (-0.5 / np.minimum(widest_m, width_m) ** 2))
         of_height = weight * neighbours.height_m
         total, later, spread, mean, moment = (
             part.sum(axis=1)
@@ -90,7 +94,8 @@ def fitted_m(start_m: Float64, neighbours: Neighbours) -> Float64:
         inverse = 1.0 / np.where(has_edge, spread * total - later * later, 1.0)
         slope_m = np.clip(np.where(has_edge, (total * moment - later * mean) * inverse, 0.0), -MOST_FALL_M, MOST_RISE_M)
         height_m = np.where(has_edge, (spread * mean - later * moment) * inverse, height_m)
-    return np.asarray(height_m)
+    is_near = np.abs(height_m - start_m) <= MOST_SHIFT_M + MOST_SHIFT_SHARE * start_m
+    return np.where(is_near, height_m, start_m)
 
 
 _OFFSET: Final[NDArray[np.float64]] = np.repeat(np.arange(-REACH, REACH + 1.0), NUM_CANDIDATES)

@@ -19,7 +19,9 @@ HOUR_S: Final = 3600.0
 DAY_S: Final = 86_400.0
 ALWAYS: Final = 24.0  # hours: as far from sunrise or sunset as can be
 EVENING_H: Final = (0.0, 2.0)  # hours before sunset: all layers have collapsed, and the first ones may have
-AFTERNOON_H: Final = 2.0  # hours after noon: from then on what lies above the layer is explained by what it has been
+# Hours from noon, from which on more and more, then all that lies above the layer is explained by what it has been: by
+# then one that grows has used up what the night had left
+AFTERNOON_H: Final = (-1.0, 1.0)
 DESERT: Final = 2.5  # a very dry ground heats the air this much faster than the ceiling's growth says
 INTERVAL_S: Final = 300.0  # rates below are those of five minutes
 
@@ -38,7 +40,7 @@ class SunPrior:
         reach_m: height above which a convective layer becomes less and less likely.
         residual: how likely there is a residual layer overhead; 1 at night, 0 around noon.
         evening: how likely the day's layer has become one; 0 from sunrise to the afternoon.
-        afternoon: 0 until noon, 1 some time after it and at night.
+        afternoon: 0 until shortly before noon, 1 from shortly after it and at night.
         is_day: from sunrise to sunset.
         is_late: late morning to dusk: the residual layer has been used up.
         is_known: the site has coordinates.
@@ -92,7 +94,9 @@ def sun_prior(second: float, place: tuple[float, float], shape: Ceiling, max_hei
     rate = share * shape.growth_m_per_h
     residual = evening = afternoon = 1.0
     if since > 0:
-        afternoon = min(max((since - until) / (2.0 * AFTERNOON_H), 0.0), 1.0)
+        after_noon_h = (since - until) / 2.0
+        afternoon = (after_noon_h - AFTERNOON_H[0]) / (AFTERNOON_H[1] - AFTERNOON_H[0])
+        afternoon = min(max(afternoon, 0.0), 1.0)
         evening = max(1.0 - max(until - EVENING_H[0], 0.0) / (EVENING_H[1] - EVENING_H[0]), 0.0)
         residual = max(1.0 - max(since - 1.0, 0.0) / 4.0, evening)
     # slow at first, then as fast as a dry ground lets it

@@ -1,0 +1,68 @@
+"""What an interval's edges say of the mixing layer's top."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ipdsf_spark.lidar.layers.ceiling import Ceiling
+from ipdsf_spark.lidar.layers.chain import CONVECTIVE, STABLE, nodes_up_to
+from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, QUARTERS, ROW, Evidence
+from ipdsf_spark.lidar.layers.likelihood import STEPS_PER_NAT, explained, stored_likelihood
+from ipdsf_spark.lidar.layers.sun import SunPrior, sun_prior
+
+NODES_M = nodes_up_to(4000.0)
+DAY_S = 20_619 * 86_400.0  # 15 June 2026
+HIDDEN = 4
+TOP_M = 1500.0
+
+
+def sun_at(hour: float) -> SunPrior:
+    return sun_prior(DAY_S + 3600.0 * hour, (48.0, 0.0), Ceiling(), 4000.0)
+
+
+def node_of(height_m: float) -> int:
+    return int(np.abs(NODES_M - height_m).argmin())
+
+
+def interval(*, peaks: dict[float, int], slope: int = 0) -> Evidence:
+    """Edges at some heights, and a fall that is the same from node to node up to 800 m."""
+    rows = np.zeros(1, ROW)
+    rows["height"], rows["hidden"], rows["seen_to"] = NO_HEIGHT, HIDDEN, NODES_M.size
+    edges = np.zeros((1, NODES_M.size), np.uint8)
+    edges[0, HIDDEN : node_of(800.0)] = slope
+    for rank, (height_m, evidence) in enumerate(peaks.items()):
+        rows["height"][0, rank], rows["evidence"][0, rank] = height_m * QUARTERS, evidence
+        edges[0, node_of(height_m)] = evidence
+    return Evidence(rows, edges)
+
+
+def nats(evidence: Evidence, hour: float, residual_m: float | None = None) -> np.ndarray:
+    """(2, K) log likelihood, 0 for the best."""
+    memory = np.zeros((1, NODES_M.size), np.float32)
+    if residual_m is not None:
+        memory[0, node_of(residual_m)] = 1.0
+    return stored_likelihood(explained(evidence, [sun_at(hour)], NODES_M), memory)[0] / -STEPS_PER_NAT
+
+
+def test_a_weak_edge_below_the_afternoons_layer_speaks_against_it_more_than_in_the_morning() -> None:
+    both = interval(peaks={TOP_M: 255, 400.0: 130})
+    gain = {hour: nats(both, hour)[CONVECTIVE, [node_of(400.0), node_of(TOP_M)]] for hour in (9.0, 15.0)}
+
+    assert gain[9.0][1] > gain[9.0][0]  # a growing layer's plumes and moist sheets make such edges
+    assert gain[15.0][0] > gain[15.0][1] + 0.5
+
+
+def test_a_signal_that_falls_evenly_with_height_is_no_second_layer_in_the_afternoon() -> None:
+    even, top = interval(peaks={TOP_M: 255}, slope=130), interval(peaks={TOP_M: 255})
+
+    of_top = [explained(part, [sun_at(15.0)], NODES_M).convective[0, node_of(TOP_M)] for part in (even, top)]
+    assert of_top[0] == pytest.approx(of_top[1], abs=0.05)
+
+
+@pytest.mark.parametrize("hour", [4.5, 5.5])
+def test_a_remembered_edge_aloft_does_not_tell_that_the_layer_below_it_has_begun_to_convect(hour: float) -> None:
+    found = nats(interval(peaks={650.0: 255}), hour, residual_m=650.0)
+
+    assert found[STABLE, 0] >= found[CONVECTIVE, 0] - 0.05
+    assert found[STABLE, 0] > found[CONVECTIVE, node_of(650.0)]
