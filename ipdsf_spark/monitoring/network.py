@@ -61,8 +61,9 @@ class SiteView:
     def calibration_ratio(self) -> float | None:
         """Its factor of today over the mean of 90 days; None before there are both."""
         factor, mean = (self.calibration.get(name) for name in ("factor", "mean_90_days"))
-        is_known = isinstance(factor, int | float) and isinstance(mean, int | float) and factor > 0 and mean > 0
-        return factor / mean if is_known else None
+        if not (isinstance(factor, int | float) and isinstance(mean, int | float)):
+            return None
+        return factor / mean if factor > 0 and mean > 0 else None
 
     @property
     def last(self) -> dict[str, Any]:
