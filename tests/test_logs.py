@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import subprocess
@@ -23,6 +24,7 @@ from argparse import Namespace
 from ipdsf_spark.cli.arguments import begin_logging
 from ipdsf_spark.config import load
 from ipdsf_spark.spark import session
+from ipdsf_spark.spark.described import described
 
 
 def look(batches):
@@ -39,28 +41,55 @@ if __name__ == "__main__":
     spark = session.build_session(load(overrides=told), app_name="probe", master="local[1]")
     logging.getLogger("probe.driver").warning("from the driver")
     spark.sparkContext._jvm.org.slf4j.LoggerFactory.getLogger("probe.jvm").warn("from the JVM")
-    spark.range(1).mapInArrow(look, "id long").collect()
+    with described(spark, "what a person calls it"):
+        spark.range(1).mapInArrow(look, "id long").collect()
+    assert spark.sparkContext.getLocalProperty("spark.job.description") is None
+    with open(sys.argv[1] + "/one.txt", "w") as file:
+        file.write("a line")
+    lines = spark.readStream.text(sys.argv[1]).writeStream.queryName("ipdsf-live").format("noop")
+    lines = lines.option("checkpointLocation", sys.argv[1] + "/_checkpoint").trigger(availableNow=True)
+    lines.start().awaitTermination()
+    jobs = spark.sparkContext._jsc.sc().statusStore().jobsList(None)
+    print([jobs.apply(number).description().toString() for number in range(jobs.size())])
     spark.stop()
 """
 # What the JVM and its launcher write before any log is begun: plain in every form.
 PLAIN = ("WARNING: Using incubator modules", "Setting ", "To adjust logging level", "Picked up ")
 
 
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """A real session that logs, runs a job and a query, and says what its jobs are called."""
+    folder = tmp_path_factory.mktemp("probe")
+    (folder / "lines").mkdir()
+    script = folder / "probe.py"
+    script.write_text(PROBE)
+    command = [sys.executable, str(script), str(folder / "lines")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+
+
 @pytest.mark.spark
 @pytest.mark.slow
-def test_driver_jvm_and_python_workers_write_lines_of_one_form(tmp_path: Path) -> None:
-    script = tmp_path / "probe.py"
-    script.write_text(PROBE)
-
-    said = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=True).stderr
-
-    lines = [line for line in said.splitlines() if line and not line.startswith(PLAIN)]
+def test_driver_jvm_and_python_workers_write_lines_of_one_form(probe: subprocess.CompletedProcess[str]) -> None:
+    lines = [line for line in probe.stderr.splitlines() if line and not line.startswith(PLAIN)]
     told = {record["msg"]: record for record in map(json.loads, lines)}
     for words in ("from the driver", "from the JVM", "from a worker"):
         assert {"ts", "level", "msg", "logger"} <= set(told[words])
         assert told[words]["level"] == "WARN"
         assert told[words]["ts"][10] == "T"
         assert told[words]["ts"].endswith("Z")
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_jobs_are_called_what_they_do_and_those_of_a_query_by_its_name_and_batch(
+    probe: subprocess.CompletedProcess[str],
+) -> None:
+    of_query, of_job = ast.literal_eval(probe.stdout.strip().splitlines()[-1])
+
+    assert of_job == "Some(what a person calls it)"
+    assert of_query.startswith("Some(ipdsf-live\n")
+    assert of_query.endswith("batch = 0)")
 
 
 @given(st.text(max_size=200), st.sampled_from(["DEBUG", "INFO", "WARNING", "ERROR"]))

@@ -78,12 +78,14 @@ def _states(config: Config, seen: Inspected) -> Iterator[dict[str, Any]]:
     """Every site's state, by site."""
     if seen.last_committed < 0:
         return
+    from ipdsf_spark.spark.described import described
     from ipdsf_spark.spark.session import build_session
     from ipdsf_spark.stream.site_state import SiteState
 
     spark = build_session(config, app_name="ipdsf-checkpoint")
     try:
-        rows = spark.read.format("statestore").option("path", seen.directory).load().collect()
+        with described(spark, "state of every site"):
+            rows = spark.read.format("statestore").option("path", seen.directory).load().collect()
     finally:
         spark.stop()
     for row in sorted(rows, key=lambda row: str(row["key"][0])):
