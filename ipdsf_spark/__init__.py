@@ -2,7 +2,7 @@
 
 Rooms, and the direction in which they may import (checked by tests/architecture):
 
-    errors, progress, config, sites   what everybody may import; config has a module per section
+    errors, logs, progress, config, sites   what everybody may import; config has a module per section
     lidar     KERNEL   numpy, scipy
       containers/      bytes -> arrays (HDF5, netCDF classic); knows no lidar
       instruments/     makers' messages and files -> Profiles

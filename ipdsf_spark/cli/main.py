@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ipdsf_spark import __version__
+from ipdsf_spark.cli.arguments import begin_logging
 from ipdsf_spark.errors import ConfigError, IpdsfError, PrerequisiteError
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -91,9 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser_for(verb).parse_args(arguments)
         is_verbose = args.verbose
-        logging.basicConfig(
-            level=logging.INFO if is_verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-        )
+        begin_logging(args, otherwise="info" if is_verbose else "warning")
         return int(importlib.import_module(VERBS[args.verb][0]).run(args))
     except (IpdsfError, ModuleNotFoundError) as error:
         named = _missing_engine(error) if isinstance(error, ModuleNotFoundError) else error

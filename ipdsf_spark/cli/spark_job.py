@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Callable, Sequence
 
+from ipdsf_spark.cli.arguments import begin_logging
 from ipdsf_spark.errors import ConfigError, IpdsfError
 
 
@@ -38,10 +38,9 @@ def run_job(
     if epilog is not None:
         parser.epilog = epilog
     args = parser.parse_args(argv)
-    if is_logging:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports every call into the JVM
     try:
+        if is_logging:
+            begin_logging(args, otherwise="info")
         return run(args)
     except IpdsfError as error:
         print(f"{name}: {error}", file=sys.stderr)

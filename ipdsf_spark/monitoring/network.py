@@ -60,8 +60,8 @@ class SiteView:
     @property
     def calibration_ratio(self) -> float | None:
         """Its factor of today over the mean of 90 days; None before there are both."""
-        factor, mean = self.calibration.get("factor"), self.calibration.get("mean_90_days")
-        if not isinstance(factor, int | float) or not isinstance(mean, int | float):
+        factor, mean = (self.calibration.get(name) for name in ("factor", "mean_90_days"))
+        if not (isinstance(factor, int | float) and isinstance(mean, int | float)):
             return None
         return factor / mean if factor > 0 and mean > 0 else None
 

@@ -1,7 +1,7 @@
 """Metrics in Prometheus' text format (version 0.0.4), every name with its meaning in one table.
 
-Names and labels of the lag are those of kafka-lag-exporter, less those of members, which no query of Spark has; the
-`namespace` that its dashboard also asks for is for Prometheus to add (deploy/monitoring/prometheus.yml). Numbers that
+Names and labels of the lag are those of kafka-lag-exporter, less those of members, of which a Spark query has none.
+The `namespace` that its dashboard also asks for is Prometheus' to add (deploy/monitoring/prometheus.yml). Numbers that
 only grow end in `_total`; times are seconds, sizes bytes.
 """
 

@@ -12,6 +12,7 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import conf_directory
+from ipdsf_spark.logs import FORM_VARIABLE, LEVEL_VARIABLE, TEXT, spark_log_settings
 from ipdsf_spark.spark.executors import await_executors
 from ipdsf_spark.spark.jvm import end_jvm, has_jvm
 from ipdsf_spark.spark.master import given_master
@@ -51,17 +52,24 @@ def _session(app_name: str, master: str | None) -> SparkSession:
     # As in `packing`, but in Petastorm's own tasks, which import nothing of this project.
     builder = builder.config("spark.executorEnv.PYTHONWARNINGS", "ignore::FutureWarning:petastorm.fs_utils")
     given = given_master()
-    for key, value in (shipping_settings(master or given) | ui_settings(master or given)).items():
+    settings = _log_settings() | shipping_settings(master or given) | ui_settings(master or given)
+    for key, value in settings.items():
         builder = builder.config(key, value)
     if master or not given:
         keep_to_this_machine(master or "local[*]")
         builder = builder.master(master or "local[*]")
-        folder = conf_directory()
-        if folder is not None and (folder / "log4j2.properties").is_file():
-            quiet = f"-Dlog4j2.configurationFile={(folder / 'log4j2.properties').resolve()}"
-            builder = builder.config("spark.driver.extraJavaOptions", quiet)
     elif os.environ.get("MASTER") and "PYSPARK_GATEWAY_PORT" not in os.environ:
         builder = builder.master(given)  # nobody else hands it on
     session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _log_settings() -> dict[str, str]:
+    """As this process logs; errors alone where nobody has said."""
+    folder = conf_directory()
+    file = folder / "log4j2.properties" if folder is not None else None
+    return spark_log_settings(
+        os.environ.get(FORM_VARIABLE, TEXT),
+        "ERROR" if os.environ.get(FORM_VARIABLE, TEXT) == TEXT else os.environ.get(LEVEL_VARIABLE, "ERROR"),
+        quiet_file=file.resolve() if file is not None and file.is_file() else None,
+    )

@@ -75,6 +75,7 @@ def main() -> None:
     for entry in dropped - set(sys.path):
         sys.path_importer_cache.pop(entry, None)
     warm_up()
+    importlib.import_module("ipdsf_spark.logs").begin_as_told()
     worker_util = importlib.import_module("pyspark.worker_util")
     worker_util.add_path = add_path_without_jars(worker_util.add_path)  # type: ignore[attr-defined]
     importlib.import_module("ipdsf_spark.spark.state_rows").install()

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.errors import ConfigError, IpdsfError
+from ipdsf_spark.spark.described import described
 from ipdsf_spark.spark.master import is_cluster
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ def await_executors(spark: SparkSession) -> None:
     if not is_cluster(str(spark.sparkContext.master)):
         return
     if spark.sparkContext.getConf().get("spark.dynamicAllocation.enabled") == "true":
-        spark.range(0, ASKED, 1, ASKED).count()  # executors come only where work waits
+        with described(spark, "asking the cluster for executors"):
+            spark.range(0, ASKED, 1, ASKED).count()  # executors come only where work waits
     wanted_cores, wanted_count = _wanted(spark)
     patience_s = SETTLED_S if math.isinf(wanted_cores) else MISSING_S
     begun = changed = time.monotonic()
@@ -87,7 +89,8 @@ def require_seen(spark: SparkSession, folder: Path) -> None:
             yield pa.RecordBatch.from_pydict({"blind": ["" if os.path.isdir(text) else socket.gethostname()]})
 
     # As the stream's own tasks run, so that they find its Python daemons warm.
-    told = spark.range(0, slots, 1, slots).mapInArrow(look, "blind string").collect()
+    with described(spark, f"whether every executor sees {folder}"):
+        told = spark.range(0, slots, 1, slots).mapInArrow(look, "blind string").collect()
     blind = sorted({row.blind for row in told if row.blind})
     if blind:
         raise ConfigError(

@@ -8,7 +8,8 @@ import sys
 
 from pyspark.sql import SparkSession
 
-from ipdsf_spark.config import Config
+from ipdsf_spark.config import Config, conf_directory
+from ipdsf_spark.logs import spark_log_settings
 from ipdsf_spark.spark.executors import await_executors, cores_of
 from ipdsf_spark.spark.master import given_master, has_context, is_cluster
 from ipdsf_spark.spark.shipping import ship, shipping_settings
@@ -40,14 +41,16 @@ def build_session(config: Config, *, app_name: str, master: str | None = None) -
     given = given_master()
     builder = SparkSession.builder.appName(app_name)
     named = given or ("" if _is_submitted() else master or "")
-    for key, value in (spark_settings(config) | shipping_settings(given) | ui_settings(named)).items():
+    settings = spark_settings(config) | log_settings(config) | shipping_settings(given) | ui_settings(named)
+    for key, value in settings.items():
         builder = builder.config(key, value)
     if is_begun and not _is_submitted():
         chosen = given or master or local_master()
         keep_to_this_machine(chosen)
         builder = builder.master(chosen)
     session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("WARN")
+    if not is_begun:
+        session.sparkContext.setLogLevel(settings["spark.log.level"])
     if is_begun:
         ship(session)
         await_executors(session)
@@ -88,6 +91,14 @@ def spark_settings(config: Config) -> dict[str, str]:
         settings["spark.driver.extraJavaOptions"] = stream.driver_java_options
         settings["spark.jars.packages"] = kafka_package(config)
     return settings
+
+
+def log_settings(config: Config) -> dict[str, str]:
+    """How the JVMs and the Python workers of a session log."""
+    told, folder = config.monitoring, conf_directory()
+    file = folder / "log4j2.properties" if folder is not None else None
+    quiet_file = file.resolve() if file is not None and file.is_file() else None
+    return spark_log_settings(told.log_format, told.log_level or "warning", quiet_file=quiet_file)
 
 
 def kafka_package(config: Config) -> str:

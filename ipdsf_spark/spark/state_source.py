@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ipdsf_spark.config import Config
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.spark.described import described
 from ipdsf_spark.spark.session import build_session
 from ipdsf_spark.storage.hadoop import reason_of
 
@@ -19,7 +20,8 @@ def stored_states(config: Config, directory: str) -> Iterator[tuple[str, int, by
     spark = build_session(config, app_name="ipdsf-checkpoint")
     try:
         _ = spark.streams  # begins the coordinator of state stores, which Spark 4.2 asks before it reads any
-        rows = spark.read.format("statestore").option("path", directory).load().collect()
+        with described(spark, "state of every site"):
+            rows = spark.read.format("statestore").option("path", directory).load().collect()
     except Exception as error:  # py4j wraps whatever went wrong in the JVM or in a task
         raise InputError(
             f"the state in {directory} cannot be read: {reason_of(error)}; `ipdsf checkpoint inspect` without --state "

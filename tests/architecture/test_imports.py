@@ -30,6 +30,7 @@ DOORS = {
     "": doors(),  # ipdsf_spark/__init__.py
     "errors": doors(),
     "progress": doors("", "tqdm"),
+    "logs": doors(),
     "config": doors("errors"),
     "sites": doors("errors config lidar"),
     # Kernels: no engine, no data frame, no configuration, and none of the others but where it says so.
@@ -44,7 +45,7 @@ DOORS = {
     "kafka": doors("errors config", "confluent_kafka"),
     "security": doors("errors config kafka", "confluent_kafka"),
     "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
-    "spark": doors("errors config storage", "pyspark pyarrow psutil"),
+    "spark": doors("errors logs config storage", "pyspark pyarrow psutil"),
     "storage": doors("errors config", "pyspark pyarrow"),
     # The stream.
     "edge": doors("errors config sites lidar kafka monitoring", "confluent_kafka tqdm"),
@@ -60,7 +61,7 @@ DOORS = {
         "pyspark pandas pyarrow numpy matplotlib tqdm confluent_kafka jinja2",
     ),
     # Imaging.
-    "packing": doors("errors config ct spark storage", "pyspark petastorm pyarrow numpy"),
+    "packing": doors("errors logs config ct spark storage", "pyspark petastorm pyarrow numpy"),
     # horovod in two files only, petastorm and pyspark behind those two: the loop runs with numpy and torch alone.
     "training": doors("errors config ct gan forecast packing spark storage", "torch numpy horovod pyspark"),
     "imaging": doors("errors config ct gan plots", "torch numpy matplotlib jinja2 tqdm"),
@@ -81,8 +82,8 @@ DOORS = {
     ),
     # The command may call every room, but no engine behind a room's back.
     "cli": doors(
-        "errors progress config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka security "
-        "stream spark archive storage packing training imaging monitoring plots demo drill experiments",
+        "errors logs progress config sites lidar forecast tensor ct gan deep_edges edge loadgen kafka devkafka "
+        "security stream spark archive storage packing training imaging monitoring plots demo drill experiments",
         "numpy matplotlib tqdm",
     ),
 }
