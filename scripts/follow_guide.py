@@ -3,7 +3,8 @@
     python scripts/follow_guide.py docs/guide/operator.md [--folder FOLDER] [--minutes M]
 
 Only blocks of bash and Python that the page marks with `<!-- executed -->` are typed, all into one shell, with the
-programs of this Python's environment first on the path. Whatever they leave running is ended with the last one.
+programs of this Python's environment first on the path. A program that is not there is named before anything is typed.
+Whatever the blocks leave running is ended with the last one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ import psutil
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 BLOCK: Final = re.compile(r"^<!-- executed -->\n```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+HEREDOC: Final = re.compile(r"<<-?'?(\w+)'?[^\n]*\n.*?^\1$", re.MULTILINE | re.DOTALL)
+PROGRAM: Final = re.compile(
+    r"(?:^|[|;(]|&&)\s*(?:(?:do|until|while|if|then|!)\s+)*([a-z][\w.+-]*)(?=\s|$)", re.MULTILINE
+)
 HEAD: Final = """set -euo pipefail -m
 trap 'echo "failed: $BASH_COMMAND" >&2' ERR
 said() { printf '\\n--- block %s, %s s\\n' "$1" "$SECONDS" >&2; }
@@ -40,7 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=REPOSITORY, help="where to type (default: the checkout)")
     parser.add_argument("--minutes", type=float, default=20.0, help="after which it has failed (default: 20)")
     args = parser.parse_args(argv)
-    script = script_of(args.page.read_text(encoding="utf-8"))
+    page = args.page.read_text(encoding="utf-8")
+    if missing := missing_programs(page):
+        print(f"{args.page} types what is not on the path: {', '.join(missing)}", file=sys.stderr)
+        return 2
+    script = script_of(page)
     started = time.monotonic()
     code = typed(script, args.folder, limit_s=60 * args.minutes)
     print(f"{args.page}: {'done' if code == 0 else f'failed with {code}'} after {time.monotonic() - started:.0f} s")
@@ -63,15 +72,28 @@ def script_of(page: str) -> str:
     return "\n".join(parts)
 
 
+def missing_programs(page: str) -> list[str]:
+    """Programs that the marked blocks of bash begin a command with and that this shell would not find."""
+    text = "\n".join(HEREDOC.sub("", block) for language, block in BLOCK.findall(page) if language == "bash")
+    names = sorted(set(PROGRAM.findall(re.sub(r"'[^']*'", "", text.replace("\\\n", " ")))))
+    known = 'for name; do type -t -- "$name" > /dev/null || echo "$name"; done'
+    asked = ["bash", "-c", known, "bash", *names]
+    return subprocess.run(asked, capture_output=True, text=True, check=False, env=_environment()).stdout.split()
+
+
+def _environment() -> dict[str, str]:
+    """That of the shell: programs of this Python's environment first."""
+    programs = str(Path(sys.executable).parent)
+    return os.environ | {"PATH": os.pathsep.join((programs, os.environ.get("PATH", os.defpath)))}
+
+
 def typed(script: str, folder: Path, *, limit_s: float, environment: Mapping[str, str] | None = None) -> int:
     """Exit code of the script in a shell of its own; 124 if it took too long. Nothing of it runs afterwards."""
-    programs = str(Path(sys.executable).parent)
-    path = os.pathsep.join((programs, os.environ.get("PATH", os.defpath)))
     mark = uuid4().hex  # in the environment of everything that is started: brokers leave the shell's session
     with tempfile.NamedTemporaryFile("w", suffix=".sh", encoding="utf-8") as file:
         file.write(script)
         file.flush()
-        given = {**os.environ, **(environment or {}), "PATH": path, MARK: mark}
+        given = {**_environment(), **(environment or {}), MARK: mark}
         shell = subprocess.Popen(["bash", file.name], cwd=folder, env=given)
         try:
             return shell.wait(timeout=limit_s)

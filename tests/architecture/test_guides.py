@@ -59,6 +59,31 @@ def test_a_guide_ends_with_the_first_command_that_fails_and_leaves_nothing_runni
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
+def test_a_program_that_is_not_there_is_named_before_anything_is_typed(
+    follow: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- executed -->\n```bash\ntouch typed\nuntil no-such-program --x | grep y; do sleep 1; done\n```\n"
+    )
+
+    assert follow.main([str(page), "--folder", str(tmp_path), "--minutes", "0.05"]) == 2
+
+    assert capsys.readouterr().err.endswith("types what is not on the path: no-such-program\n")
+    assert not (tmp_path / "typed").exists()
+
+
+@pytest.mark.parametrize("name", ["operator.md", "physicist.md"])
+def test_a_guide_names_programs_that_are_looked_for(follow: ModuleType, name: str) -> None:
+    assert follow.missing_programs((GUIDES / name).read_text(encoding="utf-8")) == []
+
+
+def test_continuous_integration_follows_the_operators_guide_and_ends() -> None:
+    stages = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
+
+    assert re.search(r"scripts/follow_guide\.py docs/guide/operator\.md --minutes \d+$", stages, flags=re.MULTILINE)
+
+
 def test_a_page_that_marks_nothing_is_no_guide(follow: ModuleType) -> None:
     with pytest.raises(SystemExit, match="marks no block"):
         follow.script_of("```bash\nls\n```\n")
