@@ -87,5 +87,6 @@ def spark_log_settings(form: str, level: str, *, quiet_file: Path | None = None)
         # A named layout, because the default one is announced by a line that is no JSON.
         settings |= {"spark.driver.defaultJavaOptions": of_json, "spark.executor.defaultJavaOptions": of_json}
     elif quiet_file is not None:
-        settings["spark.driver.defaultJavaOptions"] = f"-Dlog4j2.configurationFile={quiet_file}"
+        # As an address: options are cut at spaces, and a folder may have some.
+        settings["spark.driver.defaultJavaOptions"] = f"-Dlog4j2.configurationFile={quiet_file.resolve().as_uri()}"
     return settings

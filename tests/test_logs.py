@@ -124,6 +124,12 @@ def test_no_host_of_a_cluster_needs_a_file_for_it() -> None:
     assert "spark.executor.defaultJavaOptions" not in spark_log_settings("text", "info", quiet_file=Path("x"))
 
 
+def test_a_checkout_may_lie_in_a_folder_with_spaces() -> None:
+    options = spark_log_settings("text", "info", quiet_file=Path("/home/a person/conf/log4j2.properties"))
+
+    assert " " not in options["spark.driver.defaultJavaOptions"]
+
+
 @pytest.mark.parametrize("told", ["monitoring.log_format=xml", "monitoring.log_level=loud"])
 def test_a_form_or_level_that_does_not_exist_is_refused(told: str) -> None:
     with pytest.raises(ConfigError, match=told.partition("=")[0]):

@@ -71,5 +71,5 @@ def _log_settings() -> dict[str, str]:
     return spark_log_settings(
         os.environ.get(FORM_VARIABLE, TEXT),
         "ERROR" if os.environ.get(FORM_VARIABLE, TEXT) == TEXT else os.environ.get(LEVEL_VARIABLE, "ERROR"),
-        quiet_file=file.resolve() if file is not None and file.is_file() else None,
+        quiet_file=file if file is not None and file.is_file() else None,
     )

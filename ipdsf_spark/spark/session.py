@@ -97,7 +97,7 @@ def log_settings(config: Config) -> dict[str, str]:
     """How the JVMs and the Python workers of a session log."""
     told, folder = config.monitoring, conf_directory()
     file = folder / "log4j2.properties" if folder is not None else None
-    quiet_file = file.resolve() if file is not None and file.is_file() else None
+    quiet_file = file if file is not None and file.is_file() else None
     return spark_log_settings(told.log_format, told.log_level or "warning", quiet_file=quiet_file)
 
 
