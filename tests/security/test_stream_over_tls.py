@@ -78,7 +78,8 @@ def records_of(
 
 # What is told when the products have been followed.
 FOLLOWED = (
-    'kafka_consumergroup_group_lag{group="ipdsf-live",topic="ceilometer.files.oslo",partition="0"} 0',
+    'kafka_consumergroup_group_lag{cluster_name="ipdsf",group="ipdsf-live",'
+    'topic="ceilometer.files.oslo",partition="0"} 0',
     'ipdsf_end_to_end_seconds{quantile="0.99"} ',
     'ipdsf_site_freshness_seconds{site="oslo"} ',
 )
@@ -222,7 +223,8 @@ def test_a_job_of_this_machine_listens_on_its_loopback_only_the_ui_included(run:
 
 def test_metrics_and_page_of_the_running_job_tell_what_it_did(run: Run) -> None:
     assert re.search(
-        r'kafka_consumergroup_group_lag\{group="ipdsf-live",topic="ceilometer.files.oslo",partition="0"\} 0',
+        r'kafka_consumergroup_group_lag\{cluster_name="ipdsf",group="ipdsf-live",'
+        r'topic="ceilometer.files.oslo",partition="0"\} 0',
         run.metrics,
     )
     assert f"ipdsf_files_read_total {NUM_FILES + 1}\n" in run.metrics
