@@ -151,8 +151,8 @@ def _batches_again(live: Path, path: Path, version: int, planned: list[int]) -> 
     again = [number for number in sorted(planned) if number >= version - 1]
     if not again:
         return "it is not needed, no batch has been planned with it"
-    if version > 1 and version - 2 not in planned:
-        return RESTORE  # the plan of the batch before is not kept any more
+    if version - 2 not in planned:
+        return RESTORE  # Spark refuses a first batch where there is a state; and old plans are not kept
     return (
         f"remove {live / 'offsets'}/K and {live / 'commits'}/K with their checksums (.K.crc) for every batch K from "
         f"{again[0]} to {again[-1]}, and these are done again"

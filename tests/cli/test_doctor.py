@@ -150,7 +150,8 @@ def test_a_whole_checkpoint_has_no_problem(tmp_path: Path, capsys: pytest.Captur
         ("live/state/0/_metadata/metadata", "bring the folder"),
         ("live/state/0/0/_metadata/schema", "bring the folder"),
         ("live/state/0/1/3.changelog", "for every batch K from 2 to 2"),
-        ("live/state/0/0/1.changelog", "for every batch K from 0 to 2"),
+        ("live/state/0/0/2.changelog", "for every batch K from 1 to 2"),
+        ("live/state/0/0/1.changelog", "bring the folder"),
     ],
 )
 @pytest.mark.parametrize("damage", ["cut", "one bit", "longer", "empty"])
