@@ -134,6 +134,8 @@ def _way_on(live: Path, path: Path, planned: list[int]) -> str:
     version = path.name.split(".")[0].split("_")[0]
     if room == "sources" and planned:
         return "it is not needed once a batch is planned"
+    if below[-2:] == ["_metadata", "metadata"] and planned:
+        return "the query goes on without it"
     if room in ("offsets", "commits") and path.name.isdecimal() and int(path.name) < max(planned, default=-1):
         return "it is not needed, a later one is there"
     if room == "commits":

@@ -147,7 +147,7 @@ def test_a_whole_checkpoint_has_no_problem(tmp_path: Path, capsys: pytest.Captur
         ("live/commits/2", "the batch is done again"),
         ("live/commits/1", "a later one is there"),
         ("live/sources/0/0", "not needed once a batch is planned"),
-        ("live/state/0/_metadata/metadata", "bring the folder"),
+        ("live/state/0/_metadata/metadata", "the query goes on without it"),
         ("live/state/0/0/_metadata/schema", "bring the folder"),
         ("live/state/0/1/3.changelog", "for every batch K from 2 to 2"),
         ("live/state/0/0/2.changelog", "for every batch K from 1 to 2"),
