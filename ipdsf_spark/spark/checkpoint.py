@@ -69,7 +69,7 @@ def inspected(config: Config) -> Inspected | None:
     state = live / "state" / "0"
     for path, said in damaged_below(live):
         if not any(problem.startswith(f"{path} ") for problem in problems):
-            problems.append(f"{path} {said}: {_way_on(live, path, planned)}")
+            problems.append(f"{path} {said}: {_way_on(live, path, planned, committed)}")
     return Inspected(
         directory=str(live),
         parameters=_parameters(home, problems),
@@ -128,27 +128,34 @@ def _identity(path: Path, problems: list[str]) -> None:
         problems.append(f"{path} is damaged ({error}): {RESTORE}")
 
 
-def _way_on(live: Path, path: Path, planned: list[int]) -> str:
+def _way_on(live: Path, path: Path, planned: list[int], committed: list[int]) -> str:
     """What can be done about a damaged file of which nothing else has been said."""
     room, *below = path.relative_to(live).parts
-    version = path.name.split(".")[0].split("_")[0]
+    version = _version(path)
     if room == "sources" and planned:
         return "it is not needed once a batch is planned"
     if below[-2:] == ["_metadata", "metadata"] and planned:
         return "the query goes on without it"
-    if room in ("offsets", "commits") and path.name.isdecimal() and int(path.name) < max(planned, default=-1):
+    if room in ("offsets", "commits") and -1 < version < max(planned if room == "offsets" else committed):
         return "it is not needed, a later one is there"
+    if room == "offsets":
+        return f"remove {_with_commit(path)}, and the batch is planned again"
     if room == "commits":
         return "remove it, and the batch is done again"
-    if room == "state" and version.isdecimal() and "_metadata" not in below:
-        return _batches_again(live, path, int(version), planned)
+    if room == "state" and version > -1 and "_metadata" not in below:
+        return _batches_again(live, path, version, planned)
     return RESTORE
+
+
+def _version(path: Path) -> int:
+    """The number with which a file of the state or of a log is named, as `6.changelog` is; -1 for another file."""
+    number = path.name.split(".")[0].split("_")[0]
+    return int(number) if number.isdecimal() else -1
 
 
 def _batches_again(live: Path, path: Path, version: int, planned: list[int]) -> str:
     """Batch K reads version K of the state and writes K + 1: what wrote the damaged one, or read it, is done again."""
-    snapshots = (each.name.split(".")[0].split("_")[0] for each in path.parent.glob("*.zip"))
-    if path.suffix != ".zip" and any(number.isdecimal() and int(number) >= version for number in snapshots):
+    if any(_version(each) >= version for each in path.parent.glob("*.zip") if each != path):
         return "it is not needed, a later snapshot is there"
     again = [number for number in sorted(planned) if number >= version - 1]
     if not again:

@@ -176,6 +176,30 @@ def test_every_damaged_file_of_a_checkpoint_is_named_with_what_to_do(
     assert main(["doctor", "--without-kafka", "--set", override]) == 1
 
 
+def test_of_a_batch_that_was_not_finished_the_commit_before_it_is_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    override, home = whole_checkpoint(tmp_path)
+    (home / "live" / "commits" / "2").unlink()
+    (home / "live" / "commits" / ".2.crc").unlink()
+    newest = home / "live" / "commits" / "1"
+    newest.write_bytes(newest.read_bytes().replace(b"0", b"1"))  # JSON as before
+
+    assert main(["checkpoint", "inspect", "--set", override]) == 1
+    assert f"{newest} is not what was written, from byte 0 of 29 on: remove it" in capsys.readouterr().out
+
+
+def test_of_a_plan_that_can_still_be_read_the_damage_is_told_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    override, home = whole_checkpoint(tmp_path)
+    newest = home / "live" / "offsets" / "2"
+    newest.write_bytes(newest.read_bytes().replace(b"7", b"8"))  # JSON as before, and other offsets
+
+    assert main(["checkpoint", "inspect", "--set", override]) == 1
+    assert f"remove it and {home / 'live' / 'commits' / '2'}, and the batch is planned again" in capsys.readouterr().out
+
+
 def test_a_damaged_change_of_the_state_before_a_snapshot_is_not_needed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +213,9 @@ def test_a_damaged_change_of_the_state_before_a_snapshot_is_not_needed(
     (state / "2.zip").write_text("")
     main(["checkpoint", "inspect", "--set", override])
     assert "for every batch K from 1 to 2" in capsys.readouterr().out
+    as_hadoop_writes(state / "3.zip", "a later one")
+    main(["checkpoint", "inspect", "--set", override])
+    assert "for every batch" not in capsys.readouterr().out
 
 
 def test_a_commit_without_its_plan_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
