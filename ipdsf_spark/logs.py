@@ -19,6 +19,7 @@ TEXT, JSON = "text", "json"
 FORM_VARIABLE, LEVEL_VARIABLE = "IPDSF_LOG_FORMAT", "IPDSF_LOG_LEVEL"
 LINE: Final = "%(asctime)s %(levelname)s %(message)s"
 SPARK_LEVELS: Final = {"DEBUG": "DEBUG", "INFO": "INFO", "WARNING": "WARN", "ERROR": "ERROR"}
+QUIET_FILE: Final = "log4j2.properties"  # of the configuration's folder
 SPARK_JSON: Final = "org/apache/spark/log4j2-json-layout.properties"  # on the class path of every Spark from 4.0
 
 

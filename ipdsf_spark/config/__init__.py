@@ -6,7 +6,7 @@ from ipdsf_spark.config.edge import EdgeConfig
 from ipdsf_spark.config.forecast import ForecastConfig
 from ipdsf_spark.config.kafka import KafkaConfig
 from ipdsf_spark.config.layers import LayersConfig
-from ipdsf_spark.config.loading import Config, conf_directory, load, with_overrides
+from ipdsf_spark.config.loading import Config, conf_directory, conf_file, load, with_overrides
 from ipdsf_spark.config.monitoring import MonitoringConfig
 from ipdsf_spark.config.network import NetworkConfig
 from ipdsf_spark.config.packing import PackingConfig
@@ -31,6 +31,7 @@ __all__ = [
     "StreamConfig",
     "TrainingConfig",
     "conf_directory",
+    "conf_file",
     "load",
     "with_overrides",
 ]

@@ -69,8 +69,8 @@ def load(*files: str | Path, overrides: Sequence[str] = ()) -> Config:
     directory = conf_directory()
     if directory is not None:
         merged |= _anchored({"sites": {"file": SitesConfig().file}}, directory)
-    base = [directory / BASE] if directory is not None and (directory / BASE).is_file() else []
-    for path in [*base, *map(_found, files)]:
+    base = conf_file(BASE)
+    for path in [*([base] if base is not None else []), *map(_found, files)]:
         _merge(merged, _anchored(_read(path), path.parent), origin=str(path))
     for override in overrides:
         _merge(merged, _parse_override(override), origin=f"override {override!r}")
@@ -104,6 +104,12 @@ def conf_directory() -> Path | None:
         return Path(named)
     candidates = (Path("conf"), Path(__file__).resolve().parents[2] / "conf")
     return next((folder for folder in candidates if (folder / BASE).is_file()), None)
+
+
+def conf_file(name: str) -> Path | None:
+    """A file in the folder of the configuration; None if there is none."""
+    directory = conf_directory()
+    return directory / name if directory is not None and (directory / name).is_file() else None
 
 
 def _found(file: str | Path) -> Path:

@@ -11,8 +11,8 @@ from typing import Any
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from ipdsf_spark.config import conf_directory
-from ipdsf_spark.logs import FORM_VARIABLE, LEVEL_VARIABLE, TEXT, spark_log_settings
+from ipdsf_spark.config import conf_file
+from ipdsf_spark.logs import FORM_VARIABLE, LEVEL_VARIABLE, QUIET_FILE, TEXT, spark_log_settings
 from ipdsf_spark.spark.executors import await_executors
 from ipdsf_spark.spark.jvm import end_jvm, has_jvm
 from ipdsf_spark.spark.master import given_master
@@ -60,16 +60,11 @@ def _session(app_name: str, master: str | None) -> SparkSession:
         builder = builder.master(master or "local[*]")
     elif os.environ.get("MASTER") and "PYSPARK_GATEWAY_PORT" not in os.environ:
         builder = builder.master(given)  # nobody else hands it on
-    session = builder.getOrCreate()
-    return session
+    return builder.getOrCreate()
 
 
 def _log_settings() -> dict[str, str]:
     """As this process logs; errors alone where nobody has said."""
-    folder = conf_directory()
-    file = folder / "log4j2.properties" if folder is not None else None
-    return spark_log_settings(
-        os.environ.get(FORM_VARIABLE, TEXT),
-        "ERROR" if os.environ.get(FORM_VARIABLE, TEXT) == TEXT else os.environ.get(LEVEL_VARIABLE, "ERROR"),
-        quiet_file=file if file is not None and file.is_file() else None,
-    )
+    form = os.environ.get(FORM_VARIABLE, TEXT)
+    level = "ERROR" if form == TEXT else os.environ.get(LEVEL_VARIABLE, "ERROR")
+    return spark_log_settings(form, level, quiet_file=conf_file(QUIET_FILE))

@@ -16,11 +16,6 @@ MAGIC: Final = b"crc\0"
 SUFFIX: Final = ".crc"
 
 
-def checksum_of(path: Path) -> Path:
-    """Where the checksums of a file stand."""
-    return path.with_name(f".{path.name}{SUFFIX}")
-
-
 def damaged_below(folder: Path) -> Iterator[tuple[Path, str]]:
     """Files that are not what was written, and in what way; those that go away meanwhile are none of them."""
     for sums in sorted(folder.rglob(f".*{SUFFIX}")):

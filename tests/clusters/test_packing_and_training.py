@@ -5,11 +5,10 @@ Begun before the stream's tests, which kill a worker of the cluster.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
-import time
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,9 @@ import pytest
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.ct.provenance import Provenance
 from ipdsf_spark.ct.writing import write_volume
+from ipdsf_spark.drill.imaging import steps_of
 from tests.clusters.conftest import Hosts
+from tests.processes import horovod_worker, process_group
 
 pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
 
@@ -45,7 +46,9 @@ with imaging_session("packing and training"):
 """
 
 
-def begun(hosts: Hosts, repository: Path, *command: str | Path, **environment: str) -> subprocess.Popen[str]:
+def begun(
+    hosts: Hosts, repository: Path, *command: str | Path, **environment: str
+) -> AbstractContextManager[subprocess.Popen[str]]:
     """A driver here; its Python is that of the hosts, as elastic training wants it."""
     settings = {
         "spark.cores.max": 2,
@@ -68,11 +71,7 @@ def begun(hosts: Hosts, repository: Path, *command: str | Path, **environment: s
         "PYSPARK_PYTHON": str(hosts.python),
         "PYSPARK_DRIVER_PYTHON": str(hosts.python),
     }
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, cwd=repository, env=own | chosen | PLANTED | environment,
-        stdout=pipe, stderr=pipe, text=True, start_new_session=True,
-    )  # fmt: skip
+    return process_group(command, env=own | chosen | PLANTED | environment, cwd=repository)
 
 
 def array(hosts: Hosts) -> list[str]:
@@ -82,20 +81,9 @@ def array(hosts: Hosts) -> list[str]:
 
 def said(job: subprocess.Popen[str]) -> str:
     """Standard output of a job that does what it should."""
-    try:
-        output, complaints = job.communicate(timeout=PATIENCE_S)
-    finally:
-        job.kill()
+    output, complaints = job.communicate(timeout=PATIENCE_S)
     assert job.returncode == 0, complaints[-4000:]
     return output
-
-
-def steps(model: Path) -> list[int]:
-    """Those that the history of a training tells."""
-    if not (model / "history.csv").is_file():
-        return []
-    with (model / "history.csv").open(newline="", encoding="utf-8") as file:
-        return [int(row["step"]) for row in csv.DictReader(file)]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +98,9 @@ def told(hosts: Hosts, repository: Path) -> str:
     train = ["ct", "train", "--name", DATASET, "--workers", "2", "--samples", "16", "-o", str(hosts.folder / "model")]
     train += ["--json", *TINY, *array(hosts)]
     verbs = [json.dumps(words) for words in (pack, train)]
-    return said(begun(hosts, repository, hosts.python, "-c", IN_ONE_SESSION, *verbs, PYTHONPATH=str(repository)))
+    command = [hosts.python, "-c", IN_ONE_SESSION, *verbs]
+    with begun(hosts, repository, *command, PYTHONPATH=str(repository)) as job:
+        return said(job)
 
 
 def test_executors_pack_what_two_horovod_workers_of_the_cluster_then_learn_from(hosts: Hosts, told: str) -> None:
@@ -128,14 +118,14 @@ def test_an_elastic_training_on_the_cluster_goes_on_when_a_worker_is_killed(host
     words = ["--name", DATASET, "--workers", "2", "--elastic", "--samples", "100", "-o", model, "--json", *TINY]
     words += [*array(hosts), "--set", "training.epochs=1000000"]
 
-    job = begun(hosts, repository, "./spark-submit.sh", "train_cgan", *words)
-    horovod_process(hosts, job, model, rank=1).kill()
-    step_at_loss = len(steps(model))
-    heard = {each.laddr.ip.removeprefix("::ffff:") for each in of_the_drivers_java(job) if each.status == "LISTEN"}
-    ended = json.loads(said(job).splitlines()[-1])
+    with begun(hosts, repository, "./spark-submit.sh", "train_cgan", *words) as job:
+        horovod_worker(job, model, hosts.cluster.executors, rank=1).kill()
+        step_at_loss = len(steps_of(model / "history.csv"))
+        heard = {each.laddr.ip.removeprefix("::ffff:") for each in of_the_drivers_java(job) if each.status == "LISTEN"}
+        ended = json.loads(said(job).splitlines()[-1])
 
     assert ended["samples"] >= 100
-    found = steps(model)
+    found = steps_of(model / "history.csv")
     assert found == list(range(1, len(found) + 1))
     assert len(found) > step_at_loss
     assert heard == {"127.0.0.1"}  # a UI would be on every address
@@ -145,25 +135,6 @@ def of_the_drivers_java(job: subprocess.Popen[str]) -> list[Any]:
     """Its connections."""
     below = [each for each in psutil.Process(job.pid).children(recursive=True) if "java" in each.name()]
     return [connection for each in below for connection in each.net_connections("inet")]
-
-
-def horovod_process(hosts: Hosts, job: subprocess.Popen[str], model: Path, *, rank: int) -> psutil.Process:
-    """The process of that rank on a host, once the training has taken some steps."""
-    deadline = time.monotonic() + PATIENCE_S
-    while job.poll() is None and time.monotonic() < deadline:
-        if len(steps(model)) > 5:
-            for executor in hosts.cluster.executors():
-                for process in executor.children(recursive=True):
-                    try:
-                        if process.environ().get("HOROVOD_RANK") == str(rank) and "exec_fn" in " ".join(
-                            process.cmdline()
-                        ):
-                            return process
-                    except psutil.Error:
-                        continue
-        time.sleep(0.1)
-    job.kill()
-    raise AssertionError(f"no worker of rank {rank} appeared: {job.communicate()[1][-4000:]}")
 
 
 @pytest.mark.usefixtures("told")

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from pyspark import SparkContext
 
 from ipdsf_spark.training import horovod_workers
 from tests.conftest import PackedChest
-from tests.processes import process_group
+from tests.processes import horovod_worker, process_group
 from tests.training.conftest import answer_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
@@ -72,7 +71,7 @@ def test_ctrl_c_ends_two_workers_with_a_checkpoint_from_which_they_go_on_bit_for
     with started(
         packed_chest, tmp_path / "parts", *common, "--samples", "4000", IPDSF_KAFKA_PASSWORD="planted-4711-password"
     ) as driver:
-        worker = psutil.Process(_await_worker(driver, tmp_path / "parts", rank=1))
+        worker = worker_of(driver, tmp_path / "parts")
         assert "planted-4711-password" not in worker.environ().values()
         os.killpg(driver.pid, signal.SIGINT)
         said, complained = driver.communicate(timeout=120)
@@ -95,9 +94,9 @@ def test_an_elastic_training_survives_the_loss_of_a_worker(packed_chest: PackedC
     out = tmp_path / "elastic"
     more = ("--workers", "2", "--elastic", "--samples", "400", "--set", "training.batch=2")
     with started(packed_chest, out, *more, "--set", "training.epochs=1000000") as driver:
-        victim = _await_worker(driver, out, rank=1)
+        victim = worker_of(driver, out)
         step_at_loss = len(rows(out))
-        os.kill(victim, signal.SIGKILL)
+        victim.kill()
         said, complained = driver.communicate(timeout=240)
 
     assert driver.returncode == 0, complained[-3000:]
@@ -116,22 +115,12 @@ def started(
         sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", "ct", "train", "--name", packed.name,
         "-o", str(out), "--json", *TINY, *packed.settings, *arguments,
     ]  # fmt: skip
-    return process_group(command, environment)
+    return process_group(command, env={**os.environ, **environment})
 
 
-def _await_worker(driver: subprocess.Popen[str], out: Path, *, rank: int) -> int:
-    """The process of a worker, once the training has taken some steps."""
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and driver.poll() is None:
-        if (out / "history.csv").is_file() and len(rows(out)) > 5:
-            for process in psutil.Process(driver.pid).children(recursive=True):
-                try:
-                    if process.environ().get("HOROVOD_RANK") == str(rank) and "exec_fn" in " ".join(process.cmdline()):
-                        return process.pid
-                except (psutil.NoSuchProcess, psutil.AccessDenied):
-                    continue
-        time.sleep(0.1)
-    raise AssertionError(f"no worker of rank {rank} appeared")
+def worker_of(driver: subprocess.Popen[str], model: Path) -> psutil.Process:
+    """That of rank 1, of a local session."""
+    return horovod_worker(driver, model, lambda: [psutil.Process(driver.pid)], rank=1)
 
 
 @pytest.mark.parametrize(("master", "expected"), [("spark://host:7077", None), ("local[2]", "/the/drivers")])
