@@ -20,6 +20,7 @@ from ipdsf_spark.monitoring.lag import Lags
 
 logger = logging.getLogger(__name__)
 
+COUNTS_OF_TASKS: Final = "counts_of_tasks"  # the observed set of counts, each with `task` and `number`
 BATCHES_KEPT: Final = 1_000  # of years of them
 BATCHES_JUDGED: Final = 10  # recent ones that tell how large files are
 
@@ -29,8 +30,8 @@ class Totals:
     """Counts since the query started.
 
     Every file read is decoded, quarantined, both, or waits for the next file to complete its message:
-    read = decoded + quarantined - both + waiting. Spark counts a task that it repeats twice; the counts that hold
-    under repetition are those of the sites' state.
+    read = decoded + quarantined - both + waiting. Tasks that Spark repeats count once; the counts of the sites' state
+    outlive a restart as well.
     """
 
     read: int = 0
@@ -82,7 +83,7 @@ class Batch:
     @classmethod
     def of(cls, progress: Mapping[str, Any]) -> Batch:
         """From a query's progress report."""
-        counts = {name: int(value or 0) for row in _observed(progress) for name, value in row.items()}
+        counts = _counts_of(progress)
         sources = progress.get("sources") or [{}]
         metrics = sources[0].get("metrics") or {}
         lag = float(metrics.get("avgOffsetsBehindLatest") or 0.0) * _num_partitions(sources[0])
@@ -215,8 +216,17 @@ def line_of(batch: Batch, totals: Totals) -> str:
     return line if totals.is_balanced else f"{line} | COUNTS DO NOT ADD UP"
 
 
-def _observed(progress: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list((progress.get("observedMetrics") or {}).values())
+def _counts_of(progress: Mapping[str, Any]) -> dict[str, int]:
+    """What was observed, by name; of a task that was repeated once."""
+    counts: dict[str, int] = {}
+    for row in (progress.get("observedMetrics") or {}).values():
+        named = dict(row)
+        parts = {(part["task"], part["number"]): part for part in named.pop(COUNTS_OF_TASKS, None) or ()}
+        counts |= {name: int(value or 0) for name, value in named.items()}
+        for part in parts.values():
+            for name, value in part.items():
+                counts[name] = counts.get(name, 0) + int(value or 0)
+    return {name: value for name, value in counts.items() if name not in ("task", "number")}
 
 
 def _num_partitions(source: Mapping[str, Any]) -> int:

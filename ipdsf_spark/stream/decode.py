@@ -2,18 +2,22 @@
 
 Whatever a record holds ends as a row: averages, or the reason why there are none. A record that belongs to no site,
 because its key is none or no such site is known, goes on under the empty group, which keeps no state.
+
+What was read is counted once per Arrow batch, and the count says which batch of which task it is of: Spark adds up
+what a repeated task counts once more, so the counts are gathered as a set.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from pyspark import TaskContext
 
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka.dead_letter import ROOM
@@ -42,8 +46,9 @@ MOST_PATH: Final = 4_096  # letters of a file's name
 MOST_BYTES: Final = 64 * 2**20  # of a record once Kafka has unpacked it: topics bound what is packed only
 LAST_MS: Final = 4_102_444_800_000  # 2100-01-01: a clock beyond it is none
 AHEAD_MS: Final = 86_400_000  # a sender's clock further ahead of the broker's is not believed
+COUNTED: Final = ("task", "number", "read", "bytes", "decoded", "quarantined", "both", "waiting", "profiles")
 RESULT: Final = pa.schema(
-    [("site", pa.string()), ("piece", pa.binary()), ("num_profiles", pa.int32()), ("num_rejected", pa.int32())]
+    [("site", pa.string()), ("piece", pa.binary()), ("counts", pa.struct([(name, pa.int64()) for name in COUNTED]))]
 )
 
 
@@ -66,13 +71,19 @@ class Decoder:
     longest_s: float = 30.0
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """One row for every record of every batch, in order, so that every record read is accounted for."""
-        for batch in batches:
+        """One row for every record of every batch, in order; the first of a batch holds the counts of all of it."""
+        context = TaskContext.get()
+        task = context.partitionId() if context is not None else 0
+        for number, batch in enumerate(batches):
             columns = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in COLUMNS]
             rows = [self.row_of(*record) for record in zip(*columns, strict=True)]
-            arrays = zip(*rows, strict=True) if rows else ((),) * len(RESULT)
+            sizes = sum(map(len, columns[COLUMNS.index("raw")]))
+            counts = {"task": task, "number": number, "bytes": sizes, **counted([row[2:] for row in rows])}
+            sites, pieces = [row[0] for row in rows], [row[1] for row in rows]
+            told = [counts, *[None] * (len(rows) - 1)][: len(rows)]
             yield pa.RecordBatch.from_arrays(
-                [pa.array(values, field.type) for values, field in zip(arrays, RESULT, strict=True)], schema=RESULT
+                [pa.array(values, field.type) for values, field in zip((sites, pieces, told), RESULT, strict=True)],
+                schema=RESULT,
             )
 
     def row_of(
@@ -189,6 +200,23 @@ class Decoder:
     def _kept(self, raw: bytes) -> bytes:
         """The value, where the quarantine can take it; else the dead letter refers to the record."""
         return raw if len(raw) + ROOM <= self.max_bytes else b""
+
+
+def counted(rows: Sequence[tuple[int, int]]) -> dict[str, int]:
+    """How many files gave what.
+
+    Args:
+        rows: profiles and rejected stretches of each.
+    """
+    kinds = [(num_profiles > 0, num_rejected > 0) for num_profiles, num_rejected in rows]
+    return {
+        "read": len(rows),
+        "decoded": sum(is_read for is_read, _ in kinds),
+        "quarantined": sum(is_refused for _, is_refused in kinds),
+        "both": kinds.count((True, True)),
+        "waiting": kinds.count((False, False)),
+        "profiles": sum(num_profiles for num_profiles, _ in rows),
+    }
 
 
 def believable_ms(sent_ms: int | None, published_ms: int | None) -> int:

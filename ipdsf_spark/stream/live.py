@@ -23,6 +23,7 @@ from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import spark_options
 from ipdsf_spark.lidar.operators import Parameters, operators_named
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.monitoring.progress import COUNTS_OF_TASKS
 from ipdsf_spark.sites import layer_settings, sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
 from ipdsf_spark.spark.session import kafka_package, num_cores, num_reading_tasks
@@ -136,17 +137,9 @@ def _text(raw: Column) -> Column:
 def with_averages(files: DataFrame, decoder: Decoder, *, tasks: int) -> DataFrame:
     """Site and piece of every file: its profiles as averages, and every rejected stretch with its reason."""
     gathered = files.coalesce(tasks) if tasks else files
-    is_read, is_refused = F.col("num_profiles") > 0, F.col("num_rejected") > 0
-    sized = gathered.observe("bytes", F.sum(F.length("raw")).alias("bytes"))
-    counted = sized.mapInArrow(decoder, schemas.DECODED).observe(
-        "files",
-        F.count(F.lit(1)).alias("read"),
-        F.count_if(is_read).alias("decoded"),
-        F.count_if(is_refused).alias("quarantined"),
-        F.count_if(is_read & is_refused).alias("both"),
-        F.count_if(~is_read & ~is_refused).alias("waiting"),
-        F.sum("num_profiles").alias("profiles"),
-    )
+    counted = gathered.mapInArrow(decoder, schemas.DECODED)
+    # Stages that a lost executor took with it are done again, and Spark adds up what they count: equal counts are one.
+    counted = counted.observe("files", F.collect_set("counts").alias(COUNTS_OF_TASKS))
     # Every column costs every group of the next stage a conversion, and every site of every batch is a group.
     return counted.select("site", "piece")
 

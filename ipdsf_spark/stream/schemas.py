@@ -15,6 +15,7 @@ from pyspark.sql.types import (
 )
 
 from ipdsf_spark.spark.marks import AS_ROWS
+from ipdsf_spark.stream.decode import COUNTED
 
 
 def _struct(**fields: object) -> StructType:
@@ -22,12 +23,11 @@ def _struct(**fields: object) -> StructType:
 
 
 # What decoding a file gave, one row per file. `site` is the group, empty for records that belong to no site; `piece` is
-# a stream.piece.Piece; the counts are for the metrics and go no further.
+# a stream.piece.Piece; the counts, of one row of many, are for the metrics and go no further.
 DECODED: Final = _struct(
     site=StringType(),
     piece=BinaryType(),
-    num_profiles=IntegerType(),
-    num_rejected=IntegerType(),
+    counts=_struct(**dict.fromkeys(COUNTED, LongType())),
 )
 
 HEADERS: Final = ArrayType(_struct(key=StringType(), value=BinaryType()))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.monitoring.progress import BATCHES_KEPT, Batch, LiveListener, Totals, line_of
+from ipdsf_spark.monitoring.progress import BATCHES_KEPT, COUNTS_OF_TASKS, Batch, LiveListener, Totals, line_of
 
 COUNTS = {"read": 12, "decoded": 9, "quarantined": 4, "both": 2, "waiting": 1, "profiles": 80}
 
@@ -44,6 +44,20 @@ def test_a_count_that_spark_leaves_out_is_none() -> None:
     batch = Batch.of(progress(counts={"read": None, "decoded": 3}))
 
     assert (batch.counts["read"], batch.counts["decoded"]) == (0, 3)
+
+
+def part_of(task: int, number: int, **counts: int) -> dict[str, int]:
+    return {"task": task, "number": number, **counts}
+
+
+def test_what_a_repeated_task_counts_differently_counts_once_as_well() -> None:
+    parts = [part_of(0, 0, read=5, bytes=50), part_of(1, 0, read=3, bytes=30), part_of(1, 1, read=2, bytes=20)]
+    again = part_of(0, 0, read=5, bytes=51)  # a reader that was ended for its time said something else
+
+    batch = Batch.of(progress(counts={COUNTS_OF_TASKS: [*parts, again]}))
+
+    assert batch.counts["read"] == 10
+    assert "task" not in batch.counts
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))

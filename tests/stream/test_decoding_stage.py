@@ -23,8 +23,26 @@ def pieces(*raws: bytes, site: str = "oslo", decoder: Decoder = DECODER) -> list
     columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in COLUMNS]
     batch = pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=list(COLUMNS))
     (out,) = decoder(iter([batch]))
-    return [(row["site"], Piece.from_bytes(row["piece"]), row["num_profiles"], row["num_rejected"])
-            for row in out.to_pylist()]  # fmt: skip
+    found = [(row["site"], Piece.from_bytes(row["piece"])) for row in out.to_pylist()]
+    return [(name, piece, piece.num_profiles, len(piece.rejected)) for name, piece in found]
+
+
+def test_the_first_row_of_a_batch_holds_the_counts_of_all_of_it(cl51_file: bytes) -> None:
+    raws = [cl51_file, b"\x00" * 99, cl51_file]
+    rows = [("oslo", raw, "a.dat", SENT_MS, SENT_MS, None, "files", 3, offset, 0, 0) for offset, raw in enumerate(raws)]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    batch = pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=list(COLUMNS))
+
+    first, second = (out.column("counts").to_pylist() for out in DECODER(iter([batch, batch.slice(0, 0)])))
+
+    assert first[1:] == [None, None]
+    assert second == []
+    num_profiles = first[0].pop("profiles")
+    assert first[0] == {
+        "task": 0, "number": 0, "read": 3, "bytes": 2 * len(cl51_file) + 99,
+        "decoded": 2, "quarantined": 1, "both": 0, "waiting": 0,
+    }  # fmt: skip
+    assert num_profiles == 2 * pieces(cl51_file)[0][2]
 
 
 @pytest.mark.parametrize(
