@@ -31,6 +31,7 @@ def write_bank(root: Path, *, minutes: int = 60, instruments: Sequence[str] = IN
     """Write a folder per instrument with a file a minute; a bank that is there stays as it is."""
     if root.is_dir():
         return
+    width = len(str(minutes))  # names in the order of time, whatever their number
     part = root.with_name(f".{root.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     site = Site("bank", 48.1, 11.6)
@@ -43,7 +44,7 @@ def write_bank(root: Path, *, minutes: int = 60, instruments: Sequence[str] = IN
         folder.mkdir(parents=True)
         for minute in range(minutes):
             file = bank.file(folder.name, 0, np.datetime64(BEGIN, "us") + np.timedelta64(minute, "m"))
-            (folder / f"{minute:02d}-{file.name}").write_bytes(file.raw)
+            (folder / f"{minute:0{width}d}-{file.name}").write_bytes(file.raw)
     part.rename(root)
 
 

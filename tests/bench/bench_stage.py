@@ -18,10 +18,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench_stream import feeds_in, write_bank
 from recording import append, entry_of
 
 from ipdsf_spark.config import load
+from ipdsf_spark.experiments.bank import feeds_in, write_bank
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.stream.decode import Decoder
 from ipdsf_spark.stream.live import stage_of
