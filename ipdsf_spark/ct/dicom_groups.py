@@ -119,7 +119,12 @@ def _one_series(slices: Sequence[SliceHeader], wanted: int | str | None) -> tupl
         numbers += " …" if len(parts) > MAX_NAMED else ""
         text = f"{len(parts)} series in one place, numbers {numbers}; name one with its series number. Not taken"
         problems.append(problem_of("several_series", text, [h for part in rivals for h in part]))
-    captures = [h for h in parts[0] if h.rank > best]
+    strangers = [h for h in parts[0] if h.rank == 2 > best]
+    if strangers:
+        what = ", ".join(sorted({h.modality for h in strangers}))
+        text = f"{len(strangers)} image(s) of other modalities ({what}) under the series' identifier set aside"
+        problems.append(problem_of("set_aside", text, strangers))
+    captures = [h for h in parts[0] if h.rank == 1 > best]
     if captures:
         problems.append(problem_of("set_aside", f"{len(captures)} captured screen(s) set aside", captures))
     return [h for h in parts[0] if h.rank == best], problems
@@ -184,7 +189,11 @@ def _one_acquisition(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], 
 
 
 def _is_one_pass(slices: Sequence[SliceHeader], where: Callable[[SliceHeader], float]) -> bool:
-    """True for slices of one kernel that follow each other evenly, in position and in number, whatever else differs."""
+    """True for slices of one kernel that follow each other evenly, in position and in number, whatever else differs.
+
+    Where none has a number they must lie as far from each other as they are thick: each half alone would have gaps.
+    """
+    slices = _without_copies(slices)
     if len({h.kernel for h in slices} - {""}) > 1 or len({h.kvp for h in slices} - {0.0}) > 1:
         return False
     if _num_coincident(slices):
@@ -192,7 +201,20 @@ def _is_one_pass(slices: Sequence[SliceHeader], where: Callable[[SliceHeader], f
     steps = np.diff([where(h) for h in slices])
     numbers = np.diff([h.instance for h in slices])
     is_even = bool((np.abs(steps - np.median(steps)) <= tolerance_mm(float(np.median(steps)))).all())
+    if (numbers == 0).all():
+        thickness = slices[0].thickness_mm or 0.0
+        return is_even and abs(float(np.median(steps)) - thickness) <= tolerance_mm(thickness)
     return is_even and (bool((numbers > 0).all()) or bool((numbers < 0).all()))
+
+
+def _without_copies(slices: Sequence[SliceHeader]) -> list[SliceHeader]:
+    """Slices in the order of their positions without those that repeat their neighbour's number and all its names."""
+
+    def name(h: SliceHeader) -> Hashable:
+        return h.instance, h.acquisition, h.kernel, h.kvp, h.image_type
+
+    again = {id(h) for before, h in pairwise(slices) if name(before) == name(h) and coincide(before, h)}
+    return [h for h in slices if id(h) not in again]
 
 
 def _runs(slices: Sequence[SliceHeader], where: Callable[[SliceHeader], float]) -> list[list[SliceHeader]]:
