@@ -22,6 +22,7 @@ from ipdsf_spark.errors import InputError
 
 DIRECTION_TOLERANCE: Final = 1e-3
 SPACING_TOLERANCE: Final = 1e-3  # relative: half a pixel over 512
+SAME_KV: Final = 1.0
 MIN_STACK: Final = 3  # slices of one orientation that make a stack
 MAX_CROSSING: Final = 2  # overviews: from the front and from the side
 CROSSES_BELOW: Final = 0.5  # scalar product of two normals
@@ -168,7 +169,8 @@ def _one_acquisition(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], 
     passes over the same place are not.
     """
     where = position_along_normal(slices[0])
-    parts = _split(slices, lambda h: (h.acquisition, h.kernel, h.kvp, h.image_type))
+    energy = _energies(slices)
+    parts = _split(slices, lambda h: (h.acquisition, h.kernel.upper(), energy[h.kvp], h.image_type))
     if len(parts) == 1 and _num_coincident(slices) > 0:
         parts = _runs(slices, where)
     ranges = sorted((where(part[0]), where(part[-1])) for part in parts)
@@ -178,7 +180,8 @@ def _one_acquisition(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], 
         counts = {
             "AcquisitionNumber": len({h.acquisition for h in slices}),
             "ImageType": len({h.image_type for h in slices}),
-            "ConvolutionKernel": len({h.kernel for h in slices}),
+            "ConvolutionKernel": len({h.kernel.upper() for h in slices}),
+            "KVP": len(set(energy.values())),
         }
         differing = " and ".join(keyword for keyword, count in counts.items() if count > 1)
         text = f"one pass of {len(slices)} slices whose headers alternate in {differing}"
@@ -194,7 +197,8 @@ def _is_one_pass(slices: Sequence[SliceHeader], where: Callable[[SliceHeader], f
     Where none has a number they must lie as far from each other as they are thick: each half alone would have gaps.
     """
     slices = _without_copies(slices)
-    if len({h.kernel for h in slices} - {""}) > 1 or len({h.kvp for h in slices} - {0.0}) > 1:
+    energies = set(_energies(slices).values())
+    if len({h.kernel.upper() for h in slices} - {""}) > 1 or len(energies - {0.0}) > 1:
         return False
     if _num_coincident(slices):
         return False
@@ -205,6 +209,15 @@ def _is_one_pass(slices: Sequence[SliceHeader], where: Callable[[SliceHeader], f
         thickness = slices[0].thickness_mm or 0.0
         return is_even and abs(float(np.median(steps)) - thickness) <= tolerance_mm(thickness)
     return is_even and (bool((numbers > 0).all()) or bool((numbers < 0).all()))
+
+
+def _energies(slices: Sequence[SliceHeader]) -> dict[float, float]:
+    """Each KVP with the one that stands for it: those that differ by less than a setting of the tube are one."""
+    stands: dict[float, float] = {}
+    for kvp in sorted({h.kvp for h in slices}):
+        last = max(stands.values(), default=-SAME_KV)
+        stands[kvp] = last if kvp - last < SAME_KV else kvp
+    return stands
 
 
 def _without_copies(slices: Sequence[SliceHeader]) -> list[SliceHeader]:

@@ -128,6 +128,12 @@ def _contradictions(slices: Sequence[SliceHeader]) -> list[Problem]:
         text = f"ConvolutionKernel changes along the volume, and noise and edges with it; {count} slices have "
         others = [h for h in slices if h.kernel not in ("", usual_kernel)]
         found.append(problem_of("header_field", f"{text}{usual_kernel}, not", others))
+    frames = Counter(h.frame_of_reference_uid for h in slices if h.frame_of_reference_uid)
+    if len(frames) > 1:
+        text = f"FrameOfReferenceUID is {len(frames)} different ones in one series: whether positions agree is not said"
+        usual_frame = frames.most_common()[0][0]
+        others = [h for h in slices if h.frame_of_reference_uid not in ("", usual_frame)]
+        found.append(problem_of("geometry_conflict", text, others))
     tilted = [h for h in slices if abs(h.tilt_deg) >= MIN_TILT_DEG]
     if tilted and len(slices) > 1 and tilt_deg(slices) < MIN_TILT_DEG and abs(normal_of(slices[0])[2]) > STRAIGHT:
         text = f"GantryDetectorTilt is {tilted[0].tilt_deg:g}° but the slices stand straight above each other"

@@ -7,6 +7,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -208,6 +209,27 @@ def test_a_copy_of_a_slice_does_not_tear_a_pass_whose_headers_alternate(
 
     np.testing.assert_array_equal(volume.hu, chest)
     assert {p.kind for p in volume.problems} == {"alternating_header", "duplicates"}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values"), [("KVP", ("120", "120.000001")), ("ConvolutionKernel", ("B30f", "B30F"))]
+)
+def test_spellings_of_one_setting_are_one_setting(
+    chest: Chest, write_series: WriteSeries, keyword: str, values: tuple[str, str]
+) -> None:
+    for k, hu in enumerate(chest):
+        number = {"first_mm": 100 + 2.5 * k, "prefix": f"s{k}", "first_instance": 1 + k}
+        files = write_series(hu[None], **number, **{keyword: values[k % 2]})
+
+    np.testing.assert_array_equal(read_volume(files[0].parent).hu, chest)
+
+
+def test_slices_of_several_frames_of_reference_are_told(chest: Chest, write_series: WriteSeries) -> None:
+    for k, hu in enumerate(chest):
+        number = {"first_mm": 100 + 2.5 * k, "prefix": f"s{k}", "first_instance": 1 + k}
+        files = write_series(hu[None], **number, FrameOfReferenceUID=f"1.2.{k // 3}")
+
+    assert "FrameOfReferenceUID" in said(files[0].parent, "geometry_conflict")
 
 
 def test_a_deflated_file_of_many_frames_reads_like_its_slices(chest: Chest, tmp_path: Path) -> None:
