@@ -38,6 +38,8 @@ SHEAR_TOLERANCE: Final = 1e-3  # scalar product of two axes
 GZIP_MARK: Final = b"\x1f\x8b"
 PIECE: Final = 2**20
 SPACING_FIELD: Final = re.compile(rb"^(spacings|space directions) *:|^Element(Spacing|Size) *=", re.MULTILINE)
+SPACE_UNITS: Final = re.compile(rb"^(?:space )?units *: *(.*)", re.MULTILINE)  # of NRRD
+MILLIMETRES: Final = {"", "mm", "millimeter", "millimeters", "millimetre", "millimetres"}
 UNIT_MM: Final = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # by the low three bits of xyzt_units (nifti1.h)
 # Lines of NRRD and MetaImage that place the voxels; without a number in one, readers take 1 mm and say nothing.
 PLACING: Final = re.compile(
@@ -272,6 +274,11 @@ def _itk(path: Path) -> Volume:
     if not SPACING_FIELD.search(head):
         silent = Problem("no_geometry", "the header says no spacing of voxels: 1 mm assumed", (path.name,))
         volume = dataclasses.replace(volume, problems=(*volume.problems, silent))
+    units = {unit for line in SPACE_UNITS.findall(head) for unit in re.findall(r'"([^"]*)"', line.decode("latin-1"))}
+    if other := sorted(units - MILLIMETRES):
+        text = f"its units are {', '.join(other)}: its numbers are taken for mm"
+        conflict = Problem("geometry_conflict", text, (path.name,))
+        volume = dataclasses.replace(volume, problems=(*volume.problems, conflict))
     if broken := PLACING.search(head):
         text = f"{broken[1].decode()} holds {broken[2].decode()}, which is no number: 1 mm is taken, 0 for an origin"
         volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("no_geometry", text, (path.name,))))

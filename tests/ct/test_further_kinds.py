@@ -298,6 +298,18 @@ def test_a_spacing_that_is_no_number_is_not_passed_over(chest: Chest, tmp_path: 
     assert "is no number" in said(tmp_path / "v.nrrd", "no_geometry")
 
 
+@pytest.mark.parametrize(("unit", "is_told"), [("cm", True), ("mm", False)])
+def test_units_that_are_no_millimetres_are_told(chest: Chest, tmp_path: Path, unit: str, is_told: bool) -> None:
+    head = (
+        "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\n"
+        f'space units: "{unit}" "{unit}" "{unit}"\nspace directions: (0.7,0,0) (0,0.7,0) (0,0,2.5)\n'
+        "sizes: 20 16 6\nendian: little\nencoding: raw\n\n"
+    )
+    (tmp_path / "v.nrrd").write_bytes(head.encode() + chest.astype("<i2").tobytes())
+
+    assert (unit in said(tmp_path / "v.nrrd", "geometry_conflict")) is is_told
+
+
 # Values
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -158,7 +159,7 @@ def test_a_part_of_a_volume_is_not_for_testing_what_the_whole_was_for_training(
     packed_here: Pack, phantom_file: SavePhantom, tmp_path: Path, first: str, second: str, is_torn: bool
 ) -> None:
     whole, part = phantom_file(tmp_path / "whole.nii", 1), tmp_path / "part.nii"
-    image = nib.load(whole)
+    image: Any = nib.load(whole)
     nib.save(image.slicer[:, :, 4:20], part)
     packed_here(tmp_path / "st", **{first: [whole]})
 
