@@ -188,6 +188,7 @@ def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progr
     from ipdsf_spark.training.facts import data_facts
     from ipdsf_spark.training.horovod_workers import SparkWork, train_elastically, train_on_spark
     from ipdsf_spark.training.schedule import require_one_step
+    from ipdsf_spark.training.shards import ShardedCubes
     from ipdsf_spark.training.worker import Work
 
     slots = f"local[{args.workers},4]" if args.elastic else f"local[{args.workers}]"
@@ -198,6 +199,11 @@ def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progr
         facts = {**data_facts(reference.facts), "horovod": True}
         work = Work(settings, str(folder), "", facts, args.threads, args.device, args.anew)
         require_one_step(reference.num_cubes, batch=settings.batch, size=args.workers)
+        if config.training.feed == "shards":  # told here, for a worker's refusal ends Horovod without its words
+            shards = ShardedCubes(
+                reference, seed=settings.seed, validation_share=settings.validation_share, is_read=False
+            )
+            shards.require_one_step(batch=settings.batch, size=args.workers)
         secrets = (config.kafka.sasl_username_env, config.kafka.sasl_password_env, config.ct.pseudonym_key_env)
         job = SparkWork(work, reference, config.training.cache_directory, config.training.feed, secrets)
         train = train_elastically if args.elastic else train_on_spark

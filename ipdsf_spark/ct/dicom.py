@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from ipdsf_spark.errors import InputError
 Progress = Callable[[int, int], None]  # (done, of)
 UNFINISHED: Final = (".part", ".partial", ".crdownload", ".download", ".filepart")
 PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".z")
+DIRECTORY: Final = "DICOMDIR"
 MAX_JUMP_HU: Final = 400  # of the median from slice to slice
 
 
@@ -150,6 +152,8 @@ def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[S
         warned += [Problem("library_warning", f"pydicom warns: {text}", (path.name,)) for text in said]
     if not headers:
         reasons = "; ".join(str(p) for p in damaged[:3]) or "no DICOM image among them"
+        if any(path.stem.upper() == DIRECTORY for path in files):
+            reasons += f"; a {DIRECTORY} only lists the files of a medium: name the folder in which they lie"
         raise InputError(f"{len(files)} file(s), none a readable DICOM image: {reasons}")
     empty = _empty_slices(files, strange, headers)
     if empty:
@@ -160,10 +164,18 @@ def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[S
 
 
 def _empty_slices(files: Sequence[Path], strange: Sequence[str], headers: Sequence[SliceHeader]) -> list[str]:
-    """Files of no length whose names end like those of the slices: a copy that was broken off."""
-    suffixes = {h.path.suffix for h in headers}
-    empty = [p.name for p in files if p.name in set(strange) and not p.stat().st_size]
-    return [name for name in empty if Path(name).suffix in suffixes and not name.startswith(".")]
+    """Files of no length whose names are like those of the slices but for their numbers: a copy that was broken off.
+
+    Media have empty files of their own beside the slices (LOCKFILE).
+    """
+    forms = {_form(h.path) for h in headers}
+    suspected = set(strange)
+    return [p.name for p in files if p.name in suspected and not p.stat().st_size and _form(p) in forms]
+
+
+def _form(path: Path) -> str:
+    """A name without what counts files: digits, and letters of hexadecimal numbers."""
+    return re.sub(r"(?=[0-9a-f]*[0-9])[0-9a-f]+", "0", path.name, flags=re.IGNORECASE)
 
 
 def load(

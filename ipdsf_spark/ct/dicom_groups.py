@@ -22,6 +22,7 @@ from ipdsf_spark.errors import InputError
 
 DIRECTION_TOLERANCE: Final = 1e-3
 SPACING_TOLERANCE: Final = 1e-3  # relative: half a pixel over 512
+SAME_KV: Final = 1.0
 MIN_STACK: Final = 3  # slices of one orientation that make a stack
 MAX_CROSSING: Final = 2  # overviews: from the front and from the side
 CROSSES_BELOW: Final = 0.5  # scalar product of two normals
@@ -119,7 +120,12 @@ def _one_series(slices: Sequence[SliceHeader], wanted: int | str | None) -> tupl
         numbers += " …" if len(parts) > MAX_NAMED else ""
         text = f"{len(parts)} series in one place, numbers {numbers}; name one with its series number. Not taken"
         problems.append(problem_of("several_series", text, [h for part in rivals for h in part]))
-    captures = [h for h in parts[0] if h.rank > best]
+    strangers = [h for h in parts[0] if h.rank == 2 > best]
+    if strangers:
+        what = ", ".join(sorted({h.modality for h in strangers}))
+        text = f"{len(strangers)} image(s) of other modalities ({what}) under the series' identifier set aside"
+        problems.append(problem_of("set_aside", text, strangers))
+    captures = [h for h in parts[0] if h.rank == 1 > best]
     if captures:
         problems.append(problem_of("set_aside", f"{len(captures)} captured screen(s) set aside", captures))
     return [h for h in parts[0] if h.rank == best], problems
@@ -163,7 +169,8 @@ def _one_acquisition(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], 
     passes over the same place are not.
     """
     where = position_along_normal(slices[0])
-    parts = _split(slices, lambda h: (h.acquisition, h.kernel, h.kvp, h.image_type))
+    energy = _energies(slices)
+    parts = _split(slices, lambda h: (h.acquisition, h.kernel.upper(), energy[h.kvp], h.image_type))
     if len(parts) == 1 and _num_coincident(slices) > 0:
         parts = _runs(slices, where)
     ranges = sorted((where(part[0]), where(part[-1])) for part in parts)
@@ -173,7 +180,8 @@ def _one_acquisition(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], 
         counts = {
             "AcquisitionNumber": len({h.acquisition for h in slices}),
             "ImageType": len({h.image_type for h in slices}),
-            "ConvolutionKernel": len({h.kernel for h in slices}),
+            "ConvolutionKernel": len({h.kernel.upper() for h in slices}),
+            "KVP": len(set(energy.values())),
         }
         differing = " and ".join(keyword for keyword, count in counts.items() if count > 1)
         text = f"one pass of {len(slices)} slices whose headers alternate in {differing}"
@@ -184,15 +192,42 @@ def _one_acquisition(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], 
 
 
 def _is_one_pass(slices: Sequence[SliceHeader], where: Callable[[SliceHeader], float]) -> bool:
-    """True for slices of one kernel that follow each other evenly, in position and in number, whatever else differs."""
-    if len({h.kernel for h in slices} - {""}) > 1 or len({h.kvp for h in slices} - {0.0}) > 1:
+    """True for slices of one kernel that follow each other evenly, in position and in number, whatever else differs.
+
+    Where none has a number they must lie as far from each other as they are thick: each half alone would have gaps.
+    """
+    slices = _without_copies(slices)
+    energies = set(_energies(slices).values())
+    if len({h.kernel.upper() for h in slices} - {""}) > 1 or len(energies - {0.0}) > 1:
         return False
     if _num_coincident(slices):
         return False
     steps = np.diff([where(h) for h in slices])
     numbers = np.diff([h.instance for h in slices])
     is_even = bool((np.abs(steps - np.median(steps)) <= tolerance_mm(float(np.median(steps)))).all())
+    if (numbers == 0).all():
+        thickness = slices[0].thickness_mm or 0.0
+        return is_even and abs(float(np.median(steps)) - thickness) <= tolerance_mm(thickness)
     return is_even and (bool((numbers > 0).all()) or bool((numbers < 0).all()))
+
+
+def _energies(slices: Sequence[SliceHeader]) -> dict[float, float]:
+    """Each KVP with the one that stands for it: those that differ by less than a setting of the tube are one."""
+    stands: dict[float, float] = {}
+    for kvp in sorted({h.kvp for h in slices}):
+        last = max(stands.values(), default=-SAME_KV)
+        stands[kvp] = last if kvp - last < SAME_KV else kvp
+    return stands
+
+
+def _without_copies(slices: Sequence[SliceHeader]) -> list[SliceHeader]:
+    """Slices in the order of their positions without those that repeat their neighbour's number and all its names."""
+
+    def name(h: SliceHeader) -> Hashable:
+        return h.instance, h.acquisition, h.kernel, h.kvp, h.image_type
+
+    again = {id(h) for before, h in pairwise(slices) if name(before) == name(h) and coincide(before, h)}
+    return [h for h in slices if id(h) not in again]
 
 
 def _runs(slices: Sequence[SliceHeader], where: Callable[[SliceHeader], float]) -> list[list[SliceHeader]]:

@@ -89,6 +89,14 @@ TAGS: Final = (
 OVERLAY_BIT_TAGS: Final = tuple((0x6000 + 2 * k) << 16 | 0x0102 for k in range(16))  # OverlayBitPosition
 SCOUT_WORDS: Final = ("LOCALIZER", "SCOUT", "TOPOGRAM")
 CAPTURE_WORDS: Final = ("SCREEN SAVE", "DOSE_INFO", "DOSE INFO")
+ANSWERS: Final = {"Y": "YES", "TRUE": "YES", "1": "YES", "N": "NO", "FALSE": "NO", "0": "NO"}
+# What is taken where an attribute that every image must have is absent.
+ASSUMED: Final = {
+    "SamplesPerPixel": "one value per pixel",
+    "PhotometricInterpretation": "MONOCHROME2",
+    "BitsStored": "as many as BitsAllocated",
+    "PixelRepresentation": "unsigned values",
+}
 CT_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage, "")
 LOSSY_SYNTAXES: Final = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 HU_TYPES: Final = ("", "HU", "HU_MOD", "US")  # HU, HU that software modified, unspecified (PS3.3 C.11.1.1.2)
@@ -142,6 +150,7 @@ class SliceHeader:
     transfer_syntax: str
     broken: tuple[str, ...]  # keywords of attributes that are there but hold no value of their kind
     comma: tuple[str, ...]  # keywords of attributes whose numbers are written with a decimal comma
+    assumed: tuple[str, ...]  # keywords of `ASSUMED` that are absent
     patient: str = field(repr=False)
     study_uid: str = field(repr=False)
     series_uid: str = field(repr=False)
@@ -158,6 +167,11 @@ class SliceHeader:
     def is_scout(self) -> bool:
         """True for the overview from which a scan is planned."""
         return self._is_called(SCOUT_WORDS)
+
+    @property
+    def is_capture(self) -> bool:
+        """True for what was on a screen, or was written by a scanner for people to read."""
+        return "Secondary Capture" in pydicom.uid.UID(self.sop_class_uid).name or self._is_called(CAPTURE_WORDS)
 
     @property
     def rank(self) -> int:
@@ -284,13 +298,16 @@ def _shared_facts(path: Path, dataset: Dataset, patient: str) -> dict[str, Any]:
             ("bits_stored", "BitsStored"),
             ("high_bit", "HighBit"),
             ("is_signed", "PixelRepresentation"),
-            ("num_frames", "NumberOfFrames"),
         )
     }
     if fields.broken or needed["rows"] is None or needed["columns"] is None:
         broken = ", ".join(fields.broken) or "Rows or Columns"
         raise InputError(f"{path.name}: {broken} in its header cannot be read as a whole number")
-    num_frames = 1 if needed["num_frames"] in (None, 0) else needed["num_frames"]
+    num_frames = (
+        fields.get("NumberOfFrames", whole) or 1
+    )  # what is too small a number shows in the length of the pixels
+    if fields.broken and "PerFrameFunctionalGroupsSequence" in dataset:
+        raise InputError(f"{path.name}: NumberOfFrames in its header cannot be read as a whole number")
     if not 1 <= num_frames <= MAX_FRAMES:
         raise InputError(f"{path.name} claims {num_frames} frames")
     if needed["is_signed"] not in (None, 0, 1):
@@ -316,9 +333,9 @@ def _shared_facts(path: Path, dataset: Dataset, patient: str) -> dict[str, Any]:
         "lossy": fields.get("LossyImageCompression", word) or "",
         "lossy_ratios": fields.get("LossyImageCompressionRatio", words) or (),
         "lossy_methods": fields.get("LossyImageCompressionMethod", words) or (),
-        "is_generated": fields.get("SyntheticData", word) == "YES",
-        "burned_in": fields.get("BurnedInAnnotation", word) or "",
-        "recognizable": fields.get("RecognizableVisualFeatures", word) or "",
+        "is_generated": fields.get("SyntheticData", answer) == "YES",
+        "burned_in": fields.get("BurnedInAnnotation", answer) or "",
+        "recognizable": fields.get("RecognizableVisualFeatures", answer) or "",
         "manufacturer": fields.get("Manufacturer", text) or "",
         "model_name": fields.get("ManufacturerModelName", text) or "",
         "study_uid": fields.get("StudyInstanceUID", str) or "",
@@ -327,6 +344,7 @@ def _shared_facts(path: Path, dataset: Dataset, patient: str) -> dict[str, Any]:
         "sop_class_uid": fields.get("SOPClassUID", str) or "",
         "sop_instance_uid": fields.get("SOPInstanceUID", str) or "",
         "broken": tuple(fields.broken),
+        "assumed": tuple(k for k in ASSUMED if k not in fields.broken and not _has_value(dataset, k)),
     }
 
 
@@ -355,6 +373,16 @@ def _header(shared: dict[str, Any], dataset: Dataset, groups: FunctionalGroups, 
     }
     broken = (*shared["broken"], *fields.broken)
     return SliceHeader(**{**shared, **own, "frame": frame, "broken": broken, "comma": tuple(fields.comma)})
+
+
+def answer(value: Any) -> str:
+    """YES or NO, however it is written; what is neither, as it is."""
+    said = word(value).upper()
+    return ANSWERS.get(said, said)
+
+
+def _has_value(dataset: Dataset, keyword: str) -> bool:
+    return keyword in dataset and dataset[keyword].value not in (None, "")
 
 
 def _image_type(fields: Fields, num_frames: int) -> tuple[str, ...]:

@@ -111,17 +111,18 @@ def _check_size(header: SliceHeader) -> None:
     if header.samples != 1:
         raise InputError(f"{header.name} is a colour picture, not a CT slice")
     if not 0 < header.rows * header.columns <= MAX_PIXELS:
-        raise InputError(f"{header.name} claims {header.rows} × {header.columns} pixels")
+        raise InputError(f"{header.name} claims {header.rows} × {header.columns} pixels (Rows, Columns)")
     if header.bits_allocated not in (8, 16, 32) or not 1 <= header.bits_stored <= header.bits_allocated:
         raise InputError(
-            f"{header.name} stores {header.bits_stored} of {header.bits_allocated} bits: 8, 16 or 32 expected"
+            f"{header.name} stores {header.bits_stored} of {header.bits_allocated} bits (BitsStored of BitsAllocated): "
+            "8, 16 or 32 expected"
         )
 
 
 def _opened(header: SliceHeader) -> Frame:
     """What gives the words of one frame after the other of a file that was parsed once."""
     syntax = pydicom.uid.UID(header.transfer_syntax)
-    if not syntax.is_compressed and header.num_frames > 1:
+    if not syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian and header.num_frames > 1:
         return _native_frames(header)
     dataset = pydicom.dcmread(header.path, specific_tags=list(PIXEL_TAGS), force=True)
     if "PixelData" not in dataset:
@@ -133,6 +134,7 @@ def _opened(header: SliceHeader) -> Frame:
         raise InputError(f"{header.name} holds no pixels that can be read ({reason})")
     if not hasattr(dataset.file_meta, "TransferSyntaxUID"):
         dataset.file_meta.TransferSyntaxUID = syntax
+    _complete(dataset, header)
     expected = header.rows * header.columns * header.bits_allocated // 8 * header.num_frames
     if syntax.is_compressed or len(dataset.PixelData) not in (expected, expected + 1):
         _require_no(contradiction(syntax, dataset.PixelData), header)
@@ -144,6 +146,22 @@ def _opened(header: SliceHeader) -> Frame:
     return lambda wanted, said: np.asarray(
         pixel_array(dataset, index=wanted.frame, raw=True, correct_unused_bits=False)
     )
+
+
+def _complete(dataset: Dataset, header: SliceHeader) -> None:
+    """Give the decoders what the file leaves out and its header stands for."""
+    known = {
+        "SamplesPerPixel": header.samples,
+        "PhotometricInterpretation": header.photometric or "MONOCHROME2",
+        "BitsStored": header.bits_stored,
+        "HighBit": header.high_bit,
+        "PixelRepresentation": int(header.is_signed),
+    }
+    for keyword, value in known.items():
+        if keyword not in dataset or dataset[keyword].value in (None, ""):
+            setattr(dataset, keyword, value)
+    if header.num_frames == 1 and "NumberOfFrames" in dataset:
+        del dataset.NumberOfFrames  # perhaps no number
 
 
 def _native_frames(header: SliceHeader) -> Frame:

@@ -6,20 +6,23 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ipdsf_spark.ct.dicom_header import HU_TYPES, SliceHeader
+from ipdsf_spark.ct.dicom_header import ASSUMED, HU_TYPES, SliceHeader
 from ipdsf_spark.ct.dicom_spacing import normal_of, problem_of, tilt_deg
 from ipdsf_spark.ct.volume import Problem, ProblemKind
 
 MIN_SLOPE: Final = 1e-3  # HU per stored step: 16 bits of it are less than a tissue
 MIN_TILT_DEG: Final = 0.5  # steps in which gantries are tilted
 STRAIGHT: Final = 0.99999  # of a normal along the body: no slice that was tilted has it
+# Fourth values of ImageType of multi-energy CT (PS3.3 C.8.15.3): in which HU are not what is stored, and in which only
+# RescaleType says whether they are.
+NEVER_HU: Final = frozenset({"EFF_ATOMIC_NUM", "ELECTRON_DENSITY", "MAT_FRACTIONAL"})
+OF_MATERIALS: Final = frozenset({"MAT_SPECIFIC", "MAT_REMOVED", "MAT_MODIFIED", "MAT_VALUE_BASED"})
 
 
 def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
     """Units, compression, origin, burned-in text, and attributes that contradict each other."""
     found = _patients(slices)
     checks: tuple[tuple[ProblemKind, str, Callable[[SliceHeader], bool]], ...] = (
-        ("not_ct", "not a CT image, so its values are no HU", lambda h: h.modality not in ("CT", "")),
         (
             "not_ct",
             "PhotometricInterpretation is PALETTE COLOR, so its values are colours and no HU",
@@ -28,7 +31,12 @@ def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
         (
             "no_rescale",
             "no RescaleSlope and RescaleIntercept, so its values are no HU",
-            lambda h: h.intercept is None,
+            lambda h: h.slope is None and h.intercept is None,
+        ),
+        (
+            "no_rescale",
+            "no RescaleIntercept, so its values are no HU",
+            lambda h: h.slope is not None and h.intercept is None,
         ),
         (
             "no_rescale",
@@ -48,7 +56,11 @@ def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
             "RecognizableVisualFeatures: the person may be recognised from the images",
             lambda h: h.recognizable == "YES",
         ),
+        ("burned_in", "captured screens: text in the pixels may name a person", lambda h: h.is_capture),
     )
+    for modality in sorted({h.modality for h in slices} - {"CT", ""}):
+        text = f"Modality is {modality}: not a CT image, so its values are no HU"
+        found.append(problem_of("not_ct", text, [h for h in slices if h.modality == modality]))
     for kind, text, applies in checks:
         concerned = [h for h in slices if applies(h)]
         if concerned:
@@ -60,6 +72,10 @@ def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
         elif unit in ("HU_MOD", "US"):
             text = f"RescaleType is {unit}: " + ("HU changed by software" if unit == "HU_MOD" else "unit not specified")
             found.append(problem_of("header_field", text, concerned))
+    found += _materials(slices)
+    for keyword in sorted({keyword for h in slices for keyword in h.assumed}):
+        concerned = [h for h in slices if keyword in h.assumed]
+        found.append(problem_of("header_field", f"{keyword} is absent: {ASSUMED[keyword]} assumed", concerned))
     for keyword in sorted({keyword for h in slices for keyword in h.broken}):
         concerned = [h for h in slices if keyword in h.broken]
         found.append(
@@ -69,6 +85,22 @@ def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
         concerned = [h for h in slices if keyword in h.comma]
         found.append(problem_of("header_field", f"{keyword} is written with a decimal comma", concerned))
     return [*found, *_contradictions(slices)]
+
+
+def _materials(slices: Sequence[SliceHeader]) -> list[Problem]:
+    """Maps that multi-energy scanners compute and store as CT images."""
+    found = []
+    for name in sorted({value.upper() for h in slices for value in h.image_type} & (NEVER_HU | OF_MATERIALS)):
+        concerned = [h for h in slices if name in {value.upper() for value in h.image_type}]
+        silent = [h for h in concerned if name in NEVER_HU or h.rescale_type not in HU_TYPES[1:]]
+        if silent:
+            text = f"ImageType says {name}, a map of a material or of a number, and no RescaleType says HU"
+            text = f"ImageType says {name}: its values are no HU" if name in NEVER_HU else text
+            found.append(problem_of("no_rescale", text, silent))
+        else:
+            text = f"ImageType says {name}: HU computed for a material, not those of the body"
+            found.append(problem_of("header_field", text, concerned))
+    return found
 
 
 def _patients(slices: Sequence[SliceHeader]) -> list[Problem]:
@@ -96,6 +128,12 @@ def _contradictions(slices: Sequence[SliceHeader]) -> list[Problem]:
         text = f"ConvolutionKernel changes along the volume, and noise and edges with it; {count} slices have "
         others = [h for h in slices if h.kernel not in ("", usual_kernel)]
         found.append(problem_of("header_field", f"{text}{usual_kernel}, not", others))
+    frames = Counter(h.frame_of_reference_uid for h in slices if h.frame_of_reference_uid)
+    if len(frames) > 1:
+        text = f"FrameOfReferenceUID is {len(frames)} different ones in one series: whether positions agree is not said"
+        usual_frame = frames.most_common()[0][0]
+        others = [h for h in slices if h.frame_of_reference_uid not in ("", usual_frame)]
+        found.append(problem_of("geometry_conflict", text, others))
     tilted = [h for h in slices if abs(h.tilt_deg) >= MIN_TILT_DEG]
     if tilted and len(slices) > 1 and tilt_deg(slices) < MIN_TILT_DEG and abs(normal_of(slices[0])[2]) > STRAIGHT:
         text = f"GantryDetectorTilt is {tilted[0].tilt_deg:g}° but the slices stand straight above each other"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.ct.volume import Grid, Problem
+from ipdsf_spark.ct.volume import AIR_HU, Grid, Problem
 
 HIGHEST_HU: Final = 31_000  # of the extended scale, on which metal has up to 30,710 HU
 METAL_HU: Final = 4095
@@ -26,10 +26,12 @@ HIGHEST_LABEL: Final = 255.0
 BELOW_AIR_HU: Final = -1300.0  # padding apart: noise of air does not come here
 MAX_BELOW_AIR: Final = 0.05
 ALONE_HU: Final = 100.0  # around a value: nothing else is there
-MAX_CONSTANT: Final = 0.05  # of the voxels at a lowest value of 0 or more, which in HU is water
+MAX_CONSTANT: Final = 0.05  # of the voxels at one value that is not that of air
+CLIPPED_ABOVE_AIR: Final = 100.0
 TISSUE_HU: Final = (-150.0, 150.0)
 MIRRORED_AIR: Final = 600.0  # lung and air, with their sign turned round, lie above
 MIN_MIRRORED_SHARE: Final = 0.2  # no scan is to so great a part of bone and metal
+MAX_MIRRORED_BONE: Final = 0.1  # of what lies at the wrong end: bone, whose sign is turned round too
 MIN_SOLID_SHARE: Final = 0.05
 MIN_TISSUE_OF_SOLID: Final = 0.2
 LEAST_MM: Final = 0.05  # of a voxel's side
@@ -75,7 +77,7 @@ def value_problems(hu: NDArray[Any], padding_hu: float | None = None) -> list[Pr
         return [Problem("not_hu", f"{said}, {num_distinct} of them different: a mask, not HU")]
     without_outside = _without_constant(hu, lowest)
     if _share(without_outside, -np.inf, AIR_BELOW_HU) > IGNORED_SHARE:
-        return _tissue_problems(hu, said)
+        return _tissue_problems(hu, said) or _constant_problems(hu, lowest, said)
     hu = without_outside
     if num_distinct <= MAX_LABELS:
         return [Problem("not_hu", f"{said}, few of them different: a mask, not HU")]
@@ -98,8 +100,9 @@ def _without_constant(hu: NDArray[Any], lowest: float) -> NDArray[Any]:
 
 def _tissue_problems(hu: NDArray[Any], said: str) -> list[Problem]:
     """Against values without tissue or without air where these are: turned round, or stretched to another range."""
-    if _share(hu, MIRRORED_AIR, np.inf) >= MIN_MIRRORED_SHARE and _share(hu, -np.inf, -MIRRORED_AIR) < IGNORED_SHARE:
-        text = f"{said}, {MIN_MIRRORED_SHARE:.0%} and more of them above {MIRRORED_AIR:g} and none at {-MIRRORED_AIR:g}"
+    high, low_end = _share(hu, MIRRORED_AIR, np.inf), _share(hu, -np.inf, -MIRRORED_AIR)
+    if high >= MIN_MIRRORED_SHARE and low_end < MAX_MIRRORED_BONE * high:
+        text = f"{said}, {MIN_MIRRORED_SHARE:.0%} above {MIRRORED_AIR:g} and hardly any below {-MIRRORED_AIR:g}"
         return [Problem("not_hu", f"{text}: air lies at the wrong end, the sign is turned round, not HU")]
     solid = _share(hu, AIR_BELOW_HU, np.inf)
     if solid < MIN_SOLID_SHARE or _share(hu, *TISSUE_HU) >= MIN_TISSUE_OF_SOLID * solid:
@@ -109,6 +112,14 @@ def _tissue_problems(hu: NDArray[Any], said: str) -> list[Problem]:
         f"{said}, of the values above {AIR_BELOW_HU:g} less than {MIN_TISSUE_OF_SOLID:.0%} between {low:g} and {high:g}"
     )
     return [Problem("unusual_values", f"{text}, where fat, water and soft tissue are: stretched, or no patient")]
+
+
+def _constant_problems(hu: NDArray[Any], lowest: float, said: str) -> list[Problem]:
+    """Against one value in too many places, where noise lets none stand: a window's lower end, or a mask's outside."""
+    for value, why in ((lowest, "clipped to a window"), (0.0, "what lies outside a mask set to 0")):
+        if value > AIR_HU + CLIPPED_ABOVE_AIR and (share := float(np.mean(hu == value))) > MAX_CONSTANT:
+            return [Problem("unusual_values", f"{said}, {share:.0%} of them {value:g}: {why}?")]
+    return []
 
 
 def _narrow(hu: NDArray[Any], lowest: float, highest: float) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ipdsf_spark.ct.dicom import Progress, no_progress, read_dicom
-from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, RESOURCE_FORK, is_dicom
+from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, RESOURCE_FORK, is_dicom, is_pointer
 from ipdsf_spark.ct.pictures import PictureScale, is_picture, read_pictures
 from ipdsf_spark.ct.plausibility import size_problems, value_problems
 from ipdsf_spark.ct.regular import regular
@@ -132,6 +132,7 @@ def _read(
     if series is not None:
         raise InputError(f"{path} holds no DICOM, which alone has series: there is no series {series} to take")
     if len(volumes) == 1:
+        _require_content(volumes[0])
         return read_volume_file(volumes[0])
     if volumes:
         raise InputError(f"{path} holds {len(volumes)} volumes ({volumes[0].name}, {volumes[1].name} …): name one")
@@ -143,6 +144,13 @@ def _read(
         raise InputError(f"{path}: {packed.name} is a packed archive or file: unpack it, and name what was in it")
     more, expected = " …" if len(files) > 1 else "", "expected DICOM, NIfTI, NRRD, MetaImage or pictures"
     raise InputError(f"{path}: no CT in {files[0].name}{more}; {expected}")
+
+
+def _require_content(path: Path) -> None:
+    if not path.stat().st_size:
+        raise InputError(f"{path} is empty: a copy that was broken off?")
+    if is_pointer(path):
+        raise InputError(f"{path} is a pointer of git-annex or Git LFS, whose content was not fetched")
 
 
 def is_packed(path: Path) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, Final
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from ipdsf_spark.ct.native import overheard, require_utf8
@@ -37,7 +38,15 @@ SHEAR_TOLERANCE: Final = 1e-3  # scalar product of two axes
 GZIP_MARK: Final = b"\x1f\x8b"
 PIECE: Final = 2**20
 SPACING_FIELD: Final = re.compile(rb"^(spacings|space directions) *:|^Element(Spacing|Size) *=", re.MULTILINE)
-UNIT_MM: Final = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}
+SPACE_UNITS: Final = re.compile(rb"^(?:space )?units *: *(.*)", re.MULTILINE)  # of NRRD
+MILLIMETRES: Final = {"", "mm", "millimeter", "millimeters", "millimetre", "millimetres"}
+UNIT_MM: Final = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # by the low three bits of xyzt_units (nifti1.h)
+# Lines of NRRD and MetaImage that place the voxels; without a number in one, readers take 1 mm and say nothing.
+PLACING: Final = re.compile(
+    rb"^(spacings|space directions|space origin|Element(?:Spacing|Size)|TransformMatrix|Offset|Position|Origin)"
+    rb" *[:=].*?(?<![a-z])(nan|inf)(?![a-z])",
+    re.MULTILINE | re.IGNORECASE,
+)
 
 
 def is_volume_file(path: Path) -> bool:
@@ -58,6 +67,8 @@ def read_volume_file(path: Path) -> Volume:
     """
     try:
         volume = _nifti(path) if path.name.lower().endswith(NIFTI_SUFFIXES) else _itk(path)
+    except HeaderDataError as error:
+        raise InputError(f"{path.name}: a field of its header holds no value of its kind ({error})") from None
     except (InputError, OSError) as error:
         if isinstance(error, InputError):
             raise
@@ -93,11 +104,16 @@ def _volume_of_nifti(path: Path, image: Any, *, is_packed: bool) -> Volume:
         raise InputError(f"{path.name} holds {dtype} values; a CT volume holds one number per voxel")
     _check_length(path, math.prod(shape) * dtype.itemsize, is_packed=is_packed)
     affine, conflicts = _nifti_affine(header)
-    affine = affine * UNIT_MM.get(header.get_xyzt_units()[0], 1.0)
+    unit = int(header["xyzt_units"]) & 7
+    if unit not in UNIT_MM:
+        text = f"xyzt_units names no unit of length ({unit}): mm assumed"
+        conflicts.append(Problem("geometry_conflict", text, (path.name,)))
+    affine = affine * UNIT_MM.get(unit, 1.0)
     affine[:2] *= -1  # RAS to LPS
     columns = affine[:3, 2::-1].T  # one row per array axis z, y, x
     stored = np.asanyarray(image.dataobj.get_unscaled()).reshape(shape).T
     hu = _scaled(stored, image.dataobj.slope, image.dataobj.inter)
+    conflicts += _unused_scaling(path, image)
     volume = _volume(hu, columns, affine[:3, 3], kind="nifti")
     volume = dataclasses.replace(volume, problems=(*volume.problems, *conflicts))
     if bytes(header["intent_name"]).rstrip(b"\0").decode("latin-1") != GENERATED:
@@ -177,7 +193,7 @@ def _nifti_affine(header: Any) -> tuple[NDArray[np.float64], list[Problem]]:
         )
         return base, [Problem("no_geometry", text)]
     name, affine = next(iter(found.items()))
-    problems = [Problem("geometry_conflict", f"the sform cannot be used: the {name} is")] if "sform" in unusable else []
+    problems = [Problem("geometry_conflict", f"the {other} cannot be used: the {name} is") for other in unusable]
     sizes = {n: np.linalg.norm(a[:3, :3], axis=0) for n, a in found.items()}
     sizes["pixdim"] = np.abs(np.asarray(header.get_zooms()[:3], dtype=np.float64))
     for other, size in sizes.items():
@@ -200,6 +216,21 @@ def _is_usable(axes: NDArray[np.float64]) -> bool:
 
 def _mm(sizes: NDArray[np.float64]) -> str:
     return " × ".join(f"{s:.4g}" for s in sizes[::-1]) + " mm"
+
+
+def _unused_scaling(path: Path, image: Any) -> list[Problem]:
+    """What stands in scl_slope and scl_inter and is not applied: nifti1.h applies neither where the slope is 0."""
+    holder = image.file_map.get("header") or image.file_map["image"]
+    with holder.get_prepare_fileobj(mode="rb") as file:  # the header of the image has forgotten both
+        header = image.header_class.from_fileobj(file, check=False)
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if math.isinf(slope):
+        said = f"scl_slope is {slope:g}, which is no number to scale by: values taken as they are stored"
+    elif slope == 0 and math.isfinite(inter) and inter:
+        said = f"scl_slope is 0, so that scl_inter, {inter:g}, does not count: values taken as they are stored"
+    else:
+        return []
+    return [Problem("header_field", said, (path.name,))]
 
 
 def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> Hu:
@@ -239,9 +270,18 @@ def _itk(path: Path) -> Volume:
     kind = "nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "metaimage"
     volume = _volume(hu, steps, np.asarray(image.GetOrigin()), kind=kind)
     with path.open("rb") as file:
-        if not SPACING_FIELD.search(file.read(MAX_HEADER)):
-            silent = Problem("no_geometry", "the header says no spacing of voxels: 1 mm assumed", (path.name,))
-            volume = dataclasses.replace(volume, problems=(*volume.problems, silent))
+        head = file.read(MAX_HEADER).partition(b"\n\n")[0] if kind == "nrrd" else file.read(MAX_HEADER)
+    if not SPACING_FIELD.search(head):
+        silent = Problem("no_geometry", "the header says no spacing of voxels: 1 mm assumed", (path.name,))
+        volume = dataclasses.replace(volume, problems=(*volume.problems, silent))
+    units = {unit for line in SPACE_UNITS.findall(head) for unit in re.findall(r'"([^"]*)"', line.decode("latin-1"))}
+    if other := sorted(units - MILLIMETRES):
+        text = f"its units are {', '.join(other)}: its numbers are taken for mm"
+        conflict = Problem("geometry_conflict", text, (path.name,))
+        volume = dataclasses.replace(volume, problems=(*volume.problems, conflict))
+    if broken := PLACING.search(head):
+        text = f"{broken[1].decode()} holds {broken[2].decode()}, which is no number: 1 mm is taken, 0 for an origin"
+        volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("no_geometry", text, (path.name,))))
     warnings = list(dict.fromkeys([*said_of_header, *said]))
     if not warnings:
         return volume

@@ -37,8 +37,8 @@ def sorted_out(packed: Sequence[Packed], known: Iterable[Study], *, skips_bad: b
         skips_bad: leave out what cannot be read instead of refusing all.
 
     Raises:
-        InputError: a volume cannot be read, would change its split or take another's name, a patient would be in both
-            splits, or nothing is left.
+        InputError: a volume cannot be read, would change its split or take another's name, a patient or slices of one
+            volume would be in both splits, or nothing is left.
     """
     known = list(known)
     contents = {s.content: (s.name, s.split) for s in known if s.content}
@@ -73,5 +73,35 @@ def sorted_out(packed: Sequence[Packed], known: Iterable[Study], *, skips_bad: b
     require_whole_patients(
         [*((s.name, s.patient, s.split) for s in known), *((p.path, p.patient, p.split) for p in good)]
     )
-    remarks = tuple(f"{p.path}: {remark}" for p in good for remark in p.remarks)
+    shared = _sharing(known, good)
+    remarks = (*(f"{p.path}: {remark}" for p in good for remark in p.remarks), *shared)
     return Sorted(tuple(good), tuple(left_out), tuple(skipped), remarks)
+
+
+def _sharing(known: Sequence[Study], good: Sequence[Packed]) -> tuple[str, ...]:
+    """Which volumes share slices: a part of a volume, or a longer piece of it, is another volume of the same patient.
+
+    The remembered marks of a volume are the lowest of its hashes, so that those which two volumes share are among the
+    marks of both.
+
+    Raises:
+        InputError: they would be in both splits.
+    """
+    owners: dict[str, dict[str, str]] = {}  # mark → split → name
+    for study in known:
+        for mark in study.slices:
+            owners.setdefault(mark, {})[study.split] = study.name
+    found: dict[tuple[str, str], str] = {}
+    torn: dict[tuple[str, str], str] = {}
+    for p in good:
+        for split, name in {pair for mark in p.slices for pair in owners.get(mark, {}).items()}:
+            text = f"{p.path} ({p.split}) shares slices with {name} ({split})"
+            (found if split == p.split else torn)[p.path, name] = text
+        for mark in p.slices:
+            owners.setdefault(mark, {})[p.split] = p.path
+    if torn:
+        raise InputError(
+            f"slices of {len(torn)} volume(s) would be in both splits: {'; '.join(list(torn.values())[:5])}. Give them "
+            "the same split"
+        )
+    return tuple(found.values())

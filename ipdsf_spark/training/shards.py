@@ -35,6 +35,7 @@ class ShardedCubes:
         reference: the data set.
         seed: of the order and of the choice of validation groups.
         validation_share: of the row groups.
+        is_read: False for who only asks whether there is enough to read: nothing is held out in memory.
 
     Raises:
         InputError: a file is missing or damaged, or holds other rows than the manifest says.
@@ -42,7 +43,9 @@ class ShardedCubes:
 
     kind = "shards"
 
-    def __init__(self, reference: DatasetReference, *, seed: int, validation_share: float) -> None:
+    def __init__(
+        self, reference: DatasetReference, *, seed: int, validation_share: float, is_read: bool = True
+    ) -> None:
         self._reference, self._seed = reference, seed
         self.size, self.enhancement = reference.manifest.parameters.cube_size, reference.enhancement
         self._groups = RowGroups.of(reference.files)
@@ -52,8 +55,9 @@ class ShardedCubes:
         order = np.random.default_rng((seed, 1)).permutation(len(self._groups.rows))
         num_held_out = round(validation_share * len(order)) or int(validation_share > 0 and len(order) > 1)
         self._training: Indices = np.sort(order[num_held_out:])
-        self.validation = self._read_all(order[:num_held_out])
-        self.validation_numbers: Indices = np.arange(len(self.validation)) if num_held_out else np.arange(0)
+        held_out = order[: num_held_out if is_read else 0]
+        self.validation = self._read_all(held_out)
+        self.validation_numbers: Indices = np.arange(len(self.validation)) if len(held_out) else np.arange(0)
 
     @property
     def num_cubes(self) -> int:

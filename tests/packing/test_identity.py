@@ -6,7 +6,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -150,6 +152,25 @@ def test_a_volume_of_which_nothing_is_packed_is_named(
     named = [*report.added, *(line.partition(":")[0] for line in report.left_out)]
     assert str(good) in report.added
     assert len(named) == 2 or report.manifest.studies.keys() == {*report.added.values()}
+
+
+@pytest.mark.parametrize(("first", "second", "is_torn"), [("train", "test", True), ("train", "train", False)])
+def test_a_part_of_a_volume_is_not_for_testing_what_the_whole_was_for_training(
+    packed_here: Pack, phantom_file: SavePhantom, tmp_path: Path, first: str, second: str, is_torn: bool
+) -> None:
+    whole, part = phantom_file(tmp_path / "whole.nii", 1), tmp_path / "part.nii"
+    image: Any = nib.load(whole)
+    nib.save(image.slicer[:, :, 4:20], part)
+    packed_here(tmp_path / "st", **{first: [whole]})
+
+    if is_torn:
+        with pytest.raises(InputError, match=r"part\.nii \(test\) shares slices with ct-\w+ \(train\)"):
+            packed_here(tmp_path / "st", **{second: [part]})
+        with pytest.raises(InputError, match="would be in both splits"):
+            packed_here(tmp_path / "other", **{first: [whole], second: [part]})
+    else:
+        report = packed_here(tmp_path / "st", **{second: [part]})
+        assert any("shares slices" in remark for remark in report.remarks)
 
 
 def test_folder_names_are_found_in_nothing_that_is_written(packed_here: Pack, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.ct.cube_set import CubeSet
@@ -83,6 +84,39 @@ def test_a_data_set_in_a_bucket_is_that_on_a_disk_and_is_trained_on_and_rebuilt(
     assert json.loads(trained.stdout)["samples"] == 16
     run_ipdsf("ct", "generate", test, "--model", tmp_path / "model", "-o", tmp_path / "out.nii.gz", "--set", ARRAY)
     assert (tmp_path / "out.nii.gz").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.training
+def test_two_workers_read_a_data_set_in_a_bucket_as_they_read_it_on_a_disk(
+    store: ObjectFiles, packed_chest: PackedChest, tmp_path: Path
+) -> None:
+    config, name = load(overrides=packed_chest.settings[1::2]), packed_chest.name
+    there = place_of(config, name).path
+    assert there is not None
+    for file in filter(Path.is_file, there.rglob("*")):
+        store.write(place_of(load(overrides=[ARRAY]), name) / str(file.relative_to(there)), file.read_bytes())
+    small = (
+        "width=4",
+        "discriminator_width=4",
+        "halvings=2",
+        "batch=2",
+        "feed=shards",
+        "precision=fp32",
+        "validation_share=0",
+    )
+    common = ["--task", "denoise", "--workers", "2", "--samples", "8", "--threads", "1", "--device", "cpu", "--json"]
+    overrides = [word for each in small for word in ("--set", f"training.{each}")]
+
+    states = []
+    for number, where in enumerate((["--set", ARRAY], packed_chest.settings)):
+        folder = tmp_path / str(number)
+        ended = run_ipdsf("ct", "train", "--name", name, "-o", folder, *common, *overrides, *where)
+        facts = json.loads(ended.stdout)
+        assert (facts["samples"], facts["workers"]) == (8, 2)
+        states.append(torch.load(folder / "checkpoint.pt", weights_only=True)["state"]["generator"])
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[1])
 
 
 class Killed(BaseException):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import load
 from ipdsf_spark.ct.cubes import cut
 from ipdsf_spark.ct.reading import read_volume
@@ -96,3 +98,21 @@ def test_a_training_on_shards_is_resumed_bit_for_bit_and_is_none_on_copied_cubes
 def test_too_few_row_groups_for_the_workers_are_named(sharded: ShardedCubes) -> None:
     with pytest.raises(InputError, match=r"10 row groups of 72 cubes do not fill one step of 11 worker"):
         sharded.require_one_step(batch=1, size=11)
+
+
+def test_too_few_row_groups_are_told_before_workers_begin(
+    packed_here: Callable[..., PackReport],
+    phantom_file: SavePhantom,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    packed_here(tmp_path / "st", train=[phantom_file(tmp_path / "a.nii", 1, slices=16)], names=("a",))
+    monkeypatch.setattr("ipdsf_spark.packing.session.imaging_session", lambda *_, **__: nullcontext(None))
+    monkeypatch.setattr("ipdsf_spark.training.horovod_workers.train_on_spark", lambda *_: pytest.fail("workers began"))
+    monkeypatch.setattr("ipdsf_spark.packing.reading.RowGroups.read", lambda *_: pytest.fail("cubes were read"))
+    words = ["ct", "train", "--name", "d", "--task", "denoise", "--workers", "9", "-o", str(tmp_path / "model")]
+    settings = [f"storage.root={tmp_path / 'st'}", "training.feed=shards", "training.batch=1"]
+
+    assert main(words + [word for each in settings for word in ("--set", each)]) == 1
+    assert "do not fill one step of 9 worker" in capsys.readouterr().err
