@@ -76,7 +76,7 @@ def _first_clipped_gates(signals: Float32, needed: int, window: int, edge: int) 
     """
     num_profiles, num_gates = signals.shape
     gates: list[int | None] = [None] * num_profiles
-    is_floor, floors = _floors(signals, needed)
+    is_floor, floors, num_below = _floors(signals, needed)
     open_rows = []
     for row, floor in enumerate(floors):
         if floor is None:
@@ -98,7 +98,7 @@ def _first_clipped_gates(signals: Float32, needed: int, window: int, edge: int) 
     begun = []
     for row, floor in open_rows:
         first = is_dense[row].tobytes().find(True)
-        if first >= 0 and _stays_on(floor, is_floor[row, first:], signals[row, first:], needed):
+        if first >= 0 and _stays_on(floor, is_floor[row, first:], signals[row, first:], needed, num_below[row]):
             lowest = is_whole[row].tobytes().rfind(True, 0, first) + 1
             begun.append((row, floor, is_floor[row].tobytes().find(True, lowest)))
     if not begun:
@@ -110,33 +110,37 @@ def _first_clipped_gates(signals: Float32, needed: int, window: int, edge: int) 
     return gates
 
 
-def _floors(signals: Float32, needed: int) -> tuple[NDArray[np.bool_], list[Float32 | None]]:
-    """Which gates stand on the floor of each profile, and the floor (one number, as an array) of each.
+def _floors(signals: Float32, needed: int) -> tuple[NDArray[np.bool_], list[Float32 | None], list[int]]:
+    """Which gates stand on the floor of each profile, the floor (one number, as an array), and how many are below zero.
 
     The floor is zero, or the lowest number if it is met more. None if there is much below zero, and the lowest number
     of all is not met again and again.
     """
     is_floor, is_below = signals == _ZERO, signals < _ZERO
-    num_zeros, num_below = list(map(np.count_nonzero, is_floor)), list(map(np.count_nonzero, is_below))
+    num_below = [int(np.count_nonzero(each)) for each in is_below]
     most_below = MAX_NEGATIVE * signals.shape[1]
     floors: list[Float32 | None] = [_ZERO] * len(signals)
-    if all(0 < zeros >= below <= most_below for zeros, below in zip(num_zeros, num_below, strict=True)):
-        return is_floor, floors  # the lowest number is not met more
+    if max(num_below) <= most_below and all(
+        0 < np.count_nonzero(at_zero) >= below for at_zero, below in zip(is_floor, num_below, strict=True)
+    ):
+        return is_floor, floors, num_below  # the lowest number is not met more
     lowest = np.fmin.reduce(signals, axis=1, keepdims=True)
     for row, at_lowest in enumerate(signals == lowest):
         num_lowest = np.count_nonzero(at_lowest)
         if num_lowest < needed and num_below[row] > most_below:
             floors[row] = None
-        elif num_lowest > num_zeros[row]:
+        elif num_lowest > np.count_nonzero(is_floor[row]):
             is_floor[row], floors[row] = at_lowest, lowest[row]
-    return is_floor, floors
+    return is_floor, floors, num_below
 
 
-def _stays_on(floor: Float32, on_floor: NDArray[np.bool_], above: Float32, needed: int) -> bool:
+def _stays_on(floor: Float32, on_floor: NDArray[np.bool_], above: Float32, needed: int, most_below: int) -> bool:
     """Whether most of the signal above the first dense window stands on the floor, and hardly any below it."""
     num_floor = np.count_nonzero(on_floor)
     if num_floor < needed:
         return False
+    if num_floor >= MIN_SHARE * above.size and most_below <= MAX_BELOW * num_floor:
+        return True  # of as many as are seen at most, and of fewer than are seen
     num_seen = np.count_nonzero(above == above)
     return bool(num_floor >= MIN_SHARE * num_seen and np.count_nonzero(above < floor) <= MAX_BELOW * num_seen)
 
