@@ -97,6 +97,7 @@ def test_a_wrong_table_names_file_line_and_key(tmp_path: Path, text: str, says: 
         ('timezone = "Europe/Munich"', r"sites.toml:4: \[oslo\] timezone: no time zone 'Europe/Munich'"),
         ('timezone = "+25:00"', "as '\\+01:00'"),
         ('date_order = "dmy"', "day_first, month_first, year_first"),
+        ('stamps = "above"', "'before' or 'behind'"),
     ],
 )
 def test_a_clock_that_no_logger_has_is_refused_with_its_line(tmp_path: Path, line: str, says: str) -> None:
@@ -105,9 +106,10 @@ def test_a_clock_that_no_logger_has_is_refused_with_its_line(tmp_path: Path, lin
 
 
 def test_the_clock_of_a_site_is_that_of_its_logger(tmp_path: Path) -> None:
-    site = load_sites(table(tmp_path, OSLO + 'timezone = "Europe/Oslo"\ndate_order = "day_first"\n'))["oslo"]
+    keys = 'timezone = "Europe/Oslo"\ndate_order = "day_first"\nstamps = "behind"\n'
+    site = load_sites(table(tmp_path, OSLO + keys))["oslo"]
 
-    assert site.clock == Clock("Europe/Oslo", "day_first")
+    assert site.clock == Clock("Europe/Oslo", "day_first", "behind")
     assert Site("x", 0.0, 0.0).clock == Clock()
 
 

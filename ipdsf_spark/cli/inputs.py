@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import glob
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -51,17 +52,18 @@ def add_clock_arguments(parser: argparse._ArgumentGroup | argparse.ArgumentParse
     parser.add_argument(
         "--date-order", metavar="ORDER", help="day_first, month_first or year_first, if files leave it open"
     )
+    parser.add_argument("--stamps", metavar="PLACE", help="before or behind their messages, if files leave it open")
 
 
 def clock_of(args: argparse.Namespace, site: Site | None = None) -> Clock:
     """The logger's clock: what the command line says, and else what the table of sites does.
 
     Raises:
-        ConfigError: there is no such zone or order.
+        ConfigError: there is no such zone, order or place of stamps.
     """
     stated = site.clock if site is not None else Clock()
-    zone = stated.zone if args.timezone is None else args.timezone
-    return Clock(zone, stated.date_order if args.date_order is None else args.date_order)
+    told = {"zone": args.timezone, "date_order": args.date_order, "stamps": args.stamps}
+    return replace(stated, **{key: value for key, value in told.items() if value is not None})
 
 
 def present() -> np.datetime64:

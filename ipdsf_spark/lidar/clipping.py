@@ -9,7 +9,6 @@ beta[time, gate], range_m[gate].
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 import numpy as np
@@ -31,7 +30,7 @@ _LAST_GATES: Final = 128
 _TOGETHER: Final = 64  # profiles that are looked at at once
 _ZERO: Final = np.zeros((), np.float32)  # compared with sooner than a number is, which must be made an array first
 _ONE_BIT: Final = np.ones((), np.uint32)
-_INFINITE_BITS: Final = 0x7F80_0000  # of infinity in four bytes
+_INFINITE_BITS: Final = np.uint32(0x7F80_0000)  # of infinity in four bytes
 COUNTS: Final = 2.5  # typical size of what stands between the zeros of a signal in whole counts
 
 
@@ -77,7 +76,7 @@ def _first_clipped_gates(signals: Float32, needed: int, window: int, edge: int) 
     """
     num_profiles, num_gates = signals.shape
     gates: list[int | None] = [None] * num_profiles
-    is_floor, floors = _floors(signals, needed)
+    is_floor, floors, num_below = _floors(signals, needed)
     open_rows = []
     for row, floor in enumerate(floors):
         if floor is None:
@@ -95,56 +94,65 @@ def _first_clipped_gates(signals: Float32, needed: int, window: int, edge: int) 
     count = np.zeros((num_profiles, num_gates + 1), np.int32)  # of gates on the floor below each boundary
     np.add.accumulate(is_floor, axis=1, out=count[:, 1:])
     in_window = count[:, window:] - count[:, :-window]
-    is_dense = in_window > window // 2
-    firsts, num_floors = is_dense.argmax(axis=1).tolist(), count[:, -1].tolist()
+    is_dense, is_whole = in_window > window // 2, in_window <= int(BEGUN_SHARE * window)
+    begun = []
     for row, floor in open_rows:
-        first = firsts[row]
-        if num_floors[row] < needed or not is_dense[row, first]:
-            continue
-        signal = signals[row]
-        above = num_floors[row] - int(count[row, first])
-        seen = signal[first:]
-        num_seen = np.count_nonzero(seen == seen)
-        if above < needed or above < MIN_SHARE * num_seen or np.count_nonzero(seen < floor) > MAX_BELOW * num_seen:
-            continue
-        is_whole = in_window[row, :first] <= int(BEGUN_SHARE * window)
-        highest = int(is_whole[::-1].argmax()) if first else 0  # counted down from the first dense window
-        lowest = first - highest if first and is_whole[first - 1 - highest] else 0
-        at = lowest + int(is_floor[row, lowest:].argmax())
-        if not (_is_counted(signal, floor, at, edge) or _is_noiseless(signal[:at])):
+        first = is_dense[row].tobytes().find(True)
+        if first >= 0 and _stays_on(floor, is_floor[row, first:], signals[row, first:], needed, num_below[row]):
+            lowest = is_whole[row].tobytes().rfind(True, 0, first) + 1
+            begun.append((row, floor, is_floor[row].tobytes().find(True, lowest)))
+    if not begun:
+        return gates
+    signals = signals if len(begun) == num_profiles else signals[[row for row, _, _ in begun]]
+    for (row, floor, at), signal, step in zip(begun, signals, _smallest_steps(signals), strict=True):
+        if not (_is_counted(signal[max(0, at - edge) : at + edge], floor, step) or _is_noiseless(signal[:at])):
             gates[row] = at
     return gates
 
 
-def _floors(signals: Float32, needed: int) -> tuple[NDArray[np.bool_], list[Float32 | None]]:
-    """Which gates stand on the floor of each profile, and the floor (one number, as an array) of each.
+def _floors(signals: Float32, needed: int) -> tuple[NDArray[np.bool_], list[Float32 | None], list[int]]:
+    """Which gates stand on the floor of each profile, the floor (one number, as an array), and how many are below zero.
 
     The floor is zero, or the lowest number if it is met more. None if there is much below zero, and the lowest number
     of all is not met again and again.
     """
-    lowest = np.fmin.reduce(signals, axis=1, keepdims=True)
-    is_lowest, is_floor = signals == lowest, signals == _ZERO
-    is_below = signals < _ZERO
+    is_floor, is_below = signals == _ZERO, signals < _ZERO
+    num_below = [int(np.count_nonzero(each)) for each in is_below]
     most_below = MAX_NEGATIVE * signals.shape[1]
-    floors: list[Float32 | None] = []
-    for row, at_lowest in enumerate(is_lowest):
+    floors: list[Float32 | None] = [_ZERO] * len(signals)
+    if max(num_below) <= most_below and all(
+        0 < np.count_nonzero(at_zero) >= below for at_zero, below in zip(is_floor, num_below, strict=True)
+    ):
+        return is_floor, floors, num_below  # the lowest number is not met more
+    lowest = np.fmin.reduce(signals, axis=1, keepdims=True)
+    for row, at_lowest in enumerate(signals == lowest):
         num_lowest = np.count_nonzero(at_lowest)
-        if num_lowest < needed and np.count_nonzero(is_below[row]) > most_below:
-            floors.append(None)
+        if num_lowest < needed and num_below[row] > most_below:
+            floors[row] = None
         elif num_lowest > np.count_nonzero(is_floor[row]):
-            is_floor[row] = at_lowest
-            floors.append(lowest[row])
-        else:
-            floors.append(_ZERO)
-    return is_floor, floors
+            is_floor[row], floors[row] = at_lowest, lowest[row]
+    return is_floor, floors, num_below
+
+
+def _stays_on(floor: Float32, on_floor: NDArray[np.bool_], above: Float32, needed: int, most_below: int) -> bool:
+    """Whether most of the signal above the first dense window stands on the floor, and hardly any below it."""
+    num_floor = np.count_nonzero(on_floor)
+    if num_floor < needed:
+        return False
+    if num_floor >= MIN_SHARE * above.size and most_below <= MAX_BELOW * num_floor:
+        return True  # of as many as are seen at most, and of fewer than are seen
+    num_seen = np.count_nonzero(above == above)
+    return bool(num_floor >= MIN_SHARE * num_seen and np.count_nonzero(above < floor) <= MAX_BELOW * num_seen)
 
 
 def _is_noiseless(below: Float32) -> bool:
     """Whether the signal below the first zeros is as smooth as a formula: then the floor is part of the formula."""
     if below.size < 2:
         return False
-    # Nearly all noise is told from its last gates; a formula is looked at whole.
-    if _num_turns(below[-_LAST_GATES:])[0] >= MIN_TURNS * below.size:
+    # Nearly all noise is told from the peaks of its last gates, which are turns; a formula is looked at whole.
+    last = below[-_LAST_GATES:]
+    rises, falls = last[1:] > last[:-1], last[1:] < last[:-1]
+    if np.count_nonzero(rises[:-1] & falls[1:]) >= MIN_TURNS * below.size:
         return False
     num_turns, num_steps = _num_turns(below)
     return num_turns < MIN_TURNS * max(1, num_steps - 1)
@@ -157,25 +165,20 @@ def _num_turns(signal: Float32) -> tuple[int, int]:
     return int(np.count_nonzero(rises[1:] != rises[:-1])), rises.size
 
 
-def _is_counted(signal: Float32, floor: Float32, at: int, edge: int) -> bool:
+def _is_counted(around: Float32, floor: Float32, step: float) -> bool:
     """Whether what is left around the first zeros is as small as the steps in which the profile is written."""
-    around = signal[max(0, at - edge) : at + edge]
     left = np.abs(around - floor)
     left = left[left > _ZERO]
-    if not left.size:
-        return False
-    # No step of the whole is larger than the smallest of a part: where that is too small already, the whole is.
-    return all(2 * np.count_nonzero(left <= COUNTS * _smallest_step(part)) >= left.size for part in (around, signal))
+    return left.size > 0 and bool(2 * np.count_nonzero(left <= COUNTS * step) >= left.size)
 
 
-def _smallest_step(signal: Float32) -> float:
-    steps = signal[1:] - signal[:-1]
-    if not steps.size:
-        return float("inf")
+def _smallest_steps(signals: Float32) -> list[float]:
+    """The smallest step from gate to gate of each profile that is one; infinite where there is none."""
+    steps = signals[:, 1:] - signals[:, :-1]
     np.abs(steps, out=steps)
     # The bits of positive floats rise as they do: less one, those of zero are the highest of all, and NaN above others.
     bits = steps.view(np.uint32)
     bits -= _ONE_BIT
-    lowest = int(np.minimum.reduce(bits)) + 1
-    found: float = struct.unpack("=f", struct.pack("=I", min(lowest, _INFINITE_BITS)))[0]
+    lowest = np.minimum.reduce(bits, axis=1, initial=_INFINITE_BITS - _ONE_BIT) + _ONE_BIT
+    found: list[float] = lowest.view(np.float32).tolist()
     return found

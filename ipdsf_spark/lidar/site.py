@@ -23,6 +23,8 @@ class Site:
         wavelength_nm: laser wavelength [nm]; None = the file's.
         timezone: zone of the logger's clock, ``"Europe/Berlin"`` or ``"+01:00"``; empty = UTC.
         date_order: ``"day_first"``, ``"month_first"`` or ``"year_first"``; empty = decided from the files.
+        stamps: ``"before"`` or ``"behind"``, where stamps on lines of their own stand beside their messages; empty =
+            decided from the files. Nothing that is kept of a site depends on it, so that it stands in no fingerprint.
         precipitable_water_mm: water vapour of the column, mean over the year [mm]; None = unknown. Used at 910 nm.
         precipitable_water_amplitude_mm: of its yearly cycle, which is highest in summer [mm].
         wigos_id: WIGOS station identifier, ``"0-20000-0-01492"``; names the files that are written, and nothing depends
@@ -43,8 +45,9 @@ class Site:
     precipitable_water_mm: float | None = None
     precipitable_water_amplitude_mm: float = 0.0
     wigos_id: str = field(default="", repr=False)
+    stamps: str = field(default="", repr=False)
 
     @property
     def clock(self) -> Clock:
-        """The logger's clock, for stamps that do not say their zone or the order of day and month."""
-        return Clock(self.timezone, self.date_order)
+        """The logger's clock, for stamps that do not say their zone, the order of day and month, or whose they are."""
+        return Clock(self.timezone, self.date_order, self.stamps)

@@ -47,7 +47,7 @@ _LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     "precipitable_water_amplitude_mm": (0.0, 50.0, "millimetres, 0 to 50"),
 }
 
-_CLOCK_KEYS: Final = {"timezone": "zone", "date_order": "date_order"}
+_CLOCK_KEYS: Final = {"timezone": "zone", "date_order": "date_order", "stamps": "stamps"}
 
 
 def sites_of(config: Config) -> dict[str, Site]:

@@ -164,6 +164,25 @@ def test_zone_and_order_of_dates_are_told_on_the_command_line_or_by_the_table_of
     assert by_site == told
 
 
+def test_where_stamps_stand_is_told_on_the_command_line_or_by_the_table_of_sites(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    log = vaisala_cl.encode_file(block(3, 770, instrument="Vaisala CL31", range_resolution_m=10.0))
+    message = log[log.index(b"\x01") : log.index(b"\x04") + 1] + b"\r\n"
+    path, sites = tmp_path / "cut.log", tmp_path / "sites.toml"
+    # Of a log with stamps behind its messages, from the stamp of one to the middle of another.
+    path.write_bytes(b"2021-09-09 00:00:00\r\n" + message + b"2021-09-09 00:00:15\r\n" + message[:1000])
+    sites.write_text('[munich]\nlatitude_deg = 48.1\nlongitude_deg = 11.6\nstamps = "behind"\n')
+
+    (guessed,) = answers(capsys, str(path))
+    (told,) = answers(capsys, str(path), "--stamps", "behind")
+    (by_site,) = answers(capsys, str(path), "--site", "munich", "--sites", str(sites))
+
+    assert guessed["first_time"] == "2021-09-09T00:00:00Z"
+    assert told["first_time"] == "2021-09-09T00:00:15Z"
+    assert by_site == told
+
+
 def test_a_zone_that_does_not_exist_is_an_error(capsys: pytest.CaptureFixture[str], local_log: Path) -> None:
     assert main(["inspect", "--timezone", "Europe/Munich", str(local_log)]) != 0
     assert "no time zone 'Europe/Munich'" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_texts import ct25k
 
+from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar import instruments
-from ipdsf_spark.lidar.instruments.stamps import Stamped, stamped
+from ipdsf_spark.lidar.files import FileReader
+from ipdsf_spark.lidar.instruments.stamps import Clock, Stamped, stamped
 
 FIRST = datetime(2026, 6, 21, 9, 0, 5)
 STEP = timedelta(seconds=15)
@@ -157,3 +160,56 @@ def test_the_file_before_brings_what_the_first_stamp_lacks() -> None:
 
     assert [each.part for each in after.rejected] == ["head"]
     assert [block.time.tolist() for block in whole.blocks] == [[FIRST + STEP]]
+
+
+def times_of(parts: list[bytes], clock: Clock) -> list[datetime]:
+    reader = FileReader(clock=clock, now=np.datetime64("2026-06-22", "us"))
+    files = [(f"{number}.dat", part) for number, part in enumerate(parts)]
+    return [moment for block in reader.blocks(files) for moment in block.time.tolist()]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    where=st.sampled_from(["before", "on the line", "behind"]),
+    blank=st.booleans(),
+    cuts=st.lists(st.integers(0, 5 * (len(MESSAGE) + 21)), min_size=1, max_size=2).map(sorted),
+)
+def test_a_log_cut_anywhere_gives_every_profile_its_stamp_where_the_site_says_on_which_side_it_stands(
+    where: str, blank: bool, cuts: list[int]
+) -> None:
+    raw = log_of("%Y-%m-%d %H:%M:%S", 5, where=where, blank=blank)
+    parts = [raw[start:end] for start, end in pairwise([0, *cuts, len(raw)])]
+    right = [FIRST + i * STEP for i in range(5)]
+
+    found = times_of(parts, Clock(stamps="behind" if where == "behind" else "before"))
+
+    assert sorted(set(found)) == sorted(found)
+    assert set(found) <= set(right) and (len(cuts) > 1 or len(found) == len(right))
+
+
+@pytest.mark.parametrize("num", [3, 60])  # beyond 64 kB no file waits for the one beside it
+def test_a_log_cut_beside_a_stamp_and_inside_a_message_is_read_as_the_site_says(num: int) -> None:
+    raw = log_of("%Y-%m-%d %H:%M:%S", num, where="behind", blank=False)
+    inside = len(MESSAGE) // 2
+    stamp = len("2026-06-21 09:00:05\r\n")
+    right = [FIRST + i * STEP for i in range(num)]
+    told = {"now": np.datetime64("2026-06-22", "us"), "clock": Clock(stamps="behind"), "is_alone": True}
+
+    begins_with_a_stamp = instruments.decode(raw[len(MESSAGE) : -stamp - inside], **told)
+    ends_with_a_message = instruments.decode(raw[inside:-stamp], **told)
+
+    assert [block.time.tolist() for block in begins_with_a_stamp.blocks] == [right[1:-1]]
+    assert [block.time.tolist() for block in ends_with_a_message.blocks] == [right[1:-1]]
+    assert [each.part for each in begins_with_a_stamp.rejected] == ["tail"]
+    assert [each.part for each in ends_with_a_message.rejected] == ["head", "tail"]
+
+
+def test_a_stamp_on_the_line_of_its_header_stands_before_it_whatever_the_site_says() -> None:
+    raw = log_of("%Y-%m-%d %H:%M:%S", 3, where="on the line", blank=False)
+
+    assert times_of([raw], Clock(stamps="behind")) == [FIRST + i * STEP for i in range(3)]
+
+
+def test_a_place_where_no_stamp_stands_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'before' or 'behind' their messages, got 'above'"):
+        Clock(stamps="above")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipdsf_spark.lidar.averages import average_bytes
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.stream import decode
 from ipdsf_spark.stream.decode import COLUMNS, NO_SITE, Decoder, believable_ms
@@ -58,6 +59,20 @@ def test_a_file_is_read_rejected_or_both(cl51_file: bytes, damage: str, is_read:
     assert site == "oslo"
     assert (num_profiles > 0, rejected) == (bool(is_read), num_rejected)
     assert len(piece.rejected) == num_rejected
+
+
+def test_the_site_says_on_which_side_of_its_messages_a_logger_writes_its_stamps(cl51_file: bytes) -> None:
+    message = cl51_file[cl51_file.index(b"\x01CL") : cl51_file.index(b"\x04") + 1] + b"\r\n"
+    cut = b"2021-06-21 09:59:50\r\n" + message + b"2021-06-21 10:00:05\r\n" + message[:1000]
+    behind = Decoder({"oslo": Site("oslo", 59.94, 10.72, stamps="behind")}, 300, 1_000_000)
+
+    seconds = []
+    for decoder in (DECODER, behind):
+        ((_, piece, *_),) = pieces(cut, decoder=decoder)
+        (average,) = average_bytes.unpack(piece.averages)
+        seconds.append([(int(moment) - 1000 * SENT_MS) / 1e6 for moment in average.times])
+
+    assert seconds == [[-10.0], [5.0]]
 
 
 def test_bytes_travel_only_where_something_is_rejected(cl51_file: bytes) -> None:

@@ -208,13 +208,13 @@ def _line_ends(text: bytes) -> tuple[int, int, int]:
     """How many CR there are, how many with LF behind them and how many with LF before them."""
     if len(text) <= _SHORT:
         return text.count(b"\r"), text.count(b"\r\n"), text.count(b"\n\r")
-    num = text.count(b"\r")
-    if num > _MANY_CRS:
-        num_pairs = text.count(b"\r\n")
-        return num, num_pairs, text.count(b"\n\r") if num_pairs < num else 0  # else no more than there are pairs
-    num_pairs = num_turned = 0
+    num = num_pairs = num_turned = 0
     at = text.find(b"\r")
     while at >= 0:
+        num += 1
+        if num > _MANY_CRS:
+            num, num_pairs = text.count(b"\r"), text.count(b"\r\n")
+            return num, num_pairs, text.count(b"\n\r") if num_pairs < num else 0  # else no more than there are pairs
         num_pairs += text.startswith(b"\n", at + 1)
         num_turned += at > 0 and text[at - 1] == _LF
         at = text.find(b"\r", at + 1)

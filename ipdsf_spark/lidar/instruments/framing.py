@@ -40,8 +40,11 @@ _LINE_END: Final = 24  # bytes of a line in which its last word and the blanks b
 _OPENS_WITH_HEX: Final = re.compile(rb"\s*[0-9a-fA-F]{20,}")
 _LOOKED_AT: Final = 1_024
 _FEW_CS: Final = 10
+_SHORT: Final = 2_048  # bytes of a message that are faster to split
 _FEW_LINES: Final = 6  # of a message are searched for; those of a CT25K are many and short
 _LONG_HEX: Final = re.compile(rb"[0-9A-Fa-f]{40,}")
+# 9 is vertical visibility, -1 missing, 99 too few data: none of them is a cover.
+_COVERS: Final = {octas: float(octas) for octas in range(9)}
 _CARETS: Final = ((b"^A", b"\x01"), (b"^B", b"\x02"), (b"^C", b"\x03"), (b"^D", b"\x04"))
 
 
@@ -253,19 +256,15 @@ def sky_condition(line: bytes, to_m: float) -> tuple[tuple[float, ...], tuple[fl
     """Cover [octa] and base [m] of five layers; heights come in units of 10 m, or of 100 ft where `to_m` is not 1."""
     words = line.split()
     unit_m = 10.0 if to_m == 1.0 else 100.0 * to_m
-    cover: list[float] = []
-    base: list[float] = []
-    for octas, height in zip(words[0::2], words[1::2], strict=False):
-        try:
-            value = int(octas)
-            metres = NAN if b"/" in height else int(height) * unit_m
-        except ValueError as error:
-            raise DamagedMessage(f"sky condition is not five pairs of octas and height: {shown(line)}") from error
-        # 9 is vertical visibility, -1 missing, 99 too few data: none of them is a cover
-        cover.append(float(value) if 0 <= value <= 8 else NAN)
-        base.append(metres if 0 < value <= 8 else NAN)
-    if len(words) % 2 or len(cover) > 5:
+    try:
+        octas = [int(word) for word in words[0::2]]
+        heights = [NAN if b"/" in word else int(word) * unit_m for word in words[1::2]]
+    except ValueError as error:
+        raise DamagedMessage(f"sky condition is not five pairs of octas and height: {shown(line)}") from error
+    if len(octas) != len(heights) or len(octas) > 5:
         raise DamagedMessage(f"sky condition is not five pairs of octas and height: {shown(line)}")
+    cover = [_COVERS.get(value, NAN) for value in octas]
+    base = [height if 0 < value <= 8 else NAN for value, height in zip(octas, heights, strict=True)]
     padding = (NAN,) * (5 - len(cover))
     return (*cover, *padding), (*base, *padding)
 
@@ -289,6 +288,7 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     if b"^" in body:
         for caret, control in _CARETS:
             body = body.replace(caret, control)
+    body = body.replace(b"\r\n", b"\n")
     lines = _split(body)
     if b"\r" in body:
         lines = [line.rstrip(b"\r") for line in lines]
@@ -302,6 +302,8 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
 
 def _split(body: bytes) -> list[bytes]:
     """Lines; their ends are searched for, which is faster than to split where lines are as long as profiles."""
+    if len(body) <= _SHORT:
+        return body.split(b"\n")
     lines: list[bytes] = []
     start = 0
     while len(lines) < _FEW_LINES and (end := body.find(b"\n", start)) >= 0:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -84,7 +85,7 @@ def _table(raw: bytes, head: re.Match[bytes], clock: Clock, known: dict[str, Any
     cells = [row.group().split() for row in rows]
     talk = [b" ".join(row[:2]) + b"\n\x01" for row in cells]
     # Their dates are written day first; a site may say another order.
-    order = clock if clock.date_order else Clock(clock.zone, "day_first")
+    order = clock if clock.date_order else replace(clock, date_order="day_first")
     told = stamped([*talk, b"\n"], clock=order, **known)
     counts, places, rejected = [], [], []
     moments: list[datetime | None] = []

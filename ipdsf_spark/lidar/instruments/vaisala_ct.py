@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final
 
 from ipdsf_spark.lidar.instruments import hexprofile
@@ -74,7 +75,8 @@ def decode_message(frame: Frame) -> Message:
     parameters = _PARAMETERS.match(parameter_line)
     if parameters is None:
         raise DamagedMessage(f"measurement parameters are not 'SSS N eee +tt ...': {shown(parameter_line)}")
-    beta = _profile(frame, UNIT_PER_COUNT * int(parameters[1]) / 100.0)
+    scale, _, energy, temperature, sensitivity, window, tilt, background, _, total = parameters.groups()
+    beta = _profile(frame, UNIT_PER_COUNT * int(scale) / 100.0)
 
     flags = int(status[6], 16)
     to_m = 1.0 if flags & IS_METRES else FOOT_M
@@ -94,22 +96,28 @@ def decode_message(frame: Frame) -> Message:
         wavelength_nm=WAVELENGTH_NM,
         cloud_base_m=tuple(heights) if detection in "123" else (NAN,) * 3,
         vertical_visibility_m=heights[0] if detection == "4" else NAN,
-        tilt_deg=_number(parameters[7]),
+        tilt_deg=_signed(tilt),
         is_fog=detection == "4",
-        alarms=tuple(name for bit, name in STATUS_BITS.items() if flags & bit),
+        alarms=status_names(flags),
         sky_cover_octas=cover,
         sky_base_m=base,
         health={
             "detection_status": NAN if detection == "/" else float(detection),
             "highest_signal_m": heights[1] if detection == "4" else NAN,
-            "laser_energy_percent": _number(parameters[3]),
-            "laser_temperature_celsius": _number(parameters[4]),
-            "receiver_sensitivity_percent": _number(parameters[5]),
-            "window_contamination_mv": _number(parameters[6]),
-            "background_mv": _number(parameters[8]),
-            "beta_sum_sr": _number(parameters[10]) * 1e-4,
+            "laser_energy_percent": float(energy),
+            "laser_temperature_celsius": _signed(temperature),
+            "receiver_sensitivity_percent": float(sensitivity),
+            "window_contamination_mv": float(window),
+            "background_mv": float(background),
+            "beta_sum_sr": float(total) * 1e-4,
         },
     )
+
+
+@lru_cache(maxsize=256)
+def status_names(flags: int) -> tuple[str, ...]:
+    """Names of the set bits of the 32-bit word of alarms, warnings and status."""
+    return tuple(name for bit, name in STATUS_BITS.items() if flags & bit)
 
 
 def _profile(frame: Frame, factor: float) -> hexprofile.Packed:
@@ -135,5 +143,6 @@ def _profile_line(frame: Frame, row: int) -> bytes:
     return match[2]
 
 
-def _number(text: bytes) -> float:
-    return float(text.replace(b" ", b""))
+def _signed(text: bytes) -> float:
+    """A number between whose sign and digits there may be blanks."""
+    return float(b"".join(text.split()))

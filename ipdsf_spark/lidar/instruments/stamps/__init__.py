@@ -17,7 +17,7 @@ from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps import counted, cut, zones
 from ipdsf_spark.lidar.instruments.stamps.beside import contradicted, unlike_the_others, with_company, zoned_beside
-from ipdsf_spark.lidar.instruments.stamps.clock import UTC_CLOCK, Clock
+from ipdsf_spark.lidar.instruments.stamps.clock import BEHIND, UTC_CLOCK, Clock
 from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, FORMS, TWO_LINES, UNIX
 from ipdsf_spark.lidar.instruments.stamps.order import (
     date_alone_in,
@@ -29,6 +29,7 @@ from ipdsf_spark.lidar.instruments.stamps.order import (
 from ipdsf_spark.lidar.instruments.stamps.placing import (
     is_after,
     is_undecided,
+    on_the_line_of_a_header,
     without_cut_first,
     without_cut_stamp,
     without_file_talk,
@@ -87,7 +88,7 @@ def stamped(
 
     Args:
         talk: (N + 1,) what a logger wrote before each of N messages, and after the last.
-        clock: zone and order of dates where stamps do not say them.
+        clock: zone, order of dates and place of stamps where they do not say them.
         name: of the file: tells the date where stamps are times of day, or the year where they have none.
         received: time of sending (UTC).
         latest: the present, where no time of sending is known.
@@ -96,7 +97,8 @@ def stamped(
     """
     if not any(map(_MAY_BE_DIGIT.search, talk)):
         return Stamped((None,) * (len(talk) - 1), (NO_STAMP,) * (len(talk) - 1))
-    if clock == UTC_CLOCK and not begins_inside and (plain := _plainly_stamped(talk)) is not None:
+    is_open = not (clock.zone or clock.date_order or clock.stamps == BEHIND)
+    if is_open and not begins_inside and (plain := _plainly_stamped(talk)) is not None:
         return plain
     finder = Finder()
     told = [_plain_blanks(text) for text in (without_file_talk(talk[0]), *talk[1:])] if talk else []
@@ -105,8 +107,11 @@ def stamped(
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
     found[-1] = without_cut_stamp(told[-1], found, received)
     whole = found if begins_inside else [without_cut_first(talk[0], found), *found[1:]]
-    follows = is_after(told, whole, begins_inside=begins_inside, ends_inside=ends_inside)
-    undecided = is_undecided(told, whole, begins_inside=begins_inside, ends_inside=ends_inside)
+    if clock.stamps and not on_the_line_of_a_header(told, whole):
+        follows, undecided = clock.stamps == BEHIND, False
+    else:
+        follows = is_after(told, whole, begins_inside=begins_inside, ends_inside=ends_inside)
+        undecided = is_undecided(told, whole, begins_inside=begins_inside, ends_inside=ends_inside)
     if undecided and not whole[0]:
         return Stamped((None,) * (len(told) - 1), (UNDECIDED,) * (len(told) - 1), is_undecided=True)
     texts, groups = (told[1:], found[1:]) if follows else (told[:-1], found[:-1])

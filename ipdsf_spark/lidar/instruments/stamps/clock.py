@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 from ipdsf_spark.errors import ConfigError
 
 DATE_ORDERS: Final = ("day_first", "month_first", "year_first")
+BEFORE: Final = "before"
+BEHIND: Final = "behind"
 LARGEST_OFFSET: Final = timedelta(hours=14)  # Kiribati; the westernmost is -12
 
 # Abbreviations that name one offset wherever they are used [minutes east of Greenwich].
@@ -52,13 +54,16 @@ class Clock:
         zone: IANA name (``"Europe/Berlin"``, daylight saving included) or offset (``"+01:00"``); empty = UTC.
         date_order: ``"day_first"``, ``"month_first"`` or ``"year_first"`` for dates that can be read both ways; empty =
             decided from the file and the time of sending.
+        stamps: where on lines of their own they stand, ``"before"`` or ``"behind"`` their messages; empty = decided
+            from the file.
     """
 
     zone: str = ""
     date_order: str = ""
+    stamps: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what is no zone or no order.
+        """Refuse what is no zone, no order or no place.
 
         Raises:
             ConfigError: with what would be right.
@@ -66,6 +71,8 @@ class Clock:
         zone_named(self.zone)
         if self.date_order and self.date_order not in DATE_ORDERS:
             raise ConfigError(f"date order must be one of {', '.join(DATE_ORDERS)}, got {self.date_order!r}")
+        if self.stamps not in ("", BEFORE, BEHIND):
+            raise ConfigError(f"stamps must stand {BEFORE!r} or {BEHIND!r} their messages, got {self.stamps!r}")
 
 
 @lru_cache(maxsize=64)

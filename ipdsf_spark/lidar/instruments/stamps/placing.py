@@ -77,6 +77,11 @@ def ends_with_half(talk: bytes) -> bool:
     return line[:1].isdigit() and not line.strip(_DIGITS + _WITHIN)
 
 
+def on_the_line_of_a_header(talk: Sequence[bytes], found: Sequence[Sequence[Written]]) -> bool:
+    """Whether a stamp shares its line with the header behind it. See `is_after` for the arguments."""
+    return any(stamps and b"\n" not in talk[i][stamps[-1].end :] for i, stamps in enumerate(found[:-1]))
+
+
 def is_after(
     talk: Sequence[bytes], found: Sequence[Sequence[Written]], *, begins_inside: bool, ends_inside: bool
 ) -> bool:
@@ -88,7 +93,7 @@ def is_after(
         begins_inside: whether the file begins inside a message, so that the first talk stands between two messages.
         ends_inside: whether it ends inside one.
     """
-    if any(stamps and not talk[i][stamps[-1].end :].count(b"\n") for i, stamps in enumerate(found[:-1])):
+    if on_the_line_of_a_header(talk, found):
         return False
     if found[0] and not begins_inside:
         return False
@@ -119,7 +124,7 @@ def is_undecided(
         return False
     if found[-1] and talk[-1][found[-1][-1].end :].strip(_MARKS):
         return False  # more follows, as a message whose header is damaged
-    if any(not talk[i][stamps[-1].end :].count(b"\n") for i, stamps in enumerate(found[:-1]) if stamps):
+    if on_the_line_of_a_header(talk, found):
         return False
     told = _told_by_lines(talk, found, 1)
     return told >= 0 if found[0] else told == 0
