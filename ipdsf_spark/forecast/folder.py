@@ -21,7 +21,15 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.forecast.model import Array, ForecastModel, layout, model_of, required_shapes
+from ipdsf_spark.forecast.model import (
+    FACTORS,
+    FACTORS_SHAPE,
+    Array,
+    ForecastModel,
+    layout,
+    model_of,
+    required_shapes,
+)
 
 FORMAT: Final = "ipdsf-forecast/1"
 MANIFEST: Final = "manifest.json"
@@ -40,7 +48,7 @@ def save_model(folder: Path, arrays: Mapping[str, Array], facts: Mapping[str, An
 
     Args:
         folder: made if it is not there.
-        arrays: as `required_shapes` names them.
+        arrays: as `required_shapes` names them; with `FACTORS` where filled gaps are to be widened.
         facts: how it was trained; anything that JSON can hold.
 
     Raises:
@@ -144,6 +152,7 @@ def _unpacked(content: bytes, file: Path, manifest: Mapping[str, Any]) -> dict[s
     shapes = required_shapes(manifest["num_layers"], manifest["width"])
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as held:
+            shapes |= {FACTORS: FACTORS_SHAPE} if FACTORS in held.files else {}
             arrays = {name: np.ascontiguousarray(held[name], np.float32) for name in shapes}
     except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise InputError(f"{file} holds no weights of a forecast: {error}") from error

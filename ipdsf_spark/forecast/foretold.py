@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from ipdsf_spark.forecast.memory import NAMES, PER_DAY, Memory
-from ipdsf_spark.forecast.model import ForecastModel, quantiles_m
+from ipdsf_spark.forecast.model import ForecastModel
 from ipdsf_spark.forecast.rows import middle_us_of, quality_of, values_of
 from ipdsf_spark.forecast.series import INTERVAL_S, LEAD_STEPS, Series
 from ipdsf_spark.lidar.products.plain import instant
@@ -77,7 +77,7 @@ def foretold(series: Series, model: ForecastModel, at: np.datetime64 | None = No
         seen = series.observed.at(step)
         told = memory.step(series.start + step, seen)
         said, hidden = model.step(told.features, hidden)
-        found_m = quantiles_m(said, told.last_m, told.usual_m)[0]
+        found_m = model.quantiles_m(said, told.features, told.last_m, told.usual_m)[0]
         if not np.isfinite(seen.height_m[0]):
             filled_m[step] = found_m[0]
     index = series.start + num - 1

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.forecast.memory import NAMES, PER_DAY
-from ipdsf_spark.forecast.model import ForecastModel, quantiles_m
+from ipdsf_spark.forecast.model import ForecastModel
 from ipdsf_spark.forecast.series import LEAD_STEPS, LEADS_MIN
 from ipdsf_spark.forecast.table import Table
 from ipdsf_spark.lidar.profiles import Float64
@@ -74,8 +74,10 @@ def forecasts_m(
     hidden = model.start(table.num_sites)
     found = np.empty((*table.usual_m.shape, 3), np.float32)
     for at in range(len(table)):
-        said, hidden = model.step(table.features[at].astype(np.float32), hidden)
-        found[at] = quantiles_m(said, table.last_m[at].astype(np.float64), table.usual_m[at].astype(np.float64))
+        features = table.features[at].astype(np.float32)
+        said, hidden = model.step(features, hidden)
+        last_m, usual_m = table.last_m[at].astype(np.float64), table.usual_m[at].astype(np.float64)
+        found[at] = model.quantiles_m(said, features, last_m, usual_m)
         if at % PER_DAY == PER_DAY - 1:
             on_step(PER_DAY)
     return found

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.forecast.filling import NUM_REASONS, widened
 from ipdsf_spark.forecast.memory import FEATURES_VERSION, NUM_FEATURES
 from ipdsf_spark.forecast.series import LEADS_MIN, QUANTILES
 from ipdsf_spark.lidar.profiles import Float64
@@ -25,6 +26,8 @@ Array = NDArray[np.float32]
 DEPARTURE_M: Final = 300.0  # of a departure or width of 1
 LOWEST_M: Final = 20.0  # no mixing layer is shallower
 NUM_OUTPUTS: Final = 5  # per lead
+FACTORS: Final = "filled_factors"
+FACTORS_SHAPE: Final = (NUM_REASONS, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,7 @@ class ForecastModel:
         biases: per layer (4H,).
         head_weights: (5 L, H).
         head_bias: (5 L,).
+        filled_factors: (R, 2) of the widths below and above the median of a filled gap, by why it is one (`filling`).
         sha256: of the file that they came from.
         facts: how it was trained.
     """
@@ -46,6 +50,7 @@ class ForecastModel:
     biases: tuple[Array, ...]
     head_weights: Array
     head_bias: Array
+    filled_factors: Array = field(default_factory=lambda: np.ones(FACTORS_SHAPE, np.float32))
     sha256: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -91,6 +96,17 @@ class ForecastModel:
             new[0, layer] = x
         said = x @ self.head_weights.T + self.head_bias
         return said.reshape(len(said), -1, NUM_OUTPUTS), new
+
+    def quantiles_m(self, said: Array, features: NDArray[Any], last_m: Float64, usual_m: Float64) -> Float64:
+        """(S, L, 3) quantiles of a step; those of filled gaps widened. Other arguments as `quantiles_m` below.
+
+        Args:
+            said: (S, L, 5) of the step.
+            features: (S, F) that it was made of.
+            last_m: (S,).
+            usual_m: (S, L).
+        """
+        return widened(quantiles_m(said, last_m, usual_m), features, self.filled_factors, LOWEST_M)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to a worker once per query; a worker keeps one model however many tasks it runs."""
@@ -140,7 +156,7 @@ def layout() -> dict[str, Any]:
 
 
 def model_of(arrays: Mapping[str, Array], num_layers: int, sha256: str, facts: Mapping[str, Any]) -> ForecastModel:
-    """The model of a file's arrays, named as in `required_shapes`."""
+    """The model of a file's arrays, named as in `required_shapes`; `FACTORS` may lack and are 1 then."""
 
     def each(name: str) -> tuple[Array, ...]:
         return tuple(arrays[f"{name}_{layer}"] for layer in range(num_layers))
@@ -151,6 +167,7 @@ def model_of(arrays: Mapping[str, Array], num_layers: int, sha256: str, facts: M
         each("bias"),
         arrays["head_weights"],
         arrays["head_bias"],
+        arrays.get(FACTORS, np.ones(FACTORS_SHAPE, np.float32)),
         sha256,
         facts,
     )

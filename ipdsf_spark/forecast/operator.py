@@ -18,7 +18,7 @@ import numpy as np
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.forecast.folder import load_model, shipped_folder
 from ipdsf_spark.forecast.memory import FEATURES_VERSION, NUM_SLOTS, PER_DAY, Memory
-from ipdsf_spark.forecast.model import Array, ForecastModel, quantiles_m
+from ipdsf_spark.forecast.model import Array, ForecastModel
 from ipdsf_spark.forecast.rows import KIND, middle_us_of, observed_of, values_of
 from ipdsf_spark.forecast.series import INTERVAL_S, Observed
 from ipdsf_spark.lidar.layers.operator import KIND as LAYERS_KIND
@@ -116,7 +116,7 @@ class Followed:
         seen = Observed.nothing(1) if values is None else observed_of(values)
         told = self.memory.step(index, seen)
         said, self.hidden = model.step(told.features, self.hidden)
-        quantiles = quantiles_m(said, told.last_m, told.usual_m)[0]
+        quantiles = model.quantiles_m(said, told.features, told.last_m, told.usual_m)[0]
         quality = ("no_data",) if values is None else values.get("quality", ())
         is_warm = index - self.since >= PER_DAY
         found = values_of(index, seen, quality, quantiles, model, is_warm=is_warm)

@@ -1,7 +1,10 @@
 """What simulated days look like after the retrieval, what the forecast is worth on them, and what it costs.
 
 python tests/bench/bench_forecast.py --observe          measure the retrieval; writes forecast/observation.json
-python tests/bench/bench_forecast.py --real [MODEL]     forecasts from heights of genuine files, made and retrieved here
+python tests/bench/bench_forecast.py --real [MODEL] --days FOLDER
+                                                        forecasts from heights of genuine files, made and retrieved here
+python tests/bench/bench_forecast.py --calibrate OUT [--from MODEL] --days FOLDER
+                                                        how much wider filled gaps must be, of other such days
 python tests/bench/bench_forecast.py --speed [MODEL]    CPU time of the operator per site and interval
 
 --record FILE appends what was found, with machine and command.
@@ -12,22 +15,37 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 from recording import append, entry_of
+from retrieved_days import (
+    INSTRUMENTS,
+    JUDGED,
+    LABELS,
+    TRAINING,
+    VALIDATION,
+    Retrieved,
+    gaps_of,
+    judged_days,
+    kept,
+)
 
-from ipdsf_spark.forecast.folder import load_model, shipped_folder
-from ipdsf_spark.forecast.judging import damping_of, forecasts_m, has_flag, judged
+from ipdsf_spark.forecast.filling import REASONS
+from ipdsf_spark.forecast.folder import load_model, save_model, shipped_folder
+from ipdsf_spark.forecast.judging import damping_of, forecasts_m
+from ipdsf_spark.forecast.model import FACTORS, ForecastModel, arrays_of
 from ipdsf_spark.forecast.network_years import NetworkPlan, validation_series
 from ipdsf_spark.forecast.observation import FILE, Samples, cells_of, measured
 from ipdsf_spark.forecast.operator import operator_of
-from ipdsf_spark.forecast.rows import middle_us_of, observed_of_layers
-from ipdsf_spark.forecast.series import AMBIGUOUS, CAPPED, FOG, RAIN, Series, seconds_of
+from ipdsf_spark.forecast.rows import middle_us_of
+from ipdsf_spark.forecast.series import AMBIGUOUS, CAPPED, FOG, RAIN
 from ipdsf_spark.forecast.simulated import SitePlans, draw_site
 from ipdsf_spark.forecast.sun import sun_at
 from ipdsf_spark.forecast.table import table_of
@@ -35,28 +53,35 @@ from ipdsf_spark.lidar.layers.replay import replay
 from ipdsf_spark.lidar.operators import News, Row
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.simulator import simulate
-from ipdsf_spark.lidar.simulator.hard_days import HELD_BACK, KINDS, hard_day
+from ipdsf_spark.lidar.simulator.hard_days import KINDS, hard_day
 
-INSTRUMENTS = ("cl31", "cl51", "chm15k")
 PLAIN_RUNS, RUN_DAYS = 36, 3
 HARD_SEEDS = (11, 12)
-REAL_SITES, REAL_DAYS = 12, 6
-WARM_UP_DAYS = 2
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--observe", action="store_true")
     parser.add_argument("--real", nargs="?", const=shipped_folder(), type=Path, metavar="MODEL")
+    parser.add_argument("--calibrate", type=Path, metavar="OUT", help="folder of the model that is written")
+    parser.add_argument("--from", dest="source", type=Path, default=shipped_folder(), metavar="MODEL")
+    parser.add_argument("--days", type=Path, help="folder in which retrieved days are kept (default: made anew)")
     parser.add_argument("--speed", nargs="?", const=shipped_folder(), type=Path, metavar="MODEL")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as anew:
+        measure(args, args.days or Path(anew))
+
+
+def measure(args: argparse.Namespace, days: Path) -> None:
     results: dict[str, object] = {}
     if args.observe:
         observe(args.processes)
+    if args.calibrate:
+        results |= calibrate(args.source, args.calibrate, days)
     if args.real:
-        results |= on_real_files(args.real, args.processes)
+        results |= on_real_files(args.real, days)
     if args.speed:
         results |= speed(args.speed)
     if args.record:
@@ -131,69 +156,66 @@ def joined(parts: list[Samples]) -> Samples:
     return Samples(*(np.concatenate([getattr(part, name) for part in parts]) for name in Samples.__dataclass_fields__))
 
 
-def real_series(number: int) -> Series:
-    """Days in a row through genuine profiles and the retrieval, in which the weather persists; another seed."""
-    rng = np.random.default_rng([77, number])
-    site = draw_site(rng, number)
-    start = date(2027, int(rng.integers(1, 13)), int(rng.integers(1, 20)))
-    time_ = np.datetime64(start, "us") + np.arange(1440 * REAL_DAYS) * np.timedelta64(60, "s")
-    instrument = INSTRUMENTS[number % len(INSTRUMENTS)]
-    day = simulate(site, time_, rng=rng, instrument=instrument, cadence_s=60.0, plan=SitePlans(site, start, rng))
-    first, seen = observed_of_layers(replay([day.profiles], site).issued)
-    middle = (seconds_of(first + np.arange(len(seen.flags))) * 1e6).astype("datetime64[us]")
-    place = np.array([site.latitude_deg]), np.array([site.longitude_deg])
-    return Series((site.id,), *place, first, seen, day.truth_at(middle)[:, None], has_target_in_gaps=True)
-
-
-def hard_series(name: str) -> Series:
-    """A kind of day that no constant was chosen by."""
-    day = hard_day(name, seed=5)
-    first, seen = observed_of_layers(replay([day.profiles], day.site).issued)
-    middle = (seconds_of(first + np.arange(len(seen.flags))) * 1e6).astype("datetime64[us]")
-    origin = day.profiles.time[0]
-    known = (day.profiles.time - origin) / np.timedelta64(1, "s")
-    truth_m = np.interp((middle - origin) / np.timedelta64(1, "s"), known, day.mixing_height_m)
-    place = np.array([day.site.latitude_deg]), np.array([day.site.longitude_deg])
-    return Series((name,), *place, first, seen, truth_m[:, None], has_target_in_gaps=True)
-
-
-def on_real_files(folder: Path, processes: int) -> dict[str, object]:
+def on_real_files(folder: Path, days: Path) -> dict[str, object]:
     model = load_model(folder)
     damping = damping_of(table_of(validation_series(NetworkPlan(validation=2, later_days=60))))
-    with ProcessPoolExecutor(processes) as pool:
-        groups = {
-            "plain days in a row": (list(pool.map(real_series, range(REAL_SITES))), WARM_UP_DAYS * 288),
-            "hard days": (list(pool.map(hard_series, HELD_BACK)), 72),
-        }
-    results: dict[str, object] = {"model": model.sha256}
-    for name, (many, warm_steps) in groups.items():
-        results[name] = told(name, many, warm_steps, model, damping)
-    return results
+    plain = not_widened(model)
+    held = kept(days, JUDGED)
+    found = {
+        label: judged_days(held, lambda _, table, one=one: forecasts_m(table, one), damping)
+        for label, one in (("as it is", model), ("filled gaps not widened", plain))
+    }
+    for name, line in found["as it is"].items():
+        said = (
+            f"{name}: {line['num']} heights, {100 * line['covered']:.1f} % in the interval of {line['width_m']:.0f} m"
+        )
+        before = found["filled gaps not widened"][name]
+        if before["covered"] != line["covered"]:
+            said += f" (not widened {100 * before['covered']:.1f} %, {before['width_m']:.0f} m)"
+        print(f"{said}, RMSE {line['rmse_m']}")
+    by_reason = gaps_by_reason(held, model, plain)
+    return {"model": model.sha256, **found, "gaps by reason": by_reason}
 
 
-def told(name, many, warm_steps, model, damping) -> dict[str, object]:
+def gaps_by_reason(held: list[Retrieved], model: ForecastModel, plain: ForecastModel) -> dict[str, object]:
+    """Share of gaps whose truth lies in the interval, and where it lies else, by why no height is seen."""
+    after, before = (gaps_of(held, lambda _, table, one=one: forecasts_m(table, one)) for one in (model, plain))
     found: dict[str, object] = {}
-    for group, leads in (("seen", slice(1, None)), ("gaps", slice(0, 1))):
-        by_lead: dict[int, dict[str, list[float]]] = {}
-        for series in many:
-            table = table_of(series)
-            quantiles = forecasts_m(table, model)
-            has = has_flag(table, "has_height")
-            warm = np.broadcast_to((np.arange(len(table)) >= warm_steps)[:, None], has.shape)
-            for line in judged(table, quantiles, damping, warm & (has if group == "seen" else ~has))[leads]:
-                at = by_lead.setdefault(line.lead_min, {"covered": [], "num": []})
-                num = line.errors["LSTM"].num
-                at["num"].append(num)
-                at["covered"].append(line.covered * num)
-                for method, one in line.errors.items():
-                    at.setdefault(method, []).append(one.rmse_m**2 * num)
-        for lead, at in by_lead.items():
-            num = sum(at.pop("num"))
-            covered = sum(at.pop("covered")) / num
-            rmse = {method: round((sum(values) / num) ** 0.5, 1) for method, values in at.items()}
-            print(f"{name}, {group}, {lead} min: {num} heights, {100 * covered:.1f} % in the interval, RMSE {rmse}")
-            found[f"{group} {lead}"] = {"num": num, "covered": round(covered, 4), "rmse_m": rmse}
+    for group in LABELS:
+        for number, reason in enumerate(REASONS):
+            mine = (after.reasons == number) & (after.groups == group)
+            if not mine.any():
+                continue
+            covered = [float(gaps.is_covered[mine].mean()) for gaps in (before, after)]
+            above = float((before.truth_m > before.quantiles_m[:, 2])[mine].mean())
+            rmse_m = float(np.sqrt(np.mean((before.quantiles_m[:, 1] - before.truth_m)[mine] ** 2)))
+            runs = len(np.unique(after.runs[mine]))
+            print(
+                f"{LABELS[group]}, {reason}: {mine.sum()} gaps of {runs} runs, RMSE {rmse_m:.0f} m, in the interval "
+                f"not widened {100 * covered[0]:.0f} % (above it {100 * above:.0f} %), now {100 * covered[1]:.0f} %"
+            )
+            found[f"{group}, {reason}"] = {"num": int(mine.sum()), "runs": runs, "covered": covered, "rmse_m": rmse_m}
     return found
+
+
+def calibrate(folder: Path, out: Path, days: Path) -> dict[str, object]:
+    """The same weights with the factors that days for work demand; those that are judged are not looked at."""
+    model = load_model(folder)
+    work = [*TRAINING, *VALIDATION]
+    gaps = gaps_of(kept(days, work), lambda _, table: forecasts_m(table, not_widened(model)))
+    said = {name: np.round(pair, 2).tolist() for name, pair in zip(REASONS, gaps.factors.astype(float), strict=True)}
+    facts: dict[str, object] = {"command": "python tests/bench/bench_forecast.py --calibrate OUT --days FOLDER"}
+    facts |= {"runs": len(work), "gaps": len(gaps.truth_m), "factors": said}
+    parts = list(zip(model.input_weights, model.hidden_weights, model.biases, strict=True))
+    arrays = arrays_of(parts, (model.head_weights, model.head_bias)) | {FACTORS: gaps.factors}
+    sha256 = save_model(out, arrays, dict(model.facts) | {"filled": facts})
+    print(f"{len(gaps.truth_m)} gaps of {len(work)} runs; factors below and above the median: {said}\n{sha256}")
+    return {"model": sha256, "filled": facts}
+
+
+def not_widened(model: ForecastModel) -> ForecastModel:
+    """The model without the factors of its filled gaps."""
+    return replace(model, filled_factors=np.ones_like(model.filled_factors))
 
 
 def speed(folder: Path, intervals: int = 2000) -> dict[str, object]:
