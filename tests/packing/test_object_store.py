@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.errors import InputError
@@ -51,7 +52,7 @@ def store(monkeypatch: pytest.MonkeyPatch, packed_chest: PackedChest) -> Iterato
 @pytest.mark.spark
 @pytest.mark.training
 def test_a_data_set_in_a_bucket_is_that_on_a_disk_and_is_trained_on_and_rebuilt(
-    store: ObjectFiles, packed_chest: PackedChest, tmp_path: Path
+    store: ObjectFiles, packed_chest: PackedChest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = load(overrides=[ARRAY])
     names = ("train-1", "train-2", "test-1")
@@ -84,6 +85,15 @@ def test_a_data_set_in_a_bucket_is_that_on_a_disk_and_is_trained_on_and_rebuilt(
     assert json.loads(trained.stdout)["samples"] == 16
     run_ipdsf("ct", "generate", test, "--model", tmp_path / "model", "-o", tmp_path / "out.nii.gz", "--set", ARRAY)
     assert (tmp_path / "out.nii.gz").stat().st_size > 10_000
+
+    judged = ["ct", "evaluate", "--model", str(tmp_path / "model"), "--slices", "8", "--json", "--set", ARRAY]
+    assert main([*judged, test]) == 0
+    by_url = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert main([*judged, str(packed_chest.volumes / "test-1.nii.gz")]) == 0
+    by_path = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each | {"seconds": 0} for each in by_url] == [each | {"seconds": 0} for each in by_path]
+    assert main([*judged, train[0]]) == 1  # by its content, which is not another because it came from a bucket
+    assert "on which the model was trained" in capsys.readouterr().err
 
 
 @pytest.mark.slow
