@@ -15,6 +15,7 @@ from ipdsf_spark.archive.tables import NEWEST, PARTITION, TABLES
 from ipdsf_spark.errors import InputError
 
 BATCH_ROWS: Final = 20_000
+BATCH_BYTES: Final = 16_000_000  # an average has 9 kB, a height 300 bytes
 NAMES = (*(kind.name for kind in TABLES), NEWEST)
 
 
@@ -91,9 +92,17 @@ def problem_of(folder: Path, file: DataFile, *, is_whole: bool = True) -> str:
         with pq.ParquetFile(path) as parquet:
             num_rows = parquet.metadata.num_rows
             if is_whole:
-                num_rows = sum(batch.num_rows for batch in parquet.iter_batches(batch_size=BATCH_ROWS))
+                num_rows = sum(batch.num_rows for batch in batches_of(parquet))
     except FileNotFoundError:
         return f"{path} is missing"
     except (OSError, pa.ArrowException) as error:
         return f"{path} cannot be read: {error}"
     return f"{path} has {num_rows} rows, not {file.num_rows}" if num_rows != file.num_rows >= 0 else ""
+
+
+def batches_of(parquet: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """All rows of a file, some megabytes at a time."""
+    about = parquet.metadata
+    size = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+    fitting = BATCH_BYTES * max(1, about.num_rows) // max(1, size)
+    yield from parquet.iter_batches(batch_size=max(1, min(BATCH_ROWS, fitting)))

@@ -12,10 +12,12 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ipdsf_spark.archive.delta.log import LOG, DataFile, Snapshot, snapshot
 from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
-from ipdsf_spark.archive.inspection import BATCH_ROWS, problem_of
+from ipdsf_spark.archive.inspection import batches_of, problem_of
+from ipdsf_spark.archive.revisions import newest_rows
 from ipdsf_spark.archive.tables import NEWEST, PARTITION, PRODUCTS, PRODUCTS_SCHEMA, TABLES, file_schema
 
 logger = logging.getLogger(__name__)
@@ -23,7 +25,6 @@ logger = logging.getLogger(__name__)
 TARGET_BYTES: Final = 128_000_000  # of a joined file
 COMMITTED_WITHIN_MS: Final = 3_600_000  # a file that no version names may belong to a commit that is coming
 LOG_KEPT_MS: Final = 30 * 86_400_000  # commits that a checkpoint contains
-KEY_COLUMNS: Final = ["key", "published", "offset"]
 
 
 @dataclass
@@ -65,6 +66,7 @@ def compact(directory: Path, *, keep_h: int, has_removal: bool = True) -> Compac
     if has_removal:
         for name in (*(kind.name for kind in TABLES), NEWEST):
             _remove_old(directory / name, keep_h, done)
+    pa.default_memory_pool().release_unused()  # it would keep what the largest day took
     return done
 
 
@@ -137,7 +139,7 @@ def _batches(directory: Path, group: Sequence[DataFile], schema: pa.Schema) -> I
     """Rows of several files, columns that an older file lacks being null."""
     for file in group:
         with pq.ParquetFile(directory / file.path) as parquet:
-            for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
+            for batch in batches_of(parquet):
                 yield pa.RecordBatch.from_arrays(
                     [
                         batch.column(batch.schema.get_field_index(field.name)).cast(field.type)
@@ -163,7 +165,7 @@ def _renew(directory: Path, done: Compacted) -> None:
         if before == rows:
             continue
         try:
-            kept = _winners(products.directory, held)
+            kept = newest_rows(products.directory, held)
             found = write_file(
                 directory / NEWEST, _chosen(products.directory, held, columns, kept), columns, {PARTITION: day}
             )
@@ -181,22 +183,8 @@ def _renew(directory: Path, done: Compacted) -> None:
         done.num_days += 1
 
 
-def _winners(directory: Path, held: Sequence[DataFile]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which rows of the files, one after the other, are the newest of their key."""
-    parts = [pq.read_table(directory / file.path, columns=KEY_COLUMNS, partitioning=None) for file in held]
-    keys = pa.concat_tables(parts).combine_chunks()
-    codes = keys.column("key").combine_chunks().dictionary_encode()
-    numbers = np.asarray(codes.indices if not isinstance(codes, pa.ChunkedArray) else codes.chunk(0).indices)
-    published = keys.column("published").cast(pa.int64()).to_numpy()
-    order = np.lexsort((keys.column("offset").to_numpy(), published, numbers))
-    is_last = np.append(numbers[order][1:] != numbers[order][:-1], True) if len(order) else np.zeros(0, bool)
-    chosen = np.zeros(len(order), bool)
-    chosen[order[is_last]] = True
-    return chosen
-
-
 def _chosen(
-    directory: Path, held: Sequence[DataFile], schema: pa.Schema, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    directory: Path, held: Sequence[DataFile], schema: pa.Schema, kept: NDArray[np.bool_]
 ) -> Iterator[pa.RecordBatch]:
     at = 0
     for batch in _batches(directory, held, schema):
