@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test smoke gpu-check lint format typecheck bench drill docs lock sbom audit clean distclean
+.PHONY: help setup demo test test-long smoke gpu-check lint format typecheck bench drill docs lock sbom audit clean distclean
 
 BIN := .venv/bin
 
@@ -15,8 +15,13 @@ setup: ## bring .venv, the Horovod wheel and the jars up to date
 demo: setup ## the whole flow, ending in out/demo/index.html; DATA=dir SITES=n SPEED=n CT=dir ONLY=imaging
 	@$(BIN)/ipdsf demo $(if $(DATA),--data '$(DATA)') $(if $(SITES),--sites '$(SITES)') $(if $(SPEED),--speed '$(SPEED)') $(if $(CT),--ct '$(CT)') $(if $(ONLY),--only '$(ONLY)')
 
-test: setup ## all tests, a process per core up to four; ARGS="-m 'not slow' -k fog" chooses
-	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder $(ARGS)
+PYTEST := $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
+
+test: setup ## the suite, a process per core up to four; ARGS="-m 'not slow' -k fog" chooses
+	@$(PYTEST) -m "not long" $(ARGS)
+
+test-long: setup ## what the suite leaves out: clusters, trainings by several processes, notebooks, drills
+	@$(PYTEST) -m long $(ARGS)
 
 smoke: ## both flows once, on the versions of any environment: PYTHON=, ARGS=
 	@$(or $(PYTHON),$(BIN)/python) scripts/smoke.py $(ARGS)

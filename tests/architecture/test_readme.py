@@ -64,6 +64,7 @@ def test_the_blocks_marked_as_executed_run_in_an_empty_folder(tmp_path: Path) ->
     assert any(tmp_path.rglob("*.png")), "the sixty seconds end with a picture"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.training

@@ -94,6 +94,7 @@ def test_what_a_broker_held_is_there_when_it_is_started_again_at_the_same_port(d
     assert num_partitions(load().kafka, second["bootstrap_servers"])[load().kafka.files_topic] == 3
 
 
+@pytest.mark.long
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_one_of_two_brokers_dies_under_load_is_named_started_again_and_nothing_is_lost(directory: Path) -> None:

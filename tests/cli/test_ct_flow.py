@@ -217,6 +217,7 @@ def test_a_training_on_cubes_of_another_data_set_leaves_the_model_of_the_first(
     assert (trained.model / "model.pt").read_bytes() == before
 
 
+@pytest.mark.long
 def test_sigterm_ends_a_training_with_a_checkpoint_from_which_it_goes_on(trained: Trained, tmp_path: Path) -> None:
     words = [
         "ct",

@@ -103,6 +103,7 @@ def told(hosts: Hosts, repository: Path) -> str:
         return said(job)
 
 
+@pytest.mark.long
 def test_executors_pack_what_two_horovod_workers_of_the_cluster_then_learn_from(hosts: Hosts, told: str) -> None:
     ended = json.loads(told.splitlines()[-1])
 
@@ -112,6 +113,7 @@ def test_executors_pack_what_two_horovod_workers_of_the_cluster_then_learn_from(
     assert any((hosts.folder / ".cache" / "ipdsf" / "cubes").iterdir())  # of the hosts, not of whoever submits
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("told")
 def test_an_elastic_training_on_the_cluster_goes_on_when_a_worker_is_killed(hosts: Hosts, repository: Path) -> None:
     model = hosts.folder / "elastic"

@@ -172,6 +172,7 @@ def require_whole(network: Network, num_files: int) -> None:
     assert len(network.newest_layers()) == NUM_SITES * num_files
 
 
+@pytest.mark.long
 def test_hosts_without_the_project_run_the_stream_and_a_killed_executor_and_a_killed_worker_cost_nothing(
     network: Network, repository: Path
 ) -> None:
@@ -202,6 +203,7 @@ def test_hosts_without_the_project_run_the_stream_and_a_killed_executor_and_a_ki
     assert int(read) == NUM_SITES * NUM_FILES  # what Spark did again counts once
 
 
+@pytest.mark.long
 def test_another_number_of_executors_continues_the_checkpoint(network: Network, repository: Path) -> None:
     network.send(NUM_FILES, NUM_FILES + 2)
 

@@ -13,6 +13,7 @@ from tests.conftest import run_ipdsf
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 
 
+@pytest.mark.long
 def test_the_short_drill_loses_nothing_repeats_nothing_and_writes_its_table(tmp_path: Path) -> None:
     record = tmp_path / "drills.json"
 

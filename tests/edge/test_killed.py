@@ -12,6 +12,7 @@ from killed_agent import NO_SUCH_STEP, STEPS, killed_at
 from test_growth import MESSAGE, log
 
 
+@pytest.mark.long
 @pytest.mark.kafka
 def test_an_agent_killed_at_any_step_neither_loses_nor_repeats(connected: Node) -> None:
     clean = multiprocessing.get_context("forkserver")  # this process has threads of Kafka's clients

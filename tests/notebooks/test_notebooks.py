@@ -108,6 +108,7 @@ def test_the_extra_for_imaging_brings_no_spark_beside_that_of_the_cluster() -> N
     assert extras["optional-dependencies"]["training"] == ["ipdsf-spark[streaming,imaging]"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_runs_here_and_shows_something(notebook: Path, tmp_path: Path) -> None:

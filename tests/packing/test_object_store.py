@@ -96,6 +96,7 @@ def test_a_data_set_in_a_bucket_is_that_on_a_disk_and_is_trained_on_and_rebuilt(
     assert "on which the model was trained" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.training

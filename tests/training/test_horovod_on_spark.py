@@ -44,6 +44,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("spark")
 def test_two_horovod_processes_with_batch_b_are_one_process_with_batch_2b(
     packed_chest: PackedChest, tmp_path: Path
@@ -62,6 +63,7 @@ def test_two_horovod_processes_with_batch_b_are_one_process_with_batch_2b(
     assert all(float(row["allreduce_s"]) > 0 for row in rows(tmp_path / "two"))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("spark")
 def test_ctrl_c_ends_two_workers_with_a_checkpoint_from_which_they_go_on_bit_for_bit(
     packed_chest: PackedChest, tmp_path: Path
@@ -90,6 +92,7 @@ def test_ctrl_c_ends_two_workers_with_a_checkpoint_from_which_they_go_on_bit_for
     assert [int(row["step"]) for row in rows(tmp_path / "parts")] == list(range(1, steps + 1))
 
 
+@pytest.mark.long
 def test_an_elastic_training_survives_the_loss_of_a_worker(packed_chest: PackedChest, tmp_path: Path) -> None:
     out = tmp_path / "elastic"
     more = ("--workers", "2", "--elastic", "--samples", "400", "--set", "training.batch=2")

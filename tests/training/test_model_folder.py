@@ -177,6 +177,7 @@ for folder in folders:
 OFTEN = dataclasses.replace(SMALL, samples=20, batch=4, checkpoint_every_s=0.0)
 
 
+@pytest.mark.long
 def test_a_training_killed_at_any_step_of_writing_goes_on_from_a_whole_checkpoint(
     stored: Path, model: Path, tmp_path: Path
 ) -> None:

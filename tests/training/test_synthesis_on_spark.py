@@ -46,6 +46,7 @@ def train(packed: PackedChest, out: Path, *arguments: str) -> dict[str, object]:
     return answer_of(*words, *arguments)
 
 
+@pytest.mark.long
 def test_both_stages_by_two_processes_with_batch_b_are_those_of_one_with_batch_2b(
     packed_three: PackedChest, tmp_path: Path
 ) -> None:
