@@ -303,9 +303,8 @@ def _shared_facts(path: Path, dataset: Dataset, patient: str) -> dict[str, Any]:
     if fields.broken or needed["rows"] is None or needed["columns"] is None:
         broken = ", ".join(fields.broken) or "Rows or Columns"
         raise InputError(f"{path.name}: {broken} in its header cannot be read as a whole number")
-    num_frames = (
-        fields.get("NumberOfFrames", whole) or 1
-    )  # what is too small a number shows in the length of the pixels
+    # Too small a number shows in the length of the pixels.
+    num_frames = fields.get("NumberOfFrames", whole) or 1
     if fields.broken and "PerFrameFunctionalGroupsSequence" in dataset:
         raise InputError(f"{path.name}: NumberOfFrames in its header cannot be read as a whole number")
     if not 1 <= num_frames <= MAX_FRAMES:

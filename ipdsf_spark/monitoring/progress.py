@@ -224,9 +224,9 @@ def _counts_of(progress: Mapping[str, Any]) -> dict[str, int]:
         parts = {(part["task"], part["number"]): part for part in named.pop(COUNTS_OF_TASKS, None) or ()}
         counts |= {name: int(value or 0) for name, value in named.items()}
         for part in parts.values():
-            for name, value in part.items():
-                counts[name] = counts.get(name, 0) + int(value or 0)
-    return {name: value for name, value in counts.items() if name not in ("task", "number")}
+            for name in part.keys() - {"task", "number"}:
+                counts[name] = counts.get(name, 0) + int(part[name] or 0)
+    return counts
 
 
 def _num_partitions(source: Mapping[str, Any]) -> int:

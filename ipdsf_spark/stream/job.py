@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from typing import Final
 
 from pyspark.sql import SparkSession
@@ -221,10 +222,15 @@ class SitesFile:
                 self._refused = str(error)
             return None
         self._refused = None
-        if repr(found) == repr(self.table):  # NaN of an unknown place is not equal to itself
+        if _stated(found) == _stated(self.table):
             return None
         self.table = found
         return found
+
+
+def _stated(table: Mapping[str, Site]) -> dict[str, str]:
+    """All that a table says, as text: the NaN of an unknown place is not equal to itself."""
+    return {name: repr(astuple(site)) for name, site in table.items()}
 
 
 def run(config: Config, *, on_batch: Callable[[Batch, Totals], None]) -> Totals:

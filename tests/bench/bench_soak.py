@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def soak(
                 bar.update(round(3600 * samples[-1]["hours"]) - bar.n)
                 if job.poll() is not None:
                     raise SystemExit(f"the job ended: {(folder / 'job.err').read_text()[-2000:]}")
-                time.sleep(EVERY_S)
+                with suppress(subprocess.TimeoutExpired):
+                    sender.wait(EVERY_S)
         job.send_signal(signal.SIGTERM)
         job.wait(120)
     finally:

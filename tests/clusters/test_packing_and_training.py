@@ -24,7 +24,7 @@ from ipdsf_spark.drill.imaging import steps_of
 from tests.clusters.conftest import Hosts
 from tests.processes import horovod_worker, process_group
 
-pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow, pytest.mark.long]
 
 PLANTED = {"IPDSF_PSEUDONYM_KEY": "planted-9c2e-key", "IPDSF_KAFKA_PASSWORD": "planted-41d7-password"}
 TINY = [
@@ -103,7 +103,6 @@ def told(hosts: Hosts, repository: Path) -> str:
         return said(job)
 
 
-@pytest.mark.long
 def test_executors_pack_what_two_horovod_workers_of_the_cluster_then_learn_from(hosts: Hosts, told: str) -> None:
     ended = json.loads(told.splitlines()[-1])
 
@@ -113,7 +112,6 @@ def test_executors_pack_what_two_horovod_workers_of_the_cluster_then_learn_from(
     assert any((hosts.folder / ".cache" / "ipdsf" / "cubes").iterdir())  # of the hosts, not of whoever submits
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("told")
 def test_an_elastic_training_on_the_cluster_goes_on_when_a_worker_is_killed(hosts: Hosts, repository: Path) -> None:
     model = hosts.folder / "elastic"

@@ -30,7 +30,7 @@ from ipdsf_spark.spark.fixed import held_parameters
 from tests.clusters.conftest import Hosts
 from tests.stream.topics import records_in
 
-pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow, pytest.mark.long]
 
 DAY = date(2026, 6, 21)
 NUM_SITES, NUM_FILES, PROFILES = 8, 10, 10  # five-minute files of a profile every 30 s
@@ -172,7 +172,6 @@ def require_whole(network: Network, num_files: int) -> None:
     assert len(network.newest_layers()) == NUM_SITES * num_files
 
 
-@pytest.mark.long
 def test_hosts_without_the_project_run_the_stream_and_a_killed_executor_and_a_killed_worker_cost_nothing(
     network: Network, repository: Path
 ) -> None:
@@ -203,7 +202,6 @@ def test_hosts_without_the_project_run_the_stream_and_a_killed_executor_and_a_ki
     assert int(read) == NUM_SITES * NUM_FILES  # what Spark did again counts once
 
 
-@pytest.mark.long
 def test_another_number_of_executors_continues_the_checkpoint(network: Network, repository: Path) -> None:
     network.send(NUM_FILES, NUM_FILES + 2)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, UnfinishedMessage
@@ -267,6 +269,16 @@ def sky_condition(line: bytes, to_m: float) -> tuple[tuple[float, ...], tuple[fl
     base = [height if 0 < value <= 8 else NAN for value, height in zip(octas, heights, strict=True)]
     padding = (NAN,) * (5 - len(cover))
     return (*cover, *padding), (*base, *padding)
+
+
+def bit_names(bits: Mapping[int, str]) -> Callable[[int], tuple[str, ...]]:
+    """What tells the names of the bits that are set in a status word; words repeat, so their names are remembered."""
+
+    @lru_cache(maxsize=256)
+    def names_of(word: int) -> tuple[str, ...]:
+        return tuple(name for bit, name in bits.items() if word & bit)
+
+    return names_of
 
 
 def message_crc(header: bytes, lines: list[bytes]) -> int:

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from ipdsf_spark.lidar.instruments import hexprofile
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, Message, UnfinishedMessage
-from ipdsf_spark.lidar.instruments.framing import Frame, message_crc, required, shown, sky_condition
+from ipdsf_spark.lidar.instruments.framing import Frame, bit_names, message_crc, required, shown, sky_condition
 from ipdsf_spark.lidar.profiles import Profiles
 
 FOOT_M: Final = 0.3048
@@ -61,6 +60,7 @@ STATUS_BITS: Final = {
     0x0040: "status: manual blower control",
     0x0020: "status: polling mode",
 }
+status_names: Final = bit_names(STATUS_BITS)
 
 _LINE_2: Final = re.compile(rb"([0-5/])([0WA ])\s?([0-9/]{5}) ([0-9/]{5}) ([0-9/]{5}) ([0-9A-Fa-f]{12})\s*$")
 _PARAMETERS: Final = re.compile(
@@ -165,12 +165,6 @@ def _check(frame: Frame, place: int, lines: list[bytes]) -> None:
 def instrument_of(header: bytes) -> str:
     """CL31 or CL51, told by the message subclass."""
     return "Vaisala CL51" if chr(header[7]) in CL51_SUBCLASSES else "Vaisala CL31"
-
-
-@lru_cache(maxsize=256)
-def status_names(bits: int) -> tuple[str, ...]:
-    """Names of the set bits of the 48-bit alarm, warning and status word."""
-    return tuple(name for bit, name in STATUS_BITS.items() if bits & bit)
 
 
 def encode_file(profiles: Profiles, *, unit: str = "0", software: str = "202") -> bytes:

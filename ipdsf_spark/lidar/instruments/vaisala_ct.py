@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from functools import lru_cache
 from typing import Final
 
 from ipdsf_spark.lidar.instruments import hexprofile
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, Message, UnfinishedMessage
-from ipdsf_spark.lidar.instruments.framing import Frame, required, shown, sky_condition
+from ipdsf_spark.lidar.instruments.framing import Frame, bit_names, required, shown, sky_condition
 
 INSTRUMENT: Final = "Vaisala CT25K"
 FOOT_M: Final = 0.3048
@@ -44,6 +43,7 @@ STATUS_BITS: Final = {
     0x0000_8000: "status: blower on",
     0x0000_4000: "status: blower heater on",
 }
+status_names: Final = bit_names(STATUS_BITS)
 
 _LINE_2: Final = re.compile(rb"([0-5/])([0WA ])\s?([0-9/]{5}) ([0-9/]{5}) ([0-9/]{5}) ([0-9A-Fa-f]{8})\s*$")
 _PARAMETERS: Final = re.compile(
@@ -112,12 +112,6 @@ def decode_message(frame: Frame) -> Message:
             "beta_sum_sr": float(total) * 1e-4,
         },
     )
-
-
-@lru_cache(maxsize=256)
-def status_names(flags: int) -> tuple[str, ...]:
-    """Names of the set bits of the 32-bit word of alarms, warnings and status."""
-    return tuple(name for bit, name in STATUS_BITS.items() if flags & bit)
 
 
 def _profile(frame: Frame, factor: float) -> hexprofile.Packed:
