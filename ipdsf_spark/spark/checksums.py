@@ -14,20 +14,30 @@ from typing import Final
 
 MAGIC: Final = b"crc\0"
 SUFFIX: Final = ".crc"
+UNFINISHED: Final = ".tmp"  # Spark writes under a hidden name that ends so, and renames what is whole
 
 
 def damaged_below(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Files that are not what was written, and in what way; those that go away meanwhile are none of them."""
+    """Files that are not what was written, and in what way.
+
+    Those that go away meanwhile are none of them, nor those that a running job is writing or a killed one never ended:
+    nobody reads them.
+    """
     for sums in sorted(folder.rglob(f".*{SUFFIX}")):
         path = sums.with_name(sums.name[1 : -len(SUFFIX)])
-        try:
-            said = damage_of(path.read_bytes(), sums.read_bytes())
-        except FileNotFoundError:
+        if path.name.startswith(".") and path.name.endswith(UNFINISHED):
             continue
-        except OSError as error:
-            said = f"cannot be read: {error.strerror or error}"
-        if said:
+        if _seen(path, sums) and (said := _seen(path, sums)):  # one that is replaced looks damaged for a moment
             yield path, said
+
+
+def _seen(path: Path, sums: Path) -> str:
+    try:
+        return damage_of(path.read_bytes(), sums.read_bytes())
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
 
 
 def damage_of(content: bytes, sums: bytes) -> str:

@@ -137,6 +137,19 @@ def test_a_whole_checkpoint_has_no_problem(tmp_path: Path, capsys: pytest.Captur
     assert "PROBLEM" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("sums", [b"", b"crc\0", b"crc\0\0\0\2\0"])
+def test_what_a_running_job_is_writing_and_a_killed_one_never_ended_is_no_damage(
+    sums: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    override, home = whole_checkpoint(tmp_path)
+    begun = home / "live" / "state" / "0" / "1" / ".4.changelog.6459213b-b646-4d2c-b1a3-15efd1cef6c7.TID6.tmp"
+    begun.write_bytes(b"half a st")
+    begun.with_name(f".{begun.name}.crc").write_bytes(sums)
+
+    assert main(["checkpoint", "inspect", "--set", override]) == 0
+    assert "PROBLEM" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("name", "way_on"),
     [
