@@ -2,7 +2,8 @@
 
 Counters, the open intervals, an unfinished message, and every operator's own bytes under its name and version. State of
 an older version is migrated where the operator knows how, else begun anew; so is that of a site that was moved or set
-up otherwise.
+up otherwise. More than a few kilobytes, as many operators need, are compressed: Spark carries the state of a site to
+Python and back, and into its log, with every file.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Final
 
+import pyarrow as pa
+
 from ipdsf_spark.lidar.site import Site
 
 MAGIC: Final = b"IP"
 VERSION: Final = 1
 _HEAD: Final = struct.Struct("<2sB8sqIIBB")
 _OPERATOR: Final = struct.Struct("<BHI")
+_COMPRESSED: Final = b"IZ"  # then the number of bytes in it, and these as a zstd frame
+_SIZE: Final = struct.Struct("<2sI")
+_FEW: Final = 5_000  # bytes; fewer are kept as they are, for compression is not free (40 us on a core of 2026)
+_MOST: Final = 16_000_000  # bytes of a state; a head that says more is damaged
 
 
 @dataclass(frozen=True)
@@ -102,15 +109,21 @@ class SiteState:
         for name, (version, raw) in self.operators.items():
             encoded = name.encode()[:255]
             parts += [_OPERATOR.pack(len(encoded), version, len(raw)), encoded, raw]
-        return b"".join(parts)
+        whole = b"".join(parts)
+        return (
+            whole
+            if len(whole) <= _FEW
+            else _SIZE.pack(_COMPRESSED, len(whole)) + _codec().compress(whole, asbytes=True)
+        )
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> SiteState:
         """The inverse of `to_bytes`.
 
         Raises:
-            ValueError: the bytes were written by another version, or end early.
+            ValueError: the bytes were written by another version, are damaged, or end early.
         """
+        raw = _inflated(raw) if raw[:2] == _COMPRESSED else raw
         if raw[:2] != MAGIC or len(raw) < _HEAD.size + _COUNTS.size or raw[2] != VERSION:
             raise ValueError(f"site state of {len(raw)} bytes is not of version {VERSION}")
         _, _, setup, last_sent_ms, num_intervals, num_tail, num_operators, is_final = _HEAD.unpack_from(raw)
@@ -129,6 +142,26 @@ class SiteState:
         if at != len(raw):
             raise ValueError(f"site state has {len(raw)} bytes, its parts say {at}")
         return cls(counts, last_sent_ms, intervals, tail, operators, setup, bool(is_final))
+
+
+@lru_cache(maxsize=1)
+def _codec() -> pa.Codec:
+    return pa.Codec("zstd", compression_level=1)
+
+
+def _inflated(raw: bytes) -> bytes:
+    """A compressed state as it was.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    size = _SIZE.unpack_from(raw)[1] if len(raw) >= _SIZE.size else 0
+    if not _FEW < size <= _MOST:
+        raise ValueError(f"compressed site state of {len(raw)} bytes is said to hold {size} bytes: it is damaged")
+    try:
+        return bytes(_codec().decompress(raw[_SIZE.size :], decompressed_size=size, asbytes=True))
+    except OSError as error:  # pyarrow's for a frame that is none, ends early, or holds more
+        raise ValueError(f"compressed site state of {len(raw)} bytes is damaged: {error}") from error
 
 
 @lru_cache(maxsize=65_536)

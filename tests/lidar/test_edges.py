@@ -229,7 +229,7 @@ def test_tracks_stay_bounded_in_wild_noise() -> None:
         tracker.step([average])
         sizes.append(len(tracker.to_bytes()))
 
-    assert max(sizes) < 20_000
+    assert max(sizes) < 16_000
     assert len(tracker._tracks) <= MAX_TRACKS
 
 

@@ -25,6 +25,8 @@ from ipdsf_spark.lidar.site import Site
 Columns = NDArray[np.void]
 ENOUGH: Final = 0.5  # of a cell must be measured
 SCREEN: Final = LayerSettings()  # only its grid of gates is used, to look for fog, rain and clipped signal
+LARGEST_EXPONENT: Final = 15  # of two, beyond every number of a column in half precision, which ends at 65,504
+_BESIDE_BETA: Final = ("index", "num", "quality", "cloud", "first", "noise", "ripple", "exponent")
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,19 @@ class Cells:
 
         index: interval number. num: profiles; 0 of an interval that is missing. quality: bits of `Quality`. cloud:
         lowest cloud base [m / 4]. first: lowest cell with trustworthy signal. noise: of a cell's mean at unit range.
-        ripple: of the instrument at 1 km. beta: mean clear of cloud, NaN where there is none.
+        ripple: of the instrument at 1 km. exponent: of beta, which is a number of half precision times two to it. beta:
+        mean clear of cloud, NaN where there is none.
         """
-        return _kind(self.num)
+        return _kind(self.num, "<f4")
+
+    @property
+    def kind_in_state(self) -> np.dtype[np.void]:
+        """The same with beta in half precision, without its exponent."""
+        return _kind(self.num, "<f2")
 
 
 @lru_cache(maxsize=64)
-def _kind(num: int) -> np.dtype[np.void]:
+def _kind(num: int, beta: str) -> np.dtype[np.void]:
     return np.dtype(
         [
             ("index", "<i8"),
@@ -77,7 +85,8 @@ def _kind(num: int) -> np.dtype[np.void]:
             ("first", "<u2"),
             ("noise", "<f4"),
             ("ripple", "<f4"),
-            ("beta", "<f4", (num,)),
+            ("exponent", "<i2"),
+            ("beta", beta, (num,)),
         ]
     )
 
@@ -148,6 +157,43 @@ def _of_one_kind(averages: list[Average], site: Site, cells: Cells, settings: Ed
         columns["beta"] = _on_cells(beta, grid, cells)
     columns["beta"][:, : int(columns["first"][0])] = np.nan
     columns["beta"][fog | wet] = np.nan
+    return in_half_precision(columns)
+
+
+def without_exponents(num: int) -> np.dtype[np.void]:
+    """What version 1 of the state kept of an interval of `num` cells: beta in single precision."""
+    return np.dtype(
+        [(name, kind) for name, (kind, *_) in (_kind(num, "<f4").fields or {}).items() if name != "exponent"]
+    )
+
+
+def in_half_precision(columns: Columns) -> Columns:
+    """The same columns with each beta rounded to what the state keeps, 11 bits: far less than noise, half the bytes.
+
+    It is rounded before anything is made of it, so that an image says the same whether it was kept in between or not.
+    Each column has an exponent of its own, as signals without calibration have any size.
+    """
+    beta = columns["beta"]
+    largest = np.max(np.abs(beta), axis=1, initial=0.0, where=np.isfinite(beta))
+    columns["exponent"] = np.frexp(largest)[1] - LARGEST_EXPONENT
+    return widened(narrowed(columns))
+
+
+def narrowed(columns: Columns) -> Columns:
+    """Columns as the state keeps them (`Cells.kind_in_state`)."""
+    kept = np.empty(len(columns), _kind(columns["beta"].shape[1], "<f2"))
+    for name in _BESIDE_BETA:
+        kept[name] = columns[name]
+    kept["beta"] = np.ldexp(columns["beta"], -columns["exponent"][:, None])
+    return kept
+
+
+def widened(kept: Columns) -> Columns:
+    """The inverse of `narrowed`."""
+    columns = np.empty(len(kept), _kind(kept["beta"].shape[1], "<f4"))
+    for name in _BESIDE_BETA:
+        columns[name] = kept[name]
+    columns["beta"] = np.ldexp(kept["beta"].astype(np.float32), kept["exponent"][:, None])
     return columns
 
 

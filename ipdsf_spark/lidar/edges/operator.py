@@ -9,7 +9,7 @@ from typing import Final
 from ipdsf_spark.lidar.averages.average import MICROSECONDS
 from ipdsf_spark.lidar.edges.records import record_of
 from ipdsf_spark.lidar.edges.settings import EdgeSettings
-from ipdsf_spark.lidar.edges.tracker import VERSION, EdgeRow, EdgeTracker
+from ipdsf_spark.lidar.edges.tracker import VERSION, EdgeRow, EdgeTracker, migrated
 from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
 from ipdsf_spark.lidar.site import Site
 
@@ -24,7 +24,7 @@ def operator(parameters: Parameters) -> Operator:
         lag_s=layers.lag_s,
         reset_gap_s=max(layers.reset_gap_s, parameters.interval_s),
     )
-    return Operator(KIND, VERSION, _Edges(settings))
+    return Operator(KIND, VERSION, _Edges(settings), migrate=migrated)
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,46 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.averages.average import Average
 from ipdsf_spark.lidar.edges.detector import CannyDetector, EdgeDetector
-from ipdsf_spark.lidar.edges.image import Cells, Columns, blank, columns_of
+from ipdsf_spark.lidar.edges.image import (
+    Cells,
+    Columns,
+    blank,
+    columns_of,
+    in_half_precision,
+    narrowed,
+    widened,
+    without_exponents,
+)
 from ipdsf_spark.lidar.edges.settings import EdgeSettings
 from ipdsf_spark.lidar.edges.thinning import thinned
 from ipdsf_spark.lidar.edges.tracks import BEFORE, Edge, Linker, Tracks, track_type
 from ipdsf_spark.lidar.site import Site
 
-VERSION: Final = 1
+VERSION: Final = 2
 NOTHING: Final = -(2**62)
 _HEAD: Final = struct.Struct("<BBHHHHq")
 _PENDING: Final = np.dtype([("index", "<i8"), ("num", "<u2"), ("quality", "<u2"), ("cloud", "<u2")])
+
+
+def migrated(version: int, raw: bytes) -> bytes:
+    """A state of version 1, which kept the image in single precision, as one of this version.
+
+    Raises:
+        ValueError: it is of neither, or ends early.
+    """
+    if version != 1 or len(raw) < _HEAD.size or raw[0] != 1:
+        raise ValueError(f"edges of version {version} with {len(raw)} bytes are not known")
+    _, undecided, num_cells, num_columns, *counts, last_index = _HEAD.unpack_from(raw)
+    kind = without_exponents(num_cells)
+    at = _HEAD.size + num_columns * kind.itemsize
+    if len(raw) < at:
+        raise ValueError(f"edges of {len(raw)} bytes end inside their image")
+    ring = blank(0, num_columns, Cells(0.0, num_cells))
+    known = np.frombuffer(raw, kind, num_columns, _HEAD.size)
+    for name in kind.names or ():
+        ring[name] = known[name]
+    head = _HEAD.pack(VERSION, undecided, num_cells, num_columns, *counts, last_index)
+    return b"".join([head, narrowed(in_half_precision(ring)).tobytes(), raw[at:]])
 
 
 @dataclass(frozen=True)
@@ -150,7 +180,7 @@ class EdgeTracker:
             len(self._tracks),
             self.last_index,
         )
-        return b"".join([head, self._ring.tobytes(), self._pending.tobytes(), self._tracks.tobytes()])
+        return b"".join([head, narrowed(self._ring).tobytes(), self._pending.tobytes(), self._tracks.tobytes()])
 
     @classmethod
     def from_bytes(
@@ -166,7 +196,7 @@ class EdgeTracker:
             written = f"version {raw[0]}" if raw else "nobody"
             raise ValueError(f"edges of {len(raw)} bytes written by {written}, this is version {VERSION}")
         _, undecided, num_cells, *counts, tracker.last_index = _HEAD.unpack_from(raw)
-        kinds = (tracker.cells.kind, _PENDING, track_type(tracker.linker.depth))
+        kinds = (tracker.cells.kind_in_state, _PENDING, track_type(tracker.linker.depth))
         size = _HEAD.size + sum(count * kind.itemsize for count, kind in zip(counts, kinds, strict=True))
         if num_cells != tracker.cells.num or len(raw) != size:
             raise ValueError(
@@ -176,7 +206,8 @@ class EdgeTracker:
         for count, kind in zip(counts, kinds, strict=True):
             parts.append(np.frombuffer(raw, kind, count, at).copy())
             at += parts[-1].nbytes
-        tracker._ring, tracker._pending, tracker._tracks = parts
+        ring, tracker._pending, tracker._tracks = parts
+        tracker._ring = widened(ring)
         tracker._num_undecided = undecided
         return tracker
 
