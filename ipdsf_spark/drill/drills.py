@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ipdsf_spark.drill import brokers, checkpoints, cluster, content, disks, edges, imaging, jobs, topics
+from ipdsf_spark.drill import (
+    brokers,
+    checkpoints,
+    clocks,
+    cluster,
+    content,
+    disks,
+    edges,
+    imaging,
+    jobs,
+    topics,
+    versions,
+)
 from ipdsf_spark.drill.ground import Ground
 from ipdsf_spark.drill.outcome import Found
 from ipdsf_spark.errors import ConfigError
@@ -112,6 +124,12 @@ DRILLS: Final = (
         edges.clock_wrong,
     ),
     Drill(
+        "job-clock-wrong",
+        "clock of the job wrong",
+        "a day ahead under load, then two days back (clock_gettime of driver, Java machine and Python workers)",
+        clocks.job_clock_wrong,
+    ),
+    Drill(
         "partitions-added",
         "partitions added",
         "the files topic grows from 4 to 8 partitions under load",
@@ -131,6 +149,12 @@ DRILLS: Final = (
             checkpoints.damaged(kind),
         )
         for kind in checkpoints.FILES
+    ),
+    Drill(
+        "checkpoint-older",
+        "checkpoint of an older version",
+        f"the job of commit {versions.COMMIT} stopped, that of this version started on its checkpoint",
+        versions.checkpoint_older,
     ),
     Drill(
         "executor-killed",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from collections import Counter
-from pathlib import Path
 from typing import Final
 
 from ipdsf_spark.config import load
+from ipdsf_spark.drill.clocks import YEAR_S, WrongClock
 from ipdsf_spark.drill.deadline import DrillError
 from ipdsf_spark.drill.ground import TOLD, Ground
 from ipdsf_spark.drill.outcome import Account, Found
@@ -21,35 +19,6 @@ from ipdsf_spark.kafka.reading import consumer_of, records
 
 FILES: Final = 150
 EDGE_TOPIC: Final = "kafka.files_topic=edge.files"  # of no job: what nodes send here no instrument would say
-YEAR_S: Final = 31_557_600
-# A clock that is wrong by as many seconds as stand in a file, for a process that is started with it.
-WRONG_CLOCK: Final = r"""
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-static volatile int64_t *ahead_s;
-__attribute__((constructor)) static void begin(void) {
-    int file = open(getenv("WRONG_CLOCK_FILE"), O_RDONLY);
-    void *held = file < 0 ? MAP_FAILED : mmap(0, 8, PROT_READ, MAP_SHARED, file, 0);
-    if (held != MAP_FAILED) ahead_s = held;
-}
-int clock_gettime(clockid_t which, struct timespec *now) {
-    int failed = syscall(SYS_clock_gettime, which, now);
-    if (!failed && ahead_s && which == CLOCK_REALTIME) now->tv_sec += *ahead_s;
-    return failed;
-}
-time_t time(time_t *place) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (place) *place = now.tv_sec;
-    return now.tv_sec;
-}
-"""
 
 
 class EdgeSite:
@@ -168,15 +137,14 @@ def spool_full(ground: Ground) -> Found:
 
 def clock_wrong(ground: Ground) -> Found:
     """The agent's machine begins ten years ahead, and its clock is put back by eleven while it sends."""
-    clock = ground.folder / "clock"
-    clock.write_bytes((10 * YEAR_S).to_bytes(8, "little", signed=True))
-    node = EdgeSite(ground, "edge-clock", {"LD_PRELOAD": str(compiled(ground.folder)), "WRONG_CLOCK_FILE": str(clock)})
+    clock = WrongClock(ground.folder)
+    clock.set(10 * YEAR_S)
+    node = EdgeSite(ground, "edge-clock", clock.environment)
     node.agent.start()
     node.write(FILES)
     node.await_arrived(FILES)
     ground.deadline.until(lambda: bool(node.agent.said("ahead of Kafka")), "a word about a clock that is ahead")
-    with clock.open("r+b") as file:
-        file.write((-YEAR_S).to_bytes(8, "little", signed=True))
+    clock.set(-YEAR_S)
     ground.mark()
     node.write(FILES)
     node.await_arrived(2 * FILES)
@@ -185,21 +153,3 @@ def clock_wrong(ground: Ground) -> Found:
     wrong = sum(not began_ms < time < began_ms + 2 * 86_400_000 for times in node.arrived().values() for time in times)
     remark = f"{wrong} of {2 * FILES} times of sending are wrong by more than a day"
     return node.end(caught_up_s, node.agent.said(TOLD), remark)
-
-
-def compiled(folder: Path) -> Path:
-    """The wrong clock as a library.
-
-    Raises:
-        DrillError: there is no C compiler, or no Linux.
-    """
-    source, library = folder / "clock.c", folder / "clock.so"
-    source.write_text(WRONG_CLOCK)
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise DrillError("a clock cannot be put wrong for one process here: that takes a C compiler")
-    done = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], capture_output=True,
-                          text=True, check=False)  # fmt: skip
-    if done.returncode:
-        raise DrillError(f"a clock cannot be put wrong for one process here: {done.stderr.strip()[:300]}")
-    return library

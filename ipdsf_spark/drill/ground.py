@@ -124,6 +124,7 @@ class Ground:
         network: str = SHARED,
         is_supervised: bool = False,
         environment: dict[str, str] | None = None,
+        code: Path | None = None,
     ) -> Verb:
         """The streaming job: the one that runs, or a new one where other topics or settings are wanted.
 
@@ -132,6 +133,7 @@ class Ground:
             network: topics and checkpoint of that name.
             environment: beside that of this process, for a new job.
             is_supervised: whether it is started again where it ends, as a service manager does.
+            code: folder of another version of this project, for a new job.
         """
         self._is_supervised = is_supervised
         self.topics(network)
@@ -139,7 +141,7 @@ class Ground:
             self._end_job()
             port = free_ports(1)[0]
             listen = f"monitoring.listen=127.0.0.1:{port}"
-            job = self.verb("stream", settings=(listen, *settings), environment=environment)
+            job = self.verb("stream", settings=(listen, *settings), environment=environment, code=code)
             self._job = job
             self.pages = PageWatch(f"http://127.0.0.1:{port}", lambda: job.pid).start()
             self.stack.callback(self.pages.close)
@@ -163,11 +165,17 @@ class Ground:
         """Another one for its archive."""
         return self.folder / f"{self._network}-archive"
 
-    def verb(self, *words: str, settings: tuple[str, ...] = (), environment: dict[str, str] | None = None) -> Verb:
+    def verb(
+        self,
+        *words: str,
+        settings: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+        code: Path | None = None,
+    ) -> Verb:
         """A verb with the settings of this ground; not started."""
         log = self.folder / f"{len(self._verbs):02d}-{self._name}-{words[0]}.log"
         sets = [word for each in (*self.overrides, *settings) for word in ("--set", each)]
-        verb = Verb(log, [*words, *sets], environment)
+        verb = Verb(log, [*words, *sets], environment, code)
         self._verbs.append(verb)
         self.stack.callback(verb.close)
         return verb

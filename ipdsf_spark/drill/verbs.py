@@ -28,12 +28,22 @@ class Verb:
         log: file that all its runs write to.
         words: verb and arguments.
         environment: beside that of this process.
+        code: folder of another version of this project, which it is to run.
     """
 
-    def __init__(self, log: Path, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        log: Path,
+        words: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        code: Path | None = None,
+    ) -> None:
         self.log = log
         self.words = list(words)
+        self._code = code
         self._environment = {**os.environ, **(environment or {})}
+        if code is not None:
+            self._environment["PYTHONPATH"] = str(code)  # of Spark's Python workers too
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: list[int] = []
         self._forgotten = 0
@@ -49,6 +59,7 @@ class Verb:
                 stderr=output,
                 start_new_session=True,
                 env=self._environment,
+                cwd=self._code,  # where Python looks first
             )
         self._groups.append(self._process.pid)
         return self

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, TopicMetadata  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    TopicMetadata,
+)
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
@@ -19,6 +27,8 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S: Final = 30.0
 PRODUCT_PARTITIONS: Final = 4
 QUARANTINE_PARTITIONS: Final = 1
+STAMPED: Final = "message.timestamp.type"
+BY_BROKER: Final = "LogAppendTime"
 AVERAGES_KEPT_MS: Final = 30 * 86_400_000  # the archive keeps them for good
 
 
@@ -60,8 +70,9 @@ def topic_settings(kafka: KafkaConfig) -> dict[str, tuple[int, dict[str, str]]]:
     """
     size = {"max.message.bytes": str(kafka.max_message_bytes)}
     safe = {"min.insync.replicas": str(max(1, kafka.replication_factor - 1))}
-    # Stamped by the broker: agents learn its time from every acknowledgement, and no clock of a site decides retention.
-    stamped = {"message.timestamp.type": "LogAppendTime"}
+    # Stamped by the broker: agents learn its time from every acknowledgement, no clock of a site decides retention, and
+    # no record is refused because the clock of the job is an hour ahead (message.timestamp.after.max.ms).
+    stamped = {STAMPED: BY_BROKER}
     compacted = {
         "cleanup.policy": "compact",
         "min.cleanable.dirty.ratio": "0.1",
@@ -70,12 +81,12 @@ def topic_settings(kafka: KafkaConfig) -> dict[str, tuple[int, dict[str, str]]]:
     }
     return {
         kafka.files_topic: (kafka.partitions, size | safe | stamped),
-        kafka.averages_topic: (PRODUCT_PARTITIONS, size | safe | {"retention.ms": str(AVERAGES_KEPT_MS)}),
-        kafka.products_topic: (PRODUCT_PARTITIONS, compacted | safe),
-        kafka.sites_topic: (1, compacted | safe),
+        kafka.averages_topic: (PRODUCT_PARTITIONS, size | safe | stamped | {"retention.ms": str(AVERAGES_KEPT_MS)}),
+        kafka.products_topic: (PRODUCT_PARTITIONS, compacted | safe | stamped),
+        kafka.sites_topic: (1, compacted | safe | stamped),
         kafka.quarantine_topic: (
             QUARANTINE_PARTITIONS,
-            size | safe | {"retention.ms": str(_quarantine_kept_ms(kafka))},
+            size | safe | stamped | {"retention.ms": str(_quarantine_kept_ms(kafka))},
         ),
     }
 
@@ -86,7 +97,7 @@ def site_topic_settings(kafka: KafkaConfig) -> dict[str, str]:
 
 
 def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
-    """Create what is missing of the topics; grow the files topic to the configured partitions.
+    """Create what is missing of the topics; grow the files topic; have the broker stamp those made by earlier versions.
 
     Raises:
         BrokerError: the broker refuses, or the files topic has more partitions than configured.
@@ -111,6 +122,38 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
     if held is not None and held < kafka.partitions and _grow(client, kafka, held):
         made.add(kafka.files_topic)
     _await_leaders(client, bootstrap, {name: wanted[name][0] for name in made})
+    if earlier := [name for name in wanted if name in have]:
+        _stamp(client, earlier)
+
+
+def _stamp(client: AdminClient, names: list[str]) -> None:
+    """Let the broker stamp the records of topics that it does not stamp yet, where this user may."""
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+    try:
+        held = {resource.name: future.result(TIMEOUT_S) for resource, future in client.describe_configs(asked).items()}
+        changed = [
+            ConfigResource(
+                ConfigResource.Type.TOPIC,
+                name,
+                incremental_configs=[ConfigEntry(STAMPED, BY_BROKER, incremental_operation=AlterConfigOpType.SET)],
+            )
+            for name, settings in held.items()
+            if settings[STAMPED].value != BY_BROKER
+        ]
+        for future in client.incremental_alter_configs(changed).values() if changed else ():
+            future.result(TIMEOUT_S)
+    except KafkaException as error:
+        # Who may not even ask did not make the topics: an administrator did, whose matter it is.
+        is_ours = error.args[0].code() not in (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        )
+        logger.log(
+            logging.WARNING if is_ours else logging.INFO,
+            "topics %s may not have %s=%s (%s): records are refused there while the clock here is more than an hour "
+            "ahead of the broker's; let an administrator set it",
+            ", ".join(names), STAMPED, BY_BROKER, error.args[0].str(),
+        )  # fmt: skip
 
 
 def _grow(client: AdminClient, kafka: KafkaConfig, held: int) -> bool:

@@ -109,6 +109,7 @@ def _counts(listener: LiveListener, network: Network) -> Iterator[Sample]:
         yield Sample("ipdsf_last_batch_timestamp_seconds", batch.started_s)
         for phase, duration_ms in sorted(batch.duration_ms.items()):
             yield Sample("ipdsf_batch_seconds", duration_ms / 1000, {"phase": phase})
+    yield Sample("ipdsf_clock_ahead_seconds", round(network.clock_ahead_s, 1))
     yield Sample("ipdsf_state_rows", listener.state_rows)
     yield Sample("ipdsf_state_bytes", listener.state_bytes)
 

@@ -10,12 +10,20 @@ import json
 import logging
 import re
 import threading
+import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
@@ -32,6 +40,8 @@ REASONS: Final = 30  # kinds of reasons told apart; the rest is "other"
 AT_ONCE: Final = 500
 POLL_S: Final = 0.5
 RETRY_S: Final = 10.0
+MOST_WRONG_S: Final = 120.0  # that this clock and the brokers' may be apart
+LOOKS: Final = 3  # in turn that must find them so: a record may lie a while where a broker was away
 HEIGHTS: Final = "layers"
 CALIBRATION: Final = "calibration"
 
@@ -82,6 +92,8 @@ class Network:
         self._sites: dict[str, SiteView] = {}
         self._delays: deque[float] = deque(maxlen=DELAYS_KEPT)
         self._reasons: Counter[str] = Counter()
+        self._apart_s: deque[float] = deque(maxlen=LOOKS)
+        self._wrong = ""  # how it was called last
         self.problem = ""
 
     def sites(self) -> dict[str, SiteView]:
@@ -101,6 +113,31 @@ class Network:
         """Kinds of reasons and how many records of the quarantine have them."""
         with self._lock:
             return dict(self._reasons)
+
+    @property
+    def clock_ahead_s(self) -> float:
+        """By how much this machine's clock is ahead of the brokers', the least of the last looks; negative: behind."""
+        return min(self._apart_s, key=abs, default=0.0)
+
+    def take_new(self, published_ms: int, now_s: float) -> None:
+        """When brokers took a record that has just come: what this clock says beside it tells whether it is right.
+
+        Args:
+            published_ms: by the broker's clock [ms since 1970].
+            now_s: by this one [s since 1970].
+        """
+        self._apart_s.append(now_s - published_ms / 1000)
+        ahead_s = self.clock_ahead_s
+        is_wrong = len(self._apart_s) == LOOKS and abs(ahead_s) > MOST_WRONG_S
+        wrong = ("ahead of" if ahead_s > 0 else "behind") if is_wrong else ""
+        if wrong and wrong != self._wrong:
+            logger.warning(
+                "the clock of this machine is %.0f s %s Kafka's: set it; until then delays and freshness are wrong",
+                abs(ahead_s), wrong,
+            )  # fmt: skip
+        elif self._wrong and not wrong:
+            logger.warning("the clock of this machine and Kafka's agree again")
+        self._wrong = wrong
 
     def take_status(self, value: bytes | None) -> None:
         """A record of the sites topic."""
@@ -181,19 +218,30 @@ class Follower:
 
     def _follow(self, consumer: Consumer) -> None:
         kafka = self._kafka
-        places = []
+        places, ends = [], {}
         for topic, tail in ((kafka.sites_topic, None), (kafka.products_topic, TAIL), (kafka.quarantine_topic, 0)):
             for number, (low, high) in bounds(consumer, topic, self._bootstrap).items():
                 places.append(TopicPartition(topic, number, low if tail is None else max(low, high - tail)))
+                ends[topic, number] = high
         consumer.assign(places)
         self.network.problem = ""
+        has_all = False
         while not self._stopped.is_set():
-            for message in consumer.consume(AT_ONCE, POLL_S):
+            newest_ms = 0
+            messages = consumer.consume(AT_ONCE, POLL_S)
+            for message in messages:
                 error = message.error()
                 if error is None:
                     self._take(message)
+                    kind, published_ms = message.timestamp()
+                    is_new = (message.offset() or 0) >= ends.get((message.topic() or "", message.partition() or 0), 0)
+                    if has_all and is_new and kind == TIMESTAMP_LOG_APPEND_TIME:
+                        newest_ms = max(newest_ms, published_ms)
                 elif error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
+            if newest_ms:
+                self.network.take_new(newest_ms, time.time())
+            has_all = len(messages) < AT_ONCE  # what comes next was written since
 
     def _take(self, message: Message) -> None:
         topic = message.topic()

@@ -37,6 +37,7 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
     "ipdsf_batches_total": ("counter", "Micro-batches since the job started."),
     "ipdsf_batch_seconds": ("gauge", "Duration of the last micro-batch, by phase."),
     "ipdsf_last_batch_timestamp_seconds": ("gauge", "When the last micro-batch with files began."),
+    "ipdsf_clock_ahead_seconds": ("gauge", "The job's clock less the brokers'; negative: behind."),
     "ipdsf_state_rows": ("gauge", "Sites that the stream remembers."),
     "ipdsf_state_bytes": ("gauge", "Memory of the stores of their state."),
     "ipdsf_quarantined_by_reason_total": ("counter", "Quarantine records since the job started, by kind of reason."),

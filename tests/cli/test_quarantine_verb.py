@@ -18,12 +18,12 @@ from ipdsf_spark.cli.quarantine import _written, time_ms
 from ipdsf_spark.config import load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.errors import ConfigError, InputError
-from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.dead_letter import dead_letter
 from ipdsf_spark.kafka.quarantine import Quarantined
 from ipdsf_spark.lidar.instruments import vaisala_cl
 from ipdsf_spark.lidar.simulator import simulate_day
 from ipdsf_spark.lidar.site import Site
+from tests.sender_stamps import topics_stamped_by_senders
 
 NOW = datetime(2026, 6, 21, 12, tzinfo=UTC)
 HOUR_MS = 3_600_000
@@ -62,7 +62,7 @@ def filled(kafka: EmbeddedKafka, name: str, message: bytes = b"") -> list[str]:
         "kafka.partitions=1",
     ]
     config = load(overrides=settings)
-    ensure_topics(config.kafka, kafka.bootstrap_servers)
+    topics_stamped_by_senders(config.kafka, kafka.bootstrap_servers)
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     now = round(time.time() * 1000)
     letters = [

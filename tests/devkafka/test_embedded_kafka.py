@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from ipdsf_spark.config import KafkaConfig, load
@@ -70,8 +71,37 @@ def test_products_are_compacted_files_are_stamped_by_the_broker_and_sizes_are_al
     }
     assert held["set.layers"]["cleanup.policy"] == "compact"
     assert held["set.files"]["cleanup.policy"] == "delete"
-    assert held["set.files"]["message.timestamp.type"] == "LogAppendTime"
+    assert {settings["message.timestamp.type"] for settings in held.values()} == {"LogAppendTime"}
     assert {held[name]["max.message.bytes"] for name in ("set.files", "set.bad")} == {str(config.max_message_bytes)}
+
+
+def test_a_job_whose_clock_is_a_day_ahead_writes_to_topics_that_an_earlier_version_made(kafka: EmbeddedKafka) -> None:
+    config = KafkaConfig(
+        files_topic="ahead.files",
+        averages_topic="ahead.averages",
+        products_topic="ahead.layers",
+        sites_topic="ahead.sites",
+        quarantine_topic="ahead.bad",
+        partitions=2,
+    )
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    for future in client.create_topics([NewTopic(name, 1, 1) for name in topic_settings(config)]).values():
+        future.result(30.0)
+    answers: dict[str, KafkaError | None] = {}
+
+    ensure_topics(config, kafka.bootstrap_servers)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for name in topic_settings(config):
+        producer.produce(
+            name,
+            b"a product",
+            key="oslo",
+            timestamp=int(time.time() * 1000) + 86_400_000,
+            on_delivery=lambda error, message: answers.__setitem__(message.topic(), error),
+        )
+    producer.flush(30.0)
+
+    assert answers == dict.fromkeys(topic_settings(config))
 
 
 @pytest.mark.parametrize(("copies", "in_sync"), [(1, "1"), (2, "1"), (3, "2")])

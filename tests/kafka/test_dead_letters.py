@@ -15,7 +15,6 @@ from confluent_kafka.admin import ConfigResource
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.errors import BrokerError, InputError
-from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.dead_letter import dead_letter
 from ipdsf_spark.kafka.quarantine import (
     Index,
@@ -31,6 +30,7 @@ from ipdsf_spark.kafka.quarantine import (
 from ipdsf_spark.kafka.reading import consumer_of, records
 from ipdsf_spark.kafka.replay import replay
 from ipdsf_spark.kafka.topics import admin
+from tests.sender_stamps import topics_stamped_by_senders
 
 pytestmark = [pytest.mark.kafka]
 
@@ -50,7 +50,7 @@ def config_for(name: str, kafka: EmbeddedKafka, *more: str) -> Config:
             *more,
         ]
     )
-    ensure_topics(config.kafka, kafka.bootstrap_servers)
+    topics_stamped_by_senders(config.kafka, kafka.bootstrap_servers)
     return config
 
 

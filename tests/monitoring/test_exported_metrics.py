@@ -192,6 +192,40 @@ def test_one_site_whose_counts_do_not_add_up_unbalances_all() -> None:
     assert value(samples(listened(), network), "ipdsf_is_balanced") == 0
 
 
+@given(st.floats(-1e6, 1e6), st.lists(st.floats(0.0, 100.0), min_size=3, max_size=9))
+def test_a_clock_is_called_wrong_when_every_one_of_the_last_records_says_so(
+    ahead_s: float, on_the_way_s: list[float]
+) -> None:
+    network = Network()
+    for way_s in on_the_way_s:
+        network.take_new(1_000_000, 1_000.0 + way_s + ahead_s)
+
+    assert abs(network.clock_ahead_s) <= min(abs(way_s + ahead_s) for way_s in on_the_way_s[-3:]) + 1e-6
+
+
+def test_a_wrong_clock_is_told_once_and_so_is_the_right_one(caplog: pytest.LogCaptureFixture) -> None:
+    network = Network()
+    for now_s in (1_900.0, 1_000.1, 1_900.0, 1_000.2):  # a record that lay a while is no wrong clock
+        network.take_new(1_000_000, now_s)
+    assert caplog.messages == []
+
+    for _ in range(9):
+        network.take_new(1_000_000, 1_000.0 + 86_400.0)
+    for _ in range(9):
+        network.take_new(1_000_000, 1_000.5)
+    for _ in range(9):
+        network.take_new(1_000_000, 700.0)
+    for _ in range(9):
+        network.take_new(1_000_000, 1_600.0)
+
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "the clock of this machine is 86400 s ahead of Kafka's",
+        "the clock of this machine and Kafka's agree again",
+        "the clock of this machine is 300 s behind Kafka's",
+        "the clock of this machine is 600 s ahead of Kafka's",
+    ]
+
+
 def test_reasons_are_few_whatever_they_name() -> None:
     network = Network()
     for number in range(1_000):
