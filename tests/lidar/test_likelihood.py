@@ -66,3 +66,13 @@ def test_a_remembered_edge_aloft_does_not_tell_that_the_layer_below_it_has_begun
 
     assert found[STABLE, 0] >= found[CONVECTIVE, 0] - 0.05
     assert found[STABLE, 0] > found[CONVECTIVE, node_of(650.0)]
+
+
+def test_a_stable_layer_is_young_from_the_afternoon_on_and_full_in_the_morning() -> None:
+    young = [sun_at(hour).young for hour in (4.5, 9.0, 15.0, 19.5, 21.0, 24.0, 27.0)]
+
+    assert young[0] == pytest.approx(0.06, abs=0.03)
+    assert young[1] < 0.05
+    assert young[2] == young[3] == 1.0
+    assert 1.0 > young[4] > young[5] > young[6] > 0.0
+    assert sun_prior(DAY_S, (float("nan"), float("nan")), Ceiling(), 4000.0).young == 0.5
