@@ -15,13 +15,13 @@ from ipdsf_spark.lidar.layers.sun import SunPrior, sun_prior
 CHAIN = Chain.of(nodes_up_to(4000.0))
 NUM = CHAIN.nodes_m.size
 RATES = st.builds(
-    lambda a, b, reach: SunPrior(a, b, reach, 0.5, 0.5, 0.5, is_day=True, is_late=False, is_known=True),
+    lambda a, b, reach: SunPrior(a, b, reach, 0.5, 0.5, 0.5, 0.0, is_day=True, is_late=False, is_known=True),
     st.floats(0.0, 0.5),
     st.floats(0.0, 0.5),
     st.floats(200.0, 4000.0),
 )
 STATES = hnp.arrays(np.float32, (2, NUM), elements=st.floats(0, 1, width=16)).filter(lambda s: s.sum() > 0.1)
-DAY = SunPrior(0.0003, 0.3, 4000.0, 0.0, 0.0, 0.0, is_day=True, is_late=True, is_known=True)
+DAY = SunPrior(0.0003, 0.3, 4000.0, 0.0, 0.0, 0.0, 0.0, is_day=True, is_late=True, is_known=True)
 
 
 def sun_at(hour: float, place: tuple[float, float] = (48.15, 11.57), day: str = "2026-06-15") -> SunPrior:

@@ -8,7 +8,7 @@ import pytest
 from ipdsf_spark.lidar.layers.ceiling import Ceiling
 from ipdsf_spark.lidar.layers.chain import CONVECTIVE, STABLE, nodes_up_to
 from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, QUARTERS, ROW, Evidence
-from ipdsf_spark.lidar.layers.likelihood import STEPS_PER_NAT, explained, stored_likelihood
+from ipdsf_spark.lidar.layers.likelihood import STEPS_PER_NAT, explained, remembered, stored_likelihood
 from ipdsf_spark.lidar.layers.sun import SunPrior, sun_prior
 
 NODES_M = nodes_up_to(4000.0)
@@ -66,3 +66,58 @@ def test_a_remembered_edge_aloft_does_not_tell_that_the_layer_below_it_has_begun
 
     assert found[STABLE, 0] >= found[CONVECTIVE, 0] - 0.05
     assert found[STABLE, 0] > found[CONVECTIVE, node_of(650.0)]
+
+
+NEW_M = 520.0
+
+
+def gain_of_the_edge(hour: float, *, aloft_m: float | None) -> float:
+    """How much more likely a stable layer's top at an edge of `NEW_M` is than one too low to be seen."""
+    found = nats(interval(peaks={NEW_M: 150, TOP_M: 255}), hour, residual_m=aloft_m)
+    return float(found[STABLE, node_of(NEW_M)] - found[STABLE, 0])
+
+
+def test_an_edge_that_has_come_to_be_below_the_top_that_the_day_has_left_is_the_evenings_new_layer() -> None:
+    assert gain_of_the_edge(20.5, aloft_m=TOP_M) > 0.5
+    assert gain_of_the_edge(20.5, aloft_m=None) < 0.05  # nothing tells that the day had mixed the air there
+    assert gain_of_the_edge(20.5, aloft_m=NEW_M) < 0.05  # it is what the day has left
+    assert gain_of_the_edge(3.0, aloft_m=TOP_M) < 0.2  # by then it may have come from elsewhere
+
+
+def test_an_edge_as_deep_as_no_new_layer_is_said_to_be_one_by_nothing_overhead() -> None:
+    found = nats(interval(peaks={1000.0: 255, 2000.0: 255}), 20.5, residual_m=2000.0)
+
+    assert found[STABLE, node_of(1000.0)] <= found[STABLE, 0]
+
+
+def test_what_the_day_has_left_overhead_is_no_sign_of_convection_in_the_evening() -> None:
+    found = nats(interval(peaks={NEW_M: 150, TOP_M: 255}), 20.5, residual_m=TOP_M)
+
+    assert found[STABLE, node_of(NEW_M)] >= found[CONVECTIVE, node_of(NEW_M)]
+    assert found[STABLE, 0] >= found[CONVECTIVE, 0] - 0.05
+
+
+@pytest.mark.parametrize(("hour", "is_told"), [(20.5, False), (3.0, True)])
+def test_an_edge_below_the_top_that_the_day_has_left_is_not_remembered_as_a_residual_layers(
+    hour: float, is_told: bool
+) -> None:
+    edges = interval(peaks={NEW_M: 255, TOP_M: 255}).edges / np.float32(255.0)
+    state = np.zeros((1, 2, NODES_M.size), np.float32)
+    state[0, STABLE, 0] = 1.0
+    memory = np.zeros((1, NODES_M.size), np.float16)
+    memory[0, node_of(TOP_M)] = 1.0
+    for _ in range(6):
+        memory = remembered(memory, state, edges, [sun_at(hour)], NODES_M)
+
+    assert memory[0, node_of(TOP_M)] > 0.9
+    assert (memory[0, node_of(NEW_M)] > 0.4) == is_told
+
+
+def test_a_stable_layer_is_young_from_the_afternoon_on_and_full_in_the_morning() -> None:
+    young = [sun_at(hour).young for hour in (4.5, 9.0, 15.0, 19.5, 21.0, 24.0, 27.0)]
+
+    assert young[0] == pytest.approx(0.06, abs=0.03)
+    assert young[1] < 0.05
+    assert young[2] == young[3] == 1.0
+    assert 1.0 > young[4] > young[5] > young[6] > 0.0
+    assert sun_prior(DAY_S, (float("nan"), float("nan")), Ceiling(), 4000.0).young == 0.5

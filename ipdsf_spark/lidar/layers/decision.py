@@ -1,7 +1,8 @@
 """From what is known of the mixing layer's top to what is published: a height, an upper bound, or a reason for neither.
 
-The uncertainty is that of the mixture: the localisation of the edge that was chosen, and the chance that another one is
-the right one times its distance.
+The uncertainty is that of the mixture: the localisation of the edge that was chosen, the chance that another one is the
+right one times its distance, and how well an edge tells the height of the mixing: a stable layer that has just begun is
+filled from the ground, slowly, so that what it holds falls off well below its top; hours later it is full.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ LEAST_M: Final = 15.0  # no retrieval is better than its grid
 MODEL_SHARE: Final = 0.03  # of the height, and ...
 MODEL_M: Final = 20.0  # ... this: an edge of the tracer is not quite the height of the mixing
 STABLE_MODEL_M: Final = 40.0  # of a stable layer, which fades upward rather than ends, and ...
+YOUNG_SHARE: Final = 0.25  # of the height, of a stable layer that is still being filled from the ground
 LOW_M: Final = 150.0  # ... of one so little above the lowest gate that is seen
 
 
@@ -60,13 +62,21 @@ class Decision:
     quality: NDArray[np.uint16]
 
 
-def decide(rows: Rows, state: Float, nodes_m: Float64, final: NDArray[np.int64], neighbours: Neighbours) -> Decision:
+def decide(
+    rows: Rows,
+    state: Float,
+    nodes_m: Float64,
+    young: Float64,
+    final: NDArray[np.int64],
+    neighbours: Neighbours,
+) -> Decision:
     """Decide on every interval.
 
     Args:
         rows: (N,) records.
         state: (N, 2, K) probability of the top's node and kind.
         nodes_m: (K,) heights.
+        young: (N,) how likely a stable layer has only begun to be filled.
         final: (F,) which intervals are seen from both sides.
         neighbours: of these, F.
     """
@@ -111,7 +121,8 @@ def decide(rows: Rows, state: Float, nodes_m: Float64, final: NDArray[np.int64],
     spread = np.sqrt((far * off * off).sum(axis=1))
     has_stable = state[:, STABLE].sum(axis=1) > 0.5
     is_low = height < rows["floor"] / QUARTERS + LOW_M
-    model = np.hypot(np.where(has_stable | is_low, STABLE_MODEL_M, MODEL_M), MODEL_SHARE * height)
+    share_of_model = np.where(has_stable, np.maximum(YOUNG_SHARE * young, MODEL_SHARE), MODEL_SHARE)
+    model = np.hypot(np.where(has_stable | is_low, STABLE_MODEL_M, MODEL_M), share_of_model * height)
     sigma = np.maximum(np.sqrt(localisation**2 + spread**2 + model**2), LEAST_M)
 
     quality = rows["quality"].copy()

@@ -105,7 +105,9 @@ class LayerTracker:
             begin += len(run.evidence.rows)
             row = walked.rows[begin - 1 : begin]
             if int(row["index"][0]) in told:
-                parts.append(Part(row, walked.tips[begin - 1][None].astype(np.float32), None))
+                parts.append(
+                    Part(row, walked.tips[begin - 1][None].astype(np.float32), walked.suns[begin - 1 : begin], None)
+                )
         self.state.standing = standing
         return (yield from self._said(parts))
 
@@ -206,7 +208,7 @@ class LayerTracker:
         num = min(len(rows), len(self.state.rows))
         if num and not only_final:
             tips = np.array(walked.tips[end - num : end]).astype(np.float32)
-            parts.append(Part(rows[-num:], tips, None))
+            parts.append(Part(rows[-num:], tips, walked.suns[end - num : end], None))
         return parts
 
     # what becomes final ----------------------------------------------------------------------------------------------
@@ -242,7 +244,7 @@ class LayerTracker:
             state.standing,
             state.open,
         )
-        return [Part(rows[:num], smoothed, (state.told, rows[num : num + REACH]))]
+        return [Part(rows[:num], smoothed, suns[:num], (state.told, rows[num : num + REACH]))]
 
     def _said(self, parts: Parts) -> Steps[Layers]:
         if not parts:

@@ -2,11 +2,12 @@
 
 Every edge wants an explanation. At night one that lies high is as likely a residual layer's as the top of a stable
 layer, so that it says nothing for or against: the prior and what was before decide. A shallow one, or any by day, is
-evidence of the top; one below it, in air that should be mixed, speaks against it. From about noon on that is an edge
-that stands out of those around it, and a weak one will do: what comes in below or gathers there is weak at first,
-while a signal that falls evenly with height, as it does over a moist or hot afternoon's ground, is no second layer. A
-top without an edge is unlikely where it could be seen, and natural where it lies below the lowest trustworthy gate, in
-noise or in cloud.
+evidence of the top, and so is in the evening one that has come to be below the top that the day has left: the day has
+mixed the air there, and what it leaves lies at its top. One below a top, in air that should be mixed, speaks against
+it. From about noon on that is an edge that stands out of those around it, and a weak one will do: what comes in below
+or gathers there is weak at first, while a signal that falls evenly with height, as it does over a moist or hot
+afternoon's ground, is no second layer. A top without an edge is unlikely where it could be seen, and natural where it
+lies below the lowest trustworthy gate, in noise or in cloud.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ DISCOUNT: Final = 0.9  # of such an edge as the top of a convective layer
 HIDDEN_BY_DAY: Final = 0.3  # against a top below the lowest gate under a high sun
 BEYOND_SUN: Final = 0.8  # against a convective layer far above what the sun allows
 SHALLOW_M: Final = (250.0, 450.0)  # an edge up to here is hardly a residual layer's, one above may be
+DEEPEST_M: Final = 800.0  # no new layer of the evening is deeper; the nearer, the less an edge is held for its top
+OVERHEAD: Final = (0.2, 0.6)  # memory of an edge aloft: from here on more and more, and surely, what the day has left
+OWN: Final = 0.4  # memory of an edge from which on it is no new one
 GAP: Final = 3  # nodes that an edge spreads over
 
 STEPS_PER_NAT: Final = 32.0  # of a likelihood that is stored
@@ -56,6 +60,8 @@ class Explained:
         hidden: (N,) number of lowest nodes that cannot be seen.
         hidden_by_day: (N,) log likelihood of a convective layer there, likewise.
         morning: (N,) share of an edge as a convective layer's top that the evening has left.
+        fresh: (N, K) what is left out of `stable` for an edge that may be a residual layer's, as far up as one of
+            the evening may reach: there it counts if it has come to be since the day's layer collapsed.
         forenoon: (N,) 1 from sunrise until shortly before noon, 0 from shortly after it and at night.
     """
 
@@ -66,6 +72,7 @@ class Explained:
     hidden_by_day: Float
     morning: Float
     forenoon: Float
+    fresh: Float
 
     @classmethod
     def joined(cls, parts: Sequence[Explained]) -> Explained:
@@ -84,6 +91,7 @@ class Explained:
             self.hidden_by_day[begin:end],
             self.morning[begin:end],
             self.forenoon[begin:end],
+            self.fresh[begin:end],
         )
 
 
@@ -105,6 +113,8 @@ def explained(evidence: Evidence, suns: Sequence[SunPrior], nodes_m: Float64) ->
     convective -= (UNEXPLAINED_BY_DAY * (1.0 - afternoon)) * below
     convective -= (UNEXPLAINED_LATER * afternoon) * np.minimum(_peak_below(rows, shape) / FULL_LATER, 1.0)
     stable = edges * (1.0 - residual * shape.deep)
+    young = np.array([sun.young for sun in suns], np.float32)[:, None]
+    fresh = edges * ((residual * young) * shape.nightly)
     stable -= missing
     stable -= UNEXPLAINED * below
     low = (edges * shape.shallow).max(axis=1, keepdims=True) * UNEXPLAINED
@@ -114,7 +124,7 @@ def explained(evidence: Evidence, suns: Sequence[SunPrior], nodes_m: Float64) ->
     convective -= np.minimum(np.maximum(shape.nodes_m - reach, 0.0) / (0.5 * reach + 200.0), 1.0) * (BEYOND_SUN / NATS)
     hidden_by_day = -low[:, 0] - HIDDEN_BY_DAY
     return Explained(
-        edges, stable, convective, rows["hidden"], hidden_by_day, 1.0 - evening[:, 0], 1.0 - afternoon[:, 0]
+        edges, stable, convective, rows["hidden"], hidden_by_day, 1.0 - evening[:, 0], 1.0 - afternoon[:, 0], fresh
     )
 
 
@@ -141,12 +151,26 @@ def stored_likelihood(known: Explained, residual: Float) -> NDArray[np.uint8]:
     is_hidden = np.arange(remembered.shape[1]) < known.hidden[:, None]
     # what is remembered of the night explains an edge as well above a stable layer that the sun has not reached yet
     found[:, STABLE] = known.stable + known.forenoon[:, None] * np.where(is_hidden, over_hidden, KNOWN_RESIDUAL * above)
+    # the day's layer has left no edge below its top: one that is there since is the new layer's
+    fresh = known.fresh * (1.0 - np.minimum(residual * (1.0 / OWN), 1.0)) * _overhead(residual)
+    unexplained = UNEXPLAINED * fresh.max(axis=1, keepdims=True)
+    found[:, STABLE] += np.where(is_hidden, -unexplained, fresh)
     discount = np.asarray(DISCOUNT * known.morning.astype(np.float64), np.float32)[:, None]
-    found[:, CONVECTIVE] = known.convective - discount * remembered + KNOWN_RESIDUAL * above
-    np.copyto(found[:, CONVECTIVE], known.hidden_by_day[:, None] + over_hidden, where=is_hidden)
+    by_day = known.morning[:, None]  # after sunset what the day has left overhead is no sign of convection
+    found[:, CONVECTIVE] = known.convective - discount * remembered + by_day * (KNOWN_RESIDUAL * above)
+    np.copyto(found[:, CONVECTIVE], known.hidden_by_day[:, None] + by_day * over_hidden - unexplained, where=is_hidden)
     found *= NATS * STEPS_PER_NAT
     np.subtract(found.max(axis=(1, 2), keepdims=True), found, out=found)
     return np.minimum(found, 255.0).astype(np.uint8)
+
+
+def _overhead(residual: Float) -> Float:
+    """(N, K) how sure it is that the day has left its top above a node; `residual` as in `stored_likelihood`."""
+    above = np.zeros_like(residual)
+    above[:, :-GAP] = np.maximum.accumulate(residual[:, ::-1], axis=1)[:, ::-1][:, GAP:]
+    above -= OVERHEAD[0]
+    above *= 1.0 / (OVERHEAD[1] - OVERHEAD[0])
+    return np.minimum(np.maximum(above, 0.0), 1.0)
 
 
 def likelihood(stored: NDArray[np.uint8]) -> Float:
@@ -163,7 +187,8 @@ def remembered(
     """(N, K) memory of the residual layer's edge after one more interval.
 
     An edge that stays while the mixing layer is far below it is remembered; it fades while it is not seen, when the
-    mixing layer has grown up to it, and from late morning on, when the residual layer has been used up.
+    mixing layer has grown up to it, and from late morning on, when the residual layer has been used up. In the evening
+    one below the day's top is no residual layer's.
 
     Args:
         residual: (N, K) before.
@@ -180,7 +205,9 @@ def remembered(
     np.maximum(wide[:, :-1], edges[:, 1:], out=wide[:, :-1])
     seen = np.minimum(2.0 * wide, 1.0)
     rise = np.array([RISE * _is_left(sun) for sun in suns], np.float32)[:, None]
-    new = residual + rise * is_below * seen * (1.0 - residual)
+    young = np.array([sun.young * sun.residual for sun in suns], np.float32)[:, None]
+    is_left = is_below * (1.0 - young * shape.nightly * _overhead(residual.astype(np.float32)))
+    new = residual + rise * is_left * seen * (1.0 - residual)
     new *= (1.0 - FALL * (1.0 - seen)) * (1.0 - REACHED * (1.0 - is_below))
     new *= np.array([_kept(sun) for sun in suns], np.float32)[:, None]
     return np.asarray(new, np.float16)
@@ -205,6 +232,7 @@ class _Shape:
     number: NDArray[np.int64]
     shallow: Float
     deep: Float
+    nightly: Float
     far_below: NDArray[np.int64]
     has_below: Float
 
@@ -220,6 +248,7 @@ def _shape(nodes: tuple[float, ...]) -> _Shape:
         np.arange(nodes_m.size),
         shallow.astype(np.float32),
         (1.0 - shallow).astype(np.float32),
+        ((1.0 - shallow) * np.clip((DEEPEST_M - nodes_m) / (DEEPEST_M - SHALLOW_M[1]), 0.0, 1.0)).astype(np.float32),
         np.maximum(far_below, 0),
         (far_below >= 0).astype(np.float32),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isfinite
+from math import exp, isfinite
 from typing import Final
 
 from ipdsf_spark.lidar.layers.ceiling import MORNING, Ceiling, _course
@@ -24,6 +24,7 @@ EVENING_H: Final = (0.0, 2.0)  # hours before sunset: all layers have collapsed,
 AFTERNOON_H: Final = (-1.0, 1.0)
 DESERT: Final = 2.5  # a very dry ground heats the air this much faster than the ceiling's growth says
 INTERVAL_S: Final = 300.0  # rates below are those of five minutes
+RIPENING_H: Final = 3.0  # after sunset the share of a stable layer that is still being filled falls to 1/e in this
 
 # (hours to sunset, rate): a convective layer dies so often in five minutes
 _COLLAPSE: Final = ((-1.5, 0.45), (-0.5, 0.2), (0.0, 0.1), (0.75, 0.03), (1.5, 0.012), (3.0, 0.003), (5.0, 0.0003))
@@ -41,6 +42,8 @@ class SunPrior:
         residual: how likely there is a residual layer overhead; 1 at night, 0 around noon.
         evening: how likely the day's layer has become one; 0 from sunrise to the afternoon.
         afternoon: 0 until shortly before noon, 1 from shortly after it and at night.
+        young: how likely a stable layer is one that has only begun to be filled from the ground; 1 from the afternoon
+            to sunset, then less and less.
         is_day: from sunrise to sunset.
         is_late: late morning to dusk: the residual layer has been used up.
         is_known: the site has coordinates.
@@ -52,6 +55,7 @@ class SunPrior:
     residual: float
     evening: float
     afternoon: float
+    young: float
     is_day: bool
     is_late: bool
     is_known: bool
@@ -73,15 +77,18 @@ def sun_prior(second: float, place: tuple[float, float], shape: Ceiling, max_hei
         max_height_m: highest height that is looked for.
     """
     if not (isfinite(place[0]) and isfinite(place[1])):
-        return SunPrior(0.01, 0.01, max_height_m, 0.5, 0.5, 0.0, is_day=True, is_late=True, is_known=False)
+        return SunPrior(0.01, 0.01, max_height_m, 0.5, 0.5, 0.0, 0.5, is_day=True, is_late=True, is_known=False)
     place = round(place[0], 2), round(place[1], 2)
     day = int(second // DAY_S)
     since, until, share, is_late = -ALWAYS, -ALWAYS, 1.0, False
+    since_fall_s = float("inf")
     for number in (day - 1, day, day + 1):
         course = _course(number, place)
         if course is None:
             continue
         rise_s, fall_s, of_day = course
+        if fall_s <= second:
+            since_fall_s = second - fall_s
         if rise_s <= second < fall_s + 2.0 * HOUR_S:
             since, until, share = (second - rise_s) / HOUR_S, (fall_s - second) / HOUR_S, of_day
             is_late = second >= rise_s + MORNING * (fall_s - rise_s) / 2 and until > 0.5
@@ -93,6 +100,7 @@ def sun_prior(second: float, place: tuple[float, float], shape: Ceiling, max_hei
     growing_h = max(since - shape.open_after_sunrise_s / HOUR_S / 2, 0.0) if since > 0 else 0.0
     rate = share * shape.growth_m_per_h
     residual = evening = afternoon = 1.0
+    young = exp(-since_fall_s / (RIPENING_H * HOUR_S))
     if since > 0:
         after_noon_h = (since - until) / 2.0
         afternoon = (after_noon_h - AFTERNOON_H[0]) / (AFTERNOON_H[1] - AFTERNOON_H[0])
@@ -102,7 +110,8 @@ def sun_prior(second: float, place: tuple[float, float], shape: Ceiling, max_hei
     # slow at first, then as fast as a dry ground lets it
     reach_m = shape.night_m / 2 + rate * growing_h * min(DESERT, 1.0 + 0.25 * growing_h)
     reach_m, is_day = min(reach_m, max_height_m), since > 0 and until > 0
-    return SunPrior(collapse, onset, reach_m, residual, evening, afternoon, is_day, is_late, is_known=True)
+    young = max(young, afternoon) if is_day else young
+    return SunPrior(collapse, onset, reach_m, residual, evening, afternoon, young, is_day, is_late, is_known=True)
 
 
 def _between(table: tuple[tuple[float, float], ...], x: float) -> float:

@@ -24,6 +24,7 @@ from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.layers.standing import Standing
 from ipdsf_spark.lidar.layers.sun import SunPrior
 from ipdsf_spark.lidar.products.quality import Quality
+from ipdsf_spark.lidar.profiles import Float64
 
 FIRST: Final = 6  # intervals that the first one counts as: those that follow it are not independent of it
 PROVISIONAL: Final = np.uint16(Quality.PROVISIONAL)
@@ -129,11 +130,13 @@ class Part(NamedTuple):
     Attributes:
         rows: (n,) records.
         state: (n, 2, K) probability of the top's node and kind.
+        suns: n.
         around: records before and after them, if they are final.
     """
 
     rows: Rows
     state: Float
+    suns: Sequence[SunPrior]
     around: tuple[Rows, Rows] | None
 
 
@@ -266,19 +269,22 @@ def _said(asked: Sequence[Say]) -> list[Layers]:
     state = np.concatenate([part.state for part in parts])
     is_final = np.repeat([part.around is not None for part in parts], [len(part.rows) for part in parts])
     neighbours = Neighbours.of([(part.around[0], part.rows, part.around[1]) for part in parts if part.around])
+    young = np.array([sun.young for part in parts for sun in part.suns])
     is_real = rows["num"] > 0
     if not is_real.all():
         neighbours = neighbours.rows(is_real[is_final])
-        rows, state, is_final = rows[is_real], state[is_real], is_final[is_real]
-    layers = _layers(rows, state, is_final, neighbours, asked[0])
+        rows, state, young, is_final = rows[is_real], state[is_real], young[is_real], is_final[is_real]
+    layers = _layers(rows, state, young, is_final, neighbours, asked[0])
     ends = np.cumsum(is_real)[np.cumsum([sum(len(part.rows) for part in ask.parts) for ask in asked]) - 1].tolist()
     return [layers.rows(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def _layers(rows: Rows, state: Float, is_final: NDArray[np.bool_], neighbours: Neighbours, ask: Say) -> Layers:
+def _layers(
+    rows: Rows, state: Float, young: Float64, is_final: NDArray[np.bool_], neighbours: Neighbours, ask: Say
+) -> Layers:
     if not len(rows):
         return Layers.empty(rows["height"].shape[1])
-    found = decide(rows, state, ask.chain.nodes_m, np.flatnonzero(is_final), neighbours)
+    found = decide(rows, state, ask.chain.nodes_m, young, np.flatnonzero(is_final), neighbours)
     centre = (rows["index"] * ask.averaging_s + ask.averaging_s // 2) * 1_000_000
     return Layers(
         time=centre.view("datetime64[us]"),
