@@ -5,12 +5,17 @@ from __future__ import annotations
 import shutil
 import signal
 from pathlib import Path
+from typing import Final
 
+from ipdsf_spark.devkafka.namespaces import FarHost
 from ipdsf_spark.devkafka.processes import children_of, send_signal
-from ipdsf_spark.drill.ground import Ground
+from ipdsf_spark.devkafka.spread import SpreadKafka
+from ipdsf_spark.drill.ground import HEAP_MB, Ground
 from ipdsf_spark.drill.jobs import TURNS, warmed_up
 from ipdsf_spark.drill.outcome import Found
 from ipdsf_spark.kafka.topics import admin
+
+CUT: Final = "cut"
 
 
 def broker_killed(ground: Ground) -> Found:
@@ -59,8 +64,32 @@ def network_silent(ground: Ground) -> Found:
     ground.mark()
     after = ground.send(TURNS)
     found = ground.recovered(during, after, job=job)
-    restarts = f"the job ended {ground.num_restarts} time(s) and was started again by its supervisor"
-    return found.with_remark(restarts if ground.num_restarts else "the job went on by itself")
+    return found.with_remark(how_it_went_on(ground))
+
+
+def network_cut(ground: Ground) -> Found:
+    """The link to the broker's host is down for minutes: what is sent goes nowhere, and nobody says so."""
+    far = ground.stack.enter_context(FarHost())
+    kafka = ground.stack.enter_context(SpreadKafka(ground.folder / "far", (far.host,), heap_mb=HEAP_MB))
+    ground.topics(CUT, bootstrap=kafka.bootstrap_servers, copies=1)
+    job = ground.stream(network=CUT, is_supervised=True)
+    warmed_up(ground, job)
+    during = ground.send(TURNS)
+    far.cut()
+    try:
+        ground.deadline.pause(10.0 if ground.is_short else 120.0)
+    finally:
+        far.mend()
+    ground.mark()
+    after = ground.send(TURNS)
+    return ground.recovered(during, after, job=job).with_remark(how_it_went_on(ground))
+
+
+def how_it_went_on(ground: Ground) -> str:
+    """For the table."""
+    if ground.num_restarts:
+        return f"the job ended {ground.num_restarts} time(s) and was started again by its supervisor"
+    return "the job went on by itself"
 
 
 def await_copies(ground: Ground) -> None:

@@ -82,9 +82,15 @@ DRILLS: Final = (
     ),
     Drill(
         "network-silent",
-        "network cut for two minutes",
+        "network silent for two minutes",
         "SIGSTOP to both brokers and the controller under load: connections stay, nothing answers; SIGCONT after 120 s",
         brokers.network_silent,
+    ),
+    Drill(
+        "network-cut",
+        "network cut for two minutes",
+        "the broker on a host of its own (a network namespace); its end of the link is taken down under load (root)",
+        brokers.network_cut,
     ),
     Drill(
         "archive-full",

@@ -94,21 +94,27 @@ class Ground:
             self._kafka.start()
         return self._kafka
 
-    def topics(self, name: str = SHARED) -> None:
-        """Topics of that name, with a copy on each broker, and somebody who reads what comes out."""
+    def topics(self, name: str = SHARED, *, bootstrap: str = "", copies: int = 2) -> None:
+        """Topics of that name, and somebody who reads what comes out.
+
+        Args:
+            name: of the network.
+            bootstrap: where its Kafka is, if it is not that of this ground.
+            copies: of each record.
+        """
         if name == self._network:
             return
         self._end_job()
         self._network = name
         for disk in (self.checkpoint_disk, self.archive_disk):
             mounted(disk, self.stack)
-        bootstrap = self.kafka.bootstrap_servers
+        bootstrap = bootstrap or self.kafka.bootstrap_servers
         kinds = ("files", "averages", "products", "sites", "quarantine")
         self.overrides = [
             f"kafka.bootstrap_servers={bootstrap}",
             *(f"kafka.{kind}_topic={name}.{kind}" for kind in kinds),
             f"kafka.partitions={PARTITIONS}",
-            "kafka.replication_factor=2",
+            f"kafka.replication_factor={copies}",
             f"stream.directory={json.dumps(str(self.folder / name))}",
             f"stream.archive_directory={json.dumps(str(self.archive_disk))}",
             "stream.archive_every_s=2",

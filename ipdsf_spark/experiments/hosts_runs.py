@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ipdsf_spark.config import Config
+from ipdsf_spark.devkafka.namespaces import TwoHosts
+from ipdsf_spark.devkafka.spread import SpreadKafka
 from ipdsf_spark.errors import PrerequisiteError
 from ipdsf_spark.experiments.bank import fill
 from ipdsf_spark.experiments.bench import Bench
 from ipdsf_spark.experiments.group import ConsumerGroup, Mark, Seat
 from ipdsf_spark.experiments.hosts import LEADERS, NEAREST, ONE, DeathRow, FillRow, HostsRow, HostsSettings
-from ipdsf_spark.experiments.namespaces import TwoHosts
 from ipdsf_spark.experiments.result import Found, Table
-from ipdsf_spark.experiments.two_brokers import SpreadKafka
 
 LIMIT_S: Final = 180.0
 QUIET_S: Final = 6.0  # without a file, after which a group whose broker died has come to an end

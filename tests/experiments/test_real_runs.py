@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ipdsf_spark.devkafka.namespaces import TwoHosts
 from ipdsf_spark.errors import PrerequisiteError
 from ipdsf_spark.experiments import latency
 from ipdsf_spark.experiments.bank import fill, write_bank
@@ -18,7 +19,6 @@ from ipdsf_spark.experiments.cpu import processes_of
 from ipdsf_spark.experiments.group import ConsumerGroup, seats_of
 from ipdsf_spark.experiments.hosts_runs import offsets_of
 from ipdsf_spark.experiments.latency import LatencyRow, LatencySettings
-from ipdsf_spark.experiments.namespaces import TwoHosts
 
 if TYPE_CHECKING:
     from ipdsf_spark.devkafka import EmbeddedKafka

@@ -1,4 +1,4 @@
-"""Two hosts on one machine: network namespaces joined by a link whose rate is shaped in both directions.
+"""Hosts on one machine: network namespaces, two joined by a link whose rate is shaped, or one that a link leads to.
 
 Each namespace has its own interfaces and addresses; what goes from one to the other passes the link and is counted
 there. Cores and disk are shared, so this shows what the network does, not what a second machine's cores would do.
@@ -26,7 +26,7 @@ FOLDER: Final = Path("/run/netns")
 NEW_NETWORK: Final = 0x40000000  # CLONE_NEWNET
 BURST: Final = "64kb"
 QUEUE: Final = "100ms"  # how long a packet may wait at the link before it is dropped
-NAME: Final = re.compile(r"ipdsf-(\d+)-[ab]")
+NAME: Final = re.compile(r"ipdsf-(\d+)-[abf]")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,50 @@ class Host:
                 _enter(here)
         finally:
             os.close(here)
+
+
+class FarHost:
+    """A host and a link that leads there from where this process is, as long as a `with` block; the link can be cut."""
+
+    def __init__(self) -> None:
+        number = os.getpid()
+        self.host = Host(f"ipdsf-{number}-f", "10.213.8.2", f"ip{number}f")
+        self._interface = f"ip{number}h"
+
+    def __enter__(self) -> FarHost:
+        """Make it.
+
+        Raises:
+            PrerequisiteError: this machine or this user cannot; the message says what was refused.
+        """
+        if shutil.which("ip") is None:
+            raise PrerequisiteError("a host of its own needs the program ip (iproute2), which is not here")
+        _remove_left()
+        try:
+            _run("ip", "netns", "add", self.host.name)
+            _run("ip", "link", "add", self._interface, "type", "veth",
+                 "peer", "name", self.host.interface, "netns", self.host.name)  # fmt: skip
+            _run("ip", "addr", "add", "10.213.8.1/24", "dev", self._interface)
+            _run("ip", "link", "set", self._interface, "up")
+            _run("ip", "-n", self.host.name, "addr", "add", f"{self.host.address}/24", "dev", self.host.interface)
+            for interface in ("lo", self.host.interface):
+                _run("ip", "-n", self.host.name, "link", "set", interface, "up")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove it; the link goes with its end."""
+        subprocess.run(["ip", "netns", "del", self.host.name], capture_output=True, check=False)
+
+    def cut(self) -> None:
+        """Take the far end of the link down: nothing passes, and nobody is told."""
+        _run("ip", "-n", self.host.name, "link", "set", self.host.interface, "down")
+
+    def mend(self) -> None:
+        """Bring it up again."""
+        _run("ip", "-n", self.host.name, "link", "set", self.host.interface, "up")
 
 
 class TwoHosts:
@@ -122,7 +166,7 @@ def _sent(host: Host) -> int:
 def _run(*command: str) -> str:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise PrerequisiteError(f"two hosts cannot be made here: `{' '.join(command)}` says: {ended.stderr.strip()}")
+        raise PrerequisiteError(f"hosts cannot be made here: `{' '.join(command)}` says: {ended.stderr.strip()}")
     return ended.stdout
 
 

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ipdsf_spark.devkafka.fetch import class_path
+from ipdsf_spark.devkafka.namespaces import Host
 from ipdsf_spark.devkafka.nodes import CONTROLLER_ID, Node, bootstrap_of, cluster_id_of, write_settings
 from ipdsf_spark.devkafka.processes import (
     START_TIMEOUT_S,
@@ -24,7 +25,6 @@ from ipdsf_spark.devkafka.processes import (
     send_signal,
 )
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.experiments.namespaces import Host
 
 CLIENT_PORT: Final = 19092  # nobody else listens in a namespace of its own
 CONTROLLER_PORT: Final = 19093
