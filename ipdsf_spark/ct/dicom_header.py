@@ -198,6 +198,15 @@ class SliceHeader:
         return any(name in value.upper() for name in names for value in self.image_type)
 
 
+def has_dicom_mark(path: Path) -> bool:
+    """True for a file with DICOM's mark behind a preamble, which no volume file has there; False where it is closed."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
 def is_dicom(path: Path) -> bool:
     """True for a file with DICOM's mark, or without the preamble but with a group that must then come first."""
     with path.open("rb") as file:
