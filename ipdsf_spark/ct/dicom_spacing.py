@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -73,11 +74,13 @@ def stack_of(headers: Sequence[SliceHeader]) -> Stack:
         return Stack(0.0, (problem_of("single_slice", text, headers),), written)
     positions = places @ normal_of(headers[0])
     if _is_even_but_rounded(positions):
-        return Stack(float(np.mean(np.diff(positions))), tuple(_tilt(headers, positions)), written)
+        spacing = float(np.mean(np.diff(positions)))
+        return Stack(spacing, (*_said_otherwise(headers, spacing), *_tilt(headers, positions)), written)
     spacing, problems = _steps(headers, positions)
     rounded = rounded_of(headers) if problems else None
     if rounded is None:
-        return Stack(spacing, (*problems, *_tilt(headers, positions)), written)
+        said_else = [] if problems else _said_otherwise(headers, spacing)
+        return Stack(spacing, (*problems, *said_else, *_tilt(headers, positions)), written)
     steps = np.unique(np.round(np.diff(positions)[rounded.counts == 1], 3))
     said = " and ".join(f"{step:g}" for step in steps)
     text = (
@@ -94,6 +97,26 @@ def stack_of(headers: Sequence[SliceHeader]) -> Stack:
     straight = tuple((float(x), float(y), float(z)) for x, y, z in moved)
     slack = float(np.sqrt(3)) * rounded.unit_mm  # between two places, each of whose coordinates was rounded
     return Stack(rounded.spacing_mm, (*remarks, *_tilt(headers, positions, slack)), straight)
+
+
+def _said_otherwise(headers: Sequence[SliceHeader], spacing: float) -> list[Problem]:
+    """Where even steps contradict the headers: by SpacingBetweenSlices, or as slices are missing all along."""
+    first = headers[0]
+    said = {"SpacingBetweenSlices": first.between_mm, "SliceThickness": first.thickness_mm}
+    apart = {abs(after.instance - before.instance) for before, after in pairwise(headers)}
+    times = apart.pop() if len(apart) == 1 and len(headers) > 2 else 1
+    for keyword, value in said.items():
+        if times > 1 and value and abs(times * value - spacing) <= tolerance_mm(spacing):
+            text = (
+                f"InstanceNumber grows by {times} from slice to slice, {keyword} is {value:g} mm and slices lie "
+                f"{spacing:.4g} mm apart: of each {times} slices one is there"
+            )
+            return [problem_of("missing_slices", text, headers[:2])]
+    between = first.between_mm
+    if between and abs(between - spacing) > tolerance_mm(spacing):
+        text = f"SpacingBetweenSlices is {between:g} mm, but slices lie {spacing:.4g} mm apart, which is taken"
+        return [problem_of("geometry_conflict", text, headers[:1])]
+    return []
 
 
 def rounded_of(headers: Sequence[SliceHeader]) -> RoundedPositions | None:

@@ -23,7 +23,8 @@ from ipdsf_spark.ct.volume import SERIOUS, Problem, Volume, canonical
 from ipdsf_spark.ct.volume_files import is_volume_file, read_volume_file
 from ipdsf_spark.errors import InputError
 
-PACKED_MARKS: Final = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!")
+ARCHIVE_MARKS: Final = (b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!")
+PACKED_MARKS: Final = (b"\x1f\x8b", *ARCHIVE_MARKS)
 
 
 def read_volume(
@@ -153,6 +154,9 @@ def _require_content(path: Path) -> None:
         raise InputError(f"{path} is empty: a copy that was broken off?")
     if is_pointer(path):
         raise InputError(f"{path} is a pointer of git-annex or Git LFS, whose content was not fetched")
+    with path.open("rb") as file:
+        if file.read(8).startswith(ARCHIVE_MARKS):
+            raise InputError(f"{path} is a packed archive or file, whatever its name ends in: unpack it")
 
 
 def is_packed(path: Path) -> bool:
