@@ -51,8 +51,12 @@ def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
         ),
         (
             "not_hu",
-            f"BitsStored gives too few values for a scan in HU: they span less than {MIN_SPAN_HU} HU, grey levels",
-            lambda h: h.slope is not None and (2.0 ** min(h.bits_stored, 32) - 1) * abs(h.slope) < MIN_SPAN_HU,
+            f"BitsStored and RescaleSlope let values span less than {MIN_SPAN_HU} HU: grey levels of a display",
+            lambda h: (
+                h.slope is not None
+                and h.slope > MIN_SLOPE
+                and (2.0 ** min(h.bits_stored, 32) - 1) * h.slope < MIN_SPAN_HU
+            ),
         ),
         ("lossy", "compressed with loss", lambda h: h.is_lossy),
         ("generated", "made by software, not acquired", lambda h: h.is_generated),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.ct.dicom_header import SliceHeader
-from ipdsf_spark.ct.rounded_positions import RoundedPositions, rounded_positions
+from ipdsf_spark.ct.rounded_positions import RoundedPositions, is_aligned, rounded_positions
 from ipdsf_spark.ct.volume import Problem, ProblemKind, Vector
 
 COINCIDENT_PER_PIXEL: Final = 0.1  # slices nearer than this part of a pixel show the same place
@@ -95,7 +95,8 @@ def stack_of(headers: Sequence[SliceHeader]) -> Stack:
     even = positions[0] + rounded.spacing_mm * rounded.index
     moved = places + np.outer(even - positions, normal_of(headers[0]))
     straight = tuple((float(x), float(y), float(z)) for x, y, z in moved)
-    slack = float(np.sqrt(3)) * rounded.unit_mm  # between two places, each of whose coordinates was rounded
+    # Of oblique slices every coordinate was rounded; of others, those within the plane stay as they are.
+    slack = 0.0 if is_aligned(normal_of(headers[0])) else float(np.sqrt(3)) * rounded.unit_mm
     return Stack(rounded.spacing_mm, (*remarks, *_tilt(headers, positions, slack)), straight)
 
 

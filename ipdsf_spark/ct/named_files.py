@@ -7,6 +7,7 @@ program that knows capitals alone are shown to them through links; nothing is co
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -97,32 +98,47 @@ def named_for_nibabel(path: Path) -> Iterator[Path]:
 @contextmanager
 def named_for_itk(path: Path) -> Iterator[Path]:
     """A NRRD or MetaImage file whose ending is in small letters, beside the files that its header names."""
-    respelt = _respelt(path) if ends_like(path, DETACHED) else {}
-    if path.suffix == path.suffix.lower() and not respelt:
+    is_detached = ends_like(path, DETACHED)
+    named = _named_in(path) if is_detached else {}
+    is_as_said = all(os.path.lexists(path.parent / name) for name in named)
+    if path.suffix == path.suffix.lower() and is_as_said:
         yield path
         return
     with _folder() as folder:
-        for name, entry in {**({p.name: p for p in path.parent.iterdir()} if ends_like(path, DETACHED) else {}),
-                            **respelt}.items():  # fmt: skip
-            (folder / name).symlink_to(entry.resolve())
-        link = folder / f"{path.stem}{path.suffix.lower()}"
-        if not link.exists():
-            link.symlink_to(path.resolve())
-        yield link
+        here = folder / "a" / "b" / "c" / "d"  # headers may name files in folders above
+        here.mkdir(parents=True)
+        beside = {p.name: p for p in path.parent.iterdir() if p.is_file()} if is_detached else {}
+        own = {f"{path.stem}{path.suffix.lower()}": path}
+        for name, entry in {**beside, **named, **own}.items():
+            link = Path(os.path.normpath(here / name))
+            if folder in link.parents and not os.path.lexists(link):
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(entry.resolve())
+        yield here / next(iter(own))
 
 
-def _respelt(path: Path) -> dict[str, Path]:
-    """Names in a header that no file beside it has, with the file that has them in other letters."""
+def _named_in(path: Path) -> dict[str, Path]:
+    """Every word of a header that is the relative path of a file, in these or in other letters, with that file."""
     with path.open("rb") as file:
         lines = file.read(MAX_HEADER).decode("utf-8", "surrogateescape").splitlines()
-    there = {p.name for p in path.parent.iterdir()}
-    by_lower = {name.lower(): name for name in sorted(there, reverse=True)}
-    named = {re.split(r"[:=]", line, maxsplit=1)[-1].strip() for line in lines}
-    return {
-        name: path.parent / by_lower[name.lower()]
-        for name in named
-        if name not in there and name.lower() in by_lower and "/" not in name
-    }
+    words = {re.split(r"[:=]", line, maxsplit=1)[-1].strip() for line in lines}
+    found = {w: _in_any_letters(path.parent, w) for w in words if w and "\0" not in w and not w.startswith("/")}
+    return {word: file for word, file in found.items() if file is not None}
+
+
+def _in_any_letters(folder: Path, name: str) -> Path | None:
+    """The file at a relative path, each part of which may be written in other letters."""
+    place = folder
+    for part in Path(name).parts:
+        try:
+            if not os.path.lexists(place / part):
+                part = next((n for n in sorted(os.listdir(place)) if n.lower() == part.lower()), "")
+        except OSError:  # no folder, or too long a word to be a name
+            return None
+        if not part:
+            return None
+        place = place / part
+    return place if place.is_file() else None
 
 
 @contextmanager

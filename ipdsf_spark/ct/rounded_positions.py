@@ -62,17 +62,21 @@ def rounded_positions(
     unit = _unit(places_mm[:, is_changing])
     if unit is None or len(steps) < 2 or steps.min() <= 0:
         return None
-    is_aligned = bool(np.abs(normal).max() >= ALIGNED)
-    reach = unit if is_aligned else unit * float(np.abs(normal[is_changing]).sum())
+    reach = unit if is_aligned(normal) else unit * float(np.abs(normal[is_changing]).sum())
     counts = _counts(steps, reach)
     found = _nearest(positions, counts, unit, reach, said_mm)
-    if found is None and is_aligned and positions[0] < NOISE_MM and positions[-1] > -NOISE_MM:
+    if found is None and is_aligned(normal) and positions[0] < NOISE_MM and positions[-1] > -NOISE_MM:
         found = _cut_off(positions, counts, unit, said_mm)
     if found is None:
         return None
     is_single = counts == 1
     apart = np.abs(np.diff(numbers))[is_single] if len(numbers) == len(positions) else np.zeros(0, np.int64)
     return found if _is_believed(found.spacing_mm, steps[is_single], apart, reach, said_mm) else None
+
+
+def is_aligned(normal: NDArray[np.float64]) -> bool:
+    """True for slices across an axis of the patient."""
+    return bool(np.abs(normal).max() >= ALIGNED)
 
 
 def _counts(steps: Steps, reach: float) -> NDArray[np.int64]:

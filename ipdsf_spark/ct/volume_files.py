@@ -8,9 +8,12 @@ A header is believed only as far as the file is long enough to hold what it anno
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +44,7 @@ from ipdsf_spark.errors import InputError
 ITK_SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd")
 MAX_DEFLATION: Final = 1032  # deflate cannot pack more than this many bytes into one
 GEOMETRY_TOLERANCE: Final = 0.01  # by which sform, qform and voxel sizes may differ
+MAX_WARNING: Final = 300  # characters
 MIN_VOLUME: Final = 0.1  # of the cell of three unit axes: less is a plane
 SHEAR_TOLERANCE: Final = 1e-3  # scalar product of two axes
 PIECE: Final = 2**20
@@ -90,8 +94,31 @@ def _nifti(path: Path) -> Volume:
     is_packed = is_gzip(data)
     if is_packed:
         _check_gzip(data)
-    with named_for_nibabel(path) as named:
-        return _volume_of_nifti(path, data, nib.load(named, mmap=False), is_packed=is_packed)
+    with named_for_nibabel(path) as named, _overheard_nibabel() as said:
+        volume = _volume_of_nifti(path, data, nib.load(named, mmap=False), is_packed=is_packed)
+    if not said:
+        return volume
+    text = f"the reader warns: {'; '.join(dict.fromkeys(said))}"[:MAX_WARNING]
+    warned = Problem("library_warning", text, (path.name,))
+    return dataclasses.replace(volume, problems=(*volume.problems, warned))
+
+
+@contextmanager
+def _overheard_nibabel() -> Iterator[list[str]]:
+    """What nibabel says of a header, which it would write to standard error among a caller's JSON and bars."""
+    said: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            said.append(record.getMessage())
+        return False
+
+    logger = logging.getLogger("nibabel.global")
+    logger.addFilter(keep)
+    try:
+        yield said
+    finally:
+        logger.removeFilter(keep)
 
 
 def _volume_of_nifti(path: Path, data: Path, image: Any, *, is_packed: bool) -> Volume:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -153,3 +154,41 @@ def test_a_volume_is_written_packed_or_not_as_its_ending_says_in_any_letters(tmp
 
     assert (written.read_bytes()[:2] == b"\x1f\x8b") is name.lower().endswith(".gz")
     np.testing.assert_array_equal(read_volume(written, accept=["not_hu"]).hu, np.rint(volume.hu))
+
+
+@pytest.mark.parametrize(
+    ("header", "said", "there"),
+    [
+        ("in/v.MHD", "sub/v.raw", "in/sub/v.raw"),
+        ("in/v.MHD", "../v.raw", "v.raw"),
+        ("in/v.mhd", "sub/v.raw", "in/SUB/V.RAW"),
+        ("in/V.MHD", "../data/v.raw", "DATA/V.raw"),
+    ],
+)
+def test_voxels_in_another_folder_are_found_in_any_letters_and_nothing_is_written_there(
+    tmp_path: Path, body: Chest, header: str, said: str, there: str
+) -> None:
+    for name in (header, there):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / there).write_bytes(body.tobytes())
+    depth, height, width = body.shape
+    lines = ["ObjectType = Image", "NDims = 3", f"DimSize = {width} {height} {depth}", "ElementType = MET_SHORT",
+             "ElementSpacing = 0.7 0.7 2.5", "BinaryData = True", f"ElementDataFile = {said}"]  # fmt: skip
+    (tmp_path / header).write_text("\n".join(lines) + "\n")
+    before = sorted(tmp_path.rglob("*"))
+
+    np.testing.assert_array_equal(read_volume(tmp_path / header).hu, body)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_the_reader_says_of_a_nifti_header_is_a_remark_and_not_on_the_terminal(
+    tmp_path: Path, body: Chest, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raw = bytearray(nib.Nifti1Image(body.T, AFFINE).to_bytes())
+    struct.pack_into("<f", raw, 76 + 4 * 3, -2.5)  # pixdim[3]
+    (tmp_path / "v.nii").write_bytes(raw)
+
+    volume = read_volume(tmp_path / "v.nii")
+
+    assert ["pixdim" in str(p) for p in volume.problems if p.kind == "library_warning"] == [True]
+    assert capfd.readouterr().err == ""

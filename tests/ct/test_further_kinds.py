@@ -352,7 +352,18 @@ def test_grey_levels_whose_bits_hold_no_scan_in_hu_are_refused(
     values = np.clip(chest, -1024, -1024 + 2**bits - 1)
     folder = write_series(values, BitsStored=bits, HighBit=bits - 1)[0].parent
 
-    assert ("BitsStored gives too few values" in said(folder, "not_hu")) is is_told
+    assert ("BitsStored and RescaleSlope let values span less" in said(folder, "not_hu")) is is_told
+
+
+def test_a_slope_of_zero_is_told_once(chest: Chest, write_series: WriteSeries) -> None:
+    files = write_series(chest)
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        dataset.RescaleSlope = 0
+        dataset.save_as(file)
+
+    assert not said(files[0].parent, "not_hu")
+    assert "RescaleSlope is not above" in said(files[0].parent, "no_rescale")
 
 
 def test_eight_bits_with_a_slope_that_spans_hu_are_a_scan(chest: Chest, write_series: WriteSeries) -> None:

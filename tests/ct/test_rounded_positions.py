@@ -222,3 +222,14 @@ def test_positions_at_random_are_refused(seed: int) -> None:
     steps = np.random.default_rng(seed).integers(1, 6, 20)
 
     assert rounded_positions(axial(np.cumsum(steps).astype(float)), AXIAL) is None
+
+
+def test_slices_that_jump_sideways_by_whole_millimetres_are_told_though_their_heights_were_rounded(
+    rng: np.random.Generator, write_series: WriteSeries
+) -> None:
+    for k in range(8):
+        hu = rng.integers(-1000, 400, (1, 16, 20)).astype(np.int16)
+        made = {"position": (-10.0 - k % 2, -20.0, float(np.rint(2.5 * k))), "first_instance": 1 + k}
+        folder = write_series(hu, prefix=f"s{k}", **made)[0].parent
+
+    assert "shifted within their plane" in kinds(folder)["tilt"]
