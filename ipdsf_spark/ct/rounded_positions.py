@@ -63,6 +63,12 @@ def rounded_positions(
     if unit is None or len(steps) < 2 or steps.min() <= 0:
         return None
     reach = unit if is_aligned(normal) else unit * float(np.abs(normal[is_changing]).sum())
+    apart = np.abs(np.diff(numbers)) if len(numbers) == len(positions) else np.zeros(0, np.int64)
+    if len(apart) and apart.min() == 1 and apart.max() > 1:
+        # Where numbers leave some out, they say how many are missing, of which fine steps cannot tell.
+        found = _nearest(positions, np.asarray(apart, np.int64), unit, reach, said_mm)
+        if found is not None and found.spacing_mm in said_mm and np.ptp(steps / apart) > NOISE_MM:
+            return found
     counts = _counts(steps, reach)
     found = _nearest(positions, counts, unit, reach, said_mm)
     if found is None and is_aligned(normal) and positions[0] < NOISE_MM and positions[-1] > -NOISE_MM:
@@ -70,8 +76,8 @@ def rounded_positions(
     if found is None:
         return None
     is_single = counts == 1
-    apart = np.abs(np.diff(numbers))[is_single] if len(numbers) == len(positions) else np.zeros(0, np.int64)
-    return found if _is_believed(found.spacing_mm, steps[is_single], apart, reach, said_mm) else None
+    own = apart[is_single] if len(apart) else apart
+    return found if _is_believed(found.spacing_mm, steps[is_single], own, reach, said_mm) else None
 
 
 def is_aligned(normal: NDArray[np.float64]) -> bool:
@@ -162,11 +168,11 @@ def _is_believed(
     rarer = min(int(is_longer.sum()), int((steps < spacing - NOISE_MM).sum()))
     if not rarer:
         return False  # steps of one length were not rounded
+    if len(apart) and (apart[is_longer] > apart.min()).any() and (apart[~is_longer] == apart.min()).all():
+        return False  # numbers leave some out just where steps are long
     if spacing >= 2 * reach - NOISE_MM:
         return spacing in said_mm or rarer >= MIN_RARER
     is_counted = len(apart) > 0 and apart[0] > 0 and bool((apart == apart[0]).all())
-    if len(apart) and (apart[is_longer] > apart.min()).any() and (apart[~is_longer] == apart.min()).all():
-        return False  # numbers leave some out just where steps are long
     if spacing in said_mm:
         return is_counted or rarer >= MIN_RARER_FINE
     is_said_even = any(abs(s - steps.min()) <= NOISE_MM for s in said_mm)

@@ -233,3 +233,32 @@ def test_slices_that_jump_sideways_by_whole_millimetres_are_told_though_their_he
         folder = write_series(hu, prefix=f"s{k}", **made)[0].parent
 
     assert "shifted within their plane" in kinds(folder)["tilt"]
+
+
+@settings(max_examples=200)
+@given(spacing=st.floats(1.1, 1.9), count=st.integers(8, 40), data=st.data())
+def test_slices_missing_among_fine_rounded_ones_are_counted_by_their_numbers(
+    spacing: float, count: int, data: st.DataObject
+) -> None:
+    gone = data.draw(st.lists(st.integers(1, count - 2), min_size=1, max_size=3))
+    index = np.setdiff1d(np.arange(count), gone)
+    written = np.rint(np.round(index * spacing, 9))
+
+    found = rounded_positions(axial(written), AXIAL, said_mm=[spacing], numbers=(1 + index).tolist())
+
+    assert found is not None
+    assert (found.spacing_mm, found.index.tolist()) == (spacing, index.tolist())
+
+
+def test_a_slice_missing_from_a_fine_rounded_series_is_named_where_it_is_and_interpolated_there(
+    rng: np.random.Generator, write_series: WriteSeries
+) -> None:
+    hu = rng.integers(-1000, 400, (12, 16, 20)).astype(np.int16)
+    for k in (k for k in range(12) if k != 5):
+        made = {"first_mm": float(np.rint(1.25 * k)), "first_instance": 1 + k, "SliceThickness": 1.25}
+        folder = write_series(hu[k : k + 1], prefix=f"s{k:02d}", **made)[0].parent
+
+    assert "1 slice(s) missing between 5.00 and 8.00 mm" in kinds(folder)["missing_slices"]
+    whole = read_volume(folder, accept=["missing_slices"])
+    assert (whole.hu.shape[0], whole.grid.spacing_mm[0]) == (12, 1.25)
+    np.testing.assert_array_equal(np.delete(whole.hu, 5, axis=0), np.delete(hu, 5, axis=0))
