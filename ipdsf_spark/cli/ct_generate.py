@@ -84,7 +84,7 @@ def require_target(source: Path, out: Path, *, format_: str, overwrites: bool) -
     Raises:
         InputError: it must not be written.
     """
-    if format_ == "nifti" and not out.name.endswith(NIFTI_SUFFIXES):
+    if format_ == "nifti" and not out.name.lower().endswith(NIFTI_SUFFIXES):
         raise InputError(f"{out}: a NIfTI file ends in .nii or .nii.gz; a DICOM series is asked for by --format dicom")
     target, measured = out.resolve(), source.resolve()
     if os.path.lexists(out) and source.exists() and out.exists() and out.samefile(source):

@@ -199,7 +199,7 @@ def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progr
         facts = {**data_facts(reference.facts), "horovod": True}
         work = Work(settings, str(folder), "", facts, args.threads, args.device, args.anew)
         require_one_step(reference.num_cubes, batch=settings.batch, size=args.workers)
-        if config.training.feed == "shards":  # told here, for a worker's refusal ends Horovod without its words
+        if config.training.feed == "shards":  # before workers are begun
             shards = ShardedCubes(
                 reference, seed=settings.seed, validation_share=settings.validation_share, is_read=False
             )

@@ -70,7 +70,7 @@ def by_site(args: argparse.Namespace, paths: Sequence[str]) -> list[tuple[Site, 
         return [(_adjusted(site_named(listed, args.site), args), files)]
     groups: dict[str, list[str]] = {}
     for path in files:
-        if path.endswith(BESIDE):
+        if path.lower().endswith(BESIDE):
             continue
         parts = Path(path).resolve().parent.parts
         name = next((part for part in reversed(parts) if part in listed), parts[-1])
@@ -102,7 +102,7 @@ def by_placed_site(args: argparse.Namespace, config: Config) -> list[tuple[Site,
         return [(_adjusted(site_named(listed, args.site), args), paths)]
     groups: dict[str, list[str]] = {}
     for path in paths:
-        if path.endswith((".csv", ".toml")) and Path(path).parent.name not in listed:
+        if path.lower().endswith((".csv", ".toml")) and Path(path).parent.name not in listed:
             continue  # tables that lie beside the folders of the sites, as those of ipdsf simulate
         name = next((part for part in reversed(Path(path).resolve().parent.parts) if part in listed), None)
         if name is None:

@@ -26,8 +26,8 @@ from ipdsf_spark.ct.dicom_header import (
     read_headers,
 )
 from ipdsf_spark.ct.dicom_pixels import PixelReader
-from ipdsf_spark.ct.dicom_spacing import coincide, normal_of, spacing_problems
-from ipdsf_spark.ct.volume import Grid, Hu, Problem, Source, Volume, joined, padding_in
+from ipdsf_spark.ct.dicom_spacing import coincide, normal_of, stack_of
+from ipdsf_spark.ct.volume import Grid, Hu, Problem, Source, Vector, Volume, joined, padding_in
 from ipdsf_spark.errors import InputError
 
 Progress = Callable[[int, int], None]  # (done, of)
@@ -62,7 +62,7 @@ def read_dicom(
     headers, problems = gather(files, pseudonym_key=pseudonym_key or secrets.token_bytes())
     group = group_slices(headers, series=series)
     hu, kept, found = load(group.headers, progress)
-    spacing, uneven = spacing_problems(kept)
+    stack = stack_of(kept)
     first = kept[0]
     assert first.spacing_mm and first.row_direction and first.column_direction and first.position_mm
     normal = normal_of(first)
@@ -70,7 +70,7 @@ def read_dicom(
         hu=hu,
         grid=Grid(
             shape=(hu.shape[0], hu.shape[1], hu.shape[2]),
-            spacing_mm=(spacing or first.thickness_mm or 1.0, *first.spacing_mm),
+            spacing_mm=(stack.spacing_mm or first.thickness_mm or 1.0, *first.spacing_mm),
             origin_mm=first.position_mm,
             direction=(
                 (float(normal[0]), float(normal[1]), float(normal[2])),
@@ -79,12 +79,12 @@ def read_dicom(
             ),
         ),
         padding_hu=padding_in(hu, first.padding_hu),
-        problems=(*problems, *group.problems, *found, *uneven),
-        source=_source(kept, names_patient=bool(pseudonym_key)),
+        problems=(*problems, *group.problems, *found, *stack.problems),
+        source=_source(kept, stack.places_mm, names_patient=bool(pseudonym_key)),
     )
 
 
-def _source(kept: Sequence[SliceHeader], *, names_patient: bool) -> Source:
+def _source(kept: Sequence[SliceHeader], places_mm: tuple[Vector, ...], *, names_patient: bool) -> Source:
     """What a derived image must know of its slices."""
     first = kept[0]
     lossy = [h for h in kept if h.is_lossy]
@@ -105,7 +105,7 @@ def _source(kept: Sequence[SliceHeader], *, names_patient: bool) -> Source:
         lossy="01" if lossy else "00" if is_known else "",
         lossy_ratios=lossy[0].lossy_ratios if lossy else (),
         lossy_methods=lossy[0].lossy_methods if lossy else (),
-        slice_positions_mm=tuple(h.position_mm for h in kept if h.position_mm),
+        slice_positions_mm=places_mm,
     )
 
 

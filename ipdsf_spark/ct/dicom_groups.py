@@ -16,7 +16,14 @@ import numpy as np
 
 from ipdsf_spark.ct.dicom_header import SliceHeader, is_of_series
 from ipdsf_spark.ct.dicom_remarks import remarks_of_headers
-from ipdsf_spark.ct.dicom_spacing import coincide, normal_of, position_along_normal, problem_of, tolerance_mm
+from ipdsf_spark.ct.dicom_spacing import (
+    coincide,
+    is_even,
+    normal_of,
+    position_along_normal,
+    problem_of,
+    tolerance_mm,
+)
 from ipdsf_spark.ct.volume import Problem
 from ipdsf_spark.errors import InputError
 
@@ -204,11 +211,10 @@ def _is_one_pass(slices: Sequence[SliceHeader], where: Callable[[SliceHeader], f
         return False
     steps = np.diff([where(h) for h in slices])
     numbers = np.diff([h.instance for h in slices])
-    is_even = bool((np.abs(steps - np.median(steps)) <= tolerance_mm(float(np.median(steps)))).all())
     if (numbers == 0).all():
         thickness = slices[0].thickness_mm or 0.0
-        return is_even and abs(float(np.median(steps)) - thickness) <= tolerance_mm(thickness)
-    return is_even and (bool((numbers > 0).all()) or bool((numbers < 0).all()))
+        return is_even(slices) and abs(float(np.mean(steps)) - thickness) <= tolerance_mm(thickness)
+    return is_even(slices) and (bool((numbers > 0).all()) or bool((numbers < 0).all()))
 
 
 def _energies(slices: Sequence[SliceHeader]) -> dict[float, float]:

@@ -60,6 +60,7 @@ TAGS: Final = (
     "ImageOrientationPatient",
     "PixelSpacing",
     "SliceThickness",
+    "SpacingBetweenSlices",
     "Rows",
     "Columns",
     "SamplesPerPixel",
@@ -124,6 +125,7 @@ class SliceHeader:
     column_direction: Vector | None
     spacing_mm: tuple[float, float] | None  # (between rows, between columns)
     thickness_mm: float | None
+    between_mm: float | None  # SpacingBetweenSlices, which CT images need not say
     rows: int
     columns: int
     samples: int
@@ -194,6 +196,15 @@ class SliceHeader:
 
     def _is_called(self, names: tuple[str, ...]) -> bool:
         return any(name in value.upper() for name in names for value in self.image_type)
+
+
+def has_dicom_mark(path: Path) -> bool:
+    """True for a file with DICOM's mark behind a preamble, which no volume file has there; False where it is closed."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def is_dicom(path: Path) -> bool:
@@ -364,6 +375,7 @@ def _header(shared: dict[str, Any], dataset: Dataset, groups: FunctionalGroups, 
         "column_direction": orientation and orientation[1],
         "spacing_mm": fields.get("PixelSpacing", spacing),
         "thickness_mm": fields.get("SliceThickness", length),
+        "between_mm": abs(fields.get("SpacingBetweenSlices", number) or 0.0) or None,
         "slope": fields.get("RescaleSlope", number),
         "intercept": fields.get("RescaleIntercept", number),
         "rescale_type": (fields.get("RescaleType", word) or "").upper(),

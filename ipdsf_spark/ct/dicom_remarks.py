@@ -11,6 +11,7 @@ from ipdsf_spark.ct.dicom_spacing import normal_of, problem_of, tilt_deg
 from ipdsf_spark.ct.volume import Problem, ProblemKind
 
 MIN_SLOPE: Final = 1e-3  # HU per stored step: 16 bits of it are less than a tissue
+MIN_SPAN_HU: Final = 1000  # from air to soft tissue
 MIN_TILT_DEG: Final = 0.5  # steps in which gantries are tilted
 STRAIGHT: Final = 0.99999  # of a normal along the body: no slice that was tilted has it
 # Fourth values of ImageType of multi-energy CT (PS3.3 C.8.15.3): in which HU are not what is stored, and in which only
@@ -47,6 +48,15 @@ def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
             "no_rescale",
             f"RescaleSlope is not above {MIN_SLOPE:g}: no rescale",
             lambda h: h.slope is not None and h.slope <= MIN_SLOPE,
+        ),
+        (
+            "not_hu",
+            f"BitsStored and RescaleSlope let values span less than {MIN_SPAN_HU} HU: grey levels of a display",
+            lambda h: (
+                h.slope is not None
+                and h.slope > MIN_SLOPE
+                and (2.0 ** min(h.bits_stored, 32) - 1) * h.slope < MIN_SPAN_HU
+            ),
         ),
         ("lossy", "compressed with loss", lambda h: h.is_lossy),
         ("generated", "made by software, not acquired", lambda h: h.is_generated),

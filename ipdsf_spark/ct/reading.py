@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Final
 
 from ipdsf_spark.ct.dicom import Progress, no_progress, read_dicom
-from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, RESOURCE_FORK, is_dicom, is_pointer
+from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, RESOURCE_FORK, has_dicom_mark, is_dicom, is_pointer
+from ipdsf_spark.ct.named_files import header_of
 from ipdsf_spark.ct.pictures import PictureScale, is_picture, read_pictures
 from ipdsf_spark.ct.plausibility import size_problems, value_problems
 from ipdsf_spark.ct.regular import regular
 from ipdsf_spark.ct.volume import SERIOUS, Problem, Volume, canonical
-from ipdsf_spark.ct.volume_files import is_data_of_another, is_volume_file, read_volume_file
+from ipdsf_spark.ct.volume_files import is_volume_file, read_volume_file
 from ipdsf_spark.errors import InputError
 
-PACKED_MARKS: Final = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!")
+ARCHIVE_MARKS: Final = (b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!")
+PACKED_MARKS: Final = (b"\x1f\x8b", *ARCHIVE_MARKS)
 
 
 def read_volume(
@@ -126,11 +128,12 @@ def _read(
     pseudonym_key: bytes,
     progress: Progress,
 ) -> Volume:
-    volumes = [p for p in files if is_volume_file(p) and not is_data_of_another(p)]
-    if any(p.suffix.lower() in DICOM_SUFFIXES or _looks_like_dicom(p) for p in files if not is_volume_file(p)):
+    volumes = [p for p in files if is_volume_file(p) and not has_dicom_mark(p)]
+    if any(p.suffix.lower() in DICOM_SUFFIXES or _looks_like_dicom(p) for p in files if p not in volumes):
         return read_dicom(files, series=series, pseudonym_key=pseudonym_key, progress=progress)
     if series is not None:
         raise InputError(f"{path} holds no DICOM, which alone has series: there is no series {series} to take")
+    volumes = [p for p in volumes if header_of(p) not in files]
     if len(volumes) == 1:
         _require_content(volumes[0])
         return read_volume_file(volumes[0])
@@ -151,6 +154,9 @@ def _require_content(path: Path) -> None:
         raise InputError(f"{path} is empty: a copy that was broken off?")
     if is_pointer(path):
         raise InputError(f"{path} is a pointer of git-annex or Git LFS, whose content was not fetched")
+    with path.open("rb") as file:
+        if file.read(8).startswith(ARCHIVE_MARKS):
+            raise InputError(f"{path} is a packed archive or file, whatever its name ends in: unpack it")
 
 
 def is_packed(path: Path) -> bool:

@@ -8,9 +8,9 @@ A header is believed only as far as the file is long enough to hold what it anno
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import re
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,19 +23,30 @@ import SimpleITK as sitk
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from ipdsf_spark.ct.named_files import (
+    DATA_SUFFIXES,
+    DETACHED,
+    GZIP_MARK,
+    HEADER_SUFFIXES,
+    MAX_HEADER,
+    NIFTI_SUFFIXES,
+    ends_like,
+    is_gzip,
+    named_for_itk,
+    named_for_nibabel,
+    pair_of,
+)
 from ipdsf_spark.ct.native import overheard, require_utf8
 from ipdsf_spark.ct.provenance import GENERATED
 from ipdsf_spark.ct.volume import AXIAL, Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
 from ipdsf_spark.errors import InputError
 
-NIFTI_SUFFIXES: Final = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
 ITK_SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd")
 MAX_DEFLATION: Final = 1032  # deflate cannot pack more than this many bytes into one
 GEOMETRY_TOLERANCE: Final = 0.01  # by which sform, qform and voxel sizes may differ
-MAX_HEADER: Final = 65_536
+MAX_WARNING: Final = 300  # characters
 MIN_VOLUME: Final = 0.1  # of the cell of three unit axes: less is a plane
 SHEAR_TOLERANCE: Final = 1e-3  # scalar product of two axes
-GZIP_MARK: Final = b"\x1f\x8b"
 PIECE: Final = 2**20
 SPACING_FIELD: Final = re.compile(rb"^(spacings|space directions) *:|^Element(Spacing|Size) *=", re.MULTILINE)
 SPACE_UNITS: Final = re.compile(rb"^(?:space )?units *: *(.*)", re.MULTILINE)  # of NRRD
@@ -51,12 +62,7 @@ PLACING: Final = re.compile(
 
 def is_volume_file(path: Path) -> bool:
     """True when the name ends like a volume format that is read here."""
-    return path.name.lower().endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES))
-
-
-def is_data_of_another(path: Path) -> bool:
-    """True for the voxels of a NIfTI pair, whose header lies beside them."""
-    return path.suffix.lower() == ".img" and any(path.with_suffix(ending).exists() for ending in (".hdr", ".HDR"))
+    return ends_like(path, (*NIFTI_SUFFIXES, *HEADER_SUFFIXES, *DATA_SUFFIXES, *ITK_SUFFIXES))
 
 
 def read_volume_file(path: Path) -> Volume:
@@ -66,7 +72,7 @@ def read_volume_file(path: Path) -> Volume:
         InputError: damaged, cut short, in colour, with a time axis, or holding values that are not finite.
     """
     try:
-        volume = _nifti(path) if path.name.lower().endswith(NIFTI_SUFFIXES) else _itk(path)
+        volume = _itk(path) if ends_like(path, ITK_SUFFIXES) else _nifti(path)
     except HeaderDataError as error:
         raise InputError(f"{path.name}: a field of its header holds no value of its kind ({error})") from None
     except (InputError, OSError) as error:
@@ -84,14 +90,38 @@ def read_volume_file(path: Path) -> Volume:
 
 
 def _nifti(path: Path) -> Volume:
-    is_packed = _is_gzip(path)
+    data = path if ends_like(path, NIFTI_SUFFIXES) else pair_of(path)[1]
+    is_packed = is_gzip(data)
     if is_packed:
-        _check_gzip(path)
-    with _well_named(path, is_packed=is_packed) as named:
-        return _volume_of_nifti(path, nib.load(named, mmap=False), is_packed=is_packed)
+        _check_gzip(data)
+    with named_for_nibabel(path) as named, _overheard_nibabel() as said:
+        volume = _volume_of_nifti(path, data, nib.load(named, mmap=False), is_packed=is_packed)
+    if not said:
+        return volume
+    text = f"the reader warns: {'; '.join(dict.fromkeys(said))}"[:MAX_WARNING]
+    warned = Problem("library_warning", text, (path.name,))
+    return dataclasses.replace(volume, problems=(*volume.problems, warned))
 
 
-def _volume_of_nifti(path: Path, image: Any, *, is_packed: bool) -> Volume:
+@contextmanager
+def _overheard_nibabel() -> Iterator[list[str]]:
+    """What nibabel says of a header, which it would write to standard error among a caller's JSON and bars."""
+    said: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            said.append(record.getMessage())
+        return False
+
+    logger = logging.getLogger("nibabel.global")
+    logger.addFilter(keep)
+    try:
+        yield said
+    finally:
+        logger.removeFilter(keep)
+
+
+def _volume_of_nifti(path: Path, data: Path, image: Any, *, is_packed: bool) -> Volume:
     header = image.header
     if not hasattr(header, "get_sform"):
         raise InputError(f"{path.name} is Analyze, which does not say left from right: make it NIfTI first")
@@ -102,7 +132,7 @@ def _volume_of_nifti(path: Path, image: Any, *, is_packed: bool) -> Volume:
     _check_shape(path, shape)
     if dtype.kind not in "iuf":
         raise InputError(f"{path.name} holds {dtype} values; a CT volume holds one number per voxel")
-    _check_length(path, math.prod(shape) * dtype.itemsize, is_packed=is_packed)
+    _check_length(data, math.prod(shape) * dtype.itemsize, is_packed=is_packed)
     affine, conflicts = _nifti_affine(header)
     unit = int(header["xyzt_units"]) & 7
     if unit not in UNIT_MM:
@@ -120,12 +150,6 @@ def _volume_of_nifti(path: Path, image: Any, *, is_packed: bool) -> Volume:
         return volume
     remark = Problem("generated", "made by software, not acquired", (path.name,))
     return dataclasses.replace(volume, problems=(*volume.problems, remark))
-
-
-def _is_gzip(path: Path) -> bool:
-    """Told by the first bytes: browsers unpack files and keep the ending, and people drop it."""
-    with path.open("rb") as file:
-        return file.read(2) == GZIP_MARK
 
 
 def _check_gzip(path: Path) -> None:
@@ -147,19 +171,6 @@ def _check_gzip(path: Path) -> None:
             if not member.eof:
                 raise InputError(f"{path.name} is cut short: its gzip stream has no end")
             piece = piece or file.read(PIECE)
-
-
-@contextmanager
-def _well_named(path: Path, *, is_packed: bool) -> Iterator[Path]:
-    """The path, or for a NIfTI file whose ending does not say whether it is packed, a link to it that does."""
-    name = path.name.lower()
-    if not name.endswith((".nii", ".nii.gz")) or is_packed == name.endswith(".gz"):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="ipdsf-ct-") as folder:
-        link = Path(folder) / ("volume.nii.gz" if is_packed else "volume.nii")
-        link.symlink_to(path.resolve())
-        yield link
 
 
 def _nifti_affine(header: Any) -> tuple[NDArray[np.float64], list[Problem]]:
@@ -241,7 +252,7 @@ def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> Hu:
 
 def _missing_data_file(path: Path) -> str:
     """The file that a detached header of NRRD or MetaImage names and that is absent."""
-    if path.suffix.lower() not in (".nhdr", ".mhd"):
+    if not ends_like(path, DETACHED):
         return ""
     said = path.read_bytes()[:MAX_HEADER].decode("latin-1")
     found = re.search(r"^(?:data ?file:|ElementDataFile *=) *(\S+) *$", said, re.MULTILINE)
@@ -252,8 +263,13 @@ def _missing_data_file(path: Path) -> str:
 
 def _itk(path: Path) -> Volume:
     require_utf8(path)
+    with named_for_itk(path) as named:
+        return _volume_of_itk(path, named)
+
+
+def _volume_of_itk(path: Path, named: Path) -> Volume:
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(str(named))
     with overheard() as said_of_header:
         reader.ReadImageInformation()
     size, num_components = reader.GetSize(), reader.GetNumberOfComponents()
@@ -331,7 +347,6 @@ def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
 
 def _check_length(path: Path, num_bytes: int, *, is_packed: bool) -> None:
     """Refuse a header that announces more than the file can hold, before memory is asked for."""
-    data = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
-    length = data.stat().st_size
+    length = path.stat().st_size
     if num_bytes > length * (MAX_DEFLATION if is_packed else 1):
         raise InputError(f"{path.name} announces {num_bytes} bytes of voxels but is only {length} bytes long")

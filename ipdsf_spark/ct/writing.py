@@ -82,7 +82,7 @@ def as_int16(hu: NDArray[Any]) -> NDArray[np.int16]:
 
 def _packed(raw: IO[bytes], path: Path) -> Any:
     # No name and no time in the gzip header: the same volume gives the same bytes.
-    is_packed = path.name.endswith(".gz")
+    is_packed = path.name.lower().endswith(".gz")
     return gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) if is_packed else open(os.dup(raw.fileno()), "wb")
 
 

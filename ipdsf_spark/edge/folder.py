@@ -197,7 +197,7 @@ def name_of(path: str, root: Path) -> str:
 
 def is_ignored(name: str) -> bool:
     """Whether files and folders of this name are not taken in."""
-    return name.startswith(".") or name.endswith(IGNORED_SUFFIXES)
+    return name.startswith(".") or name.lower().endswith(IGNORED_SUFFIXES)
 
 
 def place_of(name: str, root: Path) -> Path:

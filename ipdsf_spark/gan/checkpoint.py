@@ -40,7 +40,7 @@ def save_model(folder: Path, nets: Networks, facts: Mapping[str, Any]) -> None:
     """Write the best averaged generator with its facts (anything that JSON can hold)."""
     whole = {"format": FORMAT, "generator_settings": nets.generator.settings.facts, **facts}
     text = json.dumps(whole, indent=1)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     _write(folder / MODEL_FILE, lambda part: torch.save({"facts": text, "weights": nets.best_average}, part))
     _write(folder / FACTS_FILE, lambda part: part.write_text(text + "\n", encoding="utf-8"))
 
@@ -69,7 +69,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
 
 def save_checkpoint(folder: Path, nets: Networks, progress: Mapping[str, Any]) -> None:
     """Write the state of a training; `progress` is what the training loop needs beside the networks."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     content = {"format": FORMAT, "progress": json.dumps(dict(progress)), "state": nets.state()}
     _write(folder / CHECKPOINT_FILE, lambda part: torch.save(content, part))
 
@@ -127,6 +127,13 @@ def _load(file: Path) -> dict[str, Any]:
     if not isinstance(stored, dict):
         raise InputError(f"{file} is no file of this project: it holds a {type(stored).__name__}")
     return stored
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to the folder of the model, {folder}: {error.strerror or error}") from error
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:

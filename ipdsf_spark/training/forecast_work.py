@@ -217,9 +217,9 @@ class _Saver:
     def save(self, fit: Fit, *, is_end: bool = False) -> None:
         """The checkpoint, and the model where it is a better one or where none has been kept."""
         p = fit.progress
-        self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f".{CHECKPOINT}.part"
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             torch.save({"identity": json.dumps(fit.identity), "state": fit.state()}, part)
             part.replace(self.folder / CHECKPOINT)
         except (OSError, RuntimeError) as error:
@@ -232,13 +232,16 @@ class _Saver:
     def tell(self, fit: Fit) -> None:
         """A line of history, after an epoch."""
         p, path = fit.progress, self.folder / HISTORY
-        self.folder.mkdir(parents=True, exist_ok=True)
-        is_new = not path.exists()
-        with path.open("a", encoding="utf-8") as file:
-            if is_new:
-                file.write(COLUMNS + "\n")
-            file.write(f"{p.epoch},{p.updates},{p.loss:.5f},{fit.last_validation:.5f},{p.best_loss:.5f},")
-            file.write(f"{p.seconds:.1f}\n")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            is_new = not path.exists()
+            with path.open("a", encoding="utf-8") as file:
+                if is_new:
+                    file.write(COLUMNS + "\n")
+                file.write(f"{p.epoch},{p.updates},{p.loss:.5f},{fit.last_validation:.5f},{p.best_loss:.5f},")
+                file.write(f"{p.seconds:.1f}\n")
+        except OSError as error:
+            raise InputError(f"cannot write the history in {self.folder}: {error.strerror or error}") from error
 
     def _facts(self, fit: Fit) -> dict[str, Any]:
         p = fit.progress

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import errno
 import logging
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,4 +129,14 @@ def _tensorboard(folder: Path, *, purge_step: int) -> Any | None:
     except ImportError:
         logger.warning("tensorboard is not installed: the history goes to CSV only")
         return None
+    if threading.excepthook is not _on_thread_error:
+        threading.excepthook = _on_thread_error
     return SummaryWriter(str(folder), purge_step=purge_step)
+
+
+def _on_thread_error(args: threading.ExceptHookArgs) -> None:
+    """TensorBoard writes in a thread of its own, whose error the terminal need not see: the tables meet it as well."""
+    if isinstance(args.exc_value, OSError) and type(args.thread).__module__.startswith("tensorboard."):
+        logger.info("TensorBoard cannot write: %s", args.exc_value)
+    else:
+        threading.__excepthook__(args)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ import horovod.spark.task
 import horovod.torch as hvd
 import torch
 from horovod.common.elastic import State
+from horovod.common.exceptions import HorovodInternalError
 from horovod.runner import gloo_run
 from pyspark.sql import SparkSession
 
@@ -34,6 +36,7 @@ from ipdsf_spark.packing.local_copy import DatasetReference, local_copy
 from ipdsf_spark.spark.master import given_master, is_cluster
 from ipdsf_spark.storage.object_store import ENDPOINT_VARIABLES, REGION_VARIABLES, is_in_object_store
 from ipdsf_spark.training.cores import keep_to_share_of_cores
+from ipdsf_spark.training.failures import Overheard, first_of, told
 from ipdsf_spark.training.folder import STOP_FILE
 from ipdsf_spark.training.forecast_work import ForecastWork, claimed_for_forecast, trained
 from ipdsf_spark.training.horovod_collective import HorovodCollective
@@ -41,11 +44,14 @@ from ipdsf_spark.training.loop import Progress, Trainer
 from ipdsf_spark.training.wholes import mid_copy
 from ipdsf_spark.training.worker import Work, claimed, converged, stopping, trainer_of
 
+logger = logging.getLogger(__name__)
+
 START_TIMEOUT_S: Final = 120
 # How often Horovod looks for work. Each look is a message between all workers, in a step as well as between steps: at
 # its default of 1 ms a tenth of a CPU worker's time. CPU steps are long and compute while gradients travel, so a CPU
 # worker looks rarely; a GPU's steps are short and leave the CPU free.
 CPU_CYCLE_MS: Final = "20"
+SPARK_THREAD: Final = "(run_spark)"  # in the name of Horovod's thread, by its function
 PATHS: Final = ("PATH", "LD_LIBRARY_PATH", "CLASSPATH", "HADOOP_CONF_DIR", "TMPDIR", "XDG_CACHE_HOME", "IPDSF_CONF")
 PASSED_ON: Final = frozenset((*PATHS, "LANG", "LC_ALL", "TZ"))
 TUNING: Final = ("HOROVOD_", "OMP_", "MKL_", "KMP_", "GLOO_", "NCCL_", "CUDA_", "TORCH_", "PYTORCH_", "PYTHON")
@@ -74,7 +80,7 @@ def train_on_spark(spark: SparkSession, job: SparkWork, num_workers: int) -> Pro
         job: the training.
         num_workers: Horovod processes.
     """
-    with claimed(job.work), _stopped_by_file(job.work.folder):
+    with claimed(job.work), _stopped_by_file(job.work.folder), _without_frames() as said:
         results = horovod.spark.run(
             _work,
             args=(job,),
@@ -82,12 +88,12 @@ def train_on_spark(spark: SparkSession, job: SparkWork, num_workers: int) -> Pro
             start_timeout=START_TIMEOUT_S,
             env=_environment(spark, job),
             executable=_hosts_python(),
-            stdout=sys.stderr,
-            stderr=sys.stderr,
+            stdout=said,
+            stderr=said,
             verbose=0,
             prefix_output_with_timestamp=False,
         )
-    return converged(Progress(**results[0]), job.work)
+    return converged(Progress(**first_of(results)), job.work)
 
 
 def train_elastically(
@@ -106,7 +112,7 @@ def train_elastically(
         min_workers: fewer end the training.
         max_workers: more are not started.
     """
-    with claimed(job.work), _stopped_by_file(job.work.folder):
+    with claimed(job.work), _stopped_by_file(job.work.folder), _without_frames() as said:
         results = horovod.spark.run_elastic(
             _work_elastically,
             args=(job,),
@@ -116,12 +122,12 @@ def train_elastically(
             start_timeout=START_TIMEOUT_S,
             elastic_timeout=START_TIMEOUT_S,
             env=_environment(spark, job),
-            stdout=sys.stderr,
-            stderr=sys.stderr,
+            stdout=said,
+            stderr=said,
             verbose=0,
             prefix_output_with_timestamp=False,
         )
-    return converged(Progress(**next(result for result in results if result)), job.work)
+    return converged(Progress(**first_of(results)), job.work)
 
 
 def train_forecast_on_spark(work: ForecastWork, num_workers: int, secrets: Sequence[str] = ()) -> FitProgress:
@@ -132,7 +138,7 @@ def train_forecast_on_spark(work: ForecastWork, num_workers: int, secrets: Seque
         num_workers: Horovod processes.
         secrets: environment variables that workers must not see.
     """
-    with claimed_for_forecast(work), _stopped_by_file(work.folder):
+    with claimed_for_forecast(work), _stopped_by_file(work.folder), _without_frames() as said:
         results = horovod.spark.run(
             _train_forecast,
             args=(work,),
@@ -140,21 +146,57 @@ def train_forecast_on_spark(work: ForecastWork, num_workers: int, secrets: Seque
             start_timeout=START_TIMEOUT_S,
             env=_passed_on(secrets, is_on_gpu=False),
             executable=_hosts_python(),
-            stdout=sys.stderr,
-            stderr=sys.stderr,
+            stdout=said,
+            stderr=said,
             verbose=0,
             prefix_output_with_timestamp=False,
         )
-    return FitProgress(**results[0])
+    return FitProgress(**first_of(results))
 
 
 def _train_forecast(work: ForecastWork) -> dict[str, Any]:
     """In every Horovod process."""
     keep_to_share_of_cores()  # before Horovod starts its threads
+    is_stopped = (Path(work.folder) / STOP_FILE).exists
+    return _among_workers(lambda all_: dataclasses.asdict(trained(work, all_, is_stopped=is_stopped)))
+
+
+def _among_workers(work: Callable[[HorovodCollective], dict[str, Any]]) -> dict[str, Any]:
+    """What `work` returns in this Horovod process, or its failure; then the others hear that this one has left."""
     hvd.init()
-    progress = trained(work, HorovodCollective(), is_stopped=(Path(work.folder) / STOP_FILE).exists)
-    hvd.shutdown()
-    return dataclasses.asdict(progress)
+    try:
+        return told(lambda: work(HorovodCollective()), rank=hvd.rank(), is_consequence=_is_consequence)
+    finally:
+        hvd.shutdown()
+
+
+def _is_consequence(error: Exception) -> bool:
+    """True where Horovod has ended under a worker, because another one left."""
+    return isinstance(error, HorovodInternalError) or not hvd.is_initialized()
+
+
+@contextmanager
+def _without_frames() -> Iterator[Overheard]:
+    """What workers write; one that failed is told of once, by name, and not by the thread that waits for Spark as well.
+
+    Raises:
+        IpdsfError: a worker failed, or its process ended without a word.
+    """
+    said = Overheard(sys.stderr)
+    before = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if args.thread is not None and SPARK_THREAD in args.thread.name:
+            logger.info("the Spark job of the workers: %s", args.exc_value)
+        else:
+            before(args)
+
+    threading.excepthook = hook
+    try:
+        with said.named():
+            yield said
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager
@@ -164,15 +206,21 @@ def _stopped_by_file(folder: str) -> Iterator[None]:
     Horovod would kill the workers at once: it takes over both signals when it launches them, and is kept from it here.
     """
     file = Path(folder) / STOP_FILE
+
+    def stop() -> None:
+        with suppress(OSError):  # a folder that has gone ends the training by another word
+            file.touch()
+
     file.unlink(missing_ok=True)
     took_over = gloo_run.register_shutdown_event
     gloo_run.register_shutdown_event = threading.Event
     try:
-        with stopping(file.touch):
+        with stopping(stop):
             yield
     finally:
         gloo_run.register_shutdown_event = took_over
-        file.unlink(missing_ok=True)
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def _environment(spark: SparkSession, job: SparkWork) -> dict[str, str]:
@@ -211,11 +259,12 @@ def _work(job: SparkWork) -> dict[str, Any]:
     """In every Horovod process."""
     if not _is_on_gpu(job):
         keep_to_share_of_cores()  # before Horovod starts its threads
-    hvd.init()
+    return _among_workers(lambda all_: _trained(job, all_))
+
+
+def _trained(job: SparkWork, collective: HorovodCollective) -> dict[str, Any]:
     with _cubes_of_stage(job) as here:
-        progress = dataclasses.asdict(_trainer(here, HorovodCollective()).run())
-    hvd.shutdown()
-    return progress
+        return dataclasses.asdict(_trainer(here, collective).run())
 
 
 @contextmanager
@@ -230,12 +279,17 @@ def _cubes_of_stage(job: SparkWork) -> Iterator[SparkWork]:
 
 
 def _work_elastically(job: SparkWork) -> dict[str, Any]:
-    """In every Horovod process; called again by those that are left when one is lost."""
+    """In every Horovod process; called again by those that are left when one is lost.
+
+    A named error would meet the next worker as well: it ends the training. With any other the worker is lost.
+    """
     hvd.init()
-    state = _ElasticState(job)
-    run: Any = hvd.elastic.run(_resume)
-    progress: dict[str, Any] = run(state)
-    return progress
+
+    def work() -> dict[str, Any]:
+        run: Any = hvd.elastic.run(_resume)
+        return dict(run(_ElasticState(job)))
+
+    return told(work, rank=hvd.rank(), tells_all=False)
 
 
 def _resume(state: _ElasticState) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ipdsf_spark.gan.checkpoint import has_checkpoint
 from ipdsf_spark.storage.location import location_of
 from ipdsf_spark.storage.lock import locked
 from ipdsf_spark.training.collective import Collective, Solo
+from ipdsf_spark.training.failures import named
 from ipdsf_spark.training.folder import require_own
 from ipdsf_spark.training.history import Step
 from ipdsf_spark.training.loop import DIVERGED, Progress, Trainer
@@ -105,7 +106,7 @@ def _source(work: Work) -> CubeSet | Source:
 
 def train_alone(work: Work, on_step: Callable[[Step], None] = lambda step: None) -> Progress:
     """The training by one worker in this process: needs numpy and torch, nothing else."""
-    with claimed(work), stopping() as is_stopped:
+    with claimed(work), stopping() as is_stopped, named():
         return converged(trainer_of(work, is_stopped=is_stopped, on_step=on_step).run(), work)
 
 

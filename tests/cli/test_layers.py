@@ -112,6 +112,17 @@ def test_a_file_that_stands_nowhere_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert "go together" in capsys.readouterr().err
 
 
+def test_tables_beside_the_folders_of_sites_are_passed_over_whatever_the_letters_of_their_ending(
+    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sim-01").symlink_to(network / "sim-01")
+    (tmp_path / "TRUTH.CSV").write_text("nothing\n")
+
+    assert main(["layers", str(tmp_path / "sim-01"), str(tmp_path / "TRUTH.CSV"), "--sites",
+                 str(network / "sites.toml"), "--json"]) == 0  # fmt: skip
+    assert "TRUTH" not in capsys.readouterr().err
+
+
 def test_what_cannot_be_read_is_listed_and_the_rest_is_used(
     network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -340,3 +340,73 @@ def test_one_value_in_too_many_places_is_remarked(body: Chest, changed: Any, wor
 
     assert (problem.kind, words in problem.text) == ("unusual_values", True)
     assert value_problems(air) == []
+
+
+# Headers against each other
+
+
+@pytest.mark.parametrize(("bits", "is_told"), [(8, True), (9, True), (12, False)])
+def test_grey_levels_whose_bits_hold_no_scan_in_hu_are_refused(
+    chest: Chest, write_series: WriteSeries, bits: int, is_told: bool
+) -> None:
+    values = np.clip(chest, -1024, -1024 + 2**bits - 1)
+    folder = write_series(values, BitsStored=bits, HighBit=bits - 1)[0].parent
+
+    assert ("BitsStored and RescaleSlope let values span less" in said(folder, "not_hu")) is is_told
+
+
+def test_a_slope_of_zero_is_told_once(chest: Chest, write_series: WriteSeries) -> None:
+    files = write_series(chest)
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        dataset.RescaleSlope = 0
+        dataset.save_as(file)
+
+    assert not said(files[0].parent, "not_hu")
+    assert "RescaleSlope is not above" in said(files[0].parent, "no_rescale")
+
+
+def test_eight_bits_with_a_slope_that_spans_hu_are_a_scan(chest: Chest, write_series: WriteSeries) -> None:
+    folder = write_series(chest, slope=8, BitsStored=8, HighBit=7)[0].parent
+
+    assert not kinds(folder)
+
+
+def test_every_second_slice_is_missed_where_numbers_and_spacing_tell_of_it(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    files = write_series(np.concatenate([chest, chest]), SpacingBetweenSlices=2.5)
+    for file in files[1::2]:
+        file.unlink()
+
+    assert "SpacingBetweenSlices is 2.5 mm and slices lie 5 mm apart" in said(files[0].parent, "missing_slices")
+
+
+@pytest.mark.parametrize("thickness", [2.5, 5.0])
+def test_every_second_number_alone_is_no_missing_slice(
+    chest: Chest, write_series: WriteSeries, thickness: float
+) -> None:
+    for k, hu in enumerate(chest):
+        numbered = {"first_mm": 2.5 * k, "prefix": f"s{k}", "first_instance": 1 + 2 * k}
+        files = write_series(hu[None], SliceThickness=thickness, **numbered)
+
+    assert not kinds(files[0].parent)
+
+
+@pytest.mark.parametrize(("between", "expected"), [(2.5, {}), (-2.5, {}), (5.0, {"geometry_conflict": False})])
+def test_a_spacing_that_the_positions_contradict_is_told_and_theirs_is_taken(
+    chest: Chest, write_series: WriteSeries, between: float, expected: dict[str, bool]
+) -> None:
+    folder = write_series(chest, SpacingBetweenSlices=between)[0].parent
+
+    assert kinds(folder) == expected
+    assert read_volume(folder).grid.spacing_mm[0] == 2.5
+
+
+@pytest.mark.parametrize("name", ["v.nii", "v.nrrd", "v.mha", "v.hdr"])
+@pytest.mark.parametrize("mark", [b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!"])
+def test_an_archive_that_is_named_like_a_volume_is_told(tmp_path: Path, name: str, mark: bytes) -> None:
+    (tmp_path / name).write_bytes(mark + bytes(1000))
+
+    with pytest.raises(InputError, match="is a packed archive or file"):
+        survey(tmp_path)

@@ -15,7 +15,7 @@ from test_growth import MESSAGE, STAMP, TABLE, log
 from ipdsf_spark.edge import folder as folder_module
 from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.edge.entry import APPENDED, REWRITTEN, WHOLE, Entry
-from ipdsf_spark.edge.folder import Folder
+from ipdsf_spark.edge.folder import Folder, is_ignored
 from ipdsf_spark.errors import ConfigError
 
 
@@ -230,6 +230,12 @@ def test_a_name_that_is_no_utf8_is_sent_without_a_copy(connected: Node) -> None:
 
     assert [record.value for record in records_of(connected)] == [b"value"]
     assert agent.journal.counts()["missing"] == 0
+
+
+@pytest.mark.parametrize("name", ["a.part", "A.PART", "a.Tmp", ".hidden"])
+def test_files_that_are_still_written_are_left_alone_whatever_the_letters_of_their_ending(name: str) -> None:
+    assert is_ignored(name)
+    assert not is_ignored("a.dat")
 
 
 def test_a_link_to_a_folder_is_told_once_and_not_followed(node: Node, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import AbstractContextManager
@@ -110,13 +112,76 @@ def test_an_elastic_training_survives_the_loss_of_a_worker(packed_chest: PackedC
     assert len(steps) > step_at_loss
 
 
+FRAMES = ("Traceback", "\tat ", 'File "')
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", [(), ("--elastic",)])
+def test_a_shard_that_workers_cannot_read_is_told_in_one_line_as_to_one_alone(
+    packed_chest: PackedChest, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
+    storage = tmp_path / "array"
+    shutil.copytree(packed_chest.storage, storage)
+    cut = next((storage / "cubes" / packed_chest.name / "cubes").glob("train-*.parquet"))
+    cut.write_bytes(cut.read_bytes()[:5000])
+    broken = PackedChest(storage, packed_chest.volumes)  # with a cache of its own
+
+    def end(*arguments: str) -> tuple[int, str]:
+        with started(broken, tmp_path / "model", *arguments) as driver:
+            _, complained = driver.communicate(timeout=240)
+        return driver.returncode, complained
+
+    alone = end()
+    assert not [word for word in FRAMES if word in alone[1]]
+    said = alone[1].splitlines()[-1]
+    assert alone[0] == 1
+    assert f"{cut.name} is missing or no whole Parquet file" in said
+
+    code, complained = end("--workers", "2", *mode)
+
+    assert code == 1
+    assert complained.splitlines()[-1] == f"{said} (worker 0 on {socket.gethostname()}, and 1 more)"
+    assert not [word for word in FRAMES if word in complained], complained
+
+
+@pytest.mark.long
+def test_a_model_folder_that_goes_away_under_worker_0_is_told_and_its_frames_only_to_those_who_ask(
+    packed_chest: PackedChest, tmp_path: Path
+) -> None:
+    more = ("--workers", "2", "--samples", "1000000", "--set", "training.batch=2", "--set", "training.epochs=1000000")
+    out = tmp_path / "model"
+    for flags, are_shown in (((), False), (("--verbose",), True)):
+        with started(packed_chest, out, *more, flags=flags) as driver:
+            worker_of(driver, out)
+            out.rename(tmp_path / f"gone-{are_shown}")
+            out.write_text("")
+            _, complained = driver.communicate(timeout=240)
+        out.unlink()
+
+        assert driver.returncode == 1
+        assert f"{out}: Not a directory (worker 0 on {socket.gethostname()})" in complained.splitlines()[-1]
+        assert ("Traceback" in complained) is are_shown, complained
+
+
+@pytest.mark.long
+def test_a_worker_that_is_killed_is_told_in_one_line(packed_chest: PackedChest, tmp_path: Path) -> None:
+    more = ("--workers", "2", "--samples", "1000000", "--set", "training.batch=2", "--set", "training.epochs=1000000")
+    with started(packed_chest, tmp_path / "model", *more) as driver:
+        worker_of(driver, tmp_path / "model").kill()
+        _, complained = driver.communicate(timeout=240)
+
+    assert driver.returncode == 1
+    assert "was ended by SIGKILL" in complained.splitlines()[-1]
+    assert not [word for word in FRAMES if word in complained], complained
+
+
 def started(
-    packed: PackedChest, out: Path, *arguments: str, **environment: str
+    packed: PackedChest, out: Path, *arguments: str, flags: tuple[str, ...] = (), **environment: str
 ) -> AbstractContextManager[subprocess.Popen[str]]:
     """A training in a process group of its own."""
     command = [
-        sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", "ct", "train", "--name", packed.name,
-        "-o", str(out), "--json", *TINY, *packed.settings, *arguments,
+        sys.executable, "-W", "ignore", "-m", "ipdsf_spark.cli.main", *flags, "ct", "train",
+        "--name", packed.name, "-o", str(out), "--json", *TINY, *packed.settings, *arguments,
     ]  # fmt: skip
     return process_group(command, env={**os.environ, **environment})
 
