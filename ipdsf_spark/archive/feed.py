@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from ipdsf_spark.archive.delta.log import DataFile, snapshot
 from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
-from ipdsf_spark.archive.tables import PARTITION, Kind, Record, file_schema
+from ipdsf_spark.archive.tables import PARTITION, Kind, Order, Record, file_schema
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
 from ipdsf_spark.kafka.client import client_options, group_id
@@ -67,6 +67,7 @@ class Feed:
         self._bootstrap = bootstrap
         self._identity = ""
         self._admin = admin(kafka, bootstrap)
+        self._order = Order()
         self._next: dict[int, int] = {}
         self._held: dict[str, int] = {}
         self._consumer = Consumer(
@@ -196,7 +197,8 @@ class Feed:
                     raise KafkaException(error)
                 continue
             value, key = message.value() or b"", message.key() or b""
-            records.append(Record(_bytes(key), _bytes(value), max(0, message.timestamp()[1]), partition, offset))
+            published_ms = self._order.published_ms(partition, offset, message.timestamp()[1])
+            records.append(Record(_bytes(key), _bytes(value), published_ms, partition, offset))
             self._next[partition] = offset + 1
             size += len(value) + len(key)
             if partition in left and offset >= bounds[partition][1] - 1:

@@ -19,7 +19,7 @@ from ipdsf_spark.archive.delta.log import DataFile, Snapshot, snapshot
 from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
 from ipdsf_spark.archive.feed import MAX_BYTES, Feed
 from ipdsf_spark.archive.inspection import problem_of
-from ipdsf_spark.archive.tables import AVERAGES, NEWEST, PARTITION, TABLES, Kind, Record, file_schema
+from ipdsf_spark.archive.tables import AVERAGES, NEWEST, PARTITION, TABLES, Kind, Order, Record, file_schema
 from ipdsf_spark.archive.upkeep import compact
 from ipdsf_spark.config import Config
 from ipdsf_spark.errors import InputError
@@ -134,14 +134,15 @@ def _from_topic(
     What lies beyond these offsets is fed by whoever comes next, here or in a running stream: once.
     """
     held: list[Record] = []
-    size = 0
+    size, order = 0, Order()
     with consumer_of(config.kafka, bootstrap, "rebuild") as consumer:
         for message in records(consumer, topic, bootstrap):
             value, key = message.value() or b"", message.key() or b""
             partition, offset = place(message)
             if offset >= archived.get(partition, 0):
                 continue
-            held.append(Record(_bytes(key), _bytes(value), max(0, message.timestamp()[1]), partition, offset))
+            published_ms = order.published_ms(partition, offset, message.timestamp()[1])
+            held.append(Record(_bytes(key), _bytes(value), published_ms, partition, offset))
             size += len(value)
             if size > MAX_BYTES:
                 yield kind.rows(held)[0]

@@ -6,7 +6,7 @@ averages   averages of complete intervals, the columns of `averages.SCHEMA`. Par
 newest     of each product the newest revision, made anew by compaction for the days that have changed.
 
 The newest revision is the one with the latest Kafka timestamp, then the highest offset: partitions of a topic that has
-grown or was made anew say nothing about order.
+grown or was made anew say nothing about order. Within a partition its own order counts (`Order`).
 """
 
 from __future__ import annotations
@@ -81,6 +81,24 @@ class Record(NamedTuple):
     published_ms: int
     partition: int
     offset: int
+
+
+class Order:
+    """Times at which Kafka took the records of a topic, none before that of the record before it in its partition.
+
+    Brokers stamp records, each by its own clock, and the one that leads a partition changes: a later record may have
+    the earlier stamp. Remembered since the reader began.
+    """
+
+    def __init__(self) -> None:
+        self._newest: dict[int, tuple[int, int]] = {}
+
+    def published_ms(self, partition: int, offset: int, stamp_ms: int) -> int:
+        """When a record was taken [ms since 1970]; records of a partition come in turn."""
+        before, newest_ms = self._newest.get(partition, (-1, 0))
+        published_ms = max(0, stamp_ms, newest_ms if offset > before else 0)  # else the topic was made anew
+        self._newest[partition] = offset, published_ms
+        return published_ms
 
 
 @dataclass(frozen=True)

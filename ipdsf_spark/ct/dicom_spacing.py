@@ -18,7 +18,9 @@ COINCIDENT_PER_PIXEL: Final = 0.1  # slices nearer than this part of a pixel sho
 UNEVEN_TOLERANCE: Final = 0.05  # of the spacing
 ROUNDING_MM: Final = 0.101  # between two positions that were rounded to a tenth of a millimetre
 MAX_ROUNDING: Final = 0.2  # of the spacing: more is no rounding
-MIN_ROUNDED_MM: Final = 0.2  # spacing below which a tenth of a millimetre hides a missing slice
+# Below this spacing a tenth of a millimetre hides a missing slice: one in the middle moves its neighbours half a
+# spacing from a grid through both ends, and rounding half a tenth back.
+MIN_ROUNDED_MM: Final = 0.31
 MAX_DRIFT: Final = 0.5  # of the spacing, from an even grid
 TILT_TOLERANCE_DEG: Final = 0.1
 ROUNDED_COSINES_DEG: Final = 0.41  # half of a hundredth in both cosines of a direction
@@ -92,6 +94,7 @@ def stack_of(headers: Sequence[SliceHeader]) -> Stack:
         between = f"between {positions[k]:.2f} and {positions[k + 1]:.2f} mm"
         text = f"{rounded.counts[k] - 1} slice(s) missing {between}"
         remarks.append(problem_of("missing_slices", text, headers[k : k + 2]))
+    remarks += _said_otherwise(headers, rounded.spacing_mm)
     even = positions[0] + rounded.spacing_mm * rounded.index
     moved = places + np.outer(even - positions, normal_of(headers[0]))
     straight = tuple((float(x), float(y), float(z)) for x, y, z in moved)

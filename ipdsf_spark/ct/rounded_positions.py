@@ -170,10 +170,11 @@ def _is_believed(
         return False  # steps of one length were not rounded
     if len(apart) and (apart[is_longer] > apart.min()).any() and (apart[~is_longer] == apart.min()).all():
         return False  # numbers leave some out just where steps are long
+    if spacing not in said_mm and any(abs(s - steps.min()) <= NOISE_MM for s in said_mm):
+        return False  # most likely it is as the headers say, and the longer steps are odd
     if spacing >= 2 * reach - NOISE_MM:
         return spacing in said_mm or rarer >= MIN_RARER
     is_counted = len(apart) > 0 and apart[0] > 0 and bool((apart == apart[0]).all())
     if spacing in said_mm:
         return is_counted or rarer >= MIN_RARER_FINE
-    is_said_even = any(abs(s - steps.min()) <= NOISE_MM for s in said_mm)
-    return is_counted and rarer >= MIN_RARER_FINE and not is_said_even
+    return is_counted and rarer >= MIN_RARER_FINE

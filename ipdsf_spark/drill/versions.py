@@ -29,6 +29,8 @@ def checkpoint_older(ground: Ground) -> Found:
     job = ground.stream(OPERATORS, network=OLDER)
     ground.mark()
     found = ground.recovered(ground.send(TURNS), job=job)
+    if found.account.quarantined:  # where an operator began anew there is a letter about it
+        raise DrillError(f"{found.account.quarantined} letter(s): the state of the older version was not taken over")
     return found.with_remark(f"from the job of commit {COMMIT} to this one's; the job ran on")
 
 

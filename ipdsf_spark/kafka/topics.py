@@ -127,33 +127,30 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
 
 
 def _stamp(client: AdminClient, names: list[str]) -> None:
-    """Let the broker stamp the records of topics that it does not stamp yet, where this user may."""
+    """Let the broker stamp the records of topics that it does not stamp yet, where this user may.
+
+    Never the end of whoever asks: who may not even see a topic's settings did not make it, and an administrator did.
+    """
     asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
-    try:
-        held = {resource.name: future.result(TIMEOUT_S) for resource, future in client.describe_configs(asked).items()}
-        changed = [
-            ConfigResource(
-                ConfigResource.Type.TOPIC,
-                name,
-                incremental_configs=[ConfigEntry(STAMPED, BY_BROKER, incremental_operation=AlterConfigOpType.SET)],
-            )
-            for name, settings in held.items()
-            if settings[STAMPED].value != BY_BROKER
-        ]
-        for future in client.incremental_alter_configs(changed).values() if changed else ():
-            future.result(TIMEOUT_S)
-    except KafkaException as error:
-        # Who may not even ask did not make the topics: an administrator did, whose matter it is.
-        is_ours = error.args[0].code() not in (
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        )
-        logger.log(
-            logging.WARNING if is_ours else logging.INFO,
-            "topics %s may not have %s=%s (%s): records are refused there while the clock here is more than an hour "
-            "ahead of the broker's; let an administrator set it",
-            ", ".join(names), STAMPED, BY_BROKER, error.args[0].str(),
-        )  # fmt: skip
+    for resource, answer in client.describe_configs(asked, request_timeout=TIMEOUT_S).items():
+        try:
+            held = answer.result(2 * TIMEOUT_S).get(STAMPED)
+        except (KafkaException, TimeoutError) as error:
+            logger.info("settings of topic %s are not shown to this user: %s", resource.name, error)
+            continue
+        if held is None or held.value == BY_BROKER:
+            continue
+        to_set = ConfigEntry(STAMPED, BY_BROKER, incremental_operation=AlterConfigOpType.SET)
+        changed = ConfigResource(ConfigResource.Type.TOPIC, resource.name, incremental_configs=[to_set])
+        try:
+            for done in client.incremental_alter_configs([changed], request_timeout=TIMEOUT_S).values():
+                done.result(2 * TIMEOUT_S)
+        except (KafkaException, TimeoutError) as error:
+            logger.warning(
+                "topic %s does not have %s=%s, and this user may not set it (%s): its records are refused while the "
+                "clock here is more than an hour ahead of the broker's; let an administrator set it",
+                resource.name, STAMPED, BY_BROKER, error,
+            )  # fmt: skip
 
 
 def _grow(client: AdminClient, kafka: KafkaConfig, held: int) -> bool:

@@ -42,6 +42,7 @@ POLL_S: Final = 0.5
 RETRY_S: Final = 10.0
 MOST_WRONG_S: Final = 120.0  # that this clock and the brokers' may be apart
 LOOKS: Final = 3  # in turn that must find them so: a record may lie a while where a broker was away
+APART_S: Final = 5.0  # between two looks
 HEIGHTS: Final = "layers"
 CALIBRATION: Final = "calibration"
 
@@ -93,6 +94,7 @@ class Network:
         self._delays: deque[float] = deque(maxlen=DELAYS_KEPT)
         self._reasons: Counter[str] = Counter()
         self._apart_s: deque[float] = deque(maxlen=LOOKS)
+        self._looked_s = -APART_S
         self._wrong = ""  # how it was called last
         self.problem = ""
 
@@ -117,18 +119,22 @@ class Network:
     @property
     def clock_ahead_s(self) -> float:
         """By how much this machine's clock is ahead of the brokers', the least of the last looks; negative: behind."""
-        return min(self._apart_s, key=abs, default=0.0)
+        return min(self._apart_s, key=abs) if len(self._apart_s) == LOOKS else 0.0
 
-    def take_new(self, published_ms: int, now_s: float) -> None:
+    def take_new(self, published_ms: int, now_s: float, at_s: float) -> None:
         """When brokers took a record that has just come: what this clock says beside it tells whether it is right.
 
         Args:
             published_ms: by the broker's clock [ms since 1970].
             now_s: by this one [s since 1970].
+            at_s: of a clock that nobody sets.
         """
+        if at_s < self._looked_s + APART_S:
+            return
+        self._looked_s = at_s
         self._apart_s.append(now_s - published_ms / 1000)
         ahead_s = self.clock_ahead_s
-        is_wrong = len(self._apart_s) == LOOKS and abs(ahead_s) > MOST_WRONG_S
+        is_wrong = abs(ahead_s) > MOST_WRONG_S
         wrong = ("ahead of" if ahead_s > 0 else "behind") if is_wrong else ""
         if wrong and wrong != self._wrong:
             logger.warning(
@@ -240,8 +246,8 @@ class Follower:
                 elif error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
             if newest_ms:
-                self.network.take_new(newest_ms, time.time())
-            has_all = len(messages) < AT_ONCE  # what comes next was written since
+                self.network.take_new(newest_ms, time.time(), time.monotonic())
+            has_all = not messages  # what comes next was written since
 
     def _take(self, message: Message) -> None:
         topic = message.topic()

@@ -20,6 +20,7 @@ from ipdsf_spark.stream.values import iso, plain
 logger = logging.getLogger(__name__)
 
 MOST_ENDED = 3  # sites of a batch for which an operator is waited for to the end of its time
+MOST_BYTES = 1_000_000  # of an operator's state at a site
 LONGEST_S = 30.0
 
 
@@ -70,13 +71,24 @@ def run_operators(operators: Sequence[Operator], turns: Sequence[Turn], *, longe
                 with at_most(longest_s, f"{operator.name} of site {turn.site.id}"):
                     found, new = operator.step(*case) if results is None else results[at]
                     checked = [_checked(row) for row in found]
-                turn.kept[operator.name] = (operator.version, bytes(new))
+                turn.kept[operator.name] = (operator.version, _bounded(bytes(new)))
                 turn.rows[operator.name] = checked
             except TooLongError as error:
                 num_ended += 1
                 _fault(operator, turn, error)
             except Exception as error:
                 _fault(operator, turn, error)
+
+
+def _bounded(state: bytes) -> bytes:
+    """An operator's state, which goes to Python and back with every file of its site.
+
+    Raises:
+        ValueError: it has more bytes than any site can be given.
+    """
+    if len(state) > MOST_BYTES:
+        raise ValueError(f"its state has {len(state)} bytes, at most {MOST_BYTES} are kept")
+    return state
 
 
 def _case_of(operator: Operator, turn: Turn) -> Case:

@@ -26,7 +26,7 @@ _OPERATOR: Final = struct.Struct("<BHI")
 _COMPRESSED: Final = b"IZ"  # then the number of bytes in it, and these as a zstd frame
 _SIZE: Final = struct.Struct("<2sI")
 _FEW: Final = 5_000  # bytes; fewer are kept as they are, for compression is not free (40 us on a core of 2026)
-_MOST: Final = 16_000_000  # bytes of a state; a head that says more is damaged
+_MOST: Final = 64_000_000  # bytes of a state, whose operators are bounded (`guard`); a head that says more is damaged
 
 
 @dataclass(frozen=True)

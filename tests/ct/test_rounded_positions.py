@@ -262,3 +262,44 @@ def test_a_slice_missing_from_a_fine_rounded_series_is_named_where_it_is_and_int
     whole = read_volume(folder, accept=["missing_slices"])
     assert (whole.hu.shape[0], whole.grid.spacing_mm[0]) == (12, 1.25)
     np.testing.assert_array_equal(np.delete(whole.hu, 5, axis=0), np.delete(hu, 5, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"), [([3] * 9 + [4], 3.0), ([2, 2, 3], 2.0), ([5, 5, 6], 5.0)], ids=["3 and 4", "2 and 3", "5 and 6"]
+)
+def test_longer_steps_among_those_that_the_headers_name_are_odd_places_and_no_rounding(
+    write_at: Callable[..., Path], steps: list[int], said: float
+) -> None:
+    heights = np.cumsum([0, *(steps * 4)]).tolist()
+
+    found = kinds(write_at(heights, SliceThickness=said, SpacingBetweenSlices=said))
+
+    assert "unusual_geometry" not in found
+    assert {"uneven_spacing", "missing_slices"} & set(found)
+
+
+def test_every_second_slice_missing_is_named_also_where_positions_were_rounded(write_at: Callable[..., Path]) -> None:
+    folder = None
+    for k, z in enumerate(np.rint(np.arange(12) * 2.5).tolist()):
+        folder = write_at([z], prefix=f"t{k:02d}", first_instance=1 + 2 * k, SliceThickness=1.25,
+                          SpacingBetweenSlices=1.25)  # fmt: skip
+
+    assert folder is not None
+    assert "of each 2 slices one is there" in kinds(folder)["missing_slices"]
+
+
+def test_a_spacing_that_rounded_positions_contradict_is_a_remark(write_at: Callable[..., Path]) -> None:
+    heights = np.rint(np.arange(12) * 2.5).tolist()
+
+    found = kinds(write_at(heights, SliceThickness=2.5, SpacingBetweenSlices=5.0))
+
+    assert "lie 2.5 mm apart" in found["geometry_conflict"]
+
+
+@pytest.mark.parametrize("spacing", [0.2, 0.25, 0.3])
+def test_a_slice_that_is_missing_in_the_middle_of_a_fine_stack_is_named(
+    write_at: Callable[..., Path], spacing: float
+) -> None:
+    heights = [round(k * spacing, 3) for k in range(31) if k != 15]
+
+    assert "1 slice(s) missing" in kinds(write_at(heights, SliceThickness=spacing))["missing_slices"]

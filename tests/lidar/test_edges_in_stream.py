@@ -6,6 +6,7 @@ import itertools
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,6 +110,23 @@ def test_a_state_of_another_height_range_is_refused(edges: Operator) -> None:
         edges.step(Site("plain", 0.0, 0.0, max_height_m=5500.0), News(), state)
 
 
+@pytest.mark.parametrize("wild", [1e-3, 1.0, 1e5, 1e20])
+def test_one_wild_cell_far_above_does_not_move_the_edges_below(wild: float) -> None:
+    plain = averages_with([1000.0] * 12)
+    spoiled = []
+    for average in plain:
+        total = average.total.copy()
+        total[-20] = wild * average.num_profiles
+        spoiled.append(replace(average, total=total))
+    tops = []
+    for averages in (plain, spoiled):
+        rows = EdgeTracker(PLAIN, SETTINGS).step(averages)
+        tops.append([edge.height_m for row in rows for edge in row.edges if edge.height_m < 1_500.0])
+
+    assert len(tops[0]) >= 5
+    assert tops[1] == pytest.approx(tops[0], abs=0.5)
+
+
 def as_version_1(raw: bytes) -> bytes:
     """The state as it was written when the image was kept in single precision."""
     head = struct.Struct("<BBHHHHq")
@@ -144,12 +162,14 @@ def test_a_state_of_version_1_goes_on_as_if_it_had_been_kept_by_this_one(
         edges.migrate(7, old)
 
 
+@pytest.mark.filterwarnings("ignore:All-NaN slice")
 @given(size=st.floats(-37, 35), data=st.data())
 def test_an_image_is_kept_as_it_is_used_whatever_unit_its_signal_has(size: float, data: st.DataObject) -> None:
     columns = blank(5, 3, Cells(30.0, 16))
     numbers = st.floats(-10.0, 10.0, width=32) | st.just(float("nan"))
     beta = np.array(data.draw(st.lists(numbers, min_size=48, max_size=48))).reshape(3, 16) * 10.0**size
     columns["beta"] = beta
+    columns["beta"][1, 3] *= data.draw(st.sampled_from([1.0, 1e4, 1e9]))  # one wild cell
 
     used = in_half_precision(columns)
     kept = narrowed(used).tobytes()
@@ -157,10 +177,12 @@ def test_an_image_is_kept_as_it_is_used_whatever_unit_its_signal_has(size: float
 
     assert again.tobytes() == used.tobytes()
     assert in_half_precision(used)["beta"].tobytes() == used["beta"].tobytes()
-    largest = np.max(np.abs(beta), axis=1, initial=0.0, where=np.isfinite(beta))[:, None]
-    assert np.all(
-        (np.abs(used["beta"] - beta) <= 2.0**-11 * np.abs(beta) + 2.0**-38 * largest + 1e-45) | np.isnan(beta)
-    )
+    size = np.where(np.abs(columns["beta"]) > 0, np.abs(columns["beta"].astype(np.float64)), np.nan)
+    middle = np.nan_to_num(np.nanmedian(size, axis=1))[:, None]
+    is_ordinary = np.abs(columns["beta"]) < 5e5 * middle
+    off = np.abs(used["beta"] - columns["beta"].astype(np.float64))
+    assert np.all(off[is_ordinary] <= (2.0**-11 * np.abs(columns["beta"]) + 2e-6 * middle + 2e-45)[is_ordinary])
+    assert np.all((np.abs(used["beta"]) >= 4e5 * middle)[~is_ordinary & ~np.isnan(columns["beta"]) & (middle > 1e-40)])
     assert np.array_equal(np.isnan(used["beta"]), np.isnan(beta))
 
 

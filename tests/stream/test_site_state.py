@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from ipdsf_spark.config.stream import StreamConfig
 from ipdsf_spark.experiments.bank import feeds_in, write_bank
-from ipdsf_spark.lidar.operators import KNOWN, Parameters, operator_named
+from ipdsf_spark.lidar.operators import KNOWN, News, Operator, Parameters, Row, operator_named
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.stream.decode import Decoder
+from ipdsf_spark.stream.guard import MOST_BYTES
 from ipdsf_spark.stream.piece import Piece
 from ipdsf_spark.stream.site_stage import SiteStage, Topics
 from ipdsf_spark.stream.site_state import Counts, SiteState
@@ -53,6 +54,23 @@ def test_a_damaged_state_is_refused_by_name_or_is_a_state(state: SiteState, data
             assert isinstance(SiteState.from_bytes(each), SiteState)
         except (ValueError, UnicodeDecodeError) as error:
             assert str(error)
+
+
+def test_an_operator_whose_state_grows_without_end_costs_its_own_state(files: dict[str, list[bytes]]) -> None:
+    def step(site: Site, news: News, state: bytes) -> tuple[list[Row], bytes]:
+        return [], bytes(MOST_BYTES + 1)
+
+    stage = SiteStage(
+        (operator_named("layers", Parameters()), Operator("hoarder", 1, step)),
+        Topics("files", "averages", "products", "sites", "bad", 1_000_000),
+    )
+    outcome = stage.step(Site("site", 48.1, 11.6), [Piece.from_bytes(next(iter(files.values()))[0])], b"")
+
+    assert outcome.state is not None
+    assert set(outcome.state.operators) == {"layers"}
+    assert outcome.state.counts.faults == 1
+    letters = [dict(record.headers or []) for record in outcome.records if record.topic == "bad"]
+    assert [b"at most 1000000 are kept" in letter["reason"] for letter in letters] == [True]
 
 
 def test_a_head_that_promises_gigabytes_is_damaged() -> None:

@@ -25,7 +25,8 @@ from ipdsf_spark.lidar.site import Site
 Columns = NDArray[np.void]
 ENOUGH: Final = 0.5  # of a cell must be measured
 SCREEN: Final = LayerSettings()  # only its grid of gates is used, to look for fog, rain and clipped signal
-LARGEST_EXPONENT: Final = 15  # of two, beyond every number of a column in half precision, which ends at 65,504
+ABOVE_MEDIAN: Final = 4  # powers of two by which a column's exponent is above its median
+LARGEST: Final = 65_504.0  # in half precision
 _BESIDE_BETA: Final = ("index", "num", "quality", "cloud", "first", "noise", "ripple", "exponent")
 
 
@@ -171,11 +172,19 @@ def in_half_precision(columns: Columns) -> Columns:
     """The same columns with each beta rounded to what the state keeps, 11 bits: far less than noise, half the bytes.
 
     It is rounded before anything is made of it, so that an image says the same whether it was kept in between or not.
-    Each column has an exponent of its own, as signals without calibration have any size.
+    Each column has an exponent of its own, as signals without calibration have any size: that of its median, which one
+    wild cell does not move. What is a million times the median or more becomes that much; steps are at most a
+    millionth of it.
     """
-    beta = columns["beta"]
-    largest = np.max(np.abs(beta), axis=1, initial=0.0, where=np.isfinite(beta))
-    columns["exponent"] = np.frexp(largest)[1] - LARGEST_EXPONENT
+    size = np.abs(columns["beta"])
+    seen = np.isfinite(size) & (size > 0)
+    for row in range(len(columns)):
+        middle = float(np.median(size[row][seen[row]])) if seen[row].any() else 0.0
+        columns["exponent"][row] = np.frexp(middle)[1] + ABOVE_MEDIAN
+    most = np.ldexp(np.float64(LARGEST), columns["exponent"])[:, None].astype(np.float64)
+    with np.errstate(over="ignore"):
+        held = np.clip(columns["beta"].astype(np.float64), -most, most)
+        columns["beta"] = np.where(np.isfinite(columns["beta"]), held, columns["beta"])
     return widened(narrowed(columns))
 
 
