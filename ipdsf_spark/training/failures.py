@@ -186,7 +186,11 @@ class Overheard:
             if not mark:
                 self._stream.write(line + "\n")
                 continue
-            failure = Failure(**json.loads(told))
+            try:
+                failure = Failure(**json.loads(told))
+            except (ValueError, TypeError):  # two processes wrote at once, or one was ended while it wrote
+                self._stream.write(line + "\n")
+                continue
             if not failure.is_consequence:  # that of one that was killed is told by how it ended
                 self.failures.append(failure)
                 self._is_told.set()
@@ -195,6 +199,13 @@ class Overheard:
     def flush(self) -> None:
         """Nothing is held back but lines that have no end."""
         self._stream.flush()
+
+    def _rest(self) -> None:
+        """Let go of lines without an end: nobody writes any more."""
+        for thread, line in list(self._begun.items()):
+            self._begun[thread] = ""
+            if line and MARK not in line:
+                self._stream.write(line + "\n")
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -205,7 +216,9 @@ class Overheard:
         """
         try:
             yield
+            self._rest()
         except RuntimeError as error:
+            self._rest()
             ended = ENDED.search(str(error))
             if ended is None:
                 raise

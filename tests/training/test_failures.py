@@ -106,6 +106,18 @@ def test_a_failure_on_the_standard_error_of_one_worker_is_kept_and_all_else_goes
         raise RuntimeError("Horovod detected …:\nProcess name: 0\nExit code: -15\n")
 
 
+def test_a_failure_that_was_cut_in_writing_and_a_line_without_an_end_go_on_as_they_are() -> None:
+    passed_on = io.StringIO()
+    said = Overheard(passed_on)
+    cut = f"[1]<stderr>:{MARK}" + '{"text": "half'
+
+    with said.named():
+        said.write(f"{cut}\nthe last word")
+
+    assert passed_on.getvalue() == f"{cut}\nthe last word\n"
+    assert said.failures == []
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [(137, "worker 1 was ended by SIGKILL; a system short of memory"), (-9, "by SIGKILL"), (3, "with exit code 3")],
