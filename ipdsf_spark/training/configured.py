@@ -10,7 +10,7 @@ from ipdsf_spark.config import Config
 from ipdsf_spark.gan.discriminator import DiscriminatorSettings
 from ipdsf_spark.gan.generator import GeneratorSettings
 from ipdsf_spark.gan.networks import OptimiserSettings
-from ipdsf_spark.gan.precision import is_bf16_fast
+from ipdsf_spark.gan.precision import is_bf16_learnt_in
 from ipdsf_spark.gan.update import UpdateSettings
 from ipdsf_spark.training.pairs import PairSettings
 from ipdsf_spark.training.settings import TrainSettings
@@ -26,7 +26,7 @@ def settings_of(config: Config, *, samples: int = 0, device: str = "") -> TrainS
     """
     t: Any = config.training
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    is_mixed = is_bf16_fast(torch.device(name)) if t.precision == "auto" else t.precision == "bf16"
+    is_mixed = is_bf16_learnt_in(torch.device(name)) if t.precision == "auto" else t.precision == "bf16"
     return TrainSettings(
         pairs=PairSettings(t.task, (t.sigma_low, t.sigma_high), t.factor, t.is_flipped, config.ct.seed),
         generator=_generator(t),
