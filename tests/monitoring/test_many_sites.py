@@ -115,11 +115,11 @@ def test_who_looks_at_chosen_sites_and_stands_still_keeps_both(many: View) -> No
 
 
 def test_files_of_many_sites_are_written_in_turns_and_all_of_them_in_the_end(tmp_path: Path) -> None:
-    view, files = network_of(150), PageFiles(tmp_path, Curtains(None, dict), work_s=0.02)
+    view, files = network_of(150), PageFiles(tmp_path, Curtains(None, dict), work_s=0.0)
 
     files.write(view)
     first = len(list(tmp_path.rglob("*.html")))
-    for _ in range(150):
+    for _ in range(200):
         if len(list(tmp_path.rglob("*.html"))) == 152:
             break
         files.write(view)
