@@ -31,7 +31,7 @@ NAME: Final = re.compile(r"ipdsf-(\d+)-[abf]")
 
 @dataclass(frozen=True)
 class Host:
-    """One of the two.
+    """One of them.
 
     Attributes:
         name: of its namespace.
@@ -75,8 +75,7 @@ class FarHost:
         Raises:
             PrerequisiteError: this machine or this user cannot; the message says what was refused.
         """
-        if shutil.which("ip") is None:
-            raise PrerequisiteError("a host of its own needs the program ip (iproute2), which is not here")
+        _require("ip")
         _remove_left()
         try:
             _run("ip", "netns", "add", self.host.name)
@@ -84,9 +83,7 @@ class FarHost:
                  "peer", "name", self.host.interface, "netns", self.host.name)  # fmt: skip
             _run("ip", "addr", "add", "10.213.8.1/24", "dev", self._interface)
             _run("ip", "link", "set", self._interface, "up")
-            _run("ip", "-n", self.host.name, "addr", "add", f"{self.host.address}/24", "dev", self.host.interface)
-            for interface in ("lo", self.host.interface):
-                _run("ip", "-n", self.host.name, "link", "set", interface, "up")
+            _bring_up(self.host)
         except BaseException:
             self.__exit__()
             raise
@@ -94,7 +91,7 @@ class FarHost:
 
     def __exit__(self, *_: object) -> None:
         """Remove it; the link goes with its end."""
-        subprocess.run(["ip", "netns", "del", self.host.name], capture_output=True, check=False)
+        _remove(self.host.name)
 
     def cut(self) -> None:
         """Take the far end of the link down: nothing passes, and nobody is told."""
@@ -127,9 +124,7 @@ class TwoHosts:
         Raises:
             PrerequisiteError: this machine or this user cannot; the message says what was refused.
         """
-        for program in ("ip", "tc"):
-            if shutil.which(program) is None:
-                raise PrerequisiteError(f"two hosts need the program {program} (iproute2), which is not here")
+        _require("ip", "tc")
         _remove_left()
         try:
             first, second = self.hosts
@@ -138,9 +133,7 @@ class TwoHosts:
             _run("ip", "link", "add", first.interface, "netns", first.name, "type", "veth",
                  "peer", "name", second.interface, "netns", second.name)  # fmt: skip
             for host in self.hosts:
-                _run("ip", "-n", host.name, "addr", "add", f"{host.address}/24", "dev", host.interface)
-                for interface in ("lo", host.interface):
-                    _run("ip", "-n", host.name, "link", "set", interface, "up")
+                _bring_up(host)
                 _run("tc", "-n", host.name, "qdisc", "add", "dev", host.interface, "root", "tbf",
                      "rate", f"{self.link_mbit:g}mbit", "burst", BURST, "latency", QUEUE)  # fmt: skip
         except BaseException:
@@ -151,11 +144,29 @@ class TwoHosts:
     def __exit__(self, *_: object) -> None:
         """Remove them; the link goes with its ends."""
         for host in self.hosts:
-            subprocess.run(["ip", "netns", "del", host.name], capture_output=True, check=False)
+            _remove(host.name)
 
     def sent_bytes(self) -> tuple[int, ...]:
         """What each host has put on the link so far."""
         return tuple(_sent(host) for host in self.hosts)
+
+
+def _require(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program) is None:
+            raise PrerequisiteError(f"hosts of their own need the program {program} (iproute2), which is not here")
+
+
+def _bring_up(host: Host) -> None:
+    """Give a host its address, and bring its interfaces up."""
+    _run("ip", "-n", host.name, "addr", "add", f"{host.address}/24", "dev", host.interface)
+    for interface in ("lo", host.interface):
+        _run("ip", "-n", host.name, "link", "set", interface, "up")
+
+
+def _remove(namespace: str) -> None:
+    """Its end of the link goes with it; one that is not there is no trouble."""
+    subprocess.run(["ip", "netns", "del", namespace], capture_output=True, check=False)
 
 
 def _sent(host: Host) -> int:
@@ -184,4 +195,4 @@ def _remove_left() -> None:
         for path in FOLDER.iterdir():
             found = NAME.fullmatch(path.name)
             if found and not Path(f"/proc/{found[1]}").exists():
-                subprocess.run(["ip", "netns", "del", path.name], capture_output=True, check=False)
+                _remove(path.name)

@@ -1,4 +1,4 @@
-"""Kafka on two hosts: one broker on the first, or a broker on each with the controller on the first."""
+"""Kafka on hosts of their own: one broker, or one on each of two with the controller on the first."""
 
 from __future__ import annotations
 

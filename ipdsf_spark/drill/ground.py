@@ -215,12 +215,17 @@ class Ground:
             recorded: which files; whole ones by default.
             sites: of the network, the same in every call of a drill.
             rate: files per second of all together.
+
+        Raises:
+            DrillError: there are not so many files.
         """
         recorded = recorded or self.recorded()
         kafka, begin = self.config.kafka, len(self.sent)
         sites = sites or (3 if self.is_short else SITES)
         feeds = [Feed(self._name, recorded.paths)]
         count = turns * sites
+        if begin + count > sites * len(recorded.paths):
+            raise DrillError(f"{begin + count} files are to be sent, {sites} sites have {len(recorded.paths)} each")
         order = itertools.islice(schedule(feeds, sites, begin + count), begin, None)
         self.sent += [Sent(site, path.name, recorded.profiles[path.name]) for site, path in order]
         return Sending(

@@ -110,11 +110,9 @@ class SiteState:
             encoded = name.encode()[:255]
             parts += [_OPERATOR.pack(len(encoded), version, len(raw)), encoded, raw]
         whole = b"".join(parts)
-        return (
-            whole
-            if len(whole) <= _FEW
-            else _SIZE.pack(_COMPRESSED, len(whole)) + _codec().compress(whole, asbytes=True)
-        )
+        if len(whole) <= _FEW:
+            return whole
+        return _SIZE.pack(_COMPRESSED, len(whole)) + bytes(_codec().compress(whole, asbytes=True))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> SiteState:

@@ -181,7 +181,7 @@ def in_half_precision(columns: Columns) -> Columns:
     for row in range(len(columns)):
         middle = float(np.median(size[row][seen[row]])) if seen[row].any() else 0.0
         columns["exponent"][row] = np.frexp(middle)[1] + ABOVE_MEDIAN
-    most = np.ldexp(np.float64(LARGEST), columns["exponent"])[:, None].astype(np.float64)
+    most = np.ldexp(LARGEST, columns["exponent"])[:, None]
     with np.errstate(over="ignore"):
         held = np.clip(columns["beta"].astype(np.float64), -most, most)
         columns["beta"] = np.where(np.isfinite(columns["beta"]), held, columns["beta"])
