@@ -172,13 +172,13 @@ def _typed(value: Any, wanted: Any, *, name: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{name} must be a list, got {value!r}")
         return tuple(_typed(item, get_args(wanted)[0], name=name) for item in value)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(wanted, UnionType) and type(value) in get_args(wanted):
+    choices = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
+    if type(value) in choices:
         return value
-    if type(value) is not wanted:
-        raise ConfigError(f"{name} must be {_TYPE_NAMES.get(wanted, wanted)}, got {value!r}")
-    return value
+    if float in choices and type(value) is int:
+        return float(value)
+    asked = " or ".join(_TYPE_NAMES.get(each, str(each)) for each in choices)
+    raise ConfigError(f"{name} must be {asked}, got {value!r}")
 
 
 _TYPE_NAMES: Final = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

@@ -34,7 +34,7 @@ class TrainingConfig:
     batch: int = 8
     epochs: int = 100
     minutes: float = 0.0
-    learning_rate: float = 4e-4
+    learning_rate: float | str = "auto"
     discriminator_share: float = 0.5
     lr_scaling: str = "sqrt"
     warm_up_samples: int = 800
@@ -80,7 +80,9 @@ class TrainingConfig:
         require(self.factor >= 2, "training.factor", "at least 2", self.factor)
         for name in ("minutes", "warm_up_samples", "l1_weight", "patience", "min_gain_db", "checkpoint_every_s"):
             require(getattr(self, name) >= 0, f"training.{name}", "0 or more", getattr(self, name))
-        for name in ("learning_rate", "discriminator_share"):
-            require(getattr(self, name) > 0, f"training.{name}", "above 0", getattr(self, name))
+        rate = self.learning_rate
+        is_rate = rate > 0 if isinstance(rate, int | float) else rate == "auto"
+        require(is_rate, "training.learning_rate", "above 0, or auto", rate)
+        require(self.discriminator_share > 0, "training.discriminator_share", "above 0", self.discriminator_share)
         for name in ("ema_decay", "validation_share"):
             require(0 <= getattr(self, name) < 1, f"training.{name}", "0 or more, below 1", getattr(self, name))

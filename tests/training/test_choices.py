@@ -47,3 +47,27 @@ def test_a_training_on_a_cpu_keeps_its_weights_channels_last(phantom_cubes: Cube
 
     weights = [p for p in trainer.nets.generator.parameters() if p.ndim == 5 and min(p.shape[:3]) > 1]
     assert weights and all(p.is_contiguous(memory_format=torch.channels_last_3d) for p in weights)
+
+
+@pytest.mark.parametrize(
+    ("said", "rate", "momentum"),
+    [
+        ([], 4e-4, 0.5),
+        (["training.task=autoencode", "training.is_adversarial=false"], 1e-4, 0.9),
+        (["training.task=autoencode"], 1e-4, 0.5),  # an adversary wants a short memory
+        (["training.is_adversarial=false"], 4e-4, 0.5),
+        (["training.task=autoencode", "training.learning_rate=1"], 1.0, 0.5),
+    ],
+)
+def test_an_autoencoder_takes_smaller_steps_unless_its_rate_is_stated(
+    said: list[str], rate: float, momentum: float
+) -> None:
+    optimiser = settings_of(load(overrides=said)).optimiser
+
+    assert (optimiser.learning_rate, optimiser.beta_1) == (rate, momentum)
+
+
+@pytest.mark.parametrize("said", ["0", "-1e-4", "fast", "true"])
+def test_a_learning_rate_that_is_none_is_refused(said: str) -> None:
+    with pytest.raises(ConfigError, match=r"training\.learning_rate must be"):
+        load(overrides=[f"training.learning_rate={said}"])
