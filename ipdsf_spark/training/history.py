@@ -8,9 +8,10 @@ import dataclasses
 import errno
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -129,14 +130,15 @@ def _tensorboard(folder: Path, *, purge_step: int) -> Any | None:
     except ImportError:
         logger.warning("tensorboard is not installed: the history goes to CSV only")
         return None
-    if threading.excepthook is not _on_thread_error:
-        threading.excepthook = _on_thread_error
+    before = threading.excepthook
+    if getattr(before, "func", None) is not _on_thread_error:
+        threading.excepthook = partial(_on_thread_error, before)
     return SummaryWriter(str(folder), purge_step=purge_step)
 
 
-def _on_thread_error(args: threading.ExceptHookArgs) -> None:
+def _on_thread_error(before: Callable[[threading.ExceptHookArgs], object], args: threading.ExceptHookArgs) -> None:
     """TensorBoard writes in a thread of its own, whose error the terminal need not see: the tables meet it as well."""
     if isinstance(args.exc_value, OSError) and type(args.thread).__module__.startswith("tensorboard."):
         logger.info("TensorBoard cannot write: %s", args.exc_value)
     else:
-        threading.__excepthook__(args)
+        before(args)

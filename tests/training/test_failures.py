@@ -6,6 +6,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,18 +141,22 @@ def test_a_worker_that_ended_without_a_word_is_told_by_how_it_ended(
         raise RuntimeError("another")
 
 
-def test_an_error_in_the_thread_of_tensorboard_is_logged_and_not_thrown_at_the_terminal(
-    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+def test_an_error_in_the_thread_of_tensorboard_is_logged_and_any_other_goes_where_it_went_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     board = type("Writer", (threading.Thread,), {"__module__": "tensorboard.summary.writer.event_file_writer"})
+    passed_on: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", passed_on.append)
+    for name in ("first", "second"):  # of one process, as in an elastic training
+        history.History(tmp_path / name).close()
 
+    disk_full = OSError(28, "No space left on device")
     with caplog.at_level(logging.INFO):
-        history._on_thread_error(
-            threading.ExceptHookArgs((OSError, OSError(28, "No space left on device"), None, board()))
-        )
+        threading.excepthook(threading.ExceptHookArgs((OSError, disk_full, None, board())))
+        threading.excepthook(threading.ExceptHookArgs((OSError, disk_full, None, threading.Thread())))
 
-    assert "TensorBoard cannot write: [Errno 28]" in caplog.text
-    assert capsys.readouterr().err == ""
+    assert caplog.text.count("TensorBoard cannot write: [Errno 28]") == 1
+    assert [type(args.thread) for args in passed_on] == [threading.Thread]
 
 
 def test_a_training_whose_model_folder_is_a_file_is_refused_by_name(
