@@ -69,7 +69,7 @@ FILES = (
         **{name: TEXTS[name] for name in ("CL31", "CT25K message 7", "CS135 message 006")},
     }
 )
-MUTATIONS = 300 * int(os.environ.get("IPDSF_TEST_DEPTH", "1"))  # of each file
+MUTATIONS = 1000 * int(os.environ.get("IPDSF_TEST_DEPTH", "1"))  # of each file
 ADDRESS_SPACE_BYTES = 1_500_000_000  # Python and numpy map most of it without touching it
 LONGEST_CPU_S = 5.0  # of one file of a few kB; a hang, not a slow machine
 
