@@ -265,8 +265,13 @@ def fetch_connectors() -> None:
             *(VENV / "bin" / "spark-submit", "--master", "local[1]", "--packages", ",".join(connector_coordinates())),
             *("--class", "org.apache.ivy.Main", "spark-internal", "-version"),
         ],
-        # spark-submit looks for Spark beside the interpreter it is told of.
-        environment={"SPARK_CONF_DIR": str(REPOSITORY / "conf"), "PYSPARK_PYTHON": str(PYTHON)},
+        # spark-submit looks for Spark beside the interpreter it is told of, and for this machine by its name, which
+        # nobody need know where an image is built.
+        environment={
+            "SPARK_CONF_DIR": str(REPOSITORY / "conf"),
+            "PYSPARK_PYTHON": str(PYTHON),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        },
     )
 
 
