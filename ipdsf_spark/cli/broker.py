@@ -12,13 +12,13 @@ from typing import Final
 
 from ipdsf_spark.config import Config, KafkaConfig, load
 from ipdsf_spark.devkafka import daemon, fetch
-from ipdsf_spark.devkafka.nodes import Node, Protection, bootstrap_of, inner_bootstrap_of, recorded
+from ipdsf_spark.devkafka.nodes import Node, Protection, Tokens, bootstrap_of, inner_bootstrap_of, recorded
 from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka import topics
 from ipdsf_spark.kafka.health import Health, health
 from ipdsf_spark.security import rights
 from ipdsf_spark.security.certificates import BOTH
-from ipdsf_spark.security.folder import SecurityFolder
+from ipdsf_spark.security.folder import OAUTH, SecurityFolder
 from ipdsf_spark.security.roles import ADMIN, BROKER, SUPER
 
 MOST_COPIES: Final = 3
@@ -78,7 +78,7 @@ def _stop(directory: Path, node: int | None) -> int:
 
 def _start(config: Config, directory: Path, node: int | None, secure: str | None) -> None:
     security = _security(directory, secure)
-    protection = protection_of(security) if security else None
+    protection = protection_of(security, config) if security else None
     if node is not None:
         print(f"starting Kafka node {node} ...", file=sys.stderr)
         daemon.start_node(directory, node, heap_mb=config.broker.heap_mb, protection=protection)
@@ -110,9 +110,29 @@ def _security(directory: Path, named: str | None) -> SecurityFolder | None:
     return folder
 
 
-def protection_of(folder: SecurityFolder) -> Protection:
-    """What the embedded broker needs of a security folder."""
-    return Protection(folder.path / "ca.pem", folder.path / BROKER / BOTH, folder.path / ADMIN, SUPER)
+def protection_of(folder: SecurityFolder, config: Config) -> Protection:
+    """What the embedded broker needs of a security folder.
+
+    Raises:
+        ConfigError: its users log in with tokens, and how these are checked is not configured.
+    """
+    tokens = tokens_of(config) if folder.mechanism == OAUTH else None
+    return Protection(folder.path / "ca.pem", folder.path / BROKER / BOTH, folder.path / ADMIN, SUPER, tokens)
+
+
+def tokens_of(config: Config) -> Tokens:
+    """How the embedded broker checks tokens.
+
+    Raises:
+        ConfigError: what is needed for it is not set; a token of anybody, for anybody, would do.
+    """
+    asked = config.broker
+    needed = ("oauth_jwks_url", "oauth_issuer", "oauth_audience", "oauth_user_claim")
+    if missing := [f"broker.{name}" for name in needed if not getattr(asked, name)]:
+        raise ConfigError(f"users of this security folder log in with tokens, but {', '.join(missing)} is not set")
+    trusted = config.kafka.oauth_ca_location
+    ca = Path(trusted).expanduser().absolute() if trusted else None
+    return Tokens(asked.oauth_jwks_url, asked.oauth_issuer, asked.oauth_audience, asked.oauth_user_claim, ca)
 
 
 def _administered(kafka: KafkaConfig, security: SecurityFolder | None) -> KafkaConfig:

@@ -13,7 +13,7 @@ from ipdsf_spark.config import KafkaConfig, load
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.security import certificates, rights, roles
-from ipdsf_spark.security.folder import MECHANISM, SecurityFolder
+from ipdsf_spark.security.folder import OAUTH, SecurityFolder
 
 EPILOG = """examples:
   ipdsf security init ~/ipdsf-security --site oslo --site munich
@@ -92,16 +92,14 @@ def _text(folder: SecurityFolder, kafka: KafkaConfig) -> str:
     lines = ["# Listener of the brokers (server.properties)"]
     lines += [
         "listener.security.protocol.map=CLIENT:SASL_SSL, ...",
-        f"sasl.enabled.mechanisms={MECHANISM}",
+        f"sasl.enabled.mechanisms={folder.mechanism}",
         "listener.name.client.ssl.client.auth=required",
         f"ssl.truststore.type=PEM  ssl.truststore.location=.../{(folder.path / 'ca.pem').name}",
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found=false",
         "",
-        "# Users; or `ipdsf security apply` with an administrator's --config, which shows no password to `ps`",
     ]
-    for user in folder.users:
-        lines.append(f"# {user}: {MECHANISM}, password in {folder.path / user / 'password'}")
+    lines += _users(folder)
     lines += ["", "# Rights"]
     lines += [roles.as_command(right, bootstrap) for right in folder.rights(kafka)]
     if folder.is_per_site:
@@ -118,6 +116,17 @@ def _text(folder: SecurityFolder, kafka: KafkaConfig) -> str:
     for name in (roles.BROKER, *folder.users):
         lines.append(f"# {name}: {certificates.end_of(folder.path / name / certificates.CERTIFICATE)}")
     return "\n".join(lines)
+
+
+def _users(folder: SecurityFolder) -> list[str]:
+    is_oauth = folder.mechanism == OAUTH
+    lines = [
+        "# Clients of the provider of tokens (client credentials), each with the name of its user in its tokens"
+        if is_oauth
+        else "# Users; or `ipdsf security apply` with an administrator's --config, which shows no password to `ps`"
+    ]
+    told = f"{folder.mechanism}, {'client secret' if is_oauth else 'password'}"
+    return lines + [f"# {user}: {told} in {folder.path / user / 'password'}" for user in folder.users]
 
 
 def _say(args: argparse.Namespace, answer: Mapping[str, object], text: str) -> int:

@@ -7,6 +7,7 @@ consumers, administration) and for the Java client inside Spark.
 from __future__ import annotations
 
 import os
+import ssl
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -21,6 +22,12 @@ from ipdsf_spark.kafka.certificate import validity_of
 
 SASL_PROTOCOLS: Final = ("SASL_PLAINTEXT", "SASL_SSL")
 SSL_PROTOCOLS: Final = ("SSL", "SASL_SSL")
+SYSTEM_CERTIFICATES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Raspberry Pi OS, Arch, Alpine
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",  # macOS
+)
 _JAAS: Final = "org.apache.kafka.common.security"
 _TLS_ERRORS: Final = frozenset({KafkaError._SSL})
 _LOGIN_ERRORS: Final = _TLS_ERRORS | frozenset(
@@ -260,8 +267,21 @@ def _librdkafka_login(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str | 
             "sasl.oauthbearer.client.secret": password,
             "sasl.oauthbearer.token.endpoint.url": kafka.oauth_token_url,
         }
-        return options | ({"sasl.oauthbearer.scope": kafka.oauth_scope} if kafka.oauth_scope else {})
+        options |= {"sasl.oauthbearer.scope": kafka.oauth_scope} if kafka.oauth_scope else {}
+        trusted = kafka.oauth_ca_location or system_certificates()
+        return options | ({"https.ca.location": trusted} if trusted else {})
     return {"sasl.username": username, "sasl.password": password}
+
+
+def system_certificates() -> str:
+    """File of the certificates that this system trusts; empty if none is found.
+
+    Told nothing, librdkafka's wheels look where the distribution that built them has its own (/etc/pki/tls/certs),
+    which is not there on Debian, Ubuntu and Raspberry Pi OS, and get no token from anybody. A folder is no help: beside
+    it that file is still read.
+    """
+    own = ssl.get_default_verify_paths().cafile  # $SSL_CERT_FILE, or that of Python's OpenSSL
+    return own or next((path for path in SYSTEM_CERTIFICATES if Path(path).is_file()), "")
 
 
 def _java_login(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
@@ -281,6 +301,9 @@ def _java_login(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
     if kafka.sasl_mechanism == "OAUTHBEARER":
         options = {"clientId": username, "clientSecret": password}
         options |= {"scope": kafka.oauth_scope} if kafka.oauth_scope else {}
+        if kafka.oauth_ca_location:  # as text: executors need no such file
+            trusted = secrets.read(kafka.oauth_ca_location)
+            options |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": trusted}
         return {
             "sasl.oauthbearer.token.endpoint.url": kafka.oauth_token_url,
             "sasl.login.callback.handler.class": f"{_JAAS}.oauthbearer.OAuthBearerLoginCallbackHandler",
@@ -296,7 +319,8 @@ def _jaas(module: str, options: Mapping[str, str]) -> str:
 
 
 def _quoted(secret: str) -> str:
-    return secret.replace("\\", "\\\\").replace('"', '\\"')
+    """As a Java text; lines of a certificate do not end it."""
+    return secret.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "").replace("\n", "\\n")
 
 
 def _login_keys(kafka: KafkaConfig, error: KafkaError) -> str:
@@ -308,7 +332,25 @@ def _login_keys(kafka: KafkaConfig, error: KafkaError) -> str:
     if kafka.sasl_mechanism == "GSSAPI":
         return "kafka.kerberos_principal and kafka.kerberos_keytab"
     user = "kafka.sasl_username" if kafka.sasl_username else kafka.sasl_username_env
-    return f"kafka.sasl_mechanism, {user} and {kafka.sasl_password_file or kafka.sasl_password_env}"
+    secret = kafka.sasl_password_file or kafka.sasl_password_env
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        return _oauth_keys(kafka, error, user, secret)
+    return f"kafka.sasl_mechanism, {user} and {secret}"
+
+
+def _oauth_keys(kafka: KafkaConfig, error: KafkaError, user: str, secret: str) -> str:
+    """Whether there is no token, or one that the brokers do not want."""
+    if "OAUTHBEARER token" not in error.str():
+        return (
+            f"the token that {kafka.oauth_token_url} gives this client: its iss, aud, exp and key must be those that "
+            "the brokers expect, whose log says which is not"
+        )
+    if "unexpired token" in error.str():
+        return f"the clocks of this machine and of {kafka.oauth_token_url}, and for how long its tokens last"
+    return (
+        f"kafka.oauth_token_url ({kafka.oauth_token_url}), kafka.oauth_ca_location "
+        f"({kafka.oauth_ca_location or 'certificates of the system'}), {user} and {secret}"
+    )
 
 
 def _own(kafka: KafkaConfig) -> str:
