@@ -51,16 +51,18 @@ class Tokens:
 
         A session ends with its token, or after an hour: clients show a new token on the connection that they have.
         Kafka logs a listener in as it does a client and hands the login every option; the one that trusts a file needs
-        a name beside it, which no broker uses, because brokers know each other by certificate.
+        a name beside it, which no broker uses, because brokers know each other by certificate. The validator is named
+        because that of Kafka 4.1.0 and 4.1.1 takes every token for genuine (CVE-2026-33557).
         """
-        trusted = f'ssl.truststore.type="PEM" ssl.truststore.location="{self.ca}"' if self.ca else ""
-        login = f"{OAUTH}.OAuthBearerLoginModule required"
         own = "listener.name.client.oauthbearer"
+        login = f"{OAUTH}.OAuthBearerLoginModule required"
+        if self.ca is not None:
+            login += (
+                f' unsecuredLoginStringClaim_sub="nobody" ssl.truststore.type="PEM" ssl.truststore.location="{self.ca}"'
+            )
         return {
             "sasl.enabled.mechanisms": "OAUTHBEARER",
-            f"{own}.sasl.jaas.config": f'{login} unsecuredLoginStringClaim_sub="nobody" {trusted};'
-            if trusted
-            else f"{login};",
+            f"{own}.sasl.jaas.config": f"{login};",
             f"{own}.sasl.server.callback.handler.class": f"{OAUTH}.OAuthBearerValidatorCallbackHandler",
             f"{own}.connections.max.reauth.ms": SESSION_MS,
             "sasl.oauthbearer.jwt.validator.class": f"{OAUTH}.BrokerJwtValidator",
