@@ -29,6 +29,7 @@ SYSTEM_CERTIFICATES: Final = (
     "/etc/ssl/cert.pem",  # macOS
 )
 _JAAS: Final = "org.apache.kafka.common.security"
+NO_TOKEN: Final = "OAUTHBEARER token"  # in the words of librdkafka where it could not get one
 _TLS_ERRORS: Final = frozenset({KafkaError._SSL})
 _LOGIN_ERRORS: Final = _TLS_ERRORS | frozenset(
     {
@@ -116,19 +117,26 @@ class Listener:
     def __init__(self) -> None:
         self.last: KafkaError | None = None
         self.login: KafkaError | None = None
+        self.without_token: KafkaError | None = None  # librdkafka says once why it gets none, however long it goes on
 
     def __call__(self, error: KafkaError) -> None:
         """Remember it."""
         self.last = error
         if _is_login(error):
             self.login = error
+        if NO_TOKEN in error.str():
+            self.without_token = error
 
 
 def explained(error: KafkaError, kafka: KafkaConfig, bootstrap: str, listener: Listener | None = None) -> str:
     """What is wrong, where, and what to look at, in one line."""
     login = error if _is_login(error) else listener.login if listener else None
     if login is not None:
-        return f"authentication failed at {bootstrap}: {login.str()}: look at {_login_keys(kafka, login)}"
+        said = f"authentication failed at {bootstrap}: {login.str()}: look at {_login_keys(kafka, login)}"
+        missed = listener.without_token if listener else None
+        if missed is None or NO_TOKEN in login.str():
+            return said
+        return f"{said}; before that a new token was not to be had: {missed.str()}: {_login_keys(kafka, missed)}"
     code = error.code()
     if code in _RIGHTS_ERRORS:
         who = f"user {kafka.sasl_username}" if kafka.sasl_username else "this user"
@@ -340,7 +348,7 @@ def _login_keys(kafka: KafkaConfig, error: KafkaError) -> str:
 
 def _oauth_keys(kafka: KafkaConfig, error: KafkaError, user: str, secret: str) -> str:
     """Whether there is no token, or one that the brokers do not want."""
-    if "OAUTHBEARER token" not in error.str():
+    if NO_TOKEN not in error.str():
         return (
             f"the token that {kafka.oauth_token_url} gives this client: its iss, aud, exp and key must be those that "
             "the brokers expect, whose log says which is not"

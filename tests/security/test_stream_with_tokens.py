@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 from conftest import NUM_FILES, WithTokens
-from running import PAGES, PATIENCE_S, awaited, command_lines, page, records_of, started_job
+from running import PAGES, PATIENCE_S, awaited, command_lines, page, records_of, started_job, until
 
 from ipdsf_spark.archive.reading import scan
 from ipdsf_spark.archive.tables import PRODUCTS
@@ -45,13 +44,6 @@ class Run:
     letters: list[str]
     archived_before: int
     archived: int
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
-        time.sleep(0.2)
 
 
 def archived_in(archive: Path) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import WithTokens
 from identity_provider import new_key
+from running import until
 
 from ipdsf_spark.cli.broker import protection_of
 from ipdsf_spark.cli.main import main
@@ -130,6 +133,41 @@ def test_a_provider_whose_certificate_is_not_trusted_is_told_no_secret(with_toke
     assert "unable to get local issuer certificate" in said
     assert "kafka.oauth_ca_location (certificates of the system)" in said
     assert len(with_tokens.provider.given) == before
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_files_wait_while_the_provider_is_away_longer_than_a_token_lasts_and_are_sent_when_it_is_back(
+    with_tokens: WithTokens, instrument: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = with_tokens.provider
+    before = len(provider.given)
+    provider.clients[USER] = replace(with_tokens.client_of(USER), lifetime_s=6)
+    watched = tmp_path / "watched"
+    watched.mkdir()
+    first, second, _ = sorted(instrument.iterdir())
+    edge = EdgeConfig(watch=str(watched), directory=str(tmp_path / "edge"), settle_s=0.0)
+    agent = EdgeAgent(edge, with_tokens.login(USER), with_tokens.bootstrap, "oslo")
+    shutil.copy(first, watched)
+    agent.take_in()
+    assert agent.send_pending()
+    provider.stop()
+    own = provider.given[before:]
+    until(lambda: all(each.ends_s < time.time() for each in own), "the tokens of the edge node have ended")
+    shutil.copy(second, watched)
+    agent.take_in()
+
+    is_sent_without = agent.send_pending()
+    said = caplog.text
+    provider.start()
+    until(agent.send_pending, "the files are sent")
+
+    counts = agent.journal.counts()
+    agent.close()
+    assert not is_sent_without
+    assert "Failed to connect to localhost" in said
+    assert f"kafka.oauth_token_url ({provider.token_url})" in said
+    assert (counts["pending"], counts["delivered"]) == (0, 2)
 
 
 @pytest.mark.slow
