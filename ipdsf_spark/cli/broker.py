@@ -62,13 +62,16 @@ def run(args: argparse.Namespace) -> int:
     directory = Path(args.directory or config.broker.directory).expanduser()
     if args.action == "fetch":
         return _say(args, {"jars": str(fetch.fetch())}, f"Kafka {fetch.KAFKA_VERSION} is in {fetch.fetch()}")
+    if args.action in ("start", "restart"):
+        security = _security(directory, args.secure)
+        protection = protection_of(security, config) if security else None  # refused before anything is stopped
     if args.action in ("stop", "restart"):
         stopped = _stop(directory, args.node)
         if args.action == "stop":
             text = f"stopped {stopped} process(es)" if stopped else "no broker runs there"
             return _say(args, {"stopped": stopped}, text)
     if args.action in ("start", "restart"):
-        _start(config, directory, args.node, args.secure)
+        _start(config, directory, args.node, security, protection)
     return _status(args, config, directory)
 
 
@@ -76,9 +79,9 @@ def _stop(directory: Path, node: int | None) -> int:
     return daemon.stop_daemon(directory) if node is None else daemon.stop_node(directory, node)
 
 
-def _start(config: Config, directory: Path, node: int | None, secure: str | None) -> None:
-    security = _security(directory, secure)
-    protection = protection_of(security, config) if security else None
+def _start(
+    config: Config, directory: Path, node: int | None, security: SecurityFolder | None, protection: Protection | None
+) -> None:
     if node is not None:
         print(f"starting Kafka node {node} ...", file=sys.stderr)
         daemon.start_node(directory, node, heap_mb=config.broker.heap_mb, protection=protection)

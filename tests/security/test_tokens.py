@@ -195,6 +195,19 @@ def test_a_broker_checks_tokens_only_where_it_is_told_of_whom_and_for_whom(with_
         protection_of(with_tokens.folder, careless)
 
 
+def test_a_restart_that_would_not_know_how_to_check_tokens_stops_nothing(
+    with_tokens: WithTokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped: list[Path] = []
+    monkeypatch.setattr("ipdsf_spark.devkafka.daemon.stop_daemon", stopped.append)
+    (tmp_path / "security-folder").write_text(str(with_tokens.folder.path))
+
+    assert main(["broker", "restart", "--directory", str(tmp_path)]) == 2
+
+    assert "log in with tokens, but broker.oauth_jwks_url, broker.oauth_issuer" in capsys.readouterr().err
+    assert stopped == []
+
+
 def test_a_folder_for_tokens_names_the_provider_to_every_party_also_to_sites_added_later(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
