@@ -12,13 +12,13 @@ from typing import Final
 
 from ipdsf_spark.config import Config, KafkaConfig, load
 from ipdsf_spark.devkafka import daemon, fetch
-from ipdsf_spark.devkafka.nodes import Node, Protection, bootstrap_of, inner_bootstrap_of, recorded
+from ipdsf_spark.devkafka.nodes import Node, Protection, Tokens, bootstrap_of, inner_bootstrap_of, recorded
 from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka import topics
 from ipdsf_spark.kafka.health import Health, health
 from ipdsf_spark.security import rights
 from ipdsf_spark.security.certificates import BOTH
-from ipdsf_spark.security.folder import SecurityFolder
+from ipdsf_spark.security.folder import OAUTH, SecurityFolder
 from ipdsf_spark.security.roles import ADMIN, BROKER, SUPER
 
 MOST_COPIES: Final = 3
@@ -62,13 +62,16 @@ def run(args: argparse.Namespace) -> int:
     directory = Path(args.directory or config.broker.directory).expanduser()
     if args.action == "fetch":
         return _say(args, {"jars": str(fetch.fetch())}, f"Kafka {fetch.KAFKA_VERSION} is in {fetch.fetch()}")
+    if args.action in ("start", "restart"):
+        security = _security(directory, args.secure)
+        protection = protection_of(security, config) if security else None  # refused before anything is stopped
     if args.action in ("stop", "restart"):
         stopped = _stop(directory, args.node)
         if args.action == "stop":
             text = f"stopped {stopped} process(es)" if stopped else "no broker runs there"
             return _say(args, {"stopped": stopped}, text)
     if args.action in ("start", "restart"):
-        _start(config, directory, args.node, args.secure)
+        _start(config, directory, args.node, security, protection)
     return _status(args, config, directory)
 
 
@@ -76,9 +79,9 @@ def _stop(directory: Path, node: int | None) -> int:
     return daemon.stop_daemon(directory) if node is None else daemon.stop_node(directory, node)
 
 
-def _start(config: Config, directory: Path, node: int | None, secure: str | None) -> None:
-    security = _security(directory, secure)
-    protection = protection_of(security) if security else None
+def _start(
+    config: Config, directory: Path, node: int | None, security: SecurityFolder | None, protection: Protection | None
+) -> None:
     if node is not None:
         print(f"starting Kafka node {node} ...", file=sys.stderr)
         daemon.start_node(directory, node, heap_mb=config.broker.heap_mb, protection=protection)
@@ -110,9 +113,29 @@ def _security(directory: Path, named: str | None) -> SecurityFolder | None:
     return folder
 
 
-def protection_of(folder: SecurityFolder) -> Protection:
-    """What the embedded broker needs of a security folder."""
-    return Protection(folder.path / "ca.pem", folder.path / BROKER / BOTH, folder.path / ADMIN, SUPER)
+def protection_of(folder: SecurityFolder, config: Config) -> Protection:
+    """What the embedded broker needs of a security folder.
+
+    Raises:
+        ConfigError: its users log in with tokens, and how these are checked is not configured.
+    """
+    tokens = tokens_of(config) if folder.mechanism == OAUTH else None
+    return Protection(folder.path / "ca.pem", folder.path / BROKER / BOTH, folder.path / ADMIN, SUPER, tokens)
+
+
+def tokens_of(config: Config) -> Tokens:
+    """How the embedded broker checks tokens.
+
+    Raises:
+        ConfigError: what is needed for it is not set; a token of anybody, for anybody, would do.
+    """
+    asked = config.broker
+    needed = ("oauth_jwks_url", "oauth_issuer", "oauth_audience", "oauth_user_claim")
+    if missing := [f"broker.{name}" for name in needed if not getattr(asked, name)]:
+        raise ConfigError(f"users of this security folder log in with tokens, but {', '.join(missing)} is not set")
+    trusted = config.kafka.oauth_ca_location
+    ca = Path(trusted).expanduser().absolute() if trusted else None
+    return Tokens(asked.oauth_jwks_url, asked.oauth_issuer, asked.oauth_audience, asked.oauth_user_claim, ca)
 
 
 def _administered(kafka: KafkaConfig, security: SecurityFolder | None) -> KafkaConfig:

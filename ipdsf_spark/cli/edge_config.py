@@ -22,6 +22,7 @@ EXPLAINED: Final[dict[str, dict[str, str]]] = {
         "sasl_password_file": "or a file that holds it",
         "oauth_token_url": "OAUTHBEARER: token endpoint; user and password above are client id and client secret",
         "oauth_scope": "OAUTHBEARER: scope to ask for",
+        "oauth_ca_location": "OAUTHBEARER: certificates (PEM) to trust at that endpoint; empty = those of the system",
         "kerberos_service": "GSSAPI: service name of the brokers",
         "kerberos_principal": "GSSAPI: principal of this node",
         "kerberos_keytab": "GSSAPI: file with its key",

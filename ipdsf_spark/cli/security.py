@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.config import KafkaConfig, load
+from ipdsf_spark.cli.broker import tokens_of
+from ipdsf_spark.config import Config, KafkaConfig, load
 from ipdsf_spark.devkafka import resolve_bootstrap
+from ipdsf_spark.devkafka.processes import ALLOWED_URLS
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.security import certificates, rights, roles
-from ipdsf_spark.security.folder import MECHANISM, SecurityFolder
+from ipdsf_spark.security.folder import OAUTH, SecurityFolder
 
 EPILOG = """examples:
   ipdsf security init ~/ipdsf-security --site oslo --site munich
@@ -22,6 +24,8 @@ EPILOG = """examples:
   ipdsf security apply ~/ipdsf-security --config ~/ipdsf-security/admin/kafka.toml
                                         users, ACLs and the sites' topics of a Kafka that runs
   ipdsf security show ~/ipdsf-security  settings and commands for a Kafka that somebody else looks after
+  ipdsf security init ~/ipdsf-security --site oslo --config provider.toml
+                                        tokens of an identity provider instead of passwords (OAUTHBEARER)
 
 Then `ipdsf broker start --secure FOLDER` lets in these and nobody else, and every client is given its own file:
 `ipdsf edge --site oslo --watch /data/cl51 --config FOLDER/edge-oslo/kafka.toml`.
@@ -69,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
             {"users": folder.users, "bootstrap_servers": bootstrap},
             f"{bootstrap} knows {', '.join(folder.users)} and what they may do",
         )
-    return _say(args, _told(folder, kafka), _text(folder, kafka))
+    return _say(args, _told(folder, kafka), _text(folder, replace(config, kafka=kafka)))
 
 
 def _told(folder: SecurityFolder, kafka: KafkaConfig) -> dict[str, object]:
@@ -86,22 +90,21 @@ def _told(folder: SecurityFolder, kafka: KafkaConfig) -> dict[str, object]:
     }
 
 
-def _text(folder: SecurityFolder, kafka: KafkaConfig) -> str:
+def _text(folder: SecurityFolder, config: Config) -> str:
     """Everything that the administrator of another Kafka has to enter; passwords stay in their files."""
+    kafka = config.kafka
     bootstrap = kafka.bootstrap_servers or "HOST:9093"
     lines = ["# Listener of the brokers (server.properties)"]
     lines += [
         "listener.security.protocol.map=CLIENT:SASL_SSL, ...",
-        f"sasl.enabled.mechanisms={MECHANISM}",
+        *_login(folder, config),
         "listener.name.client.ssl.client.auth=required",
         f"ssl.truststore.type=PEM  ssl.truststore.location=.../{(folder.path / 'ca.pem').name}",
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found=false",
         "",
-        "# Users; or `ipdsf security apply` with an administrator's --config, which shows no password to `ps`",
     ]
-    for user in folder.users:
-        lines.append(f"# {user}: {MECHANISM}, password in {folder.path / user / 'password'}")
+    lines += _users(folder)
     lines += ["", "# Rights"]
     lines += [roles.as_command(right, bootstrap) for right in folder.rights(kafka)]
     if folder.is_per_site:
@@ -118,6 +121,29 @@ def _text(folder: SecurityFolder, kafka: KafkaConfig) -> str:
     for name in (roles.BROKER, *folder.users):
         lines.append(f"# {name}: {certificates.end_of(folder.path / name / certificates.CERTIFICATE)}")
     return "\n".join(lines)
+
+
+def _login(folder: SecurityFolder, config: Config) -> list[str]:
+    """How brokers know clients."""
+    if folder.mechanism != OAUTH:
+        return [f"sasl.enabled.mechanisms={folder.mechanism}"]
+    try:
+        tokens = tokens_of(config)
+    except ConfigError as error:
+        return [f"# {error}: a --config that says it has the rest told here"]
+    lines = [f"{name}={value}" for name, value in tokens.settings().items()]
+    return [*lines, f"# and in KAFKA_OPTS of the brokers: -D{ALLOWED_URLS}={tokens.keys_url}"]
+
+
+def _users(folder: SecurityFolder) -> list[str]:
+    is_oauth = folder.mechanism == OAUTH
+    lines = [
+        "# Clients of the provider of tokens (client credentials), each with the name of its user in its tokens"
+        if is_oauth
+        else "# Users; or `ipdsf security apply` with an administrator's --config, which shows no password to `ps`"
+    ]
+    told = f"{folder.mechanism}, {'client secret' if is_oauth else 'password'}"
+    return lines + [f"# {user}: {told} in {folder.path / user / 'password'}" for user in folder.users]
 
 
 def _say(args: argparse.Namespace, answer: Mapping[str, object], text: str) -> int:

@@ -14,6 +14,10 @@ class BrokerConfig:
     directory: str = "~/.local/share/ipdsf/broker"
     brokers: int = 1
     heap_mb: int = 512
+    oauth_jwks_url: str = ""
+    oauth_issuer: str = ""
+    oauth_audience: str = ""
+    oauth_user_claim: str = "sub"
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -36,6 +36,7 @@ class KafkaConfig:
     sasl_password_file: str = ""
     oauth_token_url: str = ""
     oauth_scope: str = ""
+    oauth_ca_location: str = ""
     kerberos_service: str = "kafka"
     kerberos_principal: str = ""
     kerberos_keytab: str = ""

@@ -115,6 +115,9 @@ class EmbeddedKafka:
                 replace(node, login_port=port if node.is_broker else 0)
                 for node, port in zip(self.nodes, ports, strict=True)
             ]
+        if self._protection is not None and self._protection.tokens is not None:
+            url = self._protection.tokens.keys_url
+            self.nodes = [replace(node, keys_url=url if node.is_broker else "") for node in self.nodes]
         class_path = fetch.class_path()
         cluster_id = cluster_id_of(self.directory)
         for node in self.nodes:

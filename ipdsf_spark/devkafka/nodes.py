@@ -9,29 +9,87 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from ipdsf_spark.errors import BrokerError
 
 CONTROLLER_ID: Final = 100
 STATE_FILE: Final = "cluster.json"
+OAUTH: Final = "org.apache.kafka.common.security.oauthbearer"
+SESSION_MS: Final = 3_600_000
+PASSWORDS: Final[Mapping[str, object]] = MappingProxyType(
+    {
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.client.scram-sha-512.sasl.jaas.config": (
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How brokers check a token (JWT, RFC 7519) that a provider of identities has signed.
+
+    Attributes:
+        keys_url: where the provider's public keys are (JWKS, RFC 7517).
+        issuer: what `iss` has to be.
+        audience: what must be in `aud`.
+        user_claim: the claim that holds the user's name in Kafka.
+        ca: certificates to trust at `keys_url`, PEM; None = those of the Java.
+    """
+
+    keys_url: str
+    issuer: str
+    audience: str
+    user_claim: str = "sub"
+    ca: Path | None = None
+
+    def settings(self) -> dict[str, object]:
+        """Of server.properties.
+
+        A session ends with its token, or after an hour: clients show a new token on the connection that they have.
+        Kafka logs a listener in as it does a client and hands the login every option; the one that trusts a file needs
+        a name beside it, which no broker uses, because brokers know each other by certificate. The validator is named
+        because that of Kafka 4.1.0 and 4.1.1 takes every token for genuine (CVE-2026-33557).
+        """
+        own = "listener.name.client.oauthbearer"
+        login = f"{OAUTH}.OAuthBearerLoginModule required"
+        if self.ca is not None:
+            login += (
+                f' unsecuredLoginStringClaim_sub="nobody" ssl.truststore.type="PEM" ssl.truststore.location="{self.ca}"'
+            )
+        return {
+            "sasl.enabled.mechanisms": "OAUTHBEARER",
+            f"{own}.sasl.jaas.config": f"{login};",
+            f"{own}.sasl.server.callback.handler.class": f"{OAUTH}.OAuthBearerValidatorCallbackHandler",
+            f"{own}.connections.max.reauth.ms": SESSION_MS,
+            "sasl.oauthbearer.jwt.validator.class": f"{OAUTH}.BrokerJwtValidator",
+            "sasl.oauthbearer.jwks.endpoint.url": self.keys_url,
+            "sasl.oauthbearer.expected.issuer": self.issuer,
+            "sasl.oauthbearer.expected.audience": self.audience,
+            "sasl.oauthbearer.sub.claim.name": self.user_claim,
+        }
 
 
 @dataclass(frozen=True)
 class Protection:
-    """What a cluster needs to let in only those it knows: mutual TLS everywhere, SCRAM beside it for clients, and ACLs.
+    """What a cluster needs to let in only those it knows: mutual TLS everywhere, a login beside it for clients, ACLs.
 
     Attributes:
         ca: certificate of the CA that signs everybody's.
         broker: key and certificate of the brokers, in one PEM file.
         admin: folder with the `certificate.pem` and `key.pem` of the administrator.
         superusers: names that no ACL binds.
+        tokens: how clients' tokens are checked (OAUTHBEARER); None = clients log in with a password (SCRAM).
     """
 
     ca: Path
     broker: Path
     admin: Path
     superusers: tuple[str, ...]
+    tokens: Tokens | None = None
 
     def client_options(self) -> dict[str, str]:
         """Login of the administrator at the inner listener, for librdkafka."""
@@ -53,13 +111,10 @@ class Protection:
             "ssl.client.auth": "required",
             "listener.name.client.ssl.client.auth": "required",
             "ssl.principal.mapping.rules": "RULE:^CN=([^,]+).*$/$1/",
-            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
-            "listener.name.client.scram-sha-512.sasl.jaas.config": (
-                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-            ),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "allow.everyone.if.no.acl.found": "false",
             "super.users": ";".join(f"User:{name}" for name in self.superusers),
+            **(self.tokens.settings() if self.tokens is not None else PASSWORDS),
         }
 
 
@@ -78,6 +133,7 @@ class Node:
     host: str = "localhost"  # where it listens
     controller_host: str = "localhost"
     rack: str = ""  # clients of the same one read from this node's copies
+    keys_url: str = ""  # where it fetches the keys that tokens are checked with
 
     @property
     def is_broker(self) -> bool:

@@ -14,6 +14,7 @@ from ipdsf_spark.devkafka.nodes import Node
 from ipdsf_spark.errors import BrokerError
 
 START_TIMEOUT_S: Final = 90.0
+ALLOWED_URLS: Final = "org.apache.kafka.sasl.oauthbearer.allowed.urls"
 # The shell waits for the end of its input: that comes when the parent closes the pipe, or dies.
 WATCHDOG: Final = (
     'exec 3<&0; "$@" <&- & child=$!; trap "kill $child" TERM; cat <&3 >/dev/null; kill $child; wait $child'
@@ -43,7 +44,10 @@ def launch(node: Node, class_path: str, heap_mb: int, *, is_daemon: bool) -> sub
     log4j = Path(__file__).with_name("log4j2.properties")
     tuned = os.environ.get("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:+UseSerialGC").split()
     command = [fetch.java_command(), f"-Xmx{heap_mb}m", "-Xms128m", *tuned, "-XX:+ExitOnOutOfMemoryError"]
-    command += [f"-Dlog4j2.configurationFile={log4j}", "-cp", class_path, "kafka.Kafka"]
+    command += [f"-Dlog4j2.configurationFile={log4j}"]
+    if node.keys_url:  # Kafka 4 fetches from no address that its Java was not told
+        command += [f"-D{ALLOWED_URLS}={node.keys_url}"]
+    command += ["-cp", class_path, "kafka.Kafka"]
     command += [f"{node.directory}/server.properties"]
     with (Path(node.directory) / "broker.log").open("ab") as log:
         if is_daemon:

@@ -7,6 +7,7 @@ consumers, administration) and for the Java client inside Spark.
 from __future__ import annotations
 
 import os
+import ssl
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -21,7 +22,14 @@ from ipdsf_spark.kafka.certificate import validity_of
 
 SASL_PROTOCOLS: Final = ("SASL_PLAINTEXT", "SASL_SSL")
 SSL_PROTOCOLS: Final = ("SSL", "SASL_SSL")
+SYSTEM_CERTIFICATES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Raspberry Pi OS, Arch, Alpine
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+    "/etc/ssl/cert.pem",  # macOS
+)
 _JAAS: Final = "org.apache.kafka.common.security"
+NO_TOKEN: Final = "OAUTHBEARER token"  # in the words of librdkafka where it could not get one
 _TLS_ERRORS: Final = frozenset({KafkaError._SSL})
 _LOGIN_ERRORS: Final = _TLS_ERRORS | frozenset(
     {
@@ -109,19 +117,26 @@ class Listener:
     def __init__(self) -> None:
         self.last: KafkaError | None = None
         self.login: KafkaError | None = None
+        self.without_token: KafkaError | None = None  # librdkafka says once why it gets none, however long it goes on
 
     def __call__(self, error: KafkaError) -> None:
         """Remember it."""
         self.last = error
         if _is_login(error):
             self.login = error
+        if NO_TOKEN in error.str():
+            self.without_token = error
 
 
 def explained(error: KafkaError, kafka: KafkaConfig, bootstrap: str, listener: Listener | None = None) -> str:
     """What is wrong, where, and what to look at, in one line."""
     login = error if _is_login(error) else listener.login if listener else None
     if login is not None:
-        return f"authentication failed at {bootstrap}: {login.str()}: look at {_login_keys(kafka, login)}"
+        said = f"authentication failed at {bootstrap}: {login.str()}: look at {_login_keys(kafka, login)}"
+        missed = listener.without_token if listener else None
+        if missed is None or NO_TOKEN in login.str():
+            return said
+        return f"{said}; before that a new token was not to be had: {missed.str()}: {_login_keys(kafka, missed)}"
     code = error.code()
     if code in _RIGHTS_ERRORS:
         who = f"user {kafka.sasl_username}" if kafka.sasl_username else "this user"
@@ -260,8 +275,21 @@ def _librdkafka_login(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str | 
             "sasl.oauthbearer.client.secret": password,
             "sasl.oauthbearer.token.endpoint.url": kafka.oauth_token_url,
         }
-        return options | ({"sasl.oauthbearer.scope": kafka.oauth_scope} if kafka.oauth_scope else {})
+        options |= {"sasl.oauthbearer.scope": kafka.oauth_scope} if kafka.oauth_scope else {}
+        trusted = kafka.oauth_ca_location or system_certificates()
+        return options | ({"https.ca.location": trusted} if trusted else {})
     return {"sasl.username": username, "sasl.password": password}
+
+
+def system_certificates() -> str:
+    """File of the certificates that this system trusts; empty if none is found.
+
+    Told nothing, librdkafka's wheels look where the distribution that built them has its own (/etc/pki/tls/certs),
+    which is not there on Debian, Ubuntu and Raspberry Pi OS, and get no token from anybody. A folder is no help: beside
+    it that file is still read.
+    """
+    own = ssl.get_default_verify_paths().cafile  # $SSL_CERT_FILE, or that of Python's OpenSSL
+    return own or next((path for path in SYSTEM_CERTIFICATES if Path(path).is_file()), "")
 
 
 def _java_login(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
@@ -281,6 +309,9 @@ def _java_login(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
     if kafka.sasl_mechanism == "OAUTHBEARER":
         options = {"clientId": username, "clientSecret": password}
         options |= {"scope": kafka.oauth_scope} if kafka.oauth_scope else {}
+        if kafka.oauth_ca_location:  # as text: executors need no such file
+            trusted = secrets.read(kafka.oauth_ca_location)
+            options |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": trusted}
         return {
             "sasl.oauthbearer.token.endpoint.url": kafka.oauth_token_url,
             "sasl.login.callback.handler.class": f"{_JAAS}.oauthbearer.OAuthBearerLoginCallbackHandler",
@@ -296,7 +327,8 @@ def _jaas(module: str, options: Mapping[str, str]) -> str:
 
 
 def _quoted(secret: str) -> str:
-    return secret.replace("\\", "\\\\").replace('"', '\\"')
+    """As a Java text; lines of a certificate do not end it."""
+    return secret.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "").replace("\n", "\\n")
 
 
 def _login_keys(kafka: KafkaConfig, error: KafkaError) -> str:
@@ -308,7 +340,25 @@ def _login_keys(kafka: KafkaConfig, error: KafkaError) -> str:
     if kafka.sasl_mechanism == "GSSAPI":
         return "kafka.kerberos_principal and kafka.kerberos_keytab"
     user = "kafka.sasl_username" if kafka.sasl_username else kafka.sasl_username_env
-    return f"kafka.sasl_mechanism, {user} and {kafka.sasl_password_file or kafka.sasl_password_env}"
+    secret = kafka.sasl_password_file or kafka.sasl_password_env
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        return _oauth_keys(kafka, error, user, secret)
+    return f"kafka.sasl_mechanism, {user} and {secret}"
+
+
+def _oauth_keys(kafka: KafkaConfig, error: KafkaError, user: str, secret: str) -> str:
+    """Whether there is no token, or one that the brokers do not want."""
+    if NO_TOKEN not in error.str():
+        return (
+            f"the token that {kafka.oauth_token_url} gives this client: its iss, aud, exp and key must be those that "
+            "the brokers expect, whose log says which is not"
+        )
+    if "unexpired token" in error.str():
+        return f"the clocks of this machine and of {kafka.oauth_token_url}, and for how long its tokens last"
+    return (
+        f"kafka.oauth_token_url ({kafka.oauth_token_url}), kafka.oauth_ca_location "
+        f"({kafka.oauth_ca_location or 'certificates of the system'}), {user} and {secret}"
+    )
 
 
 def _own(kafka: KafkaConfig) -> str:

@@ -3,7 +3,8 @@
     ca.pem  ca.key                 the development CA; the key stays here
     broker/ admin/ stream/ reader/ edge-SITE/
         certificate.pem key.pem both.pem keystore.p12 key-password
-        password                   of the user (SCRAM-SHA-512); the broker has none
+        password                   of the user (SCRAM-SHA-512), or its client secret at the provider of tokens, where
+                                   kafka.sasl_mechanism was OAUTHBEARER when the folder was made; the broker has none
         kafka.toml                 what this party's clients are told: `--config`
     sites.txt                      sites that have a user
 
@@ -19,13 +20,15 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.security import certificates, roles
 
-MECHANISM: Final = "SCRAM-SHA-512"
+SCRAM: Final = "SCRAM-SHA-512"
+OAUTH: Final = "OAUTHBEARER"
+PROVIDER: Final = ("oauth_token_url", "oauth_scope", "oauth_ca_location")  # keys of [kafka]
 PASSWORD_BYTES: Final = 24
 
 
@@ -51,8 +54,10 @@ class SecurityFolder:
 
         Raises:
             InputError: there is a CA already, or openssl refuses.
-            ConfigError: a topic cannot be named after a site.
+            ConfigError: a topic cannot be named after a site, or nobody said where tokens come from.
         """
+        if kafka.sasl_mechanism == OAUTH and not kafka.oauth_token_url:
+            raise ConfigError(f"kafka.sasl_mechanism is {OAUTH}, but kafka.oauth_token_url is not set")
         if (path / "ca.key").exists():
             raise InputError(f"{path} holds a CA already: add sites to it with `ipdsf security add {path} --site ID`")
         users = [roles.user_of(site) for site in sites]
@@ -85,12 +90,22 @@ class SecurityFolder:
     @property
     def is_per_site(self) -> bool:
         """Whether every site has a topic of its own, as it was decided when the folder was made."""
+        return bool(self._decided["topic_per_site"])
+
+    @property
+    def mechanism(self) -> str:
+        """How users log in, as it was decided when the folder was made."""
+        return str(self._decided["sasl_mechanism"])
+
+    @property
+    def _decided(self) -> dict[str, Any]:
+        """What the administrator's clients are told."""
         told = tomllib.loads((self.path / roles.ADMIN / "kafka.toml").read_text(encoding="utf-8"))
-        return bool(told["kafka"]["topic_per_site"])
+        return dict(told["kafka"])
 
     @property
     def users(self) -> list[str]:
-        """Everybody who logs in with a password."""
+        """Everybody who logs in with a password, or as a client of the provider of tokens."""
         return [roles.ADMIN, roles.STREAM, roles.READER, *map(roles.user_of, self.sites)]
 
     def add(self, site: str, kafka: KafkaConfig) -> Path:
@@ -103,7 +118,9 @@ class SecurityFolder:
         user = roles.user_of(site)
         if site in self.sites:
             raise InputError(f"site {site} has a user already: {self.path / user}")
-        self._make_party(user, kafka)
+        decided = self._decided
+        login = {key: decided[key] for key in ("sasl_mechanism", *PROVIDER) if key in decided}
+        self._make_party(user, replace(kafka, **login))
         self._remember([*self.sites, site])
         return self.path / user
 
@@ -141,9 +158,10 @@ class SecurityFolder:
         folder = self.path / name
         said: dict[str, object] = {
             "security_protocol": "SASL_SSL",
-            "sasl_mechanism": MECHANISM,
+            "sasl_mechanism": OAUTH if kafka.sasl_mechanism == OAUTH else SCRAM,
             "sasl_username": name,
             "sasl_password_file": str(folder / "password"),
+            **(_provider(kafka) if kafka.sasl_mechanism == OAUTH else {}),
             "ssl_ca_location": str(self.path / "ca.pem"),
             "ssl_certificate_location": str(folder / certificates.CERTIFICATE),
             "ssl_key_location": str(folder / certificates.KEY_FILE),
@@ -160,6 +178,14 @@ class SecurityFolder:
 
     def _remember(self, sites: Sequence[str]) -> None:
         (self.path / "sites.txt").write_text("".join(f"{site}\n" for site in sites))
+
+
+def _provider(kafka: KafkaConfig) -> dict[str, object]:
+    """Where a client gets its tokens."""
+    said = {key: getattr(kafka, key) for key in PROVIDER if getattr(kafka, key)}
+    if kafka.oauth_ca_location:
+        said["oauth_ca_location"] = str(Path(kafka.oauth_ca_location).expanduser().absolute())
+    return said
 
 
 def _write_secret(path: Path) -> None:

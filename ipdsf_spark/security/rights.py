@@ -24,7 +24,7 @@ from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
 from ipdsf_spark.kafka.client import Listener
 from ipdsf_spark.kafka.topics import admin, site_topic_settings
-from ipdsf_spark.security.folder import SecurityFolder
+from ipdsf_spark.security.folder import SCRAM, SecurityFolder
 from ipdsf_spark.security.roles import Right
 
 TIMEOUT_S: Final = 30.0
@@ -35,6 +35,8 @@ THERE: Final = frozenset({"TOPIC_ALREADY_EXISTS"})
 def bring(folder: SecurityFolder, kafka: KafkaConfig, bootstrap: str) -> None:
     """Users, rights, and the sites' topics. What is there stays; passwords are set to those of the folder.
 
+    Users whose tokens a provider signs are the provider's: Kafka is told of their rights alone.
+
     Args:
         folder: whose users.
         kafka: login of an administrator, names of the topics.
@@ -44,11 +46,10 @@ def bring(folder: SecurityFolder, kafka: KafkaConfig, bootstrap: str) -> None:
         BrokerError: Kafka refuses, or does not answer.
     """
     client = admin(kafka, bootstrap, Listener())
-    scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS)
-    users: list[UserScramCredentialAlteration] = [
-        UserScramCredentialUpsertion(user, scram, folder.password(user).encode()) for user in folder.users
-    ]
-    _await(client.alter_user_scram_credentials(users, request_timeout=TIMEOUT_S), "set the password of")
+    if folder.mechanism == SCRAM:
+        _await(
+            client.alter_user_scram_credentials(_credentials(folder), request_timeout=TIMEOUT_S), "set the password of"
+        )
     _await(client.create_acls([_binding(right) for right in folder.rights(kafka)]), "give the right")
     if kafka.topic_per_site:
         settings = site_topic_settings(kafka)
@@ -57,6 +58,11 @@ def bring(folder: SecurityFolder, kafka: KafkaConfig, bootstrap: str) -> None:
         ]
         if topics:
             _await(client.create_topics(topics, operation_timeout=TIMEOUT_S), "create topic")
+
+
+def _credentials(folder: SecurityFolder) -> list[UserScramCredentialAlteration]:
+    scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS)
+    return [UserScramCredentialUpsertion(user, scram, folder.password(user).encode()) for user in folder.users]
 
 
 def _binding(right: Right) -> AclBinding:

@@ -12,6 +12,11 @@ from ipdsf_spark.errors import IpdsfError
 
 CAUSED_BY: Final = "Caused by: "
 LONGEST: Final = 600
+TOKEN_REFUSED: Final = '"status":"invalid_token"'
+OF_TOKENS: Final = (
+    "the brokers refuse the job's token; either it ended while kafka.oauth_token_url was out of reach, or its iss, aud "
+    "or key is not what they expect, whose log says which"
+)
 
 
 @contextmanager
@@ -45,4 +50,5 @@ def innermost_cause(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no reason was given"]
     causes = [line.removeprefix(CAUSED_BY) for line in lines if line.startswith(CAUSED_BY)]
     said = causes[-1] if causes else lines[0].rpartition("terminated with exception: ")[2]
-    return said.partition(" SQLSTATE")[0][:LONGEST].rstrip(". ")
+    cause = said.partition(" SQLSTATE")[0][:LONGEST].rstrip(". ")
+    return f"{cause}: {OF_TOKENS}" if TOKEN_REFUSED in cause else cause

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError
@@ -141,6 +142,54 @@ def test_oauth_asks_the_identity_provider() -> None:
     assert 'OAuthBearerLoginModule required clientId="edge"' in spark["kafka.sasl.jaas.config"]
     with pytest.raises(ConfigError, match=r"kafka.oauth_token_url is not set"):
         client_options(replace(config, oauth_token_url=""), "h", SECRETS)
+
+
+def test_a_token_that_ended_because_no_new_one_was_to_be_had_is_told_with_that() -> None:
+    listener = Listener()
+    config = KafkaConfig(security_protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER", oauth_token_url="https://id/token")
+    refused = KafkaError(KafkaError._AUTHENTICATION, 'SASL authentication error: {"status":"invalid_token"}')
+    listener(refused)
+    assert explained(refused, config, "h", listener).endswith("whose log says which is not")
+
+    listener(KafkaError(KafkaError._AUTHENTICATION, "Failed to acquire SASL OAUTHBEARER token: Failed to connect"))
+    listener(refused)
+
+    said = explained(refused, config, "h", listener)
+    assert "its iss, aud, exp and key must be those that the brokers expect" in said
+    assert "Failed to connect: kafka.oauth_token_url (https://id/token)" in said
+
+
+def test_certificates_of_the_system_are_named_where_none_are_given_for_the_provider(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = KafkaConfig(security_protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER", oauth_token_url="https://id/token")
+    (tmp_path / "system.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "no such file"))
+    monkeypatch.setattr("ipdsf_spark.kafka.client.SYSTEM_CERTIFICATES", (tmp_path / "other", tmp_path / "system.pem"))
+    assert client_options(config, "h", SECRETS)["https.ca.location"] == tmp_path / "system.pem"
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "system.pem"))
+    assert client_options(config, "h", SECRETS)["https.ca.location"] == str(tmp_path / "system.pem")
+
+    monkeypatch.setattr("ipdsf_spark.kafka.client.SYSTEM_CERTIFICATES", ())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "no such file"))
+    assert "https.ca.location" not in client_options(config, "h", SECRETS)
+
+
+def test_certificates_to_trust_at_the_provider_travel_to_spark_as_text_of_one_line() -> None:
+    config = KafkaConfig(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="OAUTHBEARER",
+        oauth_token_url="https://id/token",
+        oauth_ca_location="/id.pem",
+    )
+    read = {"/id.pem": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"}.__getitem__
+
+    assert client_options(config, "h", SECRETS, read)["https.ca.location"] == "/id.pem"
+    jaas = spark_options(config, "h", SECRETS, read)["kafka.sasl.jaas.config"]
+    assert 'ssl.truststore.type="PEM"' in jaas
+    assert r'certificates="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"' in jaas
+    assert "\n" not in jaas  # a text of JAAS ends with its line
 
 
 def test_kerberos_needs_no_password() -> None:

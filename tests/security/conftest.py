@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import identity_provider
 import numpy as np
 import pytest
+from identity_provider import Client, Provider
 
 from ipdsf_spark.cli.broker import protection_of
-from ipdsf_spark.config import KafkaConfig, load
+from ipdsf_spark.config import BrokerConfig, Config, KafkaConfig, load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.lidar.instruments import vaisala_cl
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.simulator import simulate_day
 from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.security import rights
+from ipdsf_spark.security import certificates, rights
 from ipdsf_spark.security.folder import SecurityFolder
 from ipdsf_spark.security.roles import ADMIN
 
@@ -62,11 +65,60 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     home = tmp_path_factory.mktemp("secured")
     kafka = KafkaConfig(partitions=2, topic_per_site=True)
     folder = SecurityFolder.make(home / "security", sites=SITES, hosts=["localhost", "127.0.0.1"], kafka=kafka)
-    with EmbeddedKafka(home / "kafka", heap_mb=384, protection=protection_of(folder)) as broker:
+    with EmbeddedKafka(home / "kafka", heap_mb=384, protection=protection_of(folder, Config())) as broker:
         administered = folder.certified(kafka, ADMIN)
         ensure_topics(administered, broker.inner_servers)
         rights.bring(folder, administered, broker.inner_servers)
         yield Secured(broker, folder)
+
+
+@dataclass(frozen=True)
+class WithTokens(Secured):
+    """A Kafka that lets in only whom a provider of tokens vouches for."""
+
+    provider: Provider
+    config: Config
+
+    def client_of(self, user: str) -> Client:
+        """What the provider knows of a user: its name, and the secret in its folder."""
+        return Client(user, self.folder.password(user))
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    """A provider of tokens behind a CA of its own, which nobody trusts who was not told to."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    authority = tmp_path_factory.mktemp("provider")
+    certificates.make_authority(authority, "CA of the provider")
+    (authority / "server").mkdir()
+    (authority / "server" / "key-password").write_text("of no importance")
+    certificates.issue(authority, authority / "server", "provider", hosts=["localhost"])
+    with Provider(authority / "server") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def with_tokens(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WithTokens]:
+    home = tmp_path_factory.mktemp("with tokens")
+    kafka = KafkaConfig(
+        partitions=2,
+        topic_per_site=True,
+        sasl_mechanism="OAUTHBEARER",
+        oauth_token_url=provider.token_url,
+        oauth_ca_location=str(provider.authority),
+    )
+    checked = BrokerConfig(
+        oauth_jwks_url=provider.keys_url, oauth_issuer=provider.issuer, oauth_audience=identity_provider.AUDIENCE
+    )
+    config = Config(kafka=kafka, broker=checked)
+    folder = SecurityFolder.make(home / "security", sites=SITES, hosts=["localhost", "127.0.0.1"], kafka=kafka)
+    with EmbeddedKafka(home / "kafka", heap_mb=384, protection=protection_of(folder, config)) as broker:
+        administered = folder.certified(kafka, ADMIN)
+        ensure_topics(administered, broker.inner_servers)
+        rights.bring(folder, administered, broker.inner_servers)
+        held = WithTokens(broker, folder, provider, config)
+        provider.clients |= {user: held.client_of(user) for user in folder.users}
+        yield held
 
 
 @pytest.fixture(scope="session")

@@ -34,3 +34,13 @@ def test_without_a_cause_the_first_line_is_told() -> None:
     assert innermost_cause(f"{damaged}\n  at here") == "Checksum error: offsets/0"
     assert innermost_cause("\nsomething else.\n  at here") == "something else"
     assert innermost_cause("") == "no reason was given"
+
+
+def test_a_token_that_brokers_refuse_is_told_with_what_to_look_at() -> None:
+    caused = TRACE.replace(
+        "java.io.IOException: No space left on device",
+        'org.apache.kafka.common.errors.SaslAuthenticationException: {"status":"invalid_token"}',
+    )
+
+    assert "it ended while kafka.oauth_token_url was out of reach" in innermost_cause(caused)
+    assert "oauth" not in innermost_cause(TRACE)
