@@ -11,12 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipdsf_spark.lidar.averages.build import averages_of
+from ipdsf_spark.lidar.layers.evidence import ROW, Rows
 from ipdsf_spark.lidar.layers.hourly import Hourly, hours_of
+from ipdsf_spark.lidar.layers.layer_tracker import LayerTracker
 from ipdsf_spark.lidar.layers.operator import operator
 from ipdsf_spark.lidar.layers.product import Layers
+from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.layers.tracker_state import TrackerState
 from ipdsf_spark.lidar.operators import Parameters
 from ipdsf_spark.lidar.products.quality import Quality
+from tests.lidar.erf_profiles import MUNICH, steady
 
 NOON = np.datetime64("2021-06-21T12:02:30", "us")
 
@@ -142,3 +147,40 @@ def test_state_without_standing_parts_is_migrated_and_the_heights_go_on() -> Non
     assert raw == state.to_bytes()
     assert TrackerState.from_bytes(raw, 70).last_index == 12345
     assert made.migrate(3, b"") == b""
+
+
+def test_state_that_knew_nothing_of_what_gathers_is_migrated_and_the_heights_go_on() -> None:
+    made = operator(Parameters())
+    assert made.migrate is not None
+    averages = averages_of(steady(num_profiles=30 * 20), 300)
+    tracker = LayerTracker(MUNICH, LayerSettings())
+    tracker.step(averages[:-2], averages[-2:-1])
+    tracker.state.told["gathered"] = tracker.state.rows["gathered"] = np.nan
+    for part in tracker.state.open.values():
+        part.rows["gathered"] = np.nan
+
+    _, raw = Hourly.from_bytes(made.migrate(4, Hourly(300).to_bytes() + of_version_5(tracker.state)), 300)
+
+    assert raw == tracker.to_bytes()
+    went_on = LayerTracker.from_bytes(raw, MUNICH, LayerSettings()).step(averages[-2:], ())
+    assert went_on.mixing_height_m == pytest.approx(tracker.step(averages[-2:], ()).mixing_height_m)
+
+
+def of_version_5(state: TrackerState) -> bytes:
+    """The bytes of a version whose records ended before what gathers."""
+    names = [name for name in ROW.names or () if name != "gathered"]
+    kind = np.dtype([(name, *ROW[name].subdtype) if ROW[name].subdtype else (name, ROW[name]) for name in names])
+
+    def cut(rows: Rows) -> bytes:
+        found = np.empty(len(rows), kind)
+        for name in names:
+            found[name] = rows[name]
+        return found.tobytes()
+
+    assert state.base is not None and state.tip is not None
+    counts = state.residual.size, len(state.rows), len(state.open), len(state.told), state.last_index
+    open_ = [cut(part.rows) + part.edges.tobytes() for _, part in sorted(state.open.items())]
+    parts = [state.base.tobytes(), state.tip.tobytes(), state.residual.tobytes(), cut(state.told), cut(state.rows)]
+    return b"".join(
+        [struct.pack("<BBHHHBq", 5, 3, *counts), *parts, state.stored.tobytes(), *open_, state.standing.to_bytes()]
+    )

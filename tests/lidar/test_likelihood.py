@@ -15,6 +15,7 @@ NODES_M = nodes_up_to(4000.0)
 DAY_S = 20_619 * 86_400.0  # 15 June 2026
 HIDDEN = 4
 TOP_M = 1500.0
+NOTHING = np.zeros(1)
 
 
 def sun_at(hour: float) -> SunPrior:
@@ -37,12 +38,14 @@ def interval(*, peaks: dict[float, int], slope: int = 0) -> Evidence:
     return Evidence(rows, edges)
 
 
-def nats(evidence: Evidence, hour: float, residual_m: float | None = None) -> np.ndarray:
+def nats(
+    evidence: Evidence, hour: float, residual_m: float | None = None, gathered: np.ndarray = NOTHING
+) -> np.ndarray:
     """(2, K) log likelihood, 0 for the best."""
     memory = np.zeros((1, NODES_M.size), np.float32)
     if residual_m is not None:
         memory[0, node_of(residual_m)] = 1.0
-    return stored_likelihood(explained(evidence, [sun_at(hour)], NODES_M), memory)[0] / -STEPS_PER_NAT
+    return stored_likelihood(explained(evidence, [sun_at(hour)], gathered, NODES_M), memory)[0] / -STEPS_PER_NAT
 
 
 def test_a_weak_edge_below_the_afternoons_layer_speaks_against_it_more_than_in_the_morning() -> None:
@@ -56,7 +59,7 @@ def test_a_weak_edge_below_the_afternoons_layer_speaks_against_it_more_than_in_t
 def test_a_signal_that_falls_evenly_with_height_is_no_second_layer_in_the_afternoon() -> None:
     even, top = interval(peaks={TOP_M: 255}, slope=130), interval(peaks={TOP_M: 255})
 
-    of_top = [explained(part, [sun_at(15.0)], NODES_M).convective[0, node_of(TOP_M)] for part in (even, top)]
+    of_top = [explained(part, [sun_at(15.0)], NOTHING, NODES_M).convective[0, node_of(TOP_M)] for part in (even, top)]
     assert of_top[0] == pytest.approx(of_top[1], abs=0.05)
 
 
@@ -121,3 +124,18 @@ def test_a_stable_layer_is_young_from_the_afternoon_on_and_full_in_the_morning()
     assert young[2] == young[3] == 1.0
     assert 1.0 > young[4] > young[5] > young[6] > 0.0
     assert sun_prior(DAY_S, (float("nan"), float("nan")), Ceiling(), 4000.0).young == 0.5
+
+
+@pytest.mark.parametrize(("hour", "is_told"), [(18.0, True), (20.5, True), (4.5, False), (9.0, False)])
+def test_what_gathers_above_the_ground_tells_of_shallow_stable_layers_from_the_afternoon_on(
+    hour: float, is_told: bool
+) -> None:
+    edge = interval(peaks={TOP_M: 255})
+    against, without, for_it = (nats(edge, hour, gathered=np.array([said])) for said in (-0.3, 0.0, 0.3))
+    for height_m in (0.0, 200.0):  # too low to be seen, and seen
+        stable, mixed = node_of(height_m), node_of(TOP_M)
+        odds = [float(found[STABLE, stable] - found[CONVECTIVE, mixed]) for found in (against, without, for_it)]
+        if is_told:
+            assert odds[0] < odds[1] - 0.2 < odds[2] - 0.4
+        else:
+            assert odds == pytest.approx([odds[1]] * 3, abs=0.1)

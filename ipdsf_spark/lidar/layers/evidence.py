@@ -68,6 +68,7 @@ ROW: Final = np.dtype(
         ("evidence", "u1", (NUM_CANDIDATES,)),
         ("thickness", "u1", (NUM_CANDIDATES,)),
         ("residual", "<u2"),
+        ("gathered", "<f2"),
     ]
 )
 """What is remembered of an interval until its height is final.
@@ -76,7 +77,8 @@ index: interval number. num: profiles. quality: bits known before the chain. clo
 times its evidence as the layer's top. floor: lowest height that is seen. hidden: the lowest nodes that are too low to
 be seen. seen_to: nodes below this one show an edge if there is one. height, strength, sigma, evidence, thickness: of
 the candidates, strongest first; heights in quarters of a metre, thickness of the entrainment zone in tens of metres.
-residual: top of the residual layer as it was known when the interval was closed.
+residual: top of the residual layer as it was known when the interval was closed. gathered: ln of the signal right above
+the lowest trustworthy height over that of the air above it, NaN where cloud, fog or rain are in the way.
 """
 
 
@@ -217,7 +219,7 @@ def _of_one_kind(averages: Sequence[Any], site: Site, settings: LayerSettings, t
     rows["index"] = [average.index for average in averages]
     rows["num"] = [min(average.num_profiles, 65535) for average in averages]
     rows["height"] = rows["residual"] = NO_HEIGHT
-    rows["strength"] = np.nan
+    rows["strength"] = rows["gathered"] = np.nan
     quality = np.array([_few_profiles(average, settings) for average in averages], np.uint16)
     beta = np.array([average.mean() for average in averages])
     if factor != 1.0:
@@ -265,6 +267,7 @@ def _look(
     teacher: _Teacher,
 ) -> None:
     """Transform, candidates and evidence of screened profiles."""
+    rows["gathered"] = _gathered(beta, np.where(says_nothing, 0.0, np.where(cloud_m > 0, cloud_m, np.inf)), grid)
     seen = wavelet.transform(beta, grid.windows)
     scale = _scale(beta[:, grid.reference])
     w, below = seen.w * scale, seen.below * scale
@@ -324,6 +327,15 @@ def _look(
     visible = (2.0 * LEAST_SNR / FULL_CONTRAST) * noise_w < below
     visible[:, : grid.first_edge] = True
     rows["seen_to"] = np.searchsorted(grid.nodes_m, grid.edge_m[_first_run_of_false(visible) - 1])
+
+
+def _gathered(beta: Float64, clear_m: Float64, grid: Grid) -> Float64:
+    """(T,) ln of the mean of the lowest gates over that of those above; NaN without signal or where it is hidden."""
+    if grid.lowest.start >= grid.lowest.stop or grid.above.start >= grid.above.stop:
+        return np.full(len(beta), np.nan)
+    lowest, above = beta[:, grid.lowest].mean(axis=1), beta[:, grid.above].mean(axis=1)
+    is_clear = (lowest > 0) & (above > 0) & (clear_m > grid.clear_m)
+    return np.log(np.where(is_clear, lowest / above, np.nan))
 
 
 def _first_run_of_false(visible: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -18,6 +18,9 @@ from ipdsf_spark.lidar.profiles import Float64
 
 FURTHEST_RIPPLE_M: Final = 1500.0  # an instrument's ripple grows with range² up to here
 FURTHEST_STEP_M: Final = 2500.0  # and its steps up to here
+LOWEST_M: Final = 80.0  # from the lowest trustworthy height: what the ground gives gathers here ...
+ABOVE_M: Final = (200.0, 400.0)  # ... and not here, when the layer has become shallow
+CLEAR_OF_CLOUD_M: Final = 100.0  # below a cloud's base its own signal begins
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,8 @@ class Grid:
         node_start: (K,) first edge that belongs to each node.
         num_hidden: the lowest nodes, which are too low to be seen.
         is_seen: (K,) nodes that have edges.
+        lowest, above: gates of `work` where what the ground gives gathers in a shallow layer, and where not.
+        clear_m: below a cloud that is as high as this they are clear.
     """
 
     gate_m: Float64
@@ -65,6 +70,9 @@ class Grid:
     node_start: NDArray[np.int64]
     num_hidden: int
     is_seen: NDArray[np.bool_]
+    lowest: slice
+    above: slice
+    clear_m: float
 
     @property
     def is_usable(self) -> bool:
@@ -123,6 +131,9 @@ def grid_of(
         node_start=np.minimum(starts, edge_m.size - 1),
         num_hidden=min(num_hidden, 255),
         is_seen=is_seen,
+        lowest=_between(worked_m, min_height_m, min_height_m + LOWEST_M),
+        above=_between(worked_m, min_height_m + ABOVE_M[0], min_height_m + ABOVE_M[1]),
+        clear_m=min_height_m + ABOVE_M[1] + CLEAR_OF_CLOUD_M,
     )
 
 

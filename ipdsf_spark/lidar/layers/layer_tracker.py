@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.layers.chain import Chain, Float, nodes_up_to
 from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, ROW, Evidence, Rows, Seen
+from ipdsf_spark.lidar.layers.gathering import BACK
 from ipdsf_spark.lidar.layers.neighbours import REACH
 from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.settings import LayerSettings
@@ -165,7 +166,7 @@ class LayerTracker:
         evidence = Evidence.concatenate([run.evidence for run in runs])
         rows = evidence.rows.copy()
         suns = self._suns(rows["index"])
-        known = yield Explain(self.chain, evidence, suns)
+        known = yield Explain(self.chain, evidence, suns, self._ratios(runs))
         tip, residual = self.state.tip, self.state.residual
         stored, tips, memories, tops = [], [], [], []
         at = 0
@@ -183,6 +184,24 @@ class LayerTracker:
                 tops.append(top)
         rows["residual"] = tops
         return Walked(rows, suns, stored, tips, memories)
+
+    def _ratios(self, runs: Sequence[Run]) -> Float:
+        """(N, `BACK` + 1) of every interval of `runs` and those before it, the ratio that tells what gathers."""
+        back = min(BACK, self.settings.lag_intervals + REACH)
+        before = np.full(BACK, np.nan)
+        if self.state.tip is not None:
+            known = np.concatenate([self.state.told["gathered"], self.state.rows["gathered"]])[-back:]
+            before[BACK - len(known) :] = known
+        found = []
+        for run in runs:
+            if run.begins_anew:
+                before = np.full(BACK, np.nan)
+            both = np.concatenate([before, run.evidence.rows["gathered"]])
+            found.append(both[np.arange(len(both) - BACK)[:, None] + np.arange(BACK + 1)])
+            before = both[-BACK:]
+        ratios = np.concatenate(found)
+        ratios[:, : BACK - back] = np.nan
+        return ratios
 
     def _closed(self, run: Run, walked: Walked, begin: int, end: int, *, only_final: bool) -> Steps[Parts]:
         """The intervals of a run are closed: what has become final by that, and themselves."""
@@ -282,6 +301,7 @@ def _with_blanks(evidence: Evidence, before: int | None) -> Evidence:
     rows = np.zeros(int(at[-1]) + 1, ROW)
     rows["index"] = first + np.arange(len(rows))
     rows["height"] = rows["cloud"] = rows["residual"] = NO_HEIGHT
+    rows["gathered"] = np.nan
     edges = np.zeros((len(rows), evidence.edges.shape[1]), np.uint8)
     is_after_gap = np.diff(at, prepend=-1) > 1
     rows[at], edges[at] = evidence.rows, evidence.edges

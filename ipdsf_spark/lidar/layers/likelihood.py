@@ -7,7 +7,8 @@ mixed the air there, and what it leaves lies at its top. One below a top, in air
 it. From about noon on that is an edge that stands out of those around it, and a weak one will do: what comes in below
 or gathers there is weak at first, while a signal that falls evenly with height, as it does over a moist or hot
 afternoon's ground, is no second layer. A top without an edge is unlikely where it could be seen, and natural where it
-lies below the lowest trustworthy gate, in noise or in cloud.
+lies below the lowest trustworthy gate, in noise or in cloud. Whether the day's layer has collapsed to such a top is
+told by what gathers above the ground, or does not: see `gathering`.
 """
 
 from __future__ import annotations
@@ -95,8 +96,15 @@ class Explained:
         )
 
 
-def explained(evidence: Evidence, suns: Sequence[SunPrior], nodes_m: Float64) -> Explained:
-    """The part of the likelihood that is the same whatever came before."""
+def explained(evidence: Evidence, suns: Sequence[SunPrior], gathered: Float64, nodes_m: Float64) -> Explained:
+    """The part of the likelihood that is the same whatever came before.
+
+    Args:
+        evidence: of N intervals.
+        suns: N.
+        gathered: (N,) what the signal right above the ground says for a shallow stable layer, see `gathering`.
+        nodes_m: (K,) heights.
+    """
     rows = evidence.rows
     edges = evidence.edges * np.float32(1.0 / 255.0)
     shape = _shape(tuple(nodes_m.tolist()))
@@ -120,6 +128,10 @@ def explained(evidence: Evidence, suns: Sequence[SunPrior], nodes_m: Float64) ->
     low = (edges * shape.shallow).max(axis=1, keepdims=True) * UNEXPLAINED
     is_hidden = shape.number < rows["hidden"][:, None]
     hidden = -low - HIDDEN_BY_DAY * (1.0 - residual)
+    # at night a layer that is full gathers no more
+    told = (gathered[:, None] * young).astype(np.float32)
+    stable += told * shape.shallow
+    hidden += told
     np.copyto(stable, hidden, where=is_hidden)
     convective -= np.minimum(np.maximum(shape.nodes_m - reach, 0.0) / (0.5 * reach + 200.0), 1.0) * (BEYOND_SUN / NATS)
     hidden_by_day = -low[:, 0] - HIDDEN_BY_DAY

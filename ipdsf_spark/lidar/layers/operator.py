@@ -20,7 +20,7 @@ from ipdsf_spark.lidar.products.records import values_of
 from ipdsf_spark.lidar.site import Site
 
 KIND = "layers"
-VERSION = 4
+VERSION = 5
 MICROSECONDS = 1_000_000
 
 
@@ -32,12 +32,12 @@ def operator(parameters: Parameters) -> Operator:
 
 
 def _migrated(settings: LayerSettings, version: int, raw: bytes) -> bytes:
-    """State of version 2 had no hours, that of version 3 no standing parts.
+    """State of version 2 had no hours, that of version 3 no standing parts, that of version 4 nothing that gathers.
 
     Raises:
         ValueError: it is of another version.
     """
-    if version not in {2, 3}:
+    if version not in {2, 3, 4}:
         raise ValueError(f"state of heights of version {version} is not known")
     if not raw:
         return b""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.layers.chain import Chain, Float, Rates
 from ipdsf_spark.lidar.layers.decision import decide, residual_top
 from ipdsf_spark.lidar.layers.evidence import ROW, Evidence, Rows, Seen, evidence_of_sites, in_metres
+from ipdsf_spark.lidar.layers.gathering import gathers
 from ipdsf_spark.lidar.layers.likelihood import Explained, explained, likelihood, remembered, stored_likelihood
 from ipdsf_spark.lidar.layers.neighbours import Neighbours
 from ipdsf_spark.lidar.layers.product import Layers
@@ -46,11 +47,19 @@ class LookAt(NamedTuple):
 
 
 class Explain(NamedTuple):
-    """The part of the likelihood that is the same whatever came before. Answer: `Explained`."""
+    """The part of the likelihood that is the same whatever is known of the layer. Answer: `Explained`.
+
+    Attributes:
+        chain: its nodes.
+        evidence: of N intervals.
+        suns: N.
+        ratios: (N, `BACK` + 1) what is told of the signal above the ground, see `gathering`.
+    """
 
     chain: Chain
     evidence: Evidence
     suns: Sequence[SunPrior]
+    ratios: Float
 
     @property
     def kind(self) -> Hashable:
@@ -197,7 +206,8 @@ def _evidence(asked: Sequence[LookAt]) -> list[tuple[Evidence, Standing]]:
 
 def _explained(asked: Sequence[Explain]) -> list[Explained]:
     suns = [sun for ask in asked for sun in ask.suns]
-    found = explained(Evidence.concatenate([ask.evidence for ask in asked]), suns, asked[0].chain.nodes_m)
+    gathered = gathers(np.concatenate([ask.ratios for ask in asked]))
+    found = explained(Evidence.concatenate([ask.evidence for ask in asked]), suns, gathered, asked[0].chain.nodes_m)
     ends = np.cumsum([len(ask.suns) for ask in asked]).tolist()
     return [found.rows(end - len(ask.suns), end) for ask, end in zip(asked, ends, strict=True)]
 

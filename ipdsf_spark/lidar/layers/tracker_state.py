@@ -13,18 +13,40 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.layers.evidence import ROW, Evidence, Rows
 from ipdsf_spark.lidar.layers.standing import Standing
 
-VERSION: Final = 5
+VERSION: Final = 6
 NOTHING: Final = -(2**62)
 _HEAD: Final = struct.Struct("<BBHHHBq")
 _HEAD_OF_4: Final = struct.Struct("<BBHHHq")
+_NOT_GATHERED: Final = np.array(np.nan, "<f2").tobytes()
 
 
 def migrated(raw: bytes) -> bytes:
-    """A state of version 4, which knew neither final intervals nor standing parts, as one of this version."""
-    if len(raw) < _HEAD_OF_4.size or raw[0] != 4:
+    """A state of an older version as one of this version.
+
+    Version 4 knew neither final intervals nor standing parts, version 5 not what gathers above the ground.
+    """
+    if len(raw) >= _HEAD_OF_4.size and raw[0] == 4:
+        *counts, last_index = _HEAD_OF_4.unpack_from(raw)[1:]
+        raw = b"".join([_HEAD.pack(5, *counts, 0, last_index), raw[_HEAD_OF_4.size :], Standing.empty().to_bytes()])
+    if len(raw) < _HEAD.size or raw[0] != 5:
         return raw
-    *counts, last_index = _HEAD_OF_4.unpack_from(raw)[1:]
-    return b"".join([_HEAD.pack(VERSION, *counts, 0, last_index), raw[_HEAD_OF_4.size :], Standing.empty().to_bytes()])
+    flags, nodes, num_rows, num_open, num_told, last_index = _HEAD.unpack_from(raw)[1:]
+    size = ROW.itemsize - len(_NOT_GATHERED)
+    at = _HEAD.size
+    parts = [_HEAD.pack(VERSION, flags, nodes, num_rows, num_open, num_told, last_index)]
+
+    def take(length: int, num: int = 1, more: bytes = b"") -> None:
+        nonlocal at
+        parts.extend(raw[at + line * length : at + (line + 1) * length] + more for line in range(num))
+        at += num * length
+
+    take(((flags & 1) + (flags >> 1 & 1)) * 4 * nodes + 2 * nodes)
+    take(size, num_told + num_rows, _NOT_GATHERED)
+    take(2 * nodes * num_rows)
+    for _ in range(num_open):
+        take(size, 1, _NOT_GATHERED)
+        take(nodes)
+    return b"".join([*parts, raw[at:]])
 
 
 @dataclass(eq=False)
