@@ -23,6 +23,7 @@ SPARK_JARS: Final = Path(pyspark.__file__).parent / "jars"
 JUNIT: Final = "org.junit.jupiter:junit-jupiter-api:5.13.4"
 BOUNCY_CASTLE: Final = "org.bouncycastle:bcpkix-jdk18on:1.82"
 JAVA: Final = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xlog:disable")
+TESTS_OWN: Final = "net.topology.node.switch.mapping.impl"
 STOP_S: Final = 60.0
 NODES_MS: Final = 60_000
 YARN: Final = MappingProxyType(
@@ -65,6 +66,21 @@ class Hadoop:
 
     url: str
     conf: Path
+    _yarn: Any = None
+    _gateway: Any = None
+
+    def kill_applications(self) -> int:
+        """As `yarn application -kill` does, all of them; returns how many there were."""
+        client = self._gateway.jvm.org.apache.hadoop.yarn.client.api.YarnClient.createYarnClient()
+        client.init(self._yarn.getConfig())
+        client.start()
+        try:
+            running = [each.getApplicationId() for each in client.getApplications() if each.getFinishTime() == 0]
+            for each in running:
+                client.killApplication(each)
+            return len(running)
+        finally:
+            client.stop()
 
 
 @contextmanager
@@ -73,7 +89,8 @@ def running(
 ) -> Iterator[Hadoop]:
     """A name node and a data node, and with YARN a resource manager and a node manager.
 
-    They end with this process, however it ends: their Java machine reads a pipe that only this process writes to.
+    Their Java machine ends with this process, however it ends: it reads a pipe that only this process writes to. What
+    runs in containers of YARN is ended here.
 
     Args:
         folder: for data, configuration and logs.
@@ -87,7 +104,7 @@ def running(
             classpath=class_path(), javaopts=list(JAVA), die_on_exit=True, return_proc=True, cwd=str(folder),
             redirect_stdout=output, redirect_stderr=complaints,
         )  # fmt: skip
-        gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port))
+        gateway, yarn = JavaGateway(gateway_parameters=GatewayParameters(port=port, auto_convert=True)), None
         try:
             hadoop: Any = gateway.jvm.org.apache.hadoop
             told = hadoop.hdfs.HdfsConfiguration()
@@ -104,11 +121,18 @@ def running(
                 assert yarn.waitForNodeManagersToConnect(NODES_MS), f"no node manager came: {folder}"
                 written["yarn-site.xml"] = yarn.getConfig()
             for name, content in written.items():
+                seen = hadoop.conf.Configuration(content)
+                seen.unset(TESTS_OWN)  # a class that clients lack
                 stream = gateway.jvm.java.io.FileOutputStream(str(conf / name))
-                content.writeXml(stream)
+                seen.writeXml(stream)
                 stream.close()
-            yield Hadoop(str(hdfs.getURI().toString()), conf)
+            running_now = Hadoop(str(hdfs.getURI().toString()), conf, yarn, gateway)
+            yield running_now
+            if has_yarn:
+                running_now.kill_applications()
         finally:
+            if yarn is not None:
+                yarn.stop()  # its node manager ends containers, their processes with them
             gateway.shutdown()
             java.stdin.close()
             java.wait(STOP_S)
