@@ -89,6 +89,8 @@ def test_a_yarn_whose_hosts_lack_the_project_runs_the_stream(
             time.sleep(0.3)  # a look costs a consumer
 
         require_whole(network, NUM_FILES)
+        # On this one machine a path of the driver is there for executors as well: what travelled must have been used.
+        assert all((folder / "ipdsf" / "ipdsf_spark" / "__pycache__").is_dir() for folder in folders_of_executors())
         below = psutil.Process(job.pid).children(recursive=True)
         is_here = any("stream_profiles.py" in " ".join(each.cmdline()) and "python" in each.name() for each in below)
         assert is_here == (driver == "client")
@@ -100,6 +102,14 @@ def test_a_yarn_whose_hosts_lack_the_project_runs_the_stream(
             assert yarn.kill_applications() == 1
             assert job.wait(120.0) != 0
             assert "KILLED" in said(network)
+
+
+def folders_of_executors() -> list[Path]:
+    """Working folders of the Python daemons of all executors: they stand below the node manager, and it below us."""
+    below = psutil.Process().children(recursive=True)
+    found = [Path(each.cwd()) for each in below if "ipdsf_spark.spark.daemon" in each.cmdline()]
+    assert found
+    return found
 
 
 def said(network: Network) -> str:
