@@ -66,8 +66,9 @@ if [[ "${DEPLOY_MODE:-client}" == cluster ]]; then
   for setting in spark.executorEnv spark.yarn.appMasterEnv spark.kubernetes.driverEnv; do
     travelling+=(--conf "$setting.PYTHONPATH=ipdsf")
   done
-  # The paths of this machine mean nothing there.
+  # The paths of this machine mean nothing there; pip's spark-submit would look for Spark beside the Python of the hosts.
   unset IPDSF_CONF PYSPARK_DRIVER_PYTHON
+  export SPARK_HOME="${SPARK_HOME:-$("$python" -c 'import importlib.util as u; print(u.find_spec("pyspark").submodule_search_locations[0])')}"
 fi
 [[ -z "$archives" ]] || travelling+=(--archives "$archives")
 package="$("$python" -c 'from ipdsf_spark.config import load; from ipdsf_spark.spark.session import kafka_package; print(kafka_package(load()))')"

@@ -33,6 +33,7 @@ STAMPS = VENV / "setup"
 LOCK = REPOSITORY / "requirements" / os.environ.get("IPDSF_LOCK", "lock.txt")
 UV_LOCK = REPOSITORY / "requirements" / "uv.txt"
 SPARK_VERSIONS = REPOSITORY / "ipdsf_spark" / "spark" / "versions.py"
+HADOOP = REPOSITORY / "tests" / "hadoop.py"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ipdsf"
 
 # torch from another index brings its own choice of these; see TORCH_INDEX_URL.
@@ -112,7 +113,18 @@ def steps() -> list[Step]:
         Step("horovod", "Horovod (built once per machine: about 4 minutes on 2 cores)", horovod, install_horovod),
         Step("project", "ipdsf_spark itself, editable", project, install_project),
         Step(
-            "connectors", "Spark connectors for Kafka and Delta", connectors, fetch_connectors, connectors_are_present
+            "connectors",
+            "Spark connectors for Kafka and Delta",
+            connectors,
+            lambda: fetch_jars("connectors", connector_coordinates()),
+            lambda: are_present(connector_coordinates()),
+        ),
+        Step(
+            "hadoop",
+            "Hadoop's small clusters, for the tests",
+            digest(packages, HADOOP.read_text()),
+            lambda: fetch_jars("hadoop", hadoop_coordinates()),
+            lambda: are_present(hadoop_coordinates()),
         ),
         Step("broker", "Kafka broker", broker, fetch_broker, lambda: any(CACHE.glob("kafka-*"))),
         Step("check", "all engines in one process", digest(horovod, project), check_imports),
@@ -245,24 +257,34 @@ def install_project() -> None:
 
 def connector_coordinates() -> list[str]:
     """group:artifact:version of every jar that the installed Spark needs."""
-    asked = subprocess.run([PYTHON, "-m", "ipdsf_spark.spark.versions"], check=True, capture_output=True, text=True)
+    return said_by("ipdsf_spark.spark.versions")
+
+
+def hadoop_coordinates() -> list[str]:
+    """group:artifact:version of every jar of Hadoop's small clusters, for the Hadoop of the installed Spark."""
+    return said_by("tests.hadoop")
+
+
+def said_by(module: str) -> list[str]:
+    """What a module of the checkout says, word by word."""
+    asked = subprocess.run([PYTHON, "-m", module], check=True, capture_output=True, text=True, cwd=REPOSITORY)
     return asked.stdout.split()
 
 
-def connectors_are_present() -> bool:
-    """Whether Spark's Ivy has them, so that no query starts with a download."""
+def are_present(coordinates: Sequence[str]) -> bool:
+    """Whether Spark's Ivy has these jars, so that no query and no test starts with a download."""
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)  # as Java sees it, whatever $HOME says
     jars = home / ".ivy2.5.2" / "jars"
-    names = [f"{coordinate.replace(':', '_', 1).replace(':', '-')}.jar" for coordinate in connector_coordinates()]
+    names = [f"{coordinate.replace(':', '_', 1).replace(':', '-')}.jar" for coordinate in coordinates]
     return all((jars / name).is_file() for name in names)
 
 
-def fetch_connectors() -> None:
+def fetch_jars(step: str, coordinates: Sequence[str]) -> None:
     """Let spark-submit resolve them as it will for every query, around a class that prints its version and ends."""
     run(
-        "connectors",
+        step,
         [
-            *(VENV / "bin" / "spark-submit", "--master", "local[1]", "--packages", ",".join(connector_coordinates())),
+            *(VENV / "bin" / "spark-submit", "--master", "local[1]", "--packages", ",".join(coordinates)),
             *("--class", "org.apache.ivy.Main", "spark-internal", "-version"),
         ],
         # spark-submit looks for Spark beside the interpreter it is told of, and for this machine by its name, which

@@ -25,11 +25,12 @@ def process_group(
     *,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    stdout: int | None = subprocess.PIPE,
     stderr: int | None = subprocess.PIPE,
 ) -> Iterator[subprocess.Popen[str]]:
     """A command in a process group of its own, killed where the test leaves it running: one that fails would wait."""
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True, env=env, cwd=cwd
+        command, stdout=stdout, stderr=stderr, text=True, start_new_session=True, env=env, cwd=cwd
     ) as process:
         try:
             yield process

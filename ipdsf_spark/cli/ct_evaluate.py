@@ -19,9 +19,8 @@ from ipdsf_spark.ct.pseudonyms import is_key_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import counting, progress_bar
 from ipdsf_spark.storage.fetched import fetched, require_volume
-from ipdsf_spark.storage.files import LocalFiles
 from ipdsf_spark.storage.location import location_of, require_name
-from ipdsf_spark.storage.object_store import ObjectFiles, is_in_object_store
+from ipdsf_spark.storage.reach import files_of
 
 if TYPE_CHECKING:
     from ipdsf_spark.imaging.report import Trained
@@ -148,9 +147,8 @@ def _pseudonym_key(config: Config, facts: Mapping[str, Any]) -> bytes:
     else:
         place = location_of(config.storage.root, "cubes", str(facts.get("dataset", "")), "salt")
         wanted = f"the salt of data set {facts.get('dataset')!r}, {place}"
-        files = ObjectFiles() if is_in_object_store(place) else LocalFiles()
         try:
-            key = files.read(place).strip() if place.path or is_in_object_store(place) else b""
+            key = files_of(place).read(place).strip()
         except InputError:
             key = b""
     if not is_key_of(str(facts["pseudonyms"]), key):

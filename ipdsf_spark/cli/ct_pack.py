@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -130,19 +129,17 @@ def run_pack(args: argparse.Namespace) -> int:
 def _rebuild(args: argparse.Namespace, config: Config) -> int:
     from ipdsf_spark.packing.publishing import complete_interrupted
     from ipdsf_spark.packing.rebuilding import rebuild
-    from ipdsf_spark.packing.reference import files_of, needs_spark, place_of
-    from ipdsf_spark.packing.session import imaging_session
+    from ipdsf_spark.packing.reference import place_of
     from ipdsf_spark.storage.lock import locked
+    from ipdsf_spark.storage.reach import files_of
 
-    is_by_hadoop = needs_spark(config.storage.root)
-    with imaging_session("ipdsf-pack", master=args.master) if is_by_hadoop else nullcontext() as spark:
-        root = place_of(config, args.name)
-        files = files_of(root, spark)
-        if not files.exists(root):
-            raise InputError(f"there is no data set {args.name!r} at {root}")
-        with locked(root, "rebuilding the manifest", files):
-            complete_interrupted(files, root)
-            manifest, left_out = rebuild(files, root, args.name)
+    root = place_of(config, args.name)
+    files = files_of(root)
+    if not files.exists(root):
+        raise InputError(f"there is no data set {args.name!r} at {root}")
+    with locked(root, "rebuilding the manifest", files):
+        complete_interrupted(files, root)
+        manifest, left_out = rebuild(files, root, args.name)
     for reason in left_out:
         print(f"left out: {reason}", file=sys.stderr)
     facts = {"dataset": args.name, "volumes": len(manifest.studies), "cubes": manifest.num_cubes}
@@ -156,12 +153,10 @@ def _rebuild(args: argparse.Namespace, config: Config) -> int:
 def run_export(args: argparse.Namespace) -> int:
     """Write cubes as plain files."""
     from ipdsf_spark.packing.local_copy import export
-    from ipdsf_spark.packing.reference import needs_spark, reference_of
-    from ipdsf_spark.packing.session import imaging_session
+    from ipdsf_spark.packing.reference import reference_of
 
     config = load(*args.config, overrides=args.set)
-    with imaging_session("ipdsf-export") if needs_spark(config.storage.root) else nullcontext() as spark:
-        reference = reference_of(config, args.name, split=args.split, spark=spark)
+    reference = reference_of(config, args.name, split=args.split)
     with progress_bar(total=reference.num_cubes, desc="exporting", unit=" cubes") as bar:
         num_cubes = export(reference, args.out, on_progress=counting(bar))
     print(f"{num_cubes} cubes in {args.out}")

@@ -125,7 +125,7 @@ def _by_horovod(args: argparse.Namespace, config: Config, folder: Path, bar: Any
     master = args.master or ("" if given_master() else f"local[{args.workers}]")
     secrets = (config.kafka.sasl_username_env, config.kafka.sasl_password_env, config.ct.pseudonym_key_env)
     with imaging_session("ipdsf-train-synthesis", master=master) as spark:
-        reference = reference_of(config, args.name, spark=spark)
+        reference = reference_of(config, args.name)
         cache = config.training.cache_directory
 
         def train(stage: str, work: Work) -> Progress:

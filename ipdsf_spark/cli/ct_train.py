@@ -194,7 +194,7 @@ def _by_horovod(args: argparse.Namespace, config: Config, folder: Path) -> Progr
     slots = f"local[{args.workers},4]" if args.elastic else f"local[{args.workers}]"
     master = args.master or ("" if given_master() else slots)
     with imaging_session("ipdsf-train", master=master) as spark:
-        reference = reference_of(config, args.name, spark=spark)
+        reference = reference_of(config, args.name)
         settings = settings_of(config, samples=args.samples, device=args.device)
         facts = {**data_facts(reference.facts), "horovod": True}
         work = Work(settings, str(folder), "", facts, args.threads, args.device, args.anew)

@@ -15,4 +15,4 @@ class StorageConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        require(bool(self.root.strip()), "storage.root", "a folder or a Hadoop-compatible URL", self.root)
+        require(bool(self.root.strip()), "storage.root", "a folder or a URL", self.root)

@@ -4,7 +4,7 @@ An adapter of Petastorm and Spark around `ct`:
 
     pack         a Spark job: volumes in parallel, one task each, into Parquet with a Unischema
     manifest     what is in a data set; written last, so that what it names is whole
-    storage      the storage array through Hadoop: a mounted path, HDFS, an object store
+    storage      the storage array: a mounted path, HDFS, an object store
     local_copy   through Petastorm into numpy files on the machine that trains
 """
 

@@ -37,16 +37,17 @@ from ipdsf_spark.packing.manifest import (
 from ipdsf_spark.packing.patients import key_for, key_of, new_salt, pseudonym_of, with_splits
 from ipdsf_spark.packing.publishing import Change, complete_interrupted, publish
 from ipdsf_spark.packing.reading import filesystem_of, footer_of
-from ipdsf_spark.packing.reference import enhancement_at, files_of, left_without_manifest, manifest_at, place_of
+from ipdsf_spark.packing.reference import enhancement_at, left_without_manifest, manifest_at, place_of
 from ipdsf_spark.packing.schema import ROW_TYPE, described
 from ipdsf_spark.packing.stored import store_part
 from ipdsf_spark.packing.volumes import PLAIN, Packed, Reading, Wanted, packed_cubes
+from ipdsf_spark.spark.jvm import reason_of
 from ipdsf_spark.storage.fetched import fetched, require_volume
 from ipdsf_spark.storage.files import Files
-from ipdsf_spark.storage.hadoop import reason_of
 from ipdsf_spark.storage.location import Location, location_of, require_name
 from ipdsf_spark.storage.lock import locked
 from ipdsf_spark.storage.object_store import is_in_object_store
+from ipdsf_spark.storage.reach import files_of
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def pack(
     """
     started = time.monotonic()
     root = place_of(config, name)
-    files = files_of(root, spark)
+    files = files_of(root)
     with locked(root, "packing", files):
         resumed = complete_interrupted(files, root)
         manifest = _manifest(files, root, name, parameters_of(config))

@@ -28,9 +28,10 @@ from ipdsf_spark.packing.petastorm_on_arrow import (
     Reader,
     ThreadPool,
 )
-from ipdsf_spark.storage import object_store
+from ipdsf_spark.storage import hdfs, object_store
 from ipdsf_spark.storage.location import Location
 from ipdsf_spark.storage.naming import naming
+from ipdsf_spark.storage.reach import REACHED
 
 COLUMNS: Final = ["study", "z", "y", "x", "cube"]
 NPY_MAGIC: Final = b"\x93NUMPY\x01\x00"
@@ -169,10 +170,20 @@ def filesystem_of(place: Location) -> Any:
         return FilesystemResolver("file:///").filesystem()
     if object_store.is_in_object_store(place):
         return _StoreFiles()
-    try:
-        return FilesystemResolver(place.url).filesystem()
-    except Exception as error:  # whatever is not installed or out of reach
-        raise InputError(f"cannot read {place} through Petastorm: {error}") from error
+    if hdfs.is_in_hdfs(place):
+        return _HdfsFiles(place)
+    raise InputError(f"{place}: {REACHED}")
+
+
+class _HdfsFiles(FileSystem):  # type: ignore[misc]
+    """HDFS behind the older interface of pyarrow, by which Petastorm reads: files that are named."""
+
+    def __init__(self, place: Location) -> None:
+        self._cluster = place.url.removesuffix(hdfs.path_of(place))
+
+    def open(self, path: str, mode: str = "rb") -> Any:
+        """For reading, at any place."""
+        return hdfs.opened(Location(f"{self._cluster}{path}", None))
 
 
 class _StoreFiles(FileSystem):  # type: ignore[misc]
@@ -206,8 +217,7 @@ def path_of(place: Location) -> str:
         return str(place.path)
     if object_store.is_in_object_store(place):
         return object_store.key_of(place)
-    scheme, _, rest = place.url.partition("://")
-    return f"/{rest.partition('/')[2]}" if scheme == "hdfs" else rest
+    return hdfs.path_of(place)
 
 
 def _decoded(values: NDArray[np.object_], size: int) -> NDArray[np.int16]:

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ipdsf_spark.config import Config
 from ipdsf_spark.ct.enhancement import Enhancement
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.local_copy import DatasetReference
 from ipdsf_spark.packing.manifest import CUBES_FOLDER, ENHANCEMENT_FILE, MANIFEST_FILE, STAGING_FOLDER, Manifest
-from ipdsf_spark.storage.files import Files, LocalFiles
+from ipdsf_spark.storage.files import Files
 from ipdsf_spark.storage.location import Location, location_of, require_name
-from ipdsf_spark.storage.object_store import ObjectFiles, is_in_object_store
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from ipdsf_spark.storage.reach import files_of
 
 
-def reference_of(
-    config: Config, name: str, *, split: str = "train", spark: SparkSession | None = None
-) -> DatasetReference:
+def reference_of(config: Config, name: str, *, split: str = "train") -> DatasetReference:
     """A split of a packed data set.
 
     Args:
         config: [storage].
         name: of the data set.
         split: "train" or "test".
-        spark: needed where the storage array is neither a mounted path nor an object store.
 
     Raises:
         InputError: there is no such data set, or it is damaged.
     """
     place = place_of(config, name)
-    files = files_of(place, spark)
+    files = files_of(place)
     manifest = manifest_at(files, place, name)
     return DatasetReference(place, manifest, enhancement_at(files, place, manifest), split)
 
@@ -44,23 +36,6 @@ def place_of(config: Config, name: str) -> Location:
         InputError: its name is none.
     """
     return location_of(config.storage.root, "cubes", require_name(name, of="data set"))
-
-
-def files_of(place: Location, spark: SparkSession | None) -> Files:
-    """The storage array of a place.
-
-    Raises:
-        InputError: it needs Spark, and there is none.
-    """
-    if place.path is not None:
-        return LocalFiles()
-    if is_in_object_store(place):
-        return ObjectFiles()
-    if spark is None:
-        raise InputError(f"{place} is no mounted path: start with --workers, so that Spark can read it")
-    from ipdsf_spark.storage.hadoop import HadoopFiles
-
-    return HadoopFiles(spark)
 
 
 def manifest_at(files: Files, place: Location, name: str) -> Manifest:
@@ -109,9 +84,3 @@ def enhancement_at(files: Files, place: Location, manifest: Manifest) -> Enhance
     if enhancement.sha256 != manifest.enhancement_sha256:
         raise InputError(f"{url} is not the one the data set was packed with")
     return enhancement
-
-
-def needs_spark(root: str) -> bool:
-    """Whether only Hadoop reaches the storage array: it is neither a path of this machine nor an object store."""
-    place = location_of(root)
-    return place.path is None and not is_in_object_store(place)

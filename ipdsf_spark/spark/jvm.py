@@ -1,10 +1,12 @@
-"""The JVM that a Python process started for its first Spark session, and ending it."""
+"""The JVM that a Python process started for its first Spark session: ending it, and what its errors say."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from pyspark import SparkContext
+
+from ipdsf_spark.storage.naming import first_line
 
 JVM_STOP_S: Final = 30
 
@@ -27,3 +29,17 @@ def end_jvm() -> None:
     gateway.shutdown()
     gateway.proc.stdin.close()
     gateway.proc.wait(JVM_STOP_S)
+
+
+def reason_of(error: Exception) -> str:
+    """The innermost reason of an error of the JVM, in one line."""
+    java: Any = getattr(error, "java_exception", None)
+    if java is None:
+        return first_line(error)
+    for _ in range(20):
+        cause = java.getCause()
+        if cause is None:
+            break
+        java = cause
+    message = java.getMessage() or java.getClass().getName()
+    return str(message).splitlines()[0]

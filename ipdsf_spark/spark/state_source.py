@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ipdsf_spark.config import Config
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.spark.described import described
+from ipdsf_spark.spark.jvm import reason_of
 from ipdsf_spark.spark.session import build_session
-from ipdsf_spark.storage.hadoop import reason_of
 
 
 def stored_states(config: Config, directory: str) -> Iterator[tuple[str, int, bytes]]:

@@ -1,4 +1,4 @@
-"""Volumes by URL: what lies in an object store, as files of this machine for as long as it is worked on."""
+"""Volumes by URL: what lies in an object store or in HDFS, as files of this machine for as long as it is worked on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.storage import hdfs, object_store
 from ipdsf_spark.storage.location import Location, location_of
-from ipdsf_spark.storage.object_store import fetch, is_in_object_store, kind_of
 
-READABLE: Final = "volumes are read from paths of this machine, file:// and s3:// or s3a:// URLs"
+READABLE: Final = "volumes are read from paths of this machine, file://, s3:// or s3a:// and hdfs:// URLs"
 
 
 def require_volume(said: str) -> None:
@@ -22,7 +23,7 @@ def require_volume(said: str) -> None:
         InputError: it is neither file nor folder, or in a file system that volumes are not read from.
     """
     place = _readable(said)
-    is_there = kind_of(place) if place.path is None else place.path.exists()
+    is_there = _client_of(place).kind_of(place) if place.path is None else place.path.exists()
     if not is_there:
         raise InputError(f"{place} does not exist")
 
@@ -43,12 +44,16 @@ def fetched(said: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="ipdsf-ct-") as folder:
         copy = Path(folder) / place.url.rpartition("/")[2]
-        fetch(place, copy)
+        _client_of(place).fetch(place, copy)
         yield copy
 
 
 def _readable(said: str) -> Location:
     place = location_of(said)
-    if place.path is None and not is_in_object_store(place):
+    if place.path is None and not (object_store.is_in_object_store(place) or hdfs.is_in_hdfs(place)):
         raise InputError(f"{place}: {READABLE}")
     return place
+
+
+def _client_of(place: Location) -> ModuleType:
+    return hdfs if hdfs.is_in_hdfs(place) else object_store

@@ -1,4 +1,4 @@
-"""Files and folders of the storage array, by one interface: a path of this machine, or whatever Hadoop reaches.
+"""Files and folders of the storage array, by one interface, and those of this machine.
 
 What replaces something does so by one rename over it, so that there is no moment without either.
 """

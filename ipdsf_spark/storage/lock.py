@@ -29,12 +29,13 @@ from ipdsf_spark.storage.files import Files, LocalFiles
 from ipdsf_spark.storage.location import Location
 
 LOCK_FILE: Final = ".ipdsf-lock"
+BEGUN: Final = f".{LOCK_FILE}"  # how the file of a lock is called until it is whole
 HAS_NO_LOCKS: Final = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL)
 
 
 def is_lock(name: str) -> bool:
     """Whether a file is a lock, or the beginning of one whose writer was killed while writing it."""
-    return name.startswith((LOCK_FILE, f".{LOCK_FILE}"))
+    return name.startswith((LOCK_FILE, BEGUN))
 
 
 @contextmanager
@@ -111,6 +112,9 @@ def _by_file(folder: Location, doing: str, files: Files) -> Iterator[None]:
             if not _has_ended(holder):
                 raise _is_held(str(folder), holder, f"if that process runs no more, remove {other}")
             files.delete(other)
+        for name in files.files(folder):
+            if name.startswith(BEGUN):  # by a writer that was killed, or that finds it gone and gives way
+                files.delete(folder / name)
         yield
     finally:
         files.delete(mine)

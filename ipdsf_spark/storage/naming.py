@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.errors import InputError, IpdsfError
 
 
 def first_line(error: Exception) -> str:
@@ -29,7 +29,7 @@ def naming(
     """
     try:
         yield
-    except InputError:
+    except IpdsfError:
         raise
     except kinds as error:
         raise InputError(f"cannot {doing}: {reason_of(error)}") from error

@@ -46,7 +46,7 @@ DOORS = {
     "security": doors("errors config kafka", "confluent_kafka"),
     "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
     "spark": doors("errors logs config storage", "pyspark pyarrow psutil"),
-    "storage": doors("errors config", "pyspark pyarrow"),
+    "storage": doors("errors config", "pyarrow hdfs_native"),
     # The stream.
     "edge": doors("errors config sites lidar kafka monitoring", "confluent_kafka tqdm"),
     "loadgen": doors("errors config sites lidar kafka", "confluent_kafka tqdm numpy"),

@@ -17,7 +17,7 @@ from ipdsf_spark.spark.shipping import shipping_settings, write_archive
 RECORDER = """#!/usr/bin/env bash
 printf '%s\\n' "$@" > "$RECORD"
 printf '%s\\n' "${PYSPARK_PYTHON:-}" "${PYSPARK_DRIVER_PYTHON:-}" "${IPDSF_CONF:-}" > "$RECORD.env"
-printf '%s\\n' "${SPARK_LOCAL_IP:-}" >> "$RECORD.env"
+printf '%s\\n' "${SPARK_LOCAL_IP:-}" "${SPARK_HOME:-}" >> "$RECORD.env"
 while (($#)); do [[ $1 == --archives ]] && cp "${2%%#*}" "$RECORD.zip"; shift; done
 exit 0
 """
@@ -32,6 +32,7 @@ class Asked:
     driver_python: str
     conf: str
     address: str
+    spark: str
     archive: Path
 
     def after(self, option: str) -> list[str]:
@@ -106,6 +107,21 @@ def test_a_driver_on_yarn_gets_package_configuration_and_environment_and_no_path
     assert {"ipdsf_spark/stream/job.py", "conf/base.toml", "conf/cluster.toml", "conf/sites.toml"} <= set(
         zipfile.ZipFile(asked.archive).namelist()
     )
+
+
+def test_spark_is_found_here_where_the_python_of_the_hosts_is_not(repository: Path, tmp_path: Path) -> None:
+    programs = {"python": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', "spark-submit": RECORDER}
+    for name, content in programs.items():
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o755)
+    given = {key: value for key, value in os.environ.items() if key != "SPARK_HOME"}
+    given |= {"PYSPARK_DRIVER_PYTHON": str(tmp_path / "python"), "PYSPARK_PYTHON": "./environment/bin/python"}
+    given |= {"RECORD": str(tmp_path / "record"), "MASTER": "yarn", "DEPLOY_MODE": "cluster"}
+
+    subprocess.run(["./spark-submit.sh", "stream_profiles"], cwd=repository, env=given, check=True)
+
+    home = (tmp_path / "record.env").read_text().splitlines()[-1]
+    assert (Path(home) / "bin" / "spark-class").is_file()  # which pip's spark-submit asks the hosts' Python for
 
 
 def test_no_secret_stands_on_a_command_line(submit) -> None:

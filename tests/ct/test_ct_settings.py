@@ -29,7 +29,7 @@ def test_configuration_and_kernel_share_their_defaults() -> None:
         ("ct.overlap=17", "0 to 16, half a cube, got 17"),
         ("ct.overlap=-1", "0 to 16"),
         ("ct.air_share_kept=1.1", "between 0 and 1"),
-        ("storage.root=' '", "a folder or a Hadoop-compatible URL"),
+        ("storage.root=' '", "a folder or a URL"),
     ],
 )
 def test_impossible_settings_stop_before_work_starts(override: str, says: str) -> None:

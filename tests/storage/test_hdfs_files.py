@@ -1,0 +1,126 @@
+"""HDFS is a storage array like any other, read and written without a JVM of our own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ipdsf_spark.errors import InputError, PrerequisiteError
+from ipdsf_spark.storage import hdfs
+from ipdsf_spark.storage.fetched import fetched, require_volume
+from ipdsf_spark.storage.hdfs import HdfsFiles
+from ipdsf_spark.storage.location import Location, location_of
+from ipdsf_spark.storage.lock import LOCK_FILE, locked
+from ipdsf_spark.storage.reach import files_of
+from tests.hadoop import Hadoop, running
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hadoop]:
+    with running(tmp_path_factory.mktemp("hadoop") / "cluster") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def root(hadoop: Hadoop) -> Iterator[Location]:
+    place = location_of(f"{hadoop.url}/at 50%41 #1? ä/cubes")
+    yield place
+    HdfsFiles().delete(place)
+
+
+def test_what_is_written_is_there_whole_and_is_replaced_in_one_step(root: Location) -> None:
+    files = files_of(root)
+    for content in (b"", b"first", bytes(3 * 2**20)):
+        files.write(root / "a b#?.json", content)
+        assert files.read(root / "a b#?.json") == content
+
+    files.write(root / "part", b"new")
+    files.move(root / "part", root / "a b#?.json")
+    assert files.read(root / "a b#?.json") == b"new"
+    assert files.files(root) == {"a b#?.json": 3}
+
+
+def test_folders_are_there_from_when_they_are_made_until_they_are_removed(root: Location) -> None:
+    files = HdfsFiles()
+    assert (files.files(root), files.folders(root)) == ({}, [])
+    files.make_folder(root / "empty")
+    files.make_folder(root / "empty")  # nothing to be done
+    files.write(root / "x" / "deep" / "file", b"1")
+    assert files.folders(root) == ["empty", "x"]
+
+    files.delete_if_empty(root / "x")
+    assert files.exists(root / "x" / "deep" / "file")
+    files.delete_if_empty(root / "empty")
+    files.delete(root / "x")
+    assert files.folders(root) == []
+    files.delete(root / "x")  # nothing to be done
+    files.delete_if_empty(root / "x")
+
+
+def test_a_file_that_is_not_there_and_a_name_node_that_does_not_answer_are_named(root: Location) -> None:
+    with pytest.raises(
+        InputError, match=r"cannot read hdfs://.*/absent: File does not exist: /at 50%41 #1\? ä/cubes/absent$"
+    ):
+        HdfsFiles().read(root / "absent")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nobody = location_of(f"hdfs://127.0.0.1:{unused.getsockname()[1]}/x")
+        with pytest.raises(InputError, match=r"cannot reach hdfs://127\.0\.0\.1:\d+/x: .*refused"):
+            HdfsFiles().exists(nobody)
+    with pytest.raises(InputError, match=r"gs://bucket/x: .* hdfs:// are what is reached"):
+        files_of(location_of("gs://bucket/x"))
+
+
+def test_without_the_library_its_name_is_told(root: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    hdfs._client.cache_clear()
+    monkeypatch.setitem(__import__("sys").modules, "hdfs_native", None)
+    with pytest.raises(PrerequisiteError, match=r"install ipdsf-spark\[hdfs\]"):
+        HdfsFiles().exists(root)
+
+
+def test_a_cluster_is_found_by_the_configuration_of_hadoop(
+    root: Location, hadoop: Hadoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HdfsFiles().write(root / "file", b"1")
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(hadoop.conf))
+    hdfs._client.cache_clear()
+
+    assert HdfsFiles().read(location_of(f"hdfs://{hdfs.path_of(root)}/file")) == b"1"
+
+
+def test_of_two_writers_one_gives_way_and_the_dead_are_not_waited_for(root: Location) -> None:
+    files, here = HdfsFiles(), socket.gethostname()
+    dead = {"host": here, "pid": os.getpid(), "began": "1", "doing": "packing"}  # the number is another's by now
+    files.write(root / f"{LOCK_FILE}-dead", json.dumps(dead).encode())
+
+    with (
+        locked(root, "packing", files),
+        pytest.raises(InputError, match=f"in use .packing, process {os.getpid()} on {here}"),
+        locked(root, "packing", files),
+    ):
+        pass
+    assert not files.files(root)
+
+
+def test_volumes_by_url_are_files_for_as_long_as_they_are_worked_on(root: Location) -> None:
+    files = HdfsFiles()
+    files.write(root / "series" / "1.dcm", b"one")
+    files.write(root / "series" / "more #2" / "2.dcm", b"two")
+    files.write(root / "v.nii.gz", bytes(5 * 2**20))
+
+    with fetched(str(root / "series")) as folder:
+        there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.dcm")}
+    with fetched(str(root / "v.nii.gz")) as file:
+        assert (file.name, file.stat().st_size) == ("v.nii.gz", 5 * 2**20)
+
+    assert there == {"1.dcm": b"one", "more #2/2.dcm": b"two"}
+    assert not Path(folder).exists()
+    with pytest.raises(InputError, match=r"absent.nii does not exist"):
+        require_volume(str(root / "absent.nii"))
