@@ -14,7 +14,7 @@ from ipdsf_spark.spark.executors import await_executors, cores_of
 from ipdsf_spark.spark.master import given_master, has_context, is_cluster
 from ipdsf_spark.spark.shipping import ship, shipping_settings
 from ipdsf_spark.spark.ui import keep_to_this_machine, ui_settings
-from ipdsf_spark.spark.versions import of_spark
+from ipdsf_spark.spark.versions import is_beside_spark, of_spark
 
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
@@ -100,8 +100,9 @@ def log_settings(config: Config) -> dict[str, str]:
 
 
 def kafka_package(config: Config) -> str:
-    """group:artifact:version of the Kafka connector."""
-    return config.stream.kafka_package or of_spark().kafka
+    """group:artifact:version of the Kafka connector; empty where it stands beside Spark's own jars, as in the image."""
+    wanted = config.stream.kafka_package or of_spark().kafka
+    return "" if is_beside_spark(wanted) else wanted
 
 
 def local_master() -> str:

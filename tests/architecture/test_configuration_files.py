@@ -85,6 +85,22 @@ def test_set_up_fetches_the_connectors_that_sessions_ask_for(repository: Path) -
     assert said.split() == [kafka_package(load()), of_spark().delta]
 
 
+@pytest.mark.parametrize("named", ["{}.jar", "org.apache.spark_{}.jar"])
+def test_a_connector_beside_sparks_own_jars_is_not_fetched(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, artifact, version = kafka_package(load()).split(":")
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    (tmp_path / "jars").mkdir()
+    (tmp_path / "jars" / f"{artifact}-0.jar").touch()
+    assert kafka_package(load())
+
+    (tmp_path / "jars" / named.format(f"{artifact}-{version}")).touch()
+
+    assert kafka_package(load()) == ""
+    assert kafka_package(load(overrides=["stream.kafka_package=org.example:other:1"])) == "org.example:other:1"
+
+
 def test_a_spark_that_the_project_was_never_run_on_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match=r"this is Spark 3\.5\.1; the project runs on 4\.0 and 4\.2"):
         of_spark("3.5.1")
