@@ -71,7 +71,7 @@ if [[ "${DEPLOY_MODE:-client}" == cluster ]]; then
   export SPARK_HOME="${SPARK_HOME:-$("$python" -c 'import importlib.util as u; print(u.find_spec("pyspark").submodule_search_locations[0])')}"
 fi
 [[ -z "$archives" ]] || travelling+=(--archives "$archives")
-package="$("$python" -c 'from ipdsf_spark.config import load; from ipdsf_spark.spark.session import kafka_package; print(kafka_package(load()))')"
+package="$("$python" -c 'import sys; from ipdsf_spark.config import load; from ipdsf_spark.spark.session import kafka_package; print(kafka_package(load(), sys.argv[1]))' "$master")"
 
 export IPDSF_PID_FILE="$work/driver.pid"
 # shellcheck disable=SC2086  # SPARK_ARGS is a list of words

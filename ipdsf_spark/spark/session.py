@@ -89,7 +89,7 @@ def spark_settings(config: Config) -> dict[str, str]:
         settings["spark.python.daemon.module"] = "ipdsf_spark.spark.daemon"
     if not _is_submitted():
         settings["spark.driver.extraJavaOptions"] = stream.driver_java_options
-        settings["spark.jars.packages"] = kafka_package(config)
+        settings["spark.jars.packages"] = kafka_package(config, given_master())
     return settings
 
 
@@ -99,10 +99,17 @@ def log_settings(config: Config) -> dict[str, str]:
     return spark_log_settings(told.log_format, told.log_level or "warning", quiet_file=conf_file(QUIET_FILE))
 
 
-def kafka_package(config: Config) -> str:
-    """group:artifact:version of the Kafka connector; empty where it stands beside Spark's own jars, as in the image."""
+def kafka_package(config: Config, master: str = "") -> str:
+    """group:artifact:version of the Kafka connector; empty where it stands beside the Spark of driver and executors.
+
+    Args:
+        config: [stream].
+        master: of Spark. Executors have the driver's Spark on this machine and on Kubernetes, by their image; elsewhere
+            the connector travels whatever stands here.
+    """
     wanted = config.stream.kafka_package or of_spark().kafka
-    return "" if is_beside_spark(wanted) else wanted
+    is_one_spark = not is_cluster(master) or master.startswith("k8s://")
+    return "" if is_one_spark and is_beside_spark(wanted) else wanted
 
 
 def local_master() -> str:

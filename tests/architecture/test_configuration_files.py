@@ -97,7 +97,10 @@ def test_a_connector_beside_sparks_own_jars_is_not_fetched(
 
     (tmp_path / "jars" / named.format(f"{artifact}-{version}")).touch()
 
-    assert kafka_package(load()) == ""
+    for master in ("", "local[6]", "k8s://https://cluster:6443"):
+        assert kafka_package(load(), master) == ""
+    for master in ("spark://host:7077", "yarn", "local-cluster[2,1,1024]"):  # executors have a Spark of their own
+        assert kafka_package(load(), master).endswith(f":{artifact}:{version}")
     assert kafka_package(load(overrides=["stream.kafka_package=org.example:other:1"])) == "org.example:other:1"
 
 
