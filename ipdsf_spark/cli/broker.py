@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
             text = f"stopped {stopped} process(es)" if stopped else "no broker runs there"
             return _say(args, {"stopped": stopped}, text)
     if args.action in ("start", "restart"):
+        if security is not None:
+            _note(directory, security)
         _start(config, directory, args.node, security, protection)
     return _status(args, config, directory)
 
@@ -104,13 +106,16 @@ def _security(directory: Path, named: str | None) -> SecurityFolder | None:
     Raises:
         InputError: the folder holds no certificates.
     """
+    if named is not None:
+        return SecurityFolder.at(named)
     note = directory / SECURED_BY
-    if named is None:
-        return SecurityFolder.at(note.read_text()) if note.exists() else None
-    folder = SecurityFolder.at(named)
+    return SecurityFolder.at(note.read_text()) if note.exists() else None
+
+
+def _note(directory: Path, folder: SecurityFolder) -> None:
+    """The next start without --secure is protected as this one."""
     directory.mkdir(parents=True, exist_ok=True)
-    note.write_text(str(folder.path))
-    return folder
+    (directory / SECURED_BY).write_text(str(folder.path))
 
 
 def protection_of(folder: SecurityFolder, config: Config) -> Protection:

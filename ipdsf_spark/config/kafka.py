@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Final
 
 from ipdsf_spark.config.checks import require
 
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+PATHS: Final = ("_location", "_file", "_keytab")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI")
 
 
@@ -49,7 +51,11 @@ class KafkaConfig:
     ssl_check_hostname: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse impossible values."""
+        """Refuse impossible values; paths that begin with ~ are those of whoever runs this."""
+        for field in fields(self):
+            said = getattr(self, field.name)
+            if field.name.endswith(PATHS) and said.startswith("~/"):
+                object.__setattr__(self, field.name, str(Path(said).expanduser()))
         require(self.partitions >= 1, "kafka.partitions", "at least 1", self.partitions)
         require(self.replication_factor >= 1, "kafka.replication_factor", "at least 1", self.replication_factor)
         require(

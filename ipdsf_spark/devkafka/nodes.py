@@ -57,9 +57,8 @@ class Tokens:
         own = "listener.name.client.oauthbearer"
         login = f"{OAUTH}.OAuthBearerLoginModule required"
         if self.ca is not None:
-            login += (
-                f' unsecuredLoginStringClaim_sub="nobody" ssl.truststore.type="PEM" ssl.truststore.location="{self.ca}"'
-            )
+            ca = str(self.ca).replace("\\", "\\\\").replace('"', '\\"')
+            login += f' unsecuredLoginStringClaim_sub="nobody" ssl.truststore.type="PEM" ssl.truststore.location="{ca}"'
         return {
             "sasl.enabled.mechanisms": "OAUTHBEARER",
             f"{own}.sasl.jaas.config": f"{login};",

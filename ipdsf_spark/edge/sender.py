@@ -225,6 +225,8 @@ class Sender:
         ]
         is_certain = len(delivered) + len(outcome.refused) == len(handed)
         self._has_asked_time = self._has_asked_time or bool(delivered)
+        if is_certain and delivered:
+            self._listener.forget()
         facts = {"last_delivery_s": repr(day_s)} if delivered else {}
         # The mark may pass only what is certain: what is not will be looked for from the old one on.
         marks = outcome.marks if is_certain else None

@@ -127,6 +127,10 @@ class Listener:
         if NO_TOKEN in error.str():
             self.without_token = error
 
+    def forget(self) -> None:
+        """What was wrong is so no more: the client was let in."""
+        self.last = self.login = self.without_token = None
+
 
 def explained(error: KafkaError, kafka: KafkaConfig, bootstrap: str, listener: Listener | None = None) -> str:
     """What is wrong, where, and what to look at, in one line."""

@@ -179,7 +179,8 @@ class _HdfsFiles(FileSystem):  # type: ignore[misc]
     """HDFS behind the older interface of pyarrow, by which Petastorm reads: files that are named."""
 
     def __init__(self, place: Location) -> None:
-        self._cluster = place.url.removesuffix(hdfs.path_of(place))
+        scheme, _, rest = place.url.partition("://")
+        self._cluster = f"{scheme}://{rest.partition('/')[0]}"
 
     def open(self, path: str, mode: str = "rb") -> Any:
         """For reading, at any place."""

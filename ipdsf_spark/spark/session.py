@@ -14,13 +14,14 @@ from ipdsf_spark.spark.executors import await_executors, cores_of
 from ipdsf_spark.spark.master import given_master, has_context, is_cluster
 from ipdsf_spark.spark.shipping import ship, shipping_settings
 from ipdsf_spark.spark.ui import keep_to_this_machine, ui_settings
-from ipdsf_spark.spark.versions import is_beside_spark, of_spark
+from ipdsf_spark.spark.versions import of_spark
 
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
 SLOTS_PER_CORE = 3
 PARTITIONS_PER_TASK = 25  # a partition costs its reader 2-5 ms per batch, nearly all of it waiting
 
+CONNECTORS_ENV = "IPDSF_CONNECTORS_BESIDE_SPARK"  # set by deploy/Dockerfile, which puts them there
 
 # Spark's own pattern, and what Kafka's options call a login and a private key.
 REDACTED = "(?i)secret|password|passphrase|token|access[.]?key|credential|jaas|keystore[.]key"
@@ -100,16 +101,17 @@ def log_settings(config: Config) -> dict[str, str]:
 
 
 def kafka_package(config: Config, master: str = "") -> str:
-    """group:artifact:version of the Kafka connector; empty where it stands beside the Spark of driver and executors.
+    """group:artifact:version of the Kafka connector; empty where driver and executors run in the image, which has it.
 
     Args:
         config: [stream].
-        master: of Spark. Executors have the driver's Spark on this machine and on Kubernetes, by their image; elsewhere
-            the connector travels whatever stands here.
+        master: of Spark. On this machine and on Kubernetes executors are where the driver is, or in the same image;
+            others have a Spark of their own, to which the connector travels.
     """
-    wanted = config.stream.kafka_package or of_spark().kafka
-    is_one_spark = not is_cluster(master) or master.startswith("k8s://")
-    return "" if is_one_spark and is_beside_spark(wanted) else wanted
+    if config.stream.kafka_package:
+        return config.stream.kafka_package
+    is_one_image = not is_cluster(master) or master.startswith("k8s://")
+    return "" if is_one_image and os.environ.get(CONNECTORS_ENV) else of_spark().kafka
 
 
 def local_master() -> str:

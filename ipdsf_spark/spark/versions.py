@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import pyspark
@@ -57,17 +55,6 @@ def of_spark(version: str = pyspark.__version__) -> SparkVersion:
     if found is None:
         raise ConfigError(f"this is Spark {version}; the project runs on {' and '.join(VERSIONS)}")
     return found
-
-
-def is_beside_spark(coordinate: str) -> bool:
-    """Whether an artifact stands among the jars of the Spark that starts, so that nothing need be fetched for it.
-
-    Args:
-        coordinate: group:artifact:version; its jar is called as Maven or as Ivy calls it, by the group in front.
-    """
-    artifact = "-".join(coordinate.split(":")[1:])
-    jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
-    return (jars / f"{artifact}.jar").is_file() or any(jars.glob(f"*_{artifact}.jar"))
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ def is_in_hdfs(place: Location) -> bool:
 
 
 def path_of(place: Location) -> str:
-    """/folder/file, as HDFS names it; nothing is percent-encoded."""
-    return "/" + place.url.partition("://")[2].partition("/")[2]
+    """/folder/file, as HDFS names it: without empty parts; nothing is percent-encoded."""
+    return "/" + "/".join(part for part in place.url.partition("://")[2].split("/")[1:] if part)
 
 
 def client_of(place: Location) -> Any:
@@ -145,7 +145,8 @@ class HdfsFiles:
     def delete_if_empty(self, folder: Location) -> None:
         """A folder that holds nothing; nothing happens to any other."""
         if kind_of(folder) == "Directory" and not any(self._listed(folder)):
-            self.delete(folder)
+            with _named("remove", folder):  # not what has come into it since
+                client_of(folder).delete(path_of(folder), recursive=False)
 
     def read(self, place: Location) -> bytes:
         """The content of a file."""

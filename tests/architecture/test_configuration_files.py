@@ -15,7 +15,7 @@ import pytest
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.sites import load_sites
-from ipdsf_spark.spark.session import kafka_package
+from ipdsf_spark.spark.session import CONNECTORS_ENV, kafka_package
 from ipdsf_spark.spark.versions import of_spark
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -85,22 +85,18 @@ def test_set_up_fetches_the_connectors_that_sessions_ask_for(repository: Path) -
     assert said.split() == [kafka_package(load()), of_spark().delta]
 
 
-@pytest.mark.parametrize("named", ["{}.jar", "org.apache.spark_{}.jar"])
-def test_a_connector_beside_sparks_own_jars_is_not_fetched(
-    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_connector_that_stands_in_the_image_is_not_fetched(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, artifact, version = kafka_package(load()).split(":")
-    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
-    (tmp_path / "jars").mkdir()
-    (tmp_path / "jars" / f"{artifact}-0.jar").touch()
-    assert kafka_package(load())
+    wanted = kafka_package(load())
+    assert f"{CONNECTORS_ENV}=1" in (repository / "deploy" / "Dockerfile").read_text(encoding="utf-8")
 
-    (tmp_path / "jars" / named.format(f"{artifact}-{version}")).touch()
+    monkeypatch.setenv(CONNECTORS_ENV, "1")
 
     for master in ("", "local[6]", "k8s://https://cluster:6443"):
         assert kafka_package(load(), master) == ""
     for master in ("spark://host:7077", "yarn", "local-cluster[2,1,1024]"):  # executors have a Spark of their own
-        assert kafka_package(load(), master).endswith(f":{artifact}:{version}")
+        assert kafka_package(load(), master) == wanted
     assert kafka_package(load(overrides=["stream.kafka_package=org.example:other:1"])) == "org.example:other:1"
 
 

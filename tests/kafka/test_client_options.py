@@ -236,6 +236,25 @@ def test_what_no_client_knows_is_refused(key: str, value: str) -> None:
         replace(TLS, **{key: value})
 
 
+def test_an_error_of_a_login_is_not_told_of_a_client_that_was_let_in_since() -> None:
+    listener = Listener()
+    listener(KafkaError(KafkaError._AUTHENTICATION))
+    listener.forget()
+
+    said = explained(KafkaError(KafkaError._ALL_BROKERS_DOWN), SASL, "host:9093", listener)
+
+    assert "authentication" not in said
+
+
+def test_paths_may_begin_with_the_home_of_whoever_runs_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+
+    asked = KafkaConfig(ssl_ca_location="~/ca.pem", sasl_password_file="~/password", kerberos_keytab="~/keytab")
+
+    assert client_options(asked, "h", {})["ssl.ca.location"] == "/home/me/ca.pem"
+    assert (asked.sasl_password_file, asked.kerberos_keytab) == ("/home/me/password", "/home/me/keytab")
+
+
 def test_each_error_of_a_login_names_what_to_look_at() -> None:
     listener = Listener()
     listener(KafkaError(KafkaError._AUTHENTICATION))

@@ -200,8 +200,12 @@ def test_a_restart_that_would_not_know_how_to_check_tokens_stops_nothing(
 ) -> None:
     stopped: list[Path] = []
     monkeypatch.setattr("ipdsf_spark.devkafka.daemon.stop_daemon", stopped.append)
-    (tmp_path / "security-folder").write_text(str(with_tokens.folder.path))
+    secured = ["--secure", str(with_tokens.folder.path)]
 
+    assert main(["broker", "restart", "--directory", str(tmp_path), *secured]) == 2
+    assert not list(tmp_path.iterdir()), "an open cluster is still known as one"
+
+    (tmp_path / "security-folder").write_text(str(with_tokens.folder.path))
     assert main(["broker", "restart", "--directory", str(tmp_path)]) == 2
 
     assert "log in with tokens, but broker.oauth_jwks_url, broker.oauth_issuer" in capsys.readouterr().err

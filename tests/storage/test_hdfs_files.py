@@ -64,6 +64,20 @@ def test_folders_are_there_from_when_they_are_made_until_they_are_removed(root: 
     files.delete_if_empty(root / "x")
 
 
+def test_what_has_come_into_an_empty_folder_meanwhile_is_not_removed_with_it(
+    root: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = HdfsFiles()
+    files.write(root / "x" / "lock", b"1")
+    monkeypatch.setattr(files, "_listed", lambda place: iter(()))  # as it was when it was looked at
+
+    with pytest.raises(InputError, match=r"cannot remove hdfs://.*/x"):
+        files.delete_if_empty(root / "x")
+
+    assert files.read(root / "x" / "lock") == b"1"
+    assert files.read(location_of(f"{root}//x///lock")) == b"1"
+
+
 def test_a_file_that_is_not_there_and_a_name_node_that_does_not_answer_are_named(root: Location) -> None:
     with pytest.raises(
         InputError, match=r"cannot read hdfs://.*/absent: File does not exist: /at 50%41 #1\? ä/cubes/absent$"
