@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -91,8 +91,7 @@ def test_a_yarn_whose_hosts_lack_the_project_runs_the_stream(
         require_whole(network, NUM_FILES)
         # On this one machine a path of the driver is there for executors as well: what travelled must have been used.
         assert all((folder / "ipdsf" / "ipdsf_spark" / "__pycache__").is_dir() for folder in folders_of_executors())
-        below = psutil.Process(job.pid).children(recursive=True)
-        is_here = any("stream_profiles.py" in " ".join(each.cmdline()) and "python" in each.name() for each in below)
+        is_here = any("python" in words[0] and "stream_profiles.py" in " ".join(words) for _, words in below(job.pid))
         assert is_here == (driver == "client")
         if driver == "client":
             job.send_signal(signal.SIGTERM)
@@ -106,9 +105,17 @@ def test_a_yarn_whose_hosts_lack_the_project_runs_the_stream(
 
 def folders_of_executors() -> list[Path]:
     """Working folders of the Python daemons of all executors: they stand below the node manager, and it below us."""
-    below = psutil.Process().children(recursive=True)
-    found = [Path(each.cwd()) for each in below if "ipdsf_spark.spark.daemon" in each.cmdline()]
+    found = [folder for folder, words in below(os.getpid()) if "ipdsf_spark.spark.daemon" in words]
     assert found
+    return found
+
+
+def below(pid: int) -> list[tuple[Path, list[str]]]:
+    """Working folder and words of every process that stands below one and still runs."""
+    found = []
+    for each in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # a worker that has ended is there until its parent has looked
+            found.append((Path(each.cwd()), each.cmdline() or [""]))
     return found
 
 
