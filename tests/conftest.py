@@ -24,6 +24,7 @@ from tests import spark_java
 
 if TYPE_CHECKING:
     from ipdsf_spark.devkafka import EmbeddedKafka
+    from tests.hadoop import Hadoop
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -184,6 +185,15 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
 def kafka(request: pytest.FixtureRequest, brokers: Brokers) -> EmbeddedKafka:
     """A real broker for all tests of a room that need one; each uses topics of its own."""
     return brokers.of(request.path.parent.name)
+
+
+@pytest.fixture(scope="module")
+def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hadoop]:
+    """A real HDFS on this machine."""
+    from tests.hadoop import running
+
+    with running(tmp_path_factory.mktemp("hadoop") / "cluster") as cluster:
+        yield cluster
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def tokens_of(config: Config) -> Tokens:
     if missing := [f"broker.{name}" for name in needed if not getattr(asked, name)]:
         raise ConfigError(f"users of this security folder log in with tokens, but {', '.join(missing)} is not set")
     trusted = config.kafka.oauth_ca_location
-    ca = Path(trusted).expanduser().absolute() if trusted else None
+    ca = Path(trusted).absolute() if trusted else None
     return Tokens(asked.oauth_jwks_url, asked.oauth_issuer, asked.oauth_audience, asked.oauth_user_claim, ca)
 
 

@@ -184,7 +184,7 @@ def _provider(kafka: KafkaConfig) -> dict[str, object]:
     """Where a client gets its tokens."""
     said = {key: getattr(kafka, key) for key in PROVIDER if getattr(kafka, key)}
     if kafka.oauth_ca_location:
-        said["oauth_ca_location"] = str(Path(kafka.oauth_ca_location).expanduser().absolute())
+        said["oauth_ca_location"] = str(Path(kafka.oauth_ca_location).absolute())
     return said
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,8 +17,9 @@ import pytest
 from identity_provider import Client, Provider
 
 from ipdsf_spark.cli.broker import protection_of
-from ipdsf_spark.config import BrokerConfig, Config, KafkaConfig, load
+from ipdsf_spark.config import BrokerConfig, Config, EdgeConfig, KafkaConfig, load
 from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.lidar.instruments import vaisala_cl
 from ipdsf_spark.lidar.profiles import Profiles
@@ -59,17 +61,40 @@ class Secured:
     def login(self, user: str) -> KafkaConfig:
         return load(self.folder.path / user / "kafka.toml").kafka
 
+    def require_oslo_refused_at_munich(self, instrument: Path, folder: Path, told: pytest.LogCaptureFixture) -> None:
+        """The files of a node that sends as another site wait, and the operator is told who may not do what."""
+        edge = EdgeConfig(watch=str(instrument), directory=str(folder), settle_s=0.0)
+        agent = EdgeAgent(edge, self.login("edge-oslo"), self.bootstrap, "munich")
+        agent.take_in()
+
+        is_sent = agent.send_pending()
+
+        counts = agent.journal.counts()
+        agent.close()
+        assert not is_sent
+        assert (counts["pending"], counts["delivered"]) == (NUM_FILES, 0)
+        assert "does not allow it to user edge-oslo" in told.text
+        assert "User:edge-oslo is Denied operation = DESCRIBE" in self.log
+        assert "ceilometer.files.munich" in self.log
+
 
 @pytest.fixture(scope="session")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     home = tmp_path_factory.mktemp("secured")
     kafka = KafkaConfig(partitions=2, topic_per_site=True)
     folder = SecurityFolder.make(home / "security", sites=SITES, hosts=["localhost", "127.0.0.1"], kafka=kafka)
-    with EmbeddedKafka(home / "kafka", heap_mb=384, protection=protection_of(folder, Config())) as broker:
-        administered = folder.certified(kafka, ADMIN)
+    with started(home / "kafka", folder, Config(kafka=kafka)) as broker:
+        yield Secured(broker, folder)
+
+
+@contextmanager
+def started(directory: Path, folder: SecurityFolder, config: Config) -> Iterator[EmbeddedKafka]:
+    """A broker with the users, rights and topics of a security folder."""
+    with EmbeddedKafka(directory, heap_mb=384, protection=protection_of(folder, config)) as broker:
+        administered = folder.certified(config.kafka, ADMIN)
         ensure_topics(administered, broker.inner_servers)
         rights.bring(folder, administered, broker.inner_servers)
-        yield Secured(broker, folder)
+        yield broker
 
 
 @dataclass(frozen=True)
@@ -112,10 +137,7 @@ def with_tokens(provider: Provider, tmp_path_factory: pytest.TempPathFactory) ->
     )
     config = Config(kafka=kafka, broker=checked)
     folder = SecurityFolder.make(home / "security", sites=SITES, hosts=["localhost", "127.0.0.1"], kafka=kafka)
-    with EmbeddedKafka(home / "kafka", heap_mb=384, protection=protection_of(folder, config)) as broker:
-        administered = folder.certified(kafka, ADMIN)
-        ensure_topics(administered, broker.inner_servers)
-        rights.bring(folder, administered, broker.inner_servers)
+    with started(home / "kafka", folder, config) as broker:
         held = WithTokens(broker, folder, provider, config)
         provider.clients |= {user: held.client_of(user) for user in folder.users}
         yield held

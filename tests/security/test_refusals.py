@@ -10,8 +10,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from conftest import Secured
 
-from ipdsf_spark.config import EdgeConfig, KafkaConfig
-from ipdsf_spark.edge.agent import EdgeAgent
+from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, ConfigError, InputError
 from ipdsf_spark.kafka import client_options, num_partitions
 from ipdsf_spark.kafka.certificate import validity_of
@@ -109,19 +108,7 @@ def test_a_wrong_password_is_refused(secured: Secured, tmp_path: Path) -> None:
 def test_another_sites_topic_is_refused_and_its_files_wait(
     secured: Secured, instrument: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    edge = EdgeConfig(watch=str(instrument), directory=str(tmp_path), settle_s=0.0)
-    agent = EdgeAgent(edge, secured.login("edge-oslo"), secured.bootstrap, "munich")
-    agent.take_in()
-
-    is_sent = agent.send_pending()
-
-    counts = agent.journal.counts()
-    agent.close()
-    assert not is_sent
-    assert (counts["pending"], counts["delivered"]) == (3, 0)
-    assert "does not allow it to user edge-oslo" in caplog.text
-    assert "User:edge-oslo is Denied operation = DESCRIBE" in secured.log
-    assert "ceilometer.files.munich" in secured.log
+    secured.require_oslo_refused_at_munich(instrument, tmp_path, caplog)
 
 
 def test_a_site_reads_nothing_not_even_its_own_files(secured: Secured) -> None:

@@ -61,18 +61,7 @@ def test_who_has_a_certificate_of_oslo_and_a_token_of_munich_is_munich(with_toke
 def test_another_sites_topic_is_refused_to_a_token_and_the_files_wait(
     with_tokens: WithTokens, instrument: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    edge = EdgeConfig(watch=str(instrument), directory=str(tmp_path), settle_s=0.0)
-    agent = EdgeAgent(edge, with_tokens.login(USER), with_tokens.bootstrap, "munich")
-    agent.take_in()
-
-    is_sent = agent.send_pending()
-
-    counts = agent.journal.counts()
-    agent.close()
-    assert not is_sent
-    assert (counts["pending"], counts["delivered"]) == (3, 0)
-    assert "does not allow it to user edge-oslo" in caplog.text
-    assert "User:edge-oslo is Denied operation" in with_tokens.log
+    with_tokens.require_oslo_refused_at_munich(instrument, tmp_path, caplog)
 
 
 @pytest.mark.parametrize(

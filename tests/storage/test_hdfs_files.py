@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from ipdsf_spark.errors import InputError, PrerequisiteError
 from ipdsf_spark.storage import hdfs
-from ipdsf_spark.storage.fetched import fetched, require_volume
 from ipdsf_spark.storage.hdfs import HdfsFiles
 from ipdsf_spark.storage.location import Location, location_of
-from ipdsf_spark.storage.lock import LOCK_FILE, locked
 from ipdsf_spark.storage.reach import files_of
-from tests.hadoop import Hadoop, running
+from tests.hadoop import Hadoop
+from tests.storage.any_store import require_fetched, require_one_writer, require_replaced_in_one_step
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def hadoop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hadoop]:
-    with running(tmp_path_factory.mktemp("hadoop") / "cluster") as cluster:
-        yield cluster
 
 
 @pytest.fixture
@@ -36,15 +26,7 @@ def root(hadoop: Hadoop) -> Iterator[Location]:
 
 
 def test_what_is_written_is_there_whole_and_is_replaced_in_one_step(root: Location) -> None:
-    files = files_of(root)
-    for content in (b"", b"first", bytes(3 * 2**20)):
-        files.write(root / "a b#?.json", content)
-        assert files.read(root / "a b#?.json") == content
-
-    files.write(root / "part", b"new")
-    files.move(root / "part", root / "a b#?.json")
-    assert files.read(root / "a b#?.json") == b"new"
-    assert files.files(root) == {"a b#?.json": 3}
+    require_replaced_in_one_step(files_of(root), root)
 
 
 def test_folders_are_there_from_when_they_are_made_until_they_are_removed(root: Location) -> None:
@@ -110,31 +92,8 @@ def test_a_cluster_is_found_by_the_configuration_of_hadoop(
 
 
 def test_of_two_writers_one_gives_way_and_the_dead_are_not_waited_for(root: Location) -> None:
-    files, here = HdfsFiles(), socket.gethostname()
-    dead = {"host": here, "pid": os.getpid(), "began": "1", "doing": "packing"}  # the number is another's by now
-    files.write(root / f"{LOCK_FILE}-dead", json.dumps(dead).encode())
-
-    with (
-        locked(root, "packing", files),
-        pytest.raises(InputError, match=f"in use .packing, process {os.getpid()} on {here}"),
-        locked(root, "packing", files),
-    ):
-        pass
-    assert not files.files(root)
+    require_one_writer(HdfsFiles(), root)
 
 
 def test_volumes_by_url_are_files_for_as_long_as_they_are_worked_on(root: Location) -> None:
-    files = HdfsFiles()
-    files.write(root / "series" / "1.dcm", b"one")
-    files.write(root / "series" / "more #2" / "2.dcm", b"two")
-    files.write(root / "v.nii.gz", bytes(5 * 2**20))
-
-    with fetched(str(root / "series")) as folder:
-        there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.dcm")}
-    with fetched(str(root / "v.nii.gz")) as file:
-        assert (file.name, file.stat().st_size) == ("v.nii.gz", 5 * 2**20)
-
-    assert there == {"1.dcm": b"one", "more #2/2.dcm": b"two"}
-    assert not Path(folder).exists()
-    with pytest.raises(InputError, match=r"absent.nii does not exist"):
-        require_volume(str(root / "absent.nii"))
+    require_fetched(HdfsFiles(), root)

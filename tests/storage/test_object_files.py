@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +11,9 @@ import pytest
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.storage.fetched import fetched, require_volume
 from ipdsf_spark.storage.location import location_of
-from ipdsf_spark.storage.lock import LOCK_FILE, locked
 from ipdsf_spark.storage.object_store import ObjectFiles
 from tests.object_store import serving
+from tests.storage.any_store import require_fetched, require_one_writer, require_replaced_in_one_step
 
 ROOT = location_of("s3a://array/at 50%41 ä/cubes")
 
@@ -33,14 +31,7 @@ def files(store: str) -> Iterator[ObjectFiles]:
 
 
 def test_what_is_written_is_there_whole_and_is_replaced_in_one_step(files: ObjectFiles) -> None:
-    for content in (b"", b"first", bytes(3 * 2**20)):
-        files.write(ROOT / "a b#?.json", content)
-        assert files.read(ROOT / "a b#?.json") == content
-
-    files.write(ROOT / "part", b"new")
-    files.move(ROOT / "part", ROOT / "a b#?.json")
-    assert files.read(ROOT / "a b#?.json") == b"new"
-    assert files.files(ROOT) == {"a b#?.json": 3}
+    require_replaced_in_one_step(files, ROOT)
 
 
 def test_folders_are_what_has_something_in_it(files: ObjectFiles) -> None:
@@ -74,38 +65,11 @@ def test_a_bucket_that_is_not_there_or_a_store_that_does_not_answer_is_named(
 def test_of_two_writers_without_the_kernels_locks_one_gives_way_and_the_dead_are_not_waited_for(
     files: ObjectFiles,
 ) -> None:
-    here = socket.gethostname()
-    dead = {"host": here, "pid": os.getpid(), "began": "1", "doing": "packing"}  # the number is another's by now
-    files.write(ROOT / f"{LOCK_FILE}-dead", json.dumps(dead).encode())
-
-    with (
-        locked(ROOT, "packing", files),
-        pytest.raises(InputError, match=f"in use .packing, process {os.getpid()} on {here}"),
-        locked(ROOT, "packing", files),
-    ):
-        pass
-    assert not files.files(ROOT)
-    files.write(ROOT / f"{LOCK_FILE}-far", json.dumps({**dead, "host": "elsewhere"}).encode())
-    with pytest.raises(InputError, match=rf"elsewhere.*remove .*{LOCK_FILE}-far"), locked(ROOT, "packing", files):
-        pass
-    assert list(files.files(ROOT)) == [f"{LOCK_FILE}-far"]
+    require_one_writer(files, ROOT)
 
 
 def test_volumes_by_url_are_files_for_as_long_as_they_are_worked_on(files: ObjectFiles) -> None:
-    files.write(ROOT / "series" / "1.dcm", b"one")
-    files.write(ROOT / "series" / "more" / "2.dcm", b"two")
-    files.write(ROOT / "v.nii.gz", b"volume")
-
-    with fetched(str(ROOT / "series")) as folder:
-        there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.dcm")}
-    with fetched(str(ROOT / "v.nii.gz")) as file:
-        assert (file.name, file.read_bytes()) == ("v.nii.gz", b"volume")
-
-    assert there == {"1.dcm": b"one", "more/2.dcm": b"two"}
-    assert not folder.exists()
-    assert not file.exists()
-    with pytest.raises(InputError, match=r"absent.nii does not exist"):
-        require_volume(str(ROOT / "absent.nii"))
+    require_fetched(files, ROOT)
 
 
 def test_volumes_are_read_from_no_other_file_system(tmp_path: Path) -> None:
