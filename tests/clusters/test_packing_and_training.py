@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyspark
 import pytest
 
@@ -22,7 +21,7 @@ from ipdsf_spark.ct.provenance import Provenance
 from ipdsf_spark.ct.writing import write_volume
 from ipdsf_spark.drill.imaging import steps_of
 from tests.clusters.conftest import Hosts
-from tests.processes import horovod_worker, process_group
+from tests.processes import each_below, horovod_worker, process_group
 
 pytestmark = [pytest.mark.spark, pytest.mark.training, pytest.mark.slow, pytest.mark.long]
 
@@ -133,8 +132,8 @@ def test_an_elastic_training_on_the_cluster_goes_on_when_a_worker_is_killed(host
 
 def of_the_drivers_java(job: subprocess.Popen[str]) -> list[Any]:
     """Its connections."""
-    below = [each for each in psutil.Process(job.pid).children(recursive=True) if "java" in each.name()]
-    return [connection for each in below for connection in each.net_connections("inet")]
+    seen = each_below(job.pid, lambda each: each.net_connections("inet"), named="java")
+    return [connection for connections in seen for connection in connections]
 
 
 @pytest.mark.usefixtures("told")

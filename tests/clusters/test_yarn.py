@@ -7,10 +7,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pyspark
 import pytest
 
@@ -18,7 +17,7 @@ from ipdsf_spark.devkafka import EmbeddedKafka
 from tests.clusters.bare_hosts import bare_python
 from tests.clusters.network import NUM_FILES, NUM_SITES, PATIENCE_S, Network, require_whole
 from tests.hadoop import Hadoop, running
-from tests.processes import process_group
+from tests.processes import each_below, process_group
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow, pytest.mark.long]
 
@@ -91,7 +90,8 @@ def test_a_yarn_whose_hosts_lack_the_project_runs_the_stream(
         require_whole(network, NUM_FILES)
         # On this one machine a path of the driver is there for executors as well: what travelled must have been used.
         assert all((folder / "ipdsf" / "ipdsf_spark" / "__pycache__").is_dir() for folder in folders_of_executors())
-        is_here = any("python" in words[0] and "stream_profiles.py" in " ".join(words) for _, words in below(job.pid))
+        commands = each_below(job.pid, lambda each: each.cmdline(), named="python")
+        is_here = any("stream_profiles.py" in " ".join(words) for words in commands)
         assert is_here == (driver == "client")
         if driver == "client":
             job.send_signal(signal.SIGTERM)
@@ -105,17 +105,9 @@ def test_a_yarn_whose_hosts_lack_the_project_runs_the_stream(
 
 def folders_of_executors() -> list[Path]:
     """Working folders of the Python daemons of all executors: they stand below the node manager, and it below us."""
-    found = [folder for folder, words in below(os.getpid()) if "ipdsf_spark.spark.daemon" in words]
+    seen = each_below(os.getpid(), lambda each: (Path(each.cwd()), each.cmdline()))
+    found = [folder for folder, words in seen if "ipdsf_spark.spark.daemon" in words]
     assert found
-    return found
-
-
-def below(pid: int) -> list[tuple[Path, list[str]]]:
-    """Working folder and words of every process that stands below one and still runs."""
-    found = []
-    for each in psutil.Process(pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # a worker that has ended is there until its parent has looked
-            found.append((Path(each.cwd()), each.cmdline() or [""]))
     return found
 
 

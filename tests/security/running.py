@@ -16,6 +16,7 @@ from confluent_kafka import Consumer
 from conftest import Secured
 
 from ipdsf_spark.kafka import client_options
+from tests.processes import each_below
 
 PATIENCE_S = 240.0  # on a machine that does other things
 PAGES = ("environment/", "SQL/", "SQL/execution/?id=0", "StreamingQuery/", "jobs/", "stages/", "executors/")
@@ -97,8 +98,8 @@ def command_lines() -> str:
 
 def listening(job: int) -> set[str]:
     """Addresses on which a process and those below it wait for connections."""
-    root = psutil.Process(job)
-    found = [each for process in (root, *root.children(recursive=True)) for each in process.net_connections("inet")]
+    seen = each_below(job, lambda process: process.net_connections("inet"), with_itself=True)
+    found = [each for connections in seen for each in connections]
     return {each.laddr.ip.removeprefix("::ffff:") for each in found if each.status == psutil.CONN_LISTEN}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from ipdsf_spark.config import Config, load
@@ -17,6 +17,7 @@ from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.loadgen.replay import Feed, replay
 from ipdsf_spark.monitoring.progress import Batch, Totals
 from ipdsf_spark.stream.job import StreamJob
+from tests.processes import each_below
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 
@@ -70,8 +71,7 @@ def send(config: Config, files: list[bytes], folder: Path) -> int:
 
 def python_bytes() -> int:
     """Memory of the Python workers; that of the JVM is bounded by its heap."""
-    workers = [child for child in psutil.Process().children(recursive=True) if "python" in child.name()]
-    return sum(worker.memory_info().rss for worker in workers if worker.is_running())
+    return sum(each_below(os.getpid(), lambda worker: worker.memory_info().rss, named="python"))
 
 
 def test_a_backlog_is_worked_off_in_batches_bounded_by_bytes_with_bounded_memory(
