@@ -6,11 +6,11 @@ import json
 
 import pytest
 from confluent_kafka import Producer
-from conftest import run_ipdsf
 
 from ipdsf_spark.config import load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.kafka import ensure_topics
+from tests.conftest import run_ipdsf
 
 pytestmark = [pytest.mark.kafka]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 from confluent_kafka import Consumer
-from conftest import Secured
 
 from ipdsf_spark.kafka import client_options
 from tests.processes import each_below
+from tests.security.conftest import Secured
 
 PATIENCE_S = 240.0  # on a machine that does other things
 PAGES = ("environment/", "SQL/", "SQL/execution/?id=0", "StreamingQuery/", "jobs/", "stages/", "executors/")

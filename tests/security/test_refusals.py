@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from conftest import Secured
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, ConfigError, InputError
@@ -16,6 +15,7 @@ from ipdsf_spark.kafka import client_options, num_partitions
 from ipdsf_spark.kafka.certificate import validity_of
 from ipdsf_spark.security import certificates
 from ipdsf_spark.security.folder import SecurityFolder
+from tests.security.conftest import Secured
 
 pytestmark = pytest.mark.kafka
 

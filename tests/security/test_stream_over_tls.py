@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer
 from confluent_kafka.admin import AdminClient
-from conftest import NUM_FILES, Secured
 from running import PAGES, PATIENCE_S, awaited, command_lines, listening, page, records_of, started_job
 
 from ipdsf_spark.config import EdgeConfig
 from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.kafka import client_options
+from tests.security.conftest import NUM_FILES, Secured
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 

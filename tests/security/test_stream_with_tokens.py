@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from conftest import NUM_FILES, WithTokens
 from running import PAGES, PATIENCE_S, awaited, command_lines, page, records_of, started_job, until
 
 from ipdsf_spark.archive.reading import scan
@@ -19,6 +18,7 @@ from ipdsf_spark.archive.tables import PRODUCTS
 from ipdsf_spark.config import EdgeConfig
 from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.kafka import client_options
+from tests.security.conftest import NUM_FILES, WithTokens
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow, pytest.mark.long]
 

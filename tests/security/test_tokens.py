@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import WithTokens
 from identity_provider import new_key
 from running import until
 
@@ -22,6 +21,7 @@ from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka import num_partitions
 from ipdsf_spark.security.folder import SecurityFolder
+from tests.security.conftest import WithTokens
 
 pytestmark = pytest.mark.kafka
 
