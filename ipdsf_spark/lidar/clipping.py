@@ -56,7 +56,7 @@ def clipped_gates(beta: Float32, range_m: Float64) -> dict[int, int]:
         return found
     window = max(3, round(WINDOW_M / spacing_m))
     edge = max(window, round(EDGE_M / spacing_m))
-    rows = [row for row, each in enumerate(is_repeated) if np.count_nonzero(each) >= limit]
+    rows = [row for row, num in enumerate(map(np.count_nonzero, is_repeated)) if num >= limit]
     for start in range(0, len(rows), _TOGETHER):
         some = rows[start : start + _TOGETHER]
         signals = beta if len(some) == len(beta) else beta[some]
@@ -77,11 +77,14 @@ def _first_clipped_gates(signals: Float32, needed: int, window: int, edge: int) 
     num_profiles, num_gates = signals.shape
     gates: list[int | None] = [None] * num_profiles
     is_floor, floors, num_below = _floors(signals, needed)
+    fewest = min(needed, num_gates)
     open_rows = []
     for row, floor in enumerate(floors):
         if floor is None:
             continue
         on_floor = is_floor[row]
+        if np.count_nonzero(on_floor) < fewest:
+            continue
         if on_floor[0]:  # zeros at the ground are where the beam and the view do not yet overlap
             first_seen = int(on_floor.argmin())
             if on_floor[first_seen]:

@@ -34,7 +34,7 @@ DOORS = {
     "config": doors("errors"),
     "sites": doors("errors config lidar"),
     # Kernels: no engine, no data frame, no configuration, and none of the others but where it says so.
-    "lidar": doors("errors", "numpy scipy netCDF4 astral backports"),
+    "lidar": doors("errors", "numpy scipy netCDF4 astral backports fastcrc"),
     # A forecast is an analysis of lidar's rows, in a room of its own because it is trained by torch.
     "forecast": doors("errors lidar", "torch numpy"),
     "tensor": doors("errors", "numpy"),

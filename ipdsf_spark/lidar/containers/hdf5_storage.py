@@ -210,25 +210,27 @@ def _rows(
         return None
     is_small = num_bytes <= _SMALL_CHUNK_BYTES
     is_shuffled = not is_small and filters[:1] == ((SHUFFLE, dtype.itemsize),) and dtype.itemsize > 1
-    rows: list[Any] = []
+    table = np.empty(num_bytes * len(entries), np.uint8)
+    place = table.data
+    plain: bytes | memoryview
     try:
         for row, (address, length, mask, corner) in enumerate(entries):
             packed = store.raw[address : address + length]
             if mask or corner != (row, 0) or len(packed) != length:
                 return None
             if is_small:
-                rows.append(_unpacked_small(packed, filters, num_bytes))
+                plain = _unpacked_small(packed, filters, num_bytes)
             else:
-                rows.append(_unpacked(packed, filters[1:] if is_shuffled else filters, num_bytes))
+                plain = _unpacked(packed, filters[1:] if is_shuffled else filters, num_bytes)
+            place[row * num_bytes : (row + 1) * num_bytes] = plain  # of another length it is a ValueError
     except (UnreadableFile, zlib.error, ValueError):
         return None
-    joined = b"".join(rows)
-    if not is_shuffled:
-        return _native(np.frombuffer(joined, dtype).reshape(shape))
-    return _native(_unshuffled(joined, dtype.itemsize, shape[0]).view(dtype).reshape(shape))
+    if is_shuffled:
+        table = _unshuffled(table, dtype.itemsize, shape[0])
+    return _native(table.view(dtype).reshape(shape))
 
 
-def _unshuffled(data: bytes, size: int, num_rows: int) -> NDArray[np.uint8]:
+def _unshuffled(data: bytes | NDArray[np.uint8], size: int, num_rows: int) -> NDArray[np.uint8]:
     """Elements of `size` bytes from planes of first bytes, second bytes ..., row by row: the inverse of `shuffle`."""
     planes = np.frombuffer(data, np.uint8).reshape(num_rows, size, -1)
     woven = np.empty((num_rows, planes.shape[2], size), np.uint8)
@@ -345,7 +347,9 @@ def _unpacked(packed: bytes, filters: _Pipeline, num_bytes: int) -> bytes | memo
         elif parameter > 1:
             rest = len(data) % parameter  # a checksum that was added first is left as it stands
             whole = data[: len(data) - rest]
-            data = _unshuffled(whole, parameter, 1).tobytes() + data[len(data) - rest :] if whole else data
+            if len(whole):
+                woven = _unshuffled(whole, parameter, 1).reshape(-1).data
+                data = b"".join((woven, data[len(whole) :])) if rest else woven
     if len(data) != num_bytes:
         raise UnreadableFile(f"it unpacks to {len(data)} bytes, expected {num_bytes}")
     result: bytes | memoryview = data

@@ -29,8 +29,7 @@ __all__ = ["UTC_CLOCK", "Bounds", "Clock", "Context", "decode", "recognise", "re
 
 _LINES_WITHIN: Final = 8_192  # bytes of a file in which its line ends are told
 _LF: Final = 10
-_SHORT: Final = 2_048  # bytes in which it is faster to count than to search
-_MANY_CRS: Final = 12  # so it is where there are more
+_CR: Final = 13
 _LONE_CR: Final = re.compile(rb"(?<!\r)\r(?![\r\n])")
 
 
@@ -206,19 +205,10 @@ def _plain(raw: bytes) -> bytes:
 
 def _line_ends(text: bytes) -> tuple[int, int, int]:
     """How many CR there are, how many with LF behind them and how many with LF before them."""
-    if len(text) <= _SHORT:
-        return text.count(b"\r"), text.count(b"\r\n"), text.count(b"\n\r")
-    num = num_pairs = num_turned = 0
-    at = text.find(b"\r")
-    while at >= 0:
-        num += 1
-        if num > _MANY_CRS:
-            num, num_pairs = text.count(b"\r"), text.count(b"\r\n")
-            return num, num_pairs, text.count(b"\n\r") if num_pairs < num else 0  # else no more than there are pairs
-        num_pairs += text.startswith(b"\n", at + 1)
-        num_turned += at > 0 and text[at - 1] == _LF
-        at = text.find(b"\r", at + 1)
-    return num, num_pairs, num_turned
+    letters = np.frombuffer(text, np.uint8)
+    (crs,) = (letters == _CR).nonzero()  # clipped, the first and the last are their own neighbours
+    num_pairs, num_turned = (int(np.count_nonzero(letters.take(crs + step, mode="clip") == _LF)) for step in (1, -1))
+    return crs.size, num_pairs, num_turned
 
 
 def _between(

@@ -7,12 +7,13 @@ is the header the instrument sends, so that is what is searched for; everything 
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
+
+from fastcrc import crc16
 
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, UnfinishedMessage
 from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock, stamped
@@ -282,8 +283,8 @@ def bit_names(bits: Mapping[int, str]) -> Callable[[int], tuple[str, ...]]:
 
 
 def message_crc(header: bytes, lines: list[bytes]) -> int:
-    """CRC-16 (polynomial 0x1021) from the header through ETX as the instrument sent them: CRLF ends, STX and ETX."""
-    return binascii.crc_hqx(b"\r\n".join([header + b"\x02", *lines, b"\x03"]), 0xFFFF) ^ 0xFFFF
+    """CRC-16/GENIBUS (polynomial 0x1021) of what was sent from header to ETX: with STX and ETX, lines ended by CRLF."""
+    return crc16.genibus(b"\r\n".join([header + b"\x02", *lines, b"\x03"]))
 
 
 def ends_a_profile(text: bytes) -> bool:
@@ -300,10 +301,7 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     if b"^" in body:
         for caret, control in _CARETS:
             body = body.replace(caret, control)
-    body = body.replace(b"\r\n", b"\n")
-    lines = _split(body)
-    if b"\r" in body:
-        lines = [line.rstrip(b"\r") for line in lines]
+    lines = [line.rstrip(b"\r") for line in _split(body)]  # faster than to search the profiles for ends of lines
     lines[0] = lines[0].replace(b"\x02", b"", 1).strip()
     if not lines[0]:
         del lines[0]
