@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,9 +74,24 @@ def test_an_operator_whose_state_grows_without_end_costs_its_own_state(files: di
     assert [b"at most 1000000 are kept" in letter["reason"] for letter in letters] == [True]
 
 
-def test_a_head_that_promises_gigabytes_is_damaged() -> None:
+@pytest.mark.parametrize("mark", [b"IL", b"IZ"])
+def test_a_head_that_promises_gigabytes_is_damaged(mark: bytes) -> None:
     with pytest.raises(ValueError, match="damaged"):
-        SiteState.from_bytes(b"IZ" + (4_000_000_000).to_bytes(4, "little") + bytes(100))
+        SiteState.from_bytes(mark + (4_000_000_000).to_bytes(4, "little") + bytes(100))
+
+
+@given(states)
+def test_a_state_is_read_however_it_was_compressed_when_it_was_written(state: SiteState) -> None:
+    whole = now = state.to_bytes()
+    codecs = {b"IL": "lz4_raw", b"IZ": "zstd"}
+    if name := codecs.get(now[:2]):
+        size = int.from_bytes(now[2:6], "little")
+        whole = bytes(pa.Codec(name).decompress(now[6:], decompressed_size=size, asbytes=True))
+
+    assert SiteState.from_bytes(whole) == state
+    for mark, name in codecs.items():
+        packed = bytes(pa.Codec(name).compress(whole, asbytes=True))
+        assert SiteState.from_bytes(mark + len(whole).to_bytes(4, "little") + packed) == state
 
 
 def minute_by_minute(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
