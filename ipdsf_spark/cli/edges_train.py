@@ -13,7 +13,7 @@ from ipdsf_spark.deep_edges.training import Image, TrainingSettings, train
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.edges.examples import examples
 from ipdsf_spark.lidar.edges.settings import LEARNED
-from ipdsf_spark.lidar.simulator.hard_days import KINDS
+from ipdsf_spark.lidar.simulator.hard_kinds import KINDS
 from ipdsf_spark.progress import progress_bar
 
 FIRST_SEED: Final = 1000  # days of training; benchmarks judge on others

@@ -77,7 +77,7 @@ def _first_clipped_gates(signals: Float32, needed: int, window: int, edge: int) 
     num_profiles, num_gates = signals.shape
     gates: list[int | None] = [None] * num_profiles
     is_floor, floors, num_below = _floors(signals, needed)
-    fewest = min(needed, num_gates)
+    fewest = min(needed, num_gates)  # with fewer on its floor a profile is not clipped, wherever they lie
     open_rows = []
     for row, floor in enumerate(floors):
         if floor is None:

@@ -27,7 +27,8 @@ from ipdsf_spark.lidar.edges.scoring import NEAR_M, Found, compared
 from ipdsf_spark.lidar.edges.settings import LEARNED, EdgeSettings
 from ipdsf_spark.lidar.edges.tracker import EdgeTracker
 from ipdsf_spark.lidar.operators import News, Parameters, operator_named
-from ipdsf_spark.lidar.simulator.hard_days import CLASSES, HELD_BACK, KINDS, hard_day
+from ipdsf_spark.lidar.simulator.hard_days import CLASSES, hard_day
+from ipdsf_spark.lidar.simulator.hard_kinds import HELD_BACK, KINDS
 
 LEAST_CONTRAST = 0.05  # of a mixing layer's top over 150 m; where it is smaller there is nothing to see
 

@@ -53,7 +53,8 @@ from ipdsf_spark.lidar.layers.replay import replay
 from ipdsf_spark.lidar.operators import News, Row
 from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.simulator import simulate
-from ipdsf_spark.lidar.simulator.hard_days import KINDS, hard_day
+from ipdsf_spark.lidar.simulator.hard_days import hard_day
+from ipdsf_spark.lidar.simulator.hard_kinds import KINDS
 
 PLAIN_RUNS, RUN_DAYS = 36, 3
 HARD_SEEDS = (11, 12)

@@ -15,7 +15,8 @@ from ipdsf_spark.lidar.layers.layer_tracker import LayerTracker
 from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.scoring import BOUND_M, failures, score, steepest_m
 from ipdsf_spark.lidar.layers.settings import LayerSettings
-from ipdsf_spark.lidar.simulator.hard_days import CLASSES, HELD_BACK, KINDS, hard_day
+from ipdsf_spark.lidar.simulator.hard_days import CLASSES, hard_day
+from ipdsf_spark.lidar.simulator.hard_kinds import HELD_BACK, KINDS
 
 PROFILES = 5  # of an interval
 

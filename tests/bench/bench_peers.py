@@ -36,7 +36,8 @@ from ipdsf_spark.lidar.layers.product import Layers
 from ipdsf_spark.lidar.layers.scoring import failures, score, steepest_m
 from ipdsf_spark.lidar.layers.settings import LayerSettings
 from ipdsf_spark.lidar.profiles import Profiles
-from ipdsf_spark.lidar.simulator.hard_days import CLASSES, HELD_BACK, KINDS, hard_day
+from ipdsf_spark.lidar.simulator.hard_days import CLASSES, hard_day
+from ipdsf_spark.lidar.simulator.hard_kinds import HELD_BACK, KINDS
 from ipdsf_spark.lidar.simulator.instruments import INSTRUMENTS
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import load_sites

@@ -28,7 +28,8 @@ from ipdsf_spark.lidar.edges.settings import EdgeSettings
 from ipdsf_spark.lidar.layers.replay import replay
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.simulator import simulate
-from ipdsf_spark.lidar.simulator.hard_days import HELD_BACK, KINDS, hard_day
+from ipdsf_spark.lidar.simulator.hard_days import hard_day
+from ipdsf_spark.lidar.simulator.hard_kinds import HELD_BACK, KINDS
 from ipdsf_spark.lidar.site import Site
 
 INSTRUMENTS: Final = ("cl31", "cl51", "chm15k")

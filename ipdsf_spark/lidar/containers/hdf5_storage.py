@@ -210,19 +210,15 @@ def _rows(
         return None
     is_small = num_bytes <= _SMALL_CHUNK_BYTES
     is_shuffled = not is_small and filters[:1] == ((SHUFFLE, dtype.itemsize),) and dtype.itemsize > 1
+    unpack, within = _unpacked_small if is_small else _unpacked, filters[1:] if is_shuffled else filters
     table = np.empty(num_bytes * len(entries), np.uint8)
     place = table.data
-    plain: bytes | memoryview
     try:
         for row, (address, length, mask, corner) in enumerate(entries):
             packed = store.raw[address : address + length]
             if mask or corner != (row, 0) or len(packed) != length:
                 return None
-            if is_small:
-                plain = _unpacked_small(packed, filters, num_bytes)
-            else:
-                plain = _unpacked(packed, filters[1:] if is_shuffled else filters, num_bytes)
-            place[row * num_bytes : (row + 1) * num_bytes] = plain  # of another length it is a ValueError
+            place[row * num_bytes : (row + 1) * num_bytes] = unpack(packed, within, num_bytes)
     except (UnreadableFile, zlib.error, ValueError):
         return None
     if is_shuffled:

@@ -44,7 +44,7 @@ class Example(NamedTuple):
 
 
 def day_image(name: str, seed: int, settings: EdgeSettings) -> DayImage:
-    """A day of a kind of `simulator.hard_days` on the cells of the edges."""
+    """A day of a kind of `simulator.hard_kinds` on the cells of the edges."""
     day = hard_day(name, seed=seed)
     cells = Cells.of(day.site, settings)
     columns = columns_of(averages_of(day.profiles, settings.averaging_s), day.site, cells, settings)
