@@ -19,6 +19,14 @@ PATIENT = "Doe^Jane"
 PATIENT_ID = "MRN-QZXWJV"  # letters that no identifier, number or hash can hold by chance
 
 
+def item(**attributes: Any) -> Dataset:
+    """An item of a sequence."""
+    dataset = Dataset()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
 def slice_dataset(
     hu: NDArray[Any],
     *,

@@ -17,10 +17,9 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedCTImageStorage, SecondaryCaptureImageStorage
-from synthetic_dicom import WriteSeries, save, slice_dataset
+from synthetic_dicom import WriteSeries, item, save, slice_dataset
 
 from ipdsf_spark.cli.main import main, parser_for
 from ipdsf_spark.ct.phantom import chest_phantom
@@ -57,13 +56,6 @@ def element(path: Path, keyword: str, vr: bytes, value: bytes) -> None:
     at = raw.index(mark)
     end = at + 8 + int.from_bytes(raw[at + 6 : at + 8], "little")
     path.write_bytes(raw[:at] + mark + vr + len(value).to_bytes(2, "little") + value + raw[end:])
-
-
-def item(**attributes: Any) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in attributes.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 # Headers

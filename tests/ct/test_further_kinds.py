@@ -10,7 +10,6 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -18,7 +17,7 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
     SecondaryCaptureImageStorage,
 )
-from synthetic_dicom import WriteSeries, save, slice_dataset
+from synthetic_dicom import WriteSeries, item, save, slice_dataset
 
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.ct.plausibility import value_problems
@@ -36,13 +35,6 @@ def said(path: Path, kind: str) -> str:
 
 def kinds(path: Path) -> dict[str, bool]:
     return {p.kind: p.is_serious for p in survey(path).problems}
-
-
-def item(**attributes: Any) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in attributes.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 def renamed(files: list[Path], names: list[str]) -> Path:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from synthetic_dicom import WriteSeries, save, slice_dataset
+from synthetic_dicom import WriteSeries, item, save, slice_dataset
 
 from ipdsf_spark.cli.main import main
 from ipdsf_spark.ct.dicom_header import read_headers
@@ -33,13 +33,6 @@ def said(volume: Volume, kind: str) -> str:
 
 def kinds(volume: Volume, *, serious: bool) -> set[str]:
     return {p.kind for p in volume.problems if p.is_serious == serious}
-
-
-def item(**attributes: Any) -> Dataset:
-    dataset = Dataset()
-    for keyword, value in attributes.items():
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 def rewritten(path: Path, **attributes: Any) -> None:
