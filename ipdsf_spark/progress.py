@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
@@ -20,15 +22,30 @@ class _Screen:
         """As the stream does; into nothing where it is gone."""
         try:
             return self._stream.write(text)
-        except (OSError, ValueError):  # a broken pipe; a closed file
-            return len(text)
+        except BrokenPipeError:
+            self._leave()
+        except (OSError, ValueError):  # a full disk; a closed file
+            pass
+        return len(text)
 
     def flush(self) -> None:
         """As the stream does."""
         try:
             self._stream.flush()
+        except BrokenPipeError:
+            self._leave()
         except (OSError, ValueError):
             return
+
+    def _leave(self) -> None:
+        """Let what is still buffered go nowhere: Python tries again as it ends, and a failure there is its exit code.
+
+        As Python's documentation advises for SIGPIPE: nobody reads this pipe again.
+        """
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

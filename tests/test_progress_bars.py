@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -25,9 +26,15 @@ print("done")
 """
 
 
-def test_a_broken_pipe_neither_ends_nor_holds_what_shows_its_progress() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_broken_pipe_neither_ends_nor_holds_what_shows_its_progress(unbuffered: str) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", WITHOUT_A_READER], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", WITHOUT_A_READER],
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},  # what Python holds back it tries to write as it ends
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert (ended.returncode, ended.stdout) == (0, "done\n")

@@ -36,7 +36,7 @@ class Line:
         topic: that feeds it.
         problem: why it is not written now; empty if it is.
         num_records, num_faults: archived, and not readable, since the start.
-        lag: records in the topic that the table does not have.
+        lag: records in the topic that the table does not have; None before the topic was looked at.
         num_passes: how often everything in the topic was in the table.
         passed_at: when it last was, by the keeper's clock.
     """
@@ -46,7 +46,7 @@ class Line:
     problem: str = ""
     num_records: int = 0
     num_faults: int = 0
-    lag: int = 0
+    lag: int | None = None
     num_passes: int = 0
     passed_at: float = 0.0
     feed: Feed | None = None

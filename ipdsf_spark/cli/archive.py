@@ -180,7 +180,8 @@ def _follow(config: Config, args: argparse.Namespace) -> int:
         for line in keeper.lines:
             told = {"table": line.kind.name, "records": line.num_records, "lag": line.lag, "problem": line.problem}
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            text = f"{now} {line.kind.name}: {line.num_records} records, {line.lag} to come{line.problem and '; '}"
+            to_come = "unknown" if line.lag is None else line.lag
+            text = f"{now} {line.kind.name}: {line.num_records} records, {to_come} to come{line.problem and '; '}"
             print(json.dumps(told) if args.json else text + line.problem, flush=True)
     keeper.stop()
     return 0

@@ -110,9 +110,13 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
         for name, (partitions, config) in wanted.items()
         if name not in have
     ]
-    if new:
-        _await(client.create_topics(new, operation_timeout=TIMEOUT_S), "create")
     made = {topic.topic for topic in new}
+    if new and (met := _create(client, new)):
+        # Made by somebody else meanwhile, or a moment ago: with which partitions is asked once they are shown.
+        _await_leaders(client, bootstrap, dict.fromkeys(met, 1))
+        now = num_partitions(kafka, bootstrap)
+        have |= {name: now[name] for name in met}
+        made -= met
     held = have.get(kafka.files_topic)
     if held is not None and held > kafka.partitions:
         raise BrokerError(
@@ -154,11 +158,13 @@ def _stamp(client: AdminClient, names: list[str]) -> None:
 
 
 def _grow(client: AdminClient, kafka: KafkaConfig, held: int) -> bool:
-    """Give the files topic its partitions; False where this user may not, who goes on with those there are."""
+    """Have the files topic given its partitions; False where this user may not, who goes on with those there are."""
     future = client.create_partitions([NewPartitions(kafka.files_topic, kafka.partitions)])[kafka.files_topic]
     try:
         future.result(TIMEOUT_S)
     except KafkaException as error:
+        if error.args[0].code() == KafkaError.INVALID_PARTITIONS:
+            return True  # somebody else grows it as well, and was faster: whoever waits sees whether it has as many
         if error.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise BrokerError(f"cannot grow topic {kafka.files_topic}: {error.args[0].str()}") from error
         logger.warning("topic %s stays at %d partitions, not the %d of kafka.partitions: this user may not change it",
@@ -203,10 +209,14 @@ def _num_led(topic: TopicMetadata) -> int:
     return sum(partition.leader >= 0 for partition in topic.partitions.values())
 
 
-def _await(futures: Mapping[str, object], verb: str) -> None:
-    for topic, future in futures.items():
+def _create(client: AdminClient, new: list[NewTopic]) -> set[str]:
+    """Make topics; returns those that there were already."""
+    there: set[str] = set()
+    for topic, future in client.create_topics(new, operation_timeout=TIMEOUT_S).items():
         try:
-            future.result(TIMEOUT_S)  # type: ignore[attr-defined]
+            future.result(TIMEOUT_S)
         except KafkaException as error:
-            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # somebody else was faster: as good
-                raise BrokerError(f"cannot {verb} topic {topic}: {error.args[0].str()}") from error
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise BrokerError(f"cannot create topic {topic}: {error.args[0].str()}") from error
+            there.add(topic)
+    return there

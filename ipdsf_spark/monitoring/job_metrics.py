@@ -22,10 +22,13 @@ NUM_ALARMED: Final = 50  # sites with alarms that are named
 
 
 class TableState(NamedTuple):
-    """How a table of the archive goes: name, records missing, seconds since none was, whether it cannot be written."""
+    """How a table of the archive goes: name, records missing, seconds since none was, whether it cannot be written.
+
+    The lag is None before the topic was looked at.
+    """
 
     name: str
-    lag: int
+    lag: int | None
     delay_s: float
     is_failing: bool
 
@@ -63,7 +66,8 @@ def job_samples(
         yield Sample("ipdsf_quarantined_by_reason_total", count, {"reason": reason})
     for table in tables:
         labels = {"table": table.name}
-        yield Sample("ipdsf_archive_lag_records", table.lag, labels)
+        if table.lag is not None:
+            yield Sample("ipdsf_archive_lag_records", table.lag, labels)
         yield Sample("ipdsf_archive_delay_seconds", table.delay_s, labels)
         yield Sample("ipdsf_archive_is_failing", table.is_failing, labels)
     if certificate and (validity := validity_of(certificate)) is not None:
@@ -72,6 +76,8 @@ def job_samples(
 
 def _lags(listener: LiveListener, group: str, cluster: str, now_s: float) -> Iterator[Sample]:
     lags = listener.lags
+    if lags.total is None:
+        return  # a lag that nobody knows is told by nothing: who waits for a 0 would take it for one
     partitions = sorted(lags.end)
     seconds = {partition: lags.seconds_of(partition, now_s) for partition in partitions}
     told = {"cluster_name": cluster, "group": group}
@@ -86,8 +92,8 @@ def _lags(listener: LiveListener, group: str, cluster: str, now_s: float) -> Ite
         yield Sample("kafka_partition_latest_offset", lags.end[topic, number], {"cluster_name": cluster} | place)
     for topic, lag in topics.items():
         yield Sample("kafka_consumergroup_group_topic_sum_lag", lag, told | {"topic": topic})
-    yield Sample("kafka_consumergroup_group_max_lag", max(map(lags.of, partitions), default=0), told)
-    yield Sample("kafka_consumergroup_group_max_lag_seconds", max(seconds.values(), default=0.0), told)
+    yield Sample("kafka_consumergroup_group_max_lag", max(map(lags.of, partitions)), told)
+    yield Sample("kafka_consumergroup_group_max_lag_seconds", max(seconds.values()), told)
     yield Sample("kafka_consumergroup_group_sum_lag", lags.total, told)
 
 

@@ -68,9 +68,9 @@ class Lags:
         return 0.0
 
     @property
-    def total(self) -> int:
-        """Files of all partitions that were not read."""
-        return sum(map(self.of, self.end))
+    def total(self) -> int | None:
+        """Files of all partitions that were not read; None before the first batch has been told of: that is not 0."""
+        return sum(map(self.of, self.end)) if self.end else None
 
 
 def _offsets(said: Any) -> dict[Partition, int]:

@@ -190,10 +190,15 @@ def _template(name: str) -> Template:
     loader = PackageLoader("ipdsf_spark.monitoring", "pages")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)  # fmt: skip
-    environment.filters |= {"age": age, "count": lambda number: f"{number:,}".replace(",", "\u202f"),
+    environment.filters |= {"age": age, "count": count,
                             "metres": lambda number: "–" if number is None else f"{number:.0f}\u202fm",
                             "seconds": seconds, "bytes": lambda number: f"{number / 1e6:.1f} MB"}  # fmt: skip
     return environment.get_template(name)
+
+
+def count(number: int | None) -> str:
+    """A number of things in groups of three digits; a dash where nobody knows it yet."""
+    return "–" if number is None else f"{number:,}".replace(",", "\u202f")
 
 
 def age(seconds_: float) -> str:

@@ -20,7 +20,10 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
     "kafka_consumergroup_group_lag_seconds": ("gauge", "Age of the oldest of them, estimated from the ends seen."),
     "kafka_consumergroup_group_max_lag": ("gauge", "The largest lag of a partition."),
     "kafka_consumergroup_group_max_lag_seconds": ("gauge", "The largest lag of a partition in seconds."),
-    "kafka_consumergroup_group_sum_lag": ("gauge", "Files in all partitions that the stream has not read."),
+    "kafka_consumergroup_group_sum_lag": (
+        "gauge",
+        "Files in all partitions that the stream has not read; absent before its first batch.",
+    ),
     "kafka_consumergroup_group_topic_sum_lag": ("gauge", "Files of a topic that the stream has not read."),
     "kafka_consumergroup_group_offset": ("gauge", "Next offset that the stream will read."),
     "kafka_partition_latest_offset": ("gauge", "Next offset that Kafka will give, when the last batch was planned."),
@@ -54,7 +57,10 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
     "ipdsf_profiles_duplicate_total": ("counter", "Profiles of all sites that had been read before."),
     "ipdsf_profiles_foreign_total": ("counter", "Profiles of a second instrument under a site's id."),
     "ipdsf_operator_faults_total": ("counter", "Exceptions of operators at all sites."),
-    "ipdsf_archive_lag_records": ("gauge", "Records in the topic that the archive's table does not hold."),
+    "ipdsf_archive_lag_records": (
+        "gauge",
+        "Records in the topic that the archive's table did not hold when it was last looked at; absent before.",
+    ),
     "ipdsf_archive_delay_seconds": ("gauge", "Since the table last held everything in its topic."),
     "ipdsf_archive_is_failing": ("gauge", "1 where the table cannot be written now."),
     "ipdsf_edge_files": ("gauge", "Records of the journal, by state."),

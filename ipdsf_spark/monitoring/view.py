@@ -92,7 +92,7 @@ class View:
         made: when, ISO-8601 UTC.
         rows: sites, those that need somebody first.
         lags: topic, partition, files and seconds not read.
-        lag: files in all partitions.
+        lag: files in all partitions; None before the first batch has ended.
         delay_s: from sending to product: median and 99 of 100.
         batch_s: of the last micro-batch; NaN before there is one.
         phases: its phases [s].
@@ -107,7 +107,7 @@ class View:
     made: str
     rows: Sequence[Row]
     lags: Sequence[tuple[str, int, int, float]]
-    lag: int
+    lag: int | None
     delay_s: tuple[float, float]
     batch_s: float
     phases: Mapping[str, float]

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from ipdsf_spark.config import KafkaConfig, load
 from ipdsf_spark.devkafka import EmbeddedKafka, resolve_bootstrap
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka import ensure_files_topic, ensure_topics, num_partitions
+from ipdsf_spark.kafka import ensure_files_topic, ensure_topics, num_partitions, topics
 from ipdsf_spark.kafka.topics import topic_settings
 
 pytestmark = pytest.mark.kafka
@@ -49,6 +49,34 @@ def test_the_files_topic_grows_but_never_shrinks(kafka: EmbeddedKafka) -> None:
     assert num_partitions(KafkaConfig(**names), kafka.bootstrap_servers)["grown.files"] == 5
     with pytest.raises(BrokerError, match=r"has 5 partitions, kafka.partitions is 2"):
         ensure_topics(KafkaConfig(**names, partitions=2), kafka.bootstrap_servers)
+
+
+@pytest.mark.parametrize("seen", [{}, {"raced1.files": 2}], ids=["not shown yet", "before the other grew it"])
+def test_topics_that_somebody_else_makes_in_the_same_moment_are_taken_as_they_are(
+    kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch, seen: dict[str, int]
+) -> None:
+    raced = f"raced{len(seen)}"
+    others = ("averages", "products", "sites", "quarantine")
+    config = KafkaConfig(
+        files_topic=f"{raced}.files", partitions=5, **{f"{name}_topic": f"{raced}.{name}" for name in others}
+    )
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    made = [NewTopic(name, 5 if seen else 2, 1) for name in topic_settings(config)]
+    for future in client.create_topics(made, operation_timeout=30.0).values():
+        future.result(30.0)
+    answers = [seen]
+    look = topics.num_partitions
+    monkeypatch.setattr(topics, "num_partitions", lambda *asked: answers.pop() if answers else look(*asked))
+    monkeypatch.setattr(topics, "TIMEOUT_S", 5.0)
+
+    ensure_topics(config, kafka.bootstrap_servers)
+
+    assert num_partitions(config, kafka.bootstrap_servers)[f"{raced}.files"] == 5
+    asked = client.describe_configs(
+        [ConfigResource(ConfigResource.Type.TOPIC, name) for name in topic_settings(config)]
+    )
+    stamped = {answer.result(30.0)["message.timestamp.type"].value for answer in asked.values()}
+    assert stamped == {"LogAppendTime"}
 
 
 def test_without_a_broker_the_error_says_how_to_start_one(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -58,8 +59,14 @@ def status(site: str, **more: Any) -> bytes:
     return json.dumps({"site": site, "time": "2026-06-21T12:00:00Z", "is_balanced": True} | more).encode()
 
 
-def samples(listener: LiveListener, network: Network, *, max_sites: int = 100, certificate: str = "") -> list[Sample]:
-    tables = [TableState("layers", 3, 40.0, True)]
+def samples(
+    listener: LiveListener,
+    network: Network,
+    *,
+    tables: Sequence[TableState] = (TableState("layers", 3, 40.0, True),),
+    max_sites: int = 100,
+    certificate: str = "",
+) -> list[Sample]:
     return list(job_samples(listener, network, tables, group="ipdsf-stream", cluster="here", max_sites=max_sites,
                             now_s=NOW_S, certificate=certificate))  # fmt: skip
 
@@ -80,6 +87,15 @@ def test_the_lag_of_every_partition_is_told_under_the_names_people_know() -> Non
     assert value(found, "kafka_consumergroup_group_topic_sum_lag", **group, topic="files") == 4
     assert value(found, "kafka_consumergroup_group_offset", **group, topic="files", partition="0") == 10
     assert value(found, "kafka_partition_latest_offset", cluster_name="here", topic="files", partition="0") == 14
+
+
+def test_a_lag_that_nobody_knows_yet_is_not_a_lag_of_zero() -> None:
+    found = samples(LiveListener("live"), Network(), tables=[TableState("layers", None, 40.0, False)])
+
+    names = {each.name for each in found}
+    assert "ipdsf_archive_delay_seconds" in names
+    assert "ipdsf_archive_lag_records" not in names
+    assert not [name for name in names if name.startswith("kafka_consumergroup")]
 
 
 def test_a_lag_in_seconds_is_the_age_of_the_oldest_file_that_waits() -> None:

@@ -23,6 +23,7 @@ from ipdsf_spark.monitoring.curtains import Curtains
 from ipdsf_spark.monitoring.files import PageFiles
 from ipdsf_spark.monitoring.job_metrics import TableState
 from ipdsf_spark.monitoring.network import Network
+from ipdsf_spark.monitoring.progress import LiveListener
 from ipdsf_spark.monitoring.server import PageServer, Query, served
 from ipdsf_spark.monitoring.view import View, view_of
 
@@ -65,6 +66,14 @@ def test_a_calibration_that_drifts_is_shown_and_stands_among_what_needs_somebody
     assert [row.site for row in view.rows] == ["oslo", "bern"]
     assert "calibration drifts" in page.index(view, site_link="site/{}")
     assert "× 1.250" in (page.site(view, "oslo", index_link="../") or "")
+
+
+def test_before_the_first_batch_the_page_shows_no_lag_and_not_a_lag_of_zero() -> None:
+    view = view_of(LiveListener("live"), Network(), SITES, [TableState("layers", None, 4.0, False)], now_s=NOW_S)
+
+    shown = page.index(view, site_link="site/{}")
+    assert "<b>–</b><span>files not read yet" in shown
+    assert "– records behind" in shown
 
 
 def test_the_last_height_is_shown_although_a_newer_interval_has_none(view: View) -> None:
