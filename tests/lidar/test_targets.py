@@ -115,6 +115,17 @@ def test_the_base_of_a_lufft_is_where_the_return_begins_and_that_of_a_vaisala_li
     assert 1525.0 < vaisala < 1570.0
 
 
+@settings(deadline=None, max_examples=25)
+@given(base_m=st.floats(700.0, 4000.0))
+def test_a_cl61_puts_the_base_of_high_cloud_where_the_return_has_fallen_to_two_fifths(base_m: float) -> None:
+    beta = with_cloud(np.full(RANGE_M.size, 2e-8), base_m)
+    fallen_m = base_m + 30.0 + 30.0 * np.log(1.0 / 0.41)
+
+    found = classes_of_profile(profiles_of(beta, instrument="Vaisala CL61")).base_m[5]
+
+    assert found == pytest.approx(fallen_m, abs=GATE_M)
+
+
 def test_a_base_along_a_tilted_beam_is_given_vertically() -> None:
     profiles = profiles_of(with_cloud(aerosol(), 1500.0))
     tilted = classes_of_profile(dataclasses.replace(profiles, tilt_deg=np.full(12, 30.0, np.float32)))
