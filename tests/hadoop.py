@@ -32,6 +32,8 @@ YARN: Final = MappingProxyType(
         "yarn.scheduler.capacity.root.default.capacity": "100",
         "yarn.scheduler.capacity.maximum-am-resource-percent": "1.0",
         "yarn.scheduler.minimum-allocation-mb": "64",
+        # A machine whose disk is nine tenths full has room enough for these jobs; by default its node is no node.
+        "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "100",
     }
 )
 

@@ -30,8 +30,9 @@ KINDS: Final = (NETWORK_KIND, COMPONENTS_KIND, SITE_KIND, ALARM_KIND, FILL_KIND)
 MEANING: Final = {
     "level": "gain or window: all gates are off",
     "slope": "alignment or overlap: upper gates are off against lower ones",
-    "size": "clock, or anything else: the site sees other air than its network",
+    "size": "the site sees other air than its network",
     "cells": "light, or anything that hides: fewer cells stand out of the noise than in its network",
+    "clock": "clock: the site shows what its network shows at other hours; direction 1 is ahead, -1 behind",
 }
 MOST_NAMED: Final = 20
 

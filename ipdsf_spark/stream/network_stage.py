@@ -277,6 +277,7 @@ class NetworkStage:
                 "meaning": MEANING[name],
                 "direction": up[name].direction if name in up else None,
                 "score": round(up[name].score, 2) if name in up else None,
+                "off_h": up[name].off_h if name in up else None,
                 "since_s": found[name][0] * self.settings.interval_s,
             }
             for name in sorted(found)

@@ -3,11 +3,12 @@
 The decomposition follows a faulty site within hours, because that is what it is for; so a fault is looked for in the
 slice itself, less the middle of all sites at the same gate, which one site cannot move. Four features of a site's
 departures: their median over the gates (gain, window), that of the upper gates less that of the lower ones (alignment
-of laser and telescope, overlap), their spread about that median (a wrong clock shows other air than the neighbours
-see), and the share of cells that are there (light that is lost takes cells below the noise). Each has a reference of
-its own at every site, a slow mean and its daily season, and runs two-sided cumulative sums (Page 1954, Biometrika 41,
-100) in units of its own running spread. The reference stands still while an alarm is up or in doubt, so that a fault is
-not learnt.
+of laser and telescope, overlap), their spread about that median (other air than the neighbours see), and the share of
+cells that are there (light that is lost takes cells below the noise). Each has a reference of its own at every site, a
+slow mean and its daily season, and runs two-sided cumulative sums (Page 1954, Biometrika 41, 100) in units of its own
+running spread, which find gross departures within hours. Smaller ones of level and slope are found from their daily
+medians (`days`), wrong clocks from the shift in time at which a site fits its network (`clocks`). A reference stands
+still while an alarm is up or in doubt, so that a fault is not learnt.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.tensor.clocks import ClockWatch
+from ipdsf_spark.tensor.days import NUM as NUM_DAILY
+from ipdsf_spark.tensor.days import DailySums
+
 Float64 = NDArray[np.float64]
 
-FEATURES: Final = ("level", "slope", "size", "cells")
+FEATURES: Final = ("level", "slope", "size", "cells")  # the first ones as `days` has them
+CLOCK: Final = "clock"
 NUM: Final = len(FEATURES)
 ARRAYS: Final = ("center", "square", "season", "sums", "num_seen", "pooled")  # all that is remembered
-# Two sums of each feature: gross departures within hours, smaller ones that outlast any weather within days.
-ALLOWANCE: Final = np.array([3.5, 1.25])  # spreads that a feature may be off for ever
-# Of the sums, in spreads x slices, one row for each feature: tests/bench/bench_alarms.py says what they lead to.
-THRESHOLD: Final = np.array([[150.0, 900.0], [300.0, 1500.0], [700.0, 2000.0], [120.0, 400.0]])
-SPEEDS: Final = len(ALLOWANCE)
+ALLOWANCE: Final = 3.5  # spreads that a feature may be off for ever
+# Of the sums, in spreads x slices, of each feature: tests/bench/bench_alarms.py says what they lead to.
+THRESHOLD: Final = np.array([150.0, 600.0, 1200.0, 120.0])
 LARGEST_STEP: Final = 8.0  # spreads that one slice can add: no single slice raises an alarm
 MOST: Final = 1.25  # of the threshold, to which a sum grows: what is mended is seen to be
 DOUBT: Final = 0.5  # of the threshold, from which the reference stands still
@@ -51,10 +55,11 @@ class Alarm:
     Attributes:
         site: its id.
         index: slice number.
-        feature: ``"level"`` (gain or window), ``"slope"`` (alignment), ``"size"`` (clock, or anything else) or
-            ``"cells"`` (light, or anything that hides).
+        feature: ``"level"`` (gain or window), ``"slope"`` (alignment), ``"size"`` (anything), ``"cells"`` (light, or
+            anything that hides) or ``"clock"``.
         score: cumulative sum over the threshold; 1 where the alarm begins.
-        direction: 1 above the reference, -1 below.
+        direction: 1 above the reference, -1 below; of a clock 1 ahead, -1 behind.
+        off_h: hours by which a clock is off, about; None for other features.
     """
 
     site: str
@@ -62,6 +67,7 @@ class Alarm:
     feature: str
     score: float
     direction: int
+    off_h: float | None = None
 
 
 class ResidualAlarms:
@@ -70,16 +76,19 @@ class ResidualAlarms:
     Attributes:
         center, square: (I, F) reference of each feature: mean, and mean square departure.
         season: (I, F, 24) what the hour of the day adds to it.
-        sums: (I, F, 2, 2) cumulative sums, fast and slow, upward and downward.
+        sums: (I, F, 2) cumulative sums, upward and downward.
         num_seen: (I,) slices of each site.
         pooled: (F,) running mean square departure of all sites.
+        days: sums of daily medians.
+        clocks: evidence of wrong clocks.
     """
 
     def __init__(self) -> None:
         self.center, self.square = np.zeros((0, NUM)), np.zeros((0, NUM))
         self.season = np.zeros((0, NUM, HOURS))
-        self.sums, self.num_seen = np.zeros((0, NUM, SPEEDS, 2)), np.zeros(0, np.int64)
+        self.sums, self.num_seen = np.zeros((0, NUM, 2)), np.zeros(0, np.int64)
         self.pooled = np.zeros(NUM)
+        self.days, self.clocks = DailySums(), ClockWatch()
 
     def update(self, index: int, sites: list[str], rows: NDArray[np.int64], values: Float64) -> list[Alarm]:
         """Alarms that stand after this slice.
@@ -100,19 +109,35 @@ class ResidualAlarms:
         spread = self._spread(rows, features, departure, known, num)
         z = np.clip(departure / np.maximum(spread, SMALLEST), -LARGEST_STEP, LARGEST_STEP)
         is_ready = known & (num >= LEAST_SLICES)
-        steps = np.stack([z, -z], axis=-1)[:, :, None, :] - ALLOWANCE[:, None]
-        sums = self.sums[rows]
-        grown = np.clip(sums + steps, 0.0, MOST * THRESHOLD[:, :, None])
-        sums = np.where(is_ready[:, :, None, None], grown, sums)
-        self.sums[rows] = sums
-        score = (sums / THRESHOLD[:, :, None]).max(axis=2)  # of the faster or the slower sum
-        largest = score.max(axis=2)
+        grown = np.clip(self.sums[rows] + np.stack([z, -z], axis=-1) - ALLOWANCE, 0.0, MOST * THRESHOLD[:, None])
+        self.sums[rows] = np.where(is_ready[:, :, None], grown, self.sums[rows])
+        self.days.update(index, rows, features[:, :NUM_DAILY], self._largest().max(axis=1) >= 1.0)
+        self.clocks.update(index, rows, values)
+        largest = self._largest()[rows]
         self._learn(rows, hour, departure, spread, largest, num, known)
         self.num_seen[rows] += known.any(axis=1)
-        found = []
-        for row, feature in zip(*np.nonzero(largest >= 1.0), strict=True):
-            direction = 1 if score[row, feature, 0] >= score[row, feature, 1] else -1
-            found.append(Alarm(sites[row], index, FEATURES[feature], float(largest[row, feature]), direction))
+        return self._standing(index, sites, rows)
+
+    def _scores(self) -> Float64:
+        """(I, F, 2) of the features, of a slice's sums or of the days', whichever is nearer to its threshold."""
+        scores = np.asarray(self.sums / THRESHOLD[:, None])
+        scores[:, :NUM_DAILY] = np.maximum(scores[:, :NUM_DAILY], self.days.score)
+        return scores
+
+    def _largest(self) -> Float64:
+        """(I, F + 1) scores of the features in either direction, and of the clock."""
+        return np.column_stack([self._scores().max(axis=2), self.clocks.score])
+
+    def _standing(self, index: int, sites: list[str], rows: NDArray[np.int64]) -> list[Alarm]:
+        scores, found = self._scores()[rows], []
+        largest = scores.max(axis=2)
+        for at, feature in zip(*np.nonzero(largest >= 1.0), strict=True):
+            direction = 1 if scores[at, feature, 0] >= scores[at, feature, 1] else -1
+            found.append(Alarm(sites[at], index, FEATURES[feature], float(largest[at, feature]), direction))
+        of_clocks, off_h = self.clocks.score[rows], self.clocks.off_h[rows]
+        for at in np.flatnonzero(of_clocks >= 1.0):
+            direction = 1 if off_h[at] > 0.0 else -1
+            found.append(Alarm(sites[at], index, CLOCK, float(of_clocks[at]), direction, abs(float(off_h[at]))))
         return found
 
     def _spread(
@@ -136,7 +161,7 @@ class ResidualAlarms:
         known: NDArray[np.bool_],
     ) -> None:  # fmt: skip
         """The reference takes in bounded departures: in doubt only while it is young."""
-        is_learnt = known & ((largest < DOUBT) | (num < YOUNG))
+        is_learnt = known & ((largest[:, :NUM] < DOUBT) | (num < YOUNG))
         gain = np.where(is_learnt, np.maximum(1.0 / MEMORY, 1.0 / (num + 1.0)), 0.0)
         limit = np.where(num < LEAST_SLICES, np.inf, LARGEST_STEP * np.maximum(spread, SMALLEST))
         bounded = np.clip(departure, -limit, limit)
@@ -146,12 +171,14 @@ class ResidualAlarms:
 
     def standing(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(n,) sites whose alarm is up."""
-        return np.asarray((self.sums[rows] >= THRESHOLD[:, :, None]).any(axis=(1, 2, 3)))
+        return np.asarray((self._largest()[rows] >= 1.0).any(axis=1))
 
     def forget(self, row: int) -> None:
         """Begin anew with a site."""
         self.center[row], self.square[row], self.sums[row], self.num_seen[row] = 0.0, 0.0, 0.0, 0
         self.season[row] = 0.0
+        self.days.forget(row)
+        self.clocks.forget(row)
 
     def grow(self, num_sites: int) -> None:
         """Room for new sites."""
@@ -161,12 +188,16 @@ class ResidualAlarms:
                 np.concatenate([each, np.zeros((more, *each.shape[1:]), each.dtype)])
                 for each in (self.center, self.square, self.season, self.sums, self.num_seen)
             )
+        self.days.grow(num_sites)
+        self.clocks.grow(num_sites)
 
     def keep(self, is_kept: NDArray[np.bool_]) -> None:
         """Drop the rows of sites that are forgotten."""
         self.center, self.square = self.center[is_kept], self.square[is_kept]
         self.season = self.season[is_kept]
         self.sums, self.num_seen = self.sums[is_kept], self.num_seen[is_kept]
+        self.days.keep(is_kept)
+        self.clocks.keep(is_kept)
 
 
 def features_of(values: Float64) -> Float64:

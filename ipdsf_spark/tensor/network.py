@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.tensor import state
-from ipdsf_spark.tensor.alarms import ARRAYS as ALARM_ARRAYS
+from ipdsf_spark.tensor import alarms, clocks, days, state
 from ipdsf_spark.tensor.alarms import Alarm, ResidualAlarms
 from ipdsf_spark.tensor.batch import masked_cp, refined, window_equations
 from ipdsf_spark.tensor.filling import FillingJudge
@@ -34,6 +34,7 @@ ARRAYS: Final = (
     *("a", "b", "matrices_a", "rights_a", "matrices_b", "rights_b", "center", "spread", "scale", "last_seen"),
     *("window", "strengths"),
 )
+ALARM_PARTS: Final = {"alarms": alarms.ARRAYS, "alarms.days": days.ARRAYS, "alarms.clocks": clocks.ARRAYS}
 ROUNDS: Final = 3  # of strengths and weights; the first by Huber's function, the others by the bisquare
 SMALLEST_SPREAD: Final = 1e-9
 LEAST_SHARE: Final = 0.02  # of a slice's cells must be present for the factors to learn from it
@@ -174,7 +175,8 @@ class NetworkTensor:
         arrays = {name: getattr(self, name) for name in ARRAYS}
         arrays |= {f"season.{name}": getattr(self.season, name) for name in ("level", "daily", "is_known", "last")}
         arrays |= {f"filling.{name}": getattr(self.filling, name) for name in ("totals", "counts")}
-        arrays |= {f"alarms.{name}": getattr(self.alarms, name) for name in ALARM_ARRAYS}
+        for part, names in ALARM_PARTS.items():
+            arrays |= {f"{part}.{name}": getattr(attrgetter(part)(self), name) for name in names}
         arrays |= {f"waiting.{number}": values for number, (_, _, values) in enumerate(self.waiting)}
         return state.pack(plain, arrays)
 
@@ -194,7 +196,10 @@ class NetworkTensor:
         for name, array in arrays.items():
             part, _, field = name.rpartition(".")
             if part != "waiting":
-                setattr(getattr(model, part) if part else model, field, array)
+                setattr(attrgetter(part)(model) if part else model, field, array)
+        if model.alarms.sums.ndim == 4:  # of version 2, which had a slow sum beside each fast one
+            model.alarms.sums = model.alarms.sums[:, :, 0]
+        model.alarms.grow(len(model.sites))  # what that version did not have
         model.waiting = [
             (index, names, arrays[f"waiting.{number}"]) for number, (index, names) in enumerate(plain["waiting"])
         ]

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC: Final = b"IPTN"
-VERSION: Final = 2
+VERSION: Final = 3
+READ: Final = frozenset({2, VERSION})  # 2 had alarms without days and clocks
 _HEAD: Final = struct.Struct("<4sBII")  # magic, version, length of the JSON, checksum of all that follows
 
 
@@ -33,7 +34,7 @@ def unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     if len(raw) < _HEAD.size or raw[:4] != MAGIC:
         raise ValueError(f"{len(raw)} bytes that are no state of a network tensor")
     _, version, length, checksum = _HEAD.unpack_from(raw)
-    if version != VERSION:
+    if version not in READ:
         raise ValueError(f"network tensor written by version {version}, this is version {VERSION}")
     body = raw[_HEAD.size :]
     if zlib.crc32(body) != checksum:

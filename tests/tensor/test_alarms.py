@@ -5,22 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipdsf_spark.tensor import NetworkTensor, TensorSettings
-from ipdsf_spark.tensor.alarms import FEATURES, LEAST_SITES, ResidualAlarms, features_of
+from ipdsf_spark.tensor import NetworkTensor, TensorSettings, state
+from ipdsf_spark.tensor.alarms import FEATURES, LEAST_SITES, Alarm, ResidualAlarms, features_of
 
 NUM_SITES, NUM_GATES, FAULTY = 12, 16, 3
-BEGIN, NUM_SLICES = 3 * 288, 4 * 288
+BEGIN, NUM_SLICES = 5 * 288, 6 * 288
+LONGER = 10 * 288  # for what is found from its days
 SITES = [f"s{number}" for number in range(NUM_SITES)]
 
 
-def network_with(fault: str, seed: int = 2) -> np.ndarray:
+def network_with(fault: str, seed: int = 2, num_slices: int = NUM_SLICES) -> np.ndarray:
     """(T, I, K) log10 of backscatter of sites in one weather; site 3 is faulty from slice `BEGIN` on."""
     rng = np.random.default_rng(seed)
-    time, gate = np.arange(NUM_SLICES)[:, None], np.arange(NUM_GATES)
+    time, gate = np.arange(num_slices)[:, None], np.arange(NUM_GATES)
     top = 5.0 + 5.0 * np.clip(np.sin(2 * np.pi * (time / 288 - 0.3)), 0.0, 1.0)
     common = -6.0 - 0.5 * (1.0 + np.tanh(gate - top))
-    wander = np.zeros((NUM_SLICES, NUM_SITES))
-    for index in range(1, NUM_SLICES):  # weather that a site has for itself, of some hours
+    wander = np.zeros((num_slices, NUM_SITES))
+    for index in range(1, num_slices):  # weather that a site has for itself, of some hours
         wander[index] = 0.97 * wander[index - 1] + rng.normal(0.0, 0.012, NUM_SITES)
     clean = common[:, None, :] + rng.normal(0.0, 0.1, NUM_SITES)[:, None] + wander[:, :, None]
     after = slice(BEGIN, None)
@@ -28,8 +29,9 @@ def network_with(fault: str, seed: int = 2) -> np.ndarray:
         clean[after, FAULTY] += np.log10(float(fault.split()[1]))
     elif fault == "misalignment":
         clean[after, FAULTY] += np.log10(1.0 - 0.8 * gate / NUM_GATES)
-    elif fault == "clock":
-        clean[after, FAULTY] = clean[BEGIN - 96 : NUM_SLICES - 96, FAULTY]
+    elif fault.startswith("clock"):
+        late = int(fault.split()[1]) * 12
+        clean[after, FAULTY] = np.roll(clean[:, FAULTY], late, axis=0)[after]
     seen = clean + rng.normal(0.0, 0.03, clean.shape)
     seen[seen < -7.2] = np.nan  # below the noise
     seen[rng.random(seen.shape) < 0.1] = np.nan
@@ -53,13 +55,16 @@ def alarmed(seen: np.ndarray) -> dict[str, tuple[int, set[str]]]:
         ("light 0.1", {"level"}, 6),
         ("light 0.25", {"level"}, 6),
         ("light 0.4", {"level"}, 12),
-        ("misalignment", {"slope", "cells"}, 24),  # the upper cells go dark, or go missing
+        ("light 0.7", {"level"}, 96),
+        ("light 1.5", {"level"}, 96),  # a gain
+        ("misalignment", {"slope", "cells"}, 96),  # the upper cells go dark, or go missing
+        ("clock 6", {"clock"}, 60),
     ],
 )
-def test_a_planted_fault_is_found_within_hours_and_nobody_else_is_accused(
+def test_a_planted_fault_is_found_within_its_time_and_nobody_else_is_accused(
     fault: str, named: set[str], hours: int
 ) -> None:
-    first = alarmed(network_with(fault))
+    first = alarmed(network_with(fault, num_slices=LONGER if hours > 24 else NUM_SLICES))
 
     assert set(first) == {f"s{FAULTY}"}
     at, features = first[f"s{FAULTY}"]
@@ -69,7 +74,39 @@ def test_a_planted_fault_is_found_within_hours_and_nobody_else_is_accused(
 
 @pytest.mark.parametrize("seed", [2, 3, 4])
 def test_a_healthy_network_raises_no_alarm(seed: int) -> None:
-    assert alarmed(network_with("none", seed)) == {}
+    assert alarmed(network_with("none", seed, LONGER)) == {}
+
+
+@pytest.mark.parametrize(("behind_h", "direction"), [(3, -1), (9, -1), (-5, 1)])
+def test_a_wrong_clock_is_told_with_its_hours_and_goes_down_when_it_is_set(behind_h: int, direction: int) -> None:
+    seen, healthy = network_with(f"clock {behind_h}", num_slices=LONGER), network_with("none", num_slices=LONGER)
+    seen[-2 * 288 :] = healthy[-2 * 288 :]
+    alarms, rows = ResidualAlarms(), np.arange(NUM_SITES)
+    alarms.grow(NUM_SITES)
+    told: list[Alarm] = []
+    for index, values in enumerate(seen):
+        standing = [each for each in alarms.update(index, SITES, rows, values) if each.feature == "clock"]
+        told += standing
+
+    assert {(each.site, each.direction) for each in told} == {(f"s{FAULTY}", direction)}
+    assert np.median([each.off_h for each in told]) == pytest.approx(abs(behind_h), abs=0.5)
+    assert not standing
+
+
+def test_alarms_of_the_version_before_are_read_and_go_on() -> None:
+    seen = network_with("light 0.25")
+    model = NetworkTensor(TensorSettings(rank=3, warm_up=30), NUM_GATES)
+    for index, values in enumerate(seen[BEGIN - 400 : BEGIN], start=BEGIN - 400):
+        model.update(index, SITES, values)
+    plain, arrays = state.unpack(model.to_bytes())
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(("alarms.days", "alarms.clocks"))}
+    arrays["alarms.sums"] = np.repeat(arrays["alarms.sums"][:, :, None], 2, axis=2)
+
+    older = NetworkTensor.from_bytes(state.pack(plain, arrays))
+    told = [older.update(index, SITES, seen[index]).alarms for index in range(BEGIN, BEGIN + 72)]
+
+    assert {alarm.site for alarm in told[-1]} == {f"s{FAULTY}"}
+    assert NetworkTensor.from_bytes(older.to_bytes()).alarms.days.hour[0] == (BEGIN + 71) // 12
 
 
 def test_a_fault_is_not_learnt_while_it_lasts_and_ends_when_it_is_mended() -> None:
@@ -81,7 +118,8 @@ def test_a_fault_is_not_learnt_while_it_lasts_and_ends_when_it_is_mended() -> No
     assert {alarm.site for alarm in standing} == {"s3"}
     assert all(alarm.direction == -1 for alarm in standing if alarm.feature == "level")
 
-    for index, values in enumerate(mended[BEGIN:], start=NUM_SLICES + 2 * (NUM_SLICES - BEGIN)):
+    days = np.concatenate([mended[BEGIN:]] * 3)  # a day's median takes half a day to tell, and the sum two to fall
+    for index, values in enumerate(days, start=NUM_SLICES + 2 * (NUM_SLICES - BEGIN)):
         standing = alarms.update(index, SITES, rows, values)
 
     assert not standing
