@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.cli.inputs import bytes_of, present
+from ipdsf_spark.cli.inputs import bytes_of, outputs, present
 from ipdsf_spark.cli.sited_files import (
     add_place_arguments,
     by_site,
@@ -228,13 +228,11 @@ def _write(site: Site, rows: Sequence[AirRow], folder: Path) -> list[str]:
     from ipdsf_spark.plots import save  # a second of imports that other outputs do not need
     from ipdsf_spark.plots.air_quality import air_figure
 
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"{site.id}_air"
-    stem.with_suffix(".csv").write_text(records.to_csv(rows), encoding="utf-8")
-    lines = "".join(json.dumps(records.record_of(row)) + "\n" for row in rows)
-    stem.with_suffix(".jsonl").write_text(lines, encoding="utf-8")
-    save(air_figure(rows, title=site.id), stem.with_suffix(".png"))
-    return [str(stem.with_suffix(suffix)) for suffix in (".csv", ".jsonl", ".png")]
+    table, lines, picture = outputs(folder, f"{site.id}_air", ".csv", ".jsonl", ".png")
+    table.write_text(records.to_csv(rows), encoding="utf-8")
+    lines.write_text("".join(json.dumps(records.record_of(row)) + "\n" for row in rows), encoding="utf-8")
+    save(air_figure(rows, title=site.id), picture)
+    return [str(path) for path in (table, lines, picture)]
 
 
 def _fit(

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, present
+from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, outputs, present
 from ipdsf_spark.cli.sited_files import (
     add_place_arguments,
     add_position_arguments,
@@ -94,13 +94,13 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, config
         for day in np.unique(layers.time.astype("datetime64[D]")):
             rows = layers.time.astype("datetime64[D]") == day
             of_day = Layers(*(getattr(layers, name)[rows] for name in Layers.__dataclass_fields__))
-            stem = Path(args.output) / f"{site.id}_{str(day).replace('-', '')}"
-            stem.parent.mkdir(parents=True, exist_ok=True)
+            stem = f"{site.id}_{str(day).replace('-', '')}"
+            table, heights, picture = outputs(args.output, stem, ".csv", ".nc", ".png")
             raw = cf.to_netcdf(of_day, site, instrument=instrument, settings=settings, history=history, inputs=names)
-            stem.with_suffix(".nc").write_bytes(raw)
-            stem.with_suffix(".csv").write_text(products.to_csv(site.id, of_day), encoding="utf-8")
-            _draw(kept, of_day, day, site, stem.with_suffix(".png"), ceiling=settings.ceiling, top_m=args.top)
-            written += [str(stem.with_suffix(suffix)) for suffix in (".csv", ".nc", ".png")]
+            heights.write_bytes(raw)
+            table.write_text(products.to_csv(site.id, of_day), encoding="utf-8")
+            _draw(kept, of_day, day, site, picture, ceiling=settings.ceiling, top_m=args.top)
+            written += [str(path) for path in (table, heights, picture)]
     if args.json:
         for product in products.products_of(site.id, layers):
             print(json.dumps(product))

@@ -70,6 +70,18 @@ def test_every_site_and_day_gets_csv_netcdf_and_picture(network: Path, tmp_path:
         assert file.instrument == "Vaisala CL51"
 
 
+def test_a_dot_in_a_sites_id_is_no_ending_of_its_files(network: Path, tmp_path: Path) -> None:
+    table = tmp_path / "sites.toml"
+    table.write_text('["no.oslo"]\nlatitude_deg = 50.0\nlongitude_deg = 30.0\n', encoding="utf-8")
+    told = [str(network / "sim-01"), "--site", "no.oslo", "--sites", str(table), "-o", str(tmp_path / "out")]
+    assert main(["layers", *told]) == 0
+    assert main(["air", *told]) == 0
+
+    heights = [f"no.oslo_{day}.{suffix}" for day in ("20260615", "20260616") for suffix in ("csv", "nc", "png")]
+    air = [f"no.oslo_air.{suffix}" for suffix in ("csv", "jsonl", "png")]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == heights + air
+
+
 def test_live_leaves_the_newest_hour_provisional(network: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     main(["layers", str(network / "sim-01"), "--latitude", "59.9", "--longitude", "10.7", "--json", "--live"])
