@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, add_top, check_top, picture_at
 from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, files_of, present
-from ipdsf_spark.cli.sited_files import no_profile, profiles_of, report_rejected
+from ipdsf_spark.cli.sited_files import adjusted, no_profile, profiles_of, report_rejected
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.averages.build import averages_of_all
@@ -60,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="one JSON object per interval and line on stdout")
     form.add_argument("--csv", action="store_true", help="CSV on stdout, a line per edge and interval")
     output.add_argument("--plot", metavar="PNG", help="draw the edges on the curtain of backscatter")
-    output.add_argument("--top", type=float, metavar="M", help="highest height of the picture")
+    add_top(output, "the picture")
     learned = parser.add_argument_group("the network")
     learned.add_argument("--model", metavar="FILE", help="a network of `ipdsf edges train` instead of Canny's path")
     learned.add_argument("-o", "--output", metavar="FILE", help="train: where the network is written")
@@ -81,12 +80,14 @@ def run(args: argparse.Namespace) -> int:
         return train_network(args)
     if args.output:
         raise ConfigError("-o belongs to: ipdsf edges train -o FILE; pictures are written by --plot FILE")
+    check_top(args)
+    picture = picture_at(args.plot) if args.plot else None
     site = _site(args)
     settings, detector = _detector(args)
     reader = FileReader(clock=clock_of(args, site), now=present())
     kept: list[Profiles] = []
     paths = list(dict.fromkeys(files_of(args.paths)))
-    blocks = _watched(reader, paths, site, kept if args.plot else None)
+    blocks = _watched(reader, paths, site, kept if picture else None)
     averages = averages_of_all(blocks, settings.averaging_s)
     report_rejected(reader, site.id, _say)
     if not averages:
@@ -94,8 +95,8 @@ def run(args: argparse.Namespace) -> int:
     tracker = EdgeTracker(site, settings, detector)
     rows = newest_rows([*tracker.step(averages), *tracker.flush()])
     lines = lines_of(rows, settings.averaging_s)
-    if args.plot:
-        _draw(kept, lines, site, args)
+    if picture:
+        _draw(kept, lines, site, picture, top_m=args.top)
     if args.json:
         for row in rows:
             print(json.dumps(record_of(site.id, row, settings.averaging_s)))
@@ -103,8 +104,8 @@ def run(args: argparse.Namespace) -> int:
         print(to_csv(site.id, rows, settings.averaging_s), end="")
     else:
         print(summary_of(site, next(iter(reader.files_by_instrument)), rows, lines, settings))
-        if args.plot:
-            print(f"  wrote        {args.plot}")
+        if picture:
+            print(f"  wrote        {picture}")
     return 0
 
 
@@ -115,12 +116,9 @@ def _site(args: argparse.Namespace) -> Site:
         site = site_named({name: each for name, each in sites.items() if name != DEFAULT}, args.site)
     else:
         site = Site("site", float("nan"), float("nan"))
-    if args.calibration is not None and not 0.0 < args.calibration < np.inf:
-        raise ConfigError(f"--calibration is a factor above 0, not {args.calibration}")
     if args.max_height is not None and not 300.0 <= args.max_height <= 20_000.0:
         raise ConfigError(f"--max-height is from 300 to 20000 m, not {args.max_height}")
-    given = {"calibration": args.calibration, "min_height_m": args.min_height, "max_height_m": args.max_height}
-    return dataclasses.replace(site, **{name: value for name, value in given.items() if value is not None})
+    return adjusted(site, args)
 
 
 def _detector(args: argparse.Namespace) -> tuple[EdgeSettings, EdgeDetector | None]:
@@ -139,11 +137,11 @@ def _watched(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Pr
         yield block
 
 
-def _draw(kept: Sequence[Profiles], lines: Sequence[EdgeLine], site: Site, args: argparse.Namespace) -> None:
+def _draw(kept: Sequence[Profiles], lines: Sequence[EdgeLine], site: Site, path: Path, *, top_m: float | None) -> None:
     from ipdsf_spark import plots  # a second of imports that other outputs do not need
 
-    figure = plots.curtain(kept, site=site.id, place=site, edges=lines, calibration=site.calibration, top_m=args.top)
-    plots.save(figure, Path(args.plot))
+    figure = plots.curtain(kept, site=site.id, place=site, edges=lines, calibration=site.calibration, top_m=top_m)
+    plots.save(figure, path)
 
 
 def summary_of(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, picture_at
 from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, present
 from ipdsf_spark.cli.layers import watched
 from ipdsf_spark.cli.sited_files import add_place_arguments, add_position_arguments, by_placed_site
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.model or config.forecast.model or shipped_folder()).expanduser()
     model = load_model(folder, "" if args.model else config.forecast.sha256)
     at = _time(args.at)
+    picture = picture_at(args.plot) if args.plot else None
     for number, series in enumerate(_archived(args, config) if args.archive else _of_files(args, config)):
         try:
             found = foretold(series, model, at)
@@ -70,12 +71,11 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps({"site": series.sites[0], "time": f"{found.time}Z"} | dict(found.values)))
         else:
             print(_readable(series.sites[0], found))
-        if args.plot:
+        if picture:
             from ipdsf_spark.plots import save  # a second of imports that other outputs do not need
             from ipdsf_spark.plots.forecast_fan import forecast_fan
 
-            path = Path(args.plot)
-            path = path if not number else path.with_stem(f"{path.stem}_{series.sites[0]}")
+            path = picture if not number else picture.with_stem(f"{picture.stem}_{series.sites[0]}")
             save(forecast_fan(found.fan, title=series.sites[0]), path)
             print(f"  wrote        {path}", file=sys.stderr)
     return 0

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, add_top, check_top
 from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, outputs, present
 from ipdsf_spark.cli.sited_files import (
     add_place_arguments,
@@ -62,13 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = output.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object per product time and line on stdout")
     form.add_argument("--csv", action="store_true", help="CSV on stdout")
-    output.add_argument("--top", type=float, metavar="M", help="highest height of the pictures")
+    add_top(output, "the pictures")
     output.add_argument("--live", action="store_true", help="as the stream stands at the end: the newest provisional")
     add_configuration(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Retrieve, print and write the heights of every site; 1 if a site gave nothing."""
+    check_top(args)
     config = load(*args.config, overrides=args.set)
     groups = by_placed_site(args, config)
     first = groups[0][0]

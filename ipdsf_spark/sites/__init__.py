@@ -159,10 +159,24 @@ def _checked(where: str, key: str, value: Any, wanted: Any) -> Any:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{where} must be a number, got {value!r}")
+    check_number(where, key, value)
+    return float(value) if float in (wanted, *get_args(wanted)) else value
+
+
+def check_number(where: str, key: str, value: float) -> None:
+    """Whether a site may have this number, wherever it was said.
+
+    Args:
+        where: what is to be named in the error.
+        key: of the table of sites.
+        value: to check.
+
+    Raises:
+        ConfigError: it may not.
+    """
     low, high, right = _LIMITS[key]
     if not low <= value <= high:  # not a number is refused as well
         raise ConfigError(f"{where} must be {right}, got {value!r}")
-    return float(value) if float in (wanted, *get_args(wanted)) else value
 
 
 def layer_settings(config: Config) -> LayerSettings:

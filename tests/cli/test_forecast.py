@@ -52,6 +52,7 @@ def test_files_become_a_forecast_and_a_picture(tmp_path: Path, capsys: pytest.Ca
     [
         (["show"], 2, "name files, or --archive DIR with --site ID"),
         (["show", "x.dat", "--at", "noon"], 2, "--at must be a time such as 2026-06-21T09:00, not 'noon'"),
+        (["show", "x.nc", "--plot", "fan.xyz"], 2, "--plot writes .png, .svg, .pdf, not .xyz"),
         (["evaluate", "--model", "/nowhere"], 1, "no forecast model in /nowhere"),
         (["train", "-o", "m", "--epochs", "0"], 2, "--epochs must be at least 1, got 0"),
         (["train", "-o", "m", "--archive", "/nowhere"], 1, "no archive of products at /nowhere"),

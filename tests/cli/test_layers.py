@@ -115,6 +115,31 @@ def test_a_misspelt_site_is_refused_and_the_nearest_offered(network: Path, capsy
     assert "did you mean 'oslo'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--min-height", "-50"], "--min-height must be metres above the instrument, 0 to 5000, got -50"),
+        (["--min-height", "nan"], "--min-height must be metres above the instrument, 0 to 5000, got nan"),
+        (["--altitude", "nan"], "--altitude must be metres above sea level, -500 to 9000, got nan"),
+        (["--calibration", "0"], "--calibration must be a factor above 0, got 0"),
+        (["--top", "nan"], "--top is 100 to 30000 m, not nan"),
+    ],
+)
+def test_numbers_of_the_command_line_have_the_limits_of_the_table_of_sites(
+    words: list[str], says: str, network: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["layers", str(network / "sim-01"), "--latitude", "50", "--longitude", "30", *words]) == 2
+
+    assert says in capsys.readouterr().err
+
+
+def test_tables_alone_are_said_to_be_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pm.csv").write_text("time,pm25\n", encoding="utf-8")
+
+    assert main(["air", str(tmp_path / "pm.csv")]) == 1
+    assert "pm.csv: tables and pictures are passed over" in capsys.readouterr().err
+
+
 def test_a_file_that_stands_nowhere_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.dat").write_bytes(b"")
 
