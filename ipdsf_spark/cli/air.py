@@ -23,6 +23,7 @@ from ipdsf_spark.cli.sited_files import (
     report_rejected,
 )
 from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.lidar import tables
 from ipdsf_spark.lidar.aerosol.flags import AirFlag
 from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval
 from ipdsf_spark.lidar.aerosol.types import AEROSOL_TYPES
@@ -56,6 +57,7 @@ table. Monitor and humidity are CSV with a header; a column "flag" may hold flag
 """
 FIT: Final = "fit"
 INTERVAL_S: Final = 300
+LARGEST_SHARE: Final = 1.1  # a humidity up to here is one of 0 to 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -139,9 +141,11 @@ def _humidity(given: str | None) -> Mapping[int, float] | float:
     try:
         percent = float(given)
     except ValueError:
-        return read_humidity(bytes_of(given).decode("utf-8", "replace"), name=given)
+        return read_humidity(tables.decoded(bytes_of(given)), name=given)
     if not 0.0 <= percent <= 100.0:
         raise ConfigError(f"--humidity is a file or a percentage from 0 to 100, not {given}")
+    if 0.0 < percent <= LARGEST_SHARE:
+        raise ConfigError(f"--humidity is a percentage, and no air is as dry as {given} %: say {100 * percent:g}?")
     return percent / 100.0
 
 
@@ -242,7 +246,7 @@ def _fit(
     settings: AirSettings,
     humidity: Mapping[int, float] | float,
 ) -> None:
-    text = bytes_of(args.monitor).decode("utf-8", "replace")
+    text = tables.decoded(bytes_of(args.monitor))
     monitor = read_monitor(text, time=args.time_column, value=args.value_column, name=args.monitor)
     if args.humidity is None and np.isfinite(monitor.relative_humidity).any():
         hours = monitor.time.astype("datetime64[h]").astype(np.int64)

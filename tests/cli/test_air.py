@@ -66,6 +66,12 @@ def test_the_zone_of_the_sites_logger_counts(station: Path, tmp_path: Path, caps
     assert found == [time - np.timedelta64(3, "h") for time in stated]
 
 
+def test_a_humidity_of_0_to_1_is_not_taken_for_percent(station: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["air", str(station), "--humidity", "0.7"]) == 2
+
+    assert "--humidity is a percentage, and no air is as dry as 0.7 %: say 70?" in capsys.readouterr().err
+
+
 def test_a_line_is_fitted_to_a_monitor_and_then_used(
     station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
