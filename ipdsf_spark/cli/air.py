@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.cli.inputs import bytes_of, outputs, present
+from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, outputs, present
 from ipdsf_spark.cli.sited_files import (
     add_place_arguments,
     by_site,
@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", metavar="FILE", help="file, folder or glob pattern; first fit: see examples"
     )
     place = add_place_arguments(parser)
+    add_clock_arguments(place)
     place.add_argument(
         "--calibrate", action="store_true", help="find the factor in the files themselves, as ipdsf calibrate does"
     )
@@ -150,10 +151,10 @@ def _humidity(given: str | None) -> Mapping[int, float] | float:
 
 
 def _intervals(
-    site: Site, paths: Sequence[str], humidity: Mapping[int, float] | float, *, is_calibrated_here: bool
+    site: Site, paths: Sequence[str], humidity: Mapping[int, float] | float, args: argparse.Namespace
 ) -> tuple[list[AerosolInterval], FileReader]:
     """Five-minute means of all files, in time order."""
-    reader = FileReader(clock=site.clock, now=present())
+    reader = FileReader(clock=clock_of(args, site), now=present())
     averages: dict[int, Average] = {}
     wavelength_nm = float("nan")
     for block in profiles_of(reader, paths, site.id):
@@ -167,7 +168,7 @@ def _intervals(
     if not averages:
         raise InputError(f"none of {reader.num_profiles} profiles carries a time")
 
-    if is_calibrated_here:
+    if args.calibrate:
         site = _calibrated(site, [averages[index] for index in sorted(averages)])
 
     def at(index: int) -> float:
@@ -213,7 +214,7 @@ def _one_site(
     *,
     is_first: bool,
 ) -> None:
-    intervals, reader = _intervals(site, paths, humidity, is_calibrated_here=args.calibrate)
+    intervals, reader = _intervals(site, paths, humidity, args)
     rows = _hours(site, intervals, settings)
     written = _write(site, rows, Path(args.output)) if args.output else []
     if args.json:
@@ -252,7 +253,7 @@ def _fit(
         hours = monitor.time.astype("datetime64[h]").astype(np.int64)
         known = np.isfinite(monitor.relative_humidity)
         humidity = dict(zip(hours[known].tolist(), monitor.relative_humidity[known].tolist(), strict=True))
-    intervals, _ = _intervals(site, paths, humidity, is_calibrated_here=args.calibrate)
+    intervals, _ = _intervals(site, paths, humidity, args)
     rows = _hours(site, intervals, dataclasses.replace(settings, line=None))
     time, estimate, measured = paired(rows, monitor)
     try:

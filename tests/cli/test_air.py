@@ -64,6 +64,8 @@ def test_the_zone_of_the_sites_logger_counts(station: Path, tmp_path: Path, caps
     found = [np.datetime64(str(row["time"]).removesuffix("Z")) for row in rows_of(capsys)]
 
     assert found == [time - np.timedelta64(3, "h") for time in stated]
+    assert main(["air", *few, "--timezone", "+03:00", "--json"]) == 0
+    assert [np.datetime64(str(row["time"]).removesuffix("Z")) for row in rows_of(capsys)] == found
 
 
 def test_a_humidity_of_0_to_1_is_not_taken_for_percent(station: Path, capsys: pytest.CaptureFixture[str]) -> None:
