@@ -12,9 +12,8 @@ from typing import Final
 import numpy as np
 
 from ipdsf_spark.cli.arguments import add_configuration, add_top, check_top, picture_at
-from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, files_of, present
-from ipdsf_spark.cli.sited_files import adjusted, no_profile, profiles_of, report_rejected
-from ipdsf_spark.config import load
+from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, present
+from ipdsf_spark.cli.sited_files import by_site, for_each_site, no_profile, profiles_of, report_rejected
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.averages.build import averages_of_all
 from ipdsf_spark.lidar.edges.detector import EdgeDetector
@@ -27,11 +26,12 @@ from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.products.quality import names
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.sites import DEFAULT, load_sites, site_named, sites_of
 
 EXAMPLES: Final = """examples:
   ipdsf edges day/*.nc --plot edges.png             a summary, and the edges on the curtain
   ipdsf edges day/*.nc --site oslo --csv            one line per edge and interval
+  ipdsf edges network/ --sites network/sites.toml --csv
+                                                    folders called like sites of the table, each on its own
   ipdsf edges day/*.nc --json                       one JSON object per interval: the records of the stream
   ipdsf edges train -o edges.npz                    learn a small network from simulated days (needs torch)
   ipdsf edges day/*.nc --model edges.npz --plot edges.png
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("paths", nargs="+", metavar="FILE", help="file, folder or glob pattern; or: train")
     place = parser.add_argument_group("the instrument")
-    place.add_argument("--site", metavar="ID", help="site of the table; not given: no site, the instrument's defaults")
+    place.add_argument("--site", metavar="ID", help="site of the table; not given: the folder a file lies in names it")
     place.add_argument("--sites", metavar="FILE", help="table of sites (default: the configuration's)")
     place.add_argument("--calibration", type=float, metavar="FACTOR", help="from the file's unit to m-1 sr-1")
     place.add_argument("--min-height", type=float, metavar="M", help="lowest trustworthy height above the instrument")
@@ -82,13 +82,33 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("-o belongs to: ipdsf edges train -o FILE; pictures are written by --plot FILE")
     check_top(args)
     picture = picture_at(args.plot) if args.plot else None
-    site = _site(args)
+    if args.max_height is not None and not 300.0 <= args.max_height <= 20_000.0:
+        raise ConfigError(f"--max-height is from 300 to 20000 m, not {args.max_height}")
     settings, detector = _detector(args)
+    groups = by_site(args, args.paths)
+    if len(groups) > 1 and picture:
+        raise ConfigError(f"--plot is of one site, the files belong to {', '.join(site.id for site, _ in groups)}")
+    first = groups[0][0]
+
+    def handle(site: Site, paths: list[str]) -> None:
+        _one_site(site, paths, args, settings, detector, picture, is_first=site is first)
+
+    return for_each_site(groups, handle, _say)
+
+
+def _one_site(
+    site: Site,
+    paths: Sequence[str],
+    args: argparse.Namespace,
+    settings: EdgeSettings,
+    detector: EdgeDetector | None,
+    picture: Path | None,
+    *,
+    is_first: bool,
+) -> None:
     reader = FileReader(clock=clock_of(args, site), now=present())
     kept: list[Profiles] = []
-    paths = list(dict.fromkeys(files_of(args.paths)))
-    blocks = _watched(reader, paths, site, kept if picture else None)
-    averages = averages_of_all(blocks, settings.averaging_s)
+    averages = averages_of_all(_watched(reader, paths, site, kept if picture else None), settings.averaging_s)
     report_rejected(reader, site.id, _say)
     if not averages:
         raise no_profile(reader, paths)
@@ -101,24 +121,12 @@ def run(args: argparse.Namespace) -> int:
         for row in rows:
             print(json.dumps(record_of(site.id, row, settings.averaging_s)))
     elif args.csv:
-        print(to_csv(site.id, rows, settings.averaging_s), end="")
+        print(to_csv(site.id, rows, settings.averaging_s, header=is_first), end="")
     else:
         print(summary_of(site, next(iter(reader.files_by_instrument)), rows, lines, settings))
         if picture:
             print(f"  wrote        {picture}")
-    return 0
-
-
-def _site(args: argparse.Namespace) -> Site:
-    """The site of the table, or one that says nothing: edges need neither sun nor position."""
-    if args.site:
-        sites = load_sites(args.sites) if args.sites else sites_of(load(*args.config, overrides=args.set))
-        site = site_named({name: each for name, each in sites.items() if name != DEFAULT}, args.site)
-    else:
-        site = Site("site", float("nan"), float("nan"))
-    if args.max_height is not None and not 300.0 <= args.max_height <= 20_000.0:
-        raise ConfigError(f"--max-height is from 300 to 20000 m, not {args.max_height}")
-    return adjusted(site, args)
+    sys.stdout.flush()
 
 
 def _detector(args: argparse.Namespace) -> tuple[EdgeSettings, EdgeDetector | None]:

@@ -72,7 +72,7 @@ def by_site(args: argparse.Namespace, paths: Sequence[str]) -> list[tuple[Site, 
     sites = load_sites(args.sites) if args.sites else sites_of(load(*args.config, overrides=args.set))
     listed = {name: site for name, site in sites.items() if name != DEFAULT}
     if args.site:
-        return [(adjusted(site_named(listed, args.site), args), files)]
+        return [(_adjusted(site_named(listed, args.site), args), files)]
     groups: dict[str, list[str]] = {}
     for path in files:
         if path.lower().endswith(BESIDE):
@@ -84,7 +84,7 @@ def by_site(args: argparse.Namespace, paths: Sequence[str]) -> list[tuple[Site, 
         raise _nothing(paths)
     nowhere = Site("", float("nan"), float("nan"))
     return [
-        (adjusted(listed.get(name, dataclasses.replace(nowhere, id=name)), args), files)
+        (_adjusted(listed.get(name, dataclasses.replace(nowhere, id=name)), args), files)
         for name, files in groups.items()
     ]
 
@@ -99,12 +99,12 @@ def by_placed_site(args: argparse.Namespace, config: Config) -> list[tuple[Site,
     paths = list(dict.fromkeys(files_of(args.paths)))
     position = position_of(args)
     if position is not None:
-        return [(adjusted(Site(args.site or "site", *position), args), paths)]
+        return [(_adjusted(Site(args.site or "site", *position), args), paths)]
     sites = load_sites(args.sites) if args.sites else sites_of(config)
     listed = {name: site for name, site in sites.items() if name != DEFAULT}
     if args.site:
         # [default] stands for unknown senders of a stream; here a misspelt name must not lose its sun.
-        return [(adjusted(site_named(listed, args.site), args), paths)]
+        return [(_adjusted(site_named(listed, args.site), args), paths)]
     groups: dict[str, list[str]] = {}
     for path in paths:
         if path.lower().endswith((".csv", ".toml")) and Path(path).parent.name not in listed:
@@ -118,7 +118,7 @@ def by_placed_site(args: argparse.Namespace, config: Config) -> list[tuple[Site,
         groups.setdefault(name, []).append(path)
     if not groups:
         raise _nothing(args.paths)
-    return [(adjusted(listed[name], args), files) for name, files in groups.items()]
+    return [(_adjusted(listed[name], args), files) for name, files in groups.items()]
 
 
 def for_each_site(
@@ -175,7 +175,7 @@ def _nothing(paths: Sequence[str]) -> InputError:
     return InputError(f"no instrument's file in {' '.join(paths)}: tables and pictures are passed over")
 
 
-def adjusted(site: Site, args: argparse.Namespace) -> Site:
+def _adjusted(site: Site, args: argparse.Namespace) -> Site:
     """The site with the numbers of the command line.
 
     Raises:

@@ -63,6 +63,18 @@ def test_json_and_csv_say_the_same(station: Path, capsys: pytest.CaptureFixture[
         assert (row["time"], row["id"], float(row["height_m"])) == (time, edge["id"], edge["height_m"])
 
 
+def test_folders_of_several_sites_are_not_one_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    when = ["--date", "2026-06-15", "--start", "06:00", "--hours", "1", "--minutes", "60", "--cadence", "60"]
+    main(["simulate", "--sites", "2", "--instrument", "cl51", "--scenario", "clear", *when, "-o", str(tmp_path)])
+    capsys.readouterr()
+
+    assert main(["edges", str(tmp_path), "--sites", str(tmp_path / "sites.toml"), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["site"] for record in records] == ["sim-01"] * 12 + ["sim-02"] * 12
+    assert main(["edges", str(tmp_path), "--sites", str(tmp_path / "sites.toml"), "--plot", "x.png"]) == 2
+    assert "--plot is of one site, the files belong to sim-01, sim-02" in capsys.readouterr().err
+
+
 def test_the_configuration_of_the_page_can_be_typed(repository: Path) -> None:
     page = (repository / "docs" / "edges.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^operators = .*$", page, flags=re.MULTILINE)
