@@ -36,6 +36,17 @@ def begin_logging(args: argparse.Namespace, *, otherwise: str) -> None:
     logs.begin(told.log_format, told.log_level or otherwise)
 
 
+def seed(text: str) -> int:
+    """The type of a seed: generators take no number below 0.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"a seed is a whole number of at least 0, not {text}")
+    return int(text)
+
+
 def add_top(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str) -> None:
     """How high a picture reaches."""
     parser.add_argument("--top", type=float, metavar="M", help=f"highest height of {what}")

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration, add_top, check_top, picture_at
+from ipdsf_spark.cli.arguments import add_configuration, add_top, check_top, picture_at, seed
 from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, present
 from ipdsf_spark.cli.sited_files import by_site, for_each_site, no_profile, profiles_of, report_rejected
 from ipdsf_spark.errors import ConfigError
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     learned.add_argument(
         "--seconds", type=float, default=420.0, metavar="S", help="train: processor seconds at most (default: 420)"
     )
-    learned.add_argument("--seed", type=int, default=0, metavar="N", help="train: of days, crops and first weights")
+    learned.add_argument("--seed", type=seed, default=0, metavar="N", help="train: of days, crops and first weights")
     add_configuration(parser)
 
 

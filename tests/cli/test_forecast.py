@@ -74,6 +74,8 @@ def test_a_site_that_gives_nothing_costs_no_other_its_forecast(
         (["show", "x.dat", "--at", "noon"], 2, "--at must be a time such as 2026-06-21T09:00, not 'noon'"),
         (["show", "x.nc", "--plot", "fan.xyz"], 2, "--plot writes .png, .svg, .pdf, not .xyz"),
         (["evaluate", "--model", "/nowhere"], 1, "no forecast model in /nowhere"),
+        (["evaluate", "--held-out", "0"], 2, "--held-out must be at least 1, got 0"),
+        (["evaluate", "--days", "0"], 2, "--days must be at least 1, got 0"),
         (["train", "-o", "m", "--epochs", "0"], 2, "--epochs must be at least 1, got 0"),
         (["train", "-o", "m", "--archive", "/nowhere"], 1, "no archive of products at /nowhere"),
     ],
