@@ -16,7 +16,7 @@ from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.progress import progress_bar
-from ipdsf_spark.sites import DEFAULT, check_number, load_sites, site_named, sites_of
+from ipdsf_spark.sites import DEFAULT, check_number, listed_site, load_sites, sites_of
 
 MOST_LISTED: Final = 10
 # Arguments that say what the table of sites would, and its keys.
@@ -72,7 +72,7 @@ def by_site(args: argparse.Namespace, paths: Sequence[str]) -> list[tuple[Site, 
     sites = load_sites(args.sites) if args.sites else sites_of(load(*args.config, overrides=args.set))
     listed = {name: site for name, site in sites.items() if name != DEFAULT}
     if args.site:
-        return [(_adjusted(site_named(listed, args.site), args), files)]
+        return [(_adjusted(listed_site(sites, args.site), args), files)]
     groups: dict[str, list[str]] = {}
     for path in files:
         if path.lower().endswith(BESIDE):
@@ -103,8 +103,7 @@ def by_placed_site(args: argparse.Namespace, config: Config) -> list[tuple[Site,
     sites = load_sites(args.sites) if args.sites else sites_of(config)
     listed = {name: site for name, site in sites.items() if name != DEFAULT}
     if args.site:
-        # [default] stands for unknown senders of a stream; here a misspelt name must not lose its sun.
-        return [(_adjusted(site_named(listed, args.site), args), paths)]
+        return [(_adjusted(listed_site(sites, args.site), args), paths)]
     groups: dict[str, list[str]] = {}
     for path in paths:
         if path.lower().endswith((".csv", ".toml")) and Path(path).parent.name not in listed:

@@ -104,6 +104,15 @@ def site_named(sites: Mapping[str, Site], site_id: str) -> Site:
     raise ConfigError(f"unknown site {site_id!r}; {hint}")
 
 
+def listed_site(sites: Mapping[str, Site], site_id: str) -> Site:
+    """The site called `site_id`, and never [default], which stands for unknown senders of a stream.
+
+    Raises:
+        ConfigError: it is not listed; the nearest listed id is offered.
+    """
+    return site_named({name: site for name, site in sites.items() if name != DEFAULT}, site_id)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Origin:
     """Where a table stands, so that an error can name the line."""

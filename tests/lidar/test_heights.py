@@ -192,6 +192,18 @@ def test_a_radiosonde_counts_one_time_and_sees_the_mean_around_it() -> None:
     assert pairs.height_m[0] == pytest.approx(heights.height_m[144:150].mean())
 
 
+def test_a_misspelt_site_does_not_lose_its_sun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    heights, table = tmp_path / "mine.csv", tmp_path / "sites.toml"
+    heights.write_text("time,blh\n2021-06-21T12:00Z,800\n", encoding="utf-8")
+    table.write_text("[default]\n[sion]\nlatitude_deg = 46.2\nlongitude_deg = 7.3\n", encoding="utf-8")
+    told = ["score", str(heights), "--reference", str(heights), "--sites", str(table), "--site"]
+
+    assert cli.main([*told, "sionn"]) == 2
+    assert "unknown site 'sionn'; did you mean 'sion'?" in capsys.readouterr().err
+    assert cli.main([*told, "sion"]) == 0
+    assert "noon" in capsys.readouterr().out
+
+
 def test_nothing_in_common_is_said_with_both_times() -> None:
     with pytest.raises(InputError, match=r"no time in common: heights from 2021-06-25.*reference from 2021-06-21"):
         paired(series(np.ones(5), start=DAY + np.timedelta64(4, "D")), series(np.ones(5)), 300)
