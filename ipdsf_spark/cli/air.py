@@ -259,7 +259,8 @@ def _fit(
     try:
         line, judged = fit_site(time, estimate, measured)
     except ValueError as error:
-        raise InputError(f"no line for {site.id}: {error}") from error
+        spans = f"estimates {_span([row.time for row in rows if row.pm2p5 is not None])}, monitor {_span(monitor.time)}"
+        raise InputError(f"no line for {site.id}: {error} ({spans})") from error
     if args.json:
         print(json.dumps(json.loads(line.to_json(site.id)) | {"judged": [dataclasses.asdict(each) for each in judged]}))
     else:
@@ -270,6 +271,13 @@ def _fit(
         path.write_text(line.to_json(site.id), encoding="utf-8")
         if not args.json:
             print(f"  wrote        {path}")
+
+
+def _span(time: Sequence[np.datetime64] | Time) -> str:
+    """From when to when, so that a wrong year or zone is seen."""
+    if not len(time):
+        return "of no hour"
+    return " to ".join(f"{np.datetime_as_string(each, unit='h')}Z" for each in (time[0], time[-1]))
 
 
 def paired(rows: Sequence[AirRow], monitor: Monitor) -> tuple[Time, Float64, Float64]:
