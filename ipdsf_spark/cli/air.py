@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.cli.inputs import bytes_of, present
+from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, outputs, present
 from ipdsf_spark.cli.sited_files import (
     add_place_arguments,
     by_site,
@@ -23,6 +23,7 @@ from ipdsf_spark.cli.sited_files import (
     report_rejected,
 )
 from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.lidar import tables
 from ipdsf_spark.lidar.aerosol.flags import AirFlag
 from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval
 from ipdsf_spark.lidar.aerosol.types import AEROSOL_TYPES
@@ -56,6 +57,7 @@ table. Monitor and humidity are CSV with a header; a column "flag" may hold flag
 """
 FIT: Final = "fit"
 INTERVAL_S: Final = 300
+LARGEST_SHARE: Final = 1.1  # a humidity up to here is one of 0 to 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", metavar="FILE", help="file, folder or glob pattern; first fit: see examples"
     )
     place = add_place_arguments(parser)
+    add_clock_arguments(place)
     place.add_argument(
         "--calibrate", action="store_true", help="find the factor in the files themselves, as ipdsf calibrate does"
     )
@@ -139,17 +142,19 @@ def _humidity(given: str | None) -> Mapping[int, float] | float:
     try:
         percent = float(given)
     except ValueError:
-        return read_humidity(bytes_of(given).decode("utf-8", "replace"), name=given)
+        return read_humidity(tables.decoded(bytes_of(given)), name=given)
     if not 0.0 <= percent <= 100.0:
         raise ConfigError(f"--humidity is a file or a percentage from 0 to 100, not {given}")
+    if 0.0 < percent <= LARGEST_SHARE:
+        raise ConfigError(f"--humidity is a percentage, and no air is as dry as {given} %: say {100 * percent:g}?")
     return percent / 100.0
 
 
 def _intervals(
-    site: Site, paths: Sequence[str], humidity: Mapping[int, float] | float, *, is_calibrated_here: bool
+    site: Site, paths: Sequence[str], humidity: Mapping[int, float] | float, args: argparse.Namespace
 ) -> tuple[list[AerosolInterval], FileReader]:
     """Five-minute means of all files, in time order."""
-    reader = FileReader(clock=site.clock, now=present())
+    reader = FileReader(clock=clock_of(args, site), now=present())
     averages: dict[int, Average] = {}
     wavelength_nm = float("nan")
     for block in profiles_of(reader, paths, site.id):
@@ -163,7 +168,7 @@ def _intervals(
     if not averages:
         raise InputError(f"none of {reader.num_profiles} profiles carries a time")
 
-    if is_calibrated_here:
+    if args.calibrate:
         site = _calibrated(site, [averages[index] for index in sorted(averages)])
 
     def at(index: int) -> float:
@@ -209,7 +214,7 @@ def _one_site(
     *,
     is_first: bool,
 ) -> None:
-    intervals, reader = _intervals(site, paths, humidity, is_calibrated_here=args.calibrate)
+    intervals, reader = _intervals(site, paths, humidity, args)
     rows = _hours(site, intervals, settings)
     written = _write(site, rows, Path(args.output)) if args.output else []
     if args.json:
@@ -228,13 +233,11 @@ def _write(site: Site, rows: Sequence[AirRow], folder: Path) -> list[str]:
     from ipdsf_spark.plots import save  # a second of imports that other outputs do not need
     from ipdsf_spark.plots.air_quality import air_figure
 
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"{site.id}_air"
-    stem.with_suffix(".csv").write_text(records.to_csv(rows), encoding="utf-8")
-    lines = "".join(json.dumps(records.record_of(row)) + "\n" for row in rows)
-    stem.with_suffix(".jsonl").write_text(lines, encoding="utf-8")
-    save(air_figure(rows, title=site.id), stem.with_suffix(".png"))
-    return [str(stem.with_suffix(suffix)) for suffix in (".csv", ".jsonl", ".png")]
+    table, lines, picture = outputs(folder, f"{site.id}_air", ".csv", ".jsonl", ".png")
+    table.write_text(records.to_csv(rows), encoding="utf-8")
+    lines.write_text("".join(json.dumps(records.record_of(row)) + "\n" for row in rows), encoding="utf-8")
+    save(air_figure(rows, title=site.id), picture)
+    return [str(path) for path in (table, lines, picture)]
 
 
 def _fit(
@@ -244,19 +247,20 @@ def _fit(
     settings: AirSettings,
     humidity: Mapping[int, float] | float,
 ) -> None:
-    text = bytes_of(args.monitor).decode("utf-8", "replace")
+    text = tables.decoded(bytes_of(args.monitor))
     monitor = read_monitor(text, time=args.time_column, value=args.value_column, name=args.monitor)
     if args.humidity is None and np.isfinite(monitor.relative_humidity).any():
         hours = monitor.time.astype("datetime64[h]").astype(np.int64)
         known = np.isfinite(monitor.relative_humidity)
         humidity = dict(zip(hours[known].tolist(), monitor.relative_humidity[known].tolist(), strict=True))
-    intervals, _ = _intervals(site, paths, humidity, is_calibrated_here=args.calibrate)
+    intervals, _ = _intervals(site, paths, humidity, args)
     rows = _hours(site, intervals, dataclasses.replace(settings, line=None))
     time, estimate, measured = paired(rows, monitor)
     try:
         line, judged = fit_site(time, estimate, measured)
     except ValueError as error:
-        raise InputError(f"no line for {site.id}: {error}") from error
+        spans = f"estimates {_span([row.time for row in rows if row.pm2p5 is not None])}, monitor {_span(monitor.time)}"
+        raise InputError(f"no line for {site.id}: {error} ({spans})") from error
     if args.json:
         print(json.dumps(json.loads(line.to_json(site.id)) | {"judged": [dataclasses.asdict(each) for each in judged]}))
     else:
@@ -267,6 +271,13 @@ def _fit(
         path.write_text(line.to_json(site.id), encoding="utf-8")
         if not args.json:
             print(f"  wrote        {path}")
+
+
+def _span(time: Sequence[np.datetime64] | Time) -> str:
+    """From when to when, so that a wrong year or zone is seen."""
+    if not len(time):
+        return "of no hour"
+    return " to ".join(f"{np.datetime_as_string(each, unit='h')}Z" for each in (time[0], time[-1]))
 
 
 def paired(rows: Sequence[AirRow], monitor: Monitor) -> tuple[Time, Float64, Float64]:

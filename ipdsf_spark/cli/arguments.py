@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from ipdsf_spark import logs
 from ipdsf_spark.config import MonitoringConfig, load
-from ipdsf_spark.errors import IpdsfError
+from ipdsf_spark.errors import ConfigError, IpdsfError
+
+PICTURES: Final = (".png", ".svg", ".pdf")
+TOPS_M: Final = (100.0, 30_000.0)
 
 
 def add_configuration(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -30,6 +34,49 @@ def begin_logging(args: argparse.Namespace, *, otherwise: str) -> None:
         with contextlib.suppress(IpdsfError):
             told = load(*files, overrides=overrides).monitoring
     logs.begin(told.log_format, told.log_level or otherwise)
+
+
+def seed(text: str) -> int:
+    """The type of a seed: generators take no number below 0.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"a seed is a whole number of at least 0, not {text}")
+    return int(text)
+
+
+def add_top(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str) -> None:
+    """How high a picture reaches."""
+    parser.add_argument("--top", type=float, metavar="M", help=f"highest height of {what}")
+
+
+def check_top(args: argparse.Namespace) -> None:
+    """Refuse a height that no picture can reach, before anything is read.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    low, high = TOPS_M
+    if args.top is not None and not low <= args.top <= high:  # not a number is refused as well
+        raise ConfigError(f"--top is {low:.0f} to {high:.0f} m, not {args.top}")
+
+
+def picture_at(name: str) -> Path:
+    """Where a picture is written; its ending says the format, and none means PNG.
+
+    Raises:
+        ConfigError: it is a folder, or of another format.
+    """
+    path = Path(name)
+    if path.is_dir():
+        raise ConfigError(f"--plot names a file, and {name} is a folder; say {path / 'picture.png'}")
+    if not path.suffix:
+        path = path.with_name(f"{path.name}.png")
+    if path.suffix.lower() not in PICTURES:
+        raise ConfigError(f"--plot writes {', '.join(PICTURES)}, not {path.suffix} ({name})")
+    return path
 
 
 def add_verb(verbs: Any, name: str, help_line: str, examples: str) -> argparse.ArgumentParser:

@@ -7,11 +7,12 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, picture_at
 from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, present
 from ipdsf_spark.cli.sited_files import (
     add_place_arguments,
@@ -69,10 +70,11 @@ def run(args: argparse.Namespace) -> int:
     if args.water_vapour is not None and not 0.0 <= args.water_vapour <= 100.0:
         raise ConfigError(f"--water-vapour is 0 to 100 mm, not {args.water_vapour}")
     position_of(args)
+    picture = picture_at(args.plot) if args.plot else None
     groups = by_site(args, args.paths)
     if len(groups) > 1 and args.plot:
         raise ConfigError(f"--plot is of one site, the files belong to {', '.join(site.id for site, _ in groups)}")
-    return for_each_site(groups, lambda site, paths: _one_site(_placed(site, args), paths, args), _say)
+    return for_each_site(groups, lambda site, paths: _one_site(_placed(site, args), paths, args, picture), _say)
 
 
 def _placed(site: Site, args: argparse.Namespace) -> Site:
@@ -84,7 +86,7 @@ def _placed(site: Site, args: argparse.Namespace) -> Site:
     return dataclasses.replace(site, **given)  # type: ignore[arg-type]
 
 
-def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace) -> None:
+def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, picture: Path | None) -> None:
     reader = FileReader(clock=clock_of(args, site), now=present())
     interval_s = args.average or _interval_s(paths)
     averages = averages_of_all(profiles_of(reader, paths, site.id), interval_s)
@@ -94,18 +96,18 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace) -> Non
     rows, state = step(site, averages, b"", interval_s=interval_s)
     last, _ = finish(site, state, interval_s=interval_s)
     days = [row for row in [*rows, *last] if "provisional" not in row.values["quality"]]
-    if args.plot:
+    if picture:
         from ipdsf_spark.plots import save  # a second of imports that other outputs do not need
         from ipdsf_spark.plots.calibration import calibration_figure
 
-        save(calibration_figure(days, title=site.id), args.plot)
+        save(calibration_figure(days, title=site.id), picture)
     if args.json:
         for row in days:
             print(json.dumps({"site": site.id, "day": day_of(row)} | dict(row.values)))
     else:
         print(summary_of(site, next(iter(reader.files_by_instrument)), days))
-        if args.plot:
-            print(f"  wrote        {args.plot}")
+        if picture:
+            print(f"  wrote        {picture}")
     sys.stdout.flush()
 
 

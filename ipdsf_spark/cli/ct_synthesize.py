@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration, add_verb
+from ipdsf_spark.cli.arguments import add_configuration, add_verb, seed
 from ipdsf_spark.cli.ct_generate import model_path
 from ipdsf_spark.cli.ct_train import HistoryTail, model_folder
 from ipdsf_spark.config import Config, load, with_overrides
@@ -62,7 +62,7 @@ def add_verbs(verbs: Any) -> None:
     make.add_argument(
         "--shape", type=int, nargs=3, default=DEFAULT_SHAPE, metavar=("Z", "Y", "X"), help="(default 128 256 256)"
     )
-    make.add_argument("--seed", type=int, default=0, help="of the first volume; the next have the next numbers")
+    make.add_argument("--seed", type=seed, default=0, help="of the first volume; the next have the next numbers")
     make.add_argument("--format", choices=("nifti", "dicom"), default="nifti", help="(default nifti)")
     make.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
     make.add_argument("--json", action="store_true", help="one JSON object per volume on standard output")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, seed
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import InputError
 
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sites", type=int, default=8, help="simulated sites (default 8)")
     parser.add_argument("--hours", type=float, default=HOURS, help=f"simulated hours (default {HOURS:g})")
     parser.add_argument("--speed", type=float, default=1.0, help=f"1 = {FILES_PER_SECOND:.0f} files per second")
-    parser.add_argument("--seed", type=int, default=1, help="of the simulation (default 1)")
+    parser.add_argument("--seed", type=seed, default=1, help="of the simulation (default 1)")
     parser.add_argument("--ct", metavar="DIR", help="CT volumes for the imaging flow (default: phantoms)")
     parser.add_argument("--only", choices=("streaming", "imaging"), help="one of the two flows (default: both)")
     parser.add_argument(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,10 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, files_of, present
-from ipdsf_spark.cli.sited_files import no_profile, profiles_of, report_rejected
-from ipdsf_spark.config import load
+from ipdsf_spark.cli.arguments import add_configuration, add_top, check_top, picture_at, seed
+from ipdsf_spark.cli.inputs import add_clock_arguments, bytes_of, clock_of, present
+from ipdsf_spark.cli.sited_files import by_site, for_each_site, no_profile, profiles_of, report_rejected
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.averages.build import averages_of_all
 from ipdsf_spark.lidar.edges.detector import EdgeDetector
@@ -28,11 +26,12 @@ from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.products.quality import names
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.sites import DEFAULT, load_sites, site_named, sites_of
 
 EXAMPLES: Final = """examples:
   ipdsf edges day/*.nc --plot edges.png             a summary, and the edges on the curtain
   ipdsf edges day/*.nc --site oslo --csv            one line per edge and interval
+  ipdsf edges network/ --sites network/sites.toml --csv
+                                                    folders called like sites of the table, each on its own
   ipdsf edges day/*.nc --json                       one JSON object per interval: the records of the stream
   ipdsf edges train -o edges.npz                    learn a small network from simulated days (needs torch)
   ipdsf edges day/*.nc --model edges.npz --plot edges.png
@@ -49,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("paths", nargs="+", metavar="FILE", help="file, folder or glob pattern; or: train")
     place = parser.add_argument_group("the instrument")
-    place.add_argument("--site", metavar="ID", help="site of the table; not given: no site, the instrument's defaults")
+    place.add_argument("--site", metavar="ID", help="site of the table; not given: the folder a file lies in names it")
     place.add_argument("--sites", metavar="FILE", help="table of sites (default: the configuration's)")
     place.add_argument("--calibration", type=float, metavar="FACTOR", help="from the file's unit to m-1 sr-1")
     place.add_argument("--min-height", type=float, metavar="M", help="lowest trustworthy height above the instrument")
@@ -60,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="one JSON object per interval and line on stdout")
     form.add_argument("--csv", action="store_true", help="CSV on stdout, a line per edge and interval")
     output.add_argument("--plot", metavar="PNG", help="draw the edges on the curtain of backscatter")
-    output.add_argument("--top", type=float, metavar="M", help="highest height of the picture")
+    add_top(output, "the picture")
     learned = parser.add_argument_group("the network")
     learned.add_argument("--model", metavar="FILE", help="a network of `ipdsf edges train` instead of Canny's path")
     learned.add_argument("-o", "--output", metavar="FILE", help="train: where the network is written")
@@ -69,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     learned.add_argument(
         "--seconds", type=float, default=420.0, metavar="S", help="train: processor seconds at most (default: 420)"
     )
-    learned.add_argument("--seed", type=int, default=0, metavar="N", help="train: of days, crops and first weights")
+    learned.add_argument("--seed", type=seed, default=0, metavar="N", help="train: of days, crops and first weights")
     add_configuration(parser)
 
 
@@ -81,46 +80,53 @@ def run(args: argparse.Namespace) -> int:
         return train_network(args)
     if args.output:
         raise ConfigError("-o belongs to: ipdsf edges train -o FILE; pictures are written by --plot FILE")
-    site = _site(args)
+    check_top(args)
+    picture = picture_at(args.plot) if args.plot else None
+    if args.max_height is not None and not 300.0 <= args.max_height <= 20_000.0:
+        raise ConfigError(f"--max-height is from 300 to 20000 m, not {args.max_height}")
     settings, detector = _detector(args)
+    groups = by_site(args, args.paths)
+    if len(groups) > 1 and picture:
+        raise ConfigError(f"--plot is of one site, the files belong to {', '.join(site.id for site, _ in groups)}")
+    first = groups[0][0]
+
+    def handle(site: Site, paths: list[str]) -> None:
+        _one_site(site, paths, args, settings, detector, picture, is_first=site is first)
+
+    return for_each_site(groups, handle, _say)
+
+
+def _one_site(
+    site: Site,
+    paths: Sequence[str],
+    args: argparse.Namespace,
+    settings: EdgeSettings,
+    detector: EdgeDetector | None,
+    picture: Path | None,
+    *,
+    is_first: bool,
+) -> None:
     reader = FileReader(clock=clock_of(args, site), now=present())
     kept: list[Profiles] = []
-    paths = list(dict.fromkeys(files_of(args.paths)))
-    blocks = _watched(reader, paths, site, kept if args.plot else None)
-    averages = averages_of_all(blocks, settings.averaging_s)
+    averages = averages_of_all(_watched(reader, paths, site, kept if picture else None), settings.averaging_s)
     report_rejected(reader, site.id, _say)
     if not averages:
         raise no_profile(reader, paths)
     tracker = EdgeTracker(site, settings, detector)
     rows = newest_rows([*tracker.step(averages), *tracker.flush()])
     lines = lines_of(rows, settings.averaging_s)
-    if args.plot:
-        _draw(kept, lines, site, args)
+    if picture:
+        _draw(kept, lines, site, picture, top_m=args.top)
     if args.json:
         for row in rows:
             print(json.dumps(record_of(site.id, row, settings.averaging_s)))
     elif args.csv:
-        print(to_csv(site.id, rows, settings.averaging_s), end="")
+        print(to_csv(site.id, rows, settings.averaging_s, header=is_first), end="")
     else:
         print(summary_of(site, next(iter(reader.files_by_instrument)), rows, lines, settings))
-        if args.plot:
-            print(f"  wrote        {args.plot}")
-    return 0
-
-
-def _site(args: argparse.Namespace) -> Site:
-    """The site of the table, or one that says nothing: edges need neither sun nor position."""
-    if args.site:
-        sites = load_sites(args.sites) if args.sites else sites_of(load(*args.config, overrides=args.set))
-        site = site_named({name: each for name, each in sites.items() if name != DEFAULT}, args.site)
-    else:
-        site = Site("site", float("nan"), float("nan"))
-    if args.calibration is not None and not 0.0 < args.calibration < np.inf:
-        raise ConfigError(f"--calibration is a factor above 0, not {args.calibration}")
-    if args.max_height is not None and not 300.0 <= args.max_height <= 20_000.0:
-        raise ConfigError(f"--max-height is from 300 to 20000 m, not {args.max_height}")
-    given = {"calibration": args.calibration, "min_height_m": args.min_height, "max_height_m": args.max_height}
-    return dataclasses.replace(site, **{name: value for name, value in given.items() if value is not None})
+        if picture:
+            print(f"  wrote        {picture}")
+    sys.stdout.flush()
 
 
 def _detector(args: argparse.Namespace) -> tuple[EdgeSettings, EdgeDetector | None]:
@@ -139,11 +145,11 @@ def _watched(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Pr
         yield block
 
 
-def _draw(kept: Sequence[Profiles], lines: Sequence[EdgeLine], site: Site, args: argparse.Namespace) -> None:
+def _draw(kept: Sequence[Profiles], lines: Sequence[EdgeLine], site: Site, path: Path, *, top_m: float | None) -> None:
     from ipdsf_spark import plots  # a second of imports that other outputs do not need
 
-    figure = plots.curtain(kept, site=site.id, place=site, edges=lines, calibration=site.calibration, top_m=args.top)
-    plots.save(figure, Path(args.plot))
+    figure = plots.curtain(kept, site=site.id, place=site, edges=lines, calibration=site.calibration, top_m=top_m)
+    plots.save(figure, path)
 
 
 def summary_of(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.cli.forecast_train import add_data_arguments
+from ipdsf_spark.cli.forecast_train import add_data_arguments, check_counts
 from ipdsf_spark.config import load
 from ipdsf_spark.progress import counting, progress_bar
 
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from ipdsf_spark.forecast.judging import after_days, damping_of, forecasts_m, has_flag, judged
     from ipdsf_spark.forecast.network_years import WARM_UP_DAYS
 
+    check_counts(args, "held_out", "days")
     config = load(*args.config, overrides=args.set)
     folder = Path(args.model or config.forecast.model or shipped_folder()).expanduser()
     model = load_model(folder, "" if args.model else config.forecast.sha256)

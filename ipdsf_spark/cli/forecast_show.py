@@ -5,22 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, picture_at
 from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, present
 from ipdsf_spark.cli.layers import watched
-from ipdsf_spark.cli.sited_files import add_place_arguments, add_position_arguments, by_placed_site
+from ipdsf_spark.cli.sited_files import (
+    add_place_arguments,
+    add_position_arguments,
+    by_placed_site,
+    for_each_site,
+    report_rejected,
+)
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.lidar import tables
 from ipdsf_spark.lidar.site import Site
 
 if TYPE_CHECKING:
     from ipdsf_spark.forecast.foretold import Foretold
+    from ipdsf_spark.forecast.model import ForecastModel
     from ipdsf_spark.forecast.series import Series
 
 HELP: Final = "what a model foretells from files or from an archive, without Spark"
@@ -53,7 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Foretell."""
     from ipdsf_spark.forecast.folder import load_model, shipped_folder
-    from ipdsf_spark.forecast.foretold import foretold
 
     if bool(args.paths) == bool(args.archive):
         raise ConfigError("name files, or --archive DIR with --site ID")
@@ -61,52 +67,71 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.model or config.forecast.model or shipped_folder()).expanduser()
     model = load_model(folder, "" if args.model else config.forecast.sha256)
     at = _time(args.at)
-    for number, series in enumerate(_archived(args, config) if args.archive else _of_files(args, config)):
-        try:
-            found = foretold(series, model, at)
-        except ValueError as error:
-            raise InputError(f"{series.sites[0]}: {error}") from error
-        if args.json:
-            print(json.dumps({"site": series.sites[0], "time": f"{found.time}Z"} | dict(found.values)))
-        else:
-            print(_readable(series.sites[0], found))
-        if args.plot:
-            from ipdsf_spark.plots import save  # a second of imports that other outputs do not need
-            from ipdsf_spark.plots.forecast_fan import forecast_fan
+    picture = picture_at(args.plot) if args.plot else None
+    if args.archive:
+        _show(_archived(args, config), model, at, picture, is_json=args.json)
+        return 0
+    groups = by_placed_site(args, config)
+    first = groups[0][0]
 
-            path = Path(args.plot)
-            path = path if not number else path.with_stem(f"{path.stem}_{series.sites[0]}")
-            save(forecast_fan(found.fan, title=series.sites[0]), path)
-            print(f"  wrote        {path}", file=sys.stderr)
-    return 0
+    def handle(site: Site, paths: list[str]) -> None:
+        of_site = picture
+        if picture and site is not first:
+            of_site = picture.with_stem(f"{picture.stem}_{site.id}")
+        _show(_of_files(site, paths, args, config), model, at, of_site, is_json=args.json)
+
+    return for_each_site(groups, handle, _say)
+
+
+def _show(
+    series: Series, model: ForecastModel, at: np.datetime64 | None, picture: Path | None, *, is_json: bool
+) -> None:
+    """The forecast of one site, as text or JSON and as a picture."""
+    from ipdsf_spark.forecast.foretold import foretold
+
+    site = series.sites[0]
+    try:
+        found = foretold(series, model, at)
+    except ValueError as error:
+        raise InputError(f"{site}: {error}") from error
+    if is_json:
+        print(json.dumps({"site": site, "time": f"{found.time}Z"} | dict(found.values)))
+    else:
+        print(_readable(site, found))
+    if picture:
+        from ipdsf_spark.plots import save  # a second of imports that other outputs do not need
+        from ipdsf_spark.plots.forecast_fan import forecast_fan
+
+        save(forecast_fan(found.fan, title=site), picture)
+        print(f"  wrote        {picture}", file=sys.stderr)
+    sys.stdout.flush()
 
 
 def _time(text: str | None) -> np.datetime64 | None:
     if text is None:
         return None
-    try:
-        return np.datetime64(text.removesuffix("Z"), "us")
-    except ValueError as error:
-        raise ConfigError(f"--at must be a time such as 2026-06-21T09:00, not {text!r}") from error
+    at = tables.instant(text)
+    if np.isnat(at):
+        raise ConfigError(f"--at must be a time such as 2026-06-21T09:00, not {text!r}")
+    return at
 
 
-def _of_files(args: argparse.Namespace, config: Config) -> Iterator[Series]:
+def _of_files(site: Site, paths: list[str], args: argparse.Namespace, config: Config) -> Series:
     from ipdsf_spark.forecast.rows import series_of_layers
     from ipdsf_spark.lidar.files import FileReader
     from ipdsf_spark.lidar.layers.replay import replay
     from ipdsf_spark.sites import layer_settings
 
-    settings = layer_settings(config)
-    for site, paths in by_placed_site(args, config):
-        reader = FileReader(clock=clock_of(args, site), now=present())
-        found = replay(watched(reader, paths, site, None), site, settings)
-        if not len(found.issued):
-            why = f": {reader.rejected[0].reason}" if reader.rejected else ""
-            raise InputError(f"no height in {len(paths)} file(s) of {site.id}{why}")
-        yield series_of_layers(site, found.issued, found.latest)
+    reader = FileReader(clock=clock_of(args, site), now=present())
+    found = replay(watched(reader, paths, site, None), site, layer_settings(config))
+    report_rejected(reader, site.id, _say)
+    if not len(found.issued):
+        why = f": {reader.rejected[0].reason}" if reader.rejected else ""
+        raise InputError(f"no height in {len(paths)} file(s) of {site.id}{why}")
+    return series_of_layers(site, found.issued, found.latest)
 
 
-def _archived(args: argparse.Namespace, config: Config) -> Iterator[Series]:
+def _archived(args: argparse.Namespace, config: Config) -> Series:
     from ipdsf_spark.archive.heights import series_of_archive
     from ipdsf_spark.forecast.stored_series import part_of
     from ipdsf_spark.sites import load_sites, sites_of
@@ -117,7 +142,11 @@ def _archived(args: argparse.Namespace, config: Config) -> Iterator[Series]:
     series = series_of_archive(args.archive, sites, since=args.since, until=args.until)
     if args.site not in series.sites:
         raise InputError(f"the archive holds no heights of {args.site}; it has {', '.join(series.sites)}")
-    yield part_of(series, np.array([series.sites.index(args.site)]), 0, len(series))
+    return part_of(series, np.array([series.sites.index(args.site)]), 0, len(series))
+
+
+def _say(message: str) -> None:
+    print(f"ipdsf forecast: {message}", file=sys.stderr)
 
 
 def _readable(site: str, found: Foretold) -> str:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, seed
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.progress import progress_bar
@@ -61,7 +61,18 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--sites", type=int, default=48, metavar="N", help="simulated sites to train on (default: 48)")
     data.add_argument("--held-out", type=int, default=12, metavar="N", help="simulated sites to judge (default: 12)")
     data.add_argument("--days", type=int, default=183, metavar="N", help="that a simulated site lives (default: 183)")
-    data.add_argument("--seed", type=int, default=0, help="of the simulated network and of the training (default: 0)")
+    data.add_argument("--seed", type=seed, default=0, help="of the simulated network and of the training (default: 0)")
+
+
+def check_counts(args: argparse.Namespace, *names: str) -> None:
+    """Refuse a number of nothing.
+
+    Raises:
+        ConfigError: one is below 1.
+    """
+    for name in names:
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(args, name)}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,9 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from ipdsf_spark.forecast.network_years import NetworkPlan
     from ipdsf_spark.training.forecast_work import SERIES, ForecastWork, require_own
 
-    for name in ("epochs", "width", "layers", "sites", "days"):
-        if getattr(args, name) < 1:
-            raise ConfigError(f"--{name} must be at least 1, got {getattr(args, name)}")
+    check_counts(args, "epochs", "width", "layers", "sites", "days")
     if args.workers < 0 or not 0 < args.rate < 1:
         raise ConfigError("--workers must be 0 or more, --rate between 0 and 1")
     place = location_of(args.out)

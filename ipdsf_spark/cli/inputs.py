@@ -1,4 +1,4 @@
-"""The files a user names: single ones, folders, glob patterns."""
+"""The files a user names: single ones, folders, glob patterns; and those that are written for them."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ def bytes_of(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def outputs(folder: str | Path, stem: str, *endings: str) -> list[Path]:
+    """The files to write, one for each ending, in a folder that is made; a dot in a site's id is no ending."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return [Path(folder) / f"{stem}{ending}" for ending in endings]
 
 
 def add_clock_arguments(parser: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.profiles import Decoded, Float32, Profiles, Time
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.progress import progress_bar
-from ipdsf_spark.sites import load_sites, site_named, sites_of
+from ipdsf_spark.sites import listed_site, load_sites, sites_of
 
 EXAMPLES: Final = """examples:
   ipdsf inspect C5061800.DAT                     a paragraph a person can read
@@ -108,7 +108,7 @@ def summary_of(decoded: Decoded, *, file: str) -> dict[str, Any]:
 def _site(args: argparse.Namespace) -> Site | None:
     if not args.site:
         return None
-    return site_named(load_sites(args.sites) if args.sites else sites_of(load()), args.site)
+    return listed_site(load_sites(args.sites) if args.sites else sites_of(load()), args.site)
 
 
 def paragraph(summary: dict[str, Any]) -> str:

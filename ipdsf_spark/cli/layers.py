@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, present
+from ipdsf_spark.cli.arguments import add_configuration, add_top, check_top
+from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, outputs, present
 from ipdsf_spark.cli.sited_files import (
     add_place_arguments,
     add_position_arguments,
@@ -62,13 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = output.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object per product time and line on stdout")
     form.add_argument("--csv", action="store_true", help="CSV on stdout")
-    output.add_argument("--top", type=float, metavar="M", help="highest height of the pictures")
+    add_top(output, "the pictures")
     output.add_argument("--live", action="store_true", help="as the stream stands at the end: the newest provisional")
     add_configuration(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Retrieve, print and write the heights of every site; 1 if a site gave nothing."""
+    check_top(args)
     config = load(*args.config, overrides=args.set)
     groups = by_placed_site(args, config)
     first = groups[0][0]
@@ -94,13 +95,13 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, config
         for day in np.unique(layers.time.astype("datetime64[D]")):
             rows = layers.time.astype("datetime64[D]") == day
             of_day = Layers(*(getattr(layers, name)[rows] for name in Layers.__dataclass_fields__))
-            stem = Path(args.output) / f"{site.id}_{str(day).replace('-', '')}"
-            stem.parent.mkdir(parents=True, exist_ok=True)
+            stem = f"{site.id}_{str(day).replace('-', '')}"
+            table, heights, picture = outputs(args.output, stem, ".csv", ".nc", ".png")
             raw = cf.to_netcdf(of_day, site, instrument=instrument, settings=settings, history=history, inputs=names)
-            stem.with_suffix(".nc").write_bytes(raw)
-            stem.with_suffix(".csv").write_text(products.to_csv(site.id, of_day), encoding="utf-8")
-            _draw(kept, of_day, day, site, stem.with_suffix(".png"), ceiling=settings.ceiling, top_m=args.top)
-            written += [str(stem.with_suffix(suffix)) for suffix in (".csv", ".nc", ".png")]
+            heights.write_bytes(raw)
+            table.write_text(products.to_csv(site.id, of_day), encoding="utf-8")
+            _draw(kept, of_day, day, site, picture, ceiling=settings.ceiling, top_m=args.top)
+            written += [str(path) for path in (table, heights, picture)]
     if args.json:
         for product in products.products_of(site.id, layers):
             print(json.dumps(product))

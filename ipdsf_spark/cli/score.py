@@ -13,11 +13,12 @@ import numpy as np
 
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.inputs import bytes_of, files_of
+from ipdsf_spark.cli.sited_files import position_of
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.heights.comparison import COLUMNS, Pairs, hour_classes, num_failures, paired, scores, table_rows
 from ipdsf_spark.lidar.heights.series import Heights, joined, read_heights
-from ipdsf_spark.sites import site_named, sites_of
+from ipdsf_spark.sites import listed_site, load_sites, sites_of
 
 EXAMPLES: Final = """examples:
   ipdsf score out/oslo_20210909.nc --reference truth/oslo.csv --site oslo
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference-variable", default="", metavar="NAME", help="the same of the reference")
     parser.add_argument("--every", type=int, default=300, metavar="S", help="length of a common time (default: 300 s)")
     parser.add_argument("--site", metavar="ID", help="site of the table: its sun tells the hours apart")
+    parser.add_argument("--sites", metavar="FILE", help="table of sites (default: the configuration's)")
     parser.add_argument("--latitude", type=float, metavar="DEG", help="north positive, instead of a site")
     parser.add_argument("--longitude", type=float, metavar="DEG", help="east positive")
     parser.add_argument("-o", "--output", metavar="DIR", help="write score.csv, score.json and score.png")
@@ -78,14 +80,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _place(args: argparse.Namespace) -> tuple[float, float]:
-    if (args.latitude is None) != (args.longitude is None):
-        raise ConfigError("--latitude and --longitude go together")
-    if args.latitude is not None:
-        if not (-90 <= args.latitude <= 90 and -180 <= args.longitude <= 180):
-            raise ConfigError(f"no such place: latitude {args.latitude}, longitude {args.longitude}")
-        return args.latitude, args.longitude
+    position = position_of(args)
+    if position is not None:
+        return position
     if args.site:
-        site = site_named(sites_of(load(*args.config, overrides=args.set)), args.site)
+        sites = load_sites(args.sites) if args.sites else sites_of(load(*args.config, overrides=args.set))
+        site = listed_site(sites, args.site)
         return site.latitude_deg, site.longitude_deg
     return float("nan"), float("nan")
 

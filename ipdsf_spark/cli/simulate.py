@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ipdsf_spark.cli.arguments import seed
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.profiles import Time
 from ipdsf_spark.lidar.simulator import INSTRUMENTS, SCENARIOS, DayPlan, SimulatedDay, draw_plan, instrument_named
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="standard deviation of a five-minute mean at 1500 m, relative to the "
         "mixing layer (0.02, 0.05, 0.10 in the literature; default: the genuine noise of the instrument)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same files (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="the same seed writes the same files (default: 0)")
     parser.add_argument("--json", action="store_true", help="one JSON object per site and line on stdout")
 
 

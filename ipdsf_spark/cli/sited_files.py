@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from ipdsf_spark.cli.inputs import bytes_of, files_of
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError
@@ -18,9 +16,16 @@ from ipdsf_spark.lidar.files import FileReader
 from ipdsf_spark.lidar.profiles import Profiles
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.progress import progress_bar
-from ipdsf_spark.sites import DEFAULT, load_sites, site_named, sites_of
+from ipdsf_spark.sites import DEFAULT, check_number, listed_site, load_sites, sites_of
 
 MOST_LISTED: Final = 10
+# Arguments that say what the table of sites would, and its keys.
+NUMBERS: Final = {
+    "altitude": "altitude_m",
+    "calibration": "calibration",
+    "min_height": "min_height_m",
+    "max_height": "max_height_m",
+}
 BESIDE: Final = (".csv", ".toml", ".json", ".png")  # tables and pictures that lie beside the files
 
 
@@ -67,7 +72,7 @@ def by_site(args: argparse.Namespace, paths: Sequence[str]) -> list[tuple[Site, 
     sites = load_sites(args.sites) if args.sites else sites_of(load(*args.config, overrides=args.set))
     listed = {name: site for name, site in sites.items() if name != DEFAULT}
     if args.site:
-        return [(_adjusted(site_named(listed, args.site), args), files)]
+        return [(_adjusted(listed_site(sites, args.site), args), files)]
     groups: dict[str, list[str]] = {}
     for path in files:
         if path.lower().endswith(BESIDE):
@@ -76,7 +81,7 @@ def by_site(args: argparse.Namespace, paths: Sequence[str]) -> list[tuple[Site, 
         name = next((part for part in reversed(parts) if part in listed), parts[-1])
         groups.setdefault(name, []).append(path)
     if not groups:
-        raise InputError(f"no file in {' '.join(paths)}")
+        raise _nothing(paths)
     nowhere = Site("", float("nan"), float("nan"))
     return [
         (_adjusted(listed.get(name, dataclasses.replace(nowhere, id=name)), args), files)
@@ -98,8 +103,7 @@ def by_placed_site(args: argparse.Namespace, config: Config) -> list[tuple[Site,
     sites = load_sites(args.sites) if args.sites else sites_of(config)
     listed = {name: site for name, site in sites.items() if name != DEFAULT}
     if args.site:
-        # [default] stands for unknown senders of a stream; here a misspelt name must not lose its sun.
-        return [(_adjusted(site_named(listed, args.site), args), paths)]
+        return [(_adjusted(listed_site(sites, args.site), args), paths)]
     groups: dict[str, list[str]] = {}
     for path in paths:
         if path.lower().endswith((".csv", ".toml")) and Path(path).parent.name not in listed:
@@ -112,7 +116,7 @@ def by_placed_site(args: argparse.Namespace, config: Config) -> list[tuple[Site,
             )
         groups.setdefault(name, []).append(path)
     if not groups:
-        raise InputError(f"no file in {' '.join(args.paths)}")
+        raise _nothing(args.paths)
     return [(_adjusted(listed[name], args), files) for name, files in groups.items()]
 
 
@@ -166,8 +170,19 @@ def no_profile(reader: FileReader, paths: Sequence[str]) -> InputError:
     return InputError(f"no profile in {len(paths)} file(s){why}")
 
 
+def _nothing(paths: Sequence[str]) -> InputError:
+    return InputError(f"no instrument's file in {' '.join(paths)}: tables and pictures are passed over")
+
+
 def _adjusted(site: Site, args: argparse.Namespace) -> Site:
-    given = {"altitude_m": args.altitude, "calibration": args.calibration, "min_height_m": args.min_height}
-    if args.calibration is not None and not 0.0 < args.calibration < np.inf:
-        raise ConfigError(f"--calibration is a factor above 0, not {args.calibration}")
-    return dataclasses.replace(site, **{name: value for name, value in given.items() if value is not None})
+    """The site with the numbers of the command line.
+
+    Raises:
+        ConfigError: the table of sites would refuse one.
+    """
+    told = {key: getattr(args, option, None) for option, key in NUMBERS.items()}
+    given = {key: value for key, value in told.items() if value is not None}
+    for option, key in NUMBERS.items():
+        if key in given:
+            check_number(f"--{option.replace('_', '-')}", key, given[key])
+    return dataclasses.replace(site, **given)

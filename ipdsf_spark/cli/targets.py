@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, add_top, check_top, picture_at
 from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, present
 from ipdsf_spark.cli.sited_files import (
     add_place_arguments,
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--plot", metavar="PNG", help="write a picture")
     output.add_argument("--out", metavar="NC", help="write CF netCDF")
     output.add_argument("--json", action="store_true", help="one JSON object per profile and line on stdout")
-    output.add_argument("--top", type=float, metavar="M", help="highest height of the picture")
+    add_top(output, "the picture")
     add_configuration(parser)
 
 
@@ -69,19 +69,21 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--average is 10 to 3600 seconds, not {args.average}")
     if args.temperature is not None and not -90.0 <= args.temperature <= 60.0:
         raise ConfigError(f"--temperature is in °C, -90 to 60, not {args.temperature}")
+    check_top(args)
+    picture = picture_at(args.plot) if args.plot else None
     groups = by_site(args, args.paths)
     if len(groups) > 1 and (args.plot or args.out):
         raise ConfigError(
             f"--plot and --out are of one site, the files belong to {', '.join(site.id for site, _ in groups)}; "
             "give one site at a time"
         )
-    return for_each_site(groups, lambda site, paths: _one_site(site, paths, args), _say)
+    return for_each_site(groups, lambda site, paths: _one_site(site, paths, args, picture), _say)
 
 
-def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace) -> None:
+def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, picture: Path | None) -> None:
     reader = FileReader(clock=clock_of(args, site), now=present())
     kept: list[Profiles] = []
-    found = _classified(site, _read(reader, paths, site, kept if args.plot else None), args)
+    found = _classified(site, _read(reader, paths, site, kept if picture else None), args)
     report_rejected(reader, site.id, _say)
     if not found:
         raise no_profile(reader, paths)
@@ -89,7 +91,7 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace) -> Non
     if len(found) > 1:
         others = sum(map(len, found[1:]))
         _say(f"{site.id}: {others} profile(s) have other gates and are left out of --plot and --out")
-    written = _write(site, series, kept, paths, args)
+    written = _write(site, series, kept, paths, args, picture)
     if args.json:
         for each in found:
             for stamp, record in zip(each.time, each.records, strict=True):
@@ -120,7 +122,12 @@ def _read(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Profi
 
 
 def _write(
-    site: Site, series: Series, kept: Sequence[Profiles], paths: Sequence[str], args: argparse.Namespace
+    site: Site,
+    series: Series,
+    kept: Sequence[Profiles],
+    paths: Sequence[str],
+    args: argparse.Namespace,
+    picture: Path | None,
 ) -> list[str]:
     written = []
     if args.out:
@@ -129,13 +136,13 @@ def _write(
         raw = cf.to_netcdf(series, site, history=history, inputs=[Path(path).name for path in paths])
         Path(args.out).write_bytes(raw)
         written.append(args.out)
-    if args.plot:
+    if picture:
         from ipdsf_spark.plots import save  # a second of imports that other outputs do not need
         from ipdsf_spark.plots.targets import targets_figure
 
         top_m = args.top or _top_m(series)
-        save(targets_figure(kept, series, site=site.id, top_m=top_m, calibration=site.calibration), args.plot)
-        written.append(args.plot)
+        save(targets_figure(kept, series, site=site.id, top_m=top_m, calibration=site.calibration), picture)
+        written.append(str(picture))
     return written
 
 

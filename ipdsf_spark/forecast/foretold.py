@@ -70,7 +70,8 @@ def foretold(series: Series, model: ForecastModel, at: np.datetime64 | None = No
         seconds = int(at.astype("datetime64[s]").astype(np.int64))
         num = min(num, seconds // INTERVAL_S - series.start)
     if num < 1:
-        raise ValueError(f"nothing is known by {at}: the first interval begins at {_time_of(series.start - 1)}Z")
+        by = "now" if at is None else f"{at.astype('datetime64[s]')}Z"
+        raise ValueError(f"nothing is known by {by}: the first interval begins at {_time_of(series.start - 1)}Z")
     memory, hidden = Memory(series.latitude_deg, series.longitude_deg), model.start(1)
     filled_m = np.full((num, 3), np.nan)
     for step in range(num):

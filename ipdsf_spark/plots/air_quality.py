@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ipdsf_spark.lidar.aerosol.flags import REASONS
+from ipdsf_spark.lidar.aerosol.flags import names as names_of
 from ipdsf_spark.lidar.air_quality.operator import AirRow
 from ipdsf_spark.lidar.air_quality.us_index import CATEGORIES
 from ipdsf_spark.lidar.profiles import Time
@@ -25,7 +27,8 @@ MOST_NUMBERS: Final = 40
 MOST_ABOVE: Final = 4.0  # times the median: the highest that decides the scale
 HOUR: Final = np.timedelta64(1, "h")
 HALF_HOUR: Final = np.timedelta64(30, "m")
-CAVEAT: Final = "indicative, estimated from lidar; band ±1 σ"
+MOST_BAND: Final = 2.2  # times the highest mean that decides the scale: as far as the band's top is shown
+CAVEAT: Final = "indicative, estimated from lidar; band ±1 σ; UTC"
 
 
 def air_figure(rows: Sequence[AirRow], *, title: str) -> Figure:
@@ -42,7 +45,7 @@ def air_figure(rows: Sequence[AirRow], *, title: str) -> Figure:
         raise ValueError("no hour to draw")
     figure = style.figure(9.0, 3.6)
     mass, strips = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (4, 1), "hspace": 0.08})
-    figure.subplots_adjust(left=0.08, right=0.985, top=0.88, bottom=0.13)
+    figure.subplots_adjust(left=0.08, right=0.965, top=0.88, bottom=0.13)
     draw_mass(mass, rows)
     draw_indices(strips, rows)
     mass.set_title(title, loc="left", size=10, weight="bold", color=style.INK)
@@ -67,14 +70,21 @@ def draw_mass(mass: Axes, rows: Sequence[AirRow]) -> None:
     mass.plot(time + HOUR, cast, color=style.GOAL, linewidth=0.9, linestyle=(0, (3, 2)), label="NowCast")
     mass.set_ylabel("PM2.5 [µg m⁻³]", size=8.5, color=style.INK)
     if np.isfinite(value).any():
-        top = 1.25 * min(float(np.nanmax(value)), MOST_ABOVE * float(np.nanmedian(value))) + 1.0
+        highest = min(float(np.nanmax(value)), MOST_ABOVE * float(np.nanmedian(value)))
+        top = max(1.25 * highest, min(1.05 * float(np.nanmax(high)), MOST_BAND * highest)) + 1.0
         mass.set_ylim(0.0, top)
         for line in np.flatnonzero(value > top):  # named, and not the scale of the rest
             mass.text(time[line] + HALF_HOUR, 0.97 * top, f"▲\n{value[line]:.0f}", ha="center", va="top", size=7)
+    else:
+        style.say_nothing_is_there(mass, "no hour has a mean", names_of(_any_of(rows) & REASONS))
     if np.isfinite(cast).any():
         mass.legend(
             loc="upper right", fontsize=8, frameon=True, facecolor=style.PAPER, edgecolor="none", framealpha=0.85
         )
+
+
+def _any_of(rows: Sequence[AirRow]) -> int:
+    return int(np.bitwise_or.reduce([int(row.flags) for row in rows], initial=0))
 
 
 def draw_indices(strips: Axes, rows: Sequence[AirRow]) -> None:

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from ipdsf_spark.lidar.operators import Row
 from ipdsf_spark.plots import style
 
+HALF_DAY: Final = np.timedelta64(12, "h")
+YOUNG: Final = "young"  # says nothing of why
 BAND: Final = 0.05  # around the mean of 90 days
 
 
@@ -28,8 +30,8 @@ def calibration_figure(rows: Sequence[Row], *, title: str) -> Figure:
         raise ValueError("no day to draw")
     drawn = style.figure(9.0, 3.6)
     axes = drawn.add_subplot()
-    drawn.subplots_adjust(left=0.09, right=0.985, top=0.88, bottom=0.13)
-    time = np.array([row.time_us for row in rows]).astype("datetime64[us]") + np.timedelta64(12, "h")
+    drawn.subplots_adjust(left=0.09, right=0.965, top=0.88, bottom=0.13)
+    time = np.array([row.time_us for row in rows]).astype("datetime64[us]") + HALF_DAY
     own, own_sigma = _column(rows, "day_factor"), _column(rows, "day_sigma")
     factor, sigma, mean = _column(rows, "factor"), _column(rows, "sigma"), _column(rows, "mean_90_days")
     axes.fill_between(time, mean * (1.0 - BAND), mean * (1.0 + BAND), color=style.GRID, linewidth=0, label="±5 %")
@@ -43,9 +45,15 @@ def calibration_figure(rows: Sequence[Row], *, title: str) -> Figure:
     axes.set_ylabel("factor to m$^{-1}$ sr$^{-1}$", size=8.5, color=style.INK)
     axes.set_title(title, loc="left", size=10, weight="bold", color=style.INK)
     axes.set_title("from liquid clouds and clear nights", loc="right", size=8.5, color=style.FAINT_INK)
+    axes.set_xlim(time[0] - HALF_DAY, time[-1] + HALF_DAY)
+    has_factor = bool(np.isfinite(own).any() or np.isfinite(factor).any())
+    if not has_factor:
+        reasons = [name for row in rows for name in row.values["quality"] if name != YOUNG]
+        style.say_nothing_is_there(axes, "no day gave a factor", reasons)
     handles, labels = axes.get_legend_handles_labels()
     shown = [(each, text) for each, text in zip(handles, labels, strict=True) if text != "alarm" or is_alarm.any()]
-    axes.legend(*zip(*shown, strict=True), loc="best", fontsize=8, frameon=False)
+    if has_factor:
+        axes.legend(*zip(*shown, strict=True), loc="best", fontsize=8, frameon=False)
     style.dress(axes, size=8.0)
     style.time_axis(axes, size=8.0)
     return drawn

@@ -6,7 +6,7 @@ thousands of pictures keeps none of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +69,15 @@ def time_axis(axes: Any, *, size: float, num_ticks: int = 9) -> None:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(formatter)
     axes.tick_params(axis="x", labelsize=size)
+
+
+def say_nothing_is_there(axes: Any, what: str, reasons: Iterable[str]) -> None:
+    """In the middle of axes that have nothing to show: what is missing, and why; no scale of nothing."""
+    told = ", ".join(dict.fromkeys(reason.replace("_", " ") for reason in reasons))
+    text = f"{what}: {told}" if told else what
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", size=9, color=FAINT_INK, wrap=True)
+    axes.set_ylim(0.0, 1.0)
+    axes.set_yticks([])
 
 
 def legend_below(

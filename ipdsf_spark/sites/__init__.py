@@ -104,6 +104,15 @@ def site_named(sites: Mapping[str, Site], site_id: str) -> Site:
     raise ConfigError(f"unknown site {site_id!r}; {hint}")
 
 
+def listed_site(sites: Mapping[str, Site], site_id: str) -> Site:
+    """The site called `site_id`, and never [default], which stands for unknown senders of a stream.
+
+    Raises:
+        ConfigError: it is not listed; the nearest listed id is offered.
+    """
+    return site_named({name: site for name, site in sites.items() if name != DEFAULT}, site_id)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Origin:
     """Where a table stands, so that an error can name the line."""
@@ -159,10 +168,24 @@ def _checked(where: str, key: str, value: Any, wanted: Any) -> Any:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{where} must be a number, got {value!r}")
+    check_number(where, key, value)
+    return float(value) if float in (wanted, *get_args(wanted)) else value
+
+
+def check_number(where: str, key: str, value: float) -> None:
+    """Whether a site may have this number, wherever it was said.
+
+    Args:
+        where: what is to be named in the error.
+        key: of the table of sites.
+        value: to check.
+
+    Raises:
+        ConfigError: it may not.
+    """
     low, high, right = _LIMITS[key]
     if not low <= value <= high:  # not a number is refused as well
         raise ConfigError(f"{where} must be {right}, got {value!r}")
-    return float(value) if float in (wanted, *get_args(wanted)) else value
 
 
 def layer_settings(config: Config) -> LayerSettings:

@@ -64,6 +64,26 @@ def test_the_zone_of_the_sites_logger_counts(station: Path, tmp_path: Path, caps
     found = [np.datetime64(str(row["time"]).removesuffix("Z")) for row in rows_of(capsys)]
 
     assert found == [time - np.timedelta64(3, "h") for time in stated]
+    assert main(["air", *few, "--timezone", "+03:00", "--json"]) == 0
+    assert [np.datetime64(str(row["time"]).removesuffix("Z")) for row in rows_of(capsys)] == found
+
+
+def test_a_humidity_of_0_to_1_is_not_taken_for_percent(station: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["air", str(station), "--humidity", "0.7"]) == 2
+
+    assert "--humidity is a percentage, and no air is as dry as 0.7 %: say 70?" in capsys.readouterr().err
+
+
+def test_a_monitor_of_another_year_is_seen_by_its_times(
+    station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monitor = tmp_path / "pm.csv"
+    monitor.write_text("time,pm25\n2025-06-15T00:00Z,4\n2025-06-15T01:00Z,5\n", encoding="utf-8")
+
+    assert main(["air", "fit", str(station), "--monitor", str(monitor)]) == 1
+    said = capsys.readouterr().err
+    assert "0 hours have both" in said
+    assert "(estimates 2026-06-15T00Z to 2026-06-17T23Z, monitor 2025-06-15T00Z to 2025-06-15T01Z)" in said
 
 
 def test_a_line_is_fitted_to_a_monitor_and_then_used(

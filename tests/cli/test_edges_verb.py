@@ -38,6 +38,16 @@ def test_a_summary_and_a_picture(station: Path, tmp_path: Path, capsys: pytest.C
     assert picture.stat().st_size > 20_000
 
 
+def test_a_picture_without_ending_is_a_png_and_named_as_it_is_written(
+    station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [str(path) for path in sorted(station.iterdir())[:2]]
+    assert main(["edges", *few, "--plot", str(tmp_path / "edges")]) == 0
+
+    assert [path.name for path in tmp_path.iterdir()] == ["edges.png"]
+    assert f"wrote        {tmp_path / 'edges.png'}" in capsys.readouterr().out
+
+
 def test_json_and_csv_say_the_same(station: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["edges", str(station), "--json"]) == 0
@@ -51,6 +61,18 @@ def test_json_and_csv_say_the_same(station: Path, capsys: pytest.CaptureFixture[
     assert len(edges) == len(rows) > 50
     for (time, edge), row in zip(edges, rows, strict=True):
         assert (row["time"], row["id"], float(row["height_m"])) == (time, edge["id"], edge["height_m"])
+
+
+def test_folders_of_several_sites_are_not_one_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    when = ["--date", "2026-06-15", "--start", "06:00", "--hours", "1", "--minutes", "60", "--cadence", "60"]
+    main(["simulate", "--sites", "2", "--instrument", "cl51", "--scenario", "clear", *when, "-o", str(tmp_path)])
+    capsys.readouterr()
+
+    assert main(["edges", str(tmp_path), "--sites", str(tmp_path / "sites.toml"), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["site"] for record in records] == ["sim-01"] * 12 + ["sim-02"] * 12
+    assert main(["edges", str(tmp_path), "--sites", str(tmp_path / "sites.toml"), "--plot", "x.png"]) == 2
+    assert "--plot is of one site, the files belong to sim-01, sim-02" in capsys.readouterr().err
 
 
 def test_the_configuration_of_the_page_can_be_typed(repository: Path) -> None:
@@ -67,7 +89,11 @@ def test_the_configuration_of_the_page_can_be_typed(repository: Path) -> None:
         (["nowhere.nc"], 1, "cannot read nowhere.nc"),
         (["x.nc", "-o", "out"], 2, "-o belongs to: ipdsf edges train"),
         (["x.nc", "--max-height", "10"], 2, "--max-height is from 300 to 20000 m, not 10"),
-        (["x.nc", "--calibration", "-1"], 2, "--calibration is a factor above 0"),
+        (["x.nc", "--calibration", "-1"], 2, "--calibration must be a factor above 0, got -1"),
+        (["x.nc", "--min-height", "nan"], 2, "--min-height must be metres above the instrument, 0 to 5000, got nan"),
+        (["x.nc", "--top", "0"], 2, "--top is 100 to 30000 m, not 0"),
+        (["x.nc", "--plot", "x.xyz"], 2, "--plot writes .png, .svg, .pdf, not .xyz (x.xyz)"),
+        (["x.nc", "--plot", "."], 2, "--plot names a file, and . is a folder; say picture.png"),
         (["x.nc", "--site", "nowhere"], 2, "nowhere"),
         (["train"], 2, "ipdsf edges train needs -o FILE"),
         (["train", "-o", "x.npz", "--days", "0"], 2, "are above 0"),

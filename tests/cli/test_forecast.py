@@ -47,12 +47,35 @@ def test_files_become_a_forecast_and_a_picture(tmp_path: Path, capsys: pytest.Ca
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_site_that_gives_nothing_costs_no_other_its_forecast(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = tmp_path / "days"
+    main(["simulate", "--sites", "2", "--hours", "2", "--start", "08:00", "--date", "2026-06-21", "--cadence", "60",
+          "--minutes", "60", "--instrument", "cl51", "-o", str(days)])  # fmt: skip
+    for path in (days / "sim-01").iterdir():
+        path.write_bytes(b"nothing")
+    cut = next((days / "sim-02").iterdir())
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    capsys.readouterr()
+
+    assert main(["forecast", "show", str(days), "--sites", str(days / "sites.toml"), "--json"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["site"] == "sim-02"
+    assert "ipdsf forecast: sim-01: no height in 2 file(s) of sim-01" in told.err
+    assert "sim-02: 1 stretch(es) gave no profile" in told.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
+        (["show", "x.dat", "--at", "2026"], 2, "--at must be a time such as 2026-06-21T09:00, not '2026'"),
         (["show"], 2, "name files, or --archive DIR with --site ID"),
         (["show", "x.dat", "--at", "noon"], 2, "--at must be a time such as 2026-06-21T09:00, not 'noon'"),
+        (["show", "x.nc", "--plot", "fan.xyz"], 2, "--plot writes .png, .svg, .pdf, not .xyz"),
         (["evaluate", "--model", "/nowhere"], 1, "no forecast model in /nowhere"),
+        (["evaluate", "--held-out", "0"], 2, "--held-out must be at least 1, got 0"),
+        (["evaluate", "--days", "0"], 2, "--days must be at least 1, got 0"),
         (["train", "-o", "m", "--epochs", "0"], 2, "--epochs must be at least 1, got 0"),
         (["train", "-o", "m", "--archive", "/nowhere"], 1, "no archive of products at /nowhere"),
     ],

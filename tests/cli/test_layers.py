@@ -70,6 +70,18 @@ def test_every_site_and_day_gets_csv_netcdf_and_picture(network: Path, tmp_path:
         assert file.instrument == "Vaisala CL51"
 
 
+def test_a_dot_in_a_sites_id_is_no_ending_of_its_files(network: Path, tmp_path: Path) -> None:
+    table = tmp_path / "sites.toml"
+    table.write_text('["no.oslo"]\nlatitude_deg = 50.0\nlongitude_deg = 30.0\n', encoding="utf-8")
+    told = [str(network / "sim-01"), "--site", "no.oslo", "--sites", str(table), "-o", str(tmp_path / "out")]
+    assert main(["layers", *told]) == 0
+    assert main(["air", *told]) == 0
+
+    heights = [f"no.oslo_{day}.{suffix}" for day in ("20260615", "20260616") for suffix in ("csv", "nc", "png")]
+    air = [f"no.oslo_air.{suffix}" for suffix in ("csv", "jsonl", "png")]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == heights + air
+
+
 def test_live_leaves_the_newest_hour_provisional(network: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     main(["layers", str(network / "sim-01"), "--latitude", "59.9", "--longitude", "10.7", "--json", "--live"])
@@ -101,6 +113,31 @@ def test_a_misspelt_site_is_refused_and_the_nearest_offered(network: Path, capsy
 
     assert code == 2
     assert "did you mean 'oslo'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--min-height", "-50"], "--min-height must be metres above the instrument, 0 to 5000, got -50"),
+        (["--min-height", "nan"], "--min-height must be metres above the instrument, 0 to 5000, got nan"),
+        (["--altitude", "nan"], "--altitude must be metres above sea level, -500 to 9000, got nan"),
+        (["--calibration", "0"], "--calibration must be a factor above 0, got 0"),
+        (["--top", "nan"], "--top is 100 to 30000 m, not nan"),
+    ],
+)
+def test_numbers_of_the_command_line_have_the_limits_of_the_table_of_sites(
+    words: list[str], says: str, network: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["layers", str(network / "sim-01"), "--latitude", "50", "--longitude", "30", *words]) == 2
+
+    assert says in capsys.readouterr().err
+
+
+def test_tables_alone_are_said_to_be_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pm.csv").write_text("time,pm25\n", encoding="utf-8")
+
+    assert main(["air", str(tmp_path / "pm.csv")]) == 1
+    assert "pm.csv: tables and pictures are passed over" in capsys.readouterr().err
 
 
 def test_a_file_that_stands_nowhere_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -120,6 +121,27 @@ def test_a_missing_module_of_ours_keeps_its_traceback(verb: Callable[[Verb], Non
 
     with pytest.raises(ModuleNotFoundError, match="lost"):
         command.main(["try"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["simulate", "-o", "x", "--seed", "-1"],
+        ["edges", "train", "-o", "x", "--seed", "-1"],
+        ["forecast", "train", "-o", "x", "--seed", "-1"],
+        ["forecast", "evaluate", "--seed", "1.5"],
+        ["demo", "--seed", "-1"],
+    ],
+)
+def test_a_seed_that_no_generator_takes_is_wrong_usage(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        command.main(words)
+
+    assert ended.value.code == 2
+    assert "a seed is a whole number of at least 0, not" in capsys.readouterr().err
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

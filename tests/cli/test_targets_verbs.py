@@ -82,6 +82,10 @@ def test_several_sites_cannot_share_a_picture(
     [
         (["targets", "--average", "5"], "--average is 10 to 3600 seconds"),
         (["targets", "--temperature", "290"], "--temperature is in °C"),
+        (["targets", "--altitude", "1e9"], "--altitude must be metres above sea level, -500 to 9000"),
+        (["targets", "--top", "nan"], "--top is 100 to 30000 m, not nan"),
+        (["targets", "--plot", "day.gif"], "--plot writes .png, .svg, .pdf, not .gif"),
+        (["calibrate", "--plot", "day.gif"], "--plot writes .png, .svg, .pdf, not .gif"),
         (["calibrate", "--water-vapour", "-1"], "--water-vapour is 0 to 100 mm"),
         (["calibrate", "--latitude", "50"], "--latitude and --longitude go together"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -139,6 +140,17 @@ def test_backscatter_beside_the_heights_breaks_no_rule_of_cf() -> None:
     curtain = cf.Curtain(np.array([10.0, 20.0]), np.full((2, 2), 1e-6, np.float32))
 
     assert breaches(opened(layers_of([800.0, 820.0]), curtain=curtain)) == []
+
+
+def test_an_unknown_position_is_left_out_and_settings_are_json() -> None:
+    nowhere = Site("new", float("nan"), float("nan"))
+    raw = cf.to_netcdf(layers_of([500.0]), nowhere, instrument="Lufft CHM15k")
+    file = netCDF4.Dataset("x.nc", memory=raw)
+
+    assert breaches(file) == []
+    assert not {"latitude", "longitude"} & set(file.variables)
+    assert file["pblh"].coordinates == "station altitude"
+    assert json.loads(file.site_settings, parse_constant=pytest.fail)["latitude_deg"] is None
 
 
 def test_the_check_names_what_is_wrong() -> None:

@@ -54,6 +54,9 @@ def test_arm_heights_are_read_and_what_is_assessed_as_bad_is_not(variable: str) 
         "time,mixing_height_m,uncertainty_m\n2021-06-21T12:00:00Z,800,50\n2021-06-21T12:05:00Z,,\n",
         "# a comment\nTIMESTAMP;MLH;SIGMA_M\n2021-06-21 12:00;800;50\n2021-06-21 12:05;-999;\n",
         "UnixTime,BL_HEIGHT_1,std_m\n1624276800,800,50\n1624277100,-999,-999\n",
+        "time;blh;sigma_m\n2021/6/21 12:00;800,0;50,0\n2021/6/21 12:05;;\n",
+        "timestamp,blh_m,sigma_m\n1624276800000,800,50\n1624277100000,,\n",
+        "time,blh,sigma_m\n2021-06-21 12:00:00+00,800,50\n2021-06-21 12:05:00+00,,\n",
         "date_time\tblh\tsigma_m\n2021-06-21T14:00:00+02:00\t800\t50\n2021-06-21T14:05:00+0200\tnan\t\n",
     ],
 )
@@ -63,6 +66,55 @@ def test_tables_of_many_hands_say_the_same(text: str) -> None:
     assert found.time.tolist() == [(DAY + minutes * MINUTE).item() for minutes in (720, 725)]
     np.testing.assert_array_equal(found.height_m, [800.0, np.nan])
     np.testing.assert_array_equal(found.sigma_m, [50.0, np.nan])
+
+
+def test_a_table_of_a_spreadsheet_in_utf16_is_read() -> None:
+    found = read_heights("time\tblh\n2021-06-21 12:00\t800\n".encode("utf-16"))
+
+    np.testing.assert_array_equal(found.height_m, [800.0])
+
+
+@pytest.mark.parametrize(
+    ("column", "factor"), [("blh_km", 1e3), ("blh [km]", 1e3), ("top (ft)", 0.3048), ("blh", 1.0), ("bl_height_1", 1.0)]
+)
+def test_a_columns_name_says_its_unit(column: str, factor: float) -> None:
+    found = read_heights(f"time,{column}\n2021-06-21T12:00Z,2.0\n".encode(), variable=column)
+
+    np.testing.assert_allclose(found.height_m, [2.0 * factor])
+
+
+def test_times_that_cannot_be_read_are_shown_with_what_would_be_right() -> None:
+    with pytest.raises(InputError, match=r"time says '06/21/2021 12:00', wanted is ISO 8601"):
+        read_heights(b"time,blh\n06/21/2021 12:00,800\n")
+
+
+def model_file(time: str = "time", unit: str = "m") -> bytes:
+    """Heights of a model, an hour apart."""
+    file = netCDF4.Dataset("model.nc", "w", memory=1024)
+    for name, length in ((time, 2), ("latitude", 1), ("longitude", 1)):
+        file.createDimension(name, length)
+    hours = file.createVariable(time, "i4", (time,))
+    hours[:] = [12, 13]
+    hours.units = "hours since 2021-06-21"
+    height = file.createVariable("blh", "f4", (time, "latitude", "longitude"))
+    height[:] = [[[800.0]], [[900.0]]]
+    height.units = unit
+    return bytes(file.close())
+
+
+@pytest.mark.parametrize("time", ["time", "valid_time", "Time"])
+def test_times_are_those_along_the_heights_whatever_they_are_called(time: str) -> None:
+    found = read_heights(model_file(time))
+
+    assert found.time.tolist() == [(DAY + minutes * MINUTE).item() for minutes in (720, 780)]
+    np.testing.assert_array_equal(found.height_m, [800.0, 900.0])
+
+
+def test_a_variable_whose_unit_is_no_length_is_no_height() -> None:
+    for unit in ("m", "[m]", "m AGL", "1", ""):
+        np.testing.assert_array_equal(read_heights(model_file(unit=unit)).height_m, [800.0, 900.0])
+    with pytest.raises(InputError, match="blh is no height: its unit is 'hPa'"):
+        read_heights(model_file(unit="hPa"))
 
 
 def test_the_layers_of_a_bl_view_history_file_are_read() -> None:
@@ -138,6 +190,18 @@ def test_a_radiosonde_counts_one_time_and_sees_the_mean_around_it() -> None:
 
     assert pairs.reference_m.tolist() == [1000.0]
     assert pairs.height_m[0] == pytest.approx(heights.height_m[144:150].mean())
+
+
+def test_a_misspelt_site_does_not_lose_its_sun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    heights, table = tmp_path / "mine.csv", tmp_path / "sites.toml"
+    heights.write_text("time,blh\n2021-06-21T12:00Z,800\n", encoding="utf-8")
+    table.write_text("[default]\n[sion]\nlatitude_deg = 46.2\nlongitude_deg = 7.3\n", encoding="utf-8")
+    told = ["score", str(heights), "--reference", str(heights), "--sites", str(table), "--site"]
+
+    assert cli.main([*told, "sionn"]) == 2
+    assert "unknown site 'sionn'; did you mean 'sion'?" in capsys.readouterr().err
+    assert cli.main([*told, "sion"]) == 0
+    assert "noon" in capsys.readouterr().out
 
 
 def test_nothing_in_common_is_said_with_both_times() -> None:

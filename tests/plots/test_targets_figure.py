@@ -51,8 +51,27 @@ def test_every_class_has_a_colour_of_its_own() -> None:
     assert len(set(COLORS.values())) == len(COLORS) == 9
 
 
+def test_days_that_gave_no_factor_are_the_axis_and_say_why() -> None:
+    values = dict.fromkeys(("factor", "sigma", "day_factor", "day_sigma", "mean_90_days"))
+    told = values | {"alarm": False, "quality": ["no_suitable_cloud", "no_clear_night", "young"]}
+    drawn = calibration_figure([Row("calibration", 86_400_000_000 * day, told) for day in (20_000, 20_001)], title="x")
+    (axes,) = drawn.axes
+
+    assert axes.get_xlim() == (20_000.0, 20_002.0)
+    assert [text.get_text() for text in axes.texts] == ["no day gave a factor: no suitable cloud, no clear night"]
+    assert not axes.get_yticks().size
+
+
 def test_the_factor_is_drawn_with_days_that_have_none_and_alarms() -> None:
-    values = {"factor": 1.5, "sigma": 0.05, "day_factor": None, "day_sigma": None, "mean_90_days": 1.4, "alarm": True}
+    values = {
+        "factor": 1.5,
+        "sigma": 0.05,
+        "day_factor": None,
+        "day_sigma": None,
+        "mean_90_days": 1.4,
+        "alarm": True,
+        "quality": [],
+    }
     drawn = calibration_figure([Row("calibration", 86_400_000_000 * day, values) for day in range(5)], title="munich")
 
     legend = drawn.axes[0].get_legend()

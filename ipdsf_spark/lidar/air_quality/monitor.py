@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.lidar import tables
 from ipdsf_spark.lidar.profiles import Float64, Time
 
 OVERRIDES: Final = 100  # checked by the originator: valid, whatever other flags say
@@ -24,6 +23,8 @@ INVALID_FLAGS: Final = frozenset(
 )  # fmt: skip
 TIME_NAMES: Final = ("time", "datetime", "date", "timestamp", "start_time", "datetimeutc", "datetime_utc", "date_utc")
 VALUE_NAMES: Final = ("pm25", "pm2p5", "pm2.5", "pm2_5", "pm25_ug_m3", "pm2p5_ug_m3", "value", "concentration")
+PARAMETER_NAMES: Final = ("parameter", "pollutant", "species", "parameter_name")
+PM2P5: Final = ("pm25", "pm2p5", "88101", "88502", "6001")  # also the codes of AQS and of the EEA
 FLAG_NAMES: Final = ("flag", "flags", "numflag", "ebas_flag", "qc")
 HUMIDITY_NAMES: Final = ("relative_humidity", "rh", "humidity", "relative_humidity_percent")
 FILL_BELOW: Final = -99.0  # fills like -999; a monitor's noise stays above
@@ -79,7 +80,8 @@ def is_valid(flags: str) -> bool | None:
 def read_monitor(text: str, *, time: str | None = None, value: str | None = None, name: str = "monitor") -> Monitor:
     """A monitor's file: CSV with a header line, comma, semicolon or tab.
 
-    Several values of one hour are averaged; an hour's stamp is its begin.
+    Several values of one hour are averaged; an hour's stamp is its begin. Where a column tells what a row measures, the
+    rows of PM2.5 count, unless `value` names the column.
 
     Args:
         text: the file.
@@ -88,27 +90,30 @@ def read_monitor(text: str, *, time: str | None = None, value: str | None = None
         name: of the file, for errors.
 
     Raises:
-        InputError: a column is missing, or no row has a valid value.
+        InputError: a column is missing, times are days or cannot be read, or no row has a valid value.
     """
-    header, rows = _table(text, name)
+    header, rows, separator = _table(text, name)
     at_time = _column(header, time, TIME_NAMES, name, "times")
     at_value = _column(header, value, VALUE_NAMES, name, "PM2.5")
+    rows = rows if value else _of_pm2p5(header, rows, name)
+    _check_stamps(header, rows, at_time, name)
     at_flag, at_humidity = (_optional(header, names) for names in (FLAG_NAMES, HUMIDITY_NAMES))
     stamps: list[int] = []
     values: list[float] = []
     humidities: list[float] = []
     num_invalid = num_unreadable = 0
     for row in rows:
-        stamp, number = _hour_of(_cell(row, at_time)), _number(_cell(row, at_value))
+        stamp, number = _hour_of(_cell(row, at_time)), tables.number(_cell(row, at_value), separator)
         valid = is_valid(_cell(row, at_flag)) if at_flag is not None else True
-        if stamp is None or valid is None or (number is None and _cell(row, at_value).strip()):
+        has_number = bool(np.isfinite(number))
+        if stamp is None or valid is None or (not has_number and not _is_missing(_cell(row, at_value))):
             num_unreadable += 1
-        elif not valid or number is None or not FILL_BELOW < number < HIGHEST:
+        elif not valid or not FILL_BELOW < number < HIGHEST:  # NaN lies nowhere
             num_invalid += 1
         else:
             stamps.append(stamp)
             values.append(number)
-            humidities.append(_humidity(row, at_humidity, header))
+            humidities.append(_humidity(row, at_humidity, header, separator))
     if not stamps:
         raise InputError(f"{name} has no valid value in {len(rows)} row(s), {num_unreadable} could not be read")
     hours, group = np.unique(np.array(stamps), return_inverse=True)
@@ -130,14 +135,15 @@ def read_humidity(text: str, *, name: str = "humidity") -> dict[int, float]:
     """Relative humidity, 0 to 1, by hour since 1970, from CSV with a column of times and one of humidity.
 
     Raises:
-        InputError: a column is missing, or no row has a value.
+        InputError: a column is missing, times are days or cannot be read, or no row has a value.
     """
-    header, rows = _table(text, name)
+    header, rows, separator = _table(text, name)
     at_time = _column(header, None, TIME_NAMES, name, "times")
+    _check_stamps(header, rows, at_time, name)
     at_humidity = _column(header, None, HUMIDITY_NAMES, name, "relative humidity")
     found: dict[int, list[float]] = {}
     for row in rows:
-        hour, humidity = _hour_of(_cell(row, at_time)), _humidity(row, at_humidity, header)
+        hour, humidity = _hour_of(_cell(row, at_time)), _humidity(row, at_humidity, header, separator)
         if hour is not None and np.isfinite(humidity):
             found.setdefault(hour, []).append(humidity)
     if not found:
@@ -145,19 +151,38 @@ def read_humidity(text: str, *, name: str = "humidity") -> dict[int, float]:
     return {hour: float(np.mean(values)) for hour, values in found.items()}
 
 
-def _table(text: str, name: str) -> tuple[list[str], list[list[str]]]:
-    """Header in small letters, and rows."""
-    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip() and not line.startswith("#")]
-    if not lines:
-        raise InputError(f"{name} is empty")
-    separator = max(",;\t", key=lines[0].count)
-    reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
+def _table(text: str, name: str) -> tuple[list[str], list[list[str]], str]:
+    """Header in small letters, rows, and what separates their cells."""
     try:
-        table = list(reader)
-    except csv.Error as error:
-        raise InputError(f"{name} is no CSV: {error}") from error
-    header = [word.strip().strip('"').lower() for word in table[0]]
-    return header, table[1:]
+        return tables.rows_of(text)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def _of_pm2p5(header: list[str], rows: list[list[str]], name: str) -> list[list[str]]:
+    """The rows of PM2.5 where a column says what each row measures, as in the downloads of networks; else all."""
+    at = _optional(header, PARAMETER_NAMES)
+    if at is None:
+        return rows
+    wanted = [row for row in rows if re.sub(r"[^a-z0-9]", "", _cell(row, at).lower()) in PM2P5]
+    if not wanted and rows:
+        others = ", ".join(sorted({_cell(row, at).strip() for row in rows})[:8])
+        raise InputError(f"{name} has no PM2.5: its column {header[at]} says {others}")
+    return wanted
+
+
+def _check_stamps(header: list[str], rows: list[list[str]], at: int, name: str) -> None:
+    """Refuse times that name no hour, which would all be taken for midnight.
+
+    Raises:
+        InputError: there is not one that does, or none can be read.
+    """
+    written = [_cell(row, at) for row in rows]
+    where, wanted = f"{name}: its column {header[at]}", f"wanted is an hour such as {tables.EXAMPLE} (UTC unless said)"
+    if written and all(_hour_of(stamp) is None for stamp in written):
+        raise InputError(f"{where} has no time that can be read; the first is {written[0]!r}, {wanted}")
+    if written and all(tables.is_day(stamp) or _hour_of(stamp) is None for stamp in written):
+        raise InputError(f"{where} holds days without an hour, the first {written[0]!r}; {wanted}")
 
 
 def _column(header: list[str], given: str | None, usual: tuple[str, ...], name: str, what: str) -> int:
@@ -173,22 +198,19 @@ def _optional(header: list[str], names: tuple[str, ...]) -> int | None:
     return next((header.index(name) for name in names if name in header), None)
 
 
+def _is_missing(text: str) -> bool:
+    """What tables write where a monitor measured nothing."""
+    return text.strip().lower() in ("", "nan", "na", "n/a", "null", "none", "-")
+
+
 def _cell(row: list[str], at: int) -> str:
     return row[at] if at < len(row) else ""
 
 
-def _number(text: str) -> float | None:
-    try:
-        number = float(text.strip().replace(",", "."))
-    except ValueError:
-        return None
-    return number if np.isfinite(number) else None
-
-
-def _humidity(row: list[str], at: int | None, header: list[str]) -> float:
+def _humidity(row: list[str], at: int | None, header: list[str], separator: str) -> float:
     """0 to 1; numbers above 1.5 are percent."""
-    number = _number(_cell(row, at)) if at is not None else None
-    if number is None or at is None or not 0.0 <= number <= 110.0:
+    number = tables.number(_cell(row, at), separator) if at is not None else float("nan")
+    if at is None or not 0.0 <= number <= 110.0:
         return float("nan")
     is_percent = number > 1.5 or "percent" in header[at]
     return number / 100.0 if is_percent else number
@@ -196,12 +218,5 @@ def _humidity(row: list[str], at: int | None, header: list[str]) -> float:
 
 def _hour_of(text: str) -> int | None:
     """Hours since 1970, UTC."""
-    try:
-        stamp = datetime.fromisoformat(text.strip().replace("/", "-"))
-    except ValueError:
-        return None
-    stamp = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
-    try:
-        return int(stamp.timestamp() // 3600)
-    except (OverflowError, ValueError):
-        return None
+    stamp = tables.instant(text)
+    return None if np.isnat(stamp) else int(stamp.astype("datetime64[h]").astype(np.int64))

@@ -62,7 +62,14 @@ _LAST: Final = np.datetime64("2400-01-01", "us")
 _FIRST_US, _LAST_US = int(_FIRST.astype(np.int64)), int(_LAST.astype(np.int64))
 
 
-def times(variable: Variable, damage: list[Damage] | None = None, *, unit: str = "", default_unit: str = "") -> Time:
+def times(
+    variable: Variable,
+    damage: list[Damage] | None = None,
+    *,
+    unit: str = "",
+    default_unit: str = "",
+    coarsest_whole_s: float = COARSEST_WHOLE_S,
+) -> Time:
     """(T,) datetime64[us] of a variable counting ``... since ...``; NaT for what is missing or lies centuries away.
 
     Rounded to the millisecond: counts of days in float64 resolve microseconds only by chance.
@@ -72,6 +79,7 @@ def times(variable: Variable, damage: list[Damage] | None = None, *, unit: str =
         damage: receives what could not be read.
         unit: what it counts, against its own word.
         default_unit: what it counts where it does not say so.
+        coarsest_whole_s: the longest unit that whole numbers may count; a model's hours are exact, a profile's are not.
 
     Raises:
         UnreadableFile: unit, date, zone or calendar are not understood, or it is stored too coarsely to tell the times.
@@ -80,12 +88,13 @@ def times(variable: Variable, damage: list[Damage] | None = None, *, unit: str =
     counted = unit or variable.text("units") or default_unit
     found = since(values.reshape(-1), counted, variable.name, variable.text("calendar"))
     if step:
-        _check_step(variable.name, step * _unit_s(counted), is_whole=float(step).is_integer() and step >= 1.0)
+        is_whole = float(step).is_integer() and step >= 1.0
+        _check_step(variable.name, step * _unit_s(counted), coarsest_whole_s if is_whole else COARSEST_S)
     return found
 
 
-def _check_step(name: str, step_s: float, *, is_whole: bool) -> None:
-    if step_s > (COARSEST_WHOLE_S if is_whole else COARSEST_S):
+def _check_step(name: str, step_s: float, coarsest_s: float) -> None:
+    if step_s > coarsest_s:
         raise UnreadableFile(
             f"{name} is stored in numbers that resolve it to {step_s:.3g} s, too coarse to tell the times"
         )

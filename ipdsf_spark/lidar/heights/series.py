@@ -5,8 +5,7 @@ What a file is is told by its variables or columns; `variable` names one where t
 
 from __future__ import annotations
 
-import csv
-import io
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.lidar import tables
 from ipdsf_spark.lidar.containers import cf, cf_time
 from ipdsf_spark.lidar.containers.container import Dataset, UnreadableFile
 from ipdsf_spark.lidar.instruments import decode, netcdf, units
@@ -45,6 +45,8 @@ COLUMNS: Final = (
     *("mlh", "mlh_m", "pblh", "pblh_m", "pbl_height", "bl_height_1", "bl_height1", "bl_height", "height_m", "pbl"),
 )
 SIGMAS: Final = ("uncertainty_m", "sigma_m", "pblh_uncertainty", "std_m")
+HOUR_S: Final = 3600.0  # models count whole hours
+NO_UNITS: Final = ("", "1", "-", "none", "unitless", "unknown", "n/a")
 LOWEST_M, HIGHEST_M = 0.0, 20_000.0
 
 
@@ -106,9 +108,12 @@ def _from_netcdf(raw: bytes, name: str, variable: str) -> Heights:
             listed = ", ".join(sorted(dataset.variables)[:20])
             raise InputError(f"{name}: no layer height among {listed}; name one with --variable") from None
     chosen, of_sigma, source = found
-    time = _times(dataset)
+    time = _times(dataset, chosen)
     height = _column(dataset, chosen, len(time))
-    sigma = _column(dataset, of_sigma, len(time)) if of_sigma in dataset.variables else np.full(len(time), np.nan)
+    sigma = np.full(len(time), np.nan)
+    if of_sigma in dataset.variables:
+        with contextlib.suppress(UnreadableFile):  # heights are judged without a sigma that is no length
+            sigma = _column(dataset, of_sigma, len(time))
     return _series(source, time, np.where(_is_bad(dataset, chosen, len(time)), np.nan, height), sigma)
 
 
@@ -126,10 +131,22 @@ def _known(dataset: Dataset, variable: str) -> tuple[str, str, str] | None:
     return None
 
 
-def _times(dataset: Dataset) -> Time:
-    """Times of a file: `time`, or ARM's `base_time` and `time_offset`."""
-    if "time" in dataset.variables and "since" in dataset.variables["time"].text("units"):
-        return cf_time.times(dataset.variables["time"])
+def _times(dataset: Dataset, chosen: str) -> Time:
+    """Times of a file: `time`, ARM's `base_time` and `time_offset`, or whatever else counts along the heights."""
+    variables = dataset.variables
+    if "time" in variables and "since" in variables["time"].text("units"):
+        return cf_time.times(variables["time"], coarsest_whole_s=HOUR_S)
+    if not {"base_time", "time_offset"} <= set(variables):
+        for variable in variables.values():
+            if (
+                "since" in variable.text("units")
+                and variable.dimensions
+                and set(variable.dimensions) <= set(variables[chosen].dimensions)
+            ):
+                return cf_time.times(variable, coarsest_whole_s=HOUR_S)
+        raise UnreadableFile(
+            f"no times of {chosen}: no variable along it is of a unit such as 'seconds since 1970-1-1'"
+        )
     base = cf.physical(dataset.require("base_time")).reshape(-1)
     offset = cf.physical(dataset.require("time_offset")).reshape(-1)
     return cf_time.since(base[0] + offset, "seconds since 1970-01-01 00:00:00")
@@ -139,7 +156,7 @@ def _column(dataset: Dataset, name: str, num: int) -> Float64:
     """(num,) metres; of several layers the first."""
     variable = dataset.require(name)
     values = cf.physical(variable)
-    factor = units.metres(variable.text("units")) or 1.0
+    factor = _factor(name, variable.text("units"))
     if values.size == num:
         return np.asarray(values.reshape(-1) * factor)
     if values.ndim == 2 and values.shape[0] == num:
@@ -147,6 +164,19 @@ def _column(dataset: Dataset, name: str, num: int) -> Float64:
     if values.ndim == 2 and values.shape[1] == num:
         return np.asarray(values[0] * factor)
     raise UnreadableFile(f"{name} has shape {values.shape}, the file {num} times")
+
+
+def _factor(name: str, unit: str) -> float:
+    """To metres; where no unit is said they are metres.
+
+    Raises:
+        UnreadableFile: it is the unit of something else.
+    """
+    words = unit.strip("[]() ")
+    factor = units.metres(words)
+    if factor is None and words.lower() not in NO_UNITS:
+        raise UnreadableFile(f"{name} is no height: its unit is {unit[:60]!r}; name another with --variable")
+    return factor or 1.0
 
 
 def _is_bad(dataset: Dataset, name: str, num: int) -> NDArray[np.bool_]:
@@ -171,13 +201,10 @@ def _is_bad(dataset: Dataset, name: str, num: int) -> NDArray[np.bool_]:
 
 def _from_table(raw: bytes, variable: str) -> Heights | None:
     """A table of text with a line of names; None if it is none."""
-    text = raw.decode("utf-8-sig", "replace")
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not lines:
+    try:
+        names, rows, separator = tables.rows_of(tables.decoded(raw))
+    except ValueError:
         return None
-    separator = max(",;\t", key=lines[0].count)
-    rows = csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
-    names = [name.strip().lower() for name in next(rows)]
     at_time = next((names.index(name) for name in TIMES if name in names), None)
     wanted = (variable.lower(),) if variable else COLUMNS
     at_height = next((names.index(name) for name in wanted if name in names), None)
@@ -189,44 +216,25 @@ def _from_table(raw: bytes, variable: str) -> Heights | None:
         return None
     at_sigma = next((names.index(name) for name in SIGMAS if name in names), None)
     table = [row for row in rows if len(row) > max(at_time, at_height)]
+    time = np.array([tables.instant(row[at_time]) for row in table], "datetime64[us]")
+    if table and np.isnat(time).all():
+        raise InputError(
+            f"{names[at_height]}: not one of {len(table)} rows has a time that can be read; {names[at_time]} says "
+            f"{table[0][at_time]!r}, wanted is ISO 8601 such as {tables.EXAMPLE}, or seconds since 1970"
+        )
 
     def column(at: int | None) -> Float64:
-        return np.array([_number(row[at]) if at is not None and at < len(row) else np.nan for row in table], float)
+        written = [row[at] if at is not None and at < len(row) else "" for row in table]
+        return np.array([tables.number(text, separator) for text in written], float)
 
-    return _series(names[at_height], _written(table, at_time), column(at_height), column(at_sigma))
-
-
-def _written(table: Sequence[Sequence[str]], at: int) -> Time:
-    return np.array([_instant(row[at]) for row in table], "datetime64[us]")
+    height = column(at_height) * _metres_of(names[at_height])
+    return _series(names[at_height], time, height, column(at_sigma))
 
 
-def _instant(text: str) -> np.datetime64:
-    """ISO 8601, with a blank or a T, with or without zone; or seconds since 1970."""
-    text = text.strip()
-    nothing = np.datetime64("NaT", "us")
-    if re.fullmatch(r"\d{9,10}(\.\d+)?", text):
-        return np.datetime64(round(float(text) * 1e6), "us")
-    match = re.fullmatch(
-        r"(\d{4}-\d{2}-\d{2})[T ]?(\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?", text
-    )
-    if match is None:
-        return nothing
-    try:
-        moment = np.datetime64(f"{match[1]}T{match[2] or '00:00'}", "us")
-    except ValueError:
-        return nothing
-    zone = match[3] or ""
-    if zone[:1] in "+-" and zone:
-        minutes = int(zone[1:3]) * 60 + int(zone[-2:])
-        moment = moment - np.timedelta64(minutes if zone[0] == "+" else -minutes, "m")
-    return moment
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
+def _metres_of(column: str) -> float:
+    """The length that a column's numbers count, by the unit at the end of its name: blh_km, "height [ft]"."""
+    unit = re.split(r"[_(\[ ]", column.rstrip(")] "))[-1]
+    return units.metres(unit) or 1.0
 
 
 def _from_instrument(raw: bytes, name: str) -> Heights:

@@ -23,6 +23,7 @@ TOP_ALTITUDE: Final = (
 METHODS: Final = ("none", "edge", "cloud_base")
 NONE, EDGE, CLOUD_BASE = 0, 1, 2
 PLACE: Final = "station latitude longitude altitude"
+POSITION: Final = ("latitude", "longitude")
 PLACE_OF_PROFILES: Final = "station latitude longitude"  # whose vertical coordinate is their axis of heights
 REFERENCES: Final = (
     "Brooks (2003) J. Atmos. Ocean. Technol. 20, 1092; Steyn, Baldi, Hoff (1999) J. Atmos. Ocean. Technol. 16, 944; "
@@ -57,7 +58,7 @@ def to_netcdf(
 
     Args:
         layers: heights of the site, in time order.
-        site: where the instrument stands.
+        site: where the instrument stands; a position that is not known is left out.
         instrument: maker and model that was read.
         settings: parameters of the retrieval, written as provenance.
         history: one line: when, by which command.
@@ -67,6 +68,7 @@ def to_netcdf(
     import netCDF4  # the C library takes a tenth of a second to load, and readers do without it
 
     settings = settings or LayerSettings()
+    is_placed = bool(np.isfinite([site.latitude_deg, site.longitude_deg]).all())
     file: Any = netCDF4.Dataset("layers.nc", "w", memory=4096)
     file.setncatts(
         discovery_attributes(site, layers.time, settings.averaging_s)
@@ -78,6 +80,11 @@ def to_netcdf(
     def put(name: str, kind: Any, axes: tuple[str, ...], values: Any, **attributes: Any) -> None:
         # A coordinate variable has no missing values (CF conventions 1.8, section 2.5.1).
         fill = netCDF4.default_fillvals[kind] if kind == "f4" and axes != (name,) else None
+        if not is_placed and name in POSITION:
+            return
+        if not is_placed and "coordinates" in attributes:
+            named = attributes["coordinates"].split()
+            attributes["coordinates"] = " ".join(each for each in named if each not in POSITION)
         packed = {"zlib": True, "complevel": 4} if axes and len(layers) else {}
         variable = file.createVariable(name, kind, axes, fill_value=fill, **packed)
         variable.setncatts(attributes)
@@ -294,6 +301,11 @@ def _method(layers: Layers) -> NDArray[np.int8]:
     return np.where(is_base, CLOUD_BASE, np.where(has_height, EDGE, NONE)).astype(np.int8)
 
 
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no word for a number that is none but null."""
+    return {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in values.items()}
+
+
 def _global_attributes(
     site: Site, instrument: str, settings: LayerSettings, history: str, inputs: Sequence[str]
 ) -> dict[str, str]:
@@ -307,6 +319,6 @@ def _global_attributes(
         "instrument": instrument,
         "software_version": __version__,
         "retrieval_settings": json.dumps(dataclasses.asdict(settings), sort_keys=True),
-        "site_settings": json.dumps(dataclasses.asdict(site), sort_keys=True),
+        "site_settings": json.dumps(_known(dataclasses.asdict(site)), sort_keys=True, allow_nan=False),
         "input_files": " ".join(inputs),
     }

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.lidar.air_quality.monitor import is_valid, read_monitor
+from ipdsf_spark.lidar.air_quality.monitor import is_valid, read_humidity, read_monitor
 from ipdsf_spark.lidar.air_quality.regression import SiteLine, blocks_of, fit_site, least_squares, robust_line
 
 HOURS = np.datetime64("2026-01-01T00", "us") + np.arange(24 * 30) * np.timedelta64(1, "h")
@@ -119,6 +119,61 @@ def test_other_separators_names_and_a_byte_order_mark_are_read() -> None:
 
     np.testing.assert_allclose(found.pm2p5, [12.5])
     assert str(found.time[0]) == "2026-01-01T05:00:00.000000"
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    ["2026-01-01 5:00", "2026/1/1 05:00", "2026-01-01T06:00:00+01", "1767243600", "1767243600000", "20260101T0500",
+     "2026-01-01 05:00:00.000 UTC"],
+)  # fmt: skip
+def test_an_hour_is_read_in_many_spellings(stamp: str) -> None:
+    found = read_monitor(f"time;PM2,5\n{stamp};12,5\n".replace("PM2,5", "pm25"))
+
+    assert str(found.time[0]) == "2026-01-01T05:00:00.000000"
+    np.testing.assert_allclose(found.pm2p5, [12.5])
+
+
+def test_24_o_clock_is_the_next_midnight() -> None:
+    assert str(read_monitor("time,pm25\n2026-01-01 24:00,4\n").time[0]) == "2026-01-02T00:00:00.000000"
+
+
+def test_days_without_an_hour_are_not_taken_for_midnights() -> None:
+    daily = "".join(f"2026-01-{day:02d},{day}\n" for day in range(1, 31))
+    for text in ("date,pm25\n" + daily, "date,rh\n" + daily):
+        read = read_monitor if "pm25" in text else read_humidity
+        with pytest.raises(InputError, match=r"column date holds days without an hour, the first '2026-01-01'"):
+            read(text)
+
+
+def test_a_midnight_may_stand_as_its_day_among_hours() -> None:
+    found = read_monitor("time,pm25\n2026-01-01,4\n2026-01-01 01:00:00,5\n")
+
+    assert found.num_unreadable == 0
+    assert len(found.time) == 2
+
+
+def test_times_that_cannot_be_read_are_shown_with_what_would_be_right() -> None:
+    with pytest.raises(
+        InputError, match=r"the first is '06/21/2026 09:00', wanted is an hour such as 2026-06-21T09:00Z"
+    ):
+        read_monitor("time,pm25\n06/21/2026 09:00,4\n06/21/2026 10:00,4\n")
+
+
+def test_of_a_download_of_several_pollutants_only_pm2p5_counts() -> None:
+    head = "datetimeUtc,parameter,value\n"
+    found = read_monitor(f"{head}2026-01-01T00:00Z,pm25,4\n2026-01-01T00:00Z,PM10,40\n2026-01-01T01:00Z,PM2.5,5\n")
+
+    np.testing.assert_allclose(found.pm2p5, [4.0, 5.0])
+    assert found.num_rows == 2
+    with pytest.raises(InputError, match=r"no PM2.5: its column parameter says no2, pm10"):
+        read_monitor(f"{head}2026-01-01T00:00Z,pm10,4\n2026-01-01T00:00Z,no2,40\n")
+
+
+def test_a_thousand_is_not_taken_for_one_and_a_quarter() -> None:
+    found = read_monitor('time,pm25\n2026-01-01T00:00Z,"1,250"\n2026-01-01T01:00Z,"12,5"\n')
+
+    np.testing.assert_allclose(found.pm2p5, [12.5])
+    assert found.num_unreadable == 1
 
 
 @pytest.mark.parametrize(
