@@ -106,6 +106,15 @@ def test_the_driver_alone_is_given_the_files_of_its_login_and_is_told_where_they
     assert not stream["spec"]["executor"].keys() & {"secrets", "env"}
 
 
+def test_whoever_runs_in_the_image_may_write_to_the_volume(repository: Path, manifests: list[dict[str, Any]]) -> None:
+    image = (repository / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    (user,) = re.findall(r"^USER (\d+)$", image, flags=re.MULTILINE)
+    for application in (each for each in manifests if each["kind"] == "SparkApplication"):
+        for role in ("driver", "executor"):
+            assert application["spec"][role]["volumeMounts"]
+            assert at(application, f"spec.{role}.podSecurityContext.fsGroup") == int(user), role
+
+
 def test_nobody_but_executors_and_prometheus_reaches_a_driver_and_its_pages(manifests: list[dict[str, Any]]) -> None:
     policies = {each["metadata"]["name"]: each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"}
     (stream,) = (each for each in manifests if each["metadata"].get("name") == "ipdsf-stream")
