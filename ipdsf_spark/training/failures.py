@@ -31,7 +31,7 @@ NAMED: Final[dict[str, type[IpdsfError]]] = {
 NO_MEMORY: Final = ("can't allocate memory", "not enough memory", "CUDA out of memory", "Cannot allocate memory")
 MARK: Final = "ipdsf-worker-failed: "
 GRACE_S: Final = 3.0  # in which the last words of a worker come through
-ENDED: Final = re.compile(r"Process name: (?P<name>.*)\s+Exit code: (?P<code>-?\d+)")
+ENDED: Final = re.compile(r"Process name: (?P<name>.*)\s+Exit code: (?P<code>-?\d+|None)")
 
 
 @dataclass(frozen=True)
@@ -225,10 +225,14 @@ class Overheard:
             self._is_told.wait(GRACE_S)
             if self.failures:
                 raise_from(self.failures)
-            raise IpdsfError(_how(ended["name"], int(ended["code"]))) from error
+            raise IpdsfError(_how(ended["name"], ended["code"])) from error
 
 
-def _how(name: str, code: int) -> str:
+def _how(name: str, told_code: str) -> str:
+    if told_code == "None":  # who would have told it is gone, too
+        lost = f"the process of worker {name} was lost with its executor, or the way to it was"
+        return f"{lost}; what Spark knows of it stands above; the same command goes on from the last checkpoint"
+    code = int(told_code)
     number = -code if code < 0 else code - 128
     try:
         by = signal.Signals(number).name

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import load
 
 # What the schema of each kind requires, as paths; the operator's (v1beta2) for its own.
@@ -104,6 +105,28 @@ def test_the_driver_alone_is_given_the_files_of_its_login_and_is_told_where_they
     held = {f"{folder}/{Path(name).name}" for name in re.findall(r"--from-file=(\S+)", made)}
     assert {kafka.ssl_ca_location, kafka.ssl_certificate_location, kafka.ssl_key_location} == held
     assert not stream["spec"]["executor"].keys() & {"secrets", "env"}
+
+
+def test_the_stream_reads_the_topics_that_the_folder_of_its_login_speaks_of(
+    tmp_path: Path, manifests: list[dict[str, Any]]
+) -> None:
+    assert main(["security", "init", str(tmp_path / "sec"), "--site", "oslo"]) == 0
+    (stream,) = (each for each in manifests if each["metadata"].get("name") == "ipdsf-stream")
+    words = stream["spec"]["arguments"]
+    told = load(tmp_path / "sec" / "stream" / "kafka.toml").kafka
+
+    given = load(overrides=[word for word in words if word.startswith("kafka.")]).kafka
+
+    assert (given.topic_per_site, given.group_prefix) == (told.topic_per_site, told.group_prefix)
+
+
+def test_whoever_runs_in_the_image_may_write_to_the_volume(repository: Path, manifests: list[dict[str, Any]]) -> None:
+    image = (repository / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    (user,) = re.findall(r"^USER (\d+)$", image, flags=re.MULTILINE)
+    for application in (each for each in manifests if each["kind"] == "SparkApplication"):
+        for role in ("driver", "executor"):
+            assert application["spec"][role]["volumeMounts"]
+            assert at(application, f"spec.{role}.podSecurityContext.fsGroup") == int(user), role
 
 
 def test_nobody_but_executors_and_prometheus_reaches_a_driver_and_its_pages(manifests: list[dict[str, Any]]) -> None:

@@ -121,10 +121,15 @@ def test_a_failure_that_was_cut_in_writing_and_a_line_without_an_end_go_on_as_th
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(137, "worker 1 was ended by SIGKILL; a system short of memory"), (-9, "by SIGKILL"), (3, "with exit code 3")],
+    [
+        (137, "worker 1 was ended by SIGKILL; a system short of memory"),
+        (-9, "by SIGKILL"),
+        (3, "with exit code 3"),
+        (None, "worker 1 was lost with its executor"),
+    ],
 )
 def test_a_worker_that_ended_without_a_word_is_told_by_how_it_ended(
-    code: int, words: str, monkeypatch: pytest.MonkeyPatch
+    code: int | None, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ipdsf_spark.training.failures.GRACE_S", 0.0)
 
