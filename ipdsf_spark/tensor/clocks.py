@@ -92,10 +92,10 @@ class ClockWatch:
             middle = np.where(is_shown, np.nanmedian(newest, axis=0), np.nan)
         self.ring = np.concatenate([self.ring[:, 1:], newest[:, None].astype(np.float32)], axis=1)
         self.middle = np.concatenate([self.middle[1:], middle[None].astype(np.float32)])
-        unshifted = self._departure(0)
-        shifted = np.stack([self._departure(int(shift)) for shift in SHIFTS])
-        best = np.argmin(shifted, axis=0)
-        least_off = shifted[best, np.arange(len(best))]
+        departures = self._departures()
+        unshifted, shifted = departures[:, 0], departures[:, 1:]
+        best = np.argmin(shifted, axis=1)
+        least_off = shifted[np.arange(len(best)), best]
         is_known = np.isfinite(unshifted) & np.isfinite(least_off)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.log((unshifted + NOISE**2) / (least_off + NOISE**2))
@@ -106,22 +106,26 @@ class ClockWatch:
         grown = self.evidence + (np.clip(ratio, -MOST, MOST) - ALLOWANCE) / WINDOW
         self.evidence = np.where(is_known, np.clip(grown, 0.0, KEPT * THRESHOLD), self.evidence)
 
-    def _departure(self, shift: int) -> Float64:
-        """(I,) mean square of what sites show less what the network showed `shift` steps before; infinite if unknown.
+    def _departures(self) -> Float64:
+        """(I, S) mean square of sites less the network, unshifted and at `SHIFTS`; infinite if unknown.
 
-        Means of each band are taken off first: neither calibration nor window counts.
+        Means of each band are taken off first: neither calibration nor window counts. Sums of squares and products over
+        the window are products of matrices, for all sites and shifts at once.
         """
-        end = self.ring.shape[1]
-        late, early = max(shift, 0), max(-shift, 0)
-        site = self.ring[:, end - WINDOW - early : end - early]
-        apart = site - self.middle[end - WINDOW - late : end - late]
-        is_there = np.isfinite(apart)
-        apart = np.where(is_there, apart, np.float32(0.0))
-        count = is_there.sum(axis=1)
-        apart = np.where(is_there, apart - (apart.sum(axis=1) / np.maximum(count, 1))[:, None], np.float32(0.0))
-        compared = count.sum(axis=1)
-        mean = np.square(apart).sum(axis=(1, 2)) / np.maximum(compared, 1)
-        return np.where(compared >= LEAST_COMPARED, mean, np.inf).astype(np.float64)
+        is_seen = np.isfinite(self.middle)
+        about = float(self.middle[is_seen].mean()) if is_seen.any() else 0.0  # so that squares lose no digits
+        total, compared = np.zeros((len(self.shift), 1 + len(SHIFTS))), np.zeros((len(self.shift), 1 + len(SHIFTS)))
+        for band in range(NUM_BANDS):
+            site, is_there = _filled(self.ring[:, :, band] - about)
+            lags = _lagged(self.middle[:, band] - about)
+            middle, is_shown = _filled(lags)
+            count = is_there @ is_shown
+            apart = site @ is_shown - is_there @ middle
+            square = np.square(site) @ is_shown - 2.0 * (site @ middle) + is_there @ np.square(middle)
+            total += square - np.square(apart) / np.maximum(count, 1.0)
+            compared += count
+        mean = np.maximum(total, 0.0) / np.maximum(compared, 1.0)
+        return np.where(compared >= LEAST_COMPARED, mean, np.inf)
 
     def forget(self, row: int) -> None:
         """Begin anew with a site."""
@@ -142,3 +146,19 @@ class ClockWatch:
         """Drop the rows of sites that are forgotten."""
         self.total, self.count, self.ring = self.total[is_kept], self.count[is_kept], self.ring[is_kept]
         self.evidence, self.shift = self.evidence[is_kept], self.shift[is_kept]
+
+
+def _filled(values: NDArray[np.float32]) -> tuple[Float64, Float64]:
+    """Values with 0 where there is none, and 1 where there is one."""
+    is_there = np.isfinite(values)
+    return np.where(is_there, values, 0.0).astype(np.float64), is_there.astype(np.float64)
+
+
+def _lagged(middle: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(72, S) what the network showed beside each step of a site, unshifted and at `SHIFTS`; NaN outside the window."""
+    num = len(middle)
+    lagged = np.full((num, 1 + len(SHIFTS)), np.nan, np.float32)
+    for column, shift in enumerate([0, *SHIFTS.tolist()]):
+        late, early = max(shift, 0), max(-shift, 0)
+        lagged[num - WINDOW - early : num - early, column] = middle[num - WINDOW - late : num - late]
+    return lagged
