@@ -63,6 +63,7 @@ class Ground:
         self.kept: dict[str, object] = {}  # what drills that follow each other share
         self._verbs: list[Verb] = []
         self._marked_s = 0.0
+        self._sending: Sending | None = None
         self._is_supervised = False
         self.num_restarts = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -228,9 +229,11 @@ class Ground:
             raise DrillError(f"{begin + count} files are to be sent, {sites} sites have {len(recorded.paths)} each")
         order = itertools.islice(schedule(feeds, sites, begin + count), begin, None)
         self.sent += [Sent(site, path.name, recorded.profiles[path.name]) for site, path in order]
-        return Sending(
-            lambda: replay(feeds, kafka, kafka.bootstrap_servers, rate=rate, num_sites=sites, count=count, begin=begin)
+        self._sending = Sending(
+            lambda: replay(feeds, kafka, kafka.bootstrap_servers, rate=rate, num_sites=sites, count=count, begin=begin),
+            after=self._sending,
         )
+        return self._sending
 
     # -- what is waited for ------------------------------------------------------------------------------------------
 

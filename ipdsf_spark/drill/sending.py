@@ -10,9 +10,15 @@ from ipdsf_spark.loadgen.replay import Replayed
 
 
 class Sending:
-    """A network that sends, in a thread; what it sends is known before it is sent."""
+    """A network that sends, in a thread; what it sends is known before it is sent.
 
-    def __init__(self, send: Callable[[], Replayed]) -> None:
+    Args:
+        send: sends it all.
+        after: what the same sites send first: a logger sends its files one after the other.
+    """
+
+    def __init__(self, send: Callable[[], Replayed], *, after: Sending | None = None) -> None:
+        self._after = after
         self._done: Replayed | None = None
         self._failure: Exception | None = None
         self._send = send
@@ -20,10 +26,17 @@ class Sending:
         self._thread.start()
 
     def _run(self) -> None:
+        if self._after is not None:
+            self._after.join()
+            self._after = None
         try:
             self._done = self._send()
         except Exception as error:  # told by whoever waits for it
             self._failure = error
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._thread.join()
 
     @property
     def is_over(self) -> bool:

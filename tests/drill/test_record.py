@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from ipdsf_spark.drill.account import Read, Sent
 from ipdsf_spark.drill.deadline import Deadline, DrillError
 from ipdsf_spark.drill.outcome import merged, read_record, write_record
 from ipdsf_spark.drill.recorded import GARBAGE, profiles_of, write_recorded
+from ipdsf_spark.drill.sending import Sending
 from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.loadgen.replay import Replayed
 
 TIMES = {0: "1970-01-01T00:02:30Z", 1: "1970-01-01T00:07:30Z"}
 OUTCOME = Outcome(
@@ -50,6 +53,27 @@ def read(*products: bytes, letters: tuple[tuple[str, str, str], ...] = ()) -> Re
 
 SENT = [Sent("oslo", "a", {0: 20}), Sent("oslo", "b", {1: 20}), Sent("oslo", "bad", {})]
 LETTER = ("oslo", "bad", "files-0-2")
+
+
+def test_a_network_sends_its_files_in_order_however_many_loads_overlap() -> None:
+    may_end, said = threading.Event(), list[str]()
+
+    def first() -> Replayed:
+        assert may_end.wait(30.0)
+        said.append("first")
+        return Replayed(1, 0, 10, 0.1)
+
+    def second() -> Replayed:
+        said.append("second")
+        return Replayed(1, 0, 10, 0.1)
+
+    before = Sending(first)
+    after = Sending(second, after=before)
+    may_end.set()
+    after.join()
+
+    assert said == ["first", "second"]
+    assert before.is_over and after.is_over
 
 
 def test_files_with_all_profiles_and_letters_for_the_rest_are_a_whole_account() -> None:
