@@ -43,6 +43,7 @@ LOOK_AGAIN_S: Final = 5.0  # between looks at the table of sites and the size of
 TOLERATED: Final = 1.2  # times the bytes that a batch should have, before its bound is changed
 GENEROUS: Final = 2.0  # times the rows that a batch could have, before its bound is raised
 STATE_LAYOUT: Final = "2"  # of the state's columns; a checkpoint of another cannot be continued
+URL_SAFE: Final = str.maketrans("/+", "_-")  # of ids in base64, as Kafka itself prints them: a name holds no slash
 
 
 class StreamJob:
@@ -302,7 +303,7 @@ def with_fixed_parameters(config: Config, cores: int, topic_id: str) -> Config:
                 "stream.fail_on_data_loss=false to begin with the new one from stream.starting_offsets, every site's "
                 "state included, or name another stream.directory"
             )
-        before = directory / f"live.of-topic-{held['files_topic_id']}"
+        before = directory / f"live.of-topic-{held['files_topic_id'].translate(URL_SAFE)}"
         logger.warning("topic %s was made anew: its own checkpoint begins, the former is kept in %s",
                        config.kafka.files_topic, before)  # fmt: skip
         if (directory / "live").exists():

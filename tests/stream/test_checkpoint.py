@@ -39,8 +39,11 @@ def test_a_checkpoint_of_the_first_stage_is_refused_by_name(tmp_path: Path) -> N
         with_fixed_parameters(configured(tmp_path), 2, "topic-1")
 
 
-def test_a_topic_that_was_made_anew_is_refused_or_begun_with_and_never_continued(tmp_path: Path) -> None:
-    with_fixed_parameters(configured(tmp_path), 2, "topic-1")
+@pytest.mark.parametrize(("former", "kept"), [("topic-1", "topic-1"), ("D/8r+UIi", "D_8r-UIi")])
+def test_a_topic_that_was_made_anew_is_refused_or_begun_with_and_never_continued(
+    tmp_path: Path, former: str, kept: str
+) -> None:
+    with_fixed_parameters(configured(tmp_path), 2, former)
     live = tmp_path / "checkpoint" / "live"
     live.mkdir()
 
@@ -50,7 +53,7 @@ def test_a_topic_that_was_made_anew_is_refused_or_begun_with_and_never_continued
 
     with_fixed_parameters(configured(tmp_path, "stream.fail_on_data_loss=false"), 2, "topic-2")
     assert not live.exists()  # its offsets would skip the first records of the new topic
-    assert (tmp_path / "checkpoint" / "live.of-topic-topic-1").exists()
+    assert (tmp_path / "checkpoint" / f"live.of-topic-{kept}").exists()
     with_fixed_parameters(configured(tmp_path), 2, "topic-2")
 
 
