@@ -16,7 +16,7 @@ from ipdsf_spark.archive.keeper import ArchiveKeeper
 from ipdsf_spark.archive.tables import archive_directory
 from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.devkafka import resolve_bootstrap
-from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka import ensure_topics, num_partitions
 from ipdsf_spark.kafka.identity import topic_identity
 from ipdsf_spark.kafka.quarantine import budget_warning, estimated_bytes
@@ -77,6 +77,7 @@ class StreamJob:
         self._stop_asked = threading.Event()
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self._sites = SitesFile(config)
+        self._topic_id = ""
         self.queries: list[StreamingQuery] = []
 
     def start(self) -> StreamJob:
@@ -86,8 +87,8 @@ class StreamJob:
             ConfigError: the checkpoint was written with parameters that cannot change, or executors do not see it.
         """
         config = self.config
-        identity = topic_identity(admin(config.kafka, self.bootstrap), config.kafka.files_topic)
-        self.config = config = with_fixed_parameters(config, num_cores(self.spark), identity)
+        self._topic_id = topic_identity(admin(config.kafka, self.bootstrap), config.kafka.files_topic)
+        self.config = config = with_fixed_parameters(config, num_cores(self.spark), self._topic_id)
         require_seen(self.spark, checkpoint_directory(config))
         self._admitted = self._admission()
         self.spark.streams.addListener(self.listener)
@@ -133,11 +134,35 @@ class StreamJob:
         self.stop()
 
     def look_again(self) -> None:
-        """Follow what has changed outside: the table of sites, and the size of files."""
+        """Follow what has changed outside: the topic itself, the table of sites, and the size of files.
+
+        Raises:
+            ConfigError: the files topic was made anew, and the configuration forbids to begin with it.
+        """
+        self._follow_topic()
         if (sites := self._sites.changed()) is not None:
             logger.warning("the table of sites has changed: %d site(s) from now on", len(sites))
             self._restart_live()
         self.admit_by_size()
+
+    def _follow_topic(self) -> None:
+        """Begin with a files topic that was deleted and made anew, where that is allowed.
+
+        Spark tells it from offsets that are no more. Where the new topic has as many records already, it would go on in
+        their midst, and never read the first ones.
+        """
+        try:
+            found = topic_identity(admin(self.config.kafka, self.bootstrap), self.config.kafka.files_topic)
+        except BrokerError:
+            return  # brokers that are away say so by themselves
+        if found == self._topic_id:
+            return
+        live = self.queries[0]
+        self._end_batch(live)
+        live.stop()
+        self.config = with_fixed_parameters(self.config, num_cores(self.spark), found)
+        self._topic_id = found
+        self.queries[0] = self._start_live()
 
     def admit_by_size(self) -> None:
         """Look at the size of the files again; where it asks for other batches, go on with those.

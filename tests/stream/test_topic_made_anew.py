@@ -1,0 +1,88 @@
+"""The files topic is deleted and made anew under a running job."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from ipdsf_spark.config import Config, load
+from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.kafka import ensure_topics
+from ipdsf_spark.kafka.topics import admin
+from ipdsf_spark.stream.job import StreamJob
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.slow]
+
+NAMES = ("files", "averages", "products", "sites", "quarantine")
+BEFORE, AFTER = 2, 5  # more than before: no offset tells that the topic is another one
+
+
+def config_for(name: str, kafka: EmbeddedKafka, tmp_path: Path, *, may_lose: bool) -> Config:
+    config = load(
+        overrides=[
+            f"kafka.bootstrap_servers={kafka.bootstrap_servers}",
+            *(f"kafka.{each}_topic={name}.{each}" for each in NAMES),
+            "kafka.partitions=1",
+            f'stream.directory="{tmp_path / "stream"}"',
+            f"stream.fail_on_data_loss={str(not may_lose).lower()}",
+            "stream.driver_memory_mb=1024",
+        ]
+    )
+    ensure_topics(config.kafka, kafka.bootstrap_servers)
+    return config
+
+
+def send(config: Config, files: list[bytes]) -> None:
+    producer = Producer({"bootstrap.servers": config.kafka.bootstrap_servers})
+    for number, raw in enumerate(files):
+        headers = [("file", f"{number}.dat".encode()), ("sent_ms", str(1_624_262_400_000 + number).encode())]
+        producer.produce(config.kafka.files_topic, raw, "oslo", headers=headers)
+    assert producer.flush(30) == 0
+
+
+def make_anew(config: Config) -> None:
+    topic, client = config.kafka.files_topic, admin(config.kafka, config.kafka.bootstrap_servers)
+    client.delete_topics([topic], operation_timeout=30.0)[topic].result(30.0)
+    deadline = time.monotonic() + 60.0
+    while topic in client.list_topics(timeout=10.0).topics:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    ensure_topics(config.kafka, config.kafka.bootstrap_servers)
+
+
+def look_until_it_follows(job: StreamJob) -> None:
+    """As the job does every few seconds: a broker may not describe a topic in the moment in which it is made."""
+    before, deadline = job.queries[0], time.monotonic() + 60.0
+    while job.queries[0] is before:
+        assert time.monotonic() < deadline
+        job.look_again()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("may_lose", [False, True])
+def test_a_topic_that_was_made_anew_with_more_records_than_before_is_not_read_from_its_midst(
+    kafka: EmbeddedKafka, tmp_path: Path, cl51_files: list[bytes], may_lose: bool
+) -> None:
+    config = config_for(f"anew-{may_lose}", kafka, tmp_path, may_lose=may_lose)
+    send(config, cl51_files[:BEFORE])
+    job = StreamJob(config, with_archive=False).start()
+    try:
+        job.drain()
+        assert job.listener.totals.read == BEFORE
+
+        make_anew(config)
+        if not may_lose:
+            with pytest.raises(ConfigError, match="was made anew"):
+                look_until_it_follows(job)
+            return
+        look_until_it_follows(job)
+        send(config, (cl51_files * AFTER)[:AFTER])
+        job.drain()
+    finally:
+        job.stop()
+
+    assert job.listener.totals.read == BEFORE + AFTER
