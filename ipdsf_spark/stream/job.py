@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from typing import Final
 
+from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -78,6 +79,7 @@ class StreamJob:
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self._sites = SitesFile(config)
         self._topic_id = ""
+        self._admin: AdminClient
         self.queries: list[StreamingQuery] = []
 
     def start(self) -> StreamJob:
@@ -87,7 +89,8 @@ class StreamJob:
             ConfigError: the checkpoint was written with parameters that cannot change, or executors do not see it.
         """
         config = self.config
-        self._topic_id = topic_identity(admin(config.kafka, self.bootstrap), config.kafka.files_topic)
+        self._admin = admin(config.kafka, self.bootstrap)
+        self._topic_id = topic_identity(self._admin, config.kafka.files_topic)
         self.config = config = with_fixed_parameters(config, num_cores(self.spark), self._topic_id)
         require_seen(self.spark, checkpoint_directory(config))
         self._admitted = self._admission()
@@ -152,7 +155,7 @@ class StreamJob:
         their midst, and never read the first ones.
         """
         try:
-            found = topic_identity(admin(self.config.kafka, self.bootstrap), self.config.kafka.files_topic)
+            found = topic_identity(self._admin, self.config.kafka.files_topic)
         except BrokerError:
             return  # brokers that are away say so by themselves
         if found == self._topic_id:
