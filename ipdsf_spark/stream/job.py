@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
+from functools import partial
 from typing import Final
 
-from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -79,7 +79,7 @@ class StreamJob:
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self._sites = SitesFile(config)
         self._topic_id = ""
-        self._admin: AdminClient
+        self._ask_topic_id: Callable[[], str]
         self.queries: list[StreamingQuery] = []
 
     def start(self) -> StreamJob:
@@ -89,8 +89,9 @@ class StreamJob:
             ConfigError: the checkpoint was written with parameters that cannot change, or executors do not see it.
         """
         config = self.config
-        self._admin = admin(config.kafka, self.bootstrap)
-        self._topic_id = topic_identity(self._admin, config.kafka.files_topic)
+        # One client for good: each one would tell anew of brokers that are away.
+        self._ask_topic_id = partial(topic_identity, admin(config.kafka, self.bootstrap), config.kafka.files_topic)
+        self._topic_id = self._ask_topic_id()
         self.config = config = with_fixed_parameters(config, num_cores(self.spark), self._topic_id)
         require_seen(self.spark, checkpoint_directory(config))
         self._admitted = self._admission()
@@ -155,7 +156,7 @@ class StreamJob:
         their midst, and never read the first ones.
         """
         try:
-            found = topic_identity(self._admin, self.config.kafka.files_topic)
+            found = self._ask_topic_id()
         except BrokerError:
             return  # brokers that are away say so by themselves
         if found == self._topic_id:
