@@ -113,9 +113,7 @@ def ensure_topics(kafka: KafkaConfig, bootstrap: str) -> None:
     made = {topic.topic for topic in new}
     if new and (met := _create(client, new)):
         # Made by somebody else meanwhile, or a moment ago: with which partitions is asked once they are shown.
-        _await_leaders(client, bootstrap, dict.fromkeys(met, 1))
-        now = num_partitions(kafka, bootstrap)
-        have |= {name: now[name] for name in met}
+        have |= _await_leaders(client, bootstrap, dict.fromkeys(met, 1))
         made -= met
     held = have.get(kafka.files_topic)
     if held is not None and held > kafka.partitions:
@@ -193,16 +191,29 @@ def ensure_files_topic(kafka: KafkaConfig, bootstrap: str) -> int:
     return held or kafka.partitions
 
 
-def _await_leaders(client: AdminClient, bootstrap: str, made: Mapping[str, int]) -> None:
-    """Brokers learn of new partitions and their leaders a moment after the controller has made them."""
+def _await_leaders(client: AdminClient, bootstrap: str, made: Mapping[str, int]) -> dict[str, int]:
+    """Brokers learn of new partitions and their leaders a moment after the controller has made them.
+
+    Args:
+        client: asks.
+        bootstrap: for the error.
+        made: how many partitions of each topic are to be led.
+
+    Returns:
+        How many partitions each has then.
+
+    Raises:
+        BrokerError: that is not shown in time.
+    """
     deadline = time.monotonic() + TIMEOUT_S
     while made:
         have = client.list_topics(timeout=TIMEOUT_S).topics
         if all(name in have and _num_led(have[name]) >= number for name, number in made.items()):
-            return
+            return {name: len(have[name].partitions) for name in made}
         if time.monotonic() > deadline:
             raise BrokerError(f"{bootstrap} does not show {', '.join(sorted(made))} after {TIMEOUT_S:.0f} s")
         time.sleep(0.05)
+    return {}
 
 
 def _num_led(topic: TopicMetadata) -> int:

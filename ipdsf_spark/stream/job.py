@@ -161,9 +161,7 @@ class StreamJob:
             return  # brokers that are away say so by themselves
         if found == self._topic_id:
             return
-        live = self.queries[0]
-        self._end_batch(live)
-        live.stop()
+        self._stop_live()
         self.config = with_fixed_parameters(self.config, num_cores(self.spark), found)
         self._topic_id = found
         self.queries[0] = self._start_live()
@@ -198,10 +196,13 @@ class StreamJob:
         )
 
     def _restart_live(self) -> None:
-        live = self.queries[0]
-        self._end_batch(live)
-        live.stop()
+        self._stop_live()
         self.queries[0] = self._start_live()
+
+    def _stop_live(self) -> None:
+        """End after the batch in progress."""
+        self._end_batch(self.queries[0])
+        self.queries[0].stop()
 
     def _admission(self) -> Admission:
         stream = self.config.stream

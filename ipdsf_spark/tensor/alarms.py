@@ -19,9 +19,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.tensor.clocks import ClockWatch
+from ipdsf_spark.tensor.clocks import LEAST_SITES, ClockWatch
+from ipdsf_spark.tensor.days import HOURS, SLICES_PER_HOUR, DailySums
 from ipdsf_spark.tensor.days import NUM as NUM_DAILY
-from ipdsf_spark.tensor.days import DailySums
+from ipdsf_spark.tensor.robust import SIGMA_PER_MEDIAN, row_median
 
 Float64 = NDArray[np.float64]
 
@@ -36,11 +37,8 @@ LARGEST_STEP: Final = 8.0  # spreads that one slice can add: no single slice rai
 MOST: Final = 1.25  # of the threshold, to which a sum grows: what is mended is seen to be
 DOUBT: Final = 0.5  # of the threshold, from which the reference stands still
 LEAST_CELLS: Final = 5
-LEAST_SITES: Final = 5  # that show a gate, for a middle that one site cannot move
 MEMORY: Final = 2016.0  # slices of the reference: a week
 SEASON_GAIN: Final = 0.02  # per slice in its hour: a fifth per day
-SLICES_PER_HOUR: Final = 12
-HOURS: Final = 24
 LEAST_SLICES: Final = 72  # of a site before it can raise an alarm
 BORROWED: Final = 2016.0  # slices that the departures of the whole network count for, beside a site's own
 YOUNG: Final = 288  # slices of a site until which its reference learns whatever it sees
@@ -145,7 +143,7 @@ class ResidualAlarms:
     ) -> Float64:
         """(n, F) root mean square departure of a site, beside that of the whole network while little is known of it."""
         if not self.pooled.any():  # nothing is known but how the sites differ
-            apart = 1.4826 * _median(np.abs(features - _median(features.T)).T)
+            apart = SIGMA_PER_MEDIAN * row_median(np.abs(features - row_median(features.T)).T)
             self.pooled = np.square(np.nan_to_num(apart))
         is_old = known & (num >= LEAST_SLICES)
         limit = LARGEST_STEP * np.sqrt(self.pooled)
@@ -207,26 +205,13 @@ def features_of(values: Float64) -> Float64:
     """
     present = np.isfinite(values)
     is_shown = present.sum(axis=0) >= LEAST_SITES
-    apart = np.where(is_shown, values - _median(values.T), np.nan)
+    apart = np.where(is_shown, values - row_median(values.T), np.nan)
     half = values.shape[1] // 2
     enough = np.isfinite(apart).sum(axis=1) >= LEAST_CELLS
-    level, lower, upper = (_median(part) for part in (apart, apart[:, :half], apart[:, half:]))
-    size = _median(np.abs(apart - level[:, None]))
+    level, lower, upper = (row_median(part) for part in (apart, apart[:, :half], apart[:, half:]))
+    size = row_median(np.abs(apart - level[:, None]))
     share = present[:, is_shown].mean(axis=1) if is_shown.any() else np.full(len(values), np.nan)
     share = np.where(present.any(axis=1), share, np.nan)  # an outage is no fault of the optics
     # A ratio of sizes has no upper end; its logarithm is symmetric.
     found = np.column_stack([level, upper - lower, np.log(np.maximum(size, SMALLEST_SIZE))])
     return np.column_stack([np.where(enough[:, None], found, np.nan), share])
-
-
-def _median(values: Float64) -> Float64:
-    """(n,) median of the present cells of each row, NaN where none is."""
-    count = np.isfinite(values).sum(axis=1)
-    if values.shape[1] == 0:
-        return np.full(len(values), np.nan)
-    ordered = np.sort(np.where(np.isfinite(values), values, np.inf), axis=1)
-    rows = np.arange(len(values))
-    low = ordered[rows, np.maximum(count - 1, 0) // 2]
-    high = ordered[rows, np.minimum(count // 2, values.shape[1] - 1)]
-    with np.errstate(invalid="ignore"):
-        return np.where(count > 0, (low + high) / 2.0, np.nan)

@@ -8,11 +8,12 @@ A healthy site fits best unshifted. Weather of its own fits badly at every shift
 
 from __future__ import annotations
 
-import warnings
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ipdsf_spark.tensor.robust import row_median
 
 Float64 = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ LEAST_SHIFT: Final = 3  # an hour and a half; growth of the layer differs by tha
 SHIFTS: Final = np.concatenate([np.arange(-MOST_SHIFT, 1 - LEAST_SHIFT), np.arange(LEAST_SHIFT, MOST_SHIFT + 1)])
 LEAST_PRESENT: Final = 0.2  # of the cells of a band
 LEAST_COMPARED: Final = 60  # cells of the window, of 240
-LEAST_SITES: Final = 5
+LEAST_SITES: Final = 5  # that show a gate or band, for a middle that one site cannot move
 NOISE: Final = 0.02  # log10; departures below it say nothing
 SAME: Final = 2  # steps that the best shift may wander
 ALLOWANCE: Final = 0.4  # of log(departure unshifted / departure at the best shift), that any weather may reach
@@ -87,9 +88,7 @@ class ClockWatch:
         newest = np.where(self.count >= max(1.0, least), self.total / np.maximum(self.count, 1.0), np.nan)
         self.total[:], self.count[:] = 0.0, 0.0
         is_shown = np.isfinite(newest).sum(axis=0) >= LEAST_SITES
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a band that no site shows
-            middle = np.where(is_shown, np.nanmedian(newest, axis=0), np.nan)
+        middle = np.where(is_shown, row_median(newest.T), np.nan)
         self.ring = np.concatenate([self.ring[:, 1:], newest[:, None].astype(np.float32)], axis=1)
         self.middle = np.concatenate([self.middle[1:], middle[None].astype(np.float32)])
         departures = self._departures()

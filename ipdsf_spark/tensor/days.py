@@ -7,28 +7,18 @@ a gain that is off by half, a window that gets dirty, a telescope that is out of
 
 from __future__ import annotations
 
-import warnings
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.tensor.robust import SIGMA_PER_MEDIAN, row_median
+
 Float64 = NDArray[np.float64]
 
-FEATURES: Final = ("level", "slope")
-NUM: Final = len(FEATURES)
-ARRAYS: Final = (
-    "total",
-    "count",
-    "ring",
-    "center",
-    "square",
-    "num",
-    "sums",
-    "is_up",
-    "pooled",
-    "hour",
-)  # all that is remembered
+NUM: Final = 2  # features: level and slope
+# All that is remembered.
+ARRAYS: Final = ("total", "count", "ring", "center", "square", "num", "sums", "is_up", "pooled", "hour")
 HOURS: Final = 24
 SLICES_PER_HOUR: Final = 12
 LEAST_SLICES: Final = 3  # of an hour
@@ -98,9 +88,7 @@ class DailySums:
         self.total[:], self.count[:] = 0.0, 0.0
         self.ring = np.concatenate([self.ring[1:], newest[None]])
         is_known = np.isfinite(self.ring).sum(axis=0) >= LEAST_HOURS
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # sites that show nothing
-            day = np.where(is_known, np.nanmedian(self.ring, axis=0), 0.0)
+        day = np.where(is_known, row_median(self.ring.reshape(HOURS, -1).T).reshape(is_known.shape), 0.0)
         self.center = np.where(is_known & (self.num == 0), day, self.center)
         departure = np.where(is_known, day - self.center, 0.0)
         spread = self._spread(departure, is_known)
@@ -118,7 +106,7 @@ class DailySums:
         """(I, F) how far a day of a site wanders, beside what those of all sites do."""
         is_old = is_known & (self.num > SETTLED)
         for feature in np.flatnonzero(is_old.sum(axis=0) >= LEAST_SITES):
-            typical = 1.4826 * float(np.median(np.abs(departure[is_old[:, feature], feature])))
+            typical = SIGMA_PER_MEDIAN * float(np.median(np.abs(departure[is_old[:, feature], feature])))
             gain = 1.0 / MEMORY if self.pooled[feature] > 0.0 else 1.0
             self.pooled[feature] += gain * (typical - self.pooled[feature])
         own, all_sites = np.minimum(self.num, MEMORY), np.square(np.maximum(self.pooled, SMALLEST))

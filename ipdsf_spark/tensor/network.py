@@ -24,7 +24,7 @@ from ipdsf_spark.tensor.alarms import Alarm, ResidualAlarms
 from ipdsf_spark.tensor.batch import masked_cp, refined, window_equations
 from ipdsf_spark.tensor.filling import FillingJudge
 from ipdsf_spark.tensor.products import outer_rows, solve_rows
-from ipdsf_spark.tensor.robust import SMALLEST_SCALE, bisquare, bounded_square, huber, inflation
+from ipdsf_spark.tensor.robust import SIGMA_PER_MEDIAN, SMALLEST_SCALE, bisquare, bounded_square, huber, inflation
 from ipdsf_spark.tensor.season import Season
 from ipdsf_spark.tensor.settings import TensorSettings
 
@@ -238,7 +238,7 @@ class NetworkTensor:
         self.matrices_a, self.rights_a = np.zeros((num, rank, rank)), np.zeros((num, rank))
         error = cube - (strengths[:, None, :] * self.a[None]) @ self.b.T
         with np.errstate(invalid="ignore"):
-            typical = 1.4826 * float(np.nanmedian(np.abs(error)))
+            typical = SIGMA_PER_MEDIAN * float(np.nanmedian(np.abs(error)))
         self.scale = np.full((num, self.num_gates), max(typical, SMALLEST_SCALE))
         everybody = np.arange(num)
         for number, (index, _, _) in enumerate(self.waiting):
@@ -263,12 +263,12 @@ class NetworkTensor:
         flat = cube.reshape(-1, self.num_gates)
         everything = flat[np.isfinite(flat)]
         middle = float(np.median(everything))
-        typical = max(1.4826 * float(np.median(np.abs(everything - middle))), SMALLEST_SPREAD)
+        typical = max(SIGMA_PER_MEDIAN * float(np.median(np.abs(everything - middle))), SMALLEST_SPREAD)
         for gate in range(self.num_gates):
             column = flat[:, gate]
             column = column[np.isfinite(column)]
             center = float(np.median(column)) if column.size else middle
-            own = 1.4826 * float(np.median(np.abs(column - center))) if column.size else 0.0
+            own = SIGMA_PER_MEDIAN * float(np.median(np.abs(column - center))) if column.size else 0.0
             self.center[gate] = center if self.settings.is_centered else 0.0
             # A gate that never varies must not turn a first departure into an enormous number.
             self.spread[gate] = max(own, 0.1 * typical)

@@ -41,3 +41,16 @@ def inflation(z: Float64) -> float:
 def bounded_square(z: Float64) -> Float64:
     """z² of Gaussian errors on the mean, bounded: the running scale grows where errors persist, but slowly."""
     return np.asarray(CONSISTENT * np.square(np.minimum(z, BOUND)))
+
+
+def row_median(values: Float64) -> Float64:
+    """(n,) median of the present cells of each row, NaN where none is."""
+    count = np.isfinite(values).sum(axis=1)
+    if values.shape[1] == 0:
+        return np.full(len(values), np.nan)
+    ordered = np.sort(np.where(np.isfinite(values), values, np.inf), axis=1)
+    rows = np.arange(len(values))
+    low = ordered[rows, np.maximum(count - 1, 0) // 2]
+    high = ordered[rows, np.minimum(count // 2, values.shape[1] - 1)]
+    with np.errstate(invalid="ignore"):
+        return np.where(count > 0, (low + high) / 2.0, np.nan)

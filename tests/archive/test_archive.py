@@ -10,8 +10,7 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.topics import admin
 from tests.conftest import REPOSITORY
 from tests.processes import process_group
+from tests.waiting import await_that
 
 pytestmark = [pytest.mark.kafka]
 
@@ -117,13 +117,6 @@ def keeper(archive: Archive) -> Iterator[ArchiveKeeper]:
     keeper = ArchiveKeeper(archive.config, archive.bootstrap)
     yield keeper
     keeper.stop()
-
-
-def await_that(is_so: Callable[[], bool], what: str, *, timeout_s: float = 60.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
 
 
 def test_what_is_in_the_topics_is_in_the_tables_once_however_often_it_is_begun(archive: Archive) -> None:

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer
 from ipdsf_spark.kafka import client_options
 from tests.processes import each_below
 from tests.security.conftest import Secured
+from tests.waiting import await_that
 
 PATIENCE_S = 240.0  # on a machine that does other things
 PAGES = ("environment/", "SQL/", "SQL/execution/?id=0", "StreamingQuery/", "jobs/", "stages/", "executors/")
@@ -104,10 +105,7 @@ def listening(job: int) -> set[str]:
 
 
 def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
-        time.sleep(0.2)
+    await_that(is_so, what, timeout_s=PATIENCE_S, look_s=0.2)
 
 
 def page(address: str) -> str:

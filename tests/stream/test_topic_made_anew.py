@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.topics import admin
 from ipdsf_spark.stream.job import StreamJob
+from tests.waiting import await_that
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.slow]
 
@@ -47,28 +47,24 @@ def send(config: Config, files: list[bytes]) -> None:
 def make_anew(config: Config) -> None:
     topic, client = config.kafka.files_topic, admin(config.kafka, config.kafka.bootstrap_servers)
     client.delete_topics([topic], operation_timeout=30.0)[topic].result(30.0)
-    deadline = time.monotonic() + 60.0
-    while topic in client.list_topics(timeout=10.0).topics:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    await_that(lambda: topic not in client.list_topics(timeout=10.0).topics, "the end of the topic")
     ensure_topics(config.kafka, config.kafka.bootstrap_servers)
 
 
 def await_read(job: StreamJob, number: int) -> None:
     """Spark tells its listeners of a batch a moment after it has ended."""
-    deadline = time.monotonic() + 60.0
-    while job.listener.totals.read != number:
-        assert time.monotonic() < deadline, job.listener.totals
-        time.sleep(0.05)
+    await_that(lambda: job.listener.totals.read == number, f"{number} files read")
 
 
 def look_until_it_follows(job: StreamJob) -> None:
     """As the job does every few seconds: a broker may not describe a topic in the moment in which it is made."""
-    before, deadline = job.queries[0], time.monotonic() + 60.0
-    while job.queries[0] is before:
-        assert time.monotonic() < deadline
+    before = job.queries[0]
+
+    def follows() -> bool:
         job.look_again()
-        time.sleep(0.05)
+        return job.queries[0] is not before
+
+    await_that(follows, "a query on the new topic")
 
 
 @pytest.mark.parametrize("may_lose", [False, True])

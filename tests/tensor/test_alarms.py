@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ipdsf_spark.tensor import NetworkTensor, TensorSettings, state
-from ipdsf_spark.tensor.alarms import FEATURES, LEAST_SITES, Alarm, ResidualAlarms, features_of
+from ipdsf_spark.tensor.alarms import FEATURES, Alarm, ResidualAlarms, features_of
+from ipdsf_spark.tensor.clocks import LEAST_SITES
 
 NUM_SITES, NUM_GATES, FAULTY = 12, 16, 3
 BEGIN, NUM_SLICES = 5 * 288, 6 * 288
