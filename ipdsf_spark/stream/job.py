@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import astuple
-from functools import partial
+from collections.abc import Callable
 from typing import Final
 
 from pyspark.sql import SparkSession
@@ -17,13 +15,9 @@ from ipdsf_spark.archive.keeper import ArchiveKeeper
 from ipdsf_spark.archive.tables import archive_directory
 from ipdsf_spark.config import Config, with_overrides
 from ipdsf_spark.devkafka import resolve_bootstrap
-from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka import ensure_topics, num_partitions
-from ipdsf_spark.kafka.identity import topic_identity
 from ipdsf_spark.kafka.quarantine import budget_warning, estimated_bytes
 from ipdsf_spark.kafka.sample import Admission, admission
-from ipdsf_spark.kafka.topics import admin
-from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring.job_metrics import TableState
 from ipdsf_spark.monitoring.monitor import Monitor
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
@@ -33,6 +27,7 @@ from ipdsf_spark.spark.executors import require_seen
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session, num_cores
 from ipdsf_spark.stream import ended
+from ipdsf_spark.stream.follow import LOOK_AGAIN_S, FollowedTopic, SitesFile, lay_aside
 from ipdsf_spark.stream.live import LIVE_QUERY, stage_of, start_live
 from ipdsf_spark.stream.signals import stop_on_signals
 
@@ -40,11 +35,9 @@ logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S: Final = 60.0
 POLL_S: Final = 0.2
-LOOK_AGAIN_S: Final = 5.0  # between looks at the table of sites and the size of files
 TOLERATED: Final = 1.2  # times the bytes that a batch should have, before its bound is changed
 GENEROUS: Final = 2.0  # times the rows that a batch could have, before its bound is raised
 STATE_LAYOUT: Final = "2"  # of the state's columns; a checkpoint of another cannot be continued
-URL_SAFE: Final = str.maketrans("/+", "_-")  # of ids in base64, as Kafka itself prints them: a name holds no slash
 
 
 class StreamJob:
@@ -78,8 +71,7 @@ class StreamJob:
         self._stop_asked = threading.Event()
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self._sites = SitesFile(config)
-        self._topic_id = ""
-        self._ask_topic_id: Callable[[], str]
+        self._topic: FollowedTopic
         self.queries: list[StreamingQuery] = []
 
     def start(self) -> StreamJob:
@@ -89,10 +81,8 @@ class StreamJob:
             ConfigError: the checkpoint was written with parameters that cannot change, or executors do not see it.
         """
         config = self.config
-        # One client for good: each one would tell anew of brokers that are away.
-        self._ask_topic_id = partial(topic_identity, admin(config.kafka, self.bootstrap), config.kafka.files_topic)
-        self._topic_id = self._ask_topic_id()
-        self.config = config = with_fixed_parameters(config, num_cores(self.spark), self._topic_id)
+        self._topic = FollowedTopic(config, self.bootstrap, config.kafka.files_topic)
+        self.config = config = with_fixed_parameters(config, num_cores(self.spark), self._topic.id)
         require_seen(self.spark, checkpoint_directory(config))
         self._admitted = self._admission()
         self.spark.streams.addListener(self.listener)
@@ -150,21 +140,11 @@ class StreamJob:
         self.admit_by_size()
 
     def _follow_topic(self) -> None:
-        """Begin with a files topic that was deleted and made anew, where that is allowed.
-
-        Spark tells it from offsets that are no more. Where the new topic has as many records already, it would go on in
-        their midst, and never read the first ones.
-        """
-        try:
-            found = self._ask_topic_id()
-        except BrokerError:
-            return  # brokers that are away say so by themselves
-        if found == self._topic_id:
-            return
-        self._stop_live()
-        self.config = with_fixed_parameters(self.config, num_cores(self.spark), found)
-        self._topic_id = found
-        self.queries[0] = self._start_live()
+        """Begin with a files topic that was deleted and made anew, where that is allowed."""
+        if self._topic.is_another():
+            self._stop_live()
+            self.config = with_fixed_parameters(self.config, num_cores(self.spark), self._topic.id)
+            self.queries[0] = self._start_live()
 
     def admit_by_size(self) -> None:
         """Look at the size of the files again; where it asks for other batches, go on with those.
@@ -235,35 +215,6 @@ class StreamJob:
             self.spark.stop()
 
 
-class SitesFile:
-    """The table of sites, and whether it has changed. A table that cannot be read leaves the one before in force."""
-
-    def __init__(self, config: Config) -> None:
-        self.table = sites_of(config)
-        self._config = config
-        self._refused: str | None = None
-
-    def changed(self) -> dict[str, Site] | None:
-        """The new table, if it is another one."""
-        try:
-            found = sites_of(self._config)
-        except ConfigError as error:
-            if str(error) != self._refused:
-                logger.error("the table of sites is not taken over, the one before stays in force: %s", error)
-                self._refused = str(error)
-            return None
-        self._refused = None
-        if _stated(found) == _stated(self.table):
-            return None
-        self.table = found
-        return found
-
-
-def _stated(table: Mapping[str, Site]) -> dict[str, str]:
-    """All that a table says, as text: the NaN of an unknown place is not equal to itself."""
-    return {name: repr(astuple(site)) for name, site in table.items()}
-
-
 def run(config: Config, *, on_batch: Callable[[Batch, Totals], None]) -> Totals:
     """Run the job until SIGTERM or SIGINT; returns the counts.
 
@@ -327,17 +278,14 @@ def with_fixed_parameters(config: Config, cores: int, topic_id: str) -> Config:
     way_on = "restore them, or name another stream.directory, which begins anew from stream.starting_offsets"
     require_same(directory, held, fixed, unstated="1", way_on=way_on)
     if held.get("files_topic_id", topic_id) != topic_id:
-        if config.stream.fail_on_data_loss:
-            raise ConfigError(
-                f"topic {config.kafka.files_topic} was made anew since the checkpoint in {directory} was written: set "
-                "stream.fail_on_data_loss=false to begin with the new one from stream.starting_offsets, every site's "
-                "state included, or name another stream.directory"
-            )
-        before = directory / f"live.of-topic-{held['files_topic_id'].translate(URL_SAFE)}"
-        logger.warning("topic %s was made anew: its own checkpoint begins, the former is kept in %s",
-                       config.kafka.files_topic, before)  # fmt: skip
-        if (directory / "live").exists():
-            (directory / "live").rename(before)
+        lay_aside(
+            directory,
+            "live",
+            topic=config.kafka.files_topic,
+            former_id=held["files_topic_id"],
+            may=not config.stream.fail_on_data_loss,
+            goes_with_it="every site's state included",
+        )
     told = fixed | {"files_topic_id": topic_id}
     if told != held:
         keep_parameters(directory, told)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,12 +31,11 @@ from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.kafka import ensure_topics, spark_options
 from ipdsf_spark.kafka.dead_letter import dead_letter
 from ipdsf_spark.lidar.averages.column import Cells
-from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.sites import sites_of
 from ipdsf_spark.spark.checkpoint import checkpoint_directory
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session
 from ipdsf_spark.stream import ended, schemas
+from ipdsf_spark.stream.follow import LOOK_AGAIN_S, FollowedTopic, SitesFile, lay_aside
 from ipdsf_spark.stream.live import kafka_source
 from ipdsf_spark.stream.network_columns import Columns
 from ipdsf_spark.stream.network_rows import KINDS, NetworkRow
@@ -111,7 +111,7 @@ class NetworkQuery:
         spark: SparkSession | None = None,
     ) -> None:
         self.config, self.settings = config, network_settings(config)
-        self.sites: Mapping[str, Site] = sites_of(config)
+        self._sites = SitesFile(config)
         self.bootstrap = resolve_bootstrap(config)
         ensure_topics(config.kafka, self.bootstrap)
         self.directory = network_directory(config)
@@ -121,6 +121,8 @@ class NetworkQuery:
         self._files = StateFiles(self.directory / "state")
         self._stop_asked = threading.Event()
         self.stage, self._done, self._model_batch = NetworkStage(self.settings), -1, -1
+        self._topic: FollowedTopic
+        self._first = 0  # number of the first batch of the query's own checkpoint
         self.query: StreamingQuery | None = None
 
     def start(self) -> NetworkQuery:
@@ -129,12 +131,15 @@ class NetworkQuery:
         Raises:
             ConfigError: the checkpoint was written with parameters that cannot change.
         """
-        _keep_fixed(self.directory, self.settings, self.config)
-        if not (self.directory / "query").exists() and self._files.directory.exists():
-            logger.warning("the query's own checkpoint is gone: the network begins anew")
-            shutil.rmtree(self._files.directory)
+        self._topic = FollowedTopic(self.config, self.bootstrap, self.config.kafka.averages_topic)
+        self._begin()
+        return self
+
+    def _begin(self) -> None:
+        """Where the state of the last batch is, with the sites and the topic that there are now."""
+        self._first = self._first_batch()
         network = self.config.network
-        columns = Columns(self.sites, self.settings.interval_s, self.settings.cells)
+        columns = Columns(self._sites.table, self.settings.interval_s, self.settings.cells)
         records = kafka_source(
             self.spark,
             self.config,
@@ -150,10 +155,38 @@ class NetworkQuery:
             .foreachBatch(self.take)
             .start()
         )
-        return self
+
+    def _first_batch(self) -> int:
+        """Compare with the checkpoint, or begin one; the number of its first batch.
+
+        What the network has learnt outlives the topic that it was learnt from: the state goes on under the next number,
+        and only the place in the topic begins anew.
+        """
+        directory, kafka = self.directory, self.config.kafka
+        held, wanted = _fixed(directory, self.settings, self.config)
+        newest, first = self._files.newest(), int(held.get("first_batch", 0))
+        if held.get("averages_topic_id", self._topic.id) != self._topic.id:
+            lay_aside(
+                directory,
+                "query",
+                topic=kafka.averages_topic,
+                former_id=held["averages_topic_id"],
+                may=not self.config.stream.fail_on_data_loss,
+                goes_with_it="with all that the network has learnt",
+            )
+            first = newest + 1
+        elif not (directory / "query").exists() and newest >= first:
+            logger.warning("the query's own checkpoint is gone: the network begins anew")
+            shutil.rmtree(self._files.directory)
+            first = 0
+        told = wanted | {"averages_topic_id": self._topic.id, "first_batch": str(first)}
+        if told != held:
+            keep_parameters(directory, told)
+        return first
 
     def take(self, frame: DataFrame, batch: int) -> None:
         """One micro-batch: rows to Kafka, then the state to its file."""
+        batch += self._first
         if self._files.has(batch):
             self._resume(batch)
             return
@@ -269,11 +302,34 @@ class NetworkQuery:
         Raises:
             StreamingQueryException: the query failed.
         """
+        next_look = time.monotonic() + LOOK_AGAIN_S
         while not self._stop_asked.wait(POLL_S):
+            if time.monotonic() > next_look:
+                self.look_again()
+                next_look = time.monotonic() + LOOK_AGAIN_S
             if self.query is not None and not self.query.isActive:
                 self.query.awaitTermination(1)  # raises what ended it
                 return
         self.stop()
+
+    def look_again(self) -> None:
+        """Follow what has changed outside: the topic itself, and the table of sites.
+
+        Raises:
+            ConfigError: the topic was made anew, and the configuration forbids to begin with it.
+        """
+        is_another, sites = self._topic.is_another(), self._sites.changed()
+        if sites is not None:
+            logger.warning("the table of sites has changed: %d site(s) from now on", len(sites))
+        if is_another or sites is not None:
+            self._end()
+            self._begin()
+
+    def _end(self) -> None:
+        """After the batch in progress."""
+        if self.query is not None and self.query.isActive:
+            self._end_batch(self.query)
+            self.query.stop()
 
     def drain(self) -> None:
         """Process everything that is in the topic now; slices that wait for later ones stay open."""
@@ -282,9 +338,7 @@ class NetworkQuery:
 
     def stop(self) -> None:
         """End after the batch in progress."""
-        if self.query is not None and self.query.isActive:
-            self._end_batch(self.query)
-            self.query.stop()
+        self._end()
         if self._owns_session:
             self.spark.stop()
 
@@ -361,8 +415,8 @@ def product_of(row: NetworkRow, topic: str) -> Record:
     return Record(row.kind, 1, topic, f"{row.site}|{row.kind}|{time}".encode(), as_json(values))
 
 
-def _keep_fixed(directory: Path, settings: NetworkSettings, config: Config) -> None:
-    """Write what a checkpoint fixes beside a new one, and compare with an old one.
+def _fixed(directory: Path, settings: NetworkSettings, config: Config) -> tuple[dict[str, str], dict[str, str]]:
+    """What an old checkpoint fixes, nothing if there is none, and what this configuration asks for.
 
     Raises:
         ConfigError: the configuration asks for what this checkpoint cannot change.
@@ -377,5 +431,4 @@ def _keep_fixed(directory: Path, settings: NetworkSettings, config: Config) -> N
     held = held_parameters(directory)
     way_on = f"restore them, or remove {directory}, and the network is learnt anew from stream.starting_offsets"
     require_same(directory, held, wanted, unstated="nothing", way_on=way_on)
-    if not held:
-        keep_parameters(directory, wanted)
+    return held, wanted

@@ -47,6 +47,11 @@ class StateFiles:
         """Whether that batch was done."""
         return self._path("batch", batch).exists()
 
+    def newest(self) -> int:
+        """The last batch that was done, -1 if none was."""
+        numbers = [path.stem.partition("-")[2] for path in self.directory.glob("batch-*.state")]
+        return max((int(number) for number in numbers if number.isdigit()), default=-1)
+
     def read(self, batch: int) -> Held | None:
         """The state as that batch left it; None if it left none that can be read."""
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ipdsf_spark.config import load
-from ipdsf_spark.stream.job import SitesFile
+from ipdsf_spark.stream.follow import SitesFile
 
 OSLO = "[oslo]\nlatitude_deg = 59.94\nlongitude_deg = 10.72\n"
 
