@@ -88,7 +88,7 @@ TAGS: Final = (
     "PerFrameFunctionalGroupsSequence",
 )
 OVERLAY_BIT_TAGS: Final = tuple((0x6000 + 2 * k) << 16 | 0x0102 for k in range(16))  # OverlayBitPosition
-SCOUT_WORDS: Final = ("LOCALIZER", "SCOUT", "TOPOGRAM")
+SCOUT_WORDS: Final = ("LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW")
 CAPTURE_WORDS: Final = ("SCREEN SAVE", "DOSE_INFO", "DOSE INFO")
 ANSWERS: Final = {"Y": "YES", "TRUE": "YES", "1": "YES", "N": "NO", "FALSE": "NO", "0": "NO"}
 # What is taken where an attribute that every image must have is absent.

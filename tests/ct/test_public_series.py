@@ -44,3 +44,42 @@ def test_a_map_of_perfusion_is_no_hu(chest: Chest, write_series: WriteSeries, na
 
     with pytest.raises(InputError, match=f"ImageType says {name}: its values are no HU"):
         read_volume(folder)
+
+
+# Overviews and pages
+
+
+def test_an_overview_that_philips_calls_surview_is_no_slice(chest: Chest, write_series: WriteSeries) -> None:
+    folder = write_series(chest[:1], ImageType=["DERIVED", "SECONDARY", "REF_SURVIEW"])[0].parent
+
+    with pytest.raises(InputError, match="only overview images"):
+        read_volume(folder)
+
+
+def test_pages_that_a_scanner_wrote_about_an_examination_are_named_as_what_they_are(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    page = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "ImageType": ["DERIVED", "SECONDARY", "RESULTS"]}
+    nowhere = {"ImagePositionPatient": None, "ImageOrientationPatient": None, "PixelSpacing": None}
+    folder = write_series(chest[:2], **page, **nowhere)[0].parent
+
+    with pytest.raises(InputError, match=r"no slice says where it lies .*; by SOPClassUID .* captured screens"):
+        read_volume(folder)
+
+
+def test_several_series_of_one_number_are_told_apart_by_their_files(chest: Chest, write_series: WriteSeries) -> None:
+    write_series(chest, prefix="a")
+    folder = write_series(chest[:4], prefix="b", series_uid="1.2.9")[0].parent
+
+    (text,) = said(folder, "several_series")
+
+    assert "2 (6 images" not in text
+    assert "1 (6 images, from a001.dcm), 1 (4 images, from b001.dcm)" in text
+    assert "numbers repeat: name one by its SeriesInstanceUID" in text
+
+
+def test_several_series_of_different_numbers_are_named_by_them(chest: Chest, write_series: WriteSeries) -> None:
+    write_series(chest, prefix="a")
+    folder = write_series(chest[:4], prefix="b", series_uid="1.2.9", SeriesNumber=7)[0].parent
+
+    assert "numbers 1 (6 images), 7 (4 images); name one with its series number" in said(folder, "several_series")[0]
