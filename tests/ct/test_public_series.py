@@ -83,3 +83,55 @@ def test_several_series_of_different_numbers_are_named_by_them(chest: Chest, wri
     folder = write_series(chest[:4], prefix="b", series_uid="1.2.9", SeriesNumber=7)[0].parent
 
     assert "numbers 1 (6 images), 7 (4 images); name one with its series number" in said(folder, "several_series")[0]
+
+
+# Places
+
+
+@pytest.mark.parametrize("thickness", [5.0, 7.5])
+def test_two_slices_of_a_series_that_lie_far_apart_are_no_volume(
+    chest: Chest, write_series: WriteSeries, thickness: float
+) -> None:
+    write_series(chest[:1], prefix="a", first_instance=17, SliceThickness=thickness)
+    folder = write_series(chest[1:2], prefix="b", first_instance=26, first_mm=145.0, SliceThickness=thickness)[0].parent
+
+    (text,) = said(folder, "missing_slices")
+
+    assert "InstanceNumber grows by 9" in text
+    assert "slices lie 45 mm apart: of each 9 slices one is there" in text
+
+
+def test_two_slices_that_touch_are_a_volume_whatever_their_numbers(chest: Chest, write_series: WriteSeries) -> None:
+    write_series(chest[:1], prefix="a", first_instance=17, SpacingBetweenSlices=0.5)
+    folder = write_series(chest[1:2], prefix="b", first_instance=26, first_mm=102.5, SpacingBetweenSlices=0.5)[0].parent
+
+    np.testing.assert_array_equal(read_volume(folder).hu, chest[:2])
+
+
+@pytest.mark.parametrize(("numbers", "per_number"), [((6, 15, 20, 30), 10.0), ((30, 20, 19, 10), 5.0)])
+def test_of_a_few_slices_their_numbers_say_how_many_are_missing_between_them(
+    chest: Chest, write_series: WriteSeries, numbers: tuple[int, ...], per_number: float
+) -> None:
+    along = np.abs(np.subtract(numbers, numbers[0]))
+    for k, number in enumerate(numbers):
+        made = {"first_mm": per_number * along[k], "first_instance": number, "SliceThickness": 7.5}
+        folder = write_series(chest[k : k + 1], prefix=f"s{k}", **made)[0].parent
+
+    assert said(folder, "uneven_spacing") == []
+    missing = [int(text.split()[0]) for text in said(folder, "missing_slices")]
+    assert missing == [apart - 1 for apart in np.diff(along) if apart > 1]
+    whole = read_volume(folder, accept=["missing_slices"])
+    assert whole.grid.spacing_mm[0] == pytest.approx(per_number)
+    np.testing.assert_array_equal(whole.hu[along], chest[:4])
+
+
+def test_slices_at_a_distance_that_changes_along_the_body_are_named_once(
+    chest: Chest, write_series: WriteSeries, rng: np.random.Generator
+) -> None:
+    hu = rng.integers(-1000, 400, (16, 16, 20)).astype(np.int16)
+    write_series(hu[:9], prefix="a", step_mm=4.0)
+    folder = write_series(hu[9:], prefix="b", first_mm=139.0, step_mm=7.0, first_instance=10)[0].parent
+
+    (text,) = said(folder, "uneven_spacing")
+
+    assert "7 steps of 7.000 mm among steps of 4.000 mm" in text
