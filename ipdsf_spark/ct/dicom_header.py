@@ -99,7 +99,9 @@ ASSUMED: Final = {
     "PixelRepresentation": "unsigned values",
 }
 CT_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage, "")
-LOSSY_SYNTAXES: Final = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+# Progressive, spectral and hierarchical JPEG of DCT, retired in 2001 (PS3.6 A).
+RETIRED_LOSSY: Final = tuple(f"1.2.840.10008.1.2.4.{k}" for k in (52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64))
+LOSSY_SYNTAXES: Final = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, *RETIRED_LOSSY)
 HU_TYPES: Final = ("", "HU", "HU_MOD", "US")  # HU, HU that software modified, unspecified (PS3.3 C.11.1.1.2)
 RESOURCE_FORK: Final = "._"  # begins the names of what macOS leaves beside files on foreign disks
 DICOM_SUFFIXES: Final = (".dcm", ".dicom", ".ima")

@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
-from synthetic_dicom import WriteSeries
+from pydicom.uid import UID
+from synthetic_dicom import WriteSeries, save, slice_dataset, with_frames
 
+from ipdsf_spark.ct.dicom_header import read_headers
+from ipdsf_spark.ct.plausibility import value_problems
 from ipdsf_spark.ct.reading import read_volume, survey
 from ipdsf_spark.errors import InputError
 
 Chest = NDArray[np.int16]
+PADDING_HU = -3024
 
 
 def said(folder: Path, kind: str) -> list[str]:
@@ -135,3 +140,85 @@ def test_slices_at_a_distance_that_changes_along_the_body_are_named_once(
     (text,) = said(folder, "uneven_spacing")
 
     assert "7 steps of 7.000 mm among steps of 4.000 mm" in text
+
+
+# Compression and values
+
+
+def blurred(chest: Chest, rng: np.random.Generator) -> NDArray[np.int16]:
+    """A patient in a padding that compression with loss has made noisy."""
+    hu = np.tile(np.clip(rng.normal(40, 20, (6, 16, 20)), -150, 150), (1, 3, 3)).astype(np.int16)
+    hu[:, :, :20] = np.rint(rng.normal(-850, 40, hu[:, :, :20].shape))
+    hu[:, :16] = np.rint(rng.normal(PADDING_HU, 30, hu[:, :16].shape))
+    return hu
+
+
+def test_padding_that_compression_with_loss_has_blurred_is_a_remark(
+    chest: Chest, write_series: WriteSeries, rng: np.random.Generator
+) -> None:
+    hu = blurred(chest, rng)
+    made = {"is_signed": True, "LossyImageCompression": "01"}
+    folder = write_series(hu, **made)[0].parent
+
+    np.testing.assert_array_equal(read_volume(folder).hu, hu)
+    (text,) = said(folder, "unusual_values")
+    assert "below -1300: padding that compression with loss has blurred" in text
+
+
+def test_noise_where_nothing_is_is_refused_of_a_volume_without_loss(
+    chest: Chest, write_series: WriteSeries, rng: np.random.Generator
+) -> None:
+    folder = write_series(blurred(chest, rng), is_signed=True)[0].parent
+
+    assert "below -1300, where nothing is: not HU" in said(folder, "not_hu")[0]
+
+
+def test_values_that_were_rescaled_twice_are_refused_also_after_compression_with_loss(rng: np.random.Generator) -> None:
+    hu = np.concatenate([rng.normal(-850, 40, 20_000), rng.normal(40, 20, 20_000), rng.uniform(300, 1200, 1500)])
+
+    (problem,) = value_problems(np.rint(hu - 1024).astype(np.int16), is_lossy=True)
+
+    assert (problem.kind, "applied twice" in problem.text) == ("not_hu", True)
+
+
+@pytest.mark.parametrize("process", [52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64])
+def test_retired_syntaxes_of_jpeg_are_compression_with_loss(chest: Chest, tmp_path: Path, process: int) -> None:
+    dataset = with_frames(slice_dataset(chest[0]), [b"\xff\xd8\xff\xd9"], UID(f"1.2.840.10008.1.2.4.{process}"))
+
+    (header,) = read_headers(save(dataset, tmp_path / "a.dcm"))
+
+    assert header.is_lossy
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_pixels_that_ge_wrote_big_endian_behind_a_little_endian_header_are_read(
+    chest: Chest, write_series: WriteSeries, is_signed: bool
+) -> None:
+    files = write_series(chest, is_signed=is_signed)
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        words = np.frombuffer(dataset.PixelData, "<u2").byteswap()
+        dataset["PixelData"].value = words.tobytes()
+        dataset.file_meta.TransferSyntaxUID = UID("1.2.840.113619.5.2")
+        with file.open("wb") as out:
+            out.write(b"\0" * 128 + b"DICM")
+            pydicom.filewriter.write_file_meta_info(out, dataset.file_meta)
+            body = pydicom.filebase.DicomBytesIO()
+            body.is_little_endian, body.is_implicit_VR = True, True
+            del dataset.file_meta
+            pydicom.filewriter.write_dataset(body, dataset)
+            out.write(body.getvalue())
+
+    np.testing.assert_array_equal(read_volume(files[0].parent).hu, chest)
+
+
+def test_pixels_in_a_private_element_are_named(chest: Chest, write_series: WriteSeries) -> None:
+    (file,) = write_series(chest[:1])
+    dataset = pydicom.dcmread(file)
+    block = dataset.private_block(0x07A1, "ELSCINT1", create=True)
+    block.add_new(0x0A, "OB", dataset.PixelData)
+    del dataset.PixelData
+    dataset.save_as(file)
+
+    with pytest.raises(InputError, match=r"its pixels are in the private element \(07A1,100A\) of ELSCINT1"):
+        read_volume(file)
