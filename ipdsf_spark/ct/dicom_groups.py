@@ -123,9 +123,7 @@ def _one_series(slices: Sequence[SliceHeader], wanted: int | str | None) -> tupl
     rivals = [part for part in parts[1:] if part not in others]
     if rivals:
         parts = [parts[0], *rivals]
-        numbers = ", ".join(f"{part[0].series_number} ({len(part)} images)" for part in parts[:MAX_NAMED])
-        numbers += " …" if len(parts) > MAX_NAMED else ""
-        text = f"{len(parts)} series in one place, numbers {numbers}; name one with its series number. Not taken"
+        text = f"{len(parts)} series in one place, numbers {_numbered(parts)}. Not taken"
         problems.append(problem_of("several_series", text, [h for part in rivals for h in part]))
     strangers = [h for h in parts[0] if h.rank == 2 > best]
     if strangers:
@@ -138,6 +136,18 @@ def _one_series(slices: Sequence[SliceHeader], wanted: int | str | None) -> tupl
     return [h for h in parts[0] if h.rank == best], problems
 
 
+def _numbered(parts: Sequence[Sequence[SliceHeader]]) -> str:
+    """The numbers and sizes of several series, and how one of them is named."""
+    are_own = len({part[0].series_number for part in parts}) == len(parts)
+    named = []
+    for part in parts[:MAX_NAMED]:
+        first = "" if are_own else f", from {min(h.name for h in part)}"
+        named.append(f"{part[0].series_number} ({len(part)} images{first})")
+    more = " …" if len(parts) > MAX_NAMED else ""
+    how = "name one with its series number" if are_own else "numbers repeat: name one by its SeriesInstanceUID"
+    return f"{', '.join(named)}{more}; {how}"
+
+
 def _one_kind(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], list[Problem]]:
     """The largest set with one size, spacing and orientation; slices that do not say where they are cannot join."""
     placed = [h for h in slices if _is_placed(h)]
@@ -148,8 +158,10 @@ def _one_kind(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], list[Pr
         for keyword in [k for k, value in _geometry(h) if value is None] or ["ImageOrientationPatient"]
     }
     if not placed:
-        said = ", ".join(sorted(reasons))
-        raise InputError(f"no slice says where it lies ({said} absent or no value of its kind): {_names(slices)}")
+        said, names = ", ".join(sorted(reasons)), _names(slices)
+        if all(h.is_capture for h in slices):
+            names += "; by SOPClassUID or ImageType they are captured screens or pages of text"
+        raise InputError(f"no slice says where it lies ({said} absent or no value of its kind): {names}")
     problems = []
     if lost:
         text = f"no position, orientation or pixel spacing in the header ({', '.join(sorted(reasons))})"

@@ -88,7 +88,7 @@ TAGS: Final = (
     "PerFrameFunctionalGroupsSequence",
 )
 OVERLAY_BIT_TAGS: Final = tuple((0x6000 + 2 * k) << 16 | 0x0102 for k in range(16))  # OverlayBitPosition
-SCOUT_WORDS: Final = ("LOCALIZER", "SCOUT", "TOPOGRAM")
+SCOUT_WORDS: Final = ("LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW")
 CAPTURE_WORDS: Final = ("SCREEN SAVE", "DOSE_INFO", "DOSE INFO")
 ANSWERS: Final = {"Y": "YES", "TRUE": "YES", "1": "YES", "N": "NO", "FALSE": "NO", "0": "NO"}
 # What is taken where an attribute that every image must have is absent.
@@ -99,7 +99,9 @@ ASSUMED: Final = {
     "PixelRepresentation": "unsigned values",
 }
 CT_CLASSES: Final = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage, "")
-LOSSY_SYNTAXES: Final = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+# Progressive, spectral and hierarchical JPEG of DCT, retired in 2001 (PS3.6 A).
+RETIRED_LOSSY: Final = tuple(f"1.2.840.10008.1.2.4.{k}" for k in (52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64))
+LOSSY_SYNTAXES: Final = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, *RETIRED_LOSSY)
 HU_TYPES: Final = ("", "HU", "HU_MOD", "US")  # HU, HU that software modified, unspecified (PS3.3 C.11.1.1.2)
 RESOURCE_FORK: Final = "._"  # begins the names of what macOS leaves beside files on foreign disks
 DICOM_SUFFIXES: Final = (".dcm", ".dicom", ".ima")

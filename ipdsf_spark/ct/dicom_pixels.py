@@ -50,6 +50,7 @@ PIXEL_TAGS: Final = (
     "PixelData",
 )
 
+GE_BIG_ENDIAN: Final = "1.2.840.113619.5.2"  # implicit VR and little endian, but for the pixels
 OTHER_PIXELS: Final = ("FloatPixelData", "DoubleFloatPixelData")
 UNKNOWN_LENGTH: Final = b"\xff\xff\xff\xff"
 MAX_PIXELS: Final = 8192 * 8192  # of a slice; a damaged header must not ask for gigabytes
@@ -122,16 +123,16 @@ def _check_size(header: SliceHeader) -> None:
 def _opened(header: SliceHeader) -> Frame:
     """What gives the words of one frame after the other of a file that was parsed once."""
     syntax = pydicom.uid.UID(header.transfer_syntax)
+    if syntax == GE_BIG_ENDIAN:
+        return _native_frames(header)
     if not syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian and header.num_frames > 1:
         return _native_frames(header)
     dataset = pydicom.dcmread(header.path, specific_tags=list(PIXEL_TAGS), force=True)
     if "PixelData" not in dataset:
         other = pydicom.dcmread(header.path, specific_tags=list(OTHER_PIXELS), force=True)
         there = next((keyword for keyword in OTHER_PIXELS if keyword in other), "")
-        reason = (
-            f"its pixels are {there}; whole numbers in PixelData are read" if there else "cut off after its header?"
-        )
-        raise InputError(f"{header.name} holds no pixels that can be read ({reason})")
+        reason = f"its pixels are {there}; whole numbers in PixelData are read" if there else _private_pixels(header)
+        raise InputError(f"{header.name} holds no pixels that can be read ({reason or 'cut off after its header?'})")
     if not hasattr(dataset.file_meta, "TransferSyntaxUID"):
         dataset.file_meta.TransferSyntaxUID = syntax
     _complete(dataset, header)
@@ -146,6 +147,18 @@ def _opened(header: SliceHeader) -> Frame:
     return lambda wanted, said: np.asarray(
         pixel_array(dataset, index=wanted.frame, raw=True, correct_unused_bits=False)
     )
+
+
+def _private_pixels(header: SliceHeader) -> str:
+    """In which element of a maker's own the pixels lie, where they are not in PixelData; empty where in none."""
+    dataset = pydicom.dcmread(header.path, force=True)
+    for tag in sorted(dataset.keys()):
+        value = getattr(dataset.get_item(tag), "value", None)  # as it is written, which nothing can refuse
+        if tag.is_private and isinstance(value, bytes) and len(value) > header.rows * header.columns // 8:
+            creator = getattr(dataset.get_item((tag.group, tag.element >> 8)), "value", None)
+            owner = f" of {creator.decode('latin-1').strip()}" if isinstance(creator, bytes) else ""
+            return f"its pixels are in the private element ({tag.group:04X},{tag.element:04X}){owner}"
+    return ""
 
 
 def _complete(dataset: Dataset, header: SliceHeader) -> None:
@@ -170,7 +183,8 @@ def _native_frames(header: SliceHeader) -> Frame:
         dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["Rows"], force=True)
         begin = file.tell()
         element = file.read(12)
-    is_little, is_implicit = dataset.original_encoding[1], dataset.original_encoding[0]
+    is_of_ge = header.transfer_syntax == GE_BIG_ENDIAN
+    is_little, is_implicit = dataset.original_encoding[1], dataset.original_encoding[0] or is_of_ge
     if element[:4] not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
         raise InputError(f"{header.name} holds no pixels (cut off after its header?)")
     if (element[4:8] if is_implicit else element[8:12]) == UNKNOWN_LENGTH:
@@ -178,7 +192,7 @@ def _native_frames(header: SliceHeader) -> Frame:
         _require_no(contradiction(header.transfer_syntax, dataset.PixelData), header)
     begin += 8 if is_implicit else 12
     _check_length(header, header.path.stat().st_size - begin)
-    order = "<" if is_little or is_little is None else ">"
+    order = ">" if is_little is False or is_of_ge else "<"
     kind = np.dtype(f"{order}{'i' if header.is_signed else 'u'}{header.bits_allocated // 8}")
     count = header.rows * header.columns
 

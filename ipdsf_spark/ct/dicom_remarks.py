@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -14,9 +15,11 @@ MIN_SLOPE: Final = 1e-3  # HU per stored step: 16 bits of it are less than a tis
 MIN_SPAN_HU: Final = 1000  # from air to soft tissue
 MIN_TILT_DEG: Final = 0.5  # steps in which gantries are tilted
 STRAIGHT: Final = 0.99999  # of a normal along the body: no slice that was tilted has it
-# Fourth values of ImageType of multi-energy CT (PS3.3 C.8.15.3): in which HU are not what is stored, and in which only
-# RescaleType says whether they are.
-NEVER_HU: Final = frozenset({"EFF_ATOMIC_NUM", "ELECTRON_DENSITY", "MAT_FRACTIONAL"})
+HOUNSFIELD: Final = re.compile(r"HOUN[DS]+F[IE]+LD")  # also misspelt: workstations write Houndsfield
+# Fourth values of ImageType of multi-energy and perfusion CT (PS3.3 C.8.15.3, C.8.16.2): in which HU are not what is
+# stored, and in which only RescaleType says whether they are.
+PERFUSION: Final = frozenset({"CBF", "CBV", "MTT", "RCBF", "RCBV", "TMAX", "TTP", "T_MAX"})  # flows, volumes, times
+NEVER_HU: Final = frozenset({"EFF_ATOMIC_NUM", "ELECTRON_DENSITY", "MAT_FRACTIONAL"}) | PERFUSION
 OF_MATERIALS: Final = frozenset({"MAT_SPECIFIC", "MAT_REMOVED", "MAT_MODIFIED", "MAT_VALUE_BASED"})
 
 
@@ -77,7 +80,10 @@ def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
             found.append(problem_of(kind, text, concerned))
     for unit in sorted({h.rescale_type for h in slices} - {"HU"}):
         concerned = [h for h in slices if h.rescale_type == unit]
-        if unit not in HU_TYPES and not unit.startswith("HOUNSFIELD"):
+        if HOUNSFIELD.match(unit):
+            if not unit.startswith("HOUNSFIELD"):
+                found.append(problem_of("header_field", f"RescaleType is {unit}, taken for HU", concerned))
+        elif unit not in HU_TYPES:
             found.append(problem_of("no_rescale", f"RescaleType is {unit}, so its values are no HU", concerned))
         elif unit in ("HU_MOD", "US"):
             text = f"RescaleType is {unit}: " + ("HU changed by software" if unit == "HU_MOD" else "unit not specified")

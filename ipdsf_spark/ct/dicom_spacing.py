@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,7 @@ MAX_ROUNDING: Final = 0.2  # of the spacing: more is no rounding
 # spacing from a grid through both ends, and rounding half a tenth back.
 MIN_ROUNDED_MM: Final = 0.31
 MAX_DRIFT: Final = 0.5  # of the spacing, from an even grid
+MAX_GAP: Final = 1.5  # thicknesses from slice to slice, of two slices that others were numbered between
 TILT_TOLERANCE_DEG: Final = 0.1
 ROUNDED_COSINES_DEG: Final = 0.41  # half of a hundredth in both cosines of a direction
 TILT_PER_PIXEL: Final = 0.1  # a shift within the plane by less than this part of a pixel is no tilt
@@ -108,9 +110,10 @@ def _said_otherwise(headers: Sequence[SliceHeader], spacing: float) -> list[Prob
     first = headers[0]
     said = {"SpacingBetweenSlices": first.between_mm, "SliceThickness": first.thickness_mm}
     apart = {abs(after.instance - before.instance) for before, after in pairwise(headers)}
-    times = apart.pop() if len(apart) == 1 and len(headers) > 2 else 1
+    times = apart.pop() if len(apart) == 1 else 1
+    is_pair_apart = len(headers) == 2 and spacing > MAX_GAP * max(value or 0.0 for value in said.values())
     for keyword, value in said.items():
-        if times > 1 and value and abs(times * value - spacing) <= tolerance_mm(spacing):
+        if times > 1 and value and (is_pair_apart or abs(times * value - spacing) <= tolerance_mm(spacing)):
             text = (
                 f"InstanceNumber grows by {times} from slice to slice, {keyword} is {value:g} mm and slices lie "
                 f"{spacing:.4g} mm apart: of each {times} slices one is there"
@@ -153,7 +156,9 @@ def _steps(headers: Sequence[SliceHeader], positions: NDArray[np.float64]) -> tu
     even = float((positions[-1] - positions[0]) / counts.sum())
     if (np.abs(steps - counts * even) <= tolerance_mm(even) * counts).all() and abs(even - spacing) > 1e-6:
         spacing = even
+    spacing = _spacing_of_numbers(headers, steps) or spacing
     problems = []
+    odd: dict[str, list[tuple[SliceHeader, SliceHeader]]] = defaultdict(list)
     for k in np.flatnonzero(np.abs(steps - spacing) > tolerance_mm(spacing)).tolist():
         before, after = headers[k], headers[k + 1]
         missing = round(steps[k] / spacing) - 1
@@ -161,13 +166,30 @@ def _steps(headers: Sequence[SliceHeader], positions: NDArray[np.float64]) -> tu
             text = f"{missing} slice(s) missing between {positions[k]:.2f} and {positions[k + 1]:.2f} mm"
             problems.append(problem_of("missing_slices", text, (before, after)))
         else:
-            text = f"a step of {steps[k]:.3f} mm among steps of {spacing:.3f} mm"
-            problems.append(problem_of("uneven_spacing", text, (before, after)))
+            odd[f"{steps[k]:.3f}"].append((before, after))
+    for length, pairs in odd.items():
+        often = "a step" if len(pairs) == 1 else f"{len(pairs)} steps"
+        text = f"{often} of {length} mm among steps of {spacing:.3f} mm"
+        problems.append(problem_of("uneven_spacing", text, [h for pair in pairs for h in pair]))
     drift = np.abs(positions - positions[0] - spacing * np.concatenate(([0.0], np.cumsum(counts))))
     if not problems and drift.max() > MAX_DRIFT * spacing:
         text = f"steps vary and add up: slices lie up to {drift.max():.2f} mm beside an even grid of {spacing:.3f} mm"
         problems.append(problem_of("uneven_spacing", text, [headers[int(drift.argmax())]]))
     return spacing, problems
+
+
+def _spacing_of_numbers(headers: Sequence[SliceHeader], steps: NDArray[np.float64]) -> float | None:
+    """The spacing [mm] of which steps are as many as InstanceNumber grows by; None where they are not, or all alike.
+
+    Of a few slices out of a series no step need be the spacing, nor their median.
+    """
+    apart = np.diff([h.instance for h in headers])
+    apart = -apart if apart[0] < 0 else apart
+    if apart.min() < 1 or apart.min() == apart.max():
+        return None
+    apart = apart // np.gcd.reduce(apart)
+    spacing = float(steps.sum() / apart.sum())
+    return spacing if bool((np.abs(steps - apart * spacing) <= tolerance_mm(spacing)).all()) else None
 
 
 def _is_even_but_rounded(positions: NDArray[np.float64]) -> bool:

@@ -51,8 +51,14 @@ def size_problems(grid: Grid) -> list[Problem]:
     ]
 
 
-def value_problems(hu: NDArray[Any], padding_hu: float | None = None) -> list[Problem]:
-    """What the histogram says against `hu` being Hounsfield units; padding does not count."""
+def value_problems(hu: NDArray[Any], padding_hu: float | None = None, *, is_lossy: bool = False) -> list[Problem]:
+    """What the histogram says against `hu` being Hounsfield units; padding does not count.
+
+    Args:
+        hu: values of any shape.
+        padding_hu: the value that says that nothing was measured.
+        is_lossy: whether they were compressed with loss, which leaves noise where the padding was.
+    """
     if padding_hu is not None:
         measured = hu[hu != padding_hu]
         hu = measured if measured.size else hu
@@ -70,8 +76,11 @@ def value_problems(hu: NDArray[Any], padding_hu: float | None = None) -> list[Pr
     if lowest > NARROW_HU[0] and highest < NARROW_HU[1]:
         return [Problem("not_hu", f"{said}: {_narrow(hu, lowest, highest)}, not HU")]
     if _share(hu, -np.inf, BELOW_AIR_HU) > MAX_BELOW_AIR and _num_distinct(hu[hu < BELOW_AIR_HU]) > MAX_LABELS:
-        text = f"{said}, more than {MAX_BELOW_AIR:.0%} of them below {BELOW_AIR_HU:g}, where nothing is: not HU"
-        return [Problem("not_hu", f"{text} (RescaleIntercept was applied twice?)")]
+        text = f"{said}, more than {MAX_BELOW_AIR:.0%} of them below {BELOW_AIR_HU:g}"
+        if is_lossy and not _lacks_tissue(hu):
+            remark = Problem("unusual_values", f"{text}: padding that compression with loss has blurred")
+            return [remark, *value_problems(hu[hu >= BELOW_AIR_HU])]
+        return [Problem("not_hu", f"{text}, where nothing is: not HU (RescaleIntercept was applied twice?)")]
     num_distinct = _num_distinct(hu)
     if num_distinct <= MAX_MASK and highest <= HIGHEST_LABEL:
         return [Problem("not_hu", f"{said}, {num_distinct} of them different: a mask, not HU")]
@@ -104,14 +113,19 @@ def _tissue_problems(hu: NDArray[Any], said: str) -> list[Problem]:
     if high >= MIN_MIRRORED_SHARE and low_end < MAX_MIRRORED_BONE * high:
         text = f"{said}, {MIN_MIRRORED_SHARE:.0%} above {MIRRORED_AIR:g} and hardly any below {-MIRRORED_AIR:g}"
         return [Problem("not_hu", f"{text}: air lies at the wrong end, the sign is turned round, not HU")]
-    solid = _share(hu, AIR_BELOW_HU, np.inf)
-    if solid < MIN_SOLID_SHARE or _share(hu, *TISSUE_HU) >= MIN_TISSUE_OF_SOLID * solid:
+    if _share(hu, AIR_BELOW_HU, np.inf) < MIN_SOLID_SHARE or not _lacks_tissue(hu):
         return []
     low, high = TISSUE_HU
     text = (
         f"{said}, of the values above {AIR_BELOW_HU:g} less than {MIN_TISSUE_OF_SOLID:.0%} between {low:g} and {high:g}"
     )
     return [Problem("unusual_values", f"{text}, where fat, water and soft tissue are: stretched, or no patient")]
+
+
+def _lacks_tissue(hu: NDArray[Any]) -> bool:
+    """True where hardly anything that is no air is tissue."""
+    solid = _share(hu, AIR_BELOW_HU, np.inf)
+    return solid < MIN_SOLID_SHARE or _share(hu, *TISSUE_HU) < MIN_TISSUE_OF_SOLID * solid
 
 
 def _constant_problems(hu: NDArray[Any], lowest: float, said: str) -> list[Problem]:

@@ -106,7 +106,8 @@ def _found(
         said = f"; {lost[0]}" if lost else ""
         raise InputError(f"{path} is an empty folder{said}; expected DICOM slices, a NIfTI or NRRD file, or pictures")
     volume = _read(path, files, series, pictures, pseudonym_key, progress)
-    found = [*size_problems(volume.grid), *value_problems(volume.hu, volume.padding_hu)]
+    is_lossy = any(p.kind == "lossy" for p in volume.problems)
+    found = [*size_problems(volume.grid), *value_problems(volume.hu, volume.padding_hu, is_lossy=is_lossy)]
     return dataclasses.replace(volume, problems=(*lost, *volume.problems, *found))
 
 
