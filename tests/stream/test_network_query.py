@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from network_records import FIRST, message, network_beta
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
-from topics import records_in
+from topics import make_anew, records_in
 
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
@@ -23,6 +23,7 @@ from ipdsf_spark.spark.session import build_session
 from ipdsf_spark.stream.network_query import NetworkQuery, acknowledge
 from ipdsf_spark.stream.network_rows import COMPONENTS_KIND, NETWORK_KIND, SITE_KIND
 from ipdsf_spark.stream.network_state import StateFiles
+from tests.waiting import await_that
 
 pytestmark = [pytest.mark.kafka, pytest.mark.spark, pytest.mark.slow]
 
@@ -181,3 +182,79 @@ def test_a_checkpoint_refuses_other_cells_and_a_lost_state_begins_anew_and_says_
     rows = [json.loads(value) for values in products(kafka, config).values() for value in values]
     assert [row["quality"] for row in rows if row["quality"]] == [["state_began_anew"]]
     assert query.stage.num_acknowledged == 1
+
+
+def look_until_it_begins_again(query: NetworkQuery) -> None:
+    """As it does every few seconds: a broker may not describe a topic in the moment in which it is made."""
+    before = query.query
+
+    def has_begun_again() -> bool:
+        query.look_again()
+        return query.query is not before
+
+    await_that(has_begun_again, "another run of the query")
+
+
+def test_a_site_that_is_added_while_the_network_runs_takes_part_and_is_not_quarantined(
+    kafka: EmbeddedKafka, session: SparkSession, tmp_path: Path
+) -> None:
+    table = tmp_path / "sites.toml"
+    lines = [f"[{site}]\nlatitude_deg = 59.9\nlongitude_deg = 10.7\n" for site in SITES]
+    table.write_text("\n".join(lines[1:]), encoding="utf-8")
+    config = config_for("sites", kafka, tmp_path / "sites", f'sites.file="{table}"')
+    query = NetworkQuery(config, spark=session).start()
+    try:
+        send(config, [each for each in averages(0, 5) if not each[0].startswith(b"site-0|")])
+        query.drain()
+        assert sorted(query.stage.slices.newest) == SITES[1:]
+
+        table.write_text("\n".join(lines), encoding="utf-8")
+        look_until_it_begins_again(query)
+        send(config, averages(5, 10))
+        query.drain()
+    finally:
+        query.stop()
+
+    assert sorted(query.stage.slices.newest) == SITES
+    assert read_quarantine(config.kafka, kafka.bootstrap_servers) == []
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_what_the_network_has_learnt_outlives_the_topic_that_it_was_learnt_from(
+    kafka: EmbeddedKafka, session: SparkSession, tmp_path: Path, is_running: bool
+) -> None:
+    name = f"outlives-{is_running}"
+    config = config_for(name, kafka, tmp_path / name, "stream.fail_on_data_loss=false")
+    send(config, averages(0, 20))
+    query = NetworkQuery(config, spark=session).start()
+    try:
+        query.drain()
+        if not is_running:
+            query.stop()
+        make_anew(config, config.kafka.averages_topic)
+        if is_running:
+            look_until_it_begins_again(query)
+        send(config, averages(20, 50))  # more than before: no offset tells that the topic is another one
+        if not is_running:
+            query = NetworkQuery(config, spark=session).start()
+        query.drain()
+    finally:
+        query.stop()
+
+    rows = [json.loads(value) for values in products(kafka, config).values() for value in values]
+    slices = sorted(row["time"] for row in rows if row["kind"] == NETWORK_KIND)
+    assert len(slices) == 48  # all but those that wait for later ones: none of the first of the new topic is missing
+    assert not [row["quality"] for row in rows if row.get("quality")]  # and nothing began anew
+
+    drained(config, session)  # a restart finds the place that it kept
+    refusing = config_for(name, kafka, tmp_path / name)
+    make_anew(config, config.kafka.averages_topic)
+
+    def is_refused() -> bool:
+        try:
+            NetworkQuery(refusing, spark=session).start().stop()
+        except ConfigError as error:
+            return "with all that the network has learnt" in str(error)
+        return False
+
+    await_that(is_refused, "the refusal of a topic that was made anew")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from topics import make_anew
 
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import ensure_topics
-from ipdsf_spark.kafka.topics import admin
 from ipdsf_spark.stream.job import StreamJob
 from tests.waiting import await_that
 
@@ -44,13 +44,6 @@ def send(config: Config, files: list[bytes]) -> None:
     assert producer.flush(30) == 0
 
 
-def make_anew(config: Config) -> None:
-    topic, client = config.kafka.files_topic, admin(config.kafka, config.kafka.bootstrap_servers)
-    client.delete_topics([topic], operation_timeout=30.0)[topic].result(30.0)
-    await_that(lambda: topic not in client.list_topics(timeout=10.0).topics, "the end of the topic")
-    ensure_topics(config.kafka, config.kafka.bootstrap_servers)
-
-
 def await_read(job: StreamJob, number: int) -> None:
     """Spark tells its listeners of a batch a moment after it has ended."""
     await_that(lambda: job.listener.totals.read == number, f"{number} files read")
@@ -78,7 +71,7 @@ def test_a_topic_that_was_made_anew_with_more_records_than_before_is_not_read_fr
         job.drain()
         await_read(job, BEFORE)
 
-        make_anew(config)
+        make_anew(config, config.kafka.files_topic)
         if not may_lose:
             with pytest.raises(ConfigError, match="was made anew"):
                 look_until_it_follows(job)

@@ -8,7 +8,11 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
+from ipdsf_spark.config import Config
 from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.kafka import ensure_topics
+from ipdsf_spark.kafka.topics import admin
+from tests.waiting import await_that
 
 
 def records_in(kafka: EmbeddedKafka, topic: str) -> list[tuple[str, bytes, dict[str, str]]]:
@@ -41,3 +45,11 @@ def await_records(kafka: EmbeddedKafka, topic: str, process: subprocess.Popen[by
         assert process.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < deadline, log.read_text()[-3000:]
     consumer.close()
+
+
+def make_anew(config: Config, topic: str) -> None:
+    """Delete a topic and make it again."""
+    client = admin(config.kafka, config.kafka.bootstrap_servers)
+    client.delete_topics([topic], operation_timeout=30.0)[topic].result(30.0)
+    await_that(lambda: topic not in client.list_topics(timeout=10.0).topics, "the end of the topic")
+    ensure_topics(config.kafka, config.kafka.bootstrap_servers)
