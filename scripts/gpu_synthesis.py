@@ -32,6 +32,7 @@ from ipdsf_spark.imaging.synthesis import field_spacing, load_synthesis
 from ipdsf_spark.training.configured import settings_of
 from ipdsf_spark.training.synthesis import FINE_FACTOR, train_synthesis
 
+FIRST_SEED = 100
 FULL = dataclasses.replace(parts.FULL, num_training=40, num_held_out=16)
 TINY = dataclasses.replace(
     parts.TINY, shape=(48, 96, 96), spacing_mm=(6.0, 3.6, 3.6), num_training=4, num_held_out=2, full=(64, 128, 128)
@@ -51,6 +52,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0, help="of each of the two stages")
     parser.add_argument("--number", type=int, default=16, help="of volumes that are compared")
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument(
+        "--warm-up", type=int, default=5000, metavar="N", help="cubes of each stage before the adversary"
+    )
     parser.add_argument("--total", type=float, default=285.0, metavar="S", help="after which no further part is begun")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal")
     args = parser.parse_args()
@@ -63,7 +67,11 @@ def main() -> None:
         given = argparse.Namespace(size=size, folder=folder, workers=len(os.sched_getaffinity(0)))
         parts.data(given)
         keep(data={"training": size.num_training, "held_out": size.num_held_out, "shape": size.shape})
-        overrides = [f"training.batch={args.batch}", "training.epochs=100000", "training.warm_up_samples=5000"]
+        overrides = [
+            f"training.batch={args.batch}",
+            "training.epochs=100000",
+            f"training.warm_up_samples={args.warm_up}",
+        ]
         if args.tiny:
             overrides = [*parts.TINY_NETWORKS, "training.batch=4"]
         overrides.append(f"training.minutes={args.minutes}")
@@ -80,15 +88,17 @@ def main() -> None:
         real = [coarse(hu) for hu in held_out]
         real_chests = [chest_of(hu, mid_spacing, HU_WINDOW) for hu in real]
         real_facts = [measured_chest(hu, mid_spacing) for hu in real]
-        made_facts, made_chests, stages, guards = [], [], [], []
+        fine_facts = [measured_chest(np.clip(hu, *HU_WINDOW), size.spacing_mm) for hu in held_out]
+        made_facts, made_fine, made_chests, stages, guards = [], [], [], [], []
         started = time.monotonic()
         for seed in range(args.number if not args.tiny else 2):
             if record.left_s < 60:
                 break
-            drawn = synthesis.drawn(size.shape, seed=seed)
+            drawn = synthesis.drawn(size.shape, seed=FIRST_SEED + seed)
             hu = as_int16(np.concatenate(list(synthesis.slabs(drawn, size.shape))))
             spacing = tuple(step * FINE_FACTOR for step in field_spacing(drawn.chest, size.shape))
             made_facts.append(measured_chest(coarse(hu), spacing))
+            made_fine.append(measured_chest(hu, field_spacing(drawn.chest, size.shape)))
             made_chests.append(chest_of(coarse(hu), spacing, HU_WINDOW))
             guards.append(drawn.copied_share)
             if seed < 4:
@@ -102,6 +112,7 @@ def main() -> None:
             number=len(made_facts),
             seconds_each=round((time.monotonic() - started) / max(1, len(made_facts)), 2),
             tests=two_sample_tests(made_facts, real_facts),
+            tests_at_full_resolution=two_sample_tests(made_fine, fine_facts),
             tests_within_held_out=two_sample_tests(real_facts[::2], real_facts[1::2]),
             neighbours=known.facts,
             training_to_training=leave_one_out(synthesis.chests.signatures),

@@ -1,17 +1,19 @@
 """Whole chests at a few millimetres, and a distribution from which chests of nobody are drawn.
 
 A chest is described in the frame of its own body: the box around the body is scaled to one coarse grid, which takes
-size and position out of the picture, and what is left is a vector. Sizes and pictures together are drawn from one
-Gaussian with the mean and covariance of the training chests: principal components of aligned grey values, as in the
-appearance models of Cootes et al. (2001, IEEE TPAMI 23, 681). It is fitted in closed form from few volumes, cannot
-collapse and cannot diverge; what it cannot do is draw what no mixture of the training chests shows. Sharp edges and
-texture are not its business: those are made by the conditional GAN at twice and eight times the resolution.
+size and position out of the picture, and what is left is a vector. Sizes, pictures and the roots of the shares of
+each HU together are drawn from one Gaussian with the mean and covariance of the training chests: principal components
+of aligned grey values, as in the appearance models of Cootes et al. (2001, IEEE TPAMI 23, 681). It is fitted in
+closed form from few volumes, cannot collapse and cannot diverge; what it cannot do is draw what no mixture of the
+training chests shows. Sharp edges and texture are not its business: those are made by the conditional GAN at twice
+and eight times the resolution. How much of a chest is bone is: a coarse picture does not hold it, for its voxels mix
+bone with soft tissue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ipdsf_spark.ct.grey_values import hu_shares
 from ipdsf_spark.ct.window import unwindowed, windowed
 from ipdsf_spark.errors import InputError
 
@@ -26,10 +29,12 @@ EDGE: Final = 64
 MAX_COMPONENTS: Final = 64
 BODY_HU: Final = -500.0
 MIN_CHESTS: Final = 3
-FORMAT: Final = "ipdsf-chests/1"
+FORMAT: Final = "ipdsf-chests/2"
+WITHOUT_SHARES: Final = "ipdsf-chests/1"
 CHESTS_FILE: Final = "chests.npz"
 NUM_SIZES: Final = 7  # log field of view (z, y, x), log body (y, x), offset of the body's centre (y, x)
 OFFSET_UNIT_MM: Final = 100.0
+NONE: Final = np.zeros(0)
 Float32 = NDArray[np.float32]
 Shape = tuple[int, int, int]
 
@@ -40,6 +45,10 @@ class Chest:
 
     picture: Float32  # (EDGE, EDGE, EDGE) shares of the window; z over the whole volume, y and x over the body's box
     sizes: NDArray[np.float64]  # (7,)
+    # Shares of each whole HU of the window within the body's box, of the voxels that the picture was made from and of
+    # those of the volume itself; empty where they are not known.
+    shares: NDArray[np.float64] = field(default_factory=lambda: NONE)
+    fine_shares: NDArray[np.float64] = field(default_factory=lambda: NONE)
 
     @property
     def field_mm(self) -> tuple[float, float, float]:
@@ -54,21 +63,37 @@ class Chest:
         return float(y), float(x)
 
 
-def chest_of(hu: NDArray[Any], spacing_mm: Sequence[float], window_hu: tuple[int, int], edge: int = EDGE) -> Chest:
+def chest_of(
+    hu: NDArray[Any],
+    spacing_mm: Sequence[float],
+    window_hu: tuple[int, int],
+    edge: int = EDGE,
+    *,
+    fine_shares: NDArray[np.float64] = NONE,
+) -> Chest:
     """The chest in a volume [z, y, x] of a few mm.
+
+    Args:
+        hu: of the volume.
+        spacing_mm: of its voxels (z, y, x).
+        window_hu: low and high.
+        edge: of the picture.
+        fine_shares: of each whole HU of the window, in the finer volume that it was made from.
 
     Raises:
         InputError: nothing in it is as dense as a body.
     """
     rows, columns = body_box(hu)
-    field = np.array(hu.shape) * np.asarray(spacing_mm)
+    view = np.array(hu.shape) * np.asarray(spacing_mm)
     body = np.array([rows[1] - rows[0], columns[1] - columns[0]]) * np.asarray(spacing_mm)[1:]
     centre = np.array([sum(rows), sum(columns)]) / 2 * np.asarray(spacing_mm)[1:]
-    offset = (centre - field[1:] / 2) / OFFSET_UNIT_MM
+    offset = (centre - view[1:] / 2) / OFFSET_UNIT_MM
     share = windowed(hu, window_hu)
     places = [_centres(first, last, edge) for first, last in ((0, hu.shape[0]), rows, columns)]
     picture = ndimage.map_coordinates(share, np.meshgrid(*places, indexing="ij"), order=1, mode="nearest")
-    return Chest(picture.astype(np.float32), np.concatenate([np.log(field), np.log(body), offset]))
+    shares = hu_shares(hu[:, slice(*rows), slice(*columns)], window_hu)
+    sizes = np.concatenate([np.log(view), np.log(body), offset])
+    return Chest(picture.astype(np.float32), sizes, shares, fine_shares)
 
 
 def body_box(hu: NDArray[Any]) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -104,13 +129,14 @@ def placed(chest: Chest, shape: Shape, window_hu: tuple[int, int]) -> Float32:
 
 @dataclass(frozen=True)
 class ChestModel:
-    """A Gaussian over pictures and sizes of chests.
+    """A Gaussian over pictures, sizes and grey values of chests.
 
     Attributes:
         mean: of the pictures, (EDGE³,).
         components: (K, EDGE³), orthonormal.
-        code_mean: of scores and sizes, (K + 7,).
-        code_factor: (K + 7, N - 1), so that code_factor @ normal numbers has their covariance.
+        code_mean: of scores, sizes and roots of both kinds of shares, (K + 7 + H,); the squares of what is drawn have
+            the mean of the training shares and are never negative.
+        code_factor: (K + 7 + H, N), so that code_factor @ normal numbers has their covariance.
         window_hu: of the shares.
         signatures: (N, 8³) block means of the training pictures, by which copies are known; coarse as they are, they
             show the shape of training chests and must not leave with a model that may leave.
@@ -141,8 +167,9 @@ class ChestModel:
         _, spread, components = np.linalg.svd(pictures - mean, full_matrices=False)
         kept = min(max_components, int(np.count_nonzero(spread > 1e-6 * max(float(spread[0]), 1e-12))))
         components = components[: max(1, kept)]
-        codes = np.hstack([(pictures - mean) @ components.T, np.stack([chest.sizes for chest in chests])])
-        codes = codes.astype(np.float64)
+        sizes = np.stack([chest.sizes for chest in chests])
+        roots = np.sqrt(np.stack([np.concatenate([chest.shares, chest.fine_shares]) for chest in chests]))
+        codes = np.hstack([(pictures - mean) @ components.T, sizes, roots]).astype(np.float64)
         factor = (codes - codes.mean(axis=0)).T / np.sqrt(len(chests) - 1)
         signatures = np.stack([signature(chest) for chest in chests])
         return cls(
@@ -166,10 +193,13 @@ class ChestModel:
         return self.chest(code)
 
     def chest(self, code: NDArray[np.float64]) -> Chest:
-        """The chest of scores and sizes."""
-        scores = code[:-NUM_SIZES].astype(np.float32)
-        picture = np.clip(self.mean + scores @ self.components, 0.0, 1.0).reshape((self.edge,) * 3)
-        return Chest(picture.astype(np.float32), code[-NUM_SIZES:])
+        """The chest of scores, sizes and roots of shares."""
+        scores, sizes, roots = np.split(code, [len(self.components), len(self.components) + NUM_SIZES])
+        picture = np.clip(self.mean + scores.astype(np.float32) @ self.components, 0.0, 1.0)
+        own = roots[: self.window_hu[1] - self.window_hu[0] + 1]
+        return Chest(
+            picture.reshape((self.edge,) * 3).astype(np.float32), sizes, _shares(own), _shares(roots[len(own) :])
+        )
 
     def nearest(self, chest: Chest) -> float:
         """Distance to the nearest training chest: root mean square of the share of the window."""
@@ -200,7 +230,7 @@ class ChestModel:
         """
         try:
             with np.load(path) as stored:
-                if str(stored["format"]) != FORMAT:
+                if str(stored["format"]) not in (FORMAT, WITHOUT_SHARES):
                     raise InputError(f"{path} is of format {stored['format']}; this version reads {FORMAT}")
                 low, high = (int(v) for v in stored["window_hu"])
                 return cls(
@@ -214,6 +244,13 @@ class ChestModel:
                 )
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path} holds no distribution of chests, or a damaged one ({error})") from error
+
+
+def _shares(roots: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shares that sum to 1 of roots that were drawn; none of none."""
+    squares = np.maximum(roots, 0.0) ** 2
+    total = float(squares.sum())
+    return squares / total if total > 0 else NONE
 
 
 def signature(chest: Chest) -> Float32:

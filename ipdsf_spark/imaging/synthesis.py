@@ -1,9 +1,11 @@
 """Volumes that belong to nobody: a chest is drawn at a few mm, and two conditional GANs make it eight times as fine.
 
-    chest of nobody ─► grid of 8 voxels ─► noise ─► mid (×2) ─► noise ─► fine (×4) ─► slabs of whole slices
+    chest of nobody ─► grid of 8 voxels ─► noise ─► mid (×2) ─► grey values ─► noise ─► fine (×4) ─► block means
 
-The noise is a field over the whole volume, the same for every cube that covers a voxel, so that neighbouring cubes see
-the same condition where they overlap. Memory is the condition of the finest stage, as int16, and a layer of cubes.
+The noise is a field over the whole volume, the same for every cube that covers a voxel, so that neighbouring cubes
+see the same condition where they overlap. Networks drift towards the mean, so both volumes are given the grey values
+that were drawn with the chest, and the last one the block means of the one between the stages. Memory is the
+condition of the finest stage, as int16, the volume as float32, and a layer of cubes.
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.ct.chests import CHESTS_FILE, Chest, ChestModel, placed
+from ipdsf_spark.ct.block_correction import give_block_means
+from ipdsf_spark.ct.chests import CHESTS_FILE, Chest, ChestModel, body_box, placed
+from ipdsf_spark.ct.degradation import block_means
+from ipdsf_spark.ct.grey_values import give_hu_shares
 from ipdsf_spark.ct.likeness import GUARD_FILE, MAX_COPIED_SHARE, CubeGuard, cube_signatures
 from ipdsf_spark.ct.window import unwindowed, windowed
 from ipdsf_spark.errors import InputError
@@ -25,6 +30,7 @@ from ipdsf_spark.gan.inference import Predictor
 from ipdsf_spark.imaging.generate import Generation
 
 MAX_DRAWS: Final = 50
+SLICES_AT_ONCE: Final = 16
 Float32 = NDArray[np.float32]
 Shape = tuple[int, int, int]
 
@@ -82,15 +88,27 @@ class Synthesis:
         condition = conditioned(
             share, shape, _factor(self.fine), _sigma(self.fine), self.chests.window_hu, (drawn.seed, 2)
         )
-        return self.fine.volume(condition, on_cubes=on_cubes)
+        volume, filled = np.empty(shape, np.float32), 0
+        for slab in self.fine.volume(condition, on_cubes=on_cubes):
+            volume[filled : filled + len(slab)] = slab
+            filled += len(slab)
+        factor, window = _factor(self.fine), self.chests.window_hu
+        if drawn.chest.fine_shares.size:
+            rows, columns = ((factor * first, factor * last) for first, last in body_box(drawn.mid))
+            give_hu_shares(volume, (rows, columns), drawn.chest.fine_shares, window, seed=(drawn.seed, 4))
+        give_block_means(volume, drawn.mid, factor, window)
+        for first in range(0, len(volume), SLICES_AT_ONCE):
+            yield volume[first : first + SLICES_AT_ONCE]
 
     def _mid(self, chest: Chest, shape: Shape, seed: int) -> Float32:
         mid_shape = _divided(shape, _factor(self.fine))
-        coarse = placed(chest, _divided(mid_shape, _factor(self.mid)), self.chests.window_hu)
-        share = windowed(coarse, self.chests.window_hu)
         factor, sigma = _factor(self.mid), _sigma(self.mid)
+        share = windowed(block_means(placed(chest, mid_shape, self.chests.window_hu), factor), self.chests.window_hu)
         condition = conditioned(share, mid_shape, factor, sigma, self.chests.window_hu, (seed, 1))
-        return np.concatenate(list(self.mid.volume(condition)))
+        mid = np.concatenate(list(self.mid.volume(condition)))
+        if chest.shares.size:  # a model of before knows none
+            give_hu_shares(mid, body_box(mid), chest.shares, self.chests.window_hu, seed=(seed, 3))
+        return mid
 
 
 def conditioned(

@@ -72,7 +72,8 @@ def train_synthesis(
     found = CubeSet.load(cubes)
     on_stage("chests")
     wholes = list(put_together(found))
-    chests = [chest_of(whole.mid, whole.spacing_mm, found.enhancement.window_hu) for whole in wholes]
+    window = found.enhancement.window_hu
+    chests = [chest_of(whole.mid, whole.spacing_mm, window, fine_shares=whole.shares) for whole in wholes]
     folder.mkdir(parents=True, exist_ok=True)
     fit_chests(chests, [whole.mid for whole in wholes], found, folder)
     coarse = mid_cubes(wholes, found, folder / ".mid-cubes") if train is None else None

@@ -15,13 +15,16 @@ from typing import Final, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.ct.chests import body_box
 from ipdsf_spark.ct.cube_set import SET_FILE, CubeSet, ShardWriter, publish
 from ipdsf_spark.ct.cubes import CubePlan, cubes_of, is_air, is_kept_for_training
 from ipdsf_spark.ct.degradation import block_means
+from ipdsf_spark.ct.grey_values import hu_shares
 from ipdsf_spark.errors import InputError
 
 MID_STEP: Final = 4  # the finest stage multiplies the resolution by so much
 AIR_KEPT: Final = 0.1
+UNKNOWN: Final = -32_768
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,13 @@ class Whole:
     """A training volume put together again, at the resolution between the two stages."""
 
     name: str
-    mid: NDArray[np.int16]
+    mid: NDArray[np.int16]  # within the window of the set
     spacing_mm: tuple[float, float, float]  # of `mid`
+    shares: NDArray[np.float64]  # of each whole HU of the window at full resolution, within the box around the body
 
 
 def put_together(cubes: CubeSet) -> Iterator[Whole]:
-    """The volumes of a cube set, one at a time; where air cubes were left out there is air.
+    """The volumes of a cube set, one at a time; where air cubes were left out there is air like that of the others.
 
     Raises:
         InputError: the set does not say how large its volumes are.
@@ -48,18 +52,47 @@ def put_together(cubes: CubeSet) -> Iterator[Whole]:
         raise InputError(
             f"the set of cubes does not say how large {unknown[0]} is: `ipdsf ct export` of this version does"
         )
-    air = cubes.enhancement.window_hu[0]
+    window = cubes.enhancement.window_hu
     for study, numbers in sorted(by_study.items()):
-        hu = np.full(tuple(sizes[study]["shape"]), air, np.int16)
+        hu = np.full(tuple(sizes[study]["shape"]), UNKNOWN, np.int16)
+        air = np.zeros(window[1] - window[0] + 1)
         for number in numbers:
             _, *starts = cubes.keys[number]
-            cube = cubes.take(np.array([number]))[0]
+            cube = np.clip(cubes.take(np.array([number]))[0], *window)
+            if is_air(cube):
+                air += hu_shares(cube, window)
             inside = [slice(max(0, -s), min(cubes.size, n - s)) for s, n in zip(starts, hu.shape, strict=True)]
             there = tuple(slice(s + part.start, s + part.stop) for s, part in zip(starts, inside, strict=True))
             hu[there] = cube[tuple(inside)]
-        mid = np.rint(block_means(hu, MID_STEP)).astype(np.int16)
-        z, y, x = (float(step) * MID_STEP for step in sizes[study]["spacing_mm"])
-        yield Whole(study, mid, (z, y, x))
+        yield _whole(study, hu, air, tuple(float(step) for step in sizes[study]["spacing_mm"]), window)
+
+
+def _whole(
+    name: str, hu: NDArray[np.int16], air: NDArray[np.float64], spacing_mm: tuple[float, ...], window: tuple[int, int]
+) -> Whole:
+    """A volume of which some is unknown, because it was left out as air.
+
+    Args:
+        name: of the study.
+        hu: `UNKNOWN` where no cube lies.
+        air: how often each HU occurs in the cubes of air that were kept; all 0 if none was.
+        spacing_mm: of its voxels.
+        window: of HU.
+
+    Raises:
+        InputError: there is no body in it.
+    """
+    if not air.any():
+        air[0] = 1.0
+    air /= air.sum()
+    unknown = hu == UNKNOWN
+    hu[unknown] = round(float(air @ np.arange(window[0], window[1] + 1)))
+    mid = np.rint(block_means(hu, MID_STEP)).astype(np.int16)
+    box = [slice(MID_STEP * first, MID_STEP * last) for first, last in body_box(mid)]
+    body, is_known = hu[:, box[0], box[1]], ~unknown[:, box[0], box[1]]
+    shares = is_known.mean() * hu_shares(body[is_known], window) + (1 - is_known.mean()) * air
+    z, y, x = (step * MID_STEP for step in spacing_mm)
+    return Whole(name, mid, (z, y, x), shares)
 
 
 def mid_cubes(wholes: Iterable[Whole], cubes: CubeSet, folder: Path) -> Path:

@@ -84,7 +84,10 @@ def differences(volume: Volume, image: sitk.Image) -> str:
 
 def differences_from_nibabel(volume: Volume, path: Path) -> str:
     image = nib.as_closest_canonical(nib.load(path))  # RAS, (x, y, z)
-    values = np.squeeze(np.asanyarray(image.dataobj))[::-1, ::-1].T
+    values = np.squeeze(np.asanyarray(image.dataobj))
+    if values.ndim != 3:
+        return f"{values.ndim} axes"
+    values = values[::-1, ::-1].T
     if values.shape != volume.hu.shape or (values.astype(volume.hu.dtype) != volume.hu).any():
         return "voxels differ"
     depth, rows, columns = values.shape

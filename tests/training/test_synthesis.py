@@ -13,6 +13,7 @@ import pydicom
 import pytest
 
 from ipdsf_spark.cli.main import main
+from ipdsf_spark.ct.chests import body_box
 from ipdsf_spark.ct.cube_set import CubeSet, ShardWriter, publish
 from ipdsf_spark.ct.cubes import CubePlan, cubes_of, is_air
 from ipdsf_spark.ct.degradation import block_means
@@ -56,11 +57,34 @@ def test_a_volume_put_together_from_its_cubes_is_the_volume_where_it_is_not_air(
     wholes = list(put_together(CubeSet.load(cubes)))
 
     assert [whole.name for whole in wholes] == [f"phantom-{k}" for k in range(4)]
-    truth = block_means(np.clip(chest_phantom(SHAPE, seed=0, spacing_mm=SPACING).volume.hu, -1000, 3071), 4)
+    truth = block_means(np.clip(chest_phantom(SHAPE, seed=0, spacing_mm=SPACING).volume.hu, -1000, 400), 4)
     body = truth > -800
     # Cubes that are left out as air hold up to a fiftieth of something else.
     assert np.abs(wholes[0].mid - truth)[body].max() < 10
     assert wholes[0].spacing_mm == pytest.approx([4 * step for step in SPACING])
+
+
+def test_air_that_was_left_out_is_like_the_air_that_was_kept(tmp_path: Path) -> None:
+    size, shape = 16, (32, 64, 64)
+    hu = np.clip(chest_phantom(shape, seed=3, spacing_mm=SPACING).volume.hu, -1000, 400)
+    noise = np.random.default_rng(0).integers(0, 24, shape)
+    hu = np.where(hu < -900, -1000 + noise, hu).astype(np.int16)  # air of -988 HU in the mean
+    writer, is_one_kept = ShardWriter(tmp_path, 0), False
+    for key, cube in cubes_of(hu, CubePlan(shape, size, 4), "noisy"):
+        if not is_air(cube) or not is_one_kept:
+            is_one_kept |= is_air(cube)
+            writer.add(cube[None], [key])
+    writer.finish()
+    sizes = [{"name": "noisy", "shape": shape, "spacing_mm": SPACING}]
+    enhancement = Enhancement.fit({"noisy": HuHistogram.of(hu)})
+    publish(tmp_path, enhancement, size=size, shards=1, facts={"dataset": "x", "overlap": 4, "volumes": sizes})
+
+    (whole,) = put_together(CubeSet.load(tmp_path))
+
+    assert whole.mid[:, :2, :2].mean() == pytest.approx(-988, abs=2)
+    rows, columns = (slice(4 * first, 4 * last) for first, last in body_box(whole.mid))
+    assert whole.shares[:24].sum() == pytest.approx(np.mean(hu[:, rows, columns] < -976), abs=0.005)
+    assert whole.shares.sum() == pytest.approx(1.0)
 
 
 def test_the_coarser_cubes_go_with_the_last_that_uses_them_also_when_it_fails(cubes: Path) -> None:
@@ -96,7 +120,7 @@ def test_a_dicom_series_of_nobody_is_valid_and_claims_no_patient(model: Path, tm
 
     volume = read_volume(folder)
     assert volume.hu.shape == (16, 32, 36)
-    assert {p.kind for p in volume.problems} == {"generated"}
+    assert {p.kind for p in volume.problems} == {"generated"}, [p.text for p in volume.problems]
     slices = sorted(folder.iterdir())
     images = [pydicom.dcmread(path) for path in slices]
     for image in images:
