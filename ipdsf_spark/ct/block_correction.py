@@ -14,8 +14,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.ct.degradation import block_means
-
 TIMES: Final = 2  # what is cut off at the ends of the window is missing in the means again
 Float32 = NDArray[np.float32]
 
@@ -34,16 +32,19 @@ def give_block_means(hu: Float32, means: NDArray[Any], factor: int, window_hu: t
     """
     if means.shape != tuple(-(-n // factor) for n in hu.shape):
         raise ValueError(f"a volume of {hu.shape} has no block means of {means.shape} by {factor}")
-    spread = [interpolation(n, factor) for n in hu.shape]
-    back = [np.linalg.inv(_averaged(weights, factor)) for weights in spread]
+    back = [np.linalg.inv(_averaged(interpolation(n, factor), factor)) for n in hu.shape]
+    places = [_places(n, factor) for n in hu.shape]
     for _ in range(TIMES):
-        added: NDArray[Any] = means - _means(hu, factor)
+        added: NDArray[Any] = means - np.stack([_means(hu[z : z + factor], factor) for z in range(0, len(hu), factor)])
         for axis, inverse in enumerate(back):
             added = np.moveaxis(np.tensordot(inverse, added, axes=(1, axis)), 0, axis)
-        rows, columns = spread[1].astype(np.float32), spread[2].T.astype(np.float32)
-        for z, weights in enumerate(spread[0]):
-            plane = np.tensordot(weights, added, axes=(0, 0)).astype(np.float32)
-            hu[z] = np.clip(hu[z] + rows @ plane @ columns, *window_hu)
+        added = added.astype(np.float32)
+        for z, plane in enumerate(hu):
+            below, share = int(places[0][0][z]), places[0][1][z]
+            between = (1 - share) * added[below] + share * added[min(below + 1, len(added) - 1)]
+            for axis in (0, 1):
+                between = _between(between, *places[1 + axis], axis)
+            np.clip(plane + between, *window_hu, out=plane)
     _scale_blocks(hu, np.asarray(means, np.float32), factor, window_hu)
 
 
@@ -52,7 +53,7 @@ def _scale_blocks(hu: Float32, means: Float32, factor: int, window_hu: tuple[int
     low, high = (np.float32(end) for end in window_hu)
     for first in range(0, len(hu), factor):
         part, wanted = hu[first : first + factor], np.clip(means[first // factor], low, high)
-        there = block_means(part, factor)[0]
+        there = _means(part, factor)
         is_lower = wanted < there
         end = np.where(is_lower, low, high)
         distance = there - end
@@ -65,18 +66,38 @@ def _repeated(plane: NDArray[Any], factor: int, shape: tuple[int, ...]) -> Float
     return plane.repeat(factor, axis=0).repeat(factor, axis=1)[: shape[0], : shape[1]].astype(np.float32)
 
 
-def _means(hu: Float32, factor: int) -> Float32:
-    """Block means, without a second volume in memory."""
-    return np.concatenate([block_means(hu[z : z + factor], factor) for z in range(0, len(hu), factor)])
+def _means(part: Float32, factor: int) -> Float32:
+    """Means of one layer of blocks [y, x]."""
+    starts = [np.arange(0, n, factor) for n in part.shape[1:]]
+    rows, columns = (np.diff(np.append(s, n)) for s, n in zip(starts, part.shape[1:], strict=True))
+    sums = np.add.reduceat(np.add.reduceat(part.sum(axis=0), starts[0], axis=0), starts[1], axis=1)
+    averaged: Float32 = (sums / (len(part) * rows[:, None] * columns)).astype(np.float32)
+    return averaged
+
+
+def _places(number: int, factor: int) -> tuple[NDArray[np.int64], Float32]:
+    """Of each voxel along an axis the block whose middle lies before it, and how far it is on to the next one's."""
+    starts = np.arange(0, number, factor)
+    middles = (starts + np.minimum(starts + factor, number) - 1) / 2
+    where = np.interp(np.arange(number), middles, np.arange(len(starts)))
+    below = where.astype(np.int64)
+    return below, (where - below).astype(np.float32)
+
+
+def _between(plane: Float32, below: NDArray[np.int64], share: Float32, axis: int) -> Float32:
+    above = np.minimum(below + 1, plane.shape[axis] - 1)
+    weight = share[:, None] if axis == 0 else share
+    interpolated: Float32 = (1 - weight) * plane.take(below, axis) + weight * plane.take(above, axis)
+    return interpolated
 
 
 def interpolation(number: int, factor: int) -> NDArray[np.float64]:
     """(number, blocks): what each voxel along an axis takes of the values in the middles of the blocks."""
-    starts = np.arange(0, number, factor)
-    ends = np.minimum(starts + factor, number)
-    middles = (starts + ends - 1) / 2
-    unit = np.eye(len(starts))
-    return np.stack([np.interp(np.arange(number), middles, one) for one in unit], axis=1)
+    below, share = _places(number, factor)
+    weights = np.zeros((number, -(-number // factor)))
+    weights[np.arange(number), below] = 1.0 - share
+    weights[np.arange(number), np.minimum(below + 1, weights.shape[1] - 1)] += share
+    return weights
 
 
 def _averaged(weights: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
