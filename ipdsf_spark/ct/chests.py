@@ -83,7 +83,7 @@ def chest_of(
     Raises:
         InputError: nothing in it is as dense as a body.
     """
-    rows, columns = body_box(hu)
+    rows, columns = body_box(hu, window_hu[0])
     view = np.array(hu.shape) * np.asarray(spacing_mm)
     body = np.array([rows[1] - rows[0], columns[1] - columns[0]]) * np.asarray(spacing_mm)[1:]
     centre = np.array([sum(rows), sum(columns)]) / 2 * np.asarray(spacing_mm)[1:]
@@ -96,15 +96,20 @@ def chest_of(
     return Chest(picture.astype(np.float32), sizes, shares, fine_shares)
 
 
-def body_box(hu: NDArray[Any]) -> tuple[tuple[int, int], tuple[int, int]]:
+def body_box(hu: NDArray[Any], low_hu: float = -np.inf) -> tuple[tuple[int, int], tuple[int, int]]:
     """First and last+1 row and column of the largest connected dense region.
+
+    Args:
+        hu: [z, y, x].
+        low_hu: end of the window within which they are: what lies there may be air.
 
     Raises:
         InputError: there is none.
     """
-    labels, number = ndimage.label(hu > BODY_HU)
+    dense_hu = max(BODY_HU, low_hu)
+    labels, number = ndimage.label(hu > dense_hu)
     if not number:
-        raise InputError(f"no voxel is denser than {BODY_HU:g} HU: there is no body to learn from")
+        raise InputError(f"no voxel is denser than {dense_hu:g} HU: there is no body to learn from")
     largest = int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
     _, rows, columns = ndimage.find_objects(labels, max_label=largest)[largest - 1]
     return (rows.start, rows.stop), (columns.start, columns.stop)

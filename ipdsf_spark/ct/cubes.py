@@ -100,9 +100,10 @@ def cubes_of(volume: NDArray[Voxel], plan: CubePlan, study: str = "") -> Iterato
     return ((key, cut(volume, key, plan.size)) for key in plan.cube_keys(study))
 
 
-def is_air(cube_hu: NDArray[Any]) -> bool:
-    """True for a cube of HU that shows nothing but air or padding."""
-    return bool(np.count_nonzero(cube_hu < AIR_BELOW_HU) >= AIR_SHARE * cube_hu.size)
+def is_air(cube_hu: NDArray[Any], *, low_hu: float = -np.inf) -> bool:
+    """True for a cube of HU that shows nothing but air or padding; `low_hu`: of the window within which they are."""
+    below = max(AIR_BELOW_HU, low_hu + 1)
+    return bool(np.count_nonzero(cube_hu < below) >= AIR_SHARE * cube_hu.size)
 
 
 def is_kept_for_training(key: CubeKey, *, is_air: bool, air_share_kept: float, seed: int = 0) -> bool:

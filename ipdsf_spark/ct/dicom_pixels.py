@@ -184,7 +184,8 @@ def _native_frames(header: SliceHeader) -> Frame:
         begin = file.tell()
         element = file.read(12)
     is_of_ge = header.transfer_syntax == GE_BIG_ENDIAN
-    is_little, is_implicit = dataset.original_encoding[1], dataset.original_encoding[0] or is_of_ge
+    is_little, is_implicit = dataset.original_encoding[1], dataset.original_encoding[0]
+    is_implicit = element[4:6] not in (b"OW", b"OB") if is_of_ge else is_implicit  # pydicom does not know its syntax
     if element[:4] not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
         raise InputError(f"{header.name} holds no pixels (cut off after its header?)")
     if (element[4:8] if is_implicit else element[8:12]) == UNKNOWN_LENGTH:

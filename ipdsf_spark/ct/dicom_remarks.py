@@ -106,9 +106,9 @@ def remarks_of_headers(slices: Sequence[SliceHeader]) -> list[Problem]:
 def _materials(slices: Sequence[SliceHeader]) -> list[Problem]:
     """Maps that multi-energy scanners compute and store as CT images."""
     found = []
-    for name in sorted({value.upper() for h in slices for value in h.image_type} & (NEVER_HU | OF_MATERIALS)):
-        concerned = [h for h in slices if name in {value.upper() for value in h.image_type}]
-        silent = [h for h in concerned if name in NEVER_HU or h.rescale_type not in HU_TYPES[1:]]
+    for name in sorted({word for h in slices for word in _words(h)} & (NEVER_HU | OF_MATERIALS)):
+        concerned = [h for h in slices if name in _words(h)]
+        silent = [h for h in concerned if name in NEVER_HU or not _says_hu(h.rescale_type)]
         if silent:
             text = f"ImageType says {name}, a map of a material or of a number, and no RescaleType says HU"
             text = f"ImageType says {name}: its values are no HU" if name in NEVER_HU else text
@@ -117,6 +117,15 @@ def _materials(slices: Sequence[SliceHeader]) -> list[Problem]:
             text = f"ImageType says {name}: HU computed for a material, not those of the body"
             found.append(problem_of("header_field", text, concerned))
     return found
+
+
+def _words(header: SliceHeader) -> set[str]:
+    """Of ImageType: some makers put a name of their own before the standard's, in one value."""
+    return {word for value in header.image_type for word in value.upper().split()}
+
+
+def _says_hu(unit: str) -> bool:
+    return unit in HU_TYPES[1:] or HOUNSFIELD.match(unit) is not None
 
 
 def _patients(slices: Sequence[SliceHeader]) -> list[Problem]:

@@ -23,7 +23,8 @@ MAX_ROUNDING: Final = 0.2  # of the spacing: more is no rounding
 # spacing from a grid through both ends, and rounding half a tenth back.
 MIN_ROUNDED_MM: Final = 0.31
 MAX_DRIFT: Final = 0.5  # of the spacing, from an even grid
-MAX_GAP: Final = 1.5  # thicknesses from slice to slice, of two slices that others were numbered between
+MIN_STEP: Final = 0.5  # and
+MAX_GAP: Final = 1.5  # thicknesses from slice to slice where two slices are all there are
 TILT_TOLERANCE_DEG: Final = 0.1
 ROUNDED_COSINES_DEG: Final = 0.41  # half of a hundredth in both cosines of a direction
 TILT_PER_PIXEL: Final = 0.1  # a shift within the plane by less than this part of a pixel is no tilt
@@ -111,9 +112,14 @@ def _said_otherwise(headers: Sequence[SliceHeader], spacing: float) -> list[Prob
     said = {"SpacingBetweenSlices": first.between_mm, "SliceThickness": first.thickness_mm}
     apart = {abs(after.instance - before.instance) for before, after in pairwise(headers)}
     times = apart.pop() if len(apart) == 1 else 1
+    if first.between_mm and abs(first.between_mm - spacing) <= tolerance_mm(spacing):
+        return []  # the distance is said as it is: every second number, and nothing is missing
     is_pair_apart = len(headers) == 2 and spacing > MAX_GAP * max(value or 0.0 for value in said.values())
     for keyword, value in said.items():
-        if times > 1 and value and (is_pair_apart or abs(times * value - spacing) <= tolerance_mm(spacing)):
+        fits = value and abs(times * value - spacing) <= tolerance_mm(spacing)
+        # Two slices have no others to say how far apart neighbours lie: they may overlap by half, or leave a gap.
+        is_near = is_pair_apart and value and times > 2 and MIN_STEP * value <= spacing / times <= MAX_GAP * value
+        if times > 1 and value and (fits or is_near):
             text = (
                 f"InstanceNumber grows by {times} from slice to slice, {keyword} is {value:g} mm and slices lie "
                 f"{spacing:.4g} mm apart: of each {times} slices one is there"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ipdsf_spark.ct.window import HU_WINDOW
 
 STEPS: Final = 4_096  # at which the curve is known
-PER_HU: Final = 16  # values of the curve
+PER_HU: Final = 256  # values of the curve
 MOST_VOXELS: Final = 4_000_000  # from which it is made
 Box = tuple[tuple[int, int], tuple[int, int]]
 

@@ -25,6 +25,10 @@ MAX_MASK: Final = 2  # different values, also where one of them is that of air
 HIGHEST_LABEL: Final = 255.0
 BELOW_AIR_HU: Final = -1300.0  # padding apart: noise of air does not come here
 MAX_BELOW_AIR: Final = 0.05
+GAP_HU: Final = -1100.0  # up to it from below air there is nothing beside padding that loss has blurred
+MAX_IN_GAP: Final = 0.002
+LUNG_BELOW_HU: Final = -500.0
+MIN_AIR_OR_LUNG: Final = 0.01
 ALONE_HU: Final = 100.0  # around a value: nothing else is there
 MAX_CONSTANT: Final = 0.05  # of the voxels at one value that is not that of air
 CLIPPED_ABOVE_AIR: Final = 100.0
@@ -77,7 +81,7 @@ def value_problems(hu: NDArray[Any], padding_hu: float | None = None, *, is_loss
         return [Problem("not_hu", f"{said}: {_narrow(hu, lowest, highest)}, not HU")]
     if _share(hu, -np.inf, BELOW_AIR_HU) > MAX_BELOW_AIR and _num_distinct(hu[hu < BELOW_AIR_HU]) > MAX_LABELS:
         text = f"{said}, more than {MAX_BELOW_AIR:.0%} of them below {BELOW_AIR_HU:g}"
-        if is_lossy and not _lacks_tissue(hu):
+        if is_lossy and _is_apart(hu) and not _lacks_tissue(hu):
             remark = Problem("unusual_values", f"{text}: padding that compression with loss has blurred")
             return [remark, *value_problems(hu[hu >= BELOW_AIR_HU])]
         return [Problem("not_hu", f"{text}, where nothing is: not HU (RescaleIntercept was applied twice?)")]
@@ -97,6 +101,14 @@ def value_problems(hu: NDArray[Any], padding_hu: float | None = None, *, is_loss
         text = f"{said}, more than {MAX_CONSTANT:.0%} of them {lowest:g}: scaled, or air was set to {lowest:g}"
         return [Problem("not_hu", f"{text}, not HU")]
     return [Problem("unusual_values", f"{said}: no air and no lung; a part of a body, or not HU")]
+
+
+def _is_apart(hu: NDArray[Any]) -> bool:
+    """Whether a gap parts what lies far below air from what is above, and air or lung is among the latter.
+
+    Values that were stretched have no gap, or their air lies below it.
+    """
+    return _share(hu, BELOW_AIR_HU, GAP_HU) <= MAX_IN_GAP and _share(hu, GAP_HU, LUNG_BELOW_HU) >= MIN_AIR_OR_LUNG
 
 
 def _without_constant(hu: NDArray[Any], lowest: float) -> NDArray[Any]:

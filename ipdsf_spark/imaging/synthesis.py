@@ -66,15 +66,22 @@ class Synthesis:
         Raises:
             InputError: nothing but copies comes.
         """
+        reason: InputError | None = None
         for turn in range(MAX_DRAWS):
             chest = self.chests.drawn(np.random.default_rng((seed, turn)))
             nearest = self.chests.nearest(chest)
             if nearest < self.chests.copy_limit:
                 continue
-            mid = self._mid(chest, shape, seed)
+            try:
+                mid = self._mid(chest, shape, seed)
+            except InputError as error:  # no body: of a network that was hardly trained
+                reason = error
+                continue
             copied = self.guard.copied_share(cube_signatures(mid, self.mid.cube_size, self.chests.window_hu))
             if copied <= MAX_COPIED_SHARE:
                 return Drawn(chest, mid, seed, nearest, copied, turn)
+        if reason is not None:
+            raise InputError(f"the model makes no chests ({reason}): train it for longer")
         raise InputError(
             f"{MAX_DRAWS} chests in a row were copies of training chests or of their parts: nothing was written; "
             "train on more volumes"
@@ -93,10 +100,10 @@ class Synthesis:
             volume[filled : filled + len(slab)] = slab
             filled += len(slab)
         factor, window = _factor(self.fine), self.chests.window_hu
-        if drawn.chest.fine_shares.size:
-            rows, columns = ((factor * first, factor * last) for first, last in body_box(drawn.mid))
+        if drawn.chest.shares.size:  # a model of before knows none, and goes on as it did
+            rows, columns = ((factor * first, factor * last) for first, last in body_box(drawn.mid, window[0]))
             give_hu_shares(volume, (rows, columns), drawn.chest.fine_shares, window, seed=(drawn.seed, 4))
-        give_block_means(volume, drawn.mid, factor, window)
+            give_block_means(volume, drawn.mid, factor, window)
         for first in range(0, len(volume), SLICES_AT_ONCE):
             yield volume[first : first + SLICES_AT_ONCE]
 
@@ -106,8 +113,10 @@ class Synthesis:
         share = windowed(block_means(placed(chest, mid_shape, self.chests.window_hu), factor), self.chests.window_hu)
         condition = conditioned(share, mid_shape, factor, sigma, self.chests.window_hu, (seed, 1))
         mid = np.concatenate(list(self.mid.volume(condition)))
-        if chest.shares.size:  # a model of before knows none
-            give_hu_shares(mid, body_box(mid), chest.shares, self.chests.window_hu, seed=(seed, 3))
+        if chest.shares.size:
+            give_hu_shares(
+                mid, body_box(mid, self.chests.window_hu[0]), chest.shares, self.chests.window_hu, seed=(seed, 3)
+            )
         return mid
 
 

@@ -107,6 +107,10 @@ def lay_aside(directory: Path, query: str, *, topic: str, former_id: str, may: b
             "or name another stream.directory"
         )
     before = directory / f"{query}.of-topic-{former_id.translate(URL_SAFE)}"
-    logger.warning("topic %s was made anew: its own checkpoint begins, the former is kept in %s", topic, before)
     if (directory / query).exists():
+        number = 1
+        while before.exists():  # of a topic that came back: a cluster that was failed over and back
+            number += 1
+            before = before.with_name(f"{query}.of-topic-{former_id.translate(URL_SAFE)}.{number}")
         (directory / query).rename(before)
+    logger.warning("topic %s was made anew: its own checkpoint begins, the former is kept in %s", topic, before)

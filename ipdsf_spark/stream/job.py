@@ -181,8 +181,11 @@ class StreamJob:
 
     def _stop_live(self) -> None:
         """End after the batch in progress."""
-        self._end_batch(self.queries[0])
-        self.queries[0].stop()
+        query = self.queries[0]
+        if not query.isActive:
+            query.awaitTermination(1)  # raises what ended it, which another start would hide
+        self._end_batch(query)
+        query.stop()
 
     def _admission(self) -> Admission:
         stream = self.config.stream

@@ -123,6 +123,7 @@ class NetworkQuery:
         self.stage, self._done, self._model_batch = NetworkStage(self.settings), -1, -1
         self._topic: FollowedTopic
         self._first = 0  # number of the first batch of the query's own checkpoint
+        self._has_begun = False  # whether the state in memory is that of the query that runs
         self.query: StreamingQuery | None = None
 
     def start(self) -> NetworkQuery:
@@ -137,7 +138,7 @@ class NetworkQuery:
 
     def _begin(self) -> None:
         """Where the state of the last batch is, with the sites and the topic that there are now."""
-        self._first = self._first_batch()
+        self._first, self._has_begun = self._first_batch(), False
         network = self.config.network
         columns = Columns(self._sites.table, self.settings.interval_s, self.settings.cells)
         records = kafka_source(
@@ -165,6 +166,11 @@ class NetworkQuery:
         directory, kafka = self.directory, self.config.kafka
         held, wanted = _fixed(directory, self.settings, self.config)
         newest, first = self._files.newest(), int(held.get("first_batch", 0))
+        if not held and (directory / "query").exists() and newest > max(_numbers(directory / "query" / "offsets")):
+            raise ConfigError(
+                f"{directory} has lost its parameters, and without them nobody knows with which state the query in it "
+                "goes on: bring the folder back from a copy, or remove it, and the network is learnt anew"
+            )
         if held.get("averages_topic_id", self._topic.id) != self._topic.id:
             lay_aside(
                 directory,
@@ -190,8 +196,9 @@ class NetworkQuery:
         if self._files.has(batch):
             self._resume(batch)
             return
-        if self._done != batch - 1:
+        if self._done != batch - 1 or not self._has_begun:  # a batch that was cut off has changed the one in memory
             self._resume(batch - 1)
+        self._has_begun = True
         table = frame.toArrow()
         arrived, refused = split(table.to_pylist())
         limit = self.config.network.max_averages_per_batch
@@ -327,9 +334,12 @@ class NetworkQuery:
 
     def _end(self) -> None:
         """After the batch in progress."""
-        if self.query is not None and self.query.isActive:
-            self._end_batch(self.query)
-            self.query.stop()
+        if self.query is None:
+            return
+        if not self.query.isActive:
+            self.query.awaitTermination(1)  # raises what ended it, which another start would hide
+        self._end_batch(self.query)
+        self.query.stop()
 
     def drain(self) -> None:
         """Process everything that is in the topic now; slices that wait for later ones stay open."""
@@ -338,7 +348,8 @@ class NetworkQuery:
 
     def stop(self) -> None:
         """End after the batch in progress."""
-        self._end()
+        if self.query is not None and self.query.isActive:
+            self._end()
         if self._owns_session:
             self.spark.stop()
 
@@ -413,6 +424,12 @@ def product_of(row: NetworkRow, topic: str) -> Record:
     time = iso(row.time_us)
     values = {"kind": row.kind, "site": row.site, "time": time, **row.values}
     return Record(row.kind, 1, topic, f"{row.site}|{row.kind}|{time}".encode(), as_json(values))
+
+
+def _numbers(log: Path) -> list[int]:
+    """Of the batches in one of Spark's logs; -1 where there is none."""
+    names = [path.name for path in log.iterdir()] if log.is_dir() else []
+    return [-1, *(int(name) for name in names if name.isdigit())]
 
 
 def _fixed(directory: Path, settings: NetworkSettings, config: Config) -> tuple[dict[str, str], dict[str, str]]:

@@ -58,9 +58,10 @@ def put_together(cubes: CubeSet) -> Iterator[Whole]:
         air = np.zeros(window[1] - window[0] + 1)
         for number in numbers:
             _, *starts = cubes.keys[number]
-            cube = np.clip(cubes.take(np.array([number]))[0], *window)
+            cube = cubes.take(np.array([number]))[0]
             if is_air(cube):
                 air += hu_shares(cube, window)
+            cube = np.clip(cube, *window)
             inside = [slice(max(0, -s), min(cubes.size, n - s)) for s, n in zip(starts, hu.shape, strict=True)]
             there = tuple(slice(s + part.start, s + part.stop) for s, part in zip(starts, inside, strict=True))
             hu[there] = cube[tuple(inside)]
@@ -85,24 +86,34 @@ def _whole(
     if not air.any():
         air[0] = 1.0
     air /= air.sum()
-    unknown = hu == UNKNOWN
-    hu[unknown] = round(float(air @ np.arange(window[0], window[1] + 1)))
-    mid = np.rint(block_means(hu, MID_STEP)).astype(np.int16)
-    box = [slice(MID_STEP * first, MID_STEP * last) for first, last in body_box(mid)]
-    body, is_known = hu[:, box[0], box[1]], ~unknown[:, box[0], box[1]]
-    shares = is_known.mean() * hu_shares(body[is_known], window) + (1 - is_known.mean()) * air
+    filling = round(float(air @ np.arange(window[0], window[1] + 1)))
+    filled = (np.where(part == UNKNOWN, np.int16(filling), part) for part in _layers(hu))
+    mid = np.rint(np.concatenate([block_means(part, MID_STEP) for part in filled])).astype(np.int16)
+    rows, columns = (slice(MID_STEP * first, MID_STEP * last) for first, last in body_box(mid, window[0]))
+    counts, num_unknown = np.zeros(len(air)), 0
+    for part in _layers(hu):
+        body = part[:, rows, columns]
+        known = body[body != UNKNOWN]
+        counts += known.size * hu_shares(known, window)
+        num_unknown += body.size - known.size
+    shares = (counts + num_unknown * air) / (counts.sum() + num_unknown)
     z, y, x = (step * MID_STEP for step in spacing_mm)
     return Whole(name, mid, (z, y, x), shares)
 
 
+def _layers(hu: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
+    """A volume in layers of blocks, so that what is made of it takes the memory of a layer."""
+    return (hu[first : first + MID_STEP] for first in range(0, len(hu), MID_STEP))
+
+
 def mid_cubes(wholes: Iterable[Whole], cubes: CubeSet, folder: Path) -> Path:
     """Write the cubes of volumes at a quarter of their resolution as a set of their own."""
-    overlap, size = overlap_of(cubes), cubes.size
+    overlap, size, window = overlap_of(cubes), cubes.size, cubes.enhancement.window_hu
     writer = ShardWriter(folder, 0)
     for whole in wholes:
         shape = (whole.mid.shape[0], whole.mid.shape[1], whole.mid.shape[2])
         for key, cube in cubes_of(whole.mid, CubePlan(shape, size, overlap), whole.name):
-            if is_kept_for_training(key, is_air=is_air(cube), air_share_kept=AIR_KEPT):
+            if is_kept_for_training(key, is_air=is_air(cube, low_hu=window[0]), air_share_kept=AIR_KEPT):
                 writer.add(cube[None], [key])
     writer.finish()
     publish(folder, cubes.enhancement, size=size, shards=1, facts={"overlap": overlap})

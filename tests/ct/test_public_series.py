@@ -51,6 +51,20 @@ def test_a_map_of_perfusion_is_no_hu(chest: Chest, write_series: WriteSeries, na
         read_volume(folder)
 
 
+def test_a_map_of_perfusion_is_none_also_behind_a_word_of_its_maker(chest: Chest, write_series: WriteSeries) -> None:
+    folder = write_series(chest, ImageType=["DERIVED", "SECONDARY", "AXIAL", "CT_SOM5 CBF"])[0].parent
+
+    with pytest.raises(InputError, match="ImageType says CBF: its values are no HU"):
+        read_volume(folder)
+
+
+def test_hounsfield_written_out_says_that_a_material_is_in_hu(chest: Chest, write_series: WriteSeries) -> None:
+    made = {"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "MAT_SPECIFIC"], "RescaleType": "Hounsfield"}
+    folder = write_series(chest, **made)[0].parent
+
+    assert read_volume(folder).hu.shape == chest.shape
+
+
 # Overviews and pages
 
 
@@ -111,6 +125,21 @@ def test_two_slices_that_touch_are_a_volume_whatever_their_numbers(chest: Chest,
     folder = write_series(chest[1:2], prefix="b", first_instance=26, first_mm=102.5, SpacingBetweenSlices=0.5)[0].parent
 
     np.testing.assert_array_equal(read_volume(folder).hu, chest[:2])
+
+
+@pytest.mark.parametrize(
+    ("apart", "thickness", "more"),
+    [(2, 5.0, {"SpacingBetweenSlices": 10.0}), (2, 1.0, {}), (9, 5.0, {})],
+    ids=["said", "HRCT", "renumbered"],
+)
+def test_two_slices_whose_distance_their_numbers_do_not_contradict_are_a_volume(
+    chest: Chest, write_series: WriteSeries, apart: int, thickness: float, more: dict[str, float]
+) -> None:
+    made = {"SliceThickness": thickness, **more}
+    write_series(chest[:1], prefix="a", first_instance=1, **made)
+    folder = write_series(chest[1:2], prefix="b", first_instance=1 + apart, first_mm=110.0, **made)[0].parent
+
+    assert read_volume(folder).grid.spacing_mm[0] == pytest.approx(10.0)
 
 
 @pytest.mark.parametrize(("numbers", "per_number"), [((6, 15, 20, 30), 10.0), ((30, 20, 19, 10), 5.0)])
@@ -181,6 +210,18 @@ def test_values_that_were_rescaled_twice_are_refused_also_after_compression_with
     assert (problem.kind, "applied twice" in problem.text) == ("not_hu", True)
 
 
+@pytest.mark.parametrize("factor", [1.4, 2.0, 3.0])
+def test_values_that_were_stretched_are_refused_also_after_compression_with_loss(
+    rng: np.random.Generator, factor: float
+) -> None:
+    air, lung = rng.normal(-1000, 10, 20_000), rng.normal(-850, 40, 20_000)
+    hu = np.concatenate([air, lung, rng.normal(40, 20, 20_000), rng.uniform(300, 1000, 1500)])
+
+    (problem,) = value_problems(np.rint(factor * hu).astype(np.int16), is_lossy=True)
+
+    assert problem.kind == "not_hu"
+
+
 @pytest.mark.parametrize("process", [52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64])
 def test_retired_syntaxes_of_jpeg_are_compression_with_loss(chest: Chest, tmp_path: Path, process: int) -> None:
     dataset = with_frames(slice_dataset(chest[0]), [b"\xff\xd8\xff\xd9"], UID(f"1.2.840.10008.1.2.4.{process}"))
@@ -190,9 +231,10 @@ def test_retired_syntaxes_of_jpeg_are_compression_with_loss(chest: Chest, tmp_pa
     assert header.is_lossy
 
 
+@pytest.mark.parametrize("is_implicit", [False, True])
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_pixels_that_ge_wrote_big_endian_behind_a_little_endian_header_are_read(
-    chest: Chest, write_series: WriteSeries, is_signed: bool
+    chest: Chest, write_series: WriteSeries, is_signed: bool, is_implicit: bool
 ) -> None:
     files = write_series(chest, is_signed=is_signed)
     for file in files:
@@ -204,7 +246,7 @@ def test_pixels_that_ge_wrote_big_endian_behind_a_little_endian_header_are_read(
             out.write(b"\0" * 128 + b"DICM")
             pydicom.filewriter.write_file_meta_info(out, dataset.file_meta)
             body = pydicom.filebase.DicomBytesIO()
-            body.is_little_endian, body.is_implicit_VR = True, True
+            body.is_little_endian, body.is_implicit_VR = True, is_implicit
             del dataset.file_meta
             pydicom.filewriter.write_dataset(body, dataset)
             out.write(body.getvalue())
