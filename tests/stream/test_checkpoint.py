@@ -9,6 +9,7 @@ import pytest
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.spark.checkpoint import inspected
+from ipdsf_spark.stream.follow import lay_aside
 from ipdsf_spark.stream.job import with_fixed_parameters
 
 
@@ -69,3 +70,14 @@ def test_a_damaged_plan_is_removed_with_its_commit_or_spark_meets_the_commit_aga
 
     assert seen is not None
     assert any(f"remove it and {live / 'commits' / '7'}" in problem for problem in seen.problems)
+
+
+def test_the_checkpoint_of_a_topic_that_came_back_and_went_again_is_kept_beside_the_former(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / "live").mkdir()
+        (tmp_path / "live" / "which").write_text(str(number))
+        lay_aside(tmp_path, "live", topic="files", former_id="a/b", may=True, goes_with_it="")
+
+    kept = sorted(path for path in tmp_path.iterdir())
+    assert [path.name for path in kept] == ["live.of-topic-a_b", "live.of-topic-a_b.2", "live.of-topic-a_b.3"]
+    assert [(path / "which").read_text() for path in kept] == ["0", "1", "2"]

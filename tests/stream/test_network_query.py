@@ -14,12 +14,13 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 from topics import make_anew, records_in
 
-from ipdsf_spark.config import Config, load
+from ipdsf_spark.config import Config, load, with_overrides
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.quarantine import read as read_quarantine
 from ipdsf_spark.spark.session import build_session
+from ipdsf_spark.stream import network_query
 from ipdsf_spark.stream.network_query import NetworkQuery, acknowledge
 from ipdsf_spark.stream.network_rows import COMPONENTS_KIND, NETWORK_KIND, SITE_KIND
 from ipdsf_spark.stream.network_state import StateFiles
@@ -221,7 +222,11 @@ def test_a_site_that_is_added_while_the_network_runs_takes_part_and_is_not_quara
 
 @pytest.mark.parametrize("is_running", [True, False])
 def test_what_the_network_has_learnt_outlives_the_topic_that_it_was_learnt_from(
-    kafka: EmbeddedKafka, session: SparkSession, tmp_path: Path, is_running: bool
+    kafka: EmbeddedKafka,
+    session: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_running: bool,
 ) -> None:
     name = f"outlives-{is_running}"
     config = config_for(name, kafka, tmp_path / name, "stream.fail_on_data_loss=false")
@@ -247,6 +252,10 @@ def test_what_the_network_has_learnt_outlives_the_topic_that_it_was_learnt_from(
     assert not [row["quality"] for row in rows if row.get("quality")]  # and nothing began anew
 
     drained(config, session)  # a restart finds the place that it kept
+    with monkeypatch.context() as patched:
+        patched.setattr(network_query, "held_parameters", lambda directory: {})
+        with pytest.raises(ConfigError, match="has lost its parameters"):
+            NetworkQuery(config, spark=session).start()
     refusing = config_for(name, kafka, tmp_path / name)
     make_anew(config, config.kafka.averages_topic)
 
@@ -258,3 +267,34 @@ def test_what_the_network_has_learnt_outlives_the_topic_that_it_was_learnt_from(
         return False
 
     await_that(is_refused, "the refusal of a topic that was made anew")
+
+
+def test_a_query_that_is_begun_again_in_the_midst_of_a_batch_takes_the_state_of_the_one_before(
+    kafka: EmbeddedKafka, session: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = config_for("whole-again", kafka, tmp_path / "whole")
+    send(whole, averages(0, 20))
+    drained(whole, session)
+    config = config_for("begun-again", kafka, tmp_path / "again")
+    table = tmp_path / "sites.toml"
+    table.write_text("[default]\nlatitude_deg = 59.9\nlongitude_deg = 10.7\n", encoding="utf-8")
+    config = with_overrides(config, [f'sites.file="{table}"'])
+    send(config, averages(0, 20))
+    query = NetworkQuery(config, spark=session)
+
+    def cut_off(self: NetworkQuery, records: object) -> None:
+        raise RuntimeError("cut off")
+
+    with monkeypatch.context() as patched:  # the stage has gone on, nothing was said
+        patched.setattr(NetworkQuery, "_publish", cut_off)
+        query.start()
+        with pytest.raises(StreamingQueryException, match="cut off"):
+            query.drain()
+    table.write_text("[default]\nlatitude_deg = 59.8\nlongitude_deg = 10.7\n", encoding="utf-8")
+    with pytest.raises(StreamingQueryException, match="cut off"):
+        query.look_again()  # what ended a query is not hidden by another start
+    query.start()
+    query.drain()
+    query.stop()
+
+    assert sorted(products(kafka, config)) == sorted(products(kafka, whole))
