@@ -194,6 +194,7 @@ def run(args: argparse.Namespace) -> int:
             "seconds": round(time.monotonic() - started, 1),
         }
         made.append(facts)
+        # After each: what is there is told of although a later one fails.
+        (args.out / "synthesis.json").write_text(json.dumps({"model": where.name, "volumes": made}, indent=1) + "\n")
         print(json.dumps(facts) if args.json else f"{path}: {facts['seconds']:g} s, no copy")
-    (args.out / "synthesis.json").write_text(json.dumps({"model": where.name, "volumes": made}, indent=1) + "\n")
     return 0

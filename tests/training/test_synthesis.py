@@ -20,6 +20,8 @@ from ipdsf_spark.ct.degradation import block_means
 from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.ct.reading import read_volume
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.imaging import synthesis
 from ipdsf_spark.imaging.synthesis import conditioned, load_synthesis
 from ipdsf_spark.training.wholes import mid_copy, put_together
 
@@ -159,6 +161,25 @@ def test_a_model_that_knows_only_copies_writes_nothing(
     assert main([*words, "--shape", "24", "40", "44"]) == 1
     assert "copies of training chests" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_model_that_makes_no_body_is_named_and_what_was_made_before_is_told_of(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, calls = synthesis.body_box, []
+
+    def body_box(*given: object) -> object:
+        calls.append(given)
+        if len(calls) > 2:  # the second volume
+            raise InputError("no voxel is denser than -500 HU")
+        return found(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(synthesis, "body_box", body_box)
+    words = ["ct", "synthesize", "--model", str(model), "-o", str(tmp_path), "--device", "cpu", "--number", "2"]
+
+    assert main([*words, "--shape", "24", "40", "44"]) == 1
+    assert "the model makes no chests (no voxel is denser than -500 HU): train it for longer" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "synthesis.json").read_text())["volumes"]) == 1
 
 
 def test_overlapping_cubes_see_one_noise_field(model: Path) -> None:
