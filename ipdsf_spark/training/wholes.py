@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.ct.chests import body_box
 from ipdsf_spark.ct.cube_set import SET_FILE, CubeSet, ShardWriter, publish
-from ipdsf_spark.ct.cubes import CubePlan, cubes_of, is_air, is_kept_for_training
+from ipdsf_spark.ct.cubes import AIR_BELOW_HU, CubePlan, cubes_of, is_air, is_kept_for_training
 from ipdsf_spark.ct.degradation import block_means
 from ipdsf_spark.ct.grey_values import hu_shares
 from ipdsf_spark.errors import InputError
@@ -60,7 +60,7 @@ def put_together(cubes: CubeSet) -> Iterator[Whole]:
             _, *starts = cubes.keys[number]
             cube = cubes.take(np.array([number]))[0]
             if is_air(cube):
-                air += hu_shares(cube, window)
+                air += hu_shares(cube[cube < max(AIR_BELOW_HU, window[0] + 1)], window)
             cube = np.clip(cube, *window)
             inside = [slice(max(0, -s), min(cubes.size, n - s)) for s, n in zip(starts, hu.shape, strict=True)]
             there = tuple(slice(s + part.start, s + part.stop) for s, part in zip(starts, inside, strict=True))
