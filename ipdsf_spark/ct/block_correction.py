@@ -14,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.ct.degradation import block_means
+
 TIMES: Final = 2  # what is cut off at the ends of the window is missing in the means again
 Float32 = NDArray[np.float32]
 
@@ -35,7 +37,7 @@ def give_block_means(hu: Float32, means: NDArray[Any], factor: int, window_hu: t
     back = [np.linalg.inv(_averaged(interpolation(n, factor), factor)) for n in hu.shape]
     places = [_places(n, factor) for n in hu.shape]
     for _ in range(TIMES):
-        added: NDArray[Any] = means - np.stack([_means(hu[z : z + factor], factor) for z in range(0, len(hu), factor)])
+        added: NDArray[Any] = means - block_means(hu, factor)
         for axis, inverse in enumerate(back):
             added = np.moveaxis(np.tensordot(inverse, added, axes=(1, axis)), 0, axis)
         added = added.astype(np.float32)
@@ -53,7 +55,7 @@ def _scale_blocks(hu: Float32, means: Float32, factor: int, window_hu: tuple[int
     low, high = (np.float32(end) for end in window_hu)
     for first in range(0, len(hu), factor):
         part, wanted = hu[first : first + factor], np.clip(means[first // factor], low, high)
-        there = _means(part, factor)
+        there = block_means(part, factor)[0]
         is_lower = wanted < there
         end = np.where(is_lower, low, high)
         distance = there - end
@@ -64,15 +66,6 @@ def _scale_blocks(hu: Float32, means: Float32, factor: int, window_hu: tuple[int
 
 def _repeated(plane: NDArray[Any], factor: int, shape: tuple[int, ...]) -> Float32:
     return plane.repeat(factor, axis=0).repeat(factor, axis=1)[: shape[0], : shape[1]].astype(np.float32)
-
-
-def _means(part: Float32, factor: int) -> Float32:
-    """Means of one layer of blocks [y, x]."""
-    starts = [np.arange(0, n, factor) for n in part.shape[1:]]
-    rows, columns = (np.diff(np.append(s, n)) for s, n in zip(starts, part.shape[1:], strict=True))
-    sums = np.add.reduceat(np.add.reduceat(part.sum(axis=0), starts[0], axis=0), starts[1], axis=1)
-    averaged: Float32 = (sums / (len(part) * rows[:, None] * columns)).astype(np.float32)
-    return averaged
 
 
 def _places(number: int, factor: int) -> tuple[NDArray[np.int64], Float32]:

@@ -32,17 +32,24 @@ def pixelated(share: NDArray[Any], factor: int) -> NDArray[np.float32]:
 
 
 def block_means(share: NDArray[Any], factor: int) -> NDArray[np.float32]:
-    """Means of blocks of factor³ voxels: the small volume from which a pixelated one is made."""
+    """Means of blocks of factor³ voxels: the small volume from which a pixelated one is made.
+
+    A layer of blocks at a time, in the memory of a layer.
+    """
     if factor < 1:
         raise InputError(f"blocks have at least one voxel per edge, got {factor}")
-    means: NDArray[Any] = share.astype(np.float32)
-    for axis in range(3):
-        starts = np.arange(0, means.shape[axis], factor)
-        counts = np.diff(np.append(starts, means.shape[axis])).astype(np.float32)
-        shape = [1, 1, 1]
-        shape[axis] = len(counts)
-        means = np.add.reduceat(means, starts, axis=axis) / counts.reshape(shape)
-    return means.astype(np.float32)
+    layers = (share[first : first + factor].astype(np.float32) for first in range(0, len(share), factor))
+    return np.stack([_layer_means(layer, factor) for layer in layers])
+
+
+def _layer_means(layer: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Means of one layer of blocks [y, x]."""
+    means: NDArray[Any] = layer.sum(axis=0) / np.float32(len(layer))
+    for axis, number in enumerate(means.shape):
+        starts = np.arange(0, number, factor)
+        counts = np.diff(np.append(starts, number)).astype(np.float32)
+        means = np.add.reduceat(means, starts, axis=axis) / (counts[:, None] if axis == 0 else counts)
+    return means
 
 
 def degraded(

@@ -23,8 +23,9 @@ MAX_ROUNDING: Final = 0.2  # of the spacing: more is no rounding
 # spacing from a grid through both ends, and rounding half a tenth back.
 MIN_ROUNDED_MM: Final = 0.31
 MAX_DRIFT: Final = 0.5  # of the spacing, from an even grid
-MIN_STEP: Final = 0.5  # and
-MAX_GAP: Final = 1.5  # thicknesses from slice to slice where two slices are all there are
+# From slice to slice, in thicknesses, where two slices are all there are.
+MIN_STEP: Final = 0.5
+MAX_GAP: Final = 1.5
 TILT_TOLERANCE_DEG: Final = 0.1
 ROUNDED_COSINES_DEG: Final = 0.41  # half of a hundredth in both cosines of a direction
 TILT_PER_PIXEL: Final = 0.1  # a shift within the plane by less than this part of a pixel is no tilt

@@ -77,6 +77,7 @@ class Synthesis:
             except InputError as error:  # no body: of a network that was hardly trained
                 reason = error
                 continue
+            reason = None
             copied = self.guard.copied_share(cube_signatures(mid, self.mid.cube_size, self.chests.window_hu))
             if copied <= MAX_COPIED_SHARE:
                 return Drawn(chest, mid, seed, nearest, copied, turn)

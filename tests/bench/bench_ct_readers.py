@@ -55,7 +55,8 @@ def series_below(root: Path) -> dict[tuple[Path, str], list[tuple[Path, pydicom.
             continue
         try:
             header = pydicom.dcmread(path, specific_tags=list(TAGS), force=True, stop_before_pixels=True)
-        except Exception:
+        except Exception as error:  # pydicom raises what a damaged header makes it stumble upon
+            print(f"{path}: no header that pydicom reads: {type(error).__name__}: {error}", file=sys.stderr)
             continue
         if header.get("Modality") == "CT":
             found[path.parent, str(header.get("SeriesInstanceUID"))].append((path, header))

@@ -71,7 +71,7 @@ def test_air_that_was_left_out_is_like_the_air_that_was_kept(tmp_path: Path) -> 
     hu = np.clip(chest_phantom(shape, seed=3, spacing_mm=SPACING).volume.hu, -1000, 400)
     noise = np.random.default_rng(0).integers(0, 24, shape)
     hu = np.where(hu < -900, -1000 + noise, hu).astype(np.int16)  # air of -988 HU in the mean
-    hu[5::8, 3, 3::8] = 400  # and a wire, which is no air
+    hu[5::8, 3] = 400  # and wires, which are no air
     writer, is_one_kept = ShardWriter(tmp_path, 0), False
     for key, cube in cubes_of(hu, CubePlan(shape, size, 4), "noisy"):
         if not is_air(cube) or not is_one_kept:
@@ -84,7 +84,7 @@ def test_air_that_was_left_out_is_like_the_air_that_was_kept(tmp_path: Path) -> 
 
     (whole,) = put_together(CubeSet.load(tmp_path))
 
-    assert whole.mid[:, :2, :2].mean() == pytest.approx(-988, abs=2)
+    assert whole.mid[:, 1, -2:].mean() == pytest.approx(-988, abs=2)
     rows, columns = (slice(4 * first, 4 * last) for first, last in body_box(whole.mid))
     assert whole.shares[:24].sum() == pytest.approx(np.mean(hu[:, rows, columns] < -976), abs=0.005)
     assert whole.shares.sum() == pytest.approx(1.0)
