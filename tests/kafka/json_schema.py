@@ -9,7 +9,7 @@ from typing import Any
 TYPES = {"object": Mapping, "array": list, "string": str, "boolean": bool, "null": type(None)}
 KNOWN = {
     *("$schema", "$id", "title", "description", "type", "properties", "required", "additionalProperties"),
-    *("items", "const", "enum", "pattern", "minimum", "maximum"),
+    *("items", "prefixItems", "minItems", "const", "enum", "pattern", "minimum", "maximum"),
 }
 
 
@@ -45,6 +45,16 @@ def breaches(value: Any, schema: Mapping[str, Any], where: str = "$") -> Iterato
                 yield from breaches(item, properties[name], f"{where}.{name}")
             elif schema.get("additionalProperties") is False:
                 yield f"{where}: {name} is not in the schema"
-    if isinstance(value, list) and "items" in schema:
-        for number, item in enumerate(value):
-            yield from breaches(item, schema["items"], f"{where}[{number}]")
+    if isinstance(value, list):
+        yield from _of_list(value, schema, where)
+
+
+def _of_list(value: list[Any], schema: Mapping[str, Any], where: str) -> Iterator[str]:
+    first = schema.get("prefixItems", [])
+    if len(value) < schema.get("minItems", 0):
+        yield f"{where}: {len(value)} items are too few"
+    if schema.get("items") is False and len(value) > len(first):
+        yield f"{where}: {len(value)} items are more than {len(first)}"
+    for number, item in enumerate(value):
+        expected = first[number] if number < len(first) else schema.get("items") or {}
+        yield from breaches(item, expected, f"{where}[{number}]")

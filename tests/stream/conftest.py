@@ -29,16 +29,27 @@ def rows(profiles: Profiles, start: int, stop: int) -> Profiles:
     )
 
 
-@pytest.fixture(scope="session")
-def cl51_files() -> list[bytes]:
+def morning_files(scenario: str) -> list[bytes]:
     """Three hours of five-minute files, 08:00 to 11:00 UTC."""
-    day = simulate_day(SITE, date(2021, 6, 21), rng=np.random.default_rng(5), instrument="cl51", scenario="clear")
+    day = simulate_day(SITE, date(2021, 6, 21), rng=np.random.default_rng(5), instrument="cl51", scenario=scenario)
     per_file = FILE_MINUTES * 4
     first = 8 * 60 * 4
     return [
         vaisala_cl.encode_file(rows(day.profiles, start, start + per_file))
         for start in range(first, first + 36 * per_file, per_file)
     ]
+
+
+@pytest.fixture(scope="session")
+def cl51_files() -> list[bytes]:
+    """Three hours of five-minute files of a clear morning, 08:00 to 11:00 UTC."""
+    return morning_files("clear")
+
+
+@pytest.fixture(scope="session")
+def stratus_files() -> list[bytes]:
+    """The same under stratus."""
+    return morning_files("stratus")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,15 @@ from test_network_stage import SETTINGS, SITES, as_cells
 from test_site_stage import piece_of
 
 from ipdsf_spark.archive.averages import from_message
+from ipdsf_spark.forecast.series import LEADS_MIN
 from ipdsf_spark.kafka.schemas import KINDS, record_schema
-from ipdsf_spark.lidar.operators import Parameters, operators_named
+from ipdsf_spark.lidar.calibration.flags import CalibrationFlag
+from ipdsf_spark.lidar.edges.records import SIGNS
+from ipdsf_spark.lidar.operators import KNOWN, Parameters, operators_named
+from ipdsf_spark.lidar.products.plain import without_nan
+from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.lidar.targets.classes import Target, TargetFlag
 from ipdsf_spark.stream.network_query import product_of
 from ipdsf_spark.stream.network_stage import NetworkStage
 from ipdsf_spark.stream.site_stage import AVERAGES_KIND, Record, SiteStage, Topics
@@ -29,21 +36,28 @@ def said(record: Record) -> tuple[str, Any]:
     """Kind and value of a record as its schema describes it."""
     if record.kind == AVERAGES_KIND:
         (row,) = from_message(record.value).to_pylist()
-        return "averages", json.loads(json.dumps(row, default=str))
+        return "averages", json.loads(json.dumps(without_nan(row), default=str))  # a gate without a value is NaN
     if record.headers is not None:
         return "dead_letter", {name: value.decode() for name, value in record.headers}
     return record.kind, json.loads(record.value)
 
 
-@pytest.fixture(scope="module")
-def records(cl51_files: list[bytes]) -> list[tuple[str, Any]]:
-    """What a morning of a site, a broken file, its silence, and a network with a fault come to."""
-    stage = SiteStage(operators_named(["layers", "air_quality"], Parameters()), TOPICS)
+def morning(files: list[bytes]) -> list[Record]:
+    """What every operator makes of a site's files and of its silence."""
+    stage = SiteStage(operators_named(list(KNOWN), Parameters()), TOPICS)
     site = Site("oslo", 59.94, 10.72)
-    pieces = [piece_of(raw, number) for number, raw in enumerate([*cl51_files, b"nothing an instrument would say"])]
-    first = stage.step(site, pieces, b"")
+    first = stage.step(site, [piece_of(raw, number) for number, raw in enumerate(files)], b"")
     assert first.state is not None
     silent = stage.step(site, [], first.state.to_bytes(), is_silent=True)
+    assert silent.state is not None
+    assert silent.state.counts.faults == 0
+    return [*first.records, *silent.records]
+
+
+@pytest.fixture(scope="module")
+def records(cl51_files: list[bytes], stratus_files: list[bytes]) -> list[tuple[str, Any]]:
+    """What a clear morning with a broken file, one under stratus, and a network with a fault come to."""
+    made = morning([*cl51_files, b"nothing an instrument would say"]) + morning(stratus_files)
     beta = network_beta(150, SITES, np.random.default_rng(6))
     beta[:, :, 50:][np.random.default_rng(1).random((150, 8, 10)) < 0.3] = np.nan
     beta[110:, 2] *= 0.4
@@ -53,7 +67,7 @@ def records(cl51_files: list[bytes]) -> list[tuple[str, Any]]:
         patched.setattr(alarms, "THRESHOLD", alarms.THRESHOLD / 10.0)  # ... nor those that a fault is
         rows = network.step(as_cells(beta)).rows
     rows += network.follow([row.site for row in rows if row.kind == "network_alarm"])
-    return [said(record) for record in (*first.records, *silent.records, *(product_of(row, "p") for row in rows))]
+    return [said(record) for record in (*made, *(product_of(row, "p") for row in rows))]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -95,3 +109,43 @@ def test_a_record_that_is_otherwise_breaks_its_schema(
     good = next(value for kind, value in records if kind == "layers")
 
     assert says in "\n".join(breaches(good | changed, record_schema("layers")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "known"),
+    [
+        ("edges", ("quality",), [flag.name for flag in Quality]),
+        ("edges", ("edges", "sign"), SIGNS.values()),
+        ("targets", ("quality",), [flag.name for flag in TargetFlag]),
+        ("targets", ("classes", 2), [target.name for target in Target]),
+        ("calibration", ("quality",), [flag.name for flag in CalibrationFlag]),
+        ("forecast", ("filled_because",), [*(flag.name for flag in Quality), "no_data"]),
+        ("forecast", ("forecast", "lead_min"), [lead for lead in LEADS_MIN if lead]),
+    ],
+)
+def test_words_of_a_schema_are_all_that_the_code_can_say(
+    kind: str, path: tuple[str | int, ...], known: Iterable[str | int | None]
+) -> None:
+    part: Any = record_schema(kind)
+    for step in path:
+        part = part.get("items") or part  # of a list
+        part = part["prefixItems"][step] if isinstance(step, int) else part["properties"][step]
+    part = part.get("items", part)
+
+    assert part["enum"] == [word.lower() if isinstance(word, str) else word for word in known]
+
+
+@pytest.mark.parametrize(
+    ("classes", "breach"),
+    [
+        ([[0.0, 100.0]], "too few"),
+        ([[0.0, 100.0, "fog", 1]], "more than"),
+        ([[0.0, 100.0, "smoke"]], "none of"),
+        ([[0.0, "fog", 100.0]], "none of"),
+    ],
+)
+def test_a_stretch_of_another_form_is_a_breach(classes: list[list[Any]], breach: str) -> None:
+    schema = record_schema("targets")["properties"]["classes"]
+
+    assert any(breach in found for found in breaches(classes, schema))
+    assert not [*breaches([[0.0, 100.0, "fog"]], schema)]

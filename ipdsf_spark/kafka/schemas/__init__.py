@@ -14,7 +14,8 @@ from importlib import resources
 from typing import Any, Final
 
 KINDS: Final = (
-    *("layers", "layers_hourly", "air_quality", "site", "averages", "dead_letter"),
+    *("layers", "layers_hourly", "air_quality", "edges", "targets", "calibration", "forecast"),
+    *("site", "averages", "dead_letter"),
     *("network", "network_components", "network_site", "network_alarm", "network_fill"),
 )
 
