@@ -12,12 +12,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pydicom
 import SimpleITK as sitk
 
@@ -25,9 +23,11 @@ from ipdsf_spark.ct.reading import read_volume, survey
 from ipdsf_spark.ct.volume import Volume
 from ipdsf_spark.errors import InputError
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ct"))
+from other_readers import SAME, by_itk, differences, differences_from_nibabel
+
 TAGS = ("Modality", "SeriesInstanceUID", "SeriesNumber", "Manufacturer", "ManufacturerModelName", "NumberOfFrames")
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
-SAME = "same"
 
 
 @dataclass(frozen=True)
@@ -61,42 +61,6 @@ def series_below(root: Path) -> dict[tuple[Path, str], list[tuple[Path, pydicom.
         if header.get("Modality") == "CT":
             found[path.parent, str(header.get("SeriesInstanceUID"))].append((path, header))
     return found
-
-
-def by_itk(names: Sequence[str]) -> sitk.Image:
-    return sitk.DICOMOrient(sitk.ReadImage(list(names) if len(names) > 1 else names[0]), "LPS")
-
-
-def differences(volume: Volume, image: sitk.Image) -> str:
-    """What differs from ITK's image in LPS."""
-    values, found = sitk.GetArrayFromImage(image), []
-    if values.shape != volume.hu.shape:
-        found.append(f"{values.shape} voxels, {volume.hu.shape} ours")
-    elif differing := int((values.astype(volume.hu.dtype) != volume.hu).sum()):
-        found.append(f"{differing} of {values.size} voxels differ")
-    if np.abs(np.subtract(volume.grid.origin_mm, image.GetOrigin())).max() > 1e-3:
-        found.append(f"origin {image.GetOrigin()}, {volume.grid.origin_mm} ours")
-    if not np.allclose(volume.grid.spacing_mm, image.GetSpacing()[::-1], rtol=1e-5):
-        found.append(f"spacing {image.GetSpacing()[::-1]}, {volume.grid.spacing_mm} ours")
-    if not np.allclose(np.array(volume.grid.direction)[::-1].T.ravel(), image.GetDirection(), atol=1e-5):
-        found.append("direction differs")
-    return "; ".join(found) or SAME
-
-
-def differences_from_nibabel(volume: Volume, path: Path) -> str:
-    image = nib.as_closest_canonical(nib.load(path))  # RAS, (x, y, z)
-    values = np.squeeze(np.asanyarray(image.dataobj))
-    if values.ndim != 3:
-        return f"{values.ndim} axes"
-    values = values[::-1, ::-1].T
-    if values.shape != volume.hu.shape or (values.astype(volume.hu.dtype) != volume.hu).any():
-        return "voxels differ"
-    depth, rows, columns = values.shape
-    for z, y, x in ((0, 0, 0), (depth - 1, 3, 5)):
-        right, front, up = nib.affines.apply_affine(image.affine, (columns - 1 - x, rows - 1 - y, z))
-        if np.abs(np.subtract(volume.grid.world_mm((z, y, x)), (-right, -front, up))).max() > 1e-3:
-            return "places differ"
-    return SAME
 
 
 def ours(path: Path, series: str | None = None) -> tuple[Volume | None, str]:

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from other_readers import SAME, by_itk, differences, differences_from_nibabel
 
 from ipdsf_spark.ct.cubes import CubePlan, cubes_of
 from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
@@ -53,28 +53,11 @@ def test_a_real_volume_reads_as_it_was_described_and_as_other_readers_read_it(
     assert [p for p in volume.problems if p.kind != "burned_in"] == []
     if share:
         assert (volume.hu == padding_hu).mean() == pytest.approx(share, abs=0.005)
-    agrees_with_itk(volume, ct / name)
+    path = ct / name
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path)) if path.is_dir() else [str(path)]
+    assert differences(volume, by_itk(names)) == SAME
     if name.endswith(".nii.gz"):
-        agrees_with_nibabel(volume, ct / name)
-
-
-def agrees_with_itk(volume: Volume, path: Path) -> None:
-    """ITK keeps the order of the file: its image is resliced to ours by permuting and flipping axes alone."""
-    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path)) if path.is_dir() else str(path)
-    image = sitk.DICOMOrient(sitk.ReadImage(names), "LPS")
-    np.testing.assert_array_equal(volume.hu, sitk.GetArrayFromImage(image))
-    np.testing.assert_allclose(volume.grid.origin_mm, image.GetOrigin(), atol=1e-3)
-    np.testing.assert_allclose(volume.grid.spacing_mm, image.GetSpacing()[::-1], rtol=1e-5)
-    np.testing.assert_allclose(np.array(volume.grid.direction)[::-1].T.ravel(), image.GetDirection(), atol=1e-5)
-
-
-def agrees_with_nibabel(volume: Volume, path: Path) -> None:
-    image = nib.as_closest_canonical(nib.load(path))  # RAS, (x, y, z)
-    np.testing.assert_array_equal(volume.hu, np.asanyarray(image.dataobj)[::-1, ::-1].T)
-    depth, rows, columns = volume.hu.shape
-    for z, y, x in ((0, 0, 0), (depth - 1, 3, 5)):
-        right, front, up = nib.affines.apply_affine(image.affine, (columns - 1 - x, rows - 1 - y, z))
-        np.testing.assert_allclose(volume.grid.world_mm((z, y, x)), (-right, -front, up), atol=1e-3)
+        assert differences_from_nibabel(volume, path) == SAME
 
 
 def test_a_small_chest_in_nrrd_is_read(ct: Path) -> None:
@@ -82,7 +65,7 @@ def test_a_small_chest_in_nrrd_is_read(ct: Path) -> None:
 
     assert volume.grid.shape == (79, 64, 64)
     assert volume.problems == ()
-    agrees_with_itk(volume, ct / "smoke/ct-64.nrrd")
+    assert differences(volume, by_itk([str(ct / "smoke/ct-64.nrrd")])) == SAME
 
 
 def test_real_cubes_stitch_back_without_a_seam(read: Callable[[str], Volume]) -> None:
