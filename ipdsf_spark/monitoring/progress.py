@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 COUNTS_OF_TASKS: Final = "counts_of_tasks"  # the observed set of counts, each with `task` and `number`
 BATCHES_KEPT: Final = 1_000  # of years of them
+RUNS_KEPT: Final = 16  # ends of runs; whoever waits for one does so at once
 BATCHES_JUDGED: Final = 10  # recent ones that tell how large files are
 
 
@@ -110,6 +110,13 @@ class _Event:
     progress: _Report
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """The end of a run of a query."""
+
+    runId: str
+
+
 class _InTheJvm:
     """Spark's interface of a listener, called by the JVM.
 
@@ -133,7 +140,7 @@ class _InTheJvm:
 
     def onQueryTerminated(self, event: Any) -> None:
         """A query has ended."""
-        self._listener.onQueryTerminated(event)
+        self._listener.onQueryTerminated(_Ended(str(event.runId())))
 
     class Java:
         """What py4j asks for."""
@@ -149,7 +156,7 @@ class LiveListener(StreamingQueryListener):
     on_batch: Callable[[Batch, Totals], None] | None = None
     totals: Totals = field(default_factory=Totals)
     batches: deque[Batch] = field(default_factory=lambda: deque(maxlen=BATCHES_KEPT))
-    batch_ended: threading.Event = field(default_factory=threading.Event)
+    ended_runs: deque[str] = field(default_factory=lambda: deque(maxlen=RUNS_KEPT))
     lags: Lags = field(default_factory=Lags)
     state_rows: int = 0
     state_bytes: int = 0
@@ -194,15 +201,10 @@ class LiveListener(StreamingQueryListener):
             self.batches.append(batch)
             if self.on_batch is not None:
                 self.on_batch(batch, self.totals)
-        self.batch_ended.set()
-
-    def onQueryIdle(self, event: Any) -> None:
-        """No new files: a batch boundary as good as any."""
-        self.batch_ended.set()
 
     def onQueryTerminated(self, event: Any) -> None:
-        """Wake whoever waits for the end of a batch."""
-        self.batch_ended.set()
+        """Events come in order: all batches of that run have been told before."""
+        self.ended_runs.append(str(event.runId))
 
 
 def line_of(batch: Batch, totals: Totals) -> str:

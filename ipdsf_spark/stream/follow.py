@@ -22,7 +22,6 @@ from ipdsf_spark.sites import sites_of
 
 logger = logging.getLogger(__name__)
 
-LOOK_AGAIN_S: Final = 5.0  # between looks
 URL_SAFE: Final = str.maketrans("/+", "_-")  # of ids in base64, as Kafka itself prints them: a name holds no slash
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -27,14 +26,14 @@ from ipdsf_spark.spark.executors import require_seen
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session, num_cores
 from ipdsf_spark.stream import ended
-from ipdsf_spark.stream.follow import LOOK_AGAIN_S, FollowedTopic, SitesFile, lay_aside
+from ipdsf_spark.stream.follow import FollowedTopic, SitesFile, lay_aside
 from ipdsf_spark.stream.live import LIVE_QUERY, stage_of, start_live
+from ipdsf_spark.stream.running import POLL_S, Running, end
 from ipdsf_spark.stream.signals import stop_on_signals
 
 logger = logging.getLogger(__name__)
 
-STOP_TIMEOUT_S: Final = 60.0
-POLL_S: Final = 0.2
+HEARD_S: Final = 10.0  # waited for what Spark's bus of events has still to tell
 TOLERATED: Final = 1.2  # times the bytes that a batch should have, before its bound is changed
 GENEROUS: Final = 2.0  # times the rows that a batch could have, before its bound is raised
 STATE_LAYOUT: Final = "2"  # of the state's columns; a checkpoint of another cannot be continued
@@ -68,7 +67,7 @@ class StreamJob:
         self.listener = LiveListener(LIVE_QUERY, on_batch)
         self.archive = ArchiveKeeper(config, self.bootstrap) if with_archive else None
         self.monitor: Monitor | None = None
-        self._stop_asked = threading.Event()
+        self._running = Running()
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self._sites = SitesFile(config)
         self._topic: FollowedTopic
@@ -108,7 +107,7 @@ class StreamJob:
 
     def ask_to_stop(self) -> None:
         """Let `run_until_stopped` return after the current batch."""
-        self._stop_asked.set()
+        self._running.ask_to_stop()
 
     def run_until_stopped(self) -> None:
         """Wait until somebody asks to stop or a query fails, then stop cleanly.
@@ -116,16 +115,8 @@ class StreamJob:
         Raises:
             StreamingQueryException: a query failed.
         """
-        next_look = time.monotonic() + LOOK_AGAIN_S
-        while not self._stop_asked.wait(POLL_S):
-            if time.monotonic() > next_look:
-                self.look_again()
-                next_look = time.monotonic() + LOOK_AGAIN_S
-            for query in self.queries:
-                if not query.isActive:
-                    query.awaitTermination(1)  # raises what ended it
-                    return
-        self.stop()
+        if self._running.until_stopped(lambda: self.queries, self.look_again):
+            self.stop()
 
     def look_again(self) -> None:
         """Follow what has changed outside: the topic itself, the table of sites, and the size of files.
@@ -142,7 +133,7 @@ class StreamJob:
     def _follow_topic(self) -> None:
         """Begin with a files topic that was deleted and made anew, where that is allowed."""
         if self._topic.is_another():
-            self._stop_live()
+            end(self.queries[0])
             self.config = with_fixed_parameters(self.config, num_cores(self.spark), self._topic.id)
             self.queries[0] = self._start_live()
 
@@ -176,25 +167,18 @@ class StreamJob:
         )
 
     def _restart_live(self) -> None:
-        self._stop_live()
+        end(self.queries[0])
         self.queries[0] = self._start_live()
-
-    def _stop_live(self) -> None:
-        """End after the batch in progress."""
-        query = self.queries[0]
-        if not query.isActive:
-            query.awaitTermination(1)  # raises what ended it, which another start would hide
-        self._end_batch(query)
-        query.stop()
 
     def _admission(self) -> Admission:
         stream = self.config.stream
         return admission(self.config.kafka, self.bootstrap, stream.max_bytes_per_batch, stream.max_files_per_batch)
 
-    def _end_batch(self, query: StreamingQuery) -> None:
-        if query.status["isTriggerActive"]:
-            self.listener.batch_ended.clear()
-            self.listener.batch_ended.wait(STOP_TIMEOUT_S)
+    def _hear_of(self, query: StreamingQuery) -> None:
+        """Wait until the listener has been told of all batches of a query that has ended; events come behind."""
+        deadline = time.monotonic() + HEARD_S
+        while str(query.runId) not in self.listener.ended_runs and time.monotonic() < deadline:
+            time.sleep(POLL_S)
 
     def drain(self) -> None:
         """Process everything that is in the topics now, products archived included."""
@@ -205,17 +189,19 @@ class StreamJob:
 
     def stop(self) -> None:
         """End after the batch in progress: what was admitted is finished, nothing is begun."""
-        for query in self.queries:
-            if query.isActive:
-                self._end_batch(query)
-                query.stop()
-        if self.archive is not None:
-            self.archive.stop()
-        if self.monitor is not None:
-            self.monitor.stop()
-        self.spark.streams.removeListener(self.listener)
-        if self._owns_session:
-            self.spark.stop()
+        try:
+            for query in self.queries:
+                if query.isActive:
+                    end(query)
+                    self._hear_of(query)
+        finally:
+            if self.archive is not None:
+                self.archive.stop()
+            if self.monitor is not None:
+                self.monitor.stop()
+            self.spark.streams.removeListener(self.listener)
+            if self._owns_session:
+                self.spark.stop()
 
 
 def run(config: Config, *, on_batch: Callable[[Batch, Totals], None]) -> Totals:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -35,12 +33,13 @@ from ipdsf_spark.spark.checkpoint import checkpoint_directory
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session
 from ipdsf_spark.stream import ended, schemas
-from ipdsf_spark.stream.follow import LOOK_AGAIN_S, FollowedTopic, SitesFile, lay_aside
+from ipdsf_spark.stream.follow import FollowedTopic, SitesFile, lay_aside
 from ipdsf_spark.stream.live import kafka_source
 from ipdsf_spark.stream.network_columns import Columns
 from ipdsf_spark.stream.network_rows import KINDS, NetworkRow
 from ipdsf_spark.stream.network_stage import Arrived, NetworkSettings, NetworkStage, Outcome, Refusal
 from ipdsf_spark.stream.network_state import StateFiles
+from ipdsf_spark.stream.running import Running, end
 from ipdsf_spark.stream.signals import stop_on_signals
 from ipdsf_spark.stream.site_stage import Record
 from ipdsf_spark.stream.values import as_json, iso
@@ -50,8 +49,6 @@ logger = logging.getLogger(__name__)
 
 NETWORK_QUERY: Final = "ipdsf-network"
 FULL: Final = 0.9  # of the records that a batch may have: more wait in the topic
-STOP_TIMEOUT_S: Final = 60.0
-POLL_S: Final = 0.2
 SECONDS_A_DAY: Final = 86_400
 ACKNOWLEDGED: Final = "acknowledged.txt"
 
@@ -119,7 +116,7 @@ class NetworkQuery:
         self._owns_session = spark is None
         self._on_batch = on_batch
         self._files = StateFiles(self.directory / "state")
-        self._stop_asked = threading.Event()
+        self._running = Running()
         self.stage, self._done, self._model_batch = NetworkStage(self.settings), -1, -1
         self._topic: FollowedTopic
         self._first = 0  # number of the first batch of the query's own checkpoint
@@ -301,7 +298,7 @@ class NetworkQuery:
 
     def ask_to_stop(self) -> None:
         """Let `run_until_stopped` return after the current batch."""
-        self._stop_asked.set()
+        self._running.ask_to_stop()
 
     def run_until_stopped(self) -> None:
         """Wait until somebody asks to stop or the query fails, then stop cleanly.
@@ -309,15 +306,8 @@ class NetworkQuery:
         Raises:
             StreamingQueryException: the query failed.
         """
-        next_look = time.monotonic() + LOOK_AGAIN_S
-        while not self._stop_asked.wait(POLL_S):
-            if time.monotonic() > next_look:
-                self.look_again()
-                next_look = time.monotonic() + LOOK_AGAIN_S
-            if self.query is not None and not self.query.isActive:
-                self.query.awaitTermination(1)  # raises what ended it
-                return
-        self.stop()
+        if self._running.until_stopped(lambda: [] if self.query is None else [self.query], self.look_again):
+            self.stop()
 
     def look_again(self) -> None:
         """Follow what has changed outside: the topic itself, and the table of sites.
@@ -329,17 +319,9 @@ class NetworkQuery:
         if sites is not None:
             logger.warning("the table of sites has changed: %d site(s) from now on", len(sites))
         if is_another or sites is not None:
-            self._end()
+            if self.query is not None:
+                end(self.query)
             self._begin()
-
-    def _end(self) -> None:
-        """After the batch in progress."""
-        if self.query is None:
-            return
-        if not self.query.isActive:
-            self.query.awaitTermination(1)  # raises what ended it, which another start would hide
-        self._end_batch(self.query)
-        self.query.stop()
 
     def drain(self) -> None:
         """Process everything that is in the topic now; slices that wait for later ones stay open."""
@@ -348,16 +330,12 @@ class NetworkQuery:
 
     def stop(self) -> None:
         """End after the batch in progress."""
-        if self.query is not None and self.query.isActive:
-            self._end()
-        if self._owns_session:
-            self.spark.stop()
-
-    def _end_batch(self, query: StreamingQuery) -> None:
-        waited, nothing = 0.0, threading.Event()
-        while query.isActive and query.status["isTriggerActive"] and waited < STOP_TIMEOUT_S:
-            nothing.wait(POLL_S)
-            waited += POLL_S
+        try:
+            if self.query is not None and self.query.isActive:
+                end(self.query)
+        finally:
+            if self._owns_session:
+                self.spark.stop()
 
 
 def run(config: Config, *, on_batch: Callable[[NetworkBatch], None]) -> int:

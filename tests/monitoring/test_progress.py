@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.monitoring.progress import BATCHES_KEPT, COUNTS_OF_TASKS, Batch, LiveListener, Totals, line_of
+from ipdsf_spark.monitoring.progress import (
+    BATCHES_KEPT,
+    COUNTS_OF_TASKS,
+    RUNS_KEPT,
+    Batch,
+    LiveListener,
+    Totals,
+    line_of,
+)
 
 COUNTS = {"read": 12, "decoded": 9, "quarantined": 4, "both": 2, "waiting": 1, "profiles": 80}
 
@@ -88,7 +96,6 @@ def test_batches_of_other_queries_are_not_counted() -> None:
     listener.onQueryProgress(event(name="archive"))
 
     assert listener.totals == Totals()
-    assert not listener.batch_ended.is_set()
 
 
 def test_a_year_of_batches_leaves_a_bounded_history() -> None:
@@ -102,14 +109,22 @@ def test_a_year_of_batches_leaves_a_bounded_history() -> None:
     assert listener.totals.batches == 2 * BATCHES_KEPT
 
 
-def test_an_empty_batch_ends_a_batch_and_counts_nothing() -> None:
+def test_ends_of_runs_are_told_and_a_year_of_them_is_bounded() -> None:
+    listener = LiveListener("live")
+
+    for number in range(2 * RUNS_KEPT):
+        listener.onQueryTerminated(SimpleNamespace(runId=f"run-{number}"))
+
+    assert list(listener.ended_runs) == [f"run-{number}" for number in range(RUNS_KEPT, 2 * RUNS_KEPT)]
+
+
+def test_an_empty_batch_counts_nothing() -> None:
     told: list[Batch] = []
     listener = LiveListener("live", lambda batch, totals: told.append(batch))
 
     listener.onQueryProgress(event(counts={}, rows=0))
 
     assert (told, listener.totals) == ([], Totals())
-    assert listener.batch_ended.is_set()
 
 
 def test_the_typical_file_is_of_the_larger_half_of_recent_batches() -> None:

@@ -166,16 +166,16 @@ def test_records_that_are_no_averages_are_quarantined_and_the_network_goes_on(
 def test_a_checkpoint_refuses_other_cells_and_a_lost_state_begins_anew_and_says_so(
     kafka: EmbeddedKafka, session: SparkSession, tmp_path: Path
 ) -> None:
-    config = config_for("fixed", kafka, tmp_path / "fixed")
+    config = config_for("fixed-network", kafka, tmp_path / "fixed")
     send(config, averages(0, 10))
     drained(config, session)
 
-    other = config_for("fixed", kafka, tmp_path / "fixed", "network.rank=4")
+    other = config_for("fixed-network", kafka, tmp_path / "fixed", "network.rank=4")
     with pytest.raises(ConfigError, match="rank was 3, is 4"):
         NetworkQuery(other, spark=session).start()
 
     acknowledge(config, ["site-1"])
-    for path in (tmp_path / "fixed" / "checkpoint" / "network" / "state").iterdir():
+    for path in (tmp_path / "fixed-network" / "checkpoint" / "network" / "state").iterdir():
         path.write_bytes(b"damaged")
     send(config, averages(10, 20))
     query = drained(config, session)

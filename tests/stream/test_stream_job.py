@@ -97,7 +97,9 @@ def test_what_is_read_is_decoded_or_quarantined_and_a_restart_goes_on(
     job = StreamJob(config).start()
     sent = send(config, feeds_of([*first, GARBAGE], tmp_path, name="first"))
     job.drain()
+    run = str(job.queries[0].runId)
     job.stop()
+    assert run in job.listener.ended_runs  # so that the counts are those of all batches
     totals = job.listener.totals
     job = StreamJob(config).start()
     sent += send(config, feeds_of(second, tmp_path, name="second"))
