@@ -175,7 +175,7 @@ def test_a_checkpoint_refuses_other_cells_and_a_lost_state_begins_anew_and_says_
         NetworkQuery(other, spark=session).start()
 
     acknowledge(config, ["site-1"])
-    for path in (tmp_path / "fixed-network" / "checkpoint" / "network" / "state").iterdir():
+    for path in (tmp_path / "fixed" / "checkpoint" / "network" / "state").iterdir():
         path.write_bytes(b"damaged")
     send(config, averages(10, 20))
     query = drained(config, session)
