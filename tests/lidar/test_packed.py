@@ -86,6 +86,16 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+def test_files_of_pzstd_begin_with_a_frame_that_is_skipped() -> None:
+    zstd = pytest.importorskip("backports.zstd")
+    skipped = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + bytes(4)
+    members = [skipped + zstd.compress(part) for part in (LOG[:5000], LOG[5000:])]
+
+    decoded = instruments.decode(b"".join(members))
+
+    assert (decoded.num_profiles, decoded.rejected) == (4, ())
+
+
 def times_of(decoded: Decoded) -> list[object]:
     return [moment for block in decoded.blocks for moment in block.time.tolist()]
 

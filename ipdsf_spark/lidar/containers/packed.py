@@ -3,8 +3,8 @@
     unpacked(raw) -> Unpacked       the files inside, and reasons for what could not be had
 
 gzip (RFC 1952), bzip2, xz and lzma with any number of members one after the other, Zstandard (RFC 8878) where a library
-for it is installed, zip and tar, one inside the other up to `DEEPEST`; text in UTF-16 or UTF-32 becomes UTF-8, also where a
-part of a log only is in UTF-16: Windows appends it to a file that another program began in ASCII.
+for it is installed, zip and tar, one inside the other up to `DEEPEST`; text in UTF-16 or UTF-32 becomes UTF-8,
+also where only a part of a log is in UTF-16: Windows appends it to a file that another program began in ASCII.
 """
 
 from __future__ import annotations
@@ -270,6 +270,7 @@ _STREAMS_BY_MAGIC: Final = (
     (b"\xfd7zXZ\x00", "xz file"),
     (b"\x5d\x00\x00", "xz file"),  # lzma, the older form
     (b"\x28\xb5\x2f\xfd", "zstd-compressed file"),
+    (b"\x50\x2a\x4d\x18", "zstd-compressed file"),  # of pzstd, whose frames stand behind one that is skipped
 )
 _NAMED: Final = frozenset(kind for _, kind in NAMED_ONLY)
 _BY_MAGIC: Final = (*_STREAMS_BY_MAGIC, *NAMED_ONLY)
