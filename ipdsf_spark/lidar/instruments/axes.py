@@ -70,7 +70,8 @@ def _alike(values: Float64) -> Float64:
         return values.reshape(-1)
     for table in (values, values.T):
         if (table[1:] == table[0]).all():
-            return table[0].copy()
+            first: Float64 = table[0].copy()
+            return first
     return values
 
 
