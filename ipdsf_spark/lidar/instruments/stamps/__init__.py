@@ -102,7 +102,8 @@ def stamped(
     if is_open and not begins_inside and (plain := _plainly_stamped(talk)) is not None:
         return plain
     finder = Finder()
-    told = [_plain_blanks(text) for text in (without_file_talk(talk[0]), *talk[1:])] if talk else []
+    ends = {0, len(talk) - 1}
+    told = [_plain_blanks(without_file_talk(text) if i in ends else text) for i, text in enumerate(talk)]
     found = [with_company(text, finder.all_in(text)) for text in told]
     if not any(found):
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
