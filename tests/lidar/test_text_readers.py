@@ -379,6 +379,24 @@ def test_messages_that_a_program_wrote_on_one_line_each_are_read(record: Callabl
     np.testing.assert_array_equal(decoded.blocks[0].beta, instruments.decode(raw).blocks[0].beta)
 
 
+@pytest.mark.parametrize("is_odd", [0, 1])
+@pytest.mark.parametrize("log", [ct25k(3), cl31()[1]], ids=["CT25K", "CL31"])
+@pytest.mark.parametrize("has_stamps_of_its_own", [True, False])
+def test_a_log_that_kept_the_bit_of_parity_is_read(log: bytes, is_odd: int, has_stamps_of_its_own: bool) -> None:
+    def sent(text: bytes) -> bytes:
+        return bytes(byte | 0x80 if byte.bit_count() % 2 != is_odd else byte for byte in text)
+
+    lines = [
+        line if has_stamps_of_its_own and line.startswith(b"-20") else sent(line)
+        for line in log.splitlines(keepends=True)
+    ]
+    decoded = instruments.decode(b"".join(lines))
+
+    assert decoded.rejected == ()
+    assert times_of(decoded) == times_of(instruments.decode(log))
+    np.testing.assert_array_equal(decoded.blocks[0].beta, instruments.decode(log).blocks[0].beta)
+
+
 @pytest.mark.parametrize("change", [lambda line: line.strip(), lambda line: line + b"  "], ids=["stripped", "padded"])
 def test_blanks_at_the_ends_of_lines_are_no_damage_of_a_cs135(change: Callable[[bytes], bytes]) -> None:
     raw = cs135(2, number=b"006")
