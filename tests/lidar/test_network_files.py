@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta, timezone
 from typing import Any
@@ -150,6 +151,15 @@ def test_a_history_file_that_is_still_being_written_loses_its_last_row_by_name()
 
     assert decoded.num_profiles == made.NUM_PROFILES - 1
     assert ["history" in stretch.reason for stretch in decoded.rejected] == [True]
+
+
+def test_a_date_of_a_history_file_that_is_not_understood_is_named() -> None:
+    raw = re.sub(rb"2026-06-21 (09:\d\d:00), \d{10}", rb"21.06.2026 \1, ", made.history_level_2())
+
+    decoded = instruments.decode(raw)
+
+    assert (decoded.num_profiles, len(decoded.rejected)) == (0, made.NUM_PROFILES)
+    assert all("CREATEDATE '21.06.2026 09:" in each.reason and each.length for each in decoded.rejected)
 
 
 @settings(max_examples=60)
