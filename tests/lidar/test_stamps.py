@@ -333,6 +333,20 @@ def test_numbers_that_are_no_dates_leave_the_date_of_the_files_name(beside: str)
     assert read([f"09:00:00 {beside}"], name="ceil_20260621.log").times == (datetime(2026, 6, 21, 9),)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026.06.21.09.05.00",
+        "2026/06/21/09/05/00",
+        "2026  6 21  9  5  0",
+        "2026  6 21  9  5  0.000",
+        "2026 06 21  9  5  0.0",
+    ],
+)
+def test_six_numbers_between_marks_or_in_columns_of_fixed_width_are_one_moment(text: str) -> None:
+    assert read([text]).times == (datetime(2026, 6, 21, 9, 5),)
+
+
 def test_a_damaged_date_is_not_taken_from_its_neighbour() -> None:
     told = read(["2026-06-21 09:00:00", "2026-06-2x 09:05:00", "2026-06-21 09:10:00"])
 

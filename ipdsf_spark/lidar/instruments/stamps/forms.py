@@ -55,8 +55,12 @@ _SEPARATOR: Final = (
 _YMD: Final = rb"(?<!\d)(?P<y>\d{4})(?P<ds>[-/.:])(?P<a>\d{1,2})(?P=ds)(?P<b>\d{1,2})"
 _YMD_COMPACT: Final = rb"(?<!\d)(?P<y>\d{4})(?P<a>\d{2})(?P<b>\d{2})"
 _SIX_NUMBERS: Final = (
-    rb"(?<![\d,;_])(?P<y>\d{4})(?P<ds>[,;_\t]|[ ]{1,2})(?P<a>\d{1,2})(?P=ds)[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?"
+    rb"(?<![\d,;_./])(?P<y>\d{4})(?P<ds>[,;_\t./]|[ ]{1,2})(?P<a>\d{1,2})(?P=ds)[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?"
     rb"(?P<h>\d{1,2})(?P=ds)[ ]?(?P<mi>\d{1,2})(?P=ds)[ ]?(?P<s>\d{1,2})(?:\.(?P<f>\d{1,9}))?(?![\d:])"
+)
+_FIXED_WIDTH: Final = (
+    rb"(?<![\d,;_])(?P<y>\d{4})[ ]{1,3}(?P<a>\d{1,2})[ ]{1,3}(?P<b>\d{1,2})[ ]{1,3}"
+    rb"(?P<h>\d{1,2})[ ]{1,3}(?P<mi>\d{1,2})[ ]{1,3}(?P<s>\d{1,2})(?:\.(?P<f>\d{1,9}))?(?![\d:])"
 )
 _WEEK: Final = rb"(?<!\d)(?P<y>\d{4})-?W(?P<w>\d{2})-?(?P<a>\d)"
 _ORDINAL: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ,:]?(?P<doy>\d{3})"
@@ -175,6 +179,7 @@ FORMS: Final[tuple[Form, ...]] = (
     _form("compact", _YMD_COMPACT, *_TIGHT),
     _form("compact", _YMD_COMPACT, rb"(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})(?P<f>\d{3})(?!\d)", _ZONE),
     _form("year-month-day", _SIX_NUMBERS, _ZONE),
+    _form("year-month-day", _FIXED_WIDTH, _ZONE),
     _form("week date", _WEEK, *_COLON),
     _form("week date", _WEEK, *_TIGHT),
     _form("ctime", _MONTH, rb"[ ]+(?P<a>\d{1,2})[ ]+", _DAY_TIME_FULL, _ZONE, rb"[ ]+(?P<y>\d{4})(?!\d)"),
