@@ -21,13 +21,13 @@ def only_block(raw: bytes) -> Profiles:
     return block
 
 
-def cl2nc_file(num_gates: int = 4) -> bytes:
+def cl2nc_file(num_gates: int = 4, *, unit: str = "km^-1.sr^-1") -> bytes:
     def write(file: Any) -> None:
         file.software = "cl2nc (https://github.com/peterkuma/cl2nc)"
         for name, length in (("time", 2), ("level", num_gates), ("layer", 5)):
             file.createDimension(name, length)
         add(file, "time", ("time",), np.array([1.6e9, 1.6e9 + 16]), units="seconds since 1970-01-01 00:00:00 UTC")
-        add(file, "backscatter", ("time", "level"), np.full((2, num_gates), 2e-3, "f4"), units="km^-1.sr^-1")
+        add(file, "backscatter", ("time", "level"), np.full((2, num_gates), 2e-3, "f4"), units=unit)
         add(file, "vertical_resolution", ("time",), np.array([10.0, 10.0], "f4"), units="m")
         for name, values in {
             "cbh_1": [530, -(1 << 31)],
@@ -60,6 +60,10 @@ def test_cl2nc_files_keep_all_of_the_message() -> None:
     assert read.sky_cover_octas[0, 0] == 8.0
     assert np.isnan(read.sky_cover_octas[1, 0])  # 9 says visibility, not cover
     assert read.health["window_transmission_percent"].tolist() == [98.0, 60.0]
+
+
+def test_backscatter_of_cl2nc_is_per_kilometre_also_where_its_unit_was_lost() -> None:
+    assert only_block(cl2nc_file(unit="")).beta == pytest.approx(np.full((2, 4), 2e-6))
 
 
 def test_the_number_of_gates_tells_a_cl31_from_a_cl51() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from datetime import timedelta, timezone
 from typing import Any
 
@@ -150,6 +151,15 @@ def test_a_history_file_that_is_still_being_written_loses_its_last_row_by_name()
 
     assert decoded.num_profiles == made.NUM_PROFILES - 1
     assert ["history" in stretch.reason for stretch in decoded.rejected] == [True]
+
+
+def test_a_date_of_a_history_file_that_is_not_understood_is_named() -> None:
+    raw = re.sub(rb"2026-06-21 (09:\d\d:00), \d{10}", rb"21.06.2026 \1, ", made.history_level_2())
+
+    decoded = instruments.decode(raw)
+
+    assert (decoded.num_profiles, len(decoded.rejected)) == (0, made.NUM_PROFILES)
+    assert all("CREATEDATE '21.06.2026 09:" in each.reason and each.length for each in decoded.rejected)
 
 
 @settings(max_examples=60)
@@ -336,6 +346,61 @@ def test_tables_that_lie_the_other_way_round_are_the_same_profiles(make: Callabl
 
     np.testing.assert_array_equal(only_block(turned(raw)).beta, only_block(raw).beta)
     np.testing.assert_array_equal(only_block(turned(raw)).range_m, only_block(raw).range_m)
+
+
+@pytest.mark.parametrize("make", [made.cl61_rewritten, made.arm_ceil, made.eprofile_l1, made.mplnet_nrb, cl2nc_file])
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_an_axis_of_one_beside_time_and_range_changes_nothing(make: Callable[[], bytes], place: str) -> None:
+    raw = make()
+
+    def write(new: Any) -> None:
+        new.createDimension("one", 1)
+        for name, variable in copied(raw, new):
+            is_table = len(variable.dimensions) > 1 and variable.dimensions[-1] in ("range", "altitude", "level")
+            axes = ("one", *variable.dimensions) if place == "first" else (*variable.dimensions, "one")
+            put(new, name, variable, axes if is_table else variable.dimensions)
+
+    np.testing.assert_array_equal(only_block(written(write)).beta, only_block(raw).beta)
+
+
+@pytest.mark.parametrize("make", [made.cl61_rewritten, made.arm_ceil, made.eprofile_l1])
+def test_a_range_that_was_copied_for_every_profile_is_one(make: Callable[[], bytes]) -> None:
+    raw = make()
+
+    def write(new: Any) -> None:
+        for name, variable in copied(raw, new):
+            put(new, name, variable, ("time", "range") if name == "range" else variable.dimensions)
+
+    np.testing.assert_array_equal(only_block(written(write)).range_m, only_block(raw).range_m)
+
+
+@pytest.mark.parametrize("fill", [32767, 65535, 99999])
+def test_a_fill_value_that_no_file_declares_is_no_cloud(fill: int) -> None:
+    bases = only_block(made.cl61_rewritten(cloud_base_m=fill)).cloud_base_m
+
+    assert np.isnan(bases).all()
+    assert only_block(made.cl61_rewritten(cloud_base_m=14_000)).cloud_base_m[0, 0] == 14_000.0
+
+
+def copied(raw: bytes, new: Any) -> Iterator[tuple[str, Any]]:
+    """Dimensions and attributes of a file into another; then its variables, one by one."""
+    with netCDF4.Dataset("raw.nc", memory=raw) as old:
+        for name, dimension in old.dimensions.items():
+            new.createDimension(name, len(dimension))
+        new.setncatts(old.__dict__)
+        for name, variable in old.variables.items():
+            variable.set_auto_maskandscale(False)
+            yield name, variable
+
+
+def put(new: Any, name: str, variable: Any, axes: tuple[str, ...]) -> None:
+    """A variable with the attributes and numbers of another on other axes."""
+    attributes = dict(variable.__dict__)
+    copy = new.createVariable(name, variable.dtype, axes, fill_value=attributes.pop("_FillValue", None))
+    copy.set_auto_maskandscale(False)
+    copy.setncatts(attributes)
+    values = variable[...]
+    copy[...] = values.reshape(copy.shape) if "one" in axes else np.broadcast_to(values, copy.shape)
 
 
 def turned(raw: bytes, *, only: str = "", kind: str = "") -> bytes:

@@ -45,6 +45,16 @@ def tarred(**files: bytes) -> bytes:
     return target.getvalue()
 
 
+def wide_from(place: int, encoding: str) -> Callable[[bytes], bytes]:
+    """Begun in ASCII, and gone on with in another encoding."""
+    return lambda raw: raw[:place] + raw[place:].decode().encode(encoding)
+
+
+def wide_until(place: int, encoding: str) -> Callable[[bytes], bytes]:
+    """Begun in another encoding, and gone on with in ASCII."""
+    return lambda raw: raw[:place].decode().encode(encoding) + raw[place:]
+
+
 def in_members(pack: Callable[[bytes], bytes], raw: bytes) -> bytes:
     """Three members one behind the other, cut anywhere, as `gzip >> file` writes them."""
     return pack(raw[:3000]) + pack(raw[3000:9000]) + pack(raw[9000:])
@@ -65,9 +75,25 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
     "UTF-16 with a mark": lambda raw: raw.decode().encode("utf-16"),
     "UTF-16 without a mark": lambda raw: raw.decode().encode("utf-16-le"),
     "UTF-16, big end first": lambda raw: raw.decode().encode("utf-16-be"),
+    "ASCII, then UTF-16": wide_from(9001, "utf-16-le"),
+    "ASCII, then UTF-16 with a mark": wide_from(LOG.index(b"\r\n-2021-09-10") + 2, "utf-16"),
+    "ASCII, then UTF-16, big end first": wide_from(9000, "utf-16-be"),
+    "UTF-16, then ASCII": wide_until(9001, "utf-16-le"),
+    "UTF-16 with a mark, then ASCII": wide_until(9000, "utf-16"),
+    "ASCII, UTF-16 and ASCII": lambda raw: wide_from(4000, "utf-16-le")(raw[:9000]) + raw[9000:],
     "UTF-8 with a mark": lambda raw: b"\xef\xbb\xbf" + raw,
     "carriage returns": lambda raw: raw.replace(b"\r\n", b"\r"),
 }
+
+
+def test_files_of_pzstd_begin_with_a_frame_that_is_skipped() -> None:
+    zstd = pytest.importorskip("backports.zstd")
+    skipped = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + bytes(4)
+    members = [skipped + zstd.compress(part) for part in (LOG[:5000], LOG[5000:])]
+
+    decoded = instruments.decode(b"".join(members))
+
+    assert (decoded.num_profiles, decoded.rejected) == (4, ())
 
 
 def times_of(decoded: Decoded) -> list[object]:

@@ -289,6 +289,64 @@ def test_dates_that_stand_apart_from_the_time_of_day(texts: list[str], known: di
     assert read(texts, **known).times == (datetime(2026, 6, 21, 9), datetime(2026, 6, 21, 9, 5))
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("Date=%d.%m.%Y;Time=%H:%M:%S", "%H:%M:%S - %d.%m.%Y", "%H:%M:%S on %d/%m/%Y", "%d.%m.%Y - %H:%M:%S"),
+        *("(%d/%m/%Y) (%H:%M:%S)", '"%d/%m/%Y","%H:%M:%S"', "%d-%b-%Y -- %H:%M:%S", "%H:%M:%S %d-%b-%Y"),
+        *("%H:%M:%S %B %d, %Y", "%H:%M:%S %Y%m%d", "%d/%m/%Y @ %H:%M:%S", "Datum: %d.%m.%Y\r\nUhrzeit: %H:%M:%S"),
+        "<date>%d/%m/%Y</date><time>%H:%M:%S</time>",
+    ],
+)
+@pytest.mark.parametrize("name", ["x.dat", "ceil_20260601.log"])
+def test_the_date_beside_a_time_of_day_counts_and_not_that_of_the_files_name(form: str, name: str) -> None:
+    moments = every(300, 3, datetime(2026, 6, 21, 9))
+
+    assert read([moment.strftime(form) for moment in moments], name=name).times == tuple(moments)
+
+
+@pytest.mark.parametrize(
+    ("form", "date"),
+    [
+        *(("%d/%m %H:%M:%S", "21/06"), ("%m/%d-%H:%M:%S", "06/21"), ("%m-%d %H:%M:%S.0", "06-21")),
+        *(("%d.%m. %H:%M:%S", "21.06."), ("%H:%M:%S (%d.%m.)", "21.06."), ("%H:%M:%S %y%m%d", "260621")),
+        *(("%H:%M:%S Sunday, June %d", "June 21"), ("Sunday %d June, %H:%M:%S", "21 June")),
+        *(("Day %j %H:%M:%S", "Day 172"), ("%y/%j %H:%M:%S", "26/172"), ("%H:%M:%S %j/%Y", "172/2026")),
+    ],
+)
+def test_the_date_of_the_files_name_is_not_taken_against_another_beside_the_time(form: str, date: str) -> None:
+    texts = [datetime(2026, 6, 21, 9, minute).strftime(form) for minute in (0, 5)]
+
+    told = read(texts, name="ceil_20260601.log")
+    same = read(texts, name="ceil_20260621.log")
+
+    assert told.times == (None, None)
+    assert f"'{date}' beside" in told.reasons[0]
+    assert "is not 2026-06-01" in told.reasons[0]
+    assert same.times == (datetime(2026, 6, 21, 9), datetime(2026, 6, 21, 9, 5))
+
+
+@pytest.mark.parametrize(
+    "beside", ["T=21.5", "192.168.1.12", "v1.10.26", "p 101325", "No. 7/12", "1013.25 hPa", "SET 12", "port 20-21/2"]
+)
+def test_numbers_that_are_no_dates_leave_the_date_of_the_files_name(beside: str) -> None:
+    assert read([f"09:00:00 {beside}"], name="ceil_20260621.log").times == (datetime(2026, 6, 21, 9),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026.06.21.09.05.00",
+        "2026/06/21/09/05/00",
+        "2026  6 21  9  5  0",
+        "2026  6 21  9  5  0.000",
+        "2026 06 21  9  5  0.0",
+    ],
+)
+def test_six_numbers_between_marks_or_in_columns_of_fixed_width_are_one_moment(text: str) -> None:
+    assert read([text]).times == (datetime(2026, 6, 21, 9, 5),)
+
+
 def test_a_damaged_date_is_not_taken_from_its_neighbour() -> None:
     told = read(["2026-06-21 09:00:00", "2026-06-2x 09:05:00", "2026-06-21 09:10:00"])
 

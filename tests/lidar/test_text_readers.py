@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import binascii
 import gzip
+import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import profiles
-from made_texts import TEXTS, ct25k
+from made_texts import TEXTS, cs135, ct25k
 
 from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.instruments import framing, hexprofile, vaisala_cl
@@ -67,8 +70,11 @@ def test_a_message_in_feet_becomes_metres() -> None:
         lambda raw: raw.replace(b"\x01", b"^A").replace(b"\x02", b"^B").replace(b"\x03", b"^C").replace(b"\x04", b"^D"),
         lambda raw: raw.replace(b"\x01CL", b"\x01 CL"),
         lambda raw: b"-Ceilometer Logfile\r\n-File created: 09/09/2021 23:59:45\r\n" + raw,
+        lambda raw: raw.replace(b"\r\n\r\n", b"\r\n") + b"-File Closed: 09/10/2021 00:00:17\r\n",
+        lambda raw: raw.replace(b"\r\n", b"\r\0\n"),
+        lambda raw: raw.replace(b"\r\n", b"   \r\n"),
     ],
-    ids=["as sent", "line ends", "mixed line ends", "carets", "leading blank", "log header"],
+    ids=["as sent", "line ends", "mixed line ends", "carets", "leading blank", "header", "trailer", "Telnet", "blanks"],
 )
 def test_framing_that_loggers_add_or_strip_changes_nothing(framing: object) -> None:
     made, raw = cl31()
@@ -335,7 +341,9 @@ def test_what_a_logger_writes_before_every_line_is_taken_off(prefix: str) -> Non
     assert times_of(decoded) == [f"2026-06-21T09:0{number}:00" for number in range(3)]
 
 
-@pytest.mark.parametrize("spelled", ["<STX>", "[02]", "{0x02}", "(2)", "\\x02", "\\002", "\\u0002", "\u2402"])
+@pytest.mark.parametrize(
+    "spelled", ["<STX>", "[02]", "{0x02}", "(2)", "\\x02", "\\002", "\\u0002", "\u2402", "&#2;", "&#x2;", "%02"]
+)
 def test_control_characters_that_a_terminal_program_spells_out_are_read(spelled: str) -> None:
     log = written = ct25k(2)
     for code, name in enumerate(("SOH", "STX", "ETX", "EOT"), start=1):
@@ -346,6 +354,56 @@ def test_control_characters_that_a_terminal_program_spells_out_are_read(spelled:
 
     assert decoded.rejected == ()
     np.testing.assert_array_equal(decoded.blocks[0].beta, instruments.decode(log).blocks[0].beta)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        lambda stamp, text: json.dumps({"time": stamp, "message": text}),
+        lambda stamp, text: f"{stamp} {text.encode()!r}",
+        lambda stamp, text: f"{stamp}," + "".join(f"&#{ord(each)};" if each < " " else each for each in text),
+        lambda stamp, text: f"{stamp},{quote(text, safe=' /+')}",
+    ],
+    ids=["JSON", "Python", "XML", "URL"],
+)
+def test_messages_that_a_program_wrote_on_one_line_each_are_read(record: Callable[[str, str], str]) -> None:
+    made, raw = cl31()
+    messages = [part[part.index("\x01") :].rstrip() for part in raw.decode().split("-2021-09-")[1:]]
+    stamps = [str(moment.astype("datetime64[s]")) for moment in made.time]
+
+    log = "\n".join(record(stamp, text) for stamp, text in zip(stamps, messages, strict=True))
+    decoded = instruments.decode(log.encode())
+
+    assert decoded.rejected == ()
+    assert times_of(decoded) == stamps
+    np.testing.assert_array_equal(decoded.blocks[0].beta, instruments.decode(raw).blocks[0].beta)
+
+
+@pytest.mark.parametrize("is_odd", [0, 1])
+@pytest.mark.parametrize("log", [ct25k(3), cl31()[1]], ids=["CT25K", "CL31"])
+@pytest.mark.parametrize("has_stamps_of_its_own", [True, False])
+def test_a_log_that_kept_the_bit_of_parity_is_read(log: bytes, is_odd: int, has_stamps_of_its_own: bool) -> None:
+    def sent(text: bytes) -> bytes:
+        return bytes(byte | 0x80 if byte.bit_count() % 2 != is_odd else byte for byte in text)
+
+    lines = [
+        line if has_stamps_of_its_own and line.startswith(b"-20") else sent(line)
+        for line in log.splitlines(keepends=True)
+    ]
+    decoded = instruments.decode(b"".join(lines))
+
+    assert decoded.rejected == ()
+    assert times_of(decoded) == times_of(instruments.decode(log))
+    np.testing.assert_array_equal(decoded.blocks[0].beta, instruments.decode(log).blocks[0].beta)
+
+
+@pytest.mark.parametrize("change", [lambda line: line.strip(), lambda line: line + b"  "], ids=["stripped", "padded"])
+def test_blanks_at_the_ends_of_lines_are_no_damage_of_a_cs135(change: Callable[[bytes], bytes]) -> None:
+    raw = cs135(2, number=b"006")
+
+    decoded = instruments.decode(b"\r\n".join(map(change, raw.split(b"\r\n"))))
+
+    assert (decoded.num_profiles, decoded.rejected) == (2, ())
 
 
 def test_two_instruments_on_one_line_are_told_apart_by_the_unit_in_their_headers() -> None:

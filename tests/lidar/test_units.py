@@ -28,6 +28,10 @@ from ipdsf_spark.lidar.instruments import units
         ("(100000 srad km)^-1", 1e-8),
         ("1/(sr*km*10000)", 1e-7),
         ("1/(10000*srad*km)", 1e-7),
+        ("10⁻⁶ m⁻¹ sr⁻¹", 1e-6),
+        ("km⁻¹·sr⁻¹", 1e-3),
+        ("10$^{-6}$ m$^{-1}$ sr$^{-1}$", 1e-6),
+        ("m-1 ster-1", 1.0),
     ],
 )
 def test_units_of_backscatter_are_read_in_every_spelling(unit: str, factor: float) -> None:
@@ -54,6 +58,16 @@ def test_a_unit_that_no_air_can_have_is_named_and_not_believed() -> None:
     assert factor == 1.0
     assert "which no air has" in remark
     assert units.backscatter_factor("x", "", 3.0 * np.ones((2, 2)), assumed=1e-6) == (1e-6, "")
+
+
+def test_a_unit_that_is_not_known_is_said_and_one_that_is_absent_is_that_of_the_format() -> None:
+    near = np.full((3, 5), 30.0)
+
+    factor, remark = units.backscatter_factor("x", "tenths of Mm-1", near, assumed=1e-7)
+    assert factor == 1e-7
+    assert "'tenths of Mm-1' is none of backscatter that is known" in remark
+    for absent in ("", " ", "1", "-", "counts", "a.u."):
+        assert units.backscatter_factor("x", absent, near, assumed=1e-7) == (1e-7, "")
 
 
 @given(angle=st.floats(width=32))

@@ -21,6 +21,8 @@ from ipdsf_spark.lidar.containers.hdf5_heap import FractalHeap, Store, old_group
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 _REMEMBERED_LINKS: Final = 512
 _REMEMBERED_HEAPS: Final = 64
+# The library writes so before the name of a variable that is called like a dimension and has other axes.
+_NO_COORDINATE: Final = "_nc4_non_coord_"
 # What Python raises where a damaged structure points outside its bytes.
 _DAMAGED: Final = (struct.error, IndexError, OverflowError, RecursionError, ValueError)
 
@@ -72,8 +74,10 @@ def _group(store: Store, at: int, above: Mapping[int, str] | None = None) -> Dat
             tree_at, heap_at = _addresses(store, body, 0)
             links.update(old_group(store, tree_at, heap_at))
     names = {**(above or {}), **{address: name for name, address in links.items()}}
+    others = [name for name in links if name.startswith(_NO_COORDINATE)]
+    shown = {**links, **{name.removeprefix(_NO_COORDINATE): links[name] for name in others}} if others else links
     return Dataset(
-        variables=_Variables(store, links, names),
+        variables=_Variables(store, shown, names),
         attributes=_Attributes(store, messages),
         groups=_Groups(store, links, names),
         num_bytes=len(store.raw),

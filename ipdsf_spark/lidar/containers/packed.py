@@ -3,7 +3,8 @@
     unpacked(raw) -> Unpacked       the files inside, and reasons for what could not be had
 
 gzip (RFC 1952), bzip2, xz and lzma with any number of members one after the other, Zstandard (RFC 8878) where a library
-for it is installed, zip and tar, one inside the other up to `DEEPEST`; text in UTF-16 or UTF-32 becomes UTF-8.
+for it is installed, zip and tar, one inside the other up to `DEEPEST`; text in UTF-16 or UTF-32 becomes UTF-8,
+also where only a part of a log is in UTF-16: Windows appends it to a file that another program began in ASCII.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -23,6 +25,10 @@ MAX_FILES: Final = 20_000
 DEEPEST: Final = 4  # tar of gzip of text in UTF-16, and one more
 _STEP: Final = 1 << 20
 _TAR_MAGIC_AT: Final = 257
+# Letters with a zero byte behind or before each: UTF-16 of either byte order, in the midst of other text.
+_WIDE: Final = re.compile(rb"(?:[\x01-\x04\t\n\r\x20-\x7e]\0){32,}|(?:\0[\x01-\x04\t\n\r\x20-\x7e]){32,}")
+_MARKS: Final = re.compile(rb"\xff\xfe(?=[^\0]\0)|\xfe\xff(?=\0[^\0])")
+_FIRST_ZERO: Final = 64  # a file that holds a zero byte before it is binary, or in UTF-16 from its beginning
 
 # Known by their first bytes, and not opened here.
 NAMED_ONLY: Final[tuple[tuple[bytes, str], ...]] = (
@@ -112,7 +118,7 @@ def kind_of(raw: bytes) -> str | None:
         return "zip archive"
     if raw[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
         return "tar archive"
-    return _encoding_of(raw) and "text in UTF-16 or UTF-32"
+    return "text in UTF-16 or UTF-32" if _encoding_of(raw) or _is_wide_in_part(raw) else None
 
 
 def _open(name: str, raw: bytes, depth: int, budget: _Budget, is_file: Callable[[bytes], bool]) -> None:
@@ -141,8 +147,7 @@ def _open(name: str, raw: bytes, depth: int, budget: _Budget, is_file: Callable[
     elif kind in _STREAMS:
         _open_stream(name, raw, kind, depth, budget, is_file)
     else:
-        text = raw.decode(_encoding_of(raw) or "utf-16", "replace").encode("utf-8")
-        _open(name, text, depth + 1, budget, is_file)
+        _open(name, _in_utf8(raw), depth + 1, budget, is_file)
 
 
 def _open_members(
@@ -265,6 +270,7 @@ _STREAMS_BY_MAGIC: Final = (
     (b"\xfd7zXZ\x00", "xz file"),
     (b"\x5d\x00\x00", "xz file"),  # lzma, the older form
     (b"\x28\xb5\x2f\xfd", "zstd-compressed file"),
+    (b"\x50\x2a\x4d\x18", "zstd-compressed file"),  # of pzstd, whose frames stand behind one that is skipped
 )
 _NAMED: Final = frozenset(kind for _, kind in NAMED_ONLY)
 _BY_MAGIC: Final = (*_STREAMS_BY_MAGIC, *NAMED_ONLY)
@@ -341,6 +347,20 @@ def _encoding_of(raw: bytes) -> str | None:
         if zeros.count(0) == len(zeros) and not text.count(0) and _is_text(text):
             return encoding
     return None
+
+
+def _is_wide_in_part(raw: bytes) -> bool:
+    """Whether text that does not begin in UTF-16 goes on in it."""
+    zero = raw.find(b"\0")
+    return zero >= _FIRST_ZERO and _WIDE.search(raw, zero - 1) is not None
+
+
+def _in_utf8(raw: bytes) -> bytes:
+    """Text in UTF-16 or UTF-32, or in UTF-16 here and there, in UTF-8."""
+    encoding = _encoding_of(raw)
+    if encoding is not None and (encoding == "utf-32" or raw.find(b"\0", -_FIRST_ZERO) >= 0):
+        return raw.decode(encoding, "replace").encode("utf-8")
+    return _WIDE.sub(lambda match: match.group().replace(b"\0", b""), _MARKS.sub(b"", raw))
 
 
 def _is_text(text: bytes) -> bool:

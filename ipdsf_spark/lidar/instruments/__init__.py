@@ -20,6 +20,7 @@ import numpy as np
 from ipdsf_spark.lidar.containers import packed
 from ipdsf_spark.lidar.instruments import blview, checks, foreign, ld40, micropulse, netcdf, text
 from ipdsf_spark.lidar.instruments.believable import DEFAULT_BOUNDS, Bounds, believed
+from ipdsf_spark.lidar.instruments.parity import without_parity
 from ipdsf_spark.lidar.instruments.spelled import with_control_characters
 from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock
 from ipdsf_spark.lidar.profiles import Decoded, Rejected
@@ -180,8 +181,10 @@ def rejected_bytes(raw: bytes, rejected: Rejected) -> bytes:
 def _decode_plain(raw: bytes, context: Context) -> Decoded:
     raw = _plain(raw)
     family = next(family for family in FAMILIES if family.is_of(raw))
-    if family is FAMILIES[-1] and (spelled := with_control_characters(raw)) is not raw:
-        return _decode_plain(spelled, context)
+    if family is FAMILIES[-1]:
+        for read_otherwise in (with_control_characters, without_parity):
+            if (text_of := read_otherwise(raw)) is not raw:
+                return _decode_plain(text_of, context)
     return checks.checked(family.decode(raw, context))
 
 

@@ -21,6 +21,7 @@ from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles
 FULL_OBSCURATION: Final = 4
 NEAR_GATES: Final = 100
 _SIGNALS: Final = ("beta_raw", "backscatter", "backscatter_profile")
+_ASSUMED: Final = {"backscatter": 1e-3, "backscatter_profile": vaisala_cl.UNIT_PER_COUNT}  # m-1 sr-1: where no unit is
 _MAKERS: Final = ("Vaisala", "Lufft", "Campbell", "Sigma")
 _HEALTH: Final = {
     "window_transmission": "window_transmission_percent",
@@ -114,8 +115,9 @@ def _axis(dataset: Dataset, signal: Variable, num_profiles: int) -> tuple[Float6
 
 def _factor(dataset: Dataset, signal: Variable, values: Float32) -> float:
     unit = signal.text("units")
-    assumed = vaisala_cl.UNIT_PER_COUNT if signal.name == "backscatter_profile" else 1.0
-    factor, remark = units.backscatter_factor(signal.name, unit, values[:, :NEAR_GATES], assumed=assumed)
+    factor, remark = units.backscatter_factor(
+        signal.name, unit, values[:, :NEAR_GATES], assumed=_ASSUMED.get(signal.name, 1.0)
+    )
     if remark:
         dataset.note(remark)
     return factor

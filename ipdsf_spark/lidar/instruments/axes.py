@@ -43,8 +43,8 @@ def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: 
     """
     variable = dataset.require(name)
     values = cf.physical(variable, text_factors=text_factors)
-    if values.ndim == 2 and 1 in values.shape:
-        values = values.reshape(-1)
+    if values.ndim == 2:
+        values = _alike(values)
     told = units.metres(variable.text("units"))
     factor = default if told is None else told
     if told is None and variable.text("units").strip(" 1-"):
@@ -62,6 +62,17 @@ def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: 
                 )
             return values if other == 1.0 else np.asarray(values * other, np.float64)
     return np.asarray(values * factor, np.float64)
+
+
+def _alike(values: Float64) -> Float64:
+    """(G,) the axis of which a table holds a copy for every profile; the table itself if they differ."""
+    if 1 in values.shape:
+        return values.reshape(-1)
+    for table in (values, values.T):
+        if (table[1:] == table[0]).all():
+            first: Float64 = table[0].copy()
+            return first
+    return values
 
 
 def gate_centres(first_m: float, resolution_m: float, num_gates: int) -> Float64:

@@ -99,7 +99,10 @@ def _row(names: list[str], line: bytes, where: tuple[int, int], separator: str) 
         raise _BadRow(f"a row of {len(values)} columns where the header names {len(names)}")
     texts = {name: value.strip() for name, value in zip(names, values, strict=False)}
     numbers = {name: _number(text) for name, text in texts.items()}
-    time = _time(texts.get("CREATEDATE", ""), numbers.get("UNIXTIME", float("nan")))
+    date = texts.get("CREATEDATE", "")
+    time = _time(date, numbers.get("UNIXTIME", float("nan")))
+    if date and np.isnat(time):
+        raise _BadRow(f"CREATEDATE {date[:40]!r} is no 'YYYY-MM-DD hh:mm:ss', and there is no UNIXTIME")
     return _Row(where, texts.get("CEILOMETER", ""), time, beta, numbers)
 
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from ipdsf_spark.lidar.instruments import hexprofile
 from ipdsf_spark.lidar.instruments.assemble import NAN, DamagedMessage, Message, UnfinishedMessage
-from ipdsf_spark.lidar.instruments.framing import Frame, message_crc, required, shown, sky_condition
+from ipdsf_spark.lidar.instruments.framing import Frame, message_crc, required, shown, sky_condition, without_padding
 
 INSTRUMENT: Final = "Campbell CS135"
 FOOT_M: Final = 0.3048
@@ -27,6 +27,7 @@ WAVELENGTH_NM: Final = 912.0
 IS_METRES: Final = 0x8000_0000_0000
 FULL_OBSCURATION: Final = "5"  # 1 to 4 count cloud bases, unlike Vaisala's 4
 NUM_LAYERS: Final = 3
+SKY_WIDTH: Final = 40  # characters; loggers strip the leading blanks
 HAS_SKY: Final = ("004", "006")
 HAS_PROFILE: Final = ("002", "004", "006")
 
@@ -129,7 +130,10 @@ def _check(frame: Frame, place: int, lines: list[bytes]) -> None:
             raise UnfinishedMessage("file ends before the checksum")
         raise DamagedMessage(f"no checksum after the profile: {shown(tail)}")
     given = message_crc(frame.header, lines)
-    if given != int(checksum[1], 16):
+    if given == int(checksum[1], 16):
+        return
+    has_sky = frame.header[6:9].decode() in HAS_SKY
+    if message_crc(frame.header, without_padding(lines, sky_width=SKY_WIDTH if has_sky else 0)) != int(checksum[1], 16):
         raise DamagedMessage(f"checksum: message says {checksum[1].decode()}, its bytes give {given:04x}")
 
 

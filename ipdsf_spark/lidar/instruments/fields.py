@@ -16,7 +16,7 @@ from ipdsf_spark.lidar.profiles import Float32
 
 MAX_PROFILES: Final = 100_000  # a day has 86,400 seconds
 MAX_LAYERS: Final = 32  # cloud, sky or mixing layers; MiniMPL lists ten
-FARTHEST_M: Final = 1e5
+FARTHEST_M: Final = 3e4  # above all clouds: 32767, 65535 and 99999 are fill values that a file did not declare
 _NAN: Final = np.array(np.nan, np.float32)  # taken sooner than a number is, which must be made an array first
 _SERIAL: Final = re.compile(r"(?=.*\d)[A-Za-z0-9][A-Za-z0-9_.-]{2,31}")
 TIME_NAMES: Final = ("time", "profile", "Time", "TIME")
@@ -125,7 +125,7 @@ def padded(values: NDArray[Any], num_profiles: int) -> Float32:
 
 
 def heights(values: NDArray[Any], *, lowest: float = 0.0) -> Float32:
-    """Heights [m] in float32; below `lowest` or beyond 100 km there is none, whatever the fill value was called."""
+    """Heights [m] in float32; below `lowest` or beyond 30 km there is none, whatever the fill value was called."""
     array = np.asarray(values, np.float32)
     if 0 < array.size <= cf.FEW:
         sound = [each if lowest <= each < FARTHEST_M else np.nan for each in array.reshape(-1).tolist()]
@@ -153,21 +153,27 @@ def num_gates_of(variable: Variable, num_profiles: int) -> int:
     Raises:
         UnreadableFile: it is no table.
     """
-    if len(variable.shape) != 2:
+    shape = variable.shape
+    if len(shape) > 2 and 1 in shape:
+        shape = tuple(length for length in shape if length > 1)
+    if len(shape) != 2:
         raise UnreadableFile(f"{variable.name} has {len(variable.shape)} axes where time and range would be right")
-    rows, columns = variable.shape
+    rows, columns = shape
     return rows if columns == num_profiles != rows else columns
 
 
 def by_time(
     variable: Variable, values: NDArray[Any], time_name: str, num_profiles: int, num_gates: int
 ) -> NDArray[Any]:
-    """(T, G) values, transposed where the file has them the other way round.
+    """(T, G) values, transposed where the file has them the other way round, without further axes of one.
 
     Raises:
         UnreadableFile: the shape is neither.
     """
     shape = (num_profiles, num_gates)
+    if values.ndim > 2 and values.size == num_profiles * num_gates:
+        kept = tuple(length for length in values.shape if length > 1)
+        values = values.reshape(shape if len(kept) < 2 else kept)
     if num_profiles == num_gates and variable.dimensions[-1:] == (time_name,):
         return values.T
     if values.shape == shape:

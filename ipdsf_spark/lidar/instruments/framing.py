@@ -287,6 +287,19 @@ def message_crc(header: bytes, lines: list[bytes]) -> int:
     return crc16.genibus(b"\r\n".join([header + b"\x02", *lines, b"\x03"]))
 
 
+def without_padding(lines: list[bytes], *, sky_width: int = 0) -> list[bytes]:
+    """Lines of a message without the blanks that a logger wrote behind them.
+
+    Args:
+        lines: after the header.
+        sky_width: of the second line, if that is the sky condition, whose leading blanks loggers strip; else 0.
+    """
+    stripped = [line.rstrip(b" \t") for line in lines]
+    if sky_width:
+        stripped[1] = stripped[1].strip().rjust(sky_width)
+    return stripped
+
+
 def ends_a_profile(text: bytes) -> bool:
     """Whether `text` opens with a run of hex digits, or is text that holds the ETX or EOT that ends a message.
 
@@ -301,7 +314,8 @@ def _lines(body: bytes, *, before: bytes) -> list[bytes]:
     if b"^" in body:
         for caret, control in _CARETS:
             body = body.replace(caret, control)
-    lines = [line.rstrip(b"\r") for line in _split(body)]  # faster than to search the profiles for ends of lines
+    # Faster than to search the profiles for ends of lines; a terminal server sends CR NUL for CR (RFC 854).
+    lines = [line.rstrip(b"\r\0") for line in _split(body)]
     lines[0] = lines[0].replace(b"\x02", b"", 1).strip()
     if not lines[0]:
         del lines[0]

@@ -28,10 +28,16 @@ _LENGTHS_M: Final = {
     **dict.fromkeys(("kft", "1000ft"), 304.8),
     **dict.fromkeys(("ft", "foot", "feet"), 0.3048),
 }
-_STERADIANS: Final = frozenset(("sr", "srad", "steradian", "steradians"))
+_STERADIANS: Final = frozenset(("sr", "srad", "str", "ster", "steradian", "steradians"))
 _MULTIPLES: Final = {"mega": 1e6, "kilo": 1e3, "micro": 1e-6, "nano": 1e-9}
 _TOKEN: Final = re.compile(
     r"(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z]+)|(?P<power>\^\([+-]?\d+\)|\^?[+-]\d+|\^\d+)|(?P<sign>[/()])"
+)
+_RAISED: Final = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_LOWERED: Final = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
+_WITHOUT_TEX: Final = str.maketrans("{}", "()", "$")
+_NO_UNITS: Final = frozenset(
+    ("", "a.u", "au", "count", "counts", "n/a", "none", "unitless", "dimensionless", "unknown")
 )
 _DECIBELS: Final = ("db", "decibel", "decibels")
 _LOGARITHM: Final = re.compile(r"\s*log(?:10)?\s*\(?(?P<inner>.*?)\)?\s*\Z", re.IGNORECASE | re.DOTALL)
@@ -51,7 +57,8 @@ def per_metre_steradian(unit: str) -> float | None:
     Read are products and quotients with powers in any of the usual spellings: ``1/(m*sr)``, ``m^-1.sr^-1``,
     ``Mm-1 sr-1``, ``1E-6*1/(m*sr)``, ``1/(sr*km*10000)``, ``(100000 srad km)^-1``, ``10^-9 m^-1 sr^-1``.
     """
-    text = unit.replace("**", "^").replace("·", " ").replace("×", " ").replace("−", "-").replace("⁻¹", "^-1")
+    text = _RAISED.sub(lambda match: "^" + match.group().translate(_LOWERED), unit.replace("−", "-"))
+    text = text.replace("**", "^").replace("·", " ").replace("×", " ").translate(_WITHOUT_TEX)
     text = re.sub(r"10\s*\^\s*(?:\(\s*([+-]?\d+)\s*\)|([+-]?\d+))", r"1e\1\2", text)
     text = re.sub(r"\b10([+-]\d+)\b", r"1e\1", text)
     text = re.sub(r"(?:(?<=\d)|^)\s*[x*]\s*(?=1e)", " ", text)
@@ -137,7 +144,9 @@ def backscatter_factor(name: str, unit: str, near: NDArray[Any], *, assumed: flo
     factor = assumed if told is None else told
     size = _typical(near)
     if not size > 0.0 or _is_plausible(size * factor):
-        return factor, ""
+        is_unknown = told is None and unit.strip(" .-1").lower() not in _NO_UNITS
+        remark = f"{name}: the unit {unit[:60]!r} is none of backscatter that is known; read with the factor {factor:g}"
+        return factor, remark if is_unknown else ""
     for other in dict.fromkeys((assumed, 1.0)):
         if other != factor and _is_plausible(size * other):
             meaning = f"{size * factor:.1e} m-1 sr-1 near the ground, which no air has; read with the factor {other:g}"

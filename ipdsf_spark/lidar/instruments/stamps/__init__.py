@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps import counted, cut, zones
+from ipdsf_spark.lidar.instruments.stamps.apart import date_against
 from ipdsf_spark.lidar.instruments.stamps.beside import contradicted, unlike_the_others, with_company, zoned_beside
 from ipdsf_spark.lidar.instruments.stamps.clock import BEHIND, UTC_CLOCK, Clock
 from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, FORMS, TWO_LINES, UNIX
@@ -101,7 +102,8 @@ def stamped(
     if is_open and not begins_inside and (plain := _plainly_stamped(talk)) is not None:
         return plain
     finder = Finder()
-    told = [_plain_blanks(text) for text in (without_file_talk(talk[0]), *talk[1:])] if talk else []
+    ends = {0, len(talk) - 1}
+    told = [_plain_blanks(without_file_talk(text) if i in ends else text) for i, text in enumerate(talk)]
     found = [with_company(text, finder.all_in(text)) for text in told]
     if not any(found):
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
@@ -304,9 +306,10 @@ def _plain_blanks(talk: bytes) -> bytes:
 def _clock_days(
     stamps: Sequence[Written], texts: Sequence[bytes], first: bytes, name: str, latest: datetime | None
 ) -> list[tuple[int, int, int] | str] | None:
-    """Dates of bare times of day, from a line with a date alone or from the file's name.
+    """Dates of bare times of day, from a line with a date alone or from the file's name; or why they are not taken.
 
-    A time that runs backwards by half a day has crossed midnight.
+    A time that runs backwards by half a day has crossed midnight. A date in the talk that no form reads counts against
+    that of the name.
     """
     kinds = {each.kind for each in stamps}
     if CLOCK not in kinds or kinds - {CLOCK, TWO_LINES}:
@@ -323,7 +326,9 @@ def _clock_days(
         elif each.micros < previous - _HALF_DAY:
             day = _next_day(day)
         previous = each.micros
-        days.append((day.year, day.month, day.day))
+        against = date_against(text[: each.start] + b"\n" + text[each.end :], day)
+        fault = f"'{against}' beside '{each.text}' is not {day}, as it is called otherwise" if against else ""
+        days.append(fault or (day.year, day.month, day.day))
     return days
 
 

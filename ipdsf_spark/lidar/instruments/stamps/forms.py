@@ -55,8 +55,12 @@ _SEPARATOR: Final = (
 _YMD: Final = rb"(?<!\d)(?P<y>\d{4})(?P<ds>[-/.:])(?P<a>\d{1,2})(?P=ds)(?P<b>\d{1,2})"
 _YMD_COMPACT: Final = rb"(?<!\d)(?P<y>\d{4})(?P<a>\d{2})(?P<b>\d{2})"
 _SIX_NUMBERS: Final = (
-    rb"(?<![\d,;_])(?P<y>\d{4})(?P<ds>[,;_\t]|[ ]{1,2})(?P<a>\d{1,2})(?P=ds)[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?"
+    rb"(?<![\d,;_./])(?P<y>\d{4})(?P<ds>[,;_\t./]|[ ]{1,2})(?P<a>\d{1,2})(?P=ds)[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?"
     rb"(?P<h>\d{1,2})(?P=ds)[ ]?(?P<mi>\d{1,2})(?P=ds)[ ]?(?P<s>\d{1,2})(?:\.(?P<f>\d{1,9}))?(?![\d:])"
+)
+_FIXED_WIDTH: Final = (
+    rb"(?<![\d,;_])(?P<y>\d{4})[ ]{1,3}(?P<a>\d{1,2})[ ]{1,3}(?P<b>\d{1,2})[ ]{1,3}"
+    rb"(?P<h>\d{1,2})[ ]{1,3}(?P<mi>\d{1,2})[ ]{1,3}(?P<s>\d{1,2})(?:\.(?P<f>\d{1,9}))?(?![\d:])"
 )
 _WEEK: Final = rb"(?<!\d)(?P<y>\d{4})-?W(?P<w>\d{2})-?(?P<a>\d)"
 _ORDINAL: Final = rb"(?<!\d)(?P<y>\d{4})[-/. ,:]?(?P<doy>\d{3})"
@@ -135,14 +139,16 @@ class Form:
     Attributes:
         name: what a person calls it.
         pattern: finds it.
+        has_colons: whether it can be found only where a colon stands.
     """
 
     name: str
     pattern: re.Pattern[bytes]
+    has_colons: bool = False
 
 
 def _form(name: str, *parts: bytes) -> Form:
-    return Form(name, re.compile(b"".join(parts)))
+    return Form(name, re.compile(b"".join(parts)), _DAY_TIME in parts or _DAY_TIME_FULL in parts)
 
 
 UNIX: Final = "Unix time"
@@ -154,7 +160,11 @@ TWO_LINES: Final = "date and time on two lines"
 TIME_FIRST: Final = "time before date"
 _COLON: Final = (_SEPARATOR, _DAY_TIME, _HALF, _ZONE)
 _FREE: Final = (_SEPARATOR, _DAY_TIME_OTHER, _HALF, _ZONE)
-_NEXT_LINE: Final = rb"[ \t]*\r?\n[ \t]*(?:[Tt][Ii][Mm][Ee][ \t]*[:=]?[ \t]*)?"
+_WORD: Final = rb"(?i:date|time|datum|uhrzeit|zeit|heure|hora|ora|tid|at|on|om|v|@)(?![A-Za-z0-9])"
+_NEXT_LINE: Final = rb"[ \t]*\r?\n[ \t]*(?:" + _WORD + rb"[ \t]*[:=]?[ \t]*)?"
+# Between a date and a time that stand apart on one line: brackets, quotes, marks, and words that name either.
+_APART: Final = rb"(?:[ \t,;:|=<>/\"'()\[\]-]{0,6}" + _WORD + rb"){0,2}[ \t,;:|=<>/\"'()\[\]-]{1,8}"
+_TIME_APART: Final = (rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, _APART)
 _TIGHT: Final = (rb"(?:[Tt_ :-]|)", _DAY_TIME_COMPACT, _ZONE)
 
 # From the particular to the general: a later form may match inside what an earlier one reads whole.
@@ -169,6 +179,7 @@ FORMS: Final[tuple[Form, ...]] = (
     _form("compact", _YMD_COMPACT, *_TIGHT),
     _form("compact", _YMD_COMPACT, rb"(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})(?P<f>\d{3})(?!\d)", _ZONE),
     _form("year-month-day", _SIX_NUMBERS, _ZONE),
+    _form("year-month-day", _FIXED_WIDTH, _ZONE),
     _form("week date", _WEEK, *_COLON),
     _form("week date", _WEEK, *_TIGHT),
     _form("ctime", _MONTH, rb"[ ]+(?P<a>\d{1,2})[ ]+", _DAY_TIME_FULL, _ZONE, rb"[ ]+(?P<y>\d{4})(?!\d)"),
@@ -195,6 +206,14 @@ FORMS: Final[tuple[Form, ...]] = (
     _form(TWO_LINES, _XYZ, _NEXT_LINE, _DAY_TIME_FULL, _HALF, _ZONE),
     _form(TIME_FIRST, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, rb"[ ,T]{1,2}", _YMD, rb"(?!\d)"),
     _form(TIME_FIRST, rb"(?<![\d:])", _DAY_TIME_FULL, _HALF, _ZONE, rb"[ ,T]{1,2}", _XYZ, rb"(?!\d)"),
+    _form("year-month-day", _YMD, _APART, _DAY_TIME_FULL, _HALF, _ZONE),
+    _form("day and month", _XYZ, _APART, _DAY_TIME_FULL, _HALF, _ZONE),
+    _form("day month-name year", _DAY_MONTH_NAME, _APART, _DAY_TIME_FULL, _HALF, _ZONE),
+    _form(TIME_FIRST, *_TIME_APART, _YMD, rb"(?!\d)"),
+    _form(TIME_FIRST, *_TIME_APART, _XYZ, rb"(?!\d)"),
+    _form(TIME_FIRST, *_TIME_APART, _DAY_MONTH_NAME, rb"(?!\d)"),
+    _form(TIME_FIRST, *_TIME_APART, _MONTH_NAME_DAY, rb"(?!\d)"),
+    _form(TIME_FIRST, *_TIME_APART, rb"(?P<y>(?:19|20)\d{2})(?P<a>0[1-9]|1[0-2])(?P<b>[0-3]\d)(?![\d.])"),
     _form("syslog", rb"(?<![A-Za-z0-9])", _MONTH, rb"[ ]+(?P<a>\d{1,2})[ ]+", _DAY_TIME_FULL, _ZONE),
     _form("syslog", rb"(?<![\d.:])(?P<a>\d{1,2})\.?[ -]", _MONTH, rb"\.?[ ]+", _DAY_TIME_FULL, _ZONE),
     # A word of its own: a hexadecimal profile is full of ten digits in a row.

@@ -67,7 +67,10 @@ class Finder:
         """The stamps of one form in `talk`, in order; the first form that has any."""
         if _DIGIT.search(talk) is None:
             return []
+        has_colon = b":" in talk
         for place, form in enumerate(self._order):
+            if form.has_colons and not has_colon:
+                continue
             matches = list(form.pattern.finditer(talk))
             found = [written for match in matches if (written := _written(form, match)) is not None]
             if found:
