@@ -380,7 +380,9 @@ def test_a_folder_that_could_not_be_listed_is_listed_again_at_the_next_look(
     node.write("bad/a.dat", b"a")
     agent = node.agent()
     with monkeypatch.context() as patched:
-        patched.setattr(folder_module.os, "scandir", lambda path: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        patched.setattr(
+            folder_module.os, "scandir", lambda path: (_ for _ in ()).throw(OSError(5, "Input/output error"))
+        )
         for _ in range(5):
             node.clocks.passes(1.0)
             assert agent.take_in() == 0
