@@ -70,6 +70,20 @@ def test_an_override_with_the_present_value_changes_nothing(key: tuple[str, str,
         ("[kafka]\npartitions = true\n", r"kafka\.partitions must be a whole number, got True"),
         ("[kafka]\nfiles_topic = 5\n", r"kafka\.files_topic must be a text, got 5"),
         ("[kafka]\npartitions = 0\n", r"kafka\.partitions must be at least 1, got 0"),
+        ("[kafka]\nmax_message_bytes = -1\n", r"kafka\.max_message_bytes must be between 1 and 900000000, got -1"),
+        ("[broker]\nheap_mb = 0\n", r"broker\.heap_mb must be at least 128, got 0"),
+        ("[edge]\npoll_s = inf\n", r"edge\.poll_s must be a finite number, got inf"),
+        ("[edge]\npoll_s = 60_000\n", r"edge\.poll_s must be above 0, 3600 at most, got 60000"),
+        ("[edge]\nrewritten_settle_s = 1e9\n", r"edge\.rewritten_settle_s must be .* 86400 at most, got 1000000000"),
+        ("[layers]\nmin_snr = nan\n", r"layers\.min_snr must be a finite number, got nan"),
+        ("[layers]\nmin_snr = -1\n", r"layers\.min_snr must be 0 or more, got -1"),
+        ("[layers]\nmin_strength = -0.1\n", r"layers\.min_strength must be between 0 and 1, got -0\.1"),
+        ("[layers]\ndilations_m = [200, inf]\n", r"layers\.dilations_m must be a finite number, got inf"),
+        ("[layers]\ndilations_m = [200, 30_000]\n", r"layers\.dilations_m must be widths of 30 to 3000 m"),
+        ("[layers]\nnight_ceiling_m = 0.8\n", r"layers\.night_ceiling_m must be metres, 100 to 10000, got 0\.8"),
+        ("[layers]\nceiling_growth_m_per_h = -1\n", r"layers\.ceiling_growth_m_per_h must be above 0, .*, got -1"),
+        ("[layers]\nceiling_opens_after_sunrise_s = 1e9\n", r"ceiling_opens_after_sunrise_s must be within 12 hours"),
+        ("[layers]\nreset_gap_s = -1\n", r"layers\.reset_gap_s must be at least layers\.averaging_s, got -1"),
         ("kafka = 5\n", r"\[kafka\] must be a table of keys, got 5"),
         ("[kafka\n", r"mine\.toml is not valid TOML: .*line 1"),
     ],
@@ -77,6 +91,10 @@ def test_an_override_with_the_present_value_changes_nothing(key: tuple[str, str,
 def test_a_wrong_file_says_what_would_be_right(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load(written(tmp_path, text))
+
+
+def test_a_file_may_begin_with_the_mark_that_windows_editors_write(tmp_path: Path) -> None:
+    assert load(written(tmp_path, "\ufeff[kafka]\npartitions = 7\n")).kafka.partitions == 7
 
 
 def test_a_wrong_key_names_the_file_it_stands_in(tmp_path: Path) -> None:

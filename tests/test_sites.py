@@ -113,6 +113,13 @@ def test_the_clock_of_a_site_is_that_of_its_logger(tmp_path: Path) -> None:
     assert Site("x", 0.0, 0.0).clock == Clock()
 
 
+def test_a_table_may_begin_with_the_mark_that_windows_editors_write(tmp_path: Path) -> None:
+    path = tmp_path / "sites.toml"
+    path.write_bytes(b"\xef\xbb\xbf[oslo]\r\nlatitude_deg = 59.9\r\nlongitude_deg = 10.7\r\n")
+
+    assert load_sites(path)["oslo"].latitude_deg == 59.9
+
+
 def test_a_missing_table_is_named() -> None:
     with pytest.raises(ConfigError, match=r"cannot read the table of sites nowhere\.toml: No such file"):
         load_sites("nowhere.toml")

@@ -10,7 +10,7 @@ import sys
 import threading
 import uuid
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from ipdsf_spark.cli.arguments import add_configuration
@@ -23,8 +23,10 @@ EPILOG = """examples:
   ipdsf archive compact --keep-h 48                        join small files, renew the newest view, remove old files
   ipdsf archive rebuild                                    make damaged or missing tables whole from the topics
   ipdsf archive export --site oslo --date 2026-06-21 -o cf  CF netCDF of a day
+  ipdsf archive export --date yesterday -o cf              ... of every site, from cron, every morning
   ipdsf archive follow                                     write the archive here, beside a stream that runs elsewhere
 """
+YESTERDAY = "yesterday"
 ACTIONS = {
     "inspect": "what the tables hold, and what cannot be read",
     "compact": "join small files, make the newest view anew, remove what nobody reads any more",
@@ -50,7 +52,9 @@ def _add_action(parser: argparse.ArgumentParser, name: str) -> None:
         parser.add_argument("--keep-h", type=int, metavar="H", help="remove replaced files older than so many hours")
     if name == "export":
         parser.add_argument("--site", action="append", default=[], help="may repeat; all sites of the day by default")
-        parser.add_argument("--date", action="append", required=True, metavar="DAY", help="UTC day, may repeat")
+        parser.add_argument(
+            "--date", action="append", required=True, metavar="DAY", help="UTC day, or yesterday; may repeat"
+        )
         parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the files")
     add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
@@ -137,9 +141,8 @@ def _export(directory: Path, config: Config, args: argparse.Namespace) -> int:
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
     num_missing = 0
-    for text in args.date:
-        day = _day(text)
-        names = args.site or sites_of_day(directory, day)
+    for day in dict.fromkeys(map(_day, args.date)):
+        names = list(dict.fromkeys(args.site)) or sites_of_day(directory, day)
         if not names:
             num_missing += 1
             print(f"ipdsf archive: the archive in {directory} has no heights of any site on {day}", file=sys.stderr)
@@ -151,18 +154,29 @@ def _export(directory: Path, config: Config, args: argparse.Namespace) -> int:
                 print(f"ipdsf archive: {error}", file=sys.stderr)
                 continue
             path = folder / f"{name}_{day.strftime('%Y%m%d')}.nc"
-            temporary = folder / f".{path.name}.{uuid.uuid4()}.tmp"
-            temporary.write_bytes(raw)
-            os.replace(temporary, path)
+            _write(path, raw)
             print(json.dumps({"site": name, "date": str(day), "file": str(path)}) if args.json else path)
     return 1 if num_missing else 0
 
 
 def _day(text: str) -> date:
+    if text.lower() == YESTERDAY:
+        return datetime.now(UTC).date() - timedelta(days=1)
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise ConfigError(f"--date must be like 2026-06-21, is {text!r}") from error
+        raise ConfigError(f"--date must be like 2026-06-21, or {YESTERDAY}, is {text!r}") from error
+
+
+def _write(path: Path, raw: bytes) -> None:
+    """Whole or not at all; what a full disk left of it is removed."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4()}.tmp")
+    try:
+        temporary.write_bytes(raw)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _follow(config: Config, args: argparse.Namespace) -> int:
@@ -171,7 +185,7 @@ def _follow(config: Config, args: argparse.Namespace) -> int:
     from ipdsf_spark.devkafka import resolve_bootstrap
 
     if args.directory:
-        config = with_overrides(config, [f'stream.archive_directory="{args.directory}"'])
+        config = with_overrides(config, [f"stream.archive_directory={json.dumps(args.directory)}"])
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,6 +78,26 @@ def picture_at(name: str) -> Path:
     if path.suffix.lower() not in PICTURES:
         raise ConfigError(f"--plot writes {', '.join(PICTURES)}, not {path.suffix} ({name})")
     return path
+
+
+def check_days(args: argparse.Namespace) -> None:
+    """Refuse days of an archive that no calendar has, that end before they begin, or that no archive is named for.
+
+    Raises:
+        ConfigError: they are such.
+    """
+    told = {f"--{name}": getattr(args, name) for name in ("since", "until") if getattr(args, name) is not None}
+    if told and not args.archive:
+        raise ConfigError(f"{' and '.join(told)} chooses days of an archive: name it with --archive DIR")
+    for option, text in told.items():
+        try:
+            is_day = date.fromisoformat(text).isoformat() == text
+        except ValueError:
+            is_day = False
+        if not is_day:
+            raise ConfigError(f"{option} must be a day like 2026-06-21, is {text!r}")
+    if len(told) == 2 and args.since > args.until:
+        raise ConfigError(f"--since must not be after --until, is {args.since} and {args.until}")
 
 
 def add_verb(verbs: Any, name: str, help_line: str, examples: str) -> argparse.ArgumentParser:

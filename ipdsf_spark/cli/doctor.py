@@ -134,6 +134,8 @@ def _disks(config: Config) -> str:
             continue
         place = Path(directory).expanduser().absolute()
         held = next(each for each in (place, *place.parents) if each.exists())
+        if not held.is_dir():
+            raise InputError(f"{key}: {held} is a file, and a folder is needed")
         free = shutil.disk_usage(held).free
         if not os.access(held, os.W_OK):
             raise InputError(f"{key}: {held} cannot be written to")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 from ipdsf_spark.cli import replay
 from ipdsf_spark.cli.arguments import add_configuration
@@ -17,6 +18,7 @@ from ipdsf_spark.cli.edge_config import commented
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.edge.agent import EdgeAgent
+from ipdsf_spark.edge.alone import alone
 from ipdsf_spark.edge.metrics import serve_metrics
 from ipdsf_spark.edge.status import plan_of, status_of
 from ipdsf_spark.errors import ConfigError
@@ -74,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
         plan = plan_of(config.edge, site, config.kafka.max_message_bytes)
         print(json.dumps(asdict(plan)) if args.json else plan.as_text())
         return 0
-    return _agent(args, config, site)
+    with alone(Path(config.edge.directory).expanduser() / site, site):
+        return _agent(args, config, site)
 
 
 def _agent(args: argparse.Namespace, config: Config, site: str) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ipdsf_spark.cli.arguments import add_configuration, picture_at
+from ipdsf_spark.cli.arguments import add_configuration, check_days, picture_at
 from ipdsf_spark.cli.inputs import add_clock_arguments, clock_of, present
 from ipdsf_spark.cli.layers import watched
 from ipdsf_spark.cli.sited_files import (
@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     if bool(args.paths) == bool(args.archive):
         raise ConfigError("name files, or --archive DIR with --site ID")
+    check_days(args)
     config = load(*args.config, overrides=args.set)
     folder = Path(args.model or config.forecast.model or shipped_folder()).expanduser()
     model = load_model(folder, "" if args.model else config.forecast.sha256)

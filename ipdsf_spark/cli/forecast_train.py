@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration, seed
+from ipdsf_spark.cli.arguments import add_configuration, check_days, seed
 from ipdsf_spark.config import load
+from ipdsf_spark.config.checks import require
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.progress import progress_bar
 from ipdsf_spark.storage.location import location_of
@@ -84,6 +85,9 @@ def run(args: argparse.Namespace) -> int:
     check_counts(args, "epochs", "width", "layers", "sites", "days")
     if args.workers < 0 or not 0 < args.rate < 1:
         raise ConfigError("--workers must be 0 or more, --rate between 0 and 1")
+    require(args.threads >= 0, "--threads", "at least 0", args.threads)
+    require(0 <= args.minutes < math.inf, "--minutes", "0 or more", args.minutes)
+    check_days(args)
     place = location_of(args.out)
     if place.path is None:
         raise ConfigError(f"models are written to a folder of this machine or a mounted one, not to {args.out}")

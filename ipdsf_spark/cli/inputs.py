@@ -46,6 +46,18 @@ def bytes_of(path: str) -> bytes:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def check_is_there(path: str) -> None:
+    """Whether there is such a file.
+
+    Raises:
+        InputError: there is none, or nobody may look.
+    """
+    try:
+        Path(path).stat()
+    except OSError as error:
+        raise InputError(f"cannot read {path or repr(path)}: {error.strerror or error}") from error
+
+
 def outputs(folder: str | Path, stem: str, *endings: str) -> list[Path]:
     """The files to write, one for each ending, in a folder that is made; a dot in a site's id is no ending."""
     Path(folder).mkdir(parents=True, exist_ok=True)

@@ -116,6 +116,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _spoken(error: OSError) -> str:
     where = error.filename2 or error.filename
     why = error.strerror or str(error) or type(error).__name__
+    if isinstance(error, FileExistsError) and where is not None and os.path.isfile(where):
+        why = "a file lies there, and a folder is needed"
     return f"{os.fsdecode(where)}: {why}" if isinstance(where, str | bytes) else why
 
 

@@ -78,12 +78,15 @@ def run(args: argparse.Namespace) -> int:
     limit = None if args.action == "report" else args.limit
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit must be at least 1, is {limit}")
+    since_ms, until_ms = time_ms(args.since, "--since", now), time_ms(args.until, "--until", now)
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise ConfigError(f"--since must be before --until, is {args.since} and {args.until}")
     selection = Selection(
         ids=tuple(args.id),
         site=args.site,
         reason=args.reason,
-        since_ms=time_ms(args.since, "--since", now),
-        until_ms=time_ms(args.until, "--until", now),
+        since_ms=since_ms,
+        until_ms=until_ms,
         limit=limit,
     )
     bootstrap = resolve_bootstrap(config)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
+from ipdsf_spark.config.checks import require
 from ipdsf_spark.config.edge import PARTITIONINGS
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.kafka import ensure_files_topic
@@ -45,15 +47,29 @@ def run(args: argparse.Namespace) -> int:
     return send(args, load(*args.config, overrides=args.set), args.directory)
 
 
+def _check(args: argparse.Namespace) -> None:
+    for name in ("sites", "count"):
+        number = getattr(args, name)
+        require(number is None or number >= 1, f"--{name}", "at least 1", number)
+    for name in ("rate", "interval", "speed"):
+        number = getattr(args, name)
+        require(number is None or 0 < number < math.inf, f"--{name}", "a number above 0", number)
+
+
 def send(args: argparse.Namespace, config: Config, directory: str) -> int:
-    """Send the files below `directory` as a network."""
+    """Send the files below `directory` as a network.
+
+    Raises:
+        ConfigError: a number says nothing that can be done.
+    """
+    _check(args)
     feeds = feeds_of(Path(directory).expanduser())
     num_sites = args.sites or len(feeds)
     rate = args.rate or num_sites / args.interval * args.speed
     bootstrap = resolve_bootstrap(config)
     num_partitions = ensure_files_topic(config.kafka, bootstrap)
     total = args.count or sum(1 for _ in schedule(feeds, num_sites, None))
-    with progress_bar(total=total, unit="file", desc=f"{num_sites} sites at {rate:.1f}/s", disable=args.json) as bar:
+    with progress_bar(total=total, unit="file", desc=f"{num_sites} sites at {rate:.3g}/s", disable=args.json) as bar:
 
         def report(sent: int, failed: int) -> None:
             bar.update(sent - bar.n)

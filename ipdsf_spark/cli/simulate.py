@@ -6,7 +6,9 @@ import argparse
 import csv
 import json
 import math
+import re
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -45,7 +47,9 @@ PLACES: Final = (
     (51.5, -0.1, 25.0),
     (19.4, -99.1, 2240.0),
 )
+YEARS: Final = range(1985, 2200)  # those of ceilometers, as readers take them, and some to come
 TRUTH_EVERY: Final = np.timedelta64(60, "s")
+TABLE: Final = "sites.toml"
 TRUTH_COLUMNS: Final = ("time", "mixing_height_m", "residual_height_m", "cloud_base_m", "is_rain", "is_fog")
 
 
@@ -91,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     start, length = _period(args)
     _check(args)
     root = Path(args.output)
+    _check_table(root / TABLE)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -107,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
             written.append(_write_site(site, scenario, folder, start, length, args, progress))
             if args.json:
                 print(json.dumps(vars(written[-1])), flush=True)
-    (root / "sites.toml").write_text(sites_table(sites), encoding="utf-8")
+    (root / TABLE).write_text(sites_table(sites), encoding="utf-8")
     if not args.json:
         total = sum(each.files for each in written)
         size = sum(each.bytes for each in written) / 1e6
@@ -121,6 +126,8 @@ def _period(args: argparse.Namespace) -> tuple[np.datetime64, np.timedelta64]:
         clock = datetime.strptime(args.start, "%H:%M")
     except ValueError as error:
         raise ConfigError(f"--date must be YYYY-MM-DD and --start HH:MM: {error}") from error
+    if day.year not in YEARS:
+        raise ConfigError(f"--date must lie in the years {YEARS[0]} to {YEARS[-1]}, is {args.date}")
     hours = args.hours if args.hours is not None else 24.0 * (args.days if args.days is not None else 1)
     if not 0 < hours <= 24 * 366:
         raise ConfigError(f"length must be more than nothing and at most a year, got {hours:g} hours")
@@ -145,6 +152,20 @@ def _check(args: argparse.Namespace) -> None:
             raise ValueError(f"unknown scenario {args.scenario!r}; there are {', '.join(SCENARIOS)}, or mix")
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _check_table(table: Path) -> None:
+    """Refuse a folder whose table of sites holds places that nobody simulated: it would be written over."""
+    try:
+        names = list(tomllib.loads(table.read_text(encoding="utf-8-sig")))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        raise InputError(f"{table} would be written over, and is none of simulate's: {error}") from error
+    if others := [name for name in names if not re.fullmatch(r"sim-\d+", name)]:
+        raise InputError(
+            f"{table} would be written over, and holds {', '.join(others[:3])}: name another folder with -o"
+        )
 
 
 def _in_turn(wanted: str, all_of_them: Sequence[str], number: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from ipdsf_spark.cli.inputs import bytes_of, files_of
+from ipdsf_spark.cli.inputs import bytes_of, check_is_there, files_of
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.files import FileReader
@@ -110,6 +110,7 @@ def by_placed_site(args: argparse.Namespace, config: Config) -> list[tuple[Site,
             continue  # tables that lie beside the folders of the sites, as those of ipdsf simulate
         name = next((part for part in reversed(Path(path).resolve().parent.parts) if part in listed), None)
         if name is None:
+            check_is_there(path)  # a name that was mistyped stands nowhere
             raise ConfigError(
                 f"where does the instrument of {path} stand? Give --site (known: {', '.join(sorted(listed))}) or "
                 "--latitude and --longitude, or name its folder after the site"

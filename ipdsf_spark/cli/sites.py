@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
@@ -11,6 +13,7 @@ from typing import Final
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import load
 from ipdsf_spark.devkafka import resolve_bootstrap
+from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka.sites import SiteStatus, read_sites, total_of
 
 EPILOG: Final = """examples:
@@ -18,9 +21,9 @@ EPILOG: Final = """examples:
   ipdsf sites --older-than 30       only sites whose newest file was sent more than 30 minutes ago
   ipdsf sites --json                one JSON object per site, and one for all together
 
-profiles = used + duplicate + late + foreign, for every site and in total; exit code 1 if that does not hold. The counts
-are part of a site's state: they hold under repeated tasks and go on over restarts. Records of ids that never gave a
-profile stand in the quarantine only.
+profiles = used + duplicate + late + foreign, for every site and in total; exit code 1 if that does not hold, or
+if nothing was said of a site that is named. The counts are part of a site's state: they hold under repeated tasks
+and go on over restarts. Records of ids that never gave a profile stand in the quarantine only.
 """
 
 
@@ -35,8 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the sites and their totals."""
+    if args.older_than is not None and not args.older_than >= 0:
+        raise ConfigError(f"--older-than must be 0 or more minutes, is {args.older_than}")
     config = load(*args.config, overrides=args.set)
     sites = read_sites(config.kafka, resolve_bootstrap(config))
+    unheard = [name for name in dict.fromkeys(args.site) if name not in {site.site for site in sites}]
+    for name in unheard:
+        close = difflib.get_close_matches(name, [site.site for site in sites], n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        print(f"ipdsf sites: the stream has said nothing of a site {name!r}{hint}", file=sys.stderr)
     now_ms = datetime.now(UTC).timestamp() * 1000
     shown = [
         site
@@ -58,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         )
         if not is_balanced:
             print("COUNTS DO NOT ADD UP: " + ", ".join(site.site for site in shown if not site.is_balanced))
-    return 0 if is_balanced else 1
+    return 0 if is_balanced and not unheard else 1
 
 
 def line_of(site: SiteStatus) -> str:

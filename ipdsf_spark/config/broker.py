@@ -22,3 +22,4 @@ class BrokerConfig:
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         require(1 <= self.brokers <= 3, "broker.brokers", "1, 2 or 3", self.brokers)
+        require(self.heap_mb >= 128, "broker.heap_mb", "at least 128", self.heap_mb)

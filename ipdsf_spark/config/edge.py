@@ -29,12 +29,12 @@ class EdgeConfig:
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         require(0 <= self.every_s <= 3_600, "edge.every_s", "between 0 and 3600", self.every_s)
-        require(self.poll_s > 0, "edge.poll_s", "above 0", self.poll_s)
+        require(0 < self.poll_s <= 3_600, "edge.poll_s", "above 0, 3600 at most", self.poll_s)
         require(self.settle_s >= 0, "edge.settle_s", "0 or more", self.settle_s)
         require(
-            self.rewritten_settle_s >= self.settle_s,
+            self.settle_s <= self.rewritten_settle_s <= 86_400,
             "edge.rewritten_settle_s",
-            "at least edge.settle_s",
+            "at least edge.settle_s, 86400 at most",
             self.rewritten_settle_s,
         )
         require(self.keep_days >= 1, "edge.keep_days", "at least 1", self.keep_days)

@@ -9,6 +9,7 @@ from typing import Final
 from ipdsf_spark.config.checks import require
 
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+LARGEST_MESSAGE: Final = 900_000_000  # bytes; Kafka's clients take 1,000,000,000 with headers and all
 PATHS: Final = ("_location", "_file", "_keytab")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI")
 
@@ -58,6 +59,8 @@ class KafkaConfig:
                 object.__setattr__(self, field.name, str(Path(said).expanduser()))
         require(self.partitions >= 1, "kafka.partitions", "at least 1", self.partitions)
         require(self.replication_factor >= 1, "kafka.replication_factor", "at least 1", self.replication_factor)
+        limit = self.max_message_bytes
+        require(1 <= limit <= LARGEST_MESSAGE, "kafka.max_message_bytes", f"between 1 and {LARGEST_MESSAGE}", limit)
         require(
             self.security_protocol in PROTOCOLS,
             "kafka.security_protocol",

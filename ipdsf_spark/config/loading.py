@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -126,7 +127,7 @@ def _found(file: str | Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"cannot read configuration {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -173,6 +174,8 @@ def _typed(value: Any, wanted: Any, *, name: str) -> Any:
             raise ConfigError(f"{name} must be a list, got {value!r}")
         return tuple(_typed(item, get_args(wanted)[0], name=name) for item in value)
     choices = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name} must be a finite number, got {value!r}")
     if type(value) in choices:
         return value
     if float in choices and type(value) is int:

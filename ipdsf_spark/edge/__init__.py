@@ -6,4 +6,5 @@ intake     from the folder to the journal, with a copy           store    the co
 sender     from the journal to Kafka, in order, once             arrived  what is in the topic already
 journal    SQLite, or memory while the disk refuses              repair   a journal that is damaged or lost
 clock      intervals, and the time of day as Kafka knows it      told     each matter told once
+alone      no second agent for the same site
 """

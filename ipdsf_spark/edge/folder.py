@@ -28,6 +28,7 @@ SETTLES_S: Final = 2.0  # a folder's time may be this coarse: its names are read
 NUM_YOUNG: Final = 64  # files that changed last: those that are likely to change again
 LARGEST_QUEUE: Final = 10_000  # changed files considered at a time, the oldest first
 IGNORED_SUFFIXES: Final = (".part", ".tmp")
+NEVER_READ: Final = -1  # stands for the time of a folder whose names are not known
 _ESCAPED: Final = re.compile(rb"\\x([0-9a-f]{2})")
 _MASK: Final = (1 << 64) - 1
 
@@ -128,11 +129,12 @@ class Folder:
         for path, held in list(self._directories.items()):
             try:
                 mtime_ns = os.stat(path).st_mtime_ns
-            except FileNotFoundError:
-                del self._directories[path]
-                continue
             except OSError as error:
-                self._told.tell(path, f"cannot look at {path}: {error.strerror}; looked at again")
+                if isinstance(error, FileNotFoundError) and path != str(self.root):
+                    del self._directories[path]  # the folder that held it tells when it is there again
+                    self._told.is_over(path)
+                else:
+                    self._cannot_look(path, now, error)
                 continue
             if mtime_ns != held.mtime_ns or (not held.is_confirmed and now - held.noticed_s >= SETTLES_S):
                 yield from self._walk(path, now, None, is_full=False)
@@ -164,8 +166,14 @@ class Folder:
                         continue  # the same file under the same name: nothing new in the folder
                     if (found := self._state(entry.path, name)) is not None:
                         yield found
+            self._told.is_over(path, f"{path} can be looked at again")
         except OSError as error:
-            self._told.tell(path, f"cannot look at {path}: {error.strerror}; looked at again")
+            self._cannot_look(path, now, error)
+
+    def _cannot_look(self, path: str, now: float, error: OSError) -> None:
+        """Say it, and read the folder's names as soon as it answers, whatever its time is then."""
+        self._directories[path] = _Directory(NEVER_READ, now, False)
+        self._told.tell(path, f"cannot look at {path}: {error.strerror}; looked at again")
 
     def _tell_link(self, path: str) -> None:
         """Two names for one folder would send its files twice, and a link to what lies above would never end."""

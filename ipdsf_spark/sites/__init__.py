@@ -68,7 +68,7 @@ def load_sites(path: str | Path) -> dict[str, Site]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         tables = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"cannot read the table of sites {path}: {error.strerror or error}") from error

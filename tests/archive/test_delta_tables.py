@@ -26,6 +26,7 @@ from ipdsf_spark.archive.delta.log import LOG, snapshot
 from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
 from ipdsf_spark.archive.inspection import inspect
 from ipdsf_spark.archive.reading import files, read_averages, read_newest, read_products, read_revisions
+from ipdsf_spark.archive.rebuild import _set_aside
 from ipdsf_spark.archive.tables import (
     AVERAGES,
     AVERAGES_SCHEMA,
@@ -121,6 +122,28 @@ def test_a_checkpoint_that_is_damaged_is_passed_over_and_a_hole_in_the_log_is_na
     (log / f"{5:020d}.json").write_text("{half")
     with pytest.raises(InputError, match=r"0005.json is damaged .*`ipdsf archive rebuild`"):
         read_products(tmp_path)
+
+
+@pytest.mark.parametrize("action", ["add", "remove"])
+@pytest.mark.parametrize("place", ["../../precious.txt", "ABSOLUTE", "date=2026-06-21/%2e%2e/%2e%2e/../precious.txt"])
+def test_a_log_that_names_a_file_outside_the_table_is_refused_and_that_file_stays(
+    action: str, place: str, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious.txt"
+    precious.write_text("another's")
+    archive = tmp_path / "archive"
+    append(archive, record(product("oslo", 0, 700.0), offset=0))
+    path = place.replace("ABSOLUTE", str(precious))
+    told = {"path": path, "size": 9, "partitionValues": {"date": "2026-06-21"}, "deletionTimestamp": 0}
+    (archive / "products" / LOG / f"{1:020d}.json").write_text(json.dumps({action: told}))
+
+    with pytest.raises(InputError, match=r"precious\.txt', which lies outside the table: `ipdsf archive rebuild`"):
+        read_products(archive)
+    with pytest.raises(InputError, match="which lies outside the table"):
+        compact(archive, keep_h=0)
+    _set_aside(archive, "products", archive / "damaged")
+
+    assert precious.read_text() == "another's"
 
 
 def test_compaction_changes_no_row_and_makes_the_newest_view(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from datetime import date
+import os
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 
 import netCDF4
@@ -14,6 +16,7 @@ from ipdsf_spark.archive import averages
 from ipdsf_spark.archive.delta.write import commit, write_file
 from ipdsf_spark.archive.export import netcdf_of
 from ipdsf_spark.archive.tables import PARTITION, TABLES, Record, file_schema
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.layers.mixing_height import retrieve
 from ipdsf_spark.lidar.layers.settings import LayerSettings
@@ -68,6 +71,60 @@ def test_backscatter_stands_beside_the_heights_at_their_times(archive: Path, pro
     (expected,) = [average for average in averages_of(profiles, 300) if average.index % 288 == 156]
     np.testing.assert_allclose(seen[at_noon], 2.0 * expected.block_mean(), rtol=1e-5)
     assert file.wigos_station_id == "0-20000-0-01492"
+
+
+def exported(archive: Path, output: Path, *dates: str, sites: tuple[str, ...] = ()) -> int:
+    """`ipdsf archive export`, with a table of sites beside the archive."""
+    table = archive / "sites.toml"
+    table.write_text("[oslo]\nlatitude_deg = 59.94\nlongitude_deg = 10.72\n")
+    asked = [*(f"--date={day}" for day in dates), *(f"--site={site}" for site in sites)]
+    return main(["archive", "export", *asked, "--directory", str(archive), "-o", str(output),
+                 "--set", f'sites.file="{table}"'])  # fmt: skip
+
+
+def test_what_is_asked_for_twice_is_written_once(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exported(archive, tmp_path, str(DAY), "2026-W25-7", sites=("oslo", "oslo")) == 0
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "oslo_20260621.nc")]
+
+
+def test_yesterday_is_the_day_before_in_utc(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Morning(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Morning:
+            return cls(2026, 6, 22, 0, 30, tzinfo=UTC).astimezone(tz)
+
+    monkeypatch.setattr("ipdsf_spark.cli.archive.datetime", Morning)
+
+    assert exported(archive, tmp_path, "yesterday") == 0
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "oslo_20260621.nc")]
+
+
+def test_a_disk_that_fills_leaves_no_part_of_a_file(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fills(path: Path, raw: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(raw[:1000])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", fills)
+
+    assert exported(archive, tmp_path, str(DAY)) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_place_of_the_folder_is_named_with_what_is_needed(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cf").write_text("something else")
+
+    assert exported(archive, tmp_path / "cf", str(DAY)) == 1
+    assert f"{tmp_path / 'cf'}: a file lies there, and a folder is needed" in capsys.readouterr().err
 
 
 def test_every_layer_of_the_records_is_exported(archive: Path) -> None:

@@ -55,6 +55,24 @@ def test_kafka_that_does_not_run_is_one_of_three_lines(tmp_path: Path, capsys: p
     assert found["python"]["is_good"]
 
 
+@pytest.mark.parametrize("key", ["stream.directory", "stream.archive_directory"])
+def test_a_file_in_the_place_of_a_folder_is_found_before_the_job_is(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "there").write_text("something else")
+
+    code = main(["doctor", "--without-kafka", "--json", "--set", f'{key}="{tmp_path / "there" / "below"}"'])
+
+    assert code == 1
+    assert f"{key}: {tmp_path / 'there'} is a file, and a folder is needed" in str(told(capsys)["disks"])
+
+
+def test_kafka_that_does_not_answer_is_told_by_the_checks_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", "--json", "--set", "kafka.bootstrap_servers=localhost:1"])
+
+    assert "Connection refused" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(("days", "said"), [(-1, "it expired at"), (3, "issue a new one")])
 def test_a_certificate_that_ends_is_named(
     days: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -77,6 +77,20 @@ def test_a_site_that_gives_nothing_costs_no_other_its_forecast(
         (["evaluate", "--held-out", "0"], 2, "--held-out must be at least 1, got 0"),
         (["evaluate", "--days", "0"], 2, "--days must be at least 1, got 0"),
         (["train", "-o", "m", "--epochs", "0"], 2, "--epochs must be at least 1, got 0"),
+        (["train", "-o", "m", "--minutes", "nan"], 2, "--minutes must be 0 or more, got nan"),
+        (["train", "-o", "m", "--threads", "-1"], 2, "--threads must be at least 0, got -1"),
+        (
+            ["train", "-o", "m", "--since", "2026-06-01"],
+            2,
+            "--since chooses days of an archive: name it with --archive",
+        ),
+        (["train", "-o", "m", "--archive", "a", "--since", "2026-13-01"], 2, "--since must be a day like 2026-06-21"),
+        (["show", "--archive", "a", "--site", "oslo", "--until", "1.6.2026"], 2, "--until must be a day like"),
+        (
+            ["show", "--archive", "a", "--site", "oslo", "--since", "2026-06-02", "--until", "2026-06-01"],
+            2,
+            "--since must not be after --until, is 2026-06-02 and 2026-06-01",
+        ),
         (["train", "-o", "m", "--archive", "/nowhere"], 1, "no archive of products at /nowhere"),
     ],
 )

@@ -140,6 +140,14 @@ def test_tables_alone_are_said_to_be_passed_over(tmp_path: Path, capsys: pytest.
     assert "pm.csv: tables and pictures are passed over" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["none.dat", "none/*.dat"])
+def test_a_name_without_a_file_is_named_before_its_place_is_asked_for(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["layers", str(tmp_path / name)]) == 1
+    assert f"cannot read {tmp_path / name}: No such file or directory" in capsys.readouterr().err
+
+
 def test_a_file_that_stands_nowhere_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.dat").write_bytes(b"")
 

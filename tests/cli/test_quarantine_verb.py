@@ -153,6 +153,14 @@ def test_times_that_are_none_and_a_limit_of_zero_are_refused(command: Command) -
     assert "--limit must be at least 1" in command("list", "--limit", "0", code=2)[1]
 
 
+@pytest.mark.parametrize(("since", "until"), [("7d", "8d"), ("2026-06-21", "2026-06-21"), ("2027-01-01", "2026-01-01")])
+def test_a_window_that_ends_before_it_begins_is_refused(
+    since: str, until: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["quarantine", "replay", "--since", since, "--until", until]) == 2
+    assert f"--since must be before --until, is {since} and {until}" in capsys.readouterr().err
+
+
 def test_times_are_utc_unless_they_say_otherwise() -> None:
     noon = round(NOW.timestamp() * 1000)
     assert time_ms("2026-06-21T12:00", "--since", NOW) == noon

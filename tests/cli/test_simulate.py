@@ -78,6 +78,8 @@ def test_two_periods_of_a_site_agree_where_they_meet(tmp_path: Path) -> None:
         (["--sites", "0"], "1 or more"),
         (["--minutes", "90"], "1 to 60"),
         (["--date", "15.6.2026"], "YYYY-MM-DD"),
+        (["--date", "1960-01-01"], "--date must lie in the years 1985 to 2199, is 1960-01-01"),
+        (["--date", "9999-12-31"], "--date must lie in the years 1985 to 2199, is 9999-12-31"),
         (["--hours", "0"], "more than nothing"),
         (["--noise", "-1"], "--noise must be"),
         (["--cadence", "1000"], "--cadence must be"),
@@ -90,3 +92,22 @@ def test_what_cannot_be_simulated_is_refused_before_anything_is_written(
 
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["[oslo]\nlatitude_deg = 59.9\n", "[sim-01]\n[default]\n", "[half"])
+def test_a_table_of_sites_that_nobody_simulated_is_not_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (tmp_path / "sites.toml").write_text(text)
+
+    assert main(["simulate", "--sites", "1", "--hours", "1", "-o", str(tmp_path)]) == 1
+
+    assert f"{tmp_path / 'sites.toml'} would be written over" in capsys.readouterr().err
+    assert (tmp_path / "sites.toml").read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["sites.toml"]
+
+
+def test_a_network_may_be_simulated_anew_in_its_folder(tmp_path: Path) -> None:
+    again = ["simulate", "--sites", "1", "--minutes", "60", "--hours", "1", "--date", "2026-06-21", "-o", str(tmp_path)]
+
+    assert [main(again), main(again)] == [0, 0]

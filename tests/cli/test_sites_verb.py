@@ -49,6 +49,22 @@ def test_only_silent_sites_and_only_named_ones(settings: list[str]) -> None:
     assert "1 site(s): 43 profiles = 30 used + 10 duplicate + 3 late" in named
 
 
+def test_a_site_that_the_stream_has_not_heard_of_is_named_and_an_exit_code(settings: list[str]) -> None:
+    ended = run_ipdsf("sites", "bergen", "olso", *settings, check=False)
+
+    assert ended.returncode == 1
+    assert "1 site(s): 43 profiles" in ended.stdout
+    assert "the stream has said nothing of a site 'olso'; did you mean 'oslo'?" in ended.stderr
+
+
+@pytest.mark.parametrize("minutes", ["nan", "-1"])
+def test_an_age_that_no_site_has_is_refused(settings: list[str], minutes: str) -> None:
+    ended = run_ipdsf("sites", f"--older-than={minutes}", *settings, check=False)
+
+    assert ended.returncode == 2
+    assert f"--older-than must be 0 or more minutes, is {float(minutes)}" in ended.stderr
+
+
 def test_counts_that_do_not_add_up_are_an_exit_code(kafka: EmbeddedKafka, settings: list[str]) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     producer.produce("status.sites", json.dumps(OSLO | {"site": "wrong", "is_balanced": False}).encode(), "wrong")

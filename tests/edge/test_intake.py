@@ -350,6 +350,49 @@ def test_a_subfolder_that_cannot_be_listed_is_told_and_the_others_are_looked_at(
     assert any("bad: Stale file handle" in matter for matter in agent.told.matters)
 
 
+def test_a_folder_that_goes_away_and_comes_back_is_told_and_looked_at_at_once(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    node.write("a.dat", b"a")
+    agent = node.agent()
+    agent.take_in()
+    away = node.root / "away"
+
+    for name in ("b.dat", "c.dat"):
+        node.watched.rename(away)
+        node.clocks.passes(1.0)
+        assert agent.take_in() == 0
+        away.rename(node.watched)
+        node.write(name, name.encode())
+        node.clocks.passes(1.0)
+        assert agent.take_in() == 1
+
+    told = [record.message for record in caplog.records]
+    assert told == 2 * [
+        f"cannot look at {node.watched}: No such file or directory; looked at again",
+        f"{node.watched} can be looked at again",
+    ]
+
+
+def test_a_folder_that_could_not_be_listed_is_listed_again_at_the_next_look(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.write("bad/a.dat", b"a")
+    agent = node.agent()
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            folder_module.os, "scandir", lambda path: (_ for _ in ()).throw(OSError(5, "Input/output error"))
+        )
+        for _ in range(5):
+            node.clocks.passes(1.0)
+            assert agent.take_in() == 0
+
+    node.clocks.passes(1.0)
+
+    assert agent.take_in() == 1
+    assert not agent.told.matters
+
+
 def test_what_was_taken_in_under_an_older_journal_is_known_by_its_bytes(node: Node) -> None:
     agent = node.agent()
     node.write("day.dat", log(2))

@@ -17,6 +17,7 @@ from ipdsf_spark.cli.edge_config import EXPLAINED, commented
 from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import Config, load, with_overrides
 from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.edge.alone import alone
 from ipdsf_spark.kafka import ensure_topics, headers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,3 +144,40 @@ def test_once_without_kafka_ends_with_1_and_what_was_found_waits(
     assert "oldest unsent: a.dat" in capsys.readouterr().out
     assert main(["edge", "--site", "bergen", *places[4:], "--status"]) == 1
     assert "no agent has run for site 'bergen'" in capsys.readouterr().err
+
+
+def test_a_second_agent_of_a_site_ends_with_1_and_leaves_the_first_its_copies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipdsf_spark.cli.edge.signal.signal", lambda *_: None)
+    (tmp_path / "instrument").mkdir()
+    (tmp_path / "instrument" / "a.dat").write_bytes(b"a")
+    asked = ["edge", "--watch", str(tmp_path / "instrument"), "--site", "oslo", "--once"]
+    asked += ["--set", "kafka.bootstrap_servers=localhost:1", "--set", f"edge.directory={tmp_path / 'edge'}"]
+    unfinished = tmp_path / "edge" / "oslo" / "copies" / "waiting" / ".begun.part"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.write_bytes(b"half of a cop")
+
+    with alone(tmp_path / "edge" / "oslo", "oslo"):
+        ended = main(asked)
+
+    assert ended == 1
+    assert "another agent sends the files of oslo from" in capsys.readouterr().err
+    assert unfinished.exists()
+    assert [path.name for path in (tmp_path / "edge" / "oslo").iterdir()] == ["copies"]
+    with alone(tmp_path / "edge" / "oslo", "oslo"):  # and the lock is given back
+        pass
+
+
+def test_an_agent_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
+    asked = ["edge", "--watch", str(tmp_path / "none"), "--site", "oslo", "--once"]
+
+    assert main([*asked, "--set", "kafka.bootstrap_servers=localhost:1", "--set", f"edge.directory={tmp_path}"]) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_no_folder_can_be_made_an_agent_begins_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "edge").write_text("a file lies in its place")
+
+    with alone(tmp_path / "edge" / "oslo", "oslo"):
+        pass

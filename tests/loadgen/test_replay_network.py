@@ -88,6 +88,23 @@ def test_files_that_nobody_acknowledges_are_not_called_sent(tmp_path: Path, monk
         replay(feeds_of(recorded(tmp_path, oslo=3)), KafkaConfig(), "localhost:1", rate=1000.0)
 
 
+@pytest.mark.parametrize("option", ["--rate", "--interval", "--speed"])
+@pytest.mark.parametrize("number", ["0", "-1", "nan", "inf"])
+def test_a_pace_that_no_network_has_is_refused_before_anything_is_sent(
+    option: str, number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(recorded(tmp_path, oslo=1)), f"{option}={number}"]) == 2
+    assert f"{option} must be a number above 0, got {float(number)}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--sites", "--count"])
+def test_a_network_of_no_site_or_no_file_is_refused(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(recorded(tmp_path, oslo=1)), f"{option}=0"]) == 2
+    assert f"{option} must be at least 1, got 0" in capsys.readouterr().err
+
+
 @pytest.mark.kafka
 @pytest.mark.parametrize("words", [["replay"], ["edge", "--replay"]])
 def test_both_spellings_of_the_command_send_the_files(

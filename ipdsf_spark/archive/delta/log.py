@@ -115,7 +115,7 @@ class Snapshot:
             InputError: the table uses what is not known here.
         """
         if add := action.get("add"):
-            path = unquote(add["path"])
+            path = self._inside(add["path"])
             stats = json.loads(add.get("stats") or "{}")
             self.files[path] = DataFile(
                 path=path,
@@ -128,7 +128,7 @@ class Snapshot:
             if add.get("deletionVector"):
                 raise InputError(f"{self.directory} has deletion vectors, which are not read here: use Spark")
         elif remove := action.get("remove"):
-            path = unquote(remove["path"])
+            path = self._inside(remove["path"])
             self.files.pop(path, None)
             self.removed[path] = remove.get("deletionTimestamp") or 0
         elif txn := action.get("txn"):
@@ -144,6 +144,16 @@ class Snapshot:
                     f"{self.directory} asks for a Delta reader of version {protocol['minReaderVersion']}, here is "
                     f"{READER_VERSION}: use Spark"
                 )
+
+    def _inside(self, quoted: str) -> str:
+        """The path of a file below the folder; a file that lies elsewhere is never moved or deleted as the table's."""
+        path = unquote(quoted)
+        if path.startswith("/") or ".." in path.split("/"):
+            raise DamagedLogError(
+                f"{self.directory / LOG} names {path!r}, which lies outside the table: `ipdsf archive rebuild` makes "
+                "the table anew and leaves that file alone"
+            )
+        return path
 
 
 def snapshot(directory: Path) -> Snapshot:
