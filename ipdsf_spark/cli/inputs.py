@@ -41,9 +41,13 @@ def bytes_of(path: str) -> bytes:
         size = Path(path).stat().st_size
         if size > LARGEST_FILE_BYTES:
             raise InputError(f"{path} has {size} bytes; a ceilometer file has at most {LARGEST_FILE_BYTES}")
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:  # a device or a pipe has no size, and may have no end
+            raw = file.read(LARGEST_FILE_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(raw) > LARGEST_FILE_BYTES:
+        raise InputError(f"{path} goes on after {LARGEST_FILE_BYTES} bytes; a ceilometer file has no more")
+    return raw
 
 
 def check_is_there(path: str) -> None:

@@ -31,7 +31,7 @@ def alone(root: Path, site: str) -> Iterator[None]:
     Raises:
         InputError: another process works there.
     """
-    held = None
+    held, is_found = None, root.exists()
     try:
         root.mkdir(parents=True, exist_ok=True)
         held = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
@@ -47,7 +47,8 @@ def alone(root: Path, site: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            root.rmdir()  # empty: this agent has not begun
+        if not is_found:
+            with contextlib.suppress(OSError):
+                root.rmdir()  # empty: this agent has not begun
         if held is not None:
             os.close(held)

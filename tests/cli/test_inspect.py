@@ -97,6 +97,16 @@ def test_a_file_larger_than_any_ceilometers_is_not_read(
     assert "has 14 bytes" in capsys.readouterr().err
 
 
+def test_a_device_without_an_end_is_read_no_farther_than_the_largest_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(inputs, "LARGEST_FILE_BYTES", 1_000)
+
+    assert main(["inspect", "/dev/zero"]) == 1
+
+    assert "/dev/zero goes on after 1000 bytes" in capsys.readouterr().err
+
+
 def test_heights_are_those_of_the_lowest_layer_of_the_profiles_that_have_one() -> None:
     bases = np.array([[np.nan, np.nan], [900.0, 500.0], [1200.0, np.nan]], np.float32)
     layers = np.array([[700.0, 300.0], [np.nan, 200.0], [650.0, np.nan]], np.float32)

@@ -176,6 +176,16 @@ def test_an_agent_that_is_refused_leaves_no_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_an_empty_folder_that_was_there_before_an_agent_stays(tmp_path: Path) -> None:
+    root = tmp_path / "edge" / "oslo"
+    root.mkdir(parents=True)
+
+    with alone(root, "oslo"):
+        pass
+
+    assert root.is_dir()
+
+
 def test_where_no_folder_can_be_made_an_agent_begins_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "edge").write_text("a file lies in its place")
 
