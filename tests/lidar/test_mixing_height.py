@@ -414,6 +414,20 @@ def test_a_deck_on_a_mixed_layer_caps_it_at_its_base() -> None:
     assert (layers.uncertainty_m >= 100.0).all()
 
 
+@pytest.mark.parametrize(("cloudy", "is_told"), [(1, False), (10, True)])
+def test_at_night_nothing_is_said_to_lie_below_a_deck_on_air_like_the_grounds(cloudy: int, is_told: bool) -> None:
+    beta = np.full((120, 500), 2e-6)
+    beta[::cloudy, 60:] = 1e-4
+    deck_m = np.full((120, 1), np.nan, np.float32)
+    deck_m[::cloudy] = 600.0
+    midnight = np.datetime64("2021-06-15T00:00", "us")
+    layers = retrieve([profiles_of(beta, start=midnight, cloud_base_m=deck_m)], MUNICH)
+
+    assert np.isnan(layers.mixing_height_m).all()
+    assert np.isfinite(layers.below_m).any() == is_told  # what cools at the cloud's top may mix down to the ground
+    assert is_told or (layers.quality & Quality.AMBIGUOUS > 0).all()
+
+
 def test_a_cloud_over_clean_air_is_no_layer_top() -> None:
     height_m = (np.arange(500) + 0.5) * 10.0
     beta = np.tile(erf_profile(height_m, 800.0, above=1e-7), (80, 1))

@@ -28,6 +28,7 @@ LEAST_EVIDENCE: Final = 0.3  # of a candidate beside the profile's best
 BOUND: Final = 0.95  # probability of an upper bound by the chain; it is too sure, as intervals depend on each other
 HIGHEST_BOUND_M: Final = 450.0  # a higher one says nothing
 AMBIGUOUS_M: Final = 150.0  # a spread that is worth a bit
+DECK: Final = 0.5  # evidence of a cloud's base as the top, from which on no bound below it is given
 CAPPED_M: Final = 300.0  # a cloud base this close to the height is the layer's
 BEYOND_SEEN: Final = 1  # nodes above those that show an edge if there is one; farther up noise makes edges of its own
 REMEMBERED: Final = 0.4  # of a residual layer's edge, for its height to be given
@@ -138,10 +139,14 @@ def decide(
     middle_m = np.append((nodes_m[1:] + nodes_m[:-1]) / 2, nodes_m[-1])
     bound_m = np.maximum(middle_m[(cumulative < BOUND).sum(axis=1).clip(max=nodes_m.size - 1)], floor_m)
     is_below = ~is_given & ~is_screened & (bound_m <= np.maximum(HIGHEST_BOUND_M, floor_m))
+    # a deck's own cooling mixes the air below it, be it night; no edge shows where that ends
+    is_under_deck = is_below & (rows["cloud_top"] >= 255 * DECK) & (cloud_m > bound_m)
+    is_below &= ~is_under_deck
 
     residual_m = in_metres(rows["residual"])
     why = _reasons(rows, mass, hidden, is_supported, residual_m, nodes_m)
     why = np.where(is_below, np.uint16(Quality.NEAR_RANGE_EDGE), why)
+    why = np.where(is_under_deck, np.uint16(Quality.AMBIGUOUS), why)
     quality |= np.where(is_given, 0, np.where(is_screened, 0, why)).astype(np.uint16)
     quality |= np.where(is_given & (spread > AMBIGUOUS_M), np.uint16(Quality.AMBIGUOUS), np.uint16(0))
     leans = (is_given & ~by_cloud)[final]
