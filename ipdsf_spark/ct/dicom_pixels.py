@@ -144,6 +144,7 @@ def _opened(header: SliceHeader) -> Frame:
         decode = _decoded_run_lengths if syntax == RLELossless else _decoded_by_gdcm
         return lambda wanted, said: decode(wanted, dataset, streams[wanted.frame], said)
     _check_length(header, len(dataset.PixelData))
+    _require_no(_surplus(dataset.PixelData[expected:]), header)
     return lambda wanted, said: np.asarray(
         pixel_array(dataset, index=wanted.frame, raw=True, correct_unused_bits=False)
     )
@@ -188,7 +189,8 @@ def _native_frames(header: SliceHeader) -> Frame:
     is_implicit = element[4:6] not in (b"OW", b"OB") if is_of_ge else is_implicit  # pydicom does not know its syntax
     if element[:4] not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
         raise InputError(f"{header.name} holds no pixels (cut off after its header?)")
-    if (element[4:8] if is_implicit else element[8:12]) == UNKNOWN_LENGTH:
+    stated = element[4:8] if is_implicit else element[8:12]
+    if stated == UNKNOWN_LENGTH:
         dataset = pydicom.dcmread(header.path, specific_tags=["PixelData"], force=True)
         _require_no(contradiction(header.transfer_syntax, dataset.PixelData), header)
     begin += 8 if is_implicit else 12
@@ -196,6 +198,10 @@ def _native_frames(header: SliceHeader) -> Frame:
     order = ">" if is_little is False or is_of_ge else "<"
     kind = np.dtype(f"{order}{'i' if header.is_signed else 'u'}{header.bits_allocated // 8}")
     count = header.rows * header.columns
+    with header.path.open("rb") as file:
+        file.seek(begin + count * kind.itemsize * header.num_frames)
+        end = begin + int.from_bytes(stated, "big" if is_little is False else "little")
+        _require_no(_surplus(file.read(max(0, end - file.tell()))), header)
 
     def frame(wanted: SliceHeader, said: list[str]) -> Words:
         values: Words = np.fromfile(wanted.path, kind, count, offset=begin + wanted.frame * count * kind.itemsize)
@@ -211,6 +217,16 @@ def _check_length(header: SliceHeader, num_bytes: int) -> None:
     if num_bytes >= 2 * expected:
         slices = f"{num_bytes * header.num_frames // expected} slices of pixels"
         raise InputError(f"{header.name} holds {slices}, but NumberOfFrames says {header.num_frames}")
+
+
+def _surplus(values: bytes) -> str:
+    """Against values behind the last pixel: with Rows or Columns too small, each row would be shifted against the last.
+
+    Bytes of zero only fill up.
+    """
+    if not values.strip(b"\0"):
+        return ""
+    return f"{len(values)} bytes of pixels more than Rows, Columns, BitsAllocated and NumberOfFrames ask for"
 
 
 def _decoded_run_lengths(header: SliceHeader, dataset: Dataset, stream: bytes, said: list[str]) -> Words:
