@@ -112,12 +112,16 @@ def _found(
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """Everything below a folder, also behind links to folders; each folder once, so that links in a circle end."""
-    seen = {folder.resolve()}
+    """Everything below a folder, also behind links to folders; each folder once, so that links in a circle end.
+
+    A link that leads back to a folder above is not followed: what lies beside the folder is not in it.
+    """
+    seen = {folder.resolve(), *folder.resolve().parents}
     for here, folders, names in os.walk(folder, followlinks=True):
         yield from (Path(here, name) for name in names)
         real = {name: Path(here, name).resolve() for name in folders}
-        folders[:] = [name for name in folders if real[name] not in seen]
+        above = set(Path(here).resolve().parents)
+        folders[:] = [name for name in folders if real[name] not in seen | above]
         seen.update(real.values())
 
 
