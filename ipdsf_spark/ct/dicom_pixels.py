@@ -29,7 +29,7 @@ from pydicom.uid import (
 
 from ipdsf_spark.ct.dicom_fields import quiet_pydicom
 from ipdsf_spark.ct.dicom_header import SliceHeader
-from ipdsf_spark.ct.dicom_syntax import contradiction, name_of, stream_contradiction
+from ipdsf_spark.ct.dicom_syntax import contradiction, name_of, stream_contradiction, undecoded
 from ipdsf_spark.ct.dicom_values import Noted, values_of_words
 from ipdsf_spark.ct.native import is_whole_jpeg, overheard
 from ipdsf_spark.ct.volume import Hu, hu_array
@@ -51,7 +51,7 @@ PIXEL_TAGS: Final = (
 )
 
 GE_BIG_ENDIAN: Final = "1.2.840.113619.5.2"  # implicit VR and little endian, but for the pixels
-OTHER_PIXELS: Final = ("FloatPixelData", "DoubleFloatPixelData")
+OTHER_PIXELS: Final = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 UNKNOWN_LENGTH: Final = b"\xff\xff\xff\xff"
 MAX_PIXELS: Final = 8192 * 8192  # of a slice; a damaged header must not ask for gigabytes
 DAMAGE, SURPLUS = "Corrupt JPEG data", "extraneous bytes"
@@ -123,6 +123,8 @@ def _check_size(header: SliceHeader) -> None:
 def _opened(header: SliceHeader) -> Frame:
     """What gives the words of one frame after the other of a file that was parsed once."""
     syntax = pydicom.uid.UID(header.transfer_syntax)
+    if not syntax.is_transfer_syntax:  # newer than the library's names
+        _require_no(undecoded(syntax), header)
     if syntax == GE_BIG_ENDIAN:
         return _native_frames(header)
     if not syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian and header.num_frames > 1:
@@ -237,7 +239,7 @@ def _decoded_run_lengths(header: SliceHeader, dataset: Dataset, stream: bytes, s
 def _decoded_by_gdcm(header: SliceHeader, dataset: Dataset, stream: bytes, said: list[str]) -> Words:
     """One frame of the JPEG family; slope and intercept are left out so that GDCM returns the stored values."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    _require_no(stream_contradiction(syntax, stream), header)
+    _require_no(stream_contradiction(syntax, stream) or undecoded(syntax), header)
     if syntax not in JPEG2000TransferSyntaxes and not is_whole_jpeg(stream):
         raise InputError(f"{header.name} is cut short: its {syntax.name} stream has no end")
     single = _single(dataset, stream)
