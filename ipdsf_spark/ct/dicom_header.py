@@ -252,6 +252,9 @@ def read_headers(path: Path, *, pseudonym_key: bytes = b"", warned: list[str] | 
             patient = _pseudonym(str(dataset.get("PatientID", "")), pseudonym_key)
             shared = _shared_facts(path, dataset, patient)
             groups = FunctionalGroups(dataset)
+            if groups.num_described > shared["num_frames"]:
+                said = f"NumberOfFrames is {shared['num_frames']}, but {groups.num_described} frames are described"
+                raise InputError(f"{path.name}: {said}: some are gone")
             return [_header(shared, dataset, groups, frame) for frame in range(shared["num_frames"])]
     except InputError:
         raise

@@ -9,9 +9,12 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.fileset import FileSet
-from synthetic_dicom import WriteSeries
+from pydicom.sequence import Sequence
+from pydicom.uid import EnhancedCTImageStorage
+from synthetic_dicom import WriteSeries, item, save, slice_dataset
 
 from ipdsf_spark.ct.reading import read_volume, survey
+from ipdsf_spark.errors import InputError
 
 Chest = NDArray[np.int16]
 
@@ -95,3 +98,13 @@ def test_a_link_to_a_folder_above_does_not_bring_in_what_lies_beside(
     (folder / "top").symlink_to(tmp_path)
 
     assert survey(folder).problems == ()
+
+
+def test_more_frames_described_than_there_are_is_a_loss(chest: Chest, tmp_path: Path) -> None:
+    frames = slice_dataset(chest[0], SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=4)
+    frames.PixelData = (chest[:4] + 1024).astype("<u2").tobytes()
+    places = [item(ImagePositionPatient=[-10, -20, 2.5 * k]) for k in range(6)]
+    frames.PerFrameFunctionalGroupsSequence = Sequence(item(PlanePositionSequence=Sequence([p])) for p in places)
+
+    with pytest.raises(InputError, match="NumberOfFrames is 4, but 6 frames are described"):
+        survey(save(frames, tmp_path / "frames.dcm"))
