@@ -409,6 +409,7 @@ def _image_type(fields: Fields, num_frames: int) -> tuple[str, ...]:
 
 
 def _pseudonym(identifier: str, key: bytes) -> str:
+    identifier = identifier.strip(" \0")  # blanks on either side mean nothing (LO, PS3.5 6.2)
     if not key or not identifier:
         return ""
     return hashlib.blake2b(identifier.encode(), key=key[:64], digest_size=8).hexdigest()
