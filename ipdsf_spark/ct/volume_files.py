@@ -37,6 +37,7 @@ from ipdsf_spark.ct.named_files import (
     pair_of,
 )
 from ipdsf_spark.ct.native import overheard, require_utf8
+from ipdsf_spark.ct.placing import unread_numbers, unused_scaling
 from ipdsf_spark.ct.provenance import GENERATED
 from ipdsf_spark.ct.surplus import end_of_values, raw_voxels, surplus_problems
 from ipdsf_spark.ct.volume import AXIAL, Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
@@ -84,6 +85,8 @@ def read_volume_file(path: Path) -> Volume:
     except Exception as error:  # the libraries raise whatever damaged bytes lead to
         if missing := _missing_data_file(path):
             raise InputError(f"{path.name} names {missing} as the file of its voxels, which is not there") from None
+        if ends_like(path, ITK_SUFFIXES) and (unread := unread_numbers(_head_of(path))):
+            raise InputError(f"{path.name} cannot be read: {unread}") from None
         raise InputError(f"{path.name} cannot be read: damaged or cut short ({type(error).__name__})") from None
     if volume.hu.dtype == np.float32 and not np.isfinite(volume.hu).all():
         num_bad = int(volume.hu.size - np.isfinite(volume.hu).sum())
@@ -306,10 +309,8 @@ def _volume_of_itk(path: Path, named: Path) -> Volume:
     steps = directions * np.asarray(image.GetSpacing())[::-1, None]
     kind = "nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "metaimage"
     volume = _volume(hu, steps, np.asarray(image.GetOrigin()), kind=kind)
-    with path.open("rb") as file:
-        whole = file.read(MAX_HEADER)
-    head = whole.partition(b"\n\n")[0] if kind == "nrrd" else whole
-    if raw := raw_voxels(named, whole):
+    head = _head_of(path)
+    if raw := raw_voxels(named, head):
         end = raw[1] + num_bytes
         found = surplus_problems(raw[0].name, end_of_values(raw[0], end), end)
         volume = dataclasses.replace(volume, problems=(*volume.problems, *found))
@@ -324,11 +325,23 @@ def _volume_of_itk(path: Path, named: Path) -> Volume:
     if broken := PLACING.search(head):
         text = f"{broken[1].decode()} holds {broken[2].decode()}, which is no number: 1 mm is taken, 0 for an origin"
         volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("no_geometry", text, (path.name,))))
+    elif unread := unread_numbers(head):
+        text = f"{unread}: readers take a part of it"
+        volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("no_geometry", text, (path.name,))))
+    if unused := unused_scaling(head):
+        volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("header_field", unused, (path.name,))))
     warnings = list(dict.fromkeys([*said_of_header, *said]))
     if not warnings:
         return volume
     remark = Problem("library_warning", f"the reader warns: {'; '.join(warnings[:3])}", (path.name,))
     return dataclasses.replace(volume, problems=(*volume.problems, remark))
+
+
+def _head_of(path: Path) -> bytes:
+    """The text of a NRRD header up to the blank line that ends it, or the beginning of a MetaImage file."""
+    with path.open("rb") as file:
+        head = file.read(MAX_HEADER)
+    return head.partition(b"\n\n")[0] + b"\n\n" if head.startswith(b"NRRD") else head
 
 
 def _volume(hu: Hu, steps: NDArray[np.float64], origin: NDArray[np.float64], *, kind: str) -> Volume:
