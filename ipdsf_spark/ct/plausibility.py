@@ -42,6 +42,9 @@ LEAST_MM: Final = 0.05  # of a voxel's side
 MOST_MM: Final = (50.0, 20.0, 20.0)  # (z, y, x)
 MIN_VOXELS: Final = 512  # fewer have no histogram
 IGNORED_SHARE: Final = 1e-4  # of the voxels at each end: streaks and noise
+LEAST_WHITE: Final = 1000.0  # HU that no corner of a scan has
+MIN_PADDED: Final = 0.005  # of the voxels
+MIN_PADDED_SLICES: Final = 0.5
 MIN_NEIGHBOURS: Final = 3  # slices
 MIN_TAIL: Final = 0.125  # of the rows: so many more than the neighbours
 MAX_NAMED: Final = 5
@@ -74,6 +77,24 @@ def slice_problems(hu: NDArray[Any]) -> list[Problem]:
     more = " …" if len(odd) > MAX_NAMED else ""
     text = f"slice {named}{more} of {len(hu)} ends in one value where its neighbours do not: are its bytes gone?"
     return [Problem("unusual_values", text)]
+
+
+def padding_problems(hu: NDArray[Any]) -> list[Problem]:
+    """Padding at the white end: all four corners of most slices of hu[z, y, x] hold one value of bone or metal.
+
+    Some software pads with the largest stored value. Between padding and saturated metal nothing tells, so it stays.
+    """
+    corners = hu[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    value = float(np.median(corners))
+    is_padded = (corners == value).all(axis=1)
+    if (
+        value < LEAST_WHITE
+        or is_padded.mean() < MIN_PADDED_SLICES
+        or (share := float(np.mean(hu == value))) < MIN_PADDED
+    ):
+        return []
+    text = f"all corners of the slices are {value:g}, {share:.0%} of the values: padding at the white end of any window"
+    return [Problem("not_hu", f"{text}, not HU")]
 
 
 def _num_constant_rows(plane: NDArray[Any]) -> int:

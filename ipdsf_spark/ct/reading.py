@@ -17,7 +17,7 @@ from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, RESOURCE_FORK, has_dicom
 from ipdsf_spark.ct.folders import entries_of
 from ipdsf_spark.ct.named_files import header_of
 from ipdsf_spark.ct.pictures import PictureScale, is_picture, read_pictures
-from ipdsf_spark.ct.plausibility import size_problems, slice_problems, value_problems
+from ipdsf_spark.ct.plausibility import padding_problems, size_problems, slice_problems, value_problems
 from ipdsf_spark.ct.regular import regular
 from ipdsf_spark.ct.volume import SERIOUS, Problem, Volume, canonical
 from ipdsf_spark.ct.volume_files import is_volume_file, read_volume_file
@@ -107,11 +107,10 @@ def _found(
         raise InputError(f"{path} is an empty folder{said}; expected DICOM slices, a NIfTI or NRRD file, or pictures")
     volume = _read(path, files, series, pictures, pseudonym_key, progress)
     is_lossy = any(p.kind == "lossy" for p in volume.problems)
-    found = [
-        *size_problems(volume.grid),
-        *slice_problems(volume.hu),
-        *value_problems(volume.hu, volume.padding_hu, is_lossy=is_lossy),
-    ]
+    of_values = value_problems(volume.hu, volume.padding_hu, is_lossy=is_lossy)
+    if not any(p.is_serious for p in of_values):  # values that are no HU at all have no padding either
+        of_values += padding_problems(volume.hu)
+    found = [*size_problems(volume.grid), *slice_problems(volume.hu), *of_values]
     return dataclasses.replace(volume, problems=(*lost, *volume.problems, *found))
 
 

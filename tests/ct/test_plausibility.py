@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from synthetic_dicom import WriteSeries
 
 from ipdsf_spark.ct.phantom import chest_phantom
-from ipdsf_spark.ct.plausibility import slice_problems, value_problems
+from ipdsf_spark.ct.plausibility import padding_problems, slice_problems, value_problems
 from ipdsf_spark.ct.reading import survey
 
 Chest = NDArray[np.int16]
@@ -55,3 +55,33 @@ def test_values_without_anything_but_air_are_remarked(chest: Chest) -> None:
 
     assert (problem.kind, problem.is_serious) == ("unusual_values", False)
     assert "nothing but air and lung" in problem.text
+
+
+@pytest.fixture
+def outside() -> NDArray[np.bool_]:
+    """What lies outside the circle of reconstruction."""
+    y, x = np.indices((32, 32)) - 15.5
+    return np.asarray(np.hypot(y, x) > 16)
+
+
+@pytest.mark.parametrize("is_stated", [False, True])
+def test_padding_at_the_white_end_is_no_hu(
+    chest: Chest, outside: NDArray[np.bool_], write_series: WriteSeries, is_stated: bool
+) -> None:
+    chest[:, outside] = 3071
+    stated = {"PixelPaddingValue": 4095} if is_stated else {}
+
+    problems = survey(write_series(chest, **stated)[0].parent).problems
+
+    assert [p.kind for p in problems if p.is_serious] == ["not_hu"]
+    assert "all corners of the slices are 3071" in "; ".join(p.text for p in problems)
+
+
+@pytest.mark.parametrize("padding", [-3024, -1024, 0])
+def test_padding_elsewhere_and_metal_are_not_at_the_white_end(
+    chest: Chest, outside: NDArray[np.bool_], padding: int
+) -> None:
+    chest[:, outside] = padding
+    chest[3:5, 10:14, 10:14] = 3071
+
+    assert padding_problems(chest) == []
