@@ -62,6 +62,8 @@ def model_path(config: Config, said: str) -> Path:
     Raises:
         InputError: nowhere.
     """
+    if not said.strip():
+        raise InputError("the name of the model is empty")
     if Path(said).exists():
         return Path(said)
     if Path(said).name != said:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.ct.dicom_directory import DIRECTORY, images_not_here, is_directory
 from ipdsf_spark.ct.dicom_groups import group_slices
 from ipdsf_spark.ct.dicom_header import (
     DICOM_SUFFIXES,
@@ -33,7 +34,6 @@ from ipdsf_spark.errors import InputError
 Progress = Callable[[int, int], None]  # (done, of)
 UNFINISHED: Final = (".part", ".partial", ".crdownload", ".download", ".filepart")
 PACKED: Final = (".gz", ".bz2", ".xz", ".zst", ".z")
-DIRECTORY: Final = "DICOMDIR"
 MAX_JUMP_HU: Final = 400  # of the median from slice to slice
 
 
@@ -61,6 +61,7 @@ def read_dicom(
     """
     headers, problems = gather(files, pseudonym_key=pseudonym_key or secrets.token_bytes())
     group = group_slices(headers, series=series)
+    problems += images_not_here(files, headers, group.headers[0].series_uid)
     hu, kept, found = load(group.headers, progress)
     stack = stack_of(kept)
     first = kept[0]
@@ -122,6 +123,7 @@ def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[S
     """
     headers: list[SliceHeader] = []
     strange: list[str] = []
+    foreign: list[Path] = []
     damaged: list[Problem] = []
     warned: list[Problem] = []
     for path in files:
@@ -145,32 +147,40 @@ def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[S
             elif path.suffix.lower() in PACKED and Path(path.stem).suffix.lower() in ("", *DICOM_SUFFIXES):
                 damaged.append(Problem("unreadable", "is packed: unpack it", (path.name,)))
             else:
-                strange.append(path.name)
+                foreign.append(path)
         except (InputError, OSError) as error:
             text = str(error) if isinstance(error, InputError) else f"cannot be opened: {error.strerror}"
             damaged.append(Problem("unreadable", text, (path.name,)))
         warned += [Problem("library_warning", f"pydicom warns: {text}", (path.name,)) for text in said]
     if not headers:
         reasons = "; ".join(str(p) for p in damaged[:3]) or "no DICOM image among them"
-        if any(path.stem.upper() == DIRECTORY for path in files):
+        if any(map(is_directory, files)):
             reasons += f"; a {DIRECTORY} only lists the files of a medium: name the folder in which they lie"
         raise InputError(f"{len(files)} file(s), none a readable DICOM image: {reasons}")
-    empty = _empty_slices(files, strange, headers)
-    if empty:
-        damaged.append(Problem("unreadable", f"{len(empty)} file(s) named like the slices are empty", tuple(empty)))
-        strange = [name for name in strange if name not in empty]
+    lost = _lost_slices(foreign, headers)
+    for text, paths in lost.items():
+        names = tuple(path.name for path in paths)
+        damaged.append(Problem("unreadable", f"{len(names)} file(s) named like the slices {text}", names))
+    strange += [path.name for path in foreign if not any(path in paths for paths in lost.values())]
     noted = [Problem("not_an_image", f"{len(strange)} file(s) hold no image", tuple(strange))] if strange else []
     return headers, [*joined(damaged), *noted, *joined(warned)]
 
 
-def _empty_slices(files: Sequence[Path], strange: Sequence[str], headers: Sequence[SliceHeader]) -> list[str]:
-    """Files of no length whose names are like those of the slices but for their numbers: a copy that was broken off.
+def _lost_slices(foreign: Sequence[Path], headers: Sequence[SliceHeader]) -> dict[str, list[Path]]:
+    """Files that are no DICOM and whose names are like those of the slices but for their numbers, by what they are.
 
-    Media have empty files of their own beside the slices (LOCKFILE).
+    Media have empty files of their own beside the slices (LOCKFILE). Other content only counts beside a slice: archives
+    of files keep folders of their own, in which all names are numbers.
     """
     forms = {_form(h.path) for h in headers}
-    suspected = set(strange)
-    return [p.name for p in files if p.name in suspected and not p.stat().st_size and _form(p) in forms]
+    beside = {(h.path.parent, _form(h.path)) for h in headers}
+    found: dict[str, list[Path]] = {}
+    for path in foreign:
+        if _form(path) in forms and not path.stat().st_size:
+            found.setdefault("are empty", []).append(path)
+        elif (path.parent, _form(path)) in beside:
+            found.setdefault("are no DICOM: something else in the place of a slice", []).append(path)
+    return found
 
 
 def _form(path: Path) -> str:

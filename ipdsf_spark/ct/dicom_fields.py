@@ -75,6 +75,11 @@ class FunctionalGroups:
         shared = _sequence(dataset, "SharedFunctionalGroupsSequence")
         self._shared = self._items(shared[0]) if shared else []
 
+    @property
+    def num_described(self) -> int:
+        """Frames that have items of their own."""
+        return len(self._per_frame)
+
     def of(self, frame: int) -> list[Dataset]:
         """The items of one frame."""
         own = self._items(self._per_frame[frame]) if frame < len(self._per_frame) else []

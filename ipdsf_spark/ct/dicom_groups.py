@@ -190,8 +190,8 @@ def _one_acquisition(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], 
     where = position_along_normal(slices[0])
     energy = _energies(slices)
     parts = _split(slices, lambda h: (h.acquisition, h.kernel.upper(), energy[h.kvp], h.image_type))
-    if len(parts) == 1 and _num_coincident(slices) > 0:
-        parts = _runs(slices, where)
+    if len(parts) == 1:
+        parts = _runs(slices, where) if _num_coincident(slices) else _numbered_passes(slices, where)
     ranges = sorted((where(part[0]), where(part[-1])) for part in parts)
     if all(before[1] < after[0] for before, after in pairwise(ranges)):
         return list(slices), []
@@ -266,6 +266,15 @@ def _runs(slices: Sequence[SliceHeader], where: Callable[[SliceHeader], float]) 
     runs = [sorted(run, key=where) for run in runs]
     is_each_a_pass = len(runs) > 1 and all(len(run) > 1 and _num_coincident(run) == 0 for run in runs)
     return sorted(runs, key=len, reverse=True) if is_each_a_pass else [list(slices)]
+
+
+def _numbered_passes(slices: Sequence[SliceHeader], where: Callable[[SliceHeader], float]) -> list[list[SliceHeader]]:
+    """Two passes whose slices lie between each other's, told by numbers that run through the place twice, evenly."""
+    if len({h.instance for h in slices}) < len(slices):
+        return [list(slices)]
+    runs = _runs(slices, where)
+    is_each_whole = all(len(run) >= MIN_STACK and is_even(run) for run in runs)
+    return runs if is_each_whole else [list(slices)]
 
 
 def _num_coincident(slices: Sequence[SliceHeader]) -> int:

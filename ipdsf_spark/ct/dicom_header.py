@@ -252,6 +252,9 @@ def read_headers(path: Path, *, pseudonym_key: bytes = b"", warned: list[str] | 
             patient = _pseudonym(str(dataset.get("PatientID", "")), pseudonym_key)
             shared = _shared_facts(path, dataset, patient)
             groups = FunctionalGroups(dataset)
+            if groups.num_described > shared["num_frames"]:
+                said = f"NumberOfFrames is {shared['num_frames']}, but {groups.num_described} frames are described"
+                raise InputError(f"{path.name}: {said}: some are gone")
             return [_header(shared, dataset, groups, frame) for frame in range(shared["num_frames"])]
     except InputError:
         raise
@@ -406,6 +409,7 @@ def _image_type(fields: Fields, num_frames: int) -> tuple[str, ...]:
 
 
 def _pseudonym(identifier: str, key: bytes) -> str:
+    identifier = identifier.strip(" \0")  # blanks on either side mean nothing (LO, PS3.5 6.2)
     if not key or not identifier:
         return ""
     return hashlib.blake2b(identifier.encode(), key=key[:64], digest_size=8).hexdigest()

@@ -29,7 +29,7 @@ from pydicom.uid import (
 
 from ipdsf_spark.ct.dicom_fields import quiet_pydicom
 from ipdsf_spark.ct.dicom_header import SliceHeader
-from ipdsf_spark.ct.dicom_syntax import contradiction, name_of, stream_contradiction
+from ipdsf_spark.ct.dicom_syntax import contradiction, name_of, stream_contradiction, undecoded
 from ipdsf_spark.ct.dicom_values import Noted, values_of_words
 from ipdsf_spark.ct.native import is_whole_jpeg, overheard
 from ipdsf_spark.ct.volume import Hu, hu_array
@@ -51,7 +51,7 @@ PIXEL_TAGS: Final = (
 )
 
 GE_BIG_ENDIAN: Final = "1.2.840.113619.5.2"  # implicit VR and little endian, but for the pixels
-OTHER_PIXELS: Final = ("FloatPixelData", "DoubleFloatPixelData")
+OTHER_PIXELS: Final = ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 UNKNOWN_LENGTH: Final = b"\xff\xff\xff\xff"
 MAX_PIXELS: Final = 8192 * 8192  # of a slice; a damaged header must not ask for gigabytes
 DAMAGE, SURPLUS = "Corrupt JPEG data", "extraneous bytes"
@@ -123,6 +123,8 @@ def _check_size(header: SliceHeader) -> None:
 def _opened(header: SliceHeader) -> Frame:
     """What gives the words of one frame after the other of a file that was parsed once."""
     syntax = pydicom.uid.UID(header.transfer_syntax)
+    if not syntax.is_transfer_syntax:  # newer than the library's names
+        _require_no(undecoded(syntax), header)
     if syntax == GE_BIG_ENDIAN:
         return _native_frames(header)
     if not syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian and header.num_frames > 1:
@@ -144,6 +146,7 @@ def _opened(header: SliceHeader) -> Frame:
         decode = _decoded_run_lengths if syntax == RLELossless else _decoded_by_gdcm
         return lambda wanted, said: decode(wanted, dataset, streams[wanted.frame], said)
     _check_length(header, len(dataset.PixelData))
+    _require_no(_surplus(dataset.PixelData[expected:]), header)
     return lambda wanted, said: np.asarray(
         pixel_array(dataset, index=wanted.frame, raw=True, correct_unused_bits=False)
     )
@@ -188,7 +191,8 @@ def _native_frames(header: SliceHeader) -> Frame:
     is_implicit = element[4:6] not in (b"OW", b"OB") if is_of_ge else is_implicit  # pydicom does not know its syntax
     if element[:4] not in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"):
         raise InputError(f"{header.name} holds no pixels (cut off after its header?)")
-    if (element[4:8] if is_implicit else element[8:12]) == UNKNOWN_LENGTH:
+    stated = element[4:8] if is_implicit else element[8:12]
+    if stated == UNKNOWN_LENGTH:
         dataset = pydicom.dcmread(header.path, specific_tags=["PixelData"], force=True)
         _require_no(contradiction(header.transfer_syntax, dataset.PixelData), header)
     begin += 8 if is_implicit else 12
@@ -196,6 +200,10 @@ def _native_frames(header: SliceHeader) -> Frame:
     order = ">" if is_little is False or is_of_ge else "<"
     kind = np.dtype(f"{order}{'i' if header.is_signed else 'u'}{header.bits_allocated // 8}")
     count = header.rows * header.columns
+    with header.path.open("rb") as file:
+        file.seek(begin + count * kind.itemsize * header.num_frames)
+        end = begin + int.from_bytes(stated, "big" if is_little is False else "little")
+        _require_no(_surplus(file.read(max(0, end - file.tell()))), header)
 
     def frame(wanted: SliceHeader, said: list[str]) -> Words:
         values: Words = np.fromfile(wanted.path, kind, count, offset=begin + wanted.frame * count * kind.itemsize)
@@ -213,6 +221,16 @@ def _check_length(header: SliceHeader, num_bytes: int) -> None:
         raise InputError(f"{header.name} holds {slices}, but NumberOfFrames says {header.num_frames}")
 
 
+def _surplus(values: bytes) -> str:
+    """Against values behind the last pixel: with Rows or Columns too small, each row would be shifted against the last.
+
+    Bytes of zero only fill up.
+    """
+    if not values.strip(b"\0"):
+        return ""
+    return f"{len(values)} bytes of pixels more than Rows, Columns, BitsAllocated and NumberOfFrames ask for"
+
+
 def _decoded_run_lengths(header: SliceHeader, dataset: Dataset, stream: bytes, said: list[str]) -> Words:
     _require_no(stream_contradiction(dataset.file_meta.TransferSyntaxUID, stream), header)
     return np.asarray(pixel_array(_single(dataset, stream), index=0, raw=True, correct_unused_bits=False))
@@ -221,7 +239,7 @@ def _decoded_run_lengths(header: SliceHeader, dataset: Dataset, stream: bytes, s
 def _decoded_by_gdcm(header: SliceHeader, dataset: Dataset, stream: bytes, said: list[str]) -> Words:
     """One frame of the JPEG family; slope and intercept are left out so that GDCM returns the stored values."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    _require_no(stream_contradiction(syntax, stream), header)
+    _require_no(stream_contradiction(syntax, stream) or undecoded(syntax), header)
     if syntax not in JPEG2000TransferSyntaxes and not is_whole_jpeg(stream):
         raise InputError(f"{header.name} is cut short: its {syntax.name} stream has no end")
     single = _single(dataset, stream)

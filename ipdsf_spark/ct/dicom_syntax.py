@@ -26,12 +26,27 @@ FRAMES: Final = {0xC0: "JPEG Baseline", 0xC1: "JPEG Extended", 0xC3: "JPEG Lossl
 # What stands in the name of a syntax whose streams begin so.
 FAMILIES: Final = ("JPEG 2000", "JPEG-LS", "JPEG Lossless", "JPEG Extended", "JPEG Baseline", "RLE")
 RUN_LENGTH_HEADER: Final = 64
+# Compressions that none of the libraries here knows (PS3.6 A), by the beginning of their identifiers.
+UNDECODED: Final = {
+    "1.2.840.10008.1.2.4.10": "a video",
+    "1.2.840.10008.1.2.4.11": "JPEG XL",
+    "1.2.840.10008.1.2.4.20": "High-Throughput JPEG 2000",
+    "1.2.840.10008.1.2.4.94": "a reference to a server (JPIP)",
+    "1.2.840.10008.1.2.4.95": "a reference to a server (JPIP)",
+}
 
 
 def name_of(uid: str) -> str:
     """A transfer syntax by name and identifier."""
     name = UID(uid).name
     return f"{name} ({uid})" if name != uid else uid
+
+
+def undecoded(uid: str) -> str:
+    """Against a compression that cannot be undone here; empty for others."""
+    kind = next((kind for begin, kind in UNDECODED.items() if uid.startswith(begin)), "")
+    asked = "convert them to JPEG 2000 or to no compression"
+    return f"its pixels cannot be decoded: {kind}, {name_of(uid)}, is not read here; {asked}" if kind else ""
 
 
 def contradiction(uid: str, pixels: bytes) -> str:

@@ -25,7 +25,7 @@ C_LIBRARY: Final = ctypes.CDLL(None)
 
 def is_whole_jpeg(stream: bytes) -> bool:
     """True when a JPEG or JPEG-LS stream has its end; the decoders fill what is missing with grey and carry on."""
-    return JPEG_END in stream[-16:]  # after it stand at most fill bytes
+    return JPEG_END in stream.rstrip(b"\0")[-16:]  # after it stand at most fill bytes
 
 
 def require_utf8(path: Path) -> None:

@@ -42,6 +42,12 @@ LEAST_MM: Final = 0.05  # of a voxel's side
 MOST_MM: Final = (50.0, 20.0, 20.0)  # (z, y, x)
 MIN_VOXELS: Final = 512  # fewer have no histogram
 IGNORED_SHARE: Final = 1e-4  # of the voxels at each end: streaks and noise
+LEAST_WHITE: Final = 1000.0  # HU that no corner of a scan has
+MIN_PADDED: Final = 0.005  # of the voxels
+MIN_PADDED_SLICES: Final = 0.5
+MIN_NEIGHBOURS: Final = 3  # slices
+MIN_TAIL: Final = 0.125  # of the rows: so many more than the neighbours
+MAX_NAMED: Final = 5
 VOXELS_AT_ONCE: Final = 2**22
 
 
@@ -53,6 +59,50 @@ def size_problems(grid: Grid) -> list[Problem]:
     return [
         Problem("unusual_geometry", f"voxels of {said} mm (z, y, x): no scanner of patients makes such; other units?")
     ]
+
+
+def slice_problems(hu: NDArray[Any]) -> list[Problem]:
+    """Slices of hu[z, y, x] that end in rows of one value where neither neighbour does: their bytes may be gone.
+
+    A download that was broken off leaves files of full length whose ends are zeros.
+    """
+    if len(hu) < MIN_NEIGHBOURS:
+        return []
+    tails = np.array([_num_constant_rows(plane) for plane in hu])
+    beside = np.maximum(tails[:-2], tails[2:])
+    odd = (np.flatnonzero(tails[1:-1] - beside >= MIN_TAIL * hu.shape[1]) + 1).tolist()
+    if not odd:
+        return []
+    named = ", ".join(f"{k + 1} ({tails[k]} rows of {float(hu[k, -1, -1]):g})" for k in odd[:MAX_NAMED])
+    more = " …" if len(odd) > MAX_NAMED else ""
+    text = f"slice {named}{more} of {len(hu)} ends in one value where its neighbours do not: are its bytes gone?"
+    return [Problem("unusual_values", text)]
+
+
+def padding_problems(hu: NDArray[Any]) -> list[Problem]:
+    """Padding at the white end: all four corners of most slices of hu[z, y, x] hold one value of bone or metal.
+
+    Some software pads with the largest stored value. Between padding and saturated metal nothing tells, so it stays.
+    """
+    corners = hu[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    value = float(np.median(corners))
+    is_padded = (corners == value).all(axis=1)
+    if (
+        value < LEAST_WHITE
+        or is_padded.mean() < MIN_PADDED_SLICES
+        or (share := float(np.mean(hu == value))) < MIN_PADDED
+    ):
+        return []
+    text = f"all corners of the slices are {value:g}, {share:.0%} of the values: padding at the white end of any window"
+    return [Problem("not_hu", f"{text}, not HU")]
+
+
+def _num_constant_rows(plane: NDArray[Any]) -> int:
+    """How many rows at the end of hu[y, x] hold the last value and no other."""
+    if plane[-1, 0] != plane[-1, -1]:
+        return 0
+    other = (plane != plane[-1, -1]).any(axis=1)
+    return len(plane) if not other.any() else int(np.argmax(other[::-1]))
 
 
 def value_problems(hu: NDArray[Any], padding_hu: float | None = None, *, is_lossy: bool = False) -> list[Problem]:
@@ -89,6 +139,9 @@ def value_problems(hu: NDArray[Any], padding_hu: float | None = None, *, is_loss
     if num_distinct <= MAX_MASK and highest <= HIGHEST_LABEL:
         return [Problem("not_hu", f"{said}, {num_distinct} of them different: a mask, not HU")]
     without_outside = _without_constant(hu, lowest)
+    if highest <= AIR_BELOW_HU:
+        text = f"{said}: nothing but air and lung (RescaleSlope wrong, or a lung without its patient?)"
+        return [Problem("unusual_values", text)]
     if _share(without_outside, -np.inf, AIR_BELOW_HU) > IGNORED_SHARE:
         return _tissue_problems(hu, said) or _constant_problems(hu, lowest, said)
     hu = without_outside

@@ -7,17 +7,17 @@ the error. Arrays come out running to head, back and left (`canonical`).
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from ipdsf_spark.ct.dicom import Progress, no_progress, read_dicom
 from ipdsf_spark.ct.dicom_header import DICOM_SUFFIXES, RESOURCE_FORK, has_dicom_mark, is_dicom, is_pointer
+from ipdsf_spark.ct.folders import entries_of
 from ipdsf_spark.ct.named_files import header_of
 from ipdsf_spark.ct.pictures import PictureScale, is_picture, read_pictures
-from ipdsf_spark.ct.plausibility import size_problems, value_problems
+from ipdsf_spark.ct.plausibility import padding_problems, size_problems, slice_problems, value_problems
 from ipdsf_spark.ct.regular import regular
 from ipdsf_spark.ct.volume import SERIOUS, Problem, Volume, canonical
 from ipdsf_spark.ct.volume_files import is_volume_file, read_volume_file
@@ -98,7 +98,7 @@ def _found(
         raise InputError(f"{path} is a link that leads nowhere")
     if not path.exists():
         raise InputError(f"{path} does not exist")
-    entries = sorted(_entries(path)) if path.is_dir() else [path]
+    entries = sorted(entries_of(path)) if path.is_dir() else [path]
     files = [p for p in entries if p.is_file() and not p.name.startswith(RESOURCE_FORK)]
     dangling = [p.name for p in entries if p.is_symlink() and not p.exists()]
     lost = [Problem("unreadable", f"{len(dangling)} link(s) lead nowhere", tuple(dangling))] if dangling else []
@@ -107,18 +107,11 @@ def _found(
         raise InputError(f"{path} is an empty folder{said}; expected DICOM slices, a NIfTI or NRRD file, or pictures")
     volume = _read(path, files, series, pictures, pseudonym_key, progress)
     is_lossy = any(p.kind == "lossy" for p in volume.problems)
-    found = [*size_problems(volume.grid), *value_problems(volume.hu, volume.padding_hu, is_lossy=is_lossy)]
+    of_values = value_problems(volume.hu, volume.padding_hu, is_lossy=is_lossy)
+    if not any(p.is_serious for p in of_values):  # values that are no HU at all have no padding either
+        of_values += padding_problems(volume.hu)
+    found = [*size_problems(volume.grid), *slice_problems(volume.hu), *of_values]
     return dataclasses.replace(volume, problems=(*lost, *volume.problems, *found))
-
-
-def _entries(folder: Path) -> Iterator[Path]:
-    """Everything below a folder, also behind links to folders; each folder once, so that links in a circle end."""
-    seen = {folder.resolve()}
-    for here, folders, names in os.walk(folder, followlinks=True):
-        yield from (Path(here, name) for name in names)
-        real = {name: Path(here, name).resolve() for name in folders}
-        folders[:] = [name for name in folders if real[name] not in seen]
-        seen.update(real.values())
 
 
 def _read(

@@ -37,7 +37,9 @@ from ipdsf_spark.ct.named_files import (
     pair_of,
 )
 from ipdsf_spark.ct.native import overheard, require_utf8
+from ipdsf_spark.ct.placing import unread_numbers, unused_scaling
 from ipdsf_spark.ct.provenance import GENERATED
+from ipdsf_spark.ct.surplus import end_of_values, raw_voxels, surplus_problems
 from ipdsf_spark.ct.volume import AXIAL, Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
 from ipdsf_spark.errors import InputError
 
@@ -48,6 +50,7 @@ MAX_WARNING: Final = 300  # characters
 MIN_VOLUME: Final = 0.1  # of the cell of three unit axes: less is a plane
 SHEAR_TOLERANCE: Final = 1e-3  # scalar product of two axes
 PIECE: Final = 2**20
+EXTENSION_FLAG: Final = 4  # bytes between the header of a single NIfTI file and what follows
 SPACING_FIELD: Final = re.compile(rb"^(spacings|space directions) *:|^Element(Spacing|Size) *=", re.MULTILINE)
 SPACE_UNITS: Final = re.compile(rb"^(?:space )?units *: *(.*)", re.MULTILINE)  # of NRRD
 MILLIMETRES: Final = {"", "mm", "millimeter", "millimeters", "millimetre", "millimetres"}
@@ -82,6 +85,8 @@ def read_volume_file(path: Path) -> Volume:
     except Exception as error:  # the libraries raise whatever damaged bytes lead to
         if missing := _missing_data_file(path):
             raise InputError(f"{path.name} names {missing} as the file of its voxels, which is not there") from None
+        if ends_like(path, ITK_SUFFIXES) and (unread := unread_numbers(_head_of(path))):
+            raise InputError(f"{path.name} cannot be read: {unread}") from None
         raise InputError(f"{path.name} cannot be read: damaged or cut short ({type(error).__name__})") from None
     if volume.hu.dtype == np.float32 and not np.isfinite(volume.hu).all():
         num_bad = int(volume.hu.size - np.isfinite(volume.hu).sum())
@@ -92,10 +97,9 @@ def read_volume_file(path: Path) -> Volume:
 def _nifti(path: Path) -> Volume:
     data = path if ends_like(path, NIFTI_SUFFIXES) else pair_of(path)[1]
     is_packed = is_gzip(data)
-    if is_packed:
-        _check_gzip(data)
+    end = _check_gzip(data) if is_packed else None
     with named_for_nibabel(path) as named, _overheard_nibabel() as said:
-        volume = _volume_of_nifti(path, data, nib.load(named, mmap=False), is_packed=is_packed)
+        volume = _volume_of_nifti(path, data, nib.load(named, mmap=False), packed_end=end)
     if not said:
         return volume
     text = f"the reader warns: {'; '.join(dict.fromkeys(said))}"[:MAX_WARNING]
@@ -121,7 +125,7 @@ def _overheard_nibabel() -> Iterator[list[str]]:
         logger.removeFilter(keep)
 
 
-def _volume_of_nifti(path: Path, data: Path, image: Any, *, is_packed: bool) -> Volume:
+def _volume_of_nifti(path: Path, data: Path, image: Any, *, packed_end: int | None) -> Volume:
     header = image.header
     if not hasattr(header, "get_sform"):
         raise InputError(f"{path.name} is Analyze, which does not say left from right: make it NIfTI first")
@@ -132,8 +136,13 @@ def _volume_of_nifti(path: Path, data: Path, image: Any, *, is_packed: bool) -> 
     _check_shape(path, shape)
     if dtype.kind not in "iuf":
         raise InputError(f"{path.name} holds {dtype} values; a CT volume holds one number per voxel")
-    _check_length(data, math.prod(shape) * dtype.itemsize, is_packed=is_packed)
+    num_bytes = math.prod(shape) * dtype.itemsize
+    _check_length(data, num_bytes, is_packed=packed_end is not None)
+    begin = int(image.dataobj.offset)
+    _check_begin(path, begin, header)
     affine, conflicts = _nifti_affine(header)
+    end = begin + num_bytes
+    conflicts += surplus_problems(data.name, end_of_values(data, end) if packed_end is None else packed_end, end)
     unit = int(header["xyzt_units"]) & 7
     if unit not in UNIT_MM:
         text = f"xyzt_units names no unit of length ({unit}): mm assumed"
@@ -152,25 +161,39 @@ def _volume_of_nifti(path: Path, data: Path, image: Any, *, is_packed: bool) -> 
     return dataclasses.replace(volume, problems=(*volume.problems, remark))
 
 
-def _check_gzip(path: Path) -> None:
+def _check_begin(path: Path, begin: int, header: Any) -> None:
+    """Refuse voxels that would begin within the header, whose bytes would be read as the first of them."""
+    least = int(header.sizeof_hdr) + EXTENSION_FLAG if header.is_single else 0
+    if begin < least:
+        raise InputError(f"{path.name}: vox_offset is {begin}, where the header alone takes {least} bytes")
+
+
+def _check_gzip(path: Path) -> int:
     """Unpack once for the checksums, which readers that stop at the last voxel do not come to.
+
+    Returns:
+        where the last byte that is not zero ends in what was packed.
 
     Raises:
         InputError: what was packed is another than what comes out, or its end is missing.
     """
+    length = end = 0
     with path.open("rb") as file:
         piece = file.read(PIECE)
         while piece.startswith(GZIP_MARK):  # of one member after the other; what follows the last is nobody's
             member = zlib.decompressobj(16 + zlib.MAX_WBITS)
             while piece and not member.eof:
                 try:
-                    member.decompress(piece)
+                    unpacked = member.decompress(piece)
+                    filled = len(unpacked.rstrip(b"\0"))
+                    end, length = length + filled if filled else end, length + len(unpacked)
                 except zlib.error:
                     raise InputError(f"{path.name} is damaged: its gzip checksum does not fit what it holds") from None
                 piece = member.unused_data if member.eof else file.read(PIECE)
             if not member.eof:
                 raise InputError(f"{path.name} is cut short: its gzip stream has no end")
             piece = piece or file.read(PIECE)
+    return end
 
 
 def _nifti_affine(header: Any) -> tuple[NDArray[np.float64], list[Problem]]:
@@ -280,13 +303,17 @@ def _volume_of_itk(path: Path, named: Path) -> Volume:
         _check_length(path, math.prod(size), is_packed=True)
     with overheard() as said:
         image = reader.Execute()
-    hu = hu_array(sitk.GetArrayFromImage(image))
+    values = sitk.GetArrayFromImage(image)
+    num_bytes, hu = values.nbytes, hu_array(values)
     directions = np.asarray(image.GetDirection()).reshape(3, 3).T[::-1]
     steps = directions * np.asarray(image.GetSpacing())[::-1, None]
     kind = "nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "metaimage"
     volume = _volume(hu, steps, np.asarray(image.GetOrigin()), kind=kind)
-    with path.open("rb") as file:
-        head = file.read(MAX_HEADER).partition(b"\n\n")[0] if kind == "nrrd" else file.read(MAX_HEADER)
+    head = _head_of(path)
+    if raw := raw_voxels(named, head):
+        end = raw[1] + num_bytes
+        found = surplus_problems(raw[0].name, end_of_values(raw[0], end), end)
+        volume = dataclasses.replace(volume, problems=(*volume.problems, *found))
     if not SPACING_FIELD.search(head):
         silent = Problem("no_geometry", "the header says no spacing of voxels: 1 mm assumed", (path.name,))
         volume = dataclasses.replace(volume, problems=(*volume.problems, silent))
@@ -298,11 +325,23 @@ def _volume_of_itk(path: Path, named: Path) -> Volume:
     if broken := PLACING.search(head):
         text = f"{broken[1].decode()} holds {broken[2].decode()}, which is no number: 1 mm is taken, 0 for an origin"
         volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("no_geometry", text, (path.name,))))
+    elif unread := unread_numbers(head):
+        text = f"{unread}: readers take a part of it"
+        volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("no_geometry", text, (path.name,))))
+    if unused := unused_scaling(head):
+        volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("header_field", unused, (path.name,))))
     warnings = list(dict.fromkeys([*said_of_header, *said]))
     if not warnings:
         return volume
     remark = Problem("library_warning", f"the reader warns: {'; '.join(warnings[:3])}", (path.name,))
     return dataclasses.replace(volume, problems=(*volume.problems, remark))
+
+
+def _head_of(path: Path) -> bytes:
+    """The text of a NRRD header up to the blank line that ends it, or the beginning of a MetaImage file."""
+    with path.open("rb") as file:
+        head = file.read(MAX_HEADER)
+    return head.partition(b"\n\n")[0] + b"\n\n" if head.startswith(b"NRRD") else head
 
 
 def _volume(hu: Hu, steps: NDArray[np.float64], origin: NDArray[np.float64], *, kind: str) -> Volume:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.checkpoint import Model
+from ipdsf_spark.gan.devices import require_device
 from ipdsf_spark.gan.precision import is_bf16_fast
 
 
@@ -21,9 +22,13 @@ class Predictor:
         model: a trained generator.
         device: torch device; CUDA where there is one by default.
         is_mixed: bfloat16 convolutions; by default where the hardware multiplies in it.
+
+    Raises:
+        InputError: the GPU that is asked for is not there.
     """
 
     def __init__(self, model: Model, device: str | None = None, *, is_mixed: bool | None = None) -> None:
+        require_device(device or "")
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.is_mixed = is_bf16_fast(self.device) if is_mixed is None else is_mixed
         self.facts = model.facts

@@ -18,6 +18,7 @@ from typing import Final
 
 from ipdsf_spark.ct.dicom_groups import group_slices
 from ipdsf_spark.ct.dicom_header import is_dicom, read_headers
+from ipdsf_spark.ct.folders import entries_of
 from ipdsf_spark.ct.pseudonyms import is_key_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.manifest import Manifest
@@ -70,7 +71,7 @@ def pseudonym_of(path: Path, key: bytes, *, series: int | str | None = None) -> 
         key: by which identifiers become pseudonyms.
         series: SeriesNumber or SeriesInstanceUID to take, where there are several.
     """
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = sorted(p for p in entries_of(path) if p.is_file()) if path.is_dir() else [path]
     headers = []
     for file in files:
         with contextlib.suppress(InputError, OSError):  # the executor that reads the volume says what is wrong with it

@@ -49,6 +49,8 @@ def fetched(said: str) -> Iterator[Path]:
 
 
 def _readable(said: str) -> Location:
+    if not said.strip():  # a variable that was not set: not the folder one happens to stand in
+        raise InputError("the path of a volume is empty")
     place = location_of(said)
     if place.path is None and not (object_store.is_in_object_store(place) or hdfs.is_in_hdfs(place)):
         raise InputError(f"{place}: {READABLE}")

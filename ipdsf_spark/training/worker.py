@@ -16,6 +16,7 @@ import torch
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.errors import IpdsfError
 from ipdsf_spark.gan.checkpoint import has_checkpoint
+from ipdsf_spark.gan.devices import require_device
 from ipdsf_spark.storage.location import location_of
 from ipdsf_spark.storage.lock import locked
 from ipdsf_spark.training.collective import Collective, Solo
@@ -145,7 +146,12 @@ def claimed(work: Work) -> Iterator[None]:
 
 
 def device_of(wanted: str, local_rank: int, gpus: tuple[str, ...] = ()) -> torch.device:
-    """The GPU that Spark gave to the task, else the one of this worker's number on its machine, else the CPU."""
+    """The GPU that Spark gave to the task, else the one of this worker's number on its machine, else the CPU.
+
+    Raises:
+        InputError: a GPU is asked for and there is none.
+    """
+    require_device(wanted)
     if wanted == "cpu" or (not wanted and not torch.cuda.is_available()):
         return torch.device("cpu")
     number = int(gpus[0]) if gpus else local_rank % max(1, torch.cuda.device_count())

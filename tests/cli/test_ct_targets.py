@@ -107,3 +107,13 @@ def test_a_training_that_cannot_begin_touches_nothing(tmp_path: Path, capsys: py
         assert main(words) == 1
         assert "Traceback" not in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["slice.dcm"]
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_path_is_not_the_folder_one_stands_in(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], empty: str
+) -> None:
+    monkeypatch.chdir(scan.parent)
+    for words in (["info", empty], ["generate", "scan.nii.gz", "--model", empty, "-o", "x.nii"]):
+        assert main(["ct", *words]) == 1
+        assert capsys.readouterr().err.rstrip().endswith("is empty")

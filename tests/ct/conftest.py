@@ -32,7 +32,7 @@ def write_series(tmp_path: Path) -> WriteSeries:
         **attributes: Any,
     ) -> list[Path]:
         directory = tmp_path / folder
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(exist_ok=True, parents=True)
         written = []
         for k, values in enumerate(hu):
             position = attributes.get("position", (-10.0, -20.0, first_mm + k * step_mm))

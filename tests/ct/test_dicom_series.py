@@ -201,6 +201,32 @@ def test_two_passes_that_only_their_order_tells_apart_are_not_stacked(
     assert set(problems(volume)["mixed_acquisitions"]) == {path.name for path in second}
 
 
+@pytest.mark.parametrize("is_back", [False, True])
+def test_two_passes_between_each_others_slices_are_told_by_their_numbers(
+    chest: Chest, write_series: WriteSeries, is_back: bool
+) -> None:
+    first = write_series(chest)
+    for k, values in enumerate(chest[:5] + 3):
+        number = 12 - k if is_back else 7 + k
+        write_series(values[None], first_mm=101.25 + 2.5 * k, prefix=f"again{k}", first_instance=number)
+
+    volume = survey(first[0].parent)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    assert len(problems(volume)["mixed_acquisitions"]) == 5
+
+
+@pytest.mark.parametrize("numbers", [(3, 1, 5, 2, 6, 4), (6, 5, 4, 3, 2, 1), (1, 1, 1, 1, 1, 1), (3, 2, 1, 6, 5, 4)])
+def test_numbers_in_any_other_order_make_no_second_pass(
+    chest: Chest, write_series: WriteSeries, numbers: tuple[int, ...]
+) -> None:
+    for k, number in enumerate(numbers):
+        made = {"first_mm": 100 + 2.5 * k, "first_instance": number, "prefix": f"s{k}"}
+        folder = write_series(chest[k : k + 1], **made)[0].parent
+
+    np.testing.assert_array_equal(read_volume(folder).hu, chest)
+
+
 def test_two_kernels_of_one_scan_are_not_stacked(chest: Chest, write_series: WriteSeries) -> None:
     soft = write_series(chest, ConvolutionKernel="B30f")
     write_series(chest[:5], ConvolutionKernel="B70f", first_mm=101.25, prefix="sharp")

@@ -120,6 +120,28 @@ def test_a_syntax_that_cannot_be_decoded_is_named(hu: NDArray[np.int16], tmp_pat
         survey(save(dataset, tmp_path / "slice.dcm"))
 
 
+@pytest.mark.parametrize(("number", "name"), [(102, "a video"), (110, "JPEG XL"), (94, "a reference to a server")])
+def test_a_compression_that_none_knows_is_not_called_damage(
+    hu: NDArray[np.int16], tmp_path: Path, number: int, name: str
+) -> None:
+    path = save(with_frames(slice_dataset(hu), [bytes(100)], HTJ2KLossless), tmp_path / "slice.dcm")
+    raw = path.read_bytes()
+    assert raw.count(HTJ2KLossless.encode()) == 1
+    said = f"1.2.840.10008.1.2.4.{number}".encode().ljust(len(HTJ2KLossless), b"\0")
+    path.write_bytes(raw.replace(HTJ2KLossless.encode(), said))
+
+    with pytest.raises(InputError, match=f"cannot be decoded: {name}.*convert") as refused:
+        survey(path)
+    assert "damaged" not in str(refused.value)
+
+
+def test_zeros_that_fill_up_a_stream_are_not_its_end(hu: NDArray[np.int16], tmp_path: Path) -> None:
+    (stream,) = packed_by_itk(slice_dataset(hu), tmp_path, "JPEG")
+    dataset = with_frames(slice_dataset(hu), [stream + bytes(500)], JPEGLosslessSV1)
+
+    np.testing.assert_array_equal(read_hu(read_headers(save(dataset, tmp_path / "slice.dcm"))[0]), hu)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize(("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
 def test_a_compressed_slice_that_is_cut_short_is_named(

@@ -294,3 +294,48 @@ def test_text_under_any_name_is_no_volume(tmp_path: Path, name: str) -> None:
         survey(tmp_path / name)
     with pytest.raises(InputError, match="text"):
         survey(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (b"Offset = 0 0 0", b"Offset = -10,5 -20 0", "Offset is written with a decimal comma"),
+        (b"Offset = 0 0 0", b"Offset = -10 -20", "Offset does not hold 3 numbers"),
+        (b"ElementSpacing = 1 1 1", b"ElementSpacing = 0,7 0,7 2,5", "ElementSpacing is written with a decimal comma"),
+        (b"ElementSpacing = 1 1 1", b"ElementSpacing = 0.7 0.7 0", "ElementSpacing holds a length of zero"),
+        (b"ElementSpacing = 1 1 1", b"ElementSpacing = a b c", "ElementSpacing does not hold 3 numbers"),
+        (
+            b"DimSize",
+            b"ElementToIntensityFunctionSlope = 2\nDimSize",
+            "ElementToIntensityFunctionSlope is 2: not applied",
+        ),
+    ],
+)
+def test_a_line_of_metaimage_that_readers_cannot_use_or_take_by_half_is_named(
+    chest: NDArray[np.int16], tmp_path: Path, before: bytes, after: bytes, words: str
+) -> None:
+    file = tmp_path / "scan.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(chest), str(file))
+    whole = file.read_bytes()
+    assert whole.count(before) == 1
+    file.write_bytes(whole.replace(before, after))
+
+    try:
+        found = "; ".join(p.text for p in survey(file).problems)
+    except InputError as refused:
+        found = str(refused)
+    assert words in found
+
+
+@pytest.mark.parametrize("spacings", ["0,7 0,7 2,5", "0.7 0.7", "0.7 0.7 0"])
+def test_spacings_of_nrrd_that_cannot_be_read_are_named(
+    chest: NDArray[np.int16], tmp_path: Path, spacings: str
+) -> None:
+    sizes = " ".join(map(str, chest.shape[::-1]))
+    head = (
+        f"NRRD0004\ntype: short\ndimension: 3\nsizes: {sizes}\nspacings: {spacings}\nendian: little\nencoding: raw\n\n"
+    )
+    (tmp_path / "scan.nrrd").write_bytes(head.encode() + chest.tobytes())
+
+    with pytest.raises(InputError, match=r"cannot be read: spacings (is|does|holds)"):
+        survey(tmp_path / "scan.nrrd")
