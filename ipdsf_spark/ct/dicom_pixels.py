@@ -32,6 +32,7 @@ from ipdsf_spark.ct.dicom_header import SliceHeader
 from ipdsf_spark.ct.dicom_syntax import contradiction, name_of, stream_contradiction, undecoded
 from ipdsf_spark.ct.dicom_values import Noted, values_of_words
 from ipdsf_spark.ct.native import is_whole_jpeg, overheard
+from ipdsf_spark.ct.surplus import FEW
 from ipdsf_spark.ct.volume import Hu, hu_array
 from ipdsf_spark.errors import InputError
 
@@ -224,9 +225,9 @@ def _check_length(header: SliceHeader, num_bytes: int) -> None:
 def _surplus(values: bytes) -> str:
     """Against values behind the last pixel: with Rows or Columns too small, each row would be shifted against the last.
 
-    Bytes of zero only fill up.
+    Bytes of zero only fill up, and a few of any value are no row.
     """
-    if not values.strip(b"\0"):
+    if len(values.rstrip(b"\0")) <= FEW:
         return ""
     return f"{len(values)} bytes of pixels more than Rows, Columns, BitsAllocated and NumberOfFrames ask for"
 

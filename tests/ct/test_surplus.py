@@ -58,6 +58,20 @@ def test_zeros_behind_the_pixels_only_fill_up(chest: Chest, write_series: WriteS
     np.testing.assert_array_equal(read_volume(files[0].parent).hu, chest)
 
 
+def test_a_few_bytes_behind_the_pixels_are_no_row(chest: Chest, write_series: WriteSeries, tmp_path: Path) -> None:
+    files = write_series(chest)
+    for file in files:
+        slice_ = pydicom.dcmread(file)
+        slice_.PixelData += b"\x01\x02"
+        slice_.save_as(file)
+    volume = tmp_path / "scan.nii"
+    nib.save(nib.Nifti1Image(chest.T, np.diag([-0.7, -0.7, 2.5, 1.0])), volume)
+    volume.write_bytes(volume.read_bytes() + b"\r\n")
+
+    np.testing.assert_array_equal(read_volume(files[0].parent).hu, chest)
+    assert read_volume(volume).hu.shape == chest.shape
+
+
 def nifti(chest: Chest, path: Path, place: int, form: str, value: float) -> Path:
     """A NIfTI file with one number of its header changed."""
     nib.save(nib.Nifti1Image(chest.T, np.diag([-0.7, -0.7, 2.5, 1.0])), path)
