@@ -1,11 +1,14 @@
 """Volumes that belong to nobody: a chest is drawn at a few mm, and two conditional GANs make it eight times as fine.
 
-    chest of nobody ─► grid of 8 voxels ─► noise ─► mid (×2) ─► grey values ─► noise ─► fine (×4) ─► block means
+    chest of nobody ─► grid of 8 voxels ─► noise ─► mid (×2) ─► grey values
+                                            noise ─► fine (×4) ─► grey values ⇄ block means
 
 The noise is a field over the whole volume, the same for every cube that covers a voxel, so that neighbouring cubes
 see the same condition where they overlap. Networks drift towards the mean, so both volumes are given the grey values
-that were drawn with the chest, and the last one the block means of the one between the stages. Memory is the
-condition of the finest stage, as int16, the volume as float32, and a layer of cubes.
+that were drawn with the chest, and the last one the block means of the one between the stages as well. Where that one
+is less sharp than chests are no volume has both: they are given in turn, the grey values last, for they are those of
+the volume that is written. Memory is the condition of the finest stage, as int16, the volume as float32, and a layer
+of cubes.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from ipdsf_spark.gan.inference import Predictor
 from ipdsf_spark.imaging.generate import Generation
 
 MAX_DRAWS: Final = 50
+ROUNDS: Final = 2  # of block means; each brings what is left of the difference down by a quarter
 SLICES_AT_ONCE: Final = 16
 Float32 = NDArray[np.float32]
 Shape = tuple[int, int, int]
@@ -103,8 +107,10 @@ class Synthesis:
         factor, window = _factor(self.fine), self.chests.window_hu
         if drawn.chest.shares.size:  # a model of before knows none, and goes on as it did
             rows, columns = ((factor * first, factor * last) for first, last in body_box(drawn.mid, window[0]))
-            give_hu_shares(volume, (rows, columns), drawn.chest.fine_shares, window, seed=(drawn.seed, 4))
-            give_block_means(volume, drawn.mid, factor, window)
+            for turn in range(ROUNDS + 1):
+                if turn:
+                    give_block_means(volume, drawn.mid, factor, window)
+                give_hu_shares(volume, (rows, columns), drawn.chest.fine_shares, window, seed=(drawn.seed, 4, turn))
         for first in range(0, len(volume), SLICES_AT_ONCE):
             yield volume[first : first + SLICES_AT_ONCE]
 
