@@ -5,7 +5,8 @@
     python tests/bench/bench_stage.py --sites 100 --turns 5
 
 Processor times of one process without Spark and Kafka; the ways take turns and the median turn counts, so that a shared
-machine blurs them little. Alone is a batch of one site, together one of all sites; both give the same records.
+machine blurs them little. Alone is a batch of one site, together one of all sites; both give the same records. Of a
+batch of all sites it is told, too, what each operator takes by itself: the rest is merging averages, records and state.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from recording import append, entry_of
 
@@ -48,12 +51,18 @@ def main() -> None:
     sites = [(Site(f"site-{k:04d}", 48.1, 11.6), pieces[names[k % len(names)]]) for k in range(args.sites)]
     warm = run(stage.step_many, sites, {}, range(WARM_UP))[1]
     spent: dict[str, list[float]] = {"alone": [], "together": []}
+    own: dict[str, list[float]] = {name: [] for name in args.operators}
     for _ in range(args.turns):
         for way, step in (("alone", one_by_one(stage)), ("together", stage.step_many)):
             spent[way].append(run(step, sites, dict(warm), range(WARM_UP, MINUTES))[0])
+        watched, taken = watching(stage)
+        run(watched.step_many, sites, dict(warm), range(WARM_UP, MINUTES))
+        for name, seconds in taken.items():
+            own[name].append(1e3 * seconds / (len(sites) * (MINUTES - WARM_UP)))
     results = {
         "decoding_ms": round(decoding_ms, 3),
         **{f"{way}_ms": round(statistics.median(turns), 3) for way, turns in spent.items()},
+        "own_ms": {name: round(statistics.median(turns), 3) for name, turns in own.items()},
         "state_bytes": max(map(len, warm.values())),
     }
     print(json.dumps(results))
@@ -73,6 +82,27 @@ def decoded(bank: Path) -> tuple[dict[str, list[bytes]], float]:
             found.setdefault(feed.site, []).append(decoder.row_of("site", *record)[1])
             num += 1
     return found, 1e3 * (time.process_time() - started) / num
+
+
+def watching(stage: SiteStage) -> tuple[SiteStage, dict[str, float]]:
+    """The same stage, and the seconds that each of its operators takes, added up while it runs."""
+    taken = {operator.name: 0.0 for operator in stage.operators}
+
+    def timed(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*asked: Any) -> Any:
+            started = time.process_time()
+            try:
+                return step(*asked)
+            finally:
+                taken[name] += time.process_time() - started
+
+        return watched
+
+    operators = tuple(
+        replace(each, step=timed(each.name, each.step), step_many=each.step_many and timed(each.name, each.step_many))
+        for each in stage.operators
+    )
+    return replace(stage, operators=operators), taken
 
 
 def one_by_one(stage: SiteStage) -> Callable[[list[Share]], list[Outcome]]:
