@@ -17,7 +17,7 @@ from ipdsf_spark.lidar import instruments
 
 # What the inventory counts but no profile can come of: it counted message headers.
 DAMAGED = {
-    "celio_chennai_2025-03-11.dat": (3, "profile has 1592 hex digits"),  # the third of four messages breaks off
+    "celio_chennai_2025-03-11.dat": (3, "profile has 1591 hex digits"),  # the third of four messages breaks off
     "C5061800-first-invalid.DAT": (2, "hex digits"),  # the first of three has too many
     "cl51-corrupted-profile.cl": (2, "checksum"),  # one of three fails its checksum
 }
