@@ -161,7 +161,8 @@ def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[S
     for text, paths in lost.items():
         names = tuple(path.name for path in paths)
         damaged.append(Problem("unreadable", f"{len(names)} file(s) named like the slices {text}", names))
-    strange += [path.name for path in foreign if not any(path in paths for paths in lost.values())]
+    told = {path for paths in lost.values() for path in paths}
+    strange += [path.name for path in foreign if path not in told]
     noted = [Problem("not_an_image", f"{len(strange)} file(s) hold no image", tuple(strange))] if strange else []
     return headers, [*joined(damaged), *noted, *joined(warned)]
 

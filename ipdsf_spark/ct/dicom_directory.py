@@ -26,11 +26,20 @@ def is_directory(path: Path) -> bool:
 
 
 def images_not_here(files: Sequence[Path], headers: Sequence[SliceHeader], series_uid: str) -> list[Problem]:
-    """Images of a series that a directory among `files` lists and that are not among `headers`."""
+    """Images of a series that a directory among `files` lists and that are not among `headers`.
+
+    Of a damaged directory it is remarked that it tells nothing.
+    """
     known = {h.sop_instance_uid for h in headers}
     problems = []
     for path in filter(is_directory, files):
-        lost = {uid: name for uid, name in images_of(path, series_uid).items() if uid not in known}
+        try:
+            listed = images_of(path, series_uid)
+        except Exception as error:  # pydicom raises whatever malformed bytes lead to
+            said = f"cannot be read ({type(error).__name__}): whether images that it lists are missing is not known"
+            problems.append(Problem("header_field", said, (path.name,)))
+            continue
+        lost = {uid: name for uid, name in listed.items() if uid not in known}
         if lost:
             said = f"{path.name} lists {len(lost)} image(s) of this series that are not here"
             problems.append(Problem("unreadable", said, tuple(lost.values())))
@@ -39,16 +48,13 @@ def images_not_here(files: Sequence[Path], headers: Sequence[SliceHeader], serie
 
 def images_of(path: Path, series_uid: str) -> dict[str, str]:
     """The name under which each image of a series was on the medium, by SOPInstanceUID; empty where nothing is said."""
-    try:
-        with quiet_pydicom():
-            directory = pydicom.dcmread(path, specific_tags=["DirectoryRecordSequence"])
-            records = {item.seq_item_tell: item for item in directory.get("DirectoryRecordSequence", [])}
-            found: dict[str, str] = {}
-            for record in records.values():
-                if _is(record, "SERIES") and record.get("SeriesInstanceUID") == series_uid:
-                    found |= {uid: _name(item) for item in _below(record, records) if (uid := _uid(item))}
-    except Exception:  # pydicom raises whatever malformed bytes lead to; a damaged directory lists nothing
-        return {}
+    with quiet_pydicom():
+        directory = pydicom.dcmread(path, specific_tags=["DirectoryRecordSequence"])
+        records = {item.seq_item_tell: item for item in directory.get("DirectoryRecordSequence", [])}
+        found: dict[str, str] = {}
+        for record in records.values():
+            if _is(record, "SERIES") and record.get("SeriesInstanceUID") == series_uid:
+                found |= {uid: _name(item) for item in _below(record, records) if (uid := _uid(item))}
     return found
 
 

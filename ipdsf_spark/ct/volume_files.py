@@ -309,32 +309,38 @@ def _volume_of_itk(path: Path, named: Path) -> Volume:
     steps = directions * np.asarray(image.GetSpacing())[::-1, None]
     kind = "nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else "metaimage"
     volume = _volume(hu, steps, np.asarray(image.GetOrigin()), kind=kind)
+    found = [*volume.problems, *_header_problems(path, named, num_bytes)]
+    if warnings := list(dict.fromkeys([*said_of_header, *said])):
+        found.append(Problem("library_warning", f"the reader warns: {'; '.join(warnings[:3])}", (path.name,)))
+    return dataclasses.replace(volume, problems=tuple(found))
+
+
+def _header_problems(path: Path, named: Path, num_bytes: int) -> Iterator[Problem]:
+    """What the text of a NRRD or MetaImage header says that ITK passes over.
+
+    Args:
+        path: of the header.
+        named: the same under a name that ITK opens.
+        num_bytes: that the voxels should take.
+    """
     head = _head_of(path)
     if raw := raw_voxels(named, head):
         end = raw[1] + num_bytes
-        found = surplus_problems(raw[0].name, end_of_values(raw[0], end), end)
-        volume = dataclasses.replace(volume, problems=(*volume.problems, *found))
+        yield from surplus_problems(raw[0].name, end_of_values(raw[0], end), end)
     if not SPACING_FIELD.search(head):
-        silent = Problem("no_geometry", "the header says no spacing of voxels: 1 mm assumed", (path.name,))
-        volume = dataclasses.replace(volume, problems=(*volume.problems, silent))
+        yield Problem("no_geometry", "the header says no spacing of voxels: 1 mm assumed", (path.name,))
     units = {unit for line in SPACE_UNITS.findall(head) for unit in re.findall(r'"([^"]*)"', line.decode("latin-1"))}
     if other := sorted(units - MILLIMETRES):
-        text = f"its units are {', '.join(other)}: its numbers are taken for mm"
-        conflict = Problem("geometry_conflict", text, (path.name,))
-        volume = dataclasses.replace(volume, problems=(*volume.problems, conflict))
+        yield Problem(
+            "geometry_conflict", f"its units are {', '.join(other)}: its numbers are taken for mm", (path.name,)
+        )
     if broken := PLACING.search(head):
         text = f"{broken[1].decode()} holds {broken[2].decode()}, which is no number: 1 mm is taken, 0 for an origin"
-        volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("no_geometry", text, (path.name,))))
+        yield Problem("no_geometry", text, (path.name,))
     elif unread := unread_numbers(head):
-        text = f"{unread}: readers take a part of it"
-        volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("no_geometry", text, (path.name,))))
+        yield Problem("no_geometry", f"{unread}: readers take a part of it", (path.name,))
     if unused := unused_scaling(head):
-        volume = dataclasses.replace(volume, problems=(*volume.problems, Problem("header_field", unused, (path.name,))))
-    warnings = list(dict.fromkeys([*said_of_header, *said]))
-    if not warnings:
-        return volume
-    remark = Problem("library_warning", f"the reader warns: {'; '.join(warnings[:3])}", (path.name,))
-    return dataclasses.replace(volume, problems=(*volume.problems, remark))
+        yield Problem("header_field", unused, (path.name,))
 
 
 def _head_of(path: Path) -> bytes:

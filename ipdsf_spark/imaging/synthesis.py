@@ -33,7 +33,7 @@ from ipdsf_spark.gan.inference import Predictor
 from ipdsf_spark.imaging.generate import Generation
 
 MAX_DRAWS: Final = 50
-ROUNDS: Final = 2  # of block means; each brings what is left of the difference down by a quarter
+ROUNDS: Final = 2  # of block means; the second brings what differs down by a quarter, further ones by less
 SLICES_AT_ONCE: Final = 16
 Float32 = NDArray[np.float32]
 Shape = tuple[int, int, int]

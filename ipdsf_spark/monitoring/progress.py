@@ -136,7 +136,6 @@ class _InTheJvm:
 
     def onQueryIdle(self, event: Any) -> None:
         """There was nothing to do."""
-        self._listener.onQueryIdle(event)
 
     def onQueryTerminated(self, event: Any) -> None:
         """A query has ended."""

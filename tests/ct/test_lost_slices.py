@@ -64,11 +64,14 @@ def test_slices_that_were_renamed_since_the_directory_was_written_are_there(medi
     assert said(medium, "unreadable") == ""
 
 
-def test_a_damaged_directory_lists_nothing(medium: Path) -> None:
+def test_a_damaged_directory_lists_nothing_and_where_it_cannot_be_read_that_is_remarked(medium: Path) -> None:
     whole = (medium / "DICOMDIR").read_bytes()
-    for length in range(140, len(whole), 97):
+    remarks = []
+    for length in (*range(140, len(whole), 97), 90):
         (medium / "DICOMDIR").write_bytes(whole[:length])
-        survey(medium, series=1)
+        remarks.append([p.text for p in survey(medium, series=1).problems if p.kind == "header_field"])
+
+    assert "whether images that it lists are missing is not known" in remarks[-1][0]
 
 
 @pytest.mark.parametrize("content", [bytes(5000), b"<!DOCTYPE html><title>404</title>" * 9, b"\0"])

@@ -407,23 +407,18 @@ def turned(raw: bytes, *, only: str = "", kind: str = "") -> bytes:
     """A netCDF file whose tables, or the only one named, have their axes the other way round, or another type."""
 
     def write(new: Any) -> None:
-        with netCDF4.Dataset("raw.nc", memory=raw) as old:
-            for name, dimension in old.dimensions.items():
-                new.createDimension(name, len(dimension))
-            new.setncatts(old.__dict__)
-            for name, variable in old.variables.items():
-                variable.set_auto_maskandscale(False)
-                attributes = dict(variable.__dict__)
-                fill = attributes.pop("_FillValue", None)
-                is_meant = only in ("", name)
-                values = variable[...]
-                if is_meant and kind and np.asarray(values).dtype.kind in "iuf":
-                    with np.errstate(all="ignore"):
-                        values, fill = np.asarray(values).astype(kind), None
-                step = -1 if is_meant and not kind else 1
-                copy = new.createVariable(name, values.dtype, variable.dimensions[::step], fill_value=fill)
-                copy.set_auto_maskandscale(False)
-                copy.setncatts(attributes)
-                copy[...] = values.T if step < 0 else values
+        for name, variable in copied(raw, new):
+            attributes = dict(variable.__dict__)
+            fill = attributes.pop("_FillValue", None)
+            is_meant = only in ("", name)
+            values = variable[...]
+            if is_meant and kind and np.asarray(values).dtype.kind in "iuf":
+                with np.errstate(all="ignore"):
+                    values, fill = np.asarray(values).astype(kind), None
+            step = -1 if is_meant and not kind else 1
+            copy = new.createVariable(name, values.dtype, variable.dimensions[::step], fill_value=fill)
+            copy.set_auto_maskandscale(False)
+            copy.setncatts(attributes)
+            copy[...] = values.T if step < 0 else values
 
     return written(write, layout="NETCDF4")

@@ -166,7 +166,7 @@ def _check(frame: Frame, place: int, lines: list[bytes]) -> None:
         return
     as_read = frame.lines[:place]
     given = message_crc(frame.header, as_read)
-    if expected not in (given, message_crc(frame.header, without_padding(as_read))):
+    if given != expected != message_crc(frame.header, without_padding(as_read)):
         raise DamagedMessage(f"checksum: message says {expected:04x}, its bytes give {given:04x}")
 
 
