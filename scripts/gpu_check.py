@@ -1,6 +1,6 @@
 """What this project does on a GPU, measured on a bare machine in eight minutes: numpy, torch and scipy, no network.
 
-python3 scripts/gpu_check.py [--out gpu-check.json] [--device cuda|cpu] [--minutes 2.5] [--tiny]
+python3 scripts/gpu_check.py [--out gpu-check.json] [--device cuda|cpu] [--minutes 2.5] [--memory-gb 11] [--tiny]
 
 Makes phantoms and a set of cubes, measures what an update costs in every choice of precision, layout, batch, graph and
 compiler, trains with the fastest, generates 512 × 512 × 600 voxels, judges the model on phantoms it has not seen. Each
@@ -65,6 +65,7 @@ class Check:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(),
             "device": args.device,
+            "memory_limit_gb": args.memory_gb or None,
             "is_tiny": args.tiny,
         }
 
@@ -92,6 +93,8 @@ class Check:
             *size,
             "--seconds",
             f"{limit - 1.5:.1f}",
+            "--memory-gb",
+            str(self.args.memory_gb),
             *words,
         ]
         begin = time.monotonic()
@@ -201,6 +204,9 @@ def main() -> int:
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--minutes", type=float, default=2.5, help="of training")
     parser.add_argument("--total", type=float, default=TOTAL_S, metavar="S", help="after which everything has ended")
+    parser.add_argument(
+        "--memory-gb", type=float, default=0.0, metavar="GB", help="use no more of the GPU than a card of this size has"
+    )
     parser.add_argument("--together", action="store_true", help="all parts in this process, without deadlines")
     parser.add_argument("--skip", nargs="*", default=[], help="parts to leave out")
     parser.add_argument("--tiny", action="store_true", help="small phantoms and networks: a rehearsal")

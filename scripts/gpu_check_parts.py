@@ -74,6 +74,17 @@ PERIOD: Final = 40  # slices of the phantom that fills the large volume
 Tell = Callable[[dict[str, Any]], object]
 
 
+def like_a_card_of(memory_gb: float) -> None:
+    """Let this process have no more of the GPU than a card of that size has; 0 is all.
+
+    What the driver holds for the process before torch takes anything counts too, as it would on such a card.
+    """
+    if memory_gb:
+        free, total = torch.cuda.mem_get_info()
+        held = (total - free) / 2**30
+        torch.cuda.set_per_process_memory_fraction(min(1.0, max(0.0, memory_gb - held) * 2**30 / total))
+
+
 def to_standard_output(facts: dict[str, Any]) -> None:
     """How a part in a process of its own says what it measured."""
     print("MEASURED " + json.dumps(facts), flush=True)
@@ -441,8 +452,11 @@ def main(argv: Sequence[str] | None = None, tell: Tell = to_standard_output) -> 
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--choice", default="{}")
     parser.add_argument("--cpu", default="{}")
+    parser.add_argument("--memory-gb", type=float, default=0.0)
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args(argv)
+    if args.device == "cuda":
+        like_a_card_of(args.memory_gb)
     args.size = TINY if args.tiny else FULL
     args.until = time.monotonic() + args.seconds * 0.8
     args.workers = len(os.sched_getaffinity(0))

@@ -1,6 +1,6 @@
 """Chests of nobody on a GPU, trained and judged against phantoms that were held out, in less than five minutes.
 
-python3 scripts/gpu_synthesis.py [--out FOLDER] [--device cuda|cpu] [--minutes 1] [--tiny]
+python3 scripts/gpu_synthesis.py [--out FOLDER] [--device cuda|cpu] [--minutes 1] [--memory-gb 11] [--tiny]
 
 Needs numpy, torch and scipy. Writes synthesis-check.json, anew after each part, and pictures of middle slices:
 synthesised on the left, phantoms that were held out on the right.
@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from ipdsf_spark.ct.likeness import cube_signatures, leave_one_out, measured_che
 from ipdsf_spark.ct.window import HU_WINDOW
 from ipdsf_spark.ct.writing import as_int16
 from ipdsf_spark.imaging.synthesis import field_spacing, load_synthesis
+from ipdsf_spark.monitoring.provenance import said
 from ipdsf_spark.training.configured import settings_of
 from ipdsf_spark.training.synthesis import FINE_FACTOR, train_synthesis
 
@@ -56,12 +59,25 @@ def main() -> None:
         "--warm-up", type=int, default=5000, metavar="N", help="cubes of each stage before the adversary"
     )
     parser.add_argument("--total", type=float, default=285.0, metavar="S", help="after which no further part is begun")
+    parser.add_argument(
+        "--memory-gb", type=float, default=0.0, metavar="GB", help="use no more of the GPU than a card of this size has"
+    )
     parser.add_argument("--tiny", action="store_true", help="a rehearsal")
     args = parser.parse_args()
     size = TINY if args.tiny else FULL
     record = Record(args.out / "synthesis-check.json", args.total)
     keep = record.keep
-    keep(check="synthesis", device=args.device, is_tiny=args.tiny)
+    if args.device == "cuda":
+        parts.like_a_card_of(args.memory_gb)
+    keep(
+        check="synthesis",
+        command=said(["python3", *sys.argv]),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        torch=torch.__version__,
+        device=args.device,
+        memory_limit_gb=args.memory_gb or None,
+        is_tiny=args.tiny,
+    )
     with tempfile.TemporaryDirectory(prefix="synthesis-") as scratch:
         folder = Path(scratch)
         given = argparse.Namespace(size=size, folder=folder, workers=len(os.sched_getaffinity(0)))

@@ -77,7 +77,7 @@ class Synthesis:
             if nearest < self.chests.copy_limit:
                 continue
             try:
-                mid = self._mid(chest, shape, seed)
+                mid = self.middle(chest, shape, seed=seed)
             except InputError as error:  # no body: of a network that was hardly trained
                 reason = error
                 continue
@@ -114,7 +114,8 @@ class Synthesis:
         for first in range(0, len(volume), SLICES_AT_ONCE):
             yield volume[first : first + SLICES_AT_ONCE]
 
-    def _mid(self, chest: Chest, shape: Shape, seed: int) -> Float32:
+    def middle(self, chest: Chest, shape: Shape, *, seed: int) -> Float32:
+        """HU [z, y, x] of a chest at the resolution between the stages."""
         mid_shape = _divided(shape, _factor(self.fine))
         factor, sigma = _factor(self.mid), _sigma(self.mid)
         share = windowed(block_means(placed(chest, mid_shape, self.chests.window_hu), factor), self.chests.window_hu)
