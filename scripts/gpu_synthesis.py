@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=16, help="of volumes that are compared")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument(
-        "--warm-up", type=int, default=5000, metavar="N", help="cubes of each stage before the adversary"
+        "--warm-up", type=int, default=5000, metavar="N", help="cubes over which the learning rate of a stage rises"
     )
     parser.add_argument("--total", type=float, default=285.0, metavar="S", help="after which no further part is begun")
     parser.add_argument(
