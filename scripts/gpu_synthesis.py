@@ -1,6 +1,6 @@
 """Chests of nobody on a GPU, trained and judged against phantoms that were held out, in less than five minutes.
 
-python3 scripts/gpu_synthesis.py [--out FOLDER] [--device cuda|cpu] [--minutes 1] [--memory-gb 11] [--tiny]
+python3 scripts/gpu_synthesis.py [--out FOLDER] [--device cuda|cpu] [--minutes 1] [--memory-gb 11] [--model FOLDER]
 
 Needs numpy, torch and scipy. Writes synthesis-check.json, anew after each part, and pictures of middle slices:
 synthesised on the left, phantoms that were held out on the right.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from gpu_record import Record, middles, picture
 from numpy.typing import NDArray
 
 from ipdsf_spark.config import load
+from ipdsf_spark.ct.anatomy import measured_anatomy
 from ipdsf_spark.ct.chests import chest_of, placed
 from ipdsf_spark.ct.degradation import block_means
 from ipdsf_spark.ct.likeness import cube_signatures, leave_one_out, measured_chest, neighbours, two_sample_tests
@@ -33,7 +35,7 @@ from ipdsf_spark.ct.writing import as_int16
 from ipdsf_spark.imaging.synthesis import field_spacing, load_synthesis
 from ipdsf_spark.monitoring.provenance import said
 from ipdsf_spark.training.configured import settings_of
-from ipdsf_spark.training.synthesis import FINE_FACTOR, train_synthesis
+from ipdsf_spark.training.synthesis import FACTS_FILE, FINE_FACTOR, train_synthesis
 
 FIRST_SEED = 100
 FULL = dataclasses.replace(parts.FULL, num_training=40, num_held_out=16)
@@ -53,6 +55,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("synthesis-check"))
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--minutes", type=float, default=1.0, help="of each of the two stages")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="judge what was trained before on these phantoms")
     parser.add_argument("--number", type=int, default=16, help="of volumes that are compared")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument(
@@ -94,17 +97,22 @@ def main() -> None:
         settings = settings_of(load(overrides=overrides), device=args.device)
         if args.tiny:
             settings = dataclasses.replace(settings, samples=24)
-        trained = train_synthesis(
-            folder / "cubes", folder / "model", settings, {"dataset": "phantoms"}, device=args.device
+        model = args.model or folder / "model"
+        if args.model is None:
+            train_synthesis(folder / "cubes", model, settings, {"dataset": "phantoms"}, device=args.device)
+        keep(
+            training=json.loads((model / FACTS_FILE).read_text()),
+            name=torch.cuda.get_device_name(0) if args.device == "cuda" else "cpu",
         )
-        keep(training=trained, name=torch.cuda.get_device_name(0) if args.device == "cuda" else "cpu")
-        synthesis = load_synthesis(folder / "model", args.device)
+        synthesis = load_synthesis(model, args.device)
         held_out = [np.load(path) for path in sorted(folder.glob("held-out-*.npy"))]
         mid_spacing = tuple(step * FINE_FACTOR for step in size.spacing_mm)
         real = [coarse(hu) for hu in held_out]
         real_chests = [chest_of(hu, mid_spacing, HU_WINDOW) for hu in real]
         real_facts = [measured_chest(hu, mid_spacing) for hu in real]
         fine_facts = [measured_chest(np.clip(hu, *HU_WINDOW), size.spacing_mm) for hu in held_out]
+        real_anatomy = [measured_anatomy(hu, size.spacing_mm) for hu in held_out]
+        made_anatomy: list[dict[str, float]] = []
         made_facts, made_fine, made_chests, stages, guards = [], [], [], [], []
         started = time.monotonic()
         for seed in range(args.number if not args.tiny else 2):
@@ -115,6 +123,7 @@ def main() -> None:
             spacing = tuple(step * FINE_FACTOR for step in field_spacing(drawn.chest, size.shape))
             made_facts.append(measured_chest(coarse(hu), spacing))
             made_fine.append(measured_chest(hu, field_spacing(drawn.chest, size.shape)))
+            made_anatomy.append(measured_anatomy(hu, field_spacing(drawn.chest, size.shape)))
             made_chests.append(chest_of(coarse(hu), spacing, HU_WINDOW))
             guards.append(drawn.copied_share)
             if seed < 4:
@@ -129,6 +138,7 @@ def main() -> None:
             seconds_each=round((time.monotonic() - started) / max(1, len(made_facts)), 2),
             tests=two_sample_tests(made_facts, real_facts),
             tests_at_full_resolution=two_sample_tests(made_fine, fine_facts),
+            tests_of_anatomy=two_sample_tests(made_anatomy, real_anatomy),
             tests_within_held_out=two_sample_tests(real_facts[::2], real_facts[1::2]),
             neighbours=known.facts,
             training_to_training=leave_one_out(synthesis.chests.signatures),

@@ -180,11 +180,16 @@ def _trained(args: argparse.Namespace, config: Config, said: str, *, is_adversar
     degradation = Degradation.of_model(model, sigma=args.sigma)
     num_workers = int(facts.get("num_workers", 1)) if facts.get("horovod") else 0
     cases, slices = [], []
+    judged: dict[str, str] = {}  # which volume was the first with its content
     key = _pseudonym_key(config, facts)
     for number, path in enumerate(args.paths):
         with fetched(path) as here:
             read = read_volume(here, study="volume", pseudonym_key=key, **reading_choices(args))
-        name = args.names[number] if args.names else made_name(content_of(read.hu))
+        content = content_of(read.hu)
+        if content in judged:
+            raise InputError(f"{path} holds the same voxels as {judged[content]}: name each volume once")
+        judged[content] = path
+        name = args.names[number] if args.names else made_name(content)
         volume = dataclasses.replace(read, study=name)
         for problem in volume.problems:
             print(f"remark: {path}: {problem}", file=sys.stderr)

@@ -166,6 +166,18 @@ def test_a_person_reads_scores_beside_the_baselines(trained: Trained, capsys: py
     assert "noisy, untouched:" in said
 
 
+def test_a_volume_counts_once_in_an_evaluation_whatever_it_is_called(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copy(trained.test_volume, tmp_path / "second patient.nii.gz")
+    words = ["ct", "evaluate", str(trained.test_volume), copy, "--model", "chest-denoise", "--as", "a", "--as", "b"]
+
+    said = error_of(capsys, *words, "--slices", "8", *trained.where)
+
+    assert "second patient.nii.gz holds the same voxels as" in said
+    assert "name each volume once" in said
+
+
 def test_a_volume_the_model_was_trained_on_says_nothing_about_it_whatever_its_name(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

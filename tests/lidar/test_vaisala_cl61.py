@@ -53,6 +53,8 @@ def cl61_file(
 ) -> bytes:
     """A file of five profiles and four gates whose cloud variable has only as many rows as it needed."""
 
+    units = more.get("units", {})
+
     def write(file: Any) -> None:
         file.setncatts({"title": more.get("title", " "), "source": ""})
         for name, length in ((dimension, None), ("range", 4), ("layer", 5), ("module", 2)):
@@ -73,7 +75,7 @@ def cl61_file(
             variable[:num_layered] = bases
         for name, values in more.get("columns", {}).items():
             axes = () if np.ndim(values) == 0 else (dimension, "module")[: np.ndim(values)]
-            add(file, name, axes, np.asarray(values))
+            add(file, name, axes, np.asarray(values), **({"units": unit} if (unit := units.get(name)) else {}))
         for name, kept in (status or {}).items():
             group = file.groups.get("status") or file.createGroup("status")
             if isinstance(kept, str):
@@ -138,6 +140,17 @@ def test_status_of_firmware_1_1_stands_in_attributes_and_holds_for_the_file() ->
     read = only_block(cl61_file(status={"Window_condition": "WARNING: 2", "Receiver_memory": "OK: 0"}))
 
     assert read.alarms == (("warning: window condition",),) * 5
+
+
+def test_a_tilt_in_radians_is_read_in_degrees() -> None:
+    columns = {"tilt_angle": np.full(5, np.radians(12.0), "f4")}
+
+    in_radians, in_degrees = (
+        only_block(cl61_file(columns=columns, units={"tilt_angle": unit})) for unit in ("radian", "degrees")
+    )
+
+    assert in_radians.tilt_deg == pytest.approx(np.full(5, 12.0), abs=1e-4)
+    assert in_degrees.tilt_deg == pytest.approx(np.full(5, 0.2094), abs=1e-4)
 
 
 def test_a_da10_has_no_depolarisation_and_tilts_with_its_near_range_unit() -> None:

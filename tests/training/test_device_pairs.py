@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ipdsf_spark.ct.cube_set import CubeSet
+from ipdsf_spark.ct.degradation import Task
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.training.choices import pair_maker
 from ipdsf_spark.training.device_pairs import DevicePairs, HostPairs
@@ -36,8 +37,9 @@ def both(cubes: CubeSet, settings: PairSettings, *, position: int = 0) -> list[t
 
 
 @pytest.mark.parametrize("factor", [2, 3])
-def test_without_chance_both_make_the_same_pairs(phantom_cubes: CubeSet, factor: int) -> None:
-    host, device = both(phantom_cubes, PairSettings("depixelate", factor=factor, is_flipped=False))
+@pytest.mark.parametrize("task", ["depixelate", "refine"])
+def test_without_chance_both_make_the_same_pairs(phantom_cubes: CubeSet, factor: int, task: Task) -> None:
+    host, device = both(phantom_cubes, PairSettings(task, (0.0, 0.0), factor, is_flipped=False))
 
     np.testing.assert_array_equal(host[1], device[1])
     # A mean half-way between two whole HU, as every eighth mean of eight is, may be rounded either way.

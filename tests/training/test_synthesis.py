@@ -183,6 +183,15 @@ def test_a_model_that_makes_no_body_is_named_and_what_was_made_before_is_told_of
     assert len(json.loads((tmp_path / "synthesis.json").read_text())["volumes"]) == 1
 
 
+def test_the_model_of_a_stage_is_the_one_that_was_best_in_validation(model: Path) -> None:
+    facts = json.loads((model / "fine" / "model.json").read_text())
+    told = json.loads((model / "synthesis.json").read_text())["fine"]
+
+    assert 5 < facts["best_validation_psnr_db"] < 60
+    assert told["best_validation_psnr_db"] == pytest.approx(facts["best_validation_psnr_db"], abs=0.01)
+    assert told["model_step"] == facts["model_step"]
+
+
 def test_overlapping_cubes_see_one_noise_field(model: Path) -> None:
     share = np.random.default_rng(0).random((6, 10, 11)).astype(np.float32)
     whole = conditioned(share, (24, 40, 44), 4, 0.03, (-1000, 400), (5, 2))

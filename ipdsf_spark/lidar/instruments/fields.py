@@ -81,10 +81,14 @@ def in_metres(dataset: Dataset, name: str, values: Any, *, default: float = 1.0)
 def tilt_deg(dataset: Dataset, name: str, num_profiles: int, *, text_factors: bool = True) -> Float32:
     """(T,) beam angle from the vertical [degree], 0 where the variable holds none that an instrument can have."""
     values = column(dataset, name, num_profiles, text_factors=text_factors) if name else np.zeros(num_profiles)
+    return units.tilt(in_degrees(dataset, name, values))
+
+
+def in_degrees(dataset: Dataset, name: str, values: Any) -> Any:
+    """Angles of a variable in degrees, by its unit; as they are where it says none, or has no name."""
     variable = dataset.optional(name) if name else None
-    if variable is not None and variable.text("units").strip().lower().startswith("rad"):
-        values = np.degrees(values)
-    return units.tilt(values)
+    is_radian = variable is not None and variable.text("units").strip().lower().startswith("rad")
+    return np.degrees(values) if is_radian else values
 
 
 def identity(dataset: Dataset, *keys: str) -> str:

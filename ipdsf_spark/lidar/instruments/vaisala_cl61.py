@@ -96,7 +96,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
     base_m, sky_m, cover = (_layers(dataset, name, num_profiles) for name in _LAYERED)
     visibility_m = fields.heights(columns["vertical_visibility"], lowest=LOWEST_VISIBILITY_M)
     offset_m = np.where(columns["height_offset"] == columns["height_offset"], columns["height_offset"], 0.0)
-    tilt = units.tilt(columns["tilt_angle"])
+    tilt = units.tilt(fields.in_degrees(dataset, "tilt_angle", columns["tilt_angle"]))
     if offset_m.any():
         base_m, sky_m = (fields.heights(heights - offset_m[:, None]) for heights in (base_m, sky_m))
     is_vertical = columns["tilt_correction"] == 1
