@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.ct.slices import for_each_slice
 from ipdsf_spark.ct.window import HU_WINDOW
 
 STEPS: Final = 4_096  # at which the curve is known
@@ -51,8 +52,11 @@ def give_hu_shares(
     low, high = window_hu
     if len(shares) != high - low + 1 or not np.asarray(shares).max() > 0:
         raise ValueError(f"a window of {window_hu} HU needs {high - low + 1} shares, not all 0; got {len(shares)}")
-    for z, plane in enumerate(hu):
-        plane += np.random.default_rng((*seed, z)).random(plane.shape, np.float32) - np.float32(0.5)
+
+    def disturb(z: int) -> None:
+        hu[z] += np.random.default_rng((*seed, z)).random(hu[z].shape, np.float32) - np.float32(0.5)
+
+    for_each_slice(disturb, range(len(hu)))
     inside = hu[:, slice(*box[0]), slice(*box[1])]
     step = max(1, round((inside.size / MOST_VOXELS) ** (1 / 3)))
     known = np.sort(inside[::step, ::step, ::step], axis=None)
@@ -61,8 +65,11 @@ def give_hu_shares(
     wanted = _quantiles(np.asarray(shares, np.float64), low, reached)
     table = np.interp(np.arange((high - low + 2) * PER_HU + 1) / PER_HU + low - 1, given, wanted)
     table = np.clip(table, low, high).astype(np.float32)
-    for plane in hu:
-        plane[:] = table[np.rint((np.clip(plane, low - 1, high + 1) - (low - 1)) * PER_HU).astype(np.int32)]
+
+    def lift(z: int) -> None:
+        hu[z] = table[np.rint((np.clip(hu[z], low - 1, high + 1) - (low - 1)) * PER_HU).astype(np.int32)]
+
+    for_each_slice(lift, range(len(hu)))
 
 
 def _quantiles(shares: NDArray[np.float64], low: int, reached: NDArray[np.float64]) -> NDArray[np.float64]:
