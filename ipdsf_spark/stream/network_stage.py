@@ -296,7 +296,7 @@ class NetworkStage:
         """All but the model: open slices, clocks of the sites, alarms that stand."""
         slices = self.slices
         plain = {
-            "newest": slices.newest,
+            **slices.to_plain(),
             "last": slices.last,
             "open": [[index, {site: row.source for site, row in rows.items()}] for index, rows in slices.open.items()],
             "sources": self.sources,
@@ -322,7 +322,8 @@ class NetworkStage:
         if held.settings != self.settings.tensor or held.num_gates != self.settings.cells.num:
             raise ValueError("the model has other cells or components than the configuration")
         self.model = held
-        self.slices.newest, self.slices.last = plain["newest"], plain["last"]
+        self.slices.load_plain(plain)
+        self.slices.last = plain["last"]
         self.slices.open = {
             index: {
                 site: Row(values, source)
