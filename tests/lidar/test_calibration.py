@@ -358,8 +358,10 @@ def test_another_instrument_begins_a_calibration_of_its_own() -> None:
     _, state = calibration.step(SITE, News(closed=cloudy_days([1.1] * 3)), b"")
     rows, _ = calibration.step(SITE, News(closed=cloudy_days([3.0] * 2, first_day=DAY + 3), has_new_source=True), state)
 
-    assert final(rows)[0].values["num_days"] == 1
-    assert final(rows)[0].values["factor"] == pytest.approx(3.0, rel=1e-3)
+    last_of_former, first = final(rows)
+    assert (last_of_former.values["num_days"], first.values["num_days"]) == (3, 1)
+    assert last_of_former.values["factor"] == pytest.approx(1.1, rel=1e-3)
+    assert first.values["factor"] == pytest.approx(3.0, rel=1e-3)
 
 
 def test_names_of_flags_are_those_of_the_bits() -> None:

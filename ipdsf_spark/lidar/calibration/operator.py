@@ -49,10 +49,12 @@ class _Calibration:
     interval_s: int
 
     def __call__(self, site: Site, news: News, state: bytes) -> tuple[Sequence[Row], bytes]:
-        if news.has_new_source:
+        rows: list[Row] = []
+        if news.has_new_source and state:
+            rows, _ = finish(site, state, interval_s=self.interval_s)
             state = b""
-        rows, state = step(site, news.closed, state, interval_s=self.interval_s)
-        return rows, state
+        found, state = step(site, news.closed, state, interval_s=self.interval_s)
+        return rows + found, state
 
 
 def step(site: Site, closed: Sequence[Average], raw: bytes, *, interval_s: int) -> tuple[list[Row], bytes]:
