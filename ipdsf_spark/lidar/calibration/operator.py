@@ -19,7 +19,7 @@ from ipdsf_spark.lidar.calibration import state as states
 from ipdsf_spark.lidar.calibration import water_vapour
 from ipdsf_spark.lidar.calibration.cloud import LIDAR_RATIO_SIGMA, WINDOW_M, CloudSample, cloud_sample
 from ipdsf_spark.lidar.calibration.flags import CalibrationFlag, names
-from ipdsf_spark.lidar.calibration.night import end_of_night, take_night
+from ipdsf_spark.lidar.calibration.night import end_of_night, is_over, take_night
 from ipdsf_spark.lidar.calibration.scattering import TYPICAL_SIGMA
 from ipdsf_spark.lidar.calibration.state import CalibrationState, OpenDay
 from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
@@ -76,6 +76,8 @@ def step(site: Site, closed: Sequence[Average], raw: bytes, *, interval_s: int) 
             continue
         day = average.index * interval_s // DAY_S
         if known.day.day != day:
+            if is_over(known.night, average.index, interval_s):
+                end_of_night(known, site, interval_s)  # it belongs to the day that is over, not to one weeks later
             rows += _end_of_day(known)
             known.day = OpenDay(day)
         has_sample = _take(known, site, average, interval_s)
