@@ -38,7 +38,7 @@ from ipdsf_spark.tensor.slices import AHEAD, IN_TIME, LATE, Row, Slice, Slices
 logger = logging.getLogger(__name__)
 
 AHEAD_OF_KAFKA_US: Final = 900 * MICROSECONDS  # an interval that begins later than its record was written, by this much
-AHEAD_SLICES: Final = 24
+AHEAD_S: Final = 7200  # past the network's clock
 REASONS: Final = {
     AHEAD: "interval(s) far ahead of the network's: the clock of the site",
     "future": "interval(s) that begin after their record was written: the clock of the site",
@@ -119,7 +119,8 @@ class NetworkStage:
     def __init__(self, settings: NetworkSettings) -> None:
         self.settings = settings
         tensor = settings.tensor
-        self.slices = Slices(settings.wait, AHEAD_SLICES, tensor.period, tensor.most_sites)
+        ahead = max(1, AHEAD_S // settings.interval_s)
+        self.slices = Slices(settings.wait, ahead, tensor.period, tensor.most_sites)
         self.model = NetworkTensor(tensor, settings.cells.num)
         self.sources: dict[str, str] = {}
         self.standing: dict[str, dict[str, list[int]]] = {}
