@@ -141,7 +141,11 @@ class NetworkStage:
         ordered = sorted(arrived, key=lambda row: (row.interval, row.site, row.partition, row.offset))
         rows: list[NetworkRow] = []
         before, num_slices = b"", 0
-        for _, group in groupby(ordered, key=lambda row: row.interval):
+        for interval, rows_of_slice in groupby(ordered, key=lambda row: row.interval):
+            group = list(rows_of_slice)
+            for row in group:
+                if not self._is_of_the_future(row):
+                    self.slices.hear(interval, row.site)
             clock = self.slices.clock()
             for row in group:
                 verdict = self._take(row, clock)
@@ -161,10 +165,13 @@ class NetworkStage:
         return Outcome(rows, refusals, num_slices)
 
     def _take(self, row: Arrived, clock: int | None) -> str:
-        start_us = row.interval * self.settings.interval_s * MICROSECONDS
-        if start_us > row.published_us + AHEAD_OF_KAFKA_US:
+        if self._is_of_the_future(row):
             return "future"
         return self.slices.add(row.interval, row.site, Row(row.values, row.source), clock)
+
+    def _is_of_the_future(self, row: Arrived) -> bool:
+        start_us = row.interval * self.settings.interval_s * MICROSECONDS
+        return start_us > row.published_us + AHEAD_OF_KAFKA_US
 
     def _read_by_all(self, arrived: Sequence[Arrived]) -> int:
         """The newest slice that every partition of a batch has reached."""

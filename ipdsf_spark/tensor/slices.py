@@ -78,6 +78,27 @@ class Slices:
         quorum = min(QUORUM_MOST, max(least, int(np.ceil(QUORUM_SHARE * reached.size))))
         return int(reached[quorum - 1])
 
+    def hear(self, index: int, site: str) -> str:
+        """Note how far a site has come, before its row is taken: what comes together tells the time together.
+
+        Args:
+            index: slice number of a row.
+            site: whose.
+
+        Returns:
+            "", or why the row says nothing of the time: `LATE` or `TOO_MANY`.
+        """
+        if site not in self.newest and len(self.newest) >= self.most_sites:
+            return TOO_MANY
+        if self._is_past(index):
+            return LATE  # of a day that is over: a site that sends what it had kept says nothing of the time
+        gone = max(index - self.newest.get(site, index), 0)
+        self.newest[site] = max(index, self.newest.get(site, index))
+        self.walked[site] = self.walked.get(site, self.pace) + min(gone, self.ahead)
+        self.pace = max(self.pace, self.walked[site])
+        self.heard[site] = self.pace
+        return IN_TIME
+
     def add(self, index: int, site: str, row: Row, clock: int | None) -> str:
         """Take a row; a second one of the same site and slice replaces the first.
 
@@ -85,16 +106,13 @@ class Slices:
             index: slice number.
             site: whose.
             row: its cells.
-            clock: as of before these rows, None at first.
+            clock: as of when all that came with it was heard, None at first.
 
         Returns:
             "" if it was taken, else `LATE`, `AHEAD` or `TOO_MANY`.
         """
-        if site not in self.newest and len(self.newest) >= self.most_sites:
-            return TOO_MANY
-        if self._is_past(index):
-            return LATE  # of a day that is over: a site that sends what it had kept says nothing of the time
-        self._heard(index, site)
+        if refused := self.hear(index, site):
+            return refused
         if self.last is not None and index <= self.last:
             return LATE
         if clock is not None and index > clock + self.ahead:
@@ -122,14 +140,6 @@ class Slices:
 
     def _is_past(self, index: int) -> bool:
         return self.last is not None and index < self.last - self.forget
-
-    def _heard(self, index: int, site: str) -> None:
-        """Note how far a site has come."""
-        gone = max(index - self.newest.get(site, index), 0)
-        self.newest[site] = max(index, self.newest.get(site, index))
-        self.walked[site] = self.walked.get(site, self.pace) + min(gone, self.ahead)
-        self.pace = max(self.pace, self.walked[site])
-        self.heard[site] = self.pace
 
     def _forget_silent(self) -> None:
         """Sites that count no more for the clock, which would wait for ever where most sites have gone."""
