@@ -43,7 +43,8 @@ class News:
         closed: averages of intervals that are complete, each exactly once, in time order. Gaps happen.
         open: averages of intervals that changed and may change again, in time order: for provisional values.
         is_silent: nothing has come for so long that what is pending must be said now.
-        has_new_source: another instrument has taken the place of the former one.
+        has_new_source: another instrument has taken the place of the former one, whose last intervals came in a step of
+            their own before, with `is_silent`.
         rows: what the operators that this one stands `after` made in this step, by their names; a name is missing where
             that operator raised.
     """

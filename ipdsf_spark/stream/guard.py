@@ -46,6 +46,12 @@ class Turn:
     flags: list[str] = field(default_factory=list)
     faults: list[tuple[Operator, BaseException]] = field(default_factory=list)
 
+    def follow(self, former: Turn) -> None:
+        """Begin with what another turn of the same site left: its states, and what is to be told."""
+        self.held = former.kept
+        self.flags += former.flags
+        self.faults += former.faults
+
 
 def run_operators(operators: Sequence[Operator], turns: Sequence[Turn], *, longest_s: float = LONGEST_S) -> None:
     """Every operator of every site; what they make is written into the turns.

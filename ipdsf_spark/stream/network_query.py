@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 NETWORK_QUERY: Final = "ipdsf-network"
 FULL: Final = 0.9  # of the records that a batch may have: more wait in the topic
+SILENT_DAYS: Final = 7  # after which a site is forgotten
 SECONDS_A_DAY: Final = 86_400
 ACKNOWLEDGED: Final = "acknowledged.txt"
 
@@ -84,7 +85,11 @@ def network_settings(config: Config) -> NetworkSettings:
         interval_s=interval_s,
         cells=Cells(network.lowest_m, network.cell_m, network.num_cells, network.min_snr),
         tensor=TensorSettings(
-            rank=network.rank, period=period, warm_up=network.warm_up_intervals, most_sites=network.most_sites
+            rank=network.rank,
+            period=period,
+            warm_up=network.warm_up_intervals,
+            most_sites=network.most_sites,
+            most_silent=SILENT_DAYS * period,
         ),
         wait=network.wait_intervals,
         publish_filled=network.publish_filled,

@@ -38,7 +38,7 @@ from ipdsf_spark.tensor.slices import AHEAD, IN_TIME, LATE, Row, Slice, Slices
 logger = logging.getLogger(__name__)
 
 AHEAD_OF_KAFKA_US: Final = 900 * MICROSECONDS  # an interval that begins later than its record was written, by this much
-AHEAD_SLICES: Final = 24
+AHEAD_S: Final = 7200  # past the network's clock
 REASONS: Final = {
     AHEAD: "interval(s) far ahead of the network's: the clock of the site",
     "future": "interval(s) that begin after their record was written: the clock of the site",
@@ -119,7 +119,8 @@ class NetworkStage:
     def __init__(self, settings: NetworkSettings) -> None:
         self.settings = settings
         tensor = settings.tensor
-        self.slices = Slices(settings.wait, AHEAD_SLICES, tensor.period, tensor.most_sites)
+        ahead = max(1, AHEAD_S // settings.interval_s)
+        self.slices = Slices(settings.wait, ahead, tensor.period, tensor.most_sites)
         self.model = NetworkTensor(tensor, settings.cells.num)
         self.sources: dict[str, str] = {}
         self.standing: dict[str, dict[str, list[int]]] = {}
@@ -140,7 +141,11 @@ class NetworkStage:
         ordered = sorted(arrived, key=lambda row: (row.interval, row.site, row.partition, row.offset))
         rows: list[NetworkRow] = []
         before, num_slices = b"", 0
-        for _, group in groupby(ordered, key=lambda row: row.interval):
+        for interval, rows_of_slice in groupby(ordered, key=lambda row: row.interval):
+            group = list(rows_of_slice)
+            for row in group:
+                if not self._is_of_the_future(row):
+                    self.slices.hear(interval, row.site)
             clock = self.slices.clock()
             for row in group:
                 verdict = self._take(row, clock)
@@ -160,10 +165,13 @@ class NetworkStage:
         return Outcome(rows, refusals, num_slices)
 
     def _take(self, row: Arrived, clock: int | None) -> str:
-        start_us = row.interval * self.settings.interval_s * MICROSECONDS
-        if start_us > row.published_us + AHEAD_OF_KAFKA_US:
+        if self._is_of_the_future(row):
             return "future"
         return self.slices.add(row.interval, row.site, Row(row.values, row.source), clock)
+
+    def _is_of_the_future(self, row: Arrived) -> bool:
+        start_us = row.interval * self.settings.interval_s * MICROSECONDS
+        return start_us > row.published_us + AHEAD_OF_KAFKA_US
 
     def _read_by_all(self, arrived: Sequence[Arrived]) -> int:
         """The newest slice that every partition of a batch has reached."""
@@ -296,7 +304,7 @@ class NetworkStage:
         """All but the model: open slices, clocks of the sites, alarms that stand."""
         slices = self.slices
         plain = {
-            "newest": slices.newest,
+            **slices.to_plain(),
             "last": slices.last,
             "open": [[index, {site: row.source for site, row in rows.items()}] for index, rows in slices.open.items()],
             "sources": self.sources,
@@ -322,7 +330,8 @@ class NetworkStage:
         if held.settings != self.settings.tensor or held.num_gates != self.settings.cells.num:
             raise ValueError("the model has other cells or components than the configuration")
         self.model = held
-        self.slices.newest, self.slices.last = plain["newest"], plain["last"]
+        self.slices.load_plain(plain)
+        self.slices.last = plain["last"]
         self.slices.open = {
             index: {
                 site: Row(values, source)

@@ -110,7 +110,11 @@ class Outcome:
 
 @dataclass
 class _Begun:
-    """A share whose files have been taken in; its operators' turn comes next."""
+    """A share whose files have been taken in; its operators' turn comes next.
+
+    Where another instrument has taken over, operators first have a turn with what was left of the former one, which has
+    fallen silent, though perhaps nobody waited for it: so a replay says what the stream said.
+    """
 
     share: Share
     outcome: Outcome
@@ -120,6 +124,7 @@ class _Begun:
     ordered: list[Piece]
     closed: list[Average]
     turn: Turn
+    former: Turn | None = None
 
     @property
     def has_news(self) -> bool:
@@ -152,6 +157,11 @@ class SiteStage:
     def step_many(self, shares: Sequence[Share]) -> list[Outcome]:
         """The same for many sites, each once: one outcome each, in order, as if they came alone."""
         begun = [self._begin(share) for share in shares]
+        formers = [each.former for each in begun if each.former is not None]
+        run_operators(self.operators, formers, longest_s=self.longest_s)
+        for each in begun:
+            if each.former is not None:
+                each.turn.follow(each.former)
         run_operators(self.operators, [each.turn for each in begun if each.has_news], longest_s=self.longest_s)
         return [self._end(each) for each in begun]
 
@@ -183,11 +193,14 @@ class SiteStage:
         if is_silent:
             closed += intervals.close_all()
             self._drop_tail(outcome, site, state)
-        news = News(tuple(closed), () if is_silent else added.open, is_silent, added.has_new_source)
+        own = tuple(closed[added.num_former :])
+        news = News(own, () if is_silent else added.open, is_silent, added.has_new_source)
+        turn = Turn(site, news, state.operators, flags=flags)
+        former = None
         if added.has_new_source:
             flags.append("instrument_exchanged")
-        turn = Turn(site, news, state.operators, flags=flags)
-        return _Begun(share, outcome, state, intervals, before, ordered, closed, turn)
+            former = Turn(site, News(tuple(closed[: added.num_former]), is_silent=True), state.operators)
+        return _Begun(share, outcome, state, intervals, before, ordered, closed, turn, former)
 
     def _end(self, begun: _Begun) -> Outcome:
         """Records and state of a site whose operators have had their turn."""
@@ -198,7 +211,8 @@ class SiteStage:
                 state.counts = state.counts.plus(faults=1)
                 outcome.records.append(self._fault(site, operator, error, begun.ordered))
             state.operators = turn.kept
-            rows = [row for made in turn.rows.values() for row in made]
+            turns = [turn] if begun.former is None else [begun.former, turn]
+            rows = [row for each in turns for made in each.rows.values() for row in made]
             outcome.records += [self._product(site, row, state.last_sent_ms) for row in rows]
         if self.publishes_averages:
             outcome.records += [self._averages(site, average) for average in closed]
@@ -270,6 +284,7 @@ class SiteStage:
             open=tuple(changed[index] for index in sorted(changed)),
             num_used=before.num_used + added.num_used,
             has_new_source=before.has_new_source or added.has_new_source,
+            num_former=len(before.closed) + added.num_former if added.has_new_source else before.num_former,
         )
 
     def _fault(self, site: Site, operator: Operator, error: BaseException, pieces: Sequence[Piece]) -> Record:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.tensor.clocks import LEAST_SITES, ClockWatch
-from ipdsf_spark.tensor.days import HOURS, SLICES_PER_HOUR, DailySums
+from ipdsf_spark.tensor.days import HOURS, USUAL_PERIOD, DailySums
 from ipdsf_spark.tensor.days import NUM as NUM_DAILY
 from ipdsf_spark.tensor.robust import SIGMA_PER_MEDIAN, row_median
 
@@ -31,17 +31,17 @@ CLOCK: Final = "clock"
 NUM: Final = len(FEATURES)
 ARRAYS: Final = ("center", "square", "season", "sums", "num_seen", "pooled")  # all that is remembered
 ALLOWANCE: Final = 3.5  # spreads that a feature may be off for ever
-# Of the sums, in spreads x slices, of each feature: tests/bench/bench_alarms.py says what they lead to.
+# Of the sums, in spreads x slices of five minutes, of each feature: tests/bench/bench_alarms.py says what they lead to.
 THRESHOLD: Final = np.array([150.0, 600.0, 1200.0, 120.0])
 LARGEST_STEP: Final = 8.0  # spreads that one slice can add: no single slice raises an alarm
 MOST: Final = 1.25  # of the threshold, to which a sum grows: what is mended is seen to be
 DOUBT: Final = 0.5  # of the threshold, from which the reference stands still
 LEAST_CELLS: Final = 5
-MEMORY: Final = 2016.0  # slices of the reference: a week
-SEASON_GAIN: Final = 0.02  # per slice in its hour: a fifth per day
-LEAST_SLICES: Final = 72  # of a site before it can raise an alarm
-BORROWED: Final = 2016.0  # slices that the departures of the whole network count for, beside a site's own
-YOUNG: Final = 288  # slices of a site until which its reference learns whatever it sees
+MEMORY_DAYS: Final = 7.0  # of the reference
+SEASON_GAIN: Final = 0.02  # per five minutes in its hour: a fifth per day
+LEAST_DAYS: Final = 0.25  # of a site before it can raise an alarm
+BORROWED_DAYS: Final = 7.0  # that the departures of the whole network count for, beside a site's own
+YOUNG_DAYS: Final = 1.0  # of a site until which its reference learns whatever it sees
 SMALLEST: Final = 1e-9
 SMALLEST_SIZE: Final = 0.03  # log10; below it sites are alike
 
@@ -71,6 +71,9 @@ class Alarm:
 class ResidualAlarms:
     """Cumulative sums of all sites; F features, memory of the order I F.
 
+    Args:
+        period: slices of a day; what is told in hours and days is so whatever their length.
+
     Attributes:
         center, square: (I, F) reference of each feature: mean, and mean square departure.
         season: (I, F, 24) what the hour of the day adds to it.
@@ -81,12 +84,15 @@ class ResidualAlarms:
         clocks: evidence of wrong clocks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, period: int = USUAL_PERIOD) -> None:
+        self.period, self.weight = period, USUAL_PERIOD / period
+        self.memory, self.borrowed = MEMORY_DAYS * period, BORROWED_DAYS * period
+        self.least_slices, self.young = LEAST_DAYS * period, YOUNG_DAYS * period
         self.center, self.square = np.zeros((0, NUM)), np.zeros((0, NUM))
         self.season = np.zeros((0, NUM, HOURS))
         self.sums, self.num_seen = np.zeros((0, NUM, 2)), np.zeros(0, np.int64)
         self.pooled = np.zeros(NUM)
-        self.days, self.clocks = DailySums(), ClockWatch()
+        self.days, self.clocks = DailySums(period), ClockWatch(period)
 
     def update(self, index: int, sites: list[str], rows: NDArray[np.int64], values: Float64) -> list[Alarm]:
         """Alarms that stand after this slice.
@@ -100,14 +106,15 @@ class ResidualAlarms:
         features = features_of(values)
         known = np.isfinite(features)
         value = np.where(known, features, 0.0)
-        hour = index // SLICES_PER_HOUR % HOURS
+        hour = index % self.period * HOURS // self.period
         num = self.num_seen[rows][:, None].astype(np.float64)
         center, season = self.center[rows], self.season[rows, :, hour]
         departure = np.where(known, value - center - season, 0.0)
         spread = self._spread(rows, features, departure, known, num)
         z = np.clip(departure / np.maximum(spread, SMALLEST), -LARGEST_STEP, LARGEST_STEP)
-        is_ready = known & (num >= LEAST_SLICES)
-        grown = np.clip(self.sums[rows] + np.stack([z, -z], axis=-1) - ALLOWANCE, 0.0, MOST * THRESHOLD[:, None])
+        is_ready = known & (num >= self.least_slices)
+        grown = self.sums[rows] + self.weight * (np.stack([z, -z], axis=-1) - ALLOWANCE)
+        grown = np.clip(grown, 0.0, MOST * THRESHOLD[:, None])
         self.sums[rows] = np.where(is_ready[:, :, None], grown, self.sums[rows])
         self.days.update(index, rows, features[:, :NUM_DAILY], self._largest().max(axis=1) >= 1.0)
         self.clocks.update(index, rows, values)
@@ -145,26 +152,27 @@ class ResidualAlarms:
         if not self.pooled.any():  # nothing is known but how the sites differ
             apart = SIGMA_PER_MEDIAN * row_median(np.abs(features - row_median(features.T)).T)
             self.pooled = np.square(np.nan_to_num(apart))
-        is_old = known & (num >= LEAST_SLICES)
+        is_old = known & (num >= self.least_slices)
         limit = LARGEST_STEP * np.sqrt(self.pooled)
         square = np.square(np.clip(departure, -limit, limit))
         count = is_old.sum(axis=0)
         mean = (square * is_old).sum(axis=0) / np.maximum(count, 1)
-        self.pooled = np.where(count > 0, self.pooled + (mean - self.pooled) / MEMORY, self.pooled)
-        own = np.minimum(num, MEMORY)
-        return np.asarray(np.sqrt((own * self.square[rows] + BORROWED * self.pooled) / (own + BORROWED)))
+        self.pooled = np.where(count > 0, self.pooled + (mean - self.pooled) / self.memory, self.pooled)
+        own, borrowed = np.minimum(num, self.memory), self.borrowed
+        return np.asarray(np.sqrt((own * self.square[rows] + borrowed * self.pooled) / (own + borrowed)))
 
     def _learn(
         self, rows: NDArray[np.int64], hour: int, departure: Float64, spread: Float64, largest: Float64, num: Float64,
         known: NDArray[np.bool_],
     ) -> None:  # fmt: skip
         """The reference takes in bounded departures: in doubt only while it is young."""
-        is_learnt = known & ((largest[:, :NUM] < DOUBT) | (num < YOUNG))
-        gain = np.where(is_learnt, np.maximum(1.0 / MEMORY, 1.0 / (num + 1.0)), 0.0)
-        limit = np.where(num < LEAST_SLICES, np.inf, LARGEST_STEP * np.maximum(spread, SMALLEST))
+        is_learnt = known & ((largest[:, :NUM] < DOUBT) | (num < self.young))
+        gain = np.where(is_learnt, np.maximum(1.0 / self.memory, 1.0 / (num + 1.0)), 0.0)
+        limit = np.where(num < self.least_slices, np.inf, LARGEST_STEP * np.maximum(spread, SMALLEST))
         bounded = np.clip(departure, -limit, limit)
         self.center[rows] += gain * bounded
-        self.season[rows, :, hour] += np.where(is_learnt & (num >= LEAST_SLICES), SEASON_GAIN, 0.0) * bounded
+        season_gain = min(SEASON_GAIN * self.weight, 1.0)
+        self.season[rows, :, hour] += np.where(is_learnt & (num >= self.least_slices), season_gain, 0.0) * bounded
         self.square[rows] += gain * (np.square(bounded) - self.square[rows])
 
     def standing(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -13,14 +13,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.tensor.days import USUAL_PERIOD
 from ipdsf_spark.tensor.robust import row_median
 
 Float64 = NDArray[np.float64]
 
 ARRAYS: Final = ("total", "count", "ring", "middle", "evidence", "shift", "step")  # all that is remembered
 NUM_BANDS: Final = 5  # of height, in which cells are averaged
-SLICES_PER_STEP: Final = 6  # half an hour
 STEPS_PER_HOUR: Final = 2
+STEPS_PER_DAY: Final = 24 * STEPS_PER_HOUR
 WINDOW: Final = 48  # steps that are compared: a day
 MOST_SHIFT: Final = 24  # steps either way
 LEAST_SHIFT: Final = 3  # an hour and a half; growth of the layer differs by that much from site to site
@@ -39,6 +40,9 @@ KEPT: Final = 1.25  # of the threshold, to which it grows
 class ClockWatch:
     """Evidence that a site's clock is wrong, step by step; I sites.
 
+    Args:
+        period: slices of a day.
+
     Attributes:
         total, count: (I, 5) of the step that is open.
         ring: (I, 72, 5) closed steps, the newest last; NaN where a band shows nothing.
@@ -48,7 +52,8 @@ class ClockWatch:
         step: (1,) number of the open step; -1 before the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, period: int = USUAL_PERIOD) -> None:
+        self.period = period
         self.total, self.count = np.zeros((0, NUM_BANDS)), np.zeros((0, NUM_BANDS))
         self.ring = np.full((0, WINDOW + MOST_SHIFT, NUM_BANDS), np.nan, np.float32)
         self.middle = np.full((WINDOW + MOST_SHIFT, NUM_BANDS), np.nan, np.float32)
@@ -63,10 +68,10 @@ class ClockWatch:
             rows: (n,) rows of the sites.
             values: (n, K) the slice, NaN where missing.
         """
-        step = index // SLICES_PER_STEP
+        step = index * STEPS_PER_DAY // self.period
         if self.step[0] >= 0:
             for _ in range(min(step - int(self.step[0]), self.ring.shape[1])):
-                self._close(values.shape[1] / NUM_BANDS * SLICES_PER_STEP * LEAST_PRESENT)
+                self._close(values.shape[1] / NUM_BANDS * self.period / STEPS_PER_DAY * LEAST_PRESENT)
         self.step[0] = step
         is_there = np.isfinite(values)
         parts = np.linspace(0, values.shape[1], NUM_BANDS + 1).astype(int)[:-1]

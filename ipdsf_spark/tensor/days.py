@@ -20,8 +20,8 @@ NUM: Final = 2  # features: level and slope
 # All that is remembered.
 ARRAYS: Final = ("total", "count", "ring", "center", "square", "num", "sums", "is_up", "pooled", "hour")
 HOURS: Final = 24
-SLICES_PER_HOUR: Final = 12
-LEAST_SLICES: Final = 3  # of an hour
+USUAL_PERIOD: Final = 288  # slices of five minutes in a day
+LEAST_SHARE: Final = 0.25  # of the slices of an hour
 LEAST_HOURS: Final = 18  # of a day: half of one says little of the other
 ALLOWANCE: Final = 1.0  # spreads that a day may be off for ever
 MENDED: Final = 2.0  # spreads to which a day has come back, where an alarm is up
@@ -40,6 +40,9 @@ BOUND: Final = 3.0  # spreads of a departure that the reference takes in
 class DailySums:
     """Cumulative sums of the daily medians of features; I sites, F features.
 
+    Args:
+        period: slices of a day.
+
     Attributes:
         total, count: (I, F) of the hour that is open.
         ring: (24, I, F) means of the last hours, NaN where there was too little.
@@ -51,7 +54,8 @@ class DailySums:
         hour: (1,) number of the open hour; -1 before the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, period: int = USUAL_PERIOD) -> None:
+        self.period = period
         self.total, self.count = np.zeros((0, NUM)), np.zeros((0, NUM))
         self.ring = np.full((HOURS, 0, NUM), np.nan)
         self.center, self.square, self.num = (np.zeros((0, NUM)) for _ in range(3))
@@ -68,7 +72,7 @@ class DailySums:
             features: (n, F), NaN where too little is there.
             is_doubted: (I,) sites that teach their reference nothing, for another reason.
         """
-        hour = index // SLICES_PER_HOUR
+        hour = index * HOURS // self.period
         if self.hour[0] >= 0:
             for _ in range(min(hour - int(self.hour[0]), HOURS)):
                 self._close(is_doubted)
@@ -84,7 +88,8 @@ class DailySums:
 
     def _close(self, is_doubted: NDArray[np.bool_]) -> None:
         """End the open hour."""
-        newest = np.where(self.count >= LEAST_SLICES, self.total / np.maximum(self.count, 1.0), np.nan)
+        least = max(1.0, LEAST_SHARE * self.period / HOURS)
+        newest = np.where(self.count >= least, self.total / np.maximum(self.count, 1.0), np.nan)
         self.total[:], self.count[:] = 0.0, 0.0
         self.ring = np.concatenate([self.ring[1:], newest[None]])
         is_known = np.isfinite(self.ring).sum(axis=0) >= LEAST_HOURS

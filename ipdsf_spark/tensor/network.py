@@ -102,7 +102,7 @@ class NetworkTensor:
         self.last_seen = np.zeros(0, np.int64)
         self.season = Season.empty(settings.period, rank)
         self.filling = FillingJudge(num_gates, settings.period)
-        self.alarms = ResidualAlarms()
+        self.alarms = ResidualAlarms(settings.period)
         self.num_slices = 0
         self.last_index: int | None = None
         self.waiting: list[tuple[int, list[str], Float64]] = []

@@ -199,6 +199,43 @@ def test_a_clear_night_calibrates_a_photon_counter_in_the_stream() -> None:
     assert "rayleigh" in rows[-1].values["quality"]
 
 
+def clear_night(first: int, num: int) -> list[Average]:
+    """Clear intervals of an instrument that needs a factor of 3e-12."""
+    air = molecular_profiles(1064.0, HEIGHT_M, 480.0)
+    beta = attenuated_backscatter(np.zeros(HEIGHT_M.size), 50.0, *air, HEIGHT_M) / 3e-12
+    return [
+        average_of(first + number, beta, instrument="Lufft CHM15k", noise=2e-2, is_calibrated=False)
+        for number in range(num)
+    ]
+
+
+@pytest.mark.parametrize("silent", [20, 288 * 21])
+def test_a_night_belongs_to_the_day_in_which_it_ended_however_long_nothing_came_after_it(silent: int) -> None:
+    midnight = DAY * (DAY_S // INTERVAL_S)
+    night = clear_night(midnight - 70, 60)
+    noon = clear_night(midnight - 70 + 60 + silent, 5)
+
+    rows = run([*night, *noon])
+
+    assert [row.values["num_clear_nights"] for row in rows] == [1, 0]
+    assert rows[0].values == run(night)[0].values
+
+
+@pytest.mark.parametrize(
+    "site",
+    [Site("ny-alesund", 78.9, 11.9, 480.0), Site("anywhere", float("nan"), float("nan"), 480.0)],
+    ids=["polar night", "no coordinates"],
+)
+def test_a_night_that_does_not_end_is_looked_at_every_day(site: Site) -> None:
+    december = (np.datetime64("2026-12-10", "D") - np.datetime64("1970-01-01", "D")).astype(int)
+
+    rows = run(clear_night(int(december) * (DAY_S // INTERVAL_S), 288 * 4), site)
+
+    assert len(rows) == 4
+    assert all(row.values["num_clear_nights"] >= 1 for row in rows)
+    assert [row.values["day_factor"] for row in rows] == pytest.approx([3e-12] * 4, rel=0.02)
+
+
 def test_the_filter_is_that_of_kalman() -> None:
     rng = np.random.default_rng(4)
     walk, x, p = Walk(), 0.0, 0.0
@@ -358,8 +395,10 @@ def test_another_instrument_begins_a_calibration_of_its_own() -> None:
     _, state = calibration.step(SITE, News(closed=cloudy_days([1.1] * 3)), b"")
     rows, _ = calibration.step(SITE, News(closed=cloudy_days([3.0] * 2, first_day=DAY + 3), has_new_source=True), state)
 
-    assert final(rows)[0].values["num_days"] == 1
-    assert final(rows)[0].values["factor"] == pytest.approx(3.0, rel=1e-3)
+    last_of_former, first = final(rows)
+    assert (last_of_former.values["num_days"], first.values["num_days"]) == (3, 1)
+    assert last_of_former.values["factor"] == pytest.approx(1.1, rel=1e-3)
+    assert first.values["factor"] == pytest.approx(3.0, rel=1e-3)
 
 
 def test_names_of_flags_are_those_of_the_bits() -> None:

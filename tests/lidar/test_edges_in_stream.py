@@ -219,3 +219,16 @@ def test_other_intervals_than_five_minutes_work(edges: Operator) -> None:
     assert len(final) == 96
     assert sum(bool(row.values["edges"]) for row in final) > 40
     assert np.all(np.diff([row.time_us for row in final]) == 900_000_000)
+
+
+def test_an_average_without_a_gate_hides_its_interval_and_costs_no_edges(edges: Operator) -> None:
+    averages = averages_with([1000.0] * 20)
+    none = np.empty(0, np.float32)
+    averages[12] = replace(averages[12], total=none, missing=None)
+
+    rows, state = fed(edges, PLAIN, [averages])
+
+    assert len(state) > 0
+    assert {edge["id"] for edge in rows[-1].values["edges"]} == {
+        edge["id"] for edge in fed(edges, PLAIN, [averages_with([1000.0] * 20)])[0][-1].values["edges"]
+    }

@@ -46,6 +46,12 @@ def heights(height_m: list[float], *, sigma_m: float = 50.0, quality: dict[int, 
     )
 
 
+def taken(layers: Layers, lines: np.ndarray) -> Layers:
+    """Some rows of a series."""
+    parts = {field.name: getattr(layers, field.name) for field in dataclasses.fields(Layers)}
+    return Layers(**{name: value if value is None else value[lines] for name, value in parts.items()})
+
+
 def test_an_hour_is_the_mean_of_its_ten_minute_means() -> None:
     (hour,) = hours_of(heights([900, 1100, *[1000] * 10]), 300)
 
@@ -122,6 +128,30 @@ def test_batches_and_kept_state_make_no_difference(cuts: list[int], has_gap: boo
 
     assert found == expected
     assert len(hourly.to_bytes()) < 500
+
+
+@pytest.mark.parametrize("silent_after", [5, 11, 12, 18])
+def test_an_hour_goes_on_where_its_site_fell_silent_in_it_and_is_told_whole(silent_after: int) -> None:
+    whole = heights([1000.0 + 10.0 * line for line in range(30)])
+    parts = np.split(np.arange(len(whole)), [silent_after])
+    state, told = Hourly(300).to_bytes(), {}
+    for part in parts:
+        hourly = Hourly.from_bytes(state, 300)[0]
+        told |= {hour.start_s: hour for hour in [*hourly.step(taken(whole, part)), *hourly.told()]}
+        hourly = Hourly.from_bytes(hourly.to_bytes(), 300)[0]
+        assert hourly.told() == []  # what was said is not said again
+        state = hourly.to_bytes()
+
+    assert list(told.values()) == hours_of(whole, 300)
+
+
+def test_an_hour_told_when_its_site_fell_silent_is_not_told_again_by_a_later_one() -> None:
+    whole = heights([1000.0] * 40)
+    hourly = Hourly(300)
+    first = [*hourly.step(taken(whole, np.arange(5))), *hourly.told()]
+
+    assert [hour.start_s for hour in first] == [hours_of(whole, 300)[0].start_s]
+    assert hourly.step(taken(whole, np.arange(24, 36))) == hours_of(whole, 300)[2:3]
 
 
 def test_state_without_hours_is_migrated_and_the_heights_go_on() -> None:

@@ -317,3 +317,17 @@ def test_a_record_says_kind_site_and_time_before_its_values(said: list[NetworkRo
 
     assert record.key == f"network|network|{values['time']}".encode()
     assert list(values)[:3] == ["kind", "site", "time"]
+
+
+@pytest.mark.parametrize("gap", [30, 288 * 20])
+def test_a_network_that_was_away_for_hours_or_weeks_goes_on_and_no_clock_of_its_sites_is_blamed(gap: int) -> None:
+    beta = network_beta(40, SITES, np.random.default_rng(4))
+    stage, rows = NetworkStage(SETTINGS), []
+    for arrived in (as_cells(beta[:20]), as_cells(beta[20:], FIRST + 20 + gap)):
+        for start in range(0, len(arrived), len(SITES)):
+            outcome = stage.step(arrived[start : start + len(SITES)])
+            assert outcome.refusals == []
+            rows += of_kind(outcome.rows, NETWORK_KIND)
+
+    assert [row.values["num_sites"] for row in rows] == [len(SITES)] * 38
+    assert sum(row.values["num_late"] for row in rows) == 0

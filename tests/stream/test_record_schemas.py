@@ -63,7 +63,7 @@ def records(cl51_files: list[bytes], stratus_files: list[bytes]) -> list[tuple[s
     beta[110:, 2] *= 0.4
     network = NetworkStage(SETTINGS)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(alarms, "LEAST_SLICES", 20)  # not the hours that a site is watched for first ...
+        network.model.alarms.least_slices = 20.0  # not the hours that a site is watched for first ...
         patched.setattr(alarms, "THRESHOLD", alarms.THRESHOLD / 10.0)  # ... nor those that a fault is
         rows = network.step(as_cells(beta)).rows
     rows += network.follow([row.site for row in rows if row.kind == "network_alarm"])

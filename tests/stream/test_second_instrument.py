@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cases import NOON, cases, file_of, layers, reasons, streamed
+from test_cases import NOON, PLACE, cases, file_of, layers, reasons, streamed
+
+from ipdsf_spark.config import load
+from ipdsf_spark.lidar.averages import average_bytes
+from ipdsf_spark.lidar.averages.build import averages_of
+from ipdsf_spark.lidar.simulator import simulate_day
+from ipdsf_spark.stream.live import stage_of
+from ipdsf_spark.stream.piece import Piece
+from ipdsf_spark.stream.site_stage import Outcome
 
 __all__ = ["cases"]  # the fixture
 
@@ -47,3 +57,56 @@ def test_cloud_bases_without_backscatter_are_named_for_that_and_not_for_their_ti
 
     (reason,) = reasons(records)
     assert "5 Vaisala LD40 telegrams hold cloud bases and no backscatter profile" in reason
+
+
+OPERATORS = ("layers", "air_quality", "targets", "calibration", "edges", "forecast")
+
+
+@pytest.mark.parametrize("num_of_first", [31, 36])
+def test_an_exchange_says_the_same_whether_the_stream_waited_for_the_silence_before_it_or_not(
+    num_of_first: int,
+) -> None:
+    stage = stage_of(load(overrides=[f"stream.operators={json.dumps(OPERATORS)}"]))
+    made = [
+        averages_of(simulate_day(PLACE, date(2026, 6, 21), rng=np.random.default_rng(1), instrument=name).profiles, 300)
+        for name in ("cl51", "chm15k")
+    ]
+    stretches = [made[0][:num_of_first], made[1][72:110]]
+
+    def said(*, waits: bool) -> dict[bytes, dict[str, object]]:
+        outcome, found = Outcome(), {}
+        for number, averages in enumerate(stretches):
+            for silent in (False, True) if waits or number else (False,):
+                pieces = [] if silent else [Piece("", number, "f", 0, number, 1, average_bytes.pack(averages))]
+                held = outcome.state.to_bytes() if outcome.state else b""
+                outcome = stage.step(PLACE, pieces, held, is_silent=silent)
+                assert outcome.state is not None and outcome.state.counts.faults == 0
+                for record in outcome.records:
+                    if record.kind not in ("site", "averages"):
+                        found[record.key] = json.loads(record.value) | {"sent_ms": 0}
+        return found
+
+    waited, replayed = said(waits=True), said(waits=False)
+
+    assert waited.keys() == replayed.keys()
+    assert {key: replayed[key] for key in waited if replayed[key] != waited[key]} == {}
+    hours = [row for row in waited.values() if row["kind"] == "air_quality"]
+    assert hours and not any(row["provisional"] for row in hours)
+
+
+def test_the_last_day_of_a_former_instrument_is_final_and_no_day_of_the_new_one() -> None:
+    stage = stage_of(load(overrides=['stream.operators=["calibration"]']))
+    made = [
+        averages_of(simulate_day(PLACE, day, rng=np.random.default_rng(1), instrument=name).profiles, 300)[:20]
+        for day, name in ((date(2026, 6, 21), "cl51"), (date(2026, 6, 23), "chm15k"))
+    ]
+    first = stage.step(PLACE, [Piece("", 0, "f", 0, 0, 1, average_bytes.pack(made[0]))], b"")
+    assert first.state is not None
+    first = stage.step(PLACE, [], first.state.to_bytes(), is_silent=True)
+    assert first.state is not None
+
+    second = stage.step(PLACE, [Piece("", 1, "f", 0, 1, 1, average_bytes.pack(made[1]))], first.state.to_bytes())
+
+    days = [json.loads(record.value) for record in second.records if record.kind == "calibration"]
+    (day,) = [row for row in days if "provisional" not in row["quality"]]
+    assert day["time"].startswith("2026-06-21")

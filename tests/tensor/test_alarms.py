@@ -94,6 +94,27 @@ def test_a_wrong_clock_is_told_with_its_hours_and_goes_down_when_it_is_set(behin
     assert not standing
 
 
+@pytest.mark.parametrize("minutes", [10, 15, 30, 60])
+def test_hours_and_days_are_those_of_the_clock_whatever_the_length_of_an_interval(minutes: int) -> None:
+    every = minutes // 5
+    rows, found = np.arange(NUM_SITES), {}
+    for fault in ("clock 6", "light 0.25", "none"):
+        alarms = ResidualAlarms(288 // every)
+        alarms.grow(NUM_SITES)
+        found[fault] = [
+            alarm
+            for index, values in enumerate(network_with(fault, num_slices=LONGER)[::every])
+            for alarm in alarms.update(index, SITES, rows, values)
+        ]
+
+    assert found["none"] == []
+    assert {alarm.site for alarm in [*found["clock 6"], *found["light 0.25"]]} == {f"s{FAULTY}"}
+    off_h = [alarm.off_h for alarm in found["clock 6"] if alarm.feature == "clock"]
+    assert np.median(off_h) == pytest.approx(6.0, abs=0.5)
+    begin = BEGIN // every
+    assert begin <= found["light 0.25"][0].index < begin + 12 * 12 // every
+
+
 def test_alarms_of_the_version_before_are_read_and_go_on() -> None:
     seen = network_with("light 0.25")
     model = NetworkTensor(TensorSettings(rank=3, warm_up=30), NUM_GATES)

@@ -54,6 +54,63 @@ def test_one_wrong_clock_neither_closes_the_slices_of_the_others_nor_holds_them_
     assert slices.add(3, "c", row(), slices.clock()) == LATE
 
 
+@pytest.mark.parametrize("num", [3, 4, 10])
+@pytest.mark.parametrize("off", [100_000, -100_000])
+def test_one_wrong_clock_does_not_make_the_others_silent_where_rows_come_one_by_one(num: int, off: int) -> None:
+    slices, sizes = Slices(wait=2), {}
+    fed(slices, range(4), SITES[:num])
+    for index in range(4, 400):
+        for site in SITES[:num]:
+            slices.add(index + off * (site == "b"), site, row(index), slices.clock())
+            sizes |= {taken.index: len(taken.sites) for taken in slices.due()}
+
+    assert list(sizes) == list(range(2, 398))
+    assert [num_sites for index, num_sites in sizes.items() if index > 5] == [num - 1] * 392
+
+
+def test_a_clock_that_leaps_again_and_again_does_not_make_others_silent_that_send_once_an_hour() -> None:
+    slices, sizes = Slices(wait=14), {}
+    for index in range(0, 600, 12):
+        for site in ("a", "c", "d", "e"):
+            for at in range(index, index + 12):
+                slices.add(at, site, row(), slices.clock())
+            sizes |= {taken.index: len(taken.sites) for taken in slices.due()}
+        for at in range(index + 1, index + 13):
+            slices.add(at * 1000, "b", row(), slices.clock())
+            list(slices.due())
+
+    assert set(sizes.values()) == {4}
+
+
+def test_a_site_that_sends_what_it_kept_for_weeks_does_not_hold_the_clock_back() -> None:
+    slices = Slices(wait=2)
+    fed(slices, range(10_000, 10_010))
+    fed(slices, range(10_010, 10_400), ("a",))
+
+    for index in range(4_000, 4_100):
+        for site in SITES[1:]:
+            assert slices.add(index, site, row(), slices.clock()) == LATE
+        assert slices.add(index + 6_400, "a", row(), slices.clock()) == IN_TIME
+        list(slices.due())
+
+    assert slices.last == 10_497
+
+
+def test_what_is_known_of_the_clocks_survives_a_restart_and_states_of_before_are_read() -> None:
+    slices, again, older = Slices(), Slices(), Slices()
+    fed(slices, range(500), SITES[:4])
+    slices.add(9_000, "b", row(), slices.clock())
+    again.load_plain(slices.to_plain())
+    older.load_plain({"newest": dict(slices.newest)})
+
+    assert (again.newest, again.walked, again.heard, again.pace) == (
+        slices.newest, slices.walked, slices.heard, slices.pace,
+    )  # fmt: skip
+    older.add(500, "a", row(), older.clock())
+    list(older.due())
+    assert set(older.newest) == set(SITES[:4])
+
+
 def test_a_network_of_which_most_sites_have_gone_goes_on() -> None:
     slices = Slices(wait=2, forget=20)
     fed(slices, range(10))

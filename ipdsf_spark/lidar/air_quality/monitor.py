@@ -26,6 +26,8 @@ VALUE_NAMES: Final = ("pm25", "pm2p5", "pm2.5", "pm2_5", "pm25_ug_m3", "pm2p5_ug
 PARAMETER_NAMES: Final = ("parameter", "pollutant", "species", "parameter_name")
 PM2P5: Final = ("pm25", "pm2p5", "88101", "88502", "6001")  # also the codes of AQS and of the EEA
 FLAG_NAMES: Final = ("flag", "flags", "numflag", "ebas_flag", "qc")
+LARGEST_SHARE: Final = 1.5  # a column of relative humidity whose median is larger holds percent
+MOST_PERCENT: Final = 110.0  # of humidity; more is no humidity
 HUMIDITY_NAMES: Final = ("relative_humidity", "rh", "humidity", "relative_humidity_percent")
 FILL_BELOW: Final = -99.0  # fills like -999; a monitor's noise stays above
 HIGHEST: Final = 9000.0  # fills like 9999.9; no monitor of PM2.5 reads as much
@@ -98,11 +100,12 @@ def read_monitor(text: str, *, time: str | None = None, value: str | None = None
     rows = rows if value else _of_pm2p5(header, rows, name)
     _check_stamps(header, rows, at_time, name)
     at_flag, at_humidity = (_optional(header, names) for names in (FLAG_NAMES, HUMIDITY_NAMES))
+    humidity_of = _humidities(header, rows, at_humidity, separator)
     stamps: list[int] = []
     values: list[float] = []
     humidities: list[float] = []
     num_invalid = num_unreadable = 0
-    for row in rows:
+    for row, row_humidity in zip(rows, humidity_of, strict=True):
         stamp, number = _hour_of(_cell(row, at_time)), tables.number(_cell(row, at_value), separator)
         valid = is_valid(_cell(row, at_flag)) if at_flag is not None else True
         has_number = bool(np.isfinite(number))
@@ -113,7 +116,7 @@ def read_monitor(text: str, *, time: str | None = None, value: str | None = None
         else:
             stamps.append(stamp)
             values.append(number)
-            humidities.append(_humidity(row, at_humidity, header, separator))
+            humidities.append(row_humidity)
     if not stamps:
         raise InputError(f"{name} has no valid value in {len(rows)} row(s), {num_unreadable} could not be read")
     hours, group = np.unique(np.array(stamps), return_inverse=True)
@@ -142,8 +145,8 @@ def read_humidity(text: str, *, name: str = "humidity") -> dict[int, float]:
     _check_stamps(header, rows, at_time, name)
     at_humidity = _column(header, None, HUMIDITY_NAMES, name, "relative humidity")
     found: dict[int, list[float]] = {}
-    for row in rows:
-        hour, humidity = _hour_of(_cell(row, at_time)), _humidity(row, at_humidity, header, separator)
+    for row, humidity in zip(rows, _humidities(header, rows, at_humidity, separator), strict=True):
+        hour = _hour_of(_cell(row, at_time))
         if hour is not None and np.isfinite(humidity):
             found.setdefault(hour, []).append(humidity)
     if not found:
@@ -207,13 +210,18 @@ def _cell(row: list[str], at: int) -> str:
     return row[at] if at < len(row) else ""
 
 
-def _humidity(row: list[str], at: int | None, header: list[str], separator: str) -> float:
-    """0 to 1; numbers above 1.5 are percent."""
-    number = tables.number(_cell(row, at), separator) if at is not None else float("nan")
-    if at is None or not 0.0 <= number <= 110.0:
-        return float("nan")
-    is_percent = number > 1.5 or "percent" in header[at]
-    return number / 100.0 if is_percent else number
+def _humidities(header: list[str], rows: list[list[str]], at: int | None, separator: str) -> list[float]:
+    """0 to 1 of every row, NaN where there is none.
+
+    The column tells whether it holds percent, not the single number: the 0.9 % of a sensor that fails is not 90 %.
+    """
+    if at is None:
+        return [float("nan")] * len(rows)
+    found = np.array([tables.number(_cell(row, at), separator) for row in rows])
+    known = found[(found >= 0.0) & (found <= MOST_PERCENT)]
+    is_percent = "percent" in header[at] or (known.size > 0 and float(np.median(known)) > LARGEST_SHARE)
+    share = found / 100.0 if is_percent else found
+    return [float(each) for each in np.where((share >= 0.0) & (share <= MOST_PERCENT / 100.0), share, np.nan)]
 
 
 def _hour_of(text: str) -> int | None:

@@ -85,7 +85,12 @@ def step(
             continue
         hour = index // settings.num_intervals
         if known.open.hour not in (state.NOTHING, hour):
-            rows.append(_close(site, known, settings))
+            if known.is_told:
+                known.open = OpenHour()
+            else:
+                rows.append(_close(site, known, settings))
+        if known.is_told:
+            known.take_back()
         if known.open.hour == state.NOTHING:
             known.open = OpenHour(hour)
         _count(known.open, site, interval, settings)
@@ -98,10 +103,17 @@ def step(
 
 
 def finish(site: Site, raw: bytes, settings: AirSettings = DEFAULT) -> tuple[list[AirRow], bytes]:
-    """Close the open hour of a site that has fallen silent, or at the end of the data."""
+    """The open hour of a site that has fallen silent as final, or at the end of the data.
+
+    What is known of the hour is kept: a site that sends every two hours falls silent in the middle of one, and the row
+    that it then completes replaces this one.
+    """
     known = state.unpack(raw)
-    rows = [_close(site, known, settings)] if known.open.hour != state.NOTHING else []
-    return rows, state.pack(known)
+    if known.open.hour == state.NOTHING or known.is_told:
+        return [], state.pack(known)
+    row, mean = _row(site, known, settings, is_final=True)
+    known.tell(mean)
+    return [row], state.pack(known)
 
 
 def index_of_interval(start: np.datetime64, interval_s: int) -> int | None:

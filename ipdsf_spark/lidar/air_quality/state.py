@@ -61,8 +61,21 @@ class AirState:
 
     def close(self, mean: float) -> None:
         """Store the mean of the open hour and begin none."""
-        self.means, self.newest = self.means_at(self.open.hour, mean), self.open.hour
+        self.tell(mean)
         self.open = OpenHour()
+
+    def tell(self, mean: float) -> None:
+        """Store the mean of the open hour, which stays open: a site that fell silent may go on within it."""
+        self.means, self.newest = self.means_at(self.open.hour, mean), self.open.hour
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the open hour was told as final and nothing has come since."""
+        return self.open.hour != NOTHING and self.open.hour == self.newest
+
+    def take_back(self) -> None:
+        """Forget the mean of the open hour, which goes on."""
+        self.means, self.newest = [*self.means[1:], float("nan")], self.newest - 1
 
 
 def pack(state: AirState) -> bytes:

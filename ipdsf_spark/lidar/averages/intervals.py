@@ -39,6 +39,7 @@ class Added:
         open: intervals that changed and may change again, in time order.
         num_used, num_duplicate, num_late, num_foreign: profiles; they add up to those of the parts.
         has_new_source: another instrument took over after the former one had fallen silent.
+        num_former: closed intervals, the first ones, that are of instruments whose place was taken.
         foreign_source: the last of the foreign ones.
     """
 
@@ -49,6 +50,7 @@ class Added:
     num_late: int = 0
     num_foreign: int = 0
     has_new_source: bool = False
+    num_former: int = 0
     foreign_source: tuple[str, str] = ("", "")
 
 
@@ -79,7 +81,7 @@ class Intervals:
 
     def add(self, parts: Sequence[Average]) -> Added:
         """Take in a file's averages."""
-        used = duplicate = late = foreign = 0
+        used = duplicate = late = foreign = former = 0
         closed: list[Average] = []
         changed: set[int] = set()
         is_new = False
@@ -93,6 +95,7 @@ class Intervals:
                     continue
                 is_new = is_new or self.source != ("", "")
                 closed += self.close_all()
+                former = len(closed) if is_new else 0
                 self.source = part.source
             if part.index <= self.closed_index:
                 known = self._num_known(part.times)
@@ -121,6 +124,7 @@ class Intervals:
             num_late=late,
             num_foreign=foreign,
             has_new_source=is_new,
+            num_former=former,
             foreign_source=foreign_source,
         )
 

@@ -22,6 +22,7 @@ NIGHT_S: Final = 10_800  # of clear night that the return of air needs
 LEAST_INTERVALS: Final = 24  # in it
 NIGHT_TOP_M: Final = 8000.0
 NIGHT_GAP_S: Final = 3600
+NIGHT_MOST_S: Final = 43_200  # in polar night, or where the place is unknown, a night is looked at after so long
 CLOUD_TEST: Final = 25.0  # a block that exceeds the mean of its neighbours by this factor is no clear air
 OVERLAP_SIGMA: Final = 0.03  # relative; what the overlap and its correction leave in a factor from one night
 
@@ -42,7 +43,8 @@ def take_night(
     is_night = _is_night(site, average.index * interval_s)
     is_clear = is_night and _is_clear(average, part) and average.num_noise > 0
     is_other = night.num > 0 and (
-        (average.index - night.last_index) * interval_s > NIGHT_GAP_S
+        is_over(night, average.index, interval_s)
+        or (average.index - night.first_index) * interval_s >= NIGHT_MOST_S
         or night.total.size != part.size
         or abs(night.first_m - first_m) > 1.0
     )
@@ -61,6 +63,11 @@ def take_night(
         night.num += 1
         night.last_index = average.index
     return has_sample
+
+
+def is_over(night: Night, index: int, interval_s: int) -> bool:
+    """Whether a night's last clear interval lies too far back for it to go on."""
+    return night.num > 0 and (index - night.last_index) * interval_s > NIGHT_GAP_S
 
 
 def _is_night(site: Site, second: float) -> bool:

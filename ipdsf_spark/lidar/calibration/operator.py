@@ -19,7 +19,7 @@ from ipdsf_spark.lidar.calibration import state as states
 from ipdsf_spark.lidar.calibration import water_vapour
 from ipdsf_spark.lidar.calibration.cloud import LIDAR_RATIO_SIGMA, WINDOW_M, CloudSample, cloud_sample
 from ipdsf_spark.lidar.calibration.flags import CalibrationFlag, names
-from ipdsf_spark.lidar.calibration.night import end_of_night, take_night
+from ipdsf_spark.lidar.calibration.night import end_of_night, is_over, take_night
 from ipdsf_spark.lidar.calibration.scattering import TYPICAL_SIGMA
 from ipdsf_spark.lidar.calibration.state import CalibrationState, OpenDay
 from ipdsf_spark.lidar.operators import News, Operator, Parameters, Row
@@ -49,10 +49,12 @@ class _Calibration:
     interval_s: int
 
     def __call__(self, site: Site, news: News, state: bytes) -> tuple[Sequence[Row], bytes]:
-        if news.has_new_source:
+        rows: list[Row] = []
+        if news.has_new_source and state:
+            rows, _ = finish(site, state, interval_s=self.interval_s)
             state = b""
-        rows, state = step(site, news.closed, state, interval_s=self.interval_s)
-        return rows, state
+        found, state = step(site, news.closed, state, interval_s=self.interval_s)
+        return rows + found, state
 
 
 def step(site: Site, closed: Sequence[Average], raw: bytes, *, interval_s: int) -> tuple[list[Row], bytes]:
@@ -74,6 +76,8 @@ def step(site: Site, closed: Sequence[Average], raw: bytes, *, interval_s: int) 
             continue
         day = average.index * interval_s // DAY_S
         if known.day.day != day:
+            if is_over(known.night, average.index, interval_s):
+                end_of_night(known, site, interval_s)  # it belongs to the day that is over, not to one weeks later
             rows += _end_of_day(known)
             known.day = OpenDay(day)
         has_sample = _take(known, site, average, interval_s)

@@ -154,7 +154,7 @@ def _of_one_kind(averages: list[Average], site: Site, cells: Cells, settings: Ed
     per_cell = factor * np.sqrt(first.resolution_m * grid.slant / cells.cell_m) / grid.slant**2
     columns["noise"] = [average.sigma_unit * per_cell for average in averages]
     columns["ripple"] = RIPPLE.get(first.instrument, USUAL_RIPPLE) if has_level else 0.0
-    if first.resolution_m > 0:
+    if first.resolution_m > 0 and beta.shape[1]:
         columns["beta"] = _on_cells(beta, grid, cells)
     columns["beta"][:, : int(columns["first"][0])] = np.nan
     columns["beta"][fog | wet] = np.nan

@@ -26,6 +26,7 @@ PART_S: Final = 600
 HOUR_S: Final = 3600
 VERSION: Final = 1
 _HEAD: Final = struct.Struct("<BqH")
+_TOLD: Final = 0x8000  # in the number of rows: the hour has been told as far as it goes
 _WET: Final = int(Quality.PRECIPITATION | Quality.FOG)
 _CLOUDY: Final = int(Quality.CLOUD_CAPPED)
 _ROW: Final = np.dtype(
@@ -56,7 +57,7 @@ class Hourly:
 
     def __init__(self, interval_s: int) -> None:
         self.interval_s = interval_s
-        self.hour, self.rows = NOTHING, np.empty(0, _ROW)
+        self.hour, self.rows, self.is_told = NOTHING, np.empty(0, _ROW), False
 
     def step(self, layers: Layers) -> list[Hour]:
         """Hours that these rows end; provisional rows are passed over.
@@ -85,22 +86,29 @@ class Hourly:
             if hour != self.hour:
                 ended += self.close()
                 self.hour = int(hour)
-            self.rows = np.concatenate([self.rows, rows[hours == hour]])
+            self.rows, self.is_told = np.concatenate([self.rows, rows[hours == hour]]), False
             if (self.hour + 1) * HOUR_S - self.rows["second"][-1] <= self.interval_s:
                 ended += self.close()
         return ended
 
     def close(self) -> list[Hour]:
-        """The open hour, if it has a row: it is over, or the site has fallen silent."""
-        if not len(self.rows):
+        """The open hour, which is over, if it has a row that was not told."""
+        found = self.told()
+        if len(self.rows):
+            self.hour, self.rows, self.is_told = self.hour + 1, np.empty(0, _ROW), False
+        return found
+
+    def told(self) -> list[Hour]:
+        """The open hour as far as it goes: the site has fallen silent, and may yet go on within it."""
+        if self.is_told or not len(self.rows):
             return []
-        found = Hour(self.hour * HOUR_S, hour_values(self.rows, self.interval_s))
-        self.hour, self.rows = self.hour + 1, np.empty(0, _ROW)
-        return [found]
+        self.is_told = True
+        return [Hour(self.hour * HOUR_S, hour_values(self.rows, self.interval_s))]
 
     def to_bytes(self) -> bytes:
         """The state: a dozen bytes, and 26 for every height of the open hour."""
-        return _HEAD.pack(VERSION, self.hour, len(self.rows)) + self.rows.tobytes()
+        num = len(self.rows) | (_TOLD if self.is_told else 0)
+        return _HEAD.pack(VERSION, self.hour, num) + self.rows.tobytes()
 
     @classmethod
     def from_bytes(cls, raw: bytes, interval_s: int) -> tuple[Hourly, bytes]:
@@ -113,6 +121,7 @@ class Hourly:
         if len(raw) < _HEAD.size or raw[0] != VERSION:
             raise ValueError(f"{len(raw)} bytes are no state of hourly heights of version {VERSION}")
         _, made.hour, num = _HEAD.unpack_from(raw)
+        made.is_told, num = bool(num & _TOLD), num & ~_TOLD
         end = _HEAD.size + num * _ROW.itemsize
         if len(raw) < end:
             raise ValueError(f"state of hourly heights ends after {len(raw)} bytes, should have {end}")

@@ -73,7 +73,7 @@ class _Heights:
         rows = [_row(layers, line) for layers in found for line in range(len(layers))]
         hours = [hour for layers in found for hour in hourly.step(layers)]
         if news.is_silent:
-            hours += hourly.close()
+            hours += hourly.told()
         rows += [Row(HOURLY_KIND, hour.start_s * MICROSECONDS, hour.values) for hour in hours]
         return rows, hourly.to_bytes() + tracker.to_bytes()
 

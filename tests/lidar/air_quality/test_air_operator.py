@@ -158,3 +158,31 @@ def test_a_missing_mean_is_none_and_never_nan_in_a_record() -> None:
     assert record["pm2p5_ug_m3"] is None and record["us_aqi"] is None and record["european_aqi"] is None
     assert {"fog", "incomplete", "no_nowcast"} <= set(record["quality"])
     assert not any(isinstance(value, float) and np.isnan(value) for value in record.values())
+
+
+@pytest.mark.parametrize("silent_after", [14, 19, 23, 24])
+def test_a_site_that_falls_silent_within_an_hour_and_goes_on_in_it_tells_the_hour_as_if_it_never_had(
+    silent_after: int,
+) -> None:
+    mass = [10.0 + number % 7 + 10.0 * (number // 12) for number in range(48)]
+    intervals = [interval(number, mass[number]) for number in range(48)]
+    known: dict[np.datetime64, AirRow] = {}
+    rows, state = step(SITE, intervals[:silent_after], b"")
+    last, state = finish(SITE, state)
+    again, state = finish(SITE, state)
+    more, state = step(SITE, intervals[silent_after:], state)
+    for row in [*rows, *last, *again, *more]:
+        known[row.time] = row
+
+    assert again == []
+    assert [records.record_of(row) for row in known.values()] == [records.record_of(row) for row in run(intervals)]
+
+
+def test_an_hour_told_when_its_site_fell_silent_is_not_told_again_when_it_goes_on_later() -> None:
+    _, state = step(SITE, [interval(number) for number in range(18)], b"")
+    last, state = finish(SITE, state)
+    more, _ = step(SITE, [interval(number) for number in range(36, 48)], state)
+
+    assert [row.time for row in last] == [MIDNIGHT + np.timedelta64(1, "h")]
+    assert [row.time for row in more] == [MIDNIGHT + np.timedelta64(3, "h")]
+    assert more[0].us is None and more[0].flags & AirFlag.NO_NOWCAST

@@ -193,3 +193,22 @@ def test_any_text_is_read_or_refused_by_name(text: str) -> None:
         read_monitor("time,pm25,flag\n" + text)
     except InputError as error:
         assert "monitor" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("written", "shares"),
+    [
+        (("55", "0.9", "1.2", "100", "-5", "140"), [0.55, 0.009, 0.012, 1.0]),
+        (("0.55", "0.9", "1.02", "50", "-999", ""), [0.55, 0.9, 1.02]),
+    ],
+    ids=["percent", "share"],
+)
+def test_the_column_tells_whether_humidity_is_percent_and_not_the_single_number(
+    written: tuple[str, ...], shares: list[float]
+) -> None:
+    lines = [f"2026-06-21T{hour:02d}:00Z,{humidity},9" for hour, humidity in enumerate(written)]
+    table = "\n".join(["time,rh,pm25", *lines])
+
+    assert list(read_humidity(table).values()) == pytest.approx(shares)
+    of_monitor = read_monitor(table).relative_humidity
+    assert of_monitor[np.isfinite(of_monitor)] == pytest.approx(shares)
