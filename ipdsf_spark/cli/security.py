@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "add":
         if not args.site:
             raise ConfigError("--site is missing: which site gets a user?")
-        made = [str(folder.add(site, kafka)) for site in args.site]
+        made = [str(folder.add(site, kafka)) for site in dict.fromkeys(args.site)]
         text = f"made {', '.join(made)}; `ipdsf security apply {path}` tells a Kafka that runs"
         return _say(args, {"made": made}, text)
     if args.action == "apply":
@@ -77,17 +77,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _told(folder: SecurityFolder, kafka: KafkaConfig) -> dict[str, object]:
-    ends = {
-        name: certificates.end_of(folder.path / name / certificates.CERTIFICATE)
-        for name in (roles.BROKER, *folder.users)
-    }
     return {
         "folder": str(folder.path),
         "topic_per_site": folder.is_per_site,
-        "valid_until": ends,
+        "valid_until": _ends(folder),
         "configurations": {name: str(folder.path / name / "kafka.toml") for name in folder.users},
         "rights": [vars(right) for right in folder.rights(kafka)],
     }
+
+
+def _ends(folder: SecurityFolder) -> dict[str, str]:
+    """Until when the CA's and everybody's certificate holds."""
+    parties = {name: folder.path / name / certificates.CERTIFICATE for name in (roles.BROKER, *folder.users)}
+    return {name: certificates.end_of(path) for name, path in {"ca": folder.path / "ca.pem", **parties}.items()}
 
 
 def _text(folder: SecurityFolder, config: Config) -> str:
@@ -118,8 +120,7 @@ def _text(folder: SecurityFolder, config: Config) -> str:
     lines += ["", "# Clients"]
     lines += [f"--config {folder.path / user / 'kafka.toml'}" for user in folder.users]
     lines += ["", "# Certificates end"]
-    for name in (roles.BROKER, *folder.users):
-        lines.append(f"# {name}: {certificates.end_of(folder.path / name / certificates.CERTIFICATE)}")
+    lines += [f"# {name}: {end}" for name, end in _ends(folder).items()]
     return "\n".join(lines)
 
 
