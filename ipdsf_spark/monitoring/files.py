@@ -55,7 +55,8 @@ class PageFiles:
 
     def _index(self, view: View, number: int) -> None:
         text = page.index(view, site_link="site/{file}", page_link="index-{}.html", asked=page.Asked(number=number))
-        _replace(self._folder / ("index.html" if number == 1 else f"index-{number}.html"), text.encode())
+        name = "index.html" if number == 1 else f"index-{number}.html"
+        _replace(self._folder / name, text.encode(errors="replace"))
 
     def _site(self, view: View, row: Row) -> None:
         curtain = self._curtains.of(row.site, row.time)
@@ -70,7 +71,7 @@ class PageFiles:
         if not isinstance(curtain, str):
             _replace(self._folder / "site" / row.picture, curtain.png)
         if text is not None:
-            _replace(self._folder / "site" / row.file, text.encode())
+            _replace(self._folder / "site" / row.file, text.encode(errors="replace"))
 
 
 def _replace(path: Path, content: bytes) -> None:
