@@ -1,4 +1,4 @@
-"""`ipdsf security init|add|apply|show`."""
+"""`ipdsf security init|add|remove|renew|apply|show`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ EPILOG = """examples:
   ipdsf security init ~/ipdsf-security --site oslo --site munich
                                         a development CA; certificates and passwords of broker, roles and sites
   ipdsf security add ~/ipdsf-security --site chennai
+  ipdsf security remove ~/ipdsf-security --site chennai
+                                        apply takes its password and its rights as well
+  ipdsf security renew ~/ipdsf-security new keys and certificates of everybody, or of a --site; passwords stay
   ipdsf security apply ~/ipdsf-security --config ~/ipdsf-security/admin/kafka.toml
                                         users, ACLs and the sites' topics of a Kafka that runs
   ipdsf security show ~/ipdsf-security  settings and commands for a Kafka that somebody else looks after
@@ -35,7 +38,9 @@ Then `ipdsf broker start --secure FOLDER` lets in these and nobody else, and eve
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.epilog = EPILOG
-    parser.add_argument("action", choices=["init", "add", "apply", "show"], help="init makes the folder")
+    parser.add_argument(
+        "action", choices=["init", "add", "remove", "renew", "apply", "show"], help="init makes the folder"
+    )
     parser.add_argument("folder", metavar="FOLDER", help="where certificates and passwords lie")
     parser.add_argument("--site", action="append", default=[], metavar="ID", help="a site with a user, may repeat")
     parser.add_argument("--host", action="append", default=[], metavar="NAME",
@@ -65,6 +70,19 @@ def run(args: argparse.Namespace) -> int:
         made = [str(folder.add(site, kafka)) for site in dict.fromkeys(args.site)]
         text = f"made {', '.join(made)}; `ipdsf security apply {path}` tells a Kafka that runs"
         return _say(args, {"made": made}, text)
+    if args.action == "remove":
+        if not args.site:
+            raise ConfigError("--site is missing: whose user is removed?")
+        for site in dict.fromkeys(args.site):
+            folder.remove(site)
+        text = f"removed {', '.join(args.site)}; `ipdsf security apply {path}` tells a Kafka that runs"
+        return _say(args, {"removed": args.site}, text)
+    if args.action == "renew":
+        parties = [roles.user_of(site) for site in args.site] or [roles.BROKER, *folder.users]
+        folder.renew(parties, args.host)
+        again = ", the brokers with `ipdsf broker restart`" if roles.BROKER in parties else ""
+        text = f"new certificates of {', '.join(parties)}: give each machine its own and start it again{again}"
+        return _say(args, {"renewed": parties}, text)
     if args.action == "apply":
         bootstrap = resolve_bootstrap(config)
         rights.bring(folder, kafka, bootstrap)
@@ -109,6 +127,7 @@ def _text(folder: SecurityFolder, config: Config) -> str:
     lines += _users(folder)
     lines += ["", "# Rights"]
     lines += [roles.as_command(right, bootstrap) for right in folder.rights(kafka)]
+    lines += [f"# none any more, and no password: User:{roles.user_of(site)}" for site in folder.removed]
     if folder.is_per_site:
         lines += ["", "# Topics of the sites"]
         lines += [

@@ -92,6 +92,16 @@ def end_of(certificate: Path) -> str:
     return _openssl("x509", "-in", certificate, "-noout", "-enddate").strip().removeprefix("notAfter=")
 
 
+def hosts_of(certificate: Path) -> list[str]:
+    """Names and addresses that a server's certificate holds for.
+
+    Raises:
+        InputError: it is none.
+    """
+    said = _openssl("x509", "-in", certificate, "-noout", "-ext", "subjectAltName")
+    return re.findall(r"(?:DNS|IP Address):([^,\s]+)", said)
+
+
 def check_host(host: str) -> None:
     """Whether a server may be said to be reached by it.
 

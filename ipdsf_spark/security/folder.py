@@ -7,9 +7,10 @@
                                    kafka.sasl_mechanism was OAUTHBEARER when the folder was made; the broker has none
         kafka.toml                 what this party's clients are told: `--config`
     sites.txt                      sites that have a user
+    removed.txt                    sites that had one, of whose rights a Kafka may still know
 
-Everything but ca.pem, sites.txt and kafka.toml is readable by its owner only. A party's folder is all that its machine
-gets, beside ca.pem.
+Everything but ca.pem, kafka.toml and the lists of sites is readable by its owner only. A party's folder is all that its
+machine gets, beside ca.pem.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ OAUTH: Final = "OAUTHBEARER"
 PROVIDER: Final = ("oauth_token_url", "oauth_scope", "oauth_ca_location")  # keys of [kafka]
 PASSWORD_BYTES: Final = 24
 CA_FILES: Final = ("ca.key", "ca.pem")
+REMOVED_FILE: Final = "removed.txt"
 SITES_FILE: Final = "sites.txt"  # written last: a folder without it was not finished
 
 
@@ -137,7 +139,44 @@ class SecurityFolder:
         login = {key: decided[key] for key in ("sasl_mechanism", *PROVIDER) if key in decided}
         self._make_party(user, replace(kafka, **login))
         self._remember([*self.sites, site])
+        self._note_removed([each for each in self.removed if each != site])
         return self.path / user
+
+    def remove(self, site: str) -> None:
+        """Take a site's user away, certificate, key and password with it.
+
+        Raises:
+            InputError: it has none.
+        """
+        if site not in self.sites:
+            raise InputError(f"site {site} has no user in {self.path}")
+        self._note_removed([*self.removed, site])
+        self._remember([each for each in self.sites if each != site])
+        shutil.rmtree(self.path / roles.user_of(site), ignore_errors=True)
+
+    @property
+    def removed(self) -> list[str]:
+        """Sites that had a user."""
+        noted = self.path / REMOVED_FILE
+        return noted.read_text().split() if noted.exists() else []
+
+    def renew(self, parties: Sequence[str], hosts: Sequence[str] = ()) -> None:
+        """New keys and certificates; names, passwords and the CA stay.
+
+        Args:
+            parties: whose.
+            hosts: that the brokers are reached by; without any those of their present certificate.
+
+        Raises:
+            InputError: there is no such party, or openssl refuses; certificates not made yet are as they were.
+            ConfigError: a host is none.
+        """
+        for name in parties:
+            if not (self.path / name / certificates.CERTIFICATE).is_file():
+                raise InputError(f"{self.path} holds no certificate of {name}")
+        for name in parties:
+            held = certificates.hosts_of(self.path / name / certificates.CERTIFICATE) if name == roles.BROKER else []
+            certificates.issue(self.path, self.path / name, name, hosts=(hosts or held) if name == roles.BROKER else ())
 
     def password(self, user: str) -> str:
         """Of a user."""
@@ -191,6 +230,10 @@ class SecurityFolder:
             f"# ssl_key_password_file = {json.dumps(str(folder / 'key-password'), ensure_ascii=False)}",
         ]
         return "\n".join([f"# Login of {name}, for --config.", "", "[kafka]", *lines, *keystore, ""])
+
+    def _note_removed(self, sites: Sequence[str]) -> None:
+        if sites or self.removed:
+            (self.path / REMOVED_FILE).write_text("".join(f"{site}\n" for site in sites))
 
     def _remember(self, sites: Sequence[str]) -> None:
         (self.path / SITES_FILE).write_text("".join(f"{site}\n" for site in sites))

@@ -126,3 +126,40 @@ def test_secrets_are_the_owners_also_in_a_folder_that_was_open(tmp_path: Path) -
 
     assert stat.S_IMODE((tmp_path / "edge-oslo").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "edge-oslo" / "password").stat().st_mode) == 0o600
+
+
+def public_key(folder: Path) -> bytes:
+    asked = ["openssl", "x509", "-in", str(folder / certificates.CERTIFICATE), "-noout", "-pubkey"]
+    return subprocess.run(asked, capture_output=True, check=True).stdout
+
+
+def test_renewing_leaves_names_and_passwords(tmp_path: Path) -> None:
+    folder = made(tmp_path, sites=("oslo", "bern"), hosts=("kafka-1.example.org", "192.0.2.1", "2001:db8::1"))
+    names = ("broker", "edge-oslo", "edge-bern")
+    keys = {name: public_key(tmp_path / name) for name in names}
+    ca, password = (tmp_path / "ca.pem").read_text(), folder.password("edge-oslo")
+
+    folder.renew(["broker", "edge-oslo"])
+
+    assert [name for name in names if public_key(tmp_path / name) != keys[name]] == ["broker", "edge-oslo"]
+    assert ((tmp_path / "ca.pem").read_text(), folder.password("edge-oslo")) == (ca, password)
+    text = text_of(tmp_path / "broker" / certificates.CERTIFICATE)
+    assert "DNS:kafka-1.example.org, IP Address:192.0.2.1, IP Address:2001:DB8:0:0:0:0:0:1" in text
+    folder.renew(["broker"], ["kafka-2.example.org"])
+    assert "DNS:kafka-2.example.org\n" in text_of(tmp_path / "broker" / certificates.CERTIFICATE)
+    with pytest.raises(InputError, match="no certificate of edge-quito"):
+        folder.renew(["edge-oslo", "edge-quito"])
+
+
+def test_a_site_that_was_removed_has_nothing_left_and_may_come_back(tmp_path: Path) -> None:
+    folder = made(tmp_path, sites=("oslo", "bern"))
+
+    folder.remove("oslo")
+
+    assert (folder.sites, folder.removed) == (["bern"], ["oslo"])
+    assert not (tmp_path / "edge-oslo").exists()
+    assert not [right for right in folder.rights(OWN) if right.user == "edge-oslo"]
+    with pytest.raises(InputError, match="site oslo has no user"):
+        folder.remove("oslo")
+    folder.add("oslo", OWN)
+    assert (folder.sites, folder.removed) == (["bern", "oslo"], [])
