@@ -29,7 +29,7 @@ from confluent_kafka import (
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import IpdsfError
-from ipdsf_spark.kafka.headers import header_of
+from ipdsf_spark.kafka.headers import REPLAYED, header_of
 from ipdsf_spark.kafka.reading import bounds, consumer_of
 
 logger = logging.getLogger(__name__)
@@ -221,7 +221,10 @@ class Network:
                     view.heights.popitem(last=False)
 
     def take_letter(self, headers: Iterable[Any] | None) -> None:
-        """Headers of a record of the quarantine topic."""
+        """Headers of a record of the quarantine topic; a mark that a file was sent again puts nothing aside."""
+        headers = list(headers or ())
+        if header_of(headers, REPLAYED):
+            return
         kind = kind_of(header_of(headers, "reason"))
         with self._lock:
             self._reasons[kind if kind in self._reasons or len(self._reasons) < REASONS else "other"] += 1

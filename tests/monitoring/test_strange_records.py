@@ -106,6 +106,15 @@ def test_a_follower_that_stumbles_says_so_and_goes_on(
     assert "do not see the topics: cannot read sec/password" in caplog.text
 
 
+def test_sending_files_again_puts_nothing_aside() -> None:
+    network = Network()
+
+    network.take_letter([("reason", b"no message header")])
+    network.take_letter([("reason", b"no message header"), ("replayed", b"2026-06-21T12:00:00+00:00")])
+
+    assert network.reasons() == {"no message header": 1}
+
+
 @pytest.mark.parametrize("kind", OF_ALL)
 def test_what_is_said_of_all_sites_at_once_is_no_site(kind: str) -> None:
     network = Network()
