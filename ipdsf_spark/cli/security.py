@@ -23,7 +23,8 @@ EPILOG = """examples:
   ipdsf security add ~/ipdsf-security --site chennai
   ipdsf security remove ~/ipdsf-security --site chennai
                                         apply takes its password and its rights as well
-  ipdsf security renew ~/ipdsf-security new keys and certificates of everybody, or of a --site; passwords stay
+  ipdsf security renew ~/ipdsf-security
+                                        new keys and certificates of everybody, or of a --site; passwords stay
   ipdsf security apply ~/ipdsf-security --config ~/ipdsf-security/admin/kafka.toml
                                         users, ACLs and the sites' topics of a Kafka that runs
   ipdsf security show ~/ipdsf-security  settings and commands for a Kafka that somebody else looks after
