@@ -14,6 +14,8 @@ from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, ConfigError, InputError
 from ipdsf_spark.kafka import client_options, num_partitions
 from ipdsf_spark.kafka.certificate import validity_of
+from ipdsf_spark.kafka.health import health
+from ipdsf_spark.kafka.sites import read_sites
 from ipdsf_spark.kafka.topics import admin
 from ipdsf_spark.security import certificates, rights
 from ipdsf_spark.security.folder import SecurityFolder
@@ -139,6 +141,38 @@ def test_the_reader_of_products_writes_nothing(secured: Secured) -> None:
         failed.append(error.args[0])
 
     assert [error.code() for error in failed] == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
+
+
+def sites_of(login: KafkaConfig, secured: Secured) -> str:
+    """What a reader of the topics is told that is not let in."""
+    with pytest.raises(BrokerError) as said:
+        read_sites(login, secured.bootstrap)
+    return str(said.value)
+
+
+def test_who_reads_topics_is_told_what_is_wrong_as_well_and_in_one_line(
+    secured: Secured, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    login = secured.login("reader")
+    (tmp_path / "password").write_text("wrong")
+    wrong = replace(login, sasl_password_file=str(tmp_path / "password"))
+
+    assert "kafka.sasl_username and" in sites_of(wrong, secured)
+    assert "kafka.sasl_username and" in told_by_health(wrong, secured)
+    bare = replace(login, ssl_certificate_location="", ssl_key_location="")
+    assert "the client's certificate (none is given)" in sites_of(bare, secured)
+    nowhere = replace(login, ssl_ca_location=str(tmp_path / "nowhere.pem"))
+    assert f"no client for {secured.bootstrap}" in sites_of(nowhere, secured)
+    assert "does not show this user topic ceilometer.sites: ask for the right" in sites_of(
+        secured.login("edge-oslo"), secured
+    )
+    assert capfd.readouterr().err == ""
+
+
+def told_by_health(login: KafkaConfig, secured: Secured) -> str:
+    with pytest.raises(BrokerError) as said:
+        health(login, secured.bootstrap, timeout_s=QUICK_S)
+    return str(said.value)
 
 
 def test_a_site_that_was_removed_is_let_in_no_more_and_one_that_was_renewed_is(secured: Secured) -> None:
