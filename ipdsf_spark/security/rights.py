@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
     AclBindingFilter,
@@ -25,12 +25,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
 from ipdsf_spark.kafka.client import Listener
-from ipdsf_spark.kafka.topics import admin, site_topic_settings
+from ipdsf_spark.kafka.topics import admin, num_partitions, site_topic_settings
 from ipdsf_spark.security import roles
 from ipdsf_spark.security.folder import SCRAM, SecurityFolder
 from ipdsf_spark.security.roles import Right
 
 TIMEOUT_S: Final = 30.0
+LOGIN_S: Final = 10.0
 ITERATIONS: Final = 8_192  # of SCRAM's key derivation: twice what RFC 7677 asks for at least
 THERE: Final = frozenset({"TOPIC_ALREADY_EXISTS", "RESOURCE_NOT_FOUND"})  # as it should be
 
@@ -50,6 +51,9 @@ def bring(folder: SecurityFolder, kafka: KafkaConfig, bootstrap: str) -> None:
     Raises:
         BrokerError: Kafka refuses, or does not answer.
     """
+    num_partitions(
+        kafka, bootstrap, timeout_s=LOGIN_S
+    )  # who is not let in is told so; what follows would only time out
     client = admin(kafka, bootstrap, Listener())
     if folder.mechanism == SCRAM:
         _await(
@@ -106,6 +110,10 @@ def _await(futures: Mapping[Any, Future[Any]], verb: str) -> None:
         try:
             future.result(TIMEOUT_S)
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+                raise BrokerError(
+                    f"cannot {verb} {what}: this user may not, an administrator may: --config .../admin/kafka.toml"
+                ) from error
             if error.args[0].name() not in THERE:
                 raise BrokerError(f"cannot {verb} {what}: {error.args[0].str()}") from error
         except TimeoutError as error:

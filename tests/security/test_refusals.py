@@ -169,6 +169,16 @@ def test_who_reads_topics_is_told_what_is_wrong_as_well_and_in_one_line(
     assert capfd.readouterr().err == ""
 
 
+def test_rights_are_an_administrators_to_give(secured: Secured, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("wrong")
+    wrong = replace(secured.login("admin"), sasl_password_file=str(tmp_path / "password"))
+
+    with pytest.raises(BrokerError, match=r"authentication failed .* look at kafka\.sasl_mechanism"):
+        rights.bring(secured.folder, wrong, secured.bootstrap)
+    with pytest.raises(BrokerError, match=r"^cannot set the password of [\w-]+: this user may not, an administrator"):
+        rights.bring(secured.folder, secured.login("reader"), secured.bootstrap)
+
+
 def told_by_health(login: KafkaConfig, secured: Secured) -> str:
     with pytest.raises(BrokerError) as said:
         health(login, secured.bootstrap, timeout_s=QUICK_S)
