@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ipdsf_spark.config import Config, load, loading, with_overrides
 from ipdsf_spark.errors import ConfigError
-from ipdsf_spark.sites import sites_of
+from ipdsf_spark.sites import load_sites, sites_of
 
 
 def written(folder: Path, text: str) -> Path:
@@ -111,6 +111,63 @@ def test_a_missing_file_is_named() -> None:
 def test_a_malformed_override_is_refused(override: str) -> None:
     with pytest.raises(ConfigError, match=r"override must be section\.key=value"):
         load(overrides=[override])
+
+
+HOSTILE = [
+    *('""', "-1", "1e999", "nan", "true", "[]", "{}", '["a"]', "2026-01-01", "'", "a\nb", "1\n[x]\ny = 2", "~nobody/x"),
+    *("9" * 5_000, "1" + "0" * 400, "1" + "0" * 30, "[" * 5_000, '"a\\u0000b"', "\udcff"),
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: ascii(value[:20]))
+def test_whatever_an_override_says_is_taken_or_refused_by_name(value: str) -> None:
+    for section, name, _ in all_keys():
+        try:
+            with_overrides(Config(), [f"{section}.{name}={value}"])
+        except ConfigError as error:
+            assert name in str(error) or "training.sigma_low and sigma_high" in str(error)
+            assert len(str(error)) < 500
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        (f"stream.max_files_per_batch=1{'0' * 30}", r"max_files_per_batch must be at most 2147483647, got 1000"),
+        (f"layers.min_snr=1{'0' * 400}", r"layers\.min_snr must be at most 2147483647"),
+        ('stream.directory="a\\u0000b"', r"stream\.directory must be a text of Unicode without NUL"),
+        ("stream.directory=~nobody-here/x", r"stream\.directory must be a path, .* nobody here is called so"),
+        ("ct.seed=-1", r"ct\.seed must be 0 or more, got -1"),
+        ("kafka.partitions=5\nx = 3", r"kafka\.partitions must be a whole number, got '5\\nx = 3'"),
+        ("kafka.files_topic=", r"kafka\.files_topic must be a topic's name: up to 249 letters"),
+        ("kafka.files_topic=..", r"kafka\.files_topic must be a topic's name"),
+        ("kafka.sites_topic=ceilometer/sites", r"kafka\.sites_topic must be a topic's name"),
+        ("kafka.sites_topic=ceilometer.products", r"sites_topic must be another topic than kafka\.products_topic"),
+        ("kafka.sites_topic=ceilometer_files", r"sites_topic must be another topic than kafka\.files_topic"),
+    ],
+)
+def test_a_value_that_would_fail_far_from_here_is_refused(override: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(overrides=[override])
+
+
+def test_bytes_of_a_batch_may_be_more_than_32_bits_tell() -> None:
+    assert load(overrides=["stream.max_bytes_per_batch=8_000_000_000"]).stream.max_bytes_per_batch == 8_000_000_000
+
+
+def test_no_topic_stands_where_a_site_could_write_into_it() -> None:
+    products = "kafka.products_topic=ceilometer.files.products"
+
+    assert load(overrides=[products]).kafka.products_topic == "ceilometer.files.products"
+    with pytest.raises(ConfigError, match=r"kafka\.products_topic must be no topic below ceilometer\.files\."):
+        load(overrides=[products, "kafka.topic_per_site=true"])
+
+
+@pytest.mark.parametrize("text", ["[kafka]\npartitions = " + "9" * 5_000, "[kafka]\nx = " + "[" * 5_000])
+def test_a_file_that_no_parser_takes_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"mine\.toml "):
+        load(written(tmp_path, text))
+    with pytest.raises(ConfigError, match=r"mine\.toml "):
+        load_sites(written(tmp_path, text))
 
 
 def test_without_a_configuration_folder_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`ipdsf security init|add|apply|show`."""
+"""`ipdsf security init|add|remove|renew|apply|show`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ EPILOG = """examples:
   ipdsf security init ~/ipdsf-security --site oslo --site munich
                                         a development CA; certificates and passwords of broker, roles and sites
   ipdsf security add ~/ipdsf-security --site chennai
+  ipdsf security remove ~/ipdsf-security --site chennai
+                                        apply takes its password and its rights as well
+  ipdsf security renew ~/ipdsf-security
+                                        new keys and certificates of everybody, or of a --site; passwords stay
   ipdsf security apply ~/ipdsf-security --config ~/ipdsf-security/admin/kafka.toml
                                         users, ACLs and the sites' topics of a Kafka that runs
   ipdsf security show ~/ipdsf-security  settings and commands for a Kafka that somebody else looks after
@@ -35,7 +39,9 @@ Then `ipdsf broker start --secure FOLDER` lets in these and nobody else, and eve
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.epilog = EPILOG
-    parser.add_argument("action", choices=["init", "add", "apply", "show"], help="init makes the folder")
+    parser.add_argument(
+        "action", choices=["init", "add", "remove", "renew", "apply", "show"], help="init makes the folder"
+    )
     parser.add_argument("folder", metavar="FOLDER", help="where certificates and passwords lie")
     parser.add_argument("--site", action="append", default=[], metavar="ID", help="a site with a user, may repeat")
     parser.add_argument("--host", action="append", default=[], metavar="NAME",
@@ -62,9 +68,22 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "add":
         if not args.site:
             raise ConfigError("--site is missing: which site gets a user?")
-        made = [str(folder.add(site, kafka)) for site in args.site]
+        made = [str(folder.add(site, kafka)) for site in dict.fromkeys(args.site)]
         text = f"made {', '.join(made)}; `ipdsf security apply {path}` tells a Kafka that runs"
         return _say(args, {"made": made}, text)
+    if args.action == "remove":
+        if not args.site:
+            raise ConfigError("--site is missing: whose user is removed?")
+        for site in dict.fromkeys(args.site):
+            folder.remove(site)
+        text = f"removed {', '.join(args.site)}; `ipdsf security apply {path}` tells a Kafka that runs"
+        return _say(args, {"removed": args.site}, text)
+    if args.action == "renew":
+        parties = [roles.user_of(site) for site in args.site] or [roles.BROKER, *folder.users]
+        folder.renew(parties, args.host)
+        again = ", the brokers with `ipdsf broker restart`" if roles.BROKER in parties else ""
+        text = f"new certificates of {', '.join(parties)}: give each machine its own and start it again{again}"
+        return _say(args, {"renewed": parties}, text)
     if args.action == "apply":
         bootstrap = resolve_bootstrap(config)
         rights.bring(folder, kafka, bootstrap)
@@ -77,17 +96,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _told(folder: SecurityFolder, kafka: KafkaConfig) -> dict[str, object]:
-    ends = {
-        name: certificates.end_of(folder.path / name / certificates.CERTIFICATE)
-        for name in (roles.BROKER, *folder.users)
-    }
     return {
         "folder": str(folder.path),
         "topic_per_site": folder.is_per_site,
-        "valid_until": ends,
+        "valid_until": _ends(folder),
         "configurations": {name: str(folder.path / name / "kafka.toml") for name in folder.users},
         "rights": [vars(right) for right in folder.rights(kafka)],
     }
+
+
+def _ends(folder: SecurityFolder) -> dict[str, str]:
+    """Until when the CA's and everybody's certificate holds."""
+    parties = {name: folder.path / name / certificates.CERTIFICATE for name in (roles.BROKER, *folder.users)}
+    return {name: certificates.end_of(path) for name, path in {"ca": folder.path / "ca.pem", **parties}.items()}
 
 
 def _text(folder: SecurityFolder, config: Config) -> str:
@@ -107,6 +128,7 @@ def _text(folder: SecurityFolder, config: Config) -> str:
     lines += _users(folder)
     lines += ["", "# Rights"]
     lines += [roles.as_command(right, bootstrap) for right in folder.rights(kafka)]
+    lines += [f"# none any more, and no password: User:{roles.user_of(site)}" for site in folder.removed]
     if folder.is_per_site:
         lines += ["", "# Topics of the sites"]
         lines += [
@@ -118,8 +140,7 @@ def _text(folder: SecurityFolder, config: Config) -> str:
     lines += ["", "# Clients"]
     lines += [f"--config {folder.path / user / 'kafka.toml'}" for user in folder.users]
     lines += ["", "# Certificates end"]
-    for name in (roles.BROKER, *folder.users):
-        lines.append(f"# {name}: {certificates.end_of(folder.path / name / certificates.CERTIFICATE)}")
+    lines += [f"# {name}: {end}" for name, end in _ends(folder).items()]
     return "\n".join(lines)
 
 

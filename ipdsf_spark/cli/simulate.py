@@ -8,7 +8,6 @@ import json
 import math
 import re
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from ipdsf_spark.cli.arguments import seed
+from ipdsf_spark.config import toml
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar.profiles import Time
 from ipdsf_spark.lidar.simulator import INSTRUMENTS, SCENARIOS, DayPlan, SimulatedDay, draw_plan, instrument_named
@@ -157,10 +157,10 @@ def _check(args: argparse.Namespace) -> None:
 def _check_table(table: Path) -> None:
     """Refuse a folder whose table of sites holds places that nobody simulated: it would be written over."""
     try:
-        names = list(tomllib.loads(table.read_text(encoding="utf-8-sig")))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except (OSError, ValueError) as error:
+        names = list(toml.parsed(toml.text_of(table, "the table of sites"), str(table)))
+    except ConfigError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return
         raise InputError(f"{table} would be written over, and is none of simulate's: {error}") from error
     if others := [name for name in names if not re.fullmatch(r"sim-\d+", name)]:
         raise InputError(

@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ipdsf_spark.cli.arguments import add_configuration
-from ipdsf_spark.config import load
+from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.errors import ConfigError
-from ipdsf_spark.kafka.sites import SiteStatus, read_sites, total_of
+from ipdsf_spark.kafka.sites import SiteStatus, read_sites, take_out, total_of
 
 EPILOG: Final = """examples:
   ipdsf sites                       one line per site: newest profile, counts, what is wrong
   ipdsf sites --older-than 30       only sites whose newest file was sent more than 30 minutes ago
+  ipdsf sites old-roof --forget     a site that was taken down: its last word is taken out of the topic
   ipdsf sites --json                one JSON object per site, and one for all together
 
 profiles = used + duplicate + late + foreign, for every site and in total; exit code 1 if that does not hold, or
@@ -32,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("site", nargs="*", help="only these sites (default: all)")
     parser.add_argument("--older-than", type=float, metavar="MINUTES", help="only sites that have been silent so long")
+    parser.add_argument("--forget", action="store_true",
+                        help="take the named sites out of the topic, and so off the status page")  # fmt: skip
     add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
 
@@ -40,13 +43,18 @@ def run(args: argparse.Namespace) -> int:
     """Print the sites and their totals."""
     if args.older_than is not None and not args.older_than >= 0:
         raise ConfigError(f"--older-than must be 0 or more minutes, is {args.older_than}")
+    if args.forget and not args.site:
+        raise ConfigError("--forget takes the sites that are named, and none is")
     config = load(*args.config, overrides=args.set)
-    sites = read_sites(config.kafka, resolve_bootstrap(config))
+    bootstrap = resolve_bootstrap(config)
+    sites = read_sites(config.kafka, bootstrap)
     unheard = [name for name in dict.fromkeys(args.site) if name not in {site.site for site in sites}]
     for name in unheard:
         close = difflib.get_close_matches(name, [site.site for site in sites], n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         print(f"ipdsf sites: the stream has said nothing of a site {name!r}{hint}", file=sys.stderr)
+    if args.forget:
+        return _forget(args, config, bootstrap, [site.site for site in sites if site.site in args.site])
     now_ms = datetime.now(UTC).timestamp() * 1000
     shown = [
         site
@@ -69,6 +77,14 @@ def run(args: argparse.Namespace) -> int:
         if not is_balanced:
             print("COUNTS DO NOT ADD UP: " + ", ".join(site.site for site in shown if not site.is_balanced))
     return 0 if is_balanced and not unheard else 1
+
+
+def _forget(args: argparse.Namespace, config: Config, bootstrap: str, named: list[str]) -> int:
+    """Take out those of the named sites that are there; 0 if all were."""
+    take_out(config.kafka, bootstrap, named)
+    for site in named:
+        print(json.dumps({"site": site, "is_forgotten": True}) if args.json else f"{site} is forgotten")
+    return 0 if len(named) == len(set(args.site)) else 1
 
 
 def line_of(site: SiteStatus) -> str:

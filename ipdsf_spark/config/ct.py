@@ -29,4 +29,5 @@ class CtConfig:
         require(self.cube_size in (32, 64, 128), "ct.cube_size", "32, 64 or 128", self.cube_size)
         half = self.cube_size // 2
         require(0 <= self.overlap <= half, "ct.overlap", f"0 to {half}, half a cube", self.overlap)
+        require(self.seed >= 0, "ct.seed", "0 or more", self.seed)
         require(0 <= self.air_share_kept <= 1, "ct.air_share_kept", "between 0 and 1", self.air_share_kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,8 @@ from ipdsf_spark.config.checks import require
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 LARGEST_MESSAGE: Final = 900_000_000  # bytes; Kafka's clients take 1,000,000,000 with headers and all
 PATHS: Final = ("_location", "_file", "_keytab")
+TOPICS: Final = ("files_topic", "averages_topic", "products_topic", "sites_topic", "quarantine_topic")
+TOPIC: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # what Kafka takes for the name of one
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI")
 
 
@@ -57,6 +60,7 @@ class KafkaConfig:
             said = getattr(self, field.name)
             if field.name.endswith(PATHS) and said.startswith("~/"):
                 object.__setattr__(self, field.name, str(Path(said).expanduser()))
+        self._check_topics()
         require(self.partitions >= 1, "kafka.partitions", "at least 1", self.partitions)
         require(self.replication_factor >= 1, "kafka.replication_factor", "at least 1", self.replication_factor)
         limit = self.max_message_bytes
@@ -82,6 +86,24 @@ class KafkaConfig:
         for name in ("quarantine_keep_days", "quarantine_warn_mb"):
             require(getattr(self, name) >= 0, f"kafka.{name}", "0 or more", getattr(self, name))
 
+    def _check_topics(self) -> None:
+        """Five topics that Kafka can tell apart, none of which is taken for a site's."""
+        seen: dict[str, str] = {}
+        for key in TOPICS:
+            name = getattr(self, key)
+            right = "a topic's name: up to 249 letters, digits, dots, hyphens and underscores"
+            require(TOPIC.fullmatch(name) is not None, f"kafka.{key}", right, name)
+            first = seen.setdefault(alike(name), key)
+            require(first == key, f"kafka.{key}", f"another topic than kafka.{first}", name)
+            is_a_sites = self.topic_per_site and name.startswith(f"{self.files_topic}.")
+            right = f"no topic below {self.files_topic}., where those of the sites are (kafka.topic_per_site)"
+            require(not is_a_sites, f"kafka.{key}", right, name)
+
     def files_topic_of(self, site: str) -> str:
         """The topic that a site's files go to."""
         return f"{self.files_topic}.{site}" if self.topic_per_site else self.files_topic
+
+
+def alike(topic: str) -> str:
+    """What two topics have in common of which Kafka makes one only: in its metrics a dot is an underscore."""
+    return topic.replace(".", "_")

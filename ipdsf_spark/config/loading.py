@@ -14,14 +14,15 @@ import dataclasses
 import difflib
 import math
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
+from ipdsf_spark.config import toml
 from ipdsf_spark.config.broker import BrokerConfig
+from ipdsf_spark.config.checks import shown
 from ipdsf_spark.config.ct import CtConfig
 from ipdsf_spark.config.edge import EdgeConfig
 from ipdsf_spark.config.forecast import ForecastConfig
@@ -38,6 +39,10 @@ from ipdsf_spark.errors import ConfigError
 
 VARIABLE: Final = "IPDSF_CONF"
 BASE: Final = "base.toml"
+LARGEST: Final = 2**31 - 1  # of whole numbers: Kafka and Spark keep most in 32 bits
+LARGEST_WIDE: Final = 2**63 - 1
+WIDE: Final = ("max_bytes_per_batch", "seed")  # keys that want more than 32 bits
+PATHS: Final = ("directory", "file", "_location", "_keytab", "root", "watch", "model")  # how keys of paths end
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def load(*files: str | Path, overrides: Sequence[str] = ()) -> Config:
     for path in [*([base] if base is not None else []), *map(_found, files)]:
         _merge(merged, _anchored(_read(path), path.parent), origin=str(path))
     for override in overrides:
-        _merge(merged, _parse_override(override), origin=f"override {override!r}")
+        _merge(merged, _parse_override(override), origin=f"override {shown(override)}")
     return _build(merged)
 
 
@@ -82,7 +87,7 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     """`config` with `section.key=value` overrides applied."""
     merged = {section.name: dataclasses.asdict(getattr(config, section.name)) for section in dataclasses.fields(config)}
     for override in overrides:
-        _merge(merged, _parse_override(override), origin=f"override {override!r}")
+        _merge(merged, _parse_override(override), origin=f"override {shown(override)}")
     return _build(merged)
 
 
@@ -126,12 +131,7 @@ def _found(file: str | Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"cannot read configuration {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    return toml.parsed(toml.text_of(path, "configuration"), str(path))
 
 
 def _anchored(values: dict[str, Any], directory: Path) -> dict[str, Any]:
@@ -146,12 +146,13 @@ def _parse_override(override: str) -> dict[str, Any]:
     name, separator, text = override.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (separator and dot and section and key):
-        raise ConfigError(f"override must be section.key=value, got {override!r}")
+        raise ConfigError(f"override must be section.key=value, got {shown(override)}")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()  # a bare word is a string: kafka.bootstrap_servers=host:9092
-    return {section: {key: value}}
+        said = toml.parsed(f"value = {text}", override)
+    except ConfigError:
+        said = {}
+    # A bare word is a string (kafka.bootstrap_servers=host:9092), and so is what would be more than one value.
+    return {section: {key: said["value"] if said.keys() == {"value"} else text.strip()}}
 
 
 def _merge(target: dict[str, dict[str, Any]], source: Mapping[str, Any], *, origin: str) -> None:
@@ -160,7 +161,7 @@ def _merge(target: dict[str, dict[str, Any]], source: Mapping[str, Any], *, orig
         if section not in sections:
             raise ConfigError(f"{origin}: unknown section [{section}]{_nearest(section, sections)}")
         if not isinstance(values, Mapping):
-            raise ConfigError(f"{origin}: [{section}] must be a table of keys, got {values!r}")
+            raise ConfigError(f"{origin}: [{section}] must be a table of keys, got {shown(values)}")
         types = get_type_hints(sections[section])
         for key, value in values.items():
             if key not in types:
@@ -171,17 +172,34 @@ def _merge(target: dict[str, dict[str, Any]], source: Mapping[str, Any], *, orig
 def _typed(value: Any, wanted: Any, *, name: str) -> Any:
     if get_origin(wanted) is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{name} must be a list, got {value!r}")
+            raise ConfigError(f"{name} must be a list, got {shown(value)}")
         return tuple(_typed(item, get_args(wanted)[0], name=name) for item in value)
     choices = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} must be a finite number, got {value!r}")
+    if type(value) is int and (int in choices or float in choices):
+        largest = LARGEST_WIDE if name.endswith(WIDE) else LARGEST
+        if abs(value) > largest:
+            raise ConfigError(f"{name} must be at most {largest}, got {shown(value)}")
+    if type(value) is str and str in choices:
+        _check_text(value, name)
     if type(value) in choices:
         return value
     if float in choices and type(value) is int:
         return float(value)
     asked = " or ".join(_TYPE_NAMES.get(each, str(each)) for each in choices)
-    raise ConfigError(f"{name} must be {asked}, got {value!r}")
+    raise ConfigError(f"{name} must be {asked}, got {shown(value)}")
+
+
+def _check_text(value: str, name: str) -> None:
+    """Whether files, Kafka and Java can have it, and a path is one."""
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ConfigError(f"{name} must be a text of Unicode without NUL, got {shown(value)}")
+    if value.startswith("~") and name.endswith(PATHS):
+        try:
+            Path(value).expanduser()
+        except RuntimeError as error:
+            raise ConfigError(f"{name} must be a path, got {shown(value)}: nobody here is called so") from error
 
 
 _TYPE_NAMES: Final = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

@@ -6,8 +6,10 @@ consumers, administration) and for the Java client inside Spark.
 
 from __future__ import annotations
 
+import math
 import os
 import ssl
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -117,15 +119,21 @@ class Listener:
     def __init__(self) -> None:
         self.last: KafkaError | None = None
         self.login: KafkaError | None = None
+        self.login_s = -math.inf  # when it was last so, of a clock that nobody sets
         self.without_token: KafkaError | None = None  # librdkafka says once why it gets none, however long it goes on
 
     def __call__(self, error: KafkaError) -> None:
         """Remember it."""
         self.last = error
         if _is_login(error):
-            self.login = error
+            self.login, self.login_s = error, time.monotonic()
         if NO_TOKEN in error.str():
             self.without_token = error
+
+    def forget_older(self, than_s: float) -> None:
+        """A refusal that is older than so many seconds: a client that has read for months was let in since."""
+        if self.login_s < time.monotonic() - than_s:
+            self.login = None
 
     def forget(self) -> None:
         """What was wrong is so no more: the client was let in."""
@@ -154,6 +162,12 @@ def explained(error: KafkaError, kafka: KafkaConfig, bootstrap: str, listener: L
     if code == KafkaError._INVALID_ARG:
         return f"no client for {bootstrap}: {error.str()}"
     return f"no Kafka answers at {bootstrap} ({error.str()})"
+
+
+def is_refusal(error: KafkaError, listener: Listener) -> bool:
+    """Whether it is about this client (its login, its rights, its settings) and not about Kafka or a record."""
+    is_own = error.code() in _RIGHTS_ERRORS or error.code() == KafkaError._INVALID_ARG
+    return is_own or _is_login(error) or listener.login is not None
 
 
 def _is_login(error: KafkaError) -> bool:

@@ -37,9 +37,11 @@ def health(kafka: KafkaConfig, bootstrap: str, *, timeout_s: float = TIMEOUT_S) 
         BrokerError: it does not answer, or does not let this client in.
     """
     listener = Listener()
+    client = admin(kafka, bootstrap, listener)
     try:
-        listed = admin(kafka, bootstrap, listener).list_topics(timeout=timeout_s)
+        listed = client.list_topics(timeout=timeout_s)
     except KafkaException as error:
+        client.poll(0.0)  # lets the listener hear
         raise BrokerError(explained(error.args[0], kafka, bootstrap, listener)) from error
     leaderless, behind = [], []
     for name, topic in sorted(listed.topics.items()):

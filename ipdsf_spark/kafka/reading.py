@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import client_options, group_id
+from ipdsf_spark.kafka.client import Listener, client_options, explained, group_id, is_refusal
 
 TIMEOUT_S: Final = 10.0
 PREFETCH_KB: Final = 16_384  # of records that the client holds beside the one in hand
@@ -37,6 +37,7 @@ def consumer_of(kafka: KafkaConfig, bootstrap: str, purpose: str, *, is_followin
     Raises:
         BrokerError: Kafka refuses or does not answer.
     """
+    listener = Listener()
     options = client_options(kafka, bootstrap) | {
         "group.id": group_id(kafka, purpose),
         "enable.auto.commit": False,
@@ -47,23 +48,35 @@ def consumer_of(kafka: KafkaConfig, bootstrap: str, purpose: str, *, is_followin
         "queued.max.messages.kbytes": PREFETCH_KB,
         "fetch.message.max.bytes": max(kafka.max_message_bytes, 1_048_576),
         "fetch.max.bytes": max(kafka.max_message_bytes, PREFETCH_KB * 1024),
+        "error_cb": listener,
+        "log_level": 0,  # what goes wrong is raised, and told once
     }
-    consumer = Consumer(options)
+    consumer: Consumer | None = None
     try:
+        consumer = Consumer(options)
         yield consumer
     except KafkaException as error:
-        raise BrokerError(f"Kafka at {bootstrap}: {error.args[0].str()}") from error
+        if consumer is not None:
+            consumer.poll(0.0)  # lets the listener hear
+        listener.forget_older(2 * TIMEOUT_S)
+        found = error.args[0]
+        if is_refusal(found, listener):
+            raise BrokerError(explained(found, kafka, bootstrap, listener)) from error
+        raise BrokerError(f"Kafka at {bootstrap}: {found.str()}") from error
     finally:
-        consumer.close()
+        if consumer is not None:
+            consumer.close()
 
 
 def bounds(consumer: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[int, int]]:
     """Oldest offset and present end of every partition.
 
     Raises:
-        BrokerError: there is no such topic.
+        BrokerError: there is no such topic, or this client may not read it.
     """
     found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    if found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise BrokerError(f"Kafka at {bootstrap} does not show this user topic {topic}: ask for the right (ACL)")
     if found.error is not None:
         raise BrokerError(f"no topic {topic} at {bootstrap}: {found.error.str()}")
     return {partition: ends_of(consumer, topic, partition) for partition in sorted(found.partitions)}

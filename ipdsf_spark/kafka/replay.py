@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -191,8 +192,15 @@ def _file_headers(letter: Quarantined) -> dict[str, str | bytes | None]:
     return headers
 
 
+def of_position(position: str) -> tuple[str, int, int]:
+    """Topic, partition and offset; of a stranger's letter that does not say where it came from "", -1 and -1."""
+    found = re.fullmatch(r"(.+)-(\d+)-(\d+)", position)
+    return (found[1], int(found[2]), int(found[3])) if found else ("", -1, -1)
+
+
 def _mark(kafka: KafkaConfig, letter: Quarantined) -> dict[str, str | bytes | None]:
     """Headers of the letter with the note; the value stays where it is."""
+    topic, partition, offset = of_position(letter.position)
     return {
         "reason": letter.reason,
         "num_stretches": str(letter.num_stretches),
@@ -203,6 +211,10 @@ def _mark(kafka: KafkaConfig, letter: Quarantined) -> dict[str, str | bytes | No
         "sent_ms": str(letter.sent_ms),
         "__streams.errors.exception": letter.exception,
         "__streams.errors.message": letter.reason,
+        "__streams.errors.stacktrace": "",
+        "__streams.errors.topic": topic,
+        "__streams.errors.partition": str(partition),
+        "__streams.errors.offset": str(offset),
         "reference": letter.reference or f"{kafka.quarantine_topic}-{letter.partition}-{letter.offset}",
         "quarantined_ms": str(letter.published_ms),
         "replayed": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
+from confluent_kafka import KafkaError, Producer
+
 from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.errors import BrokerError
+from ipdsf_spark.kafka.client import Listener, client_options, explained
 from ipdsf_spark.kafka.reading import consumer_of, records
+
+TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -55,19 +61,51 @@ COUNTED: Final = ("files", "profiles", "rejected", "used", "duplicate", "late", 
 
 
 def read_sites(kafka: KafkaConfig, bootstrap: str) -> list[SiteStatus]:
-    """The newest status of every site, by id.
+    """The newest status of every site, by id; without those that were taken out, and what is no status.
 
     Raises:
         BrokerError: Kafka does not answer, or has no topic of sites.
     """
-    known = {item.name for item in fields(SiteStatus)}
     newest: dict[str, SiteStatus] = {}
     with consumer_of(kafka, bootstrap, "sites") as consumer:
         for message in records(consumer, kafka.sites_topic, bootstrap):
-            said = json.loads(message.value() or b"{}")
-            status = SiteStatus(**{name: said[name] for name in known & said.keys()})
-            newest[status.site] = status
+            value, key = message.value(), message.key()
+            if value is None:
+                newest.pop(key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key), None)
+            elif (status := status_of(value)) is not None:
+                newest[status.site] = status
     return [newest[site] for site in sorted(newest)]
+
+
+def status_of(value: bytes | str) -> SiteStatus | None:
+    """A record's status; None if it is none. What a later or another program wrote in another form is left out."""
+    try:
+        said = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or not isinstance(said.get("site"), str):
+        return None
+    plain = asdict(SiteStatus("", time=""))
+    return SiteStatus(**{name: said[name] for name, like in plain.items() if type(said.get(name)) is type(like)})
+
+
+def take_out(kafka: KafkaConfig, bootstrap: str, sites: Iterable[str]) -> None:
+    """Take sites out of the topic, where their last word would stand for ever; who sends again is there again.
+
+    Raises:
+        BrokerError: Kafka does not take it.
+    """
+    refused: list[KafkaError] = []
+    listener = Listener()
+    producer = Producer(client_options(kafka, bootstrap) | {"error_cb": listener, "log_level": 0})
+    for site in sites:
+        producer.produce(
+            kafka.sites_topic, None, site, on_delivery=lambda error, _: refused.append(error) if error else None
+        )
+    if producer.flush(TIMEOUT_S):
+        raise BrokerError(f"Kafka at {bootstrap} did not take it within {TIMEOUT_S:.0f} s")
+    if refused:
+        raise BrokerError(explained(refused[0], kafka, bootstrap, listener))
 
 
 def total_of(sites: Iterable[SiteStatus]) -> dict[str, int]:

@@ -31,9 +31,10 @@ class PageFiles:
     def __init__(self, folder: Path, curtains: Curtains, *, work_s: float = WORK_S) -> None:
         self._folder, self._curtains, self._work_s = folder, curtains, work_s
         self._next = 0
+        self._seen: dict[str, Row] = {}
 
     def write(self, view: View) -> None:
-        """Write what there is time for; the first page always.
+        """Write what there is time for, the first page always; pages of sites that are gone are removed.
 
         Raises:
             OSError: the disk refuses.
@@ -41,6 +42,7 @@ class PageFiles:
         (self._folder / "site").mkdir(parents=True, exist_ok=True)
         num_pages = page.excerpt(view, page.Asked()).num_pages
         self._index(view, 1)
+        self._remove_old(view, num_pages)
         waiting: list[Callable[[], None]] = [
             *(lambda row=row: self._site(view, row) for row in view.rows),
             *(lambda number=number: self._index(view, number) for number in range(2, num_pages + 1)),
@@ -53,9 +55,22 @@ class PageFiles:
                 return
         self._next = 0
 
+    def _remove_old(self, view: View, num_pages: int) -> None:
+        """Pages that nothing leads to any more would say for ever what was true when they were written."""
+        for name in self._seen.keys() - view.by_site.keys():
+            row = self._seen.pop(name)
+            for file in (row.file, row.picture):
+                (self._folder / "site" / file).unlink(missing_ok=True)
+        self._seen |= view.by_site
+        number = num_pages + 1
+        while (old := self._folder / f"index-{number}.html").exists():
+            old.unlink()
+            number += 1
+
     def _index(self, view: View, number: int) -> None:
         text = page.index(view, site_link="site/{file}", page_link="index-{}.html", asked=page.Asked(number=number))
-        _replace(self._folder / ("index.html" if number == 1 else f"index-{number}.html"), text.encode())
+        name = "index.html" if number == 1 else f"index-{number}.html"
+        _replace(self._folder / name, text.encode(errors="replace"))
 
     def _site(self, view: View, row: Row) -> None:
         curtain = self._curtains.of(row.site, row.time)
@@ -70,7 +85,7 @@ class PageFiles:
         if not isinstance(curtain, str):
             _replace(self._folder / "site" / row.picture, curtain.png)
         if text is not None:
-            _replace(self._folder / "site" / row.file, text.encode())
+            _replace(self._folder / "site" / row.file, text.encode(errors="replace"))
 
 
 def _replace(path: Path, content: bytes) -> None:

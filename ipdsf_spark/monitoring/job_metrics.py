@@ -108,8 +108,9 @@ def _counts(listener: LiveListener, network: Network) -> Iterator[Sample]:
     yield Sample("ipdsf_batches_total", totals.batches)
     sites = [view.status for view in network.sites().values()]
     yield Sample("ipdsf_is_balanced", totals.is_balanced and all(site.get("is_balanced", True) for site in sites))
+    grown = network.counted()
     for name, key in SITE_COUNTS.items():
-        yield Sample(name, sum(int(site.get(key) or 0) for site in sites))
+        yield Sample(name, grown.get(key, 0))
     if listener.batches:
         batch = listener.batches[-1]
         yield Sample("ipdsf_last_batch_timestamp_seconds", batch.started_s)

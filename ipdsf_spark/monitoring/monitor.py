@@ -119,7 +119,7 @@ class Monitor:
     def _index(self, rest: str, query: Query) -> tuple[str, bytes] | None:
         if rest:
             return None
-        return HTML, page.index(self.view(), site_link="site/{}", asked=page.Asked.of(query)).encode()
+        return HTML, page.index(self.view(), site_link="site/{}", asked=page.Asked.of(query)).encode(errors="replace")
 
     def _site(self, rest: str, query: Query) -> tuple[str, bytes] | None:
         view, name = self.view(), rest.removesuffix(PICTURE)
@@ -137,7 +137,7 @@ class Monitor:
             picture_link=f"{quote(name, safe='')}{PICTURE}",
             is_still="still" in query,
         )
-        return None if found is None else (HTML, found.encode())
+        return None if found is None else (HTML, found.encode(errors="replace"))
 
     def _metrics(self, rest: str, _: Query) -> tuple[str, bytes] | None:
         return None if rest else (prometheus.CONTENT_TYPE, self.metrics())

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import threading
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, TypeGuard
 
 from confluent_kafka import (
     TIMESTAMP_LOG_APPEND_TIME,
@@ -26,8 +28,8 @@ from confluent_kafka import (
 )
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.headers import header_of
+from ipdsf_spark.errors import IpdsfError
+from ipdsf_spark.kafka.headers import REPLAYED, header_of
 from ipdsf_spark.kafka.reading import bounds, consumer_of
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ LOOKS: Final = 3  # in turn that must find them so: a record may lie a while whe
 APART_S: Final = 5.0  # between two looks
 HEIGHTS: Final = "layers"
 CALIBRATION: Final = "calibration"
+OF_ALL: Final = ("network", "network_components")  # kinds of records about all sites at once, under no site's name
+COUNTS: Final = ("profiles", "late", "duplicate", "foreign", "rejected", "faults")  # of a site's state
 
 
 @dataclass
@@ -93,6 +97,9 @@ class Network:
         self._sites: dict[str, SiteView] = {}
         self._delays: deque[float] = deque(maxlen=DELAYS_KEPT)
         self._reasons: Counter[str] = Counter()
+        self._counted: Counter[str] = Counter()
+        self._last_counts: dict[str, dict[str, int]] = {}
+        self._taken_out: set[str] = set()
         self._apart_s: deque[float] = deque(maxlen=LOOKS)
         self._looked_s = -APART_S
         self._wrong = ""  # how it was called last
@@ -145,12 +152,43 @@ class Network:
             logger.warning("the clock of this machine and Kafka's agree again")
         self._wrong = wrong
 
-    def take_status(self, value: bytes | None) -> None:
-        """A record of the sites topic."""
-        said = _parsed(value)
-        if isinstance(site := said.get("site"), str):
+    def counted(self) -> dict[str, int]:
+        """By how much the counts of all sites have grown while somebody looked; never less than before."""
+        with self._lock:
+            return dict(self._counted)
+
+    def take_status(self, value: bytes | None, site: str = "", *, is_old: bool = False) -> None:
+        """A record of the sites topic.
+
+        Args:
+            value: its JSON; None where somebody has taken the site out of the topic.
+            site: its key.
+            is_old: it was there before anybody looked; what it counts is no news.
+        """
+        if value is None:
             with self._lock:
-                self._sites.setdefault(site, SiteView()).status = said
+                self._sites.pop(site, None)
+                self._taken_out.add(site)
+            return
+        said = _parsed(value)
+        if isinstance(named := said.get("site"), str):
+            status = _status_of(said)
+            with self._lock:
+                self._taken_out.discard(named)
+                self._sites.setdefault(named, SiteView()).status = status
+                self._count(named, status, is_old=is_old)
+
+    def _count(self, site: str, status: dict[str, Any], *, is_old: bool) -> None:
+        last = self._last_counts.get(site)
+        now = {key: status.get(key, 0) for key in COUNTS}
+        if last is None:
+            last = now if is_old else dict.fromkeys(COUNTS, 0)
+        elif is_old:  # read again after a pause: what is behind what was seen is no new beginning
+            now = {key: max(now[key], last[key]) for key in COUNTS}
+        elif any(now[key] < last[key] for key in COUNTS):
+            last = dict.fromkeys(COUNTS, 0)  # its state was forgotten and began anew
+        self._counted.update({key: now[key] - last[key] for key in COUNTS})
+        self._last_counts[site] = now
 
     def take_product(self, value: bytes | None, published_ms: int) -> None:
         """A record of the products topic.
@@ -160,20 +198,22 @@ class Network:
             published_ms: when it was written [ms since 1970].
         """
         said = _parsed(value)
-        site, time = said.get("site"), said.get("time")
-        if not isinstance(site, str) or not isinstance(time, str):
+        site, time, kind = said.get("site"), said.get("time"), said.get("kind")
+        if not isinstance(site, str) or not _is_time(time) or kind in OF_ALL:
             return
-        sent_ms = int(said.get("sent_ms") or 0)
+        sent_ms = _whole(said.get("sent_ms"))
         with self._lock:
+            if site in self._taken_out:
+                return
             view = self._sites.setdefault(site, SiteView())
             if sent_ms > view.sent_ms:
                 view.sent_ms = sent_ms
                 if published_ms >= sent_ms:
                     self._delays.append((published_ms - sent_ms) / 1000)
-            if said.get("kind") == CALIBRATION and time >= str(view.calibration.get("time", "")):
-                view.calibration = said
-            elif said.get("kind") == HEIGHTS:
-                view.heights[time] = said
+            if kind == CALIBRATION and time >= str(view.calibration.get("time", "")):
+                view.calibration = said | {name: _number(said.get(name)) for name in ("factor", "mean_90_days")}
+            elif kind == HEIGHTS:
+                view.heights[time] = _heights_of(said)
                 if len(view.heights) > 1 and next(reversed(view.heights)) != max(view.heights):
                     view.heights = OrderedDict(sorted(view.heights.items()))
                 most = HEIGHTS_KEPT if len(self._sites) <= SITES_WITH_HISTORY else 1
@@ -181,7 +221,10 @@ class Network:
                     view.heights.popitem(last=False)
 
     def take_letter(self, headers: Iterable[Any] | None) -> None:
-        """Headers of a record of the quarantine topic."""
+        """Headers of a record of the quarantine topic; a mark that a file was sent again puts nothing aside."""
+        headers = list(headers or ())
+        if header_of(headers, REPLAYED):
+            return
         kind = kind_of(header_of(headers, "reason"))
         with self._lock:
             self._reasons[kind if kind in self._reasons or len(self._reasons) < REASONS else "other"] += 1
@@ -216,10 +259,12 @@ class Follower:
             try:
                 with consumer_of(self._kafka, self._bootstrap, "monitor", is_following=True) as consumer:
                     self._follow(consumer)
-            except (BrokerError, KafkaException) as error:
-                if str(error) != self.network.problem:
-                    logger.warning("the status page and its metrics do not see the topics: %s", error)
-                self.network.problem = str(error)
+            except Exception as error:  # whatever it is, the page says that it is not up to date
+                is_known = isinstance(error, IpdsfError | KafkaException)
+                said = str(error) if is_known else f"{type(error).__name__}: {error}"
+                if said != self.network.problem:
+                    logger.warning("the status page and its metrics do not see the topics: %s", said)
+                self.network.problem = said
                 self._stopped.wait(RETRY_S)
 
     def _follow(self, consumer: Consumer) -> None:
@@ -238,9 +283,9 @@ class Follower:
             for message in messages:
                 error = message.error()
                 if error is None:
-                    self._take(message)
                     kind, published_ms = message.timestamp()
                     is_new = (message.offset() or 0) >= ends.get((message.topic() or "", message.partition() or 0), 0)
+                    self._take(message, is_old=not is_new)
                     if has_all and is_new and kind == TIMESTAMP_LOG_APPEND_TIME:
                         newest_ms = max(newest_ms, published_ms)
                 elif error.code() != KafkaError._PARTITION_EOF:
@@ -249,10 +294,10 @@ class Follower:
                 self.network.take_new(newest_ms, time.time(), time.monotonic())
             has_all = len(messages) < AT_ONCE  # what comes next was written since, but for what a link held up
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message, *, is_old: bool) -> None:
         topic = message.topic()
         if topic == self._kafka.sites_topic:
-            self.network.take_status(message.value())
+            self.network.take_status(message.value(), _text(message.key()), is_old=is_old)
         elif topic == self._kafka.products_topic:
             self.network.take_product(message.value(), message.timestamp()[1])
         else:
@@ -270,6 +315,52 @@ def kind_of(reason: str) -> str:
 def _parsed(value: bytes | None) -> dict[str, Any]:
     try:
         said = json.loads(value or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
+
+
+# Anybody whom Kafka lets may write a record. One that is not as the stream writes it must not cost the page.
+
+
+def _status_of(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What is used of a status, each of its kind."""
+    counts = {key: _whole(said.get(key)) for key in COUNTS}
+    words = {key: _words(said.get(key)) for key in ("alarms", "flags")}
+    times = {key: _text(said.get(key)) for key in ("site", "time", "instrument")}
+    judged = {"is_silent": bool(said.get("is_silent")), "is_balanced": bool(said.get("is_balanced", True))}
+    return {**times, **counts, **words, **judged, "sent_ms": _whole(said.get("sent_ms"))}
+
+
+def _heights_of(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What is used of a product with heights, each of its kind."""
+    heights = {name: _number(said.get(name)) for name in ("mixing_height_m", "uncertainty_m")}
+    return {"time": said["time"], **heights, "provisional": bool(said.get("provisional")),
+            "quality": _words(said.get("quality"))}  # fmt: skip
+
+
+def _text(said: Any) -> str:
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else said if isinstance(said, str) else ""
+
+
+def _words(said: Any) -> list[str]:
+    return [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
+
+
+def _number(said: Any) -> float | None:
+    try:
+        return float(said) if isinstance(said, int | float) and math.isfinite(said) else None
+    except OverflowError:
+        return None
+
+
+def _whole(said: Any) -> int:
+    number = _number(said)
+    return 0 if number is None else int(number)
+
+
+def _is_time(said: Any) -> TypeGuard[str]:
+    try:
+        return isinstance(said, str) and datetime.fromisoformat(said).tzinfo is not None
+    except ValueError:
+        return False

@@ -54,9 +54,12 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
         "A site's calibration factor over its mean of 90 days, 1 = no drift; the farthest sites only.",
     ),
     "ipdsf_calibration_alarm": ("gauge", "1 where a site's calibration drifts or has made a step; same sites."),
-    "ipdsf_profiles_duplicate_total": ("counter", "Profiles of all sites that had been read before."),
-    "ipdsf_profiles_foreign_total": ("counter", "Profiles of a second instrument under a site's id."),
-    "ipdsf_operator_faults_total": ("counter", "Exceptions of operators at all sites."),
+    "ipdsf_profiles_duplicate_total": (
+        "counter",
+        "Profiles of all sites that had been read before, since the job started.",
+    ),
+    "ipdsf_profiles_foreign_total": ("counter", "Profiles of a second instrument under a site's id, likewise."),
+    "ipdsf_operator_faults_total": ("counter", "Exceptions of operators at all sites, likewise."),
     "ipdsf_archive_lag_records": (
         "gauge",
         "Records in the topic that the archive's table did not hold when it was last looked at; absent before.",
@@ -101,7 +104,7 @@ def render(samples: Iterable[Sample]) -> bytes:
         kind, meaning = METRICS[name]
         lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"]
         lines += [f"{name}{_labels(sample.labels)} {_number(sample.value)}" for sample in held]
-    return ("\n".join(lines) + "\n").encode()
+    return ("\n".join(lines) + "\n").encode(errors="replace")  # half a letter of UTF-16 is none
 
 
 def quantile(values: Iterable[float], share: float) -> float:

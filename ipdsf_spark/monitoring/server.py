@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,11 +27,17 @@ MOST_FIELDS: Final = 20  # of a query
 TIMEOUT_S: Final = 10.0  # a client that says nothing holds a thread no longer
 
 
+class _ServerOfSix(ThreadingHTTPServer):
+    """The same at an address of IPv6."""
+
+    address_family = socket.AF_INET6
+
+
 class PageServer:
     """Serves pages until it is closed.
 
     Args:
-        listen: host:port; port 0 is any free one.
+        listen: host:port, of IPv6 [address]:port; port 0 is any free one.
         pages: route to page; the longest route that an address begins with is asked.
 
     Raises:
@@ -42,7 +49,9 @@ class PageServer:
         host, colon, port = listen.rpartition(":")
         if not (colon and host and port.isdecimal() and int(port) < 65_536):
             raise ConfigError(f"an address to listen on is host:port, got {listen!r}")
-        self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(pages))
+        host = host.strip("[]")
+        kind = _ServerOfSix if ":" in host else ThreadingHTTPServer
+        self._server = kind((host, int(port)), _handler(pages))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="ipdsf-pages", daemon=True)
         self._thread.start()
@@ -50,8 +59,8 @@ class PageServer:
     @property
     def address(self) -> str:
         """Where it listens, http://host:port."""
-        host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        host, port = str(self._server.server_address[0]), self._server.server_address[1]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def close(self) -> None:
         """Stop listening."""

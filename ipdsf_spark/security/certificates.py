@@ -5,7 +5,9 @@ No password ever stands on a command line, where every user of the machine could
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ipdsf_spark.errors import InputError, PrerequisiteError
+from ipdsf_spark.errors import ConfigError, InputError, PrerequisiteError
 
 CA_DAYS: Final = 3_650
 DAYS: Final = 825  # the longest that today's clients accept of a server
@@ -22,6 +24,9 @@ CERTIFICATE: Final = "certificate.pem"
 KEY_FILE: Final = "key.pem"
 BOTH: Final = "both.pem"  # what Java reads: the key, then the certificate
 PKCS12: Final = "keystore.p12"
+LONGEST_NAME: Final = 64  # of a common name: RFC 5280, ub-common-name
+_LABEL: Final = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST: Final = re.compile(rf"(?=.{{1,253}}$)(\*\.)?{_LABEL}(\.{_LABEL})*")
 
 
 def make_authority(folder: Path, name: str) -> None:
@@ -48,28 +53,34 @@ def issue(authority: Path, folder: Path, name: str, *, hosts: Sequence[str] = ()
     Args:
         authority: folder of the CA.
         folder: where the files go; `key-password` lies there already.
-        name: common name, which is the party's name in Kafka where certificates alone are asked for.
+        name: common name, which is the party's name in Kafka where certificates alone are asked for; of a longer one
+            than X.509 takes, how it begins.
         hosts: names and addresses that a server is reached by; none for a client.
         days: for how long it holds.
 
     Raises:
         PrerequisiteError: there is no openssl.
-        InputError: openssl refuses.
+        InputError: openssl refuses; what was in the folder is as it was.
+        ConfigError: a host is none.
     """
     usage = "serverAuth,clientAuth" if hosts else "clientAuth"
-    extensions = f"basicConstraints=CA:FALSE\nextendedKeyUsage={usage}\n"
+    extensions = "basicConstraints=CA:FALSE\nkeyUsage=critical,digitalSignature\n"
+    extensions += f"extendedKeyUsage={usage}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
     if hosts:
         extensions += f"subjectAltName={','.join(map(_alternative, hosts))}\n"
-    key, certificate = folder / KEY_FILE, folder / CERTIFICATE
-    with _private(), tempfile.TemporaryDirectory() as work:
-        request, wanted = Path(work) / "request", Path(work) / "extensions"
+    with _private(), tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as work:
+        request, wanted, made = Path(work) / "request", Path(work) / "extensions", Path(work) / "made"
+        made.mkdir()
+        key, certificate = made / KEY_FILE, made / CERTIFICATE
         wanted.write_text(extensions)
-        _openssl("req", "-new", *KEY, "-noenc", "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        _openssl("req", "-new", *KEY, "-noenc", "-keyout", key, "-out", request, "-subj", f"/CN={name[:LONGEST_NAME]}")
         _openssl("x509", "-req", "-in", request, "-CA", authority / "ca.pem", "-CAkey", authority / "ca.key",
                  "-days", str(days), "-extfile", wanted, "-out", certificate)  # fmt: skip
-        (folder / BOTH).write_text(key.read_text() + certificate.read_text())
+        (made / BOTH).write_text(key.read_text() + certificate.read_text())
         _openssl("pkcs12", "-export", "-inkey", key, "-in", certificate, "-certfile", authority / "ca.pem",
-                 "-name", name, "-passout", f"file:{folder / 'key-password'}", "-out", folder / PKCS12)  # fmt: skip
+                 "-name", name, "-passout", f"file:{folder / 'key-password'}", "-out", made / PKCS12)  # fmt: skip
+        for path in made.iterdir():
+            path.replace(folder / path.name)
 
 
 def end_of(certificate: Path) -> str:
@@ -81,9 +92,40 @@ def end_of(certificate: Path) -> str:
     return _openssl("x509", "-in", certificate, "-noout", "-enddate").strip().removeprefix("notAfter=")
 
 
+def hosts_of(certificate: Path) -> list[str]:
+    """Names and addresses that a server's certificate holds for.
+
+    Raises:
+        InputError: it is none.
+    """
+    said = _openssl("x509", "-in", certificate, "-noout", "-ext", "subjectAltName")
+    return re.findall(r"(?:DNS|IP Address):([^,\s]+)", said)
+
+
+def check_host(host: str) -> None:
+    """Whether a server may be said to be reached by it.
+
+    Raises:
+        ConfigError: it is neither a name nor an address.
+    """
+    _alternative(host)
+
+
 def _alternative(host: str) -> str:
-    is_address = host.replace(".", "").isdigit() or ":" in host
-    return f"{'IP' if is_address else 'DNS'}:{host}"
+    """A host as an alternative name; names of other alphabets as DNS spells them."""
+    try:
+        return f"IP:{ipaddress.ip_address(host.removeprefix('[').removesuffix(']'))}"
+    except ValueError:
+        pass
+    try:
+        name = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        name = ""
+    if not HOST.fullmatch(name) or name.rpartition(".")[2].isdigit():
+        raise ConfigError(
+            f"{host!r} is no host: a name like kafka-1.example.org, or an address like 192.0.2.1, without a port"
+        )
+    return f"DNS:{name}"
 
 
 class _private:

@@ -7,15 +7,17 @@
                                    kafka.sasl_mechanism was OAUTHBEARER when the folder was made; the broker has none
         kafka.toml                 what this party's clients are told: `--config`
     sites.txt                      sites that have a user
+    removed.txt                    sites that had one, of whose rights a Kafka may still know
 
-Everything but ca.pem and kafka.toml is readable by its owner only. A party's folder is all that its machine gets,
-beside ca.pem.
+Everything but ca.pem, kafka.toml and the lists of sites is readable by its owner only. A party's folder is all that its
+machine gets, beside ca.pem.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +32,9 @@ SCRAM: Final = "SCRAM-SHA-512"
 OAUTH: Final = "OAUTHBEARER"
 PROVIDER: Final = ("oauth_token_url", "oauth_scope", "oauth_ca_location")  # keys of [kafka]
 PASSWORD_BYTES: Final = 24
+CA_FILES: Final = ("ca.key", "ca.pem")
+REMOVED_FILE: Final = "removed.txt"
+SITES_FILE: Final = "sites.txt"  # written last: a folder without it was not finished
 
 
 @dataclass(frozen=True)
@@ -53,21 +58,31 @@ class SecurityFolder:
             kafka: topics and prefix that the parties are told.
 
         Raises:
-            InputError: there is a CA already, or openssl refuses.
-            ConfigError: a topic cannot be named after a site, or nobody said where tokens come from.
+            InputError: there is a CA already, or openssl refuses; then nothing is left of what was begun.
+            ConfigError: a topic cannot be named after a site, a host is none, or nobody said where tokens come from.
         """
         if kafka.sasl_mechanism == OAUTH and not kafka.oauth_token_url:
             raise ConfigError(f"kafka.sasl_mechanism is {OAUTH}, but kafka.oauth_token_url is not set")
+        _require_finished(path)
         if (path / "ca.key").exists():
             raise InputError(f"{path} holds a CA already: add sites to it with `ipdsf security add {path} --site ID`")
+        sites = list(dict.fromkeys(sites))
         users = [roles.user_of(site) for site in sites]
+        roles.check_apart(kafka, sites)
+        for host in hosts:
+            certificates.check_host(host)
+        parties = (roles.BROKER, roles.ADMIN, roles.STREAM, roles.READER, *users)
+        made = [path / name for name in (*CA_FILES, *parties) if not (path / name).exists()]
         path.mkdir(parents=True, exist_ok=True)
-        certificates.make_authority(path, "ipdsf development CA")
         folder = cls(path)
-        folder._make_party(roles.BROKER, kafka, hosts=hosts)
-        for name in (roles.ADMIN, roles.STREAM, roles.READER, *users):
-            folder._make_party(name, kafka)
-        folder._remember(sites)
+        try:
+            certificates.make_authority(path, "ipdsf development CA")
+            for name in parties:
+                folder._make_party(name, kafka, hosts=hosts if name == roles.BROKER else ())
+            folder._remember(sites)
+        except BaseException:
+            _remove(made)  # half a folder could neither be used nor made whole
+            raise
         return folder
 
     @classmethod
@@ -78,6 +93,7 @@ class SecurityFolder:
             InputError: it was not.
         """
         folder = Path(path).expanduser().absolute()
+        _require_finished(folder)
         if not (folder / "ca.pem").is_file() or not (folder / roles.BROKER).is_dir():
             raise InputError(f"{folder} holds no certificates: make them with `ipdsf security init {folder}`")
         return cls(folder)
@@ -85,7 +101,7 @@ class SecurityFolder:
     @property
     def sites(self) -> list[str]:
         """Sites that have a user."""
-        return (self.path / "sites.txt").read_text().split()
+        return (self.path / SITES_FILE).read_text().split()
 
     @property
     def is_per_site(self) -> bool:
@@ -113,16 +129,54 @@ class SecurityFolder:
 
         Raises:
             InputError: it has one, or openssl refuses.
-            ConfigError: a topic cannot be named after it.
+            ConfigError: a topic cannot be named after it, or not beside those of the others.
         """
         user = roles.user_of(site)
         if site in self.sites:
             raise InputError(f"site {site} has a user already: {self.path / user}")
+        roles.check_apart(kafka, [*self.sites, site])
         decided = self._decided
         login = {key: decided[key] for key in ("sasl_mechanism", *PROVIDER) if key in decided}
         self._make_party(user, replace(kafka, **login))
         self._remember([*self.sites, site])
+        self._note_removed([each for each in self.removed if each != site])
         return self.path / user
+
+    def remove(self, site: str) -> None:
+        """Take a site's user away, certificate, key and password with it.
+
+        Raises:
+            InputError: it has none.
+        """
+        if site not in self.sites:
+            raise InputError(f"site {site} has no user in {self.path}")
+        self._note_removed([*self.removed, site])
+        self._remember([each for each in self.sites if each != site])
+        shutil.rmtree(self.path / roles.user_of(site), ignore_errors=True)
+
+    @property
+    def removed(self) -> list[str]:
+        """Sites that had a user."""
+        noted = self.path / REMOVED_FILE
+        return noted.read_text().split() if noted.exists() else []
+
+    def renew(self, parties: Sequence[str], hosts: Sequence[str] = ()) -> None:
+        """New keys and certificates; names, passwords and the CA stay.
+
+        Args:
+            parties: whose.
+            hosts: that the brokers are reached by; without any those of their present certificate.
+
+        Raises:
+            InputError: there is no such party, or openssl refuses; certificates not made yet are as they were.
+            ConfigError: a host is none.
+        """
+        for name in parties:
+            if not (self.path / name / certificates.CERTIFICATE).is_file():
+                raise InputError(f"{self.path} holds no certificate of {name}")
+        for name in parties:
+            held = certificates.hosts_of(self.path / name / certificates.CERTIFICATE) if name == roles.BROKER else []
+            certificates.issue(self.path, self.path / name, name, hosts=(hosts or held) if name == roles.BROKER else ())
 
     def password(self, user: str) -> str:
         """Of a user."""
@@ -148,6 +202,7 @@ class SecurityFolder:
     def _make_party(self, name: str, kafka: KafkaConfig, *, hosts: Sequence[str] = ()) -> None:
         folder = self.path / name
         folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
         _write_secret(folder / "key-password")
         certificates.issue(self.path, folder, name, hosts=hosts)
         if name != roles.BROKER:
@@ -176,8 +231,25 @@ class SecurityFolder:
         ]
         return "\n".join([f"# Login of {name}, for --config.", "", "[kafka]", *lines, *keystore, ""])
 
+    def _note_removed(self, sites: Sequence[str]) -> None:
+        if sites or self.removed:
+            (self.path / REMOVED_FILE).write_text("".join(f"{site}\n" for site in sites))
+
     def _remember(self, sites: Sequence[str]) -> None:
-        (self.path / "sites.txt").write_text("".join(f"{site}\n" for site in sites))
+        (self.path / SITES_FILE).write_text("".join(f"{site}\n" for site in sites))
+
+
+def _require_finished(path: Path) -> None:
+    if (path / "ca.key").exists() and not (path / SITES_FILE).is_file():
+        raise InputError(f"{path} holds a CA whose `ipdsf security init` did not end: remove that folder and repeat it")
+
+
+def _remove(made: Sequence[Path]) -> None:
+    for path in made:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _provider(kafka: KafkaConfig) -> dict[str, object]:
@@ -191,4 +263,5 @@ def _provider(kafka: KafkaConfig) -> dict[str, object]:
 def _write_secret(path: Path) -> None:
     """A new password, without a line end, so that every program reads the same."""
     path.touch(mode=0o600)
+    path.chmod(0o600)
     path.write_text(secrets.token_urlsafe(PASSWORD_BYTES))

@@ -9,10 +9,12 @@ write to it may write under any key.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.config.kafka import alike
 from ipdsf_spark.errors import ConfigError
 
 BROKER: Final = "broker"
@@ -21,7 +23,7 @@ STREAM: Final = "stream"
 READER: Final = "reader"
 EDGE: Final = "edge-"  # and the site's id
 SUPER: Final = (BROKER, ADMIN)
-NAMEABLE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+NAMEABLE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # as the table of sites has it
 
 
 @dataclass(frozen=True, order=True)
@@ -51,9 +53,25 @@ def user_of(site: str) -> str:
     """
     if not NAMEABLE.fullmatch(site):
         raise ConfigError(
-            f"site {site!r} cannot have a user and a topic of its own: at most 100 letters, digits, dots, _ and -"
+            f"site {site!r} cannot have a user and a topic of its own: up to 64 letters, digits, dots, hyphens and "
+            "underscores, the first a letter or a digit"
         )
     return f"{EDGE}{site}"
+
+
+def check_apart(kafka: KafkaConfig, sites: Sequence[str]) -> None:
+    """Whether every one of these sites can have a topic of its own beside the others.
+
+    Raises:
+        ConfigError: Kafka takes the topics of two of them for one.
+    """
+    seen: dict[str, str] = {}
+    for site in sites if kafka.topic_per_site else ():
+        first = seen.setdefault(alike(kafka.files_topic_of(site)), site)
+        if first != site:
+            raise ConfigError(
+                f"sites {first} and {site} cannot both have a topic: Kafka does not tell a dot from an underscore there"
+            )
 
 
 def rights_of_edge(kafka: KafkaConfig, site: str) -> list[Right]:

@@ -15,12 +15,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
-from ipdsf_spark.config import Config
+from ipdsf_spark.config import Config, toml
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.instruments.stamps.clock import Clock
 from ipdsf_spark.lidar.layers.ceiling import Ceiling
@@ -67,13 +66,8 @@ def load_sites(path: str | Path) -> dict[str, Site]:
             value; the message names file, line and key.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        tables = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"cannot read the table of sites {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    text = toml.text_of(path, "the table of sites")
+    tables = toml.parsed(text, str(path))
     return {site_id: _site(site_id, values, origin=_Origin(path, text)) for site_id, values in tables.items()}
 
 

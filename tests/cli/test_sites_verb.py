@@ -74,3 +74,24 @@ def test_counts_that_do_not_add_up_are_an_exit_code(kafka: EmbeddedKafka, settin
 
     assert ended.returncode == 1
     assert "COUNTS DO NOT ADD UP: wrong" in ended.stdout
+
+
+def test_what_is_no_status_costs_nobody_the_others(kafka: EmbeddedKafka, settings: list[str]) -> None:
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for value in (b"no JSON", b"[" * 100_000, b"[]", b"{}", b'{"site": 5}'):
+        producer.produce("status.sites", value, "strange")
+    producer.produce("status.sites", json.dumps(OSLO | {"sent_ms": "now", "alarms": None}).encode(), "oslo")
+    producer.flush(30)
+
+    listed = [json.loads(line) for line in run_ipdsf("sites", "oslo", "--json", *settings).stdout.splitlines()]
+
+    assert (listed[0]["used"], listed[0]["sent_ms"], listed[0]["alarms"]) == (30, 0, [])
+
+
+def test_a_site_that_was_taken_down_can_be_forgotten(settings: list[str]) -> None:
+    ended = run_ipdsf("sites", "bergen", "nowhere", "--forget", *settings, check=False)
+
+    assert (ended.returncode, ended.stdout) == (1, "bergen is forgotten\n")
+    assert "the stream has said nothing of a site 'nowhere'" in ended.stderr
+    assert "bergen" not in run_ipdsf("sites", *settings, check=False).stdout
+    assert "none is" in run_ipdsf("sites", "--forget", *settings, check=False).stderr

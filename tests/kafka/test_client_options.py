@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import ConfigError
-from ipdsf_spark.kafka import client_options, spark_options
+from ipdsf_spark.kafka import client, client_options, spark_options
 from ipdsf_spark.kafka.client import Listener, explained, group_id
 
 SASL = KafkaConfig(security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512", ssl_ca_location="/ca.pem")
@@ -263,3 +263,17 @@ def test_each_error_of_a_login_names_what_to_look_at() -> None:
 
     assert "authentication failed at host:9093" in said
     assert "IPDSF_KAFKA_USERNAME and IPDSF_KAFKA_PASSWORD" in said
+
+
+def test_a_refusal_of_long_ago_explains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(client.time, "monotonic", lambda: now_s)
+    listener, away = client.Listener(), KafkaError(KafkaError._TRANSPORT)
+    listener(KafkaError(KafkaError._AUTHENTICATION))
+
+    now_s = 110.0
+    listener.forget_older(20.0)
+    assert client.is_refusal(away, listener)
+    now_s = 121.0
+    listener.forget_older(20.0)
+    assert not client.is_refusal(away, listener)

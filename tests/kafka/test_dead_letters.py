@@ -6,16 +6,17 @@ import resource
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import ConfigResource
 
-from ipdsf_spark.config import Config, load
+from ipdsf_spark.config import Config, KafkaConfig, load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.errors import BrokerError, InputError
-from ipdsf_spark.kafka.dead_letter import dead_letter
+from ipdsf_spark.kafka.dead_letter import DeadLetter, dead_letter
 from ipdsf_spark.kafka.quarantine import (
     Index,
     Quarantined,
@@ -25,11 +26,14 @@ from ipdsf_spark.kafka.quarantine import (
     estimated_bytes,
     gist_of,
     index_of,
+    letter_of,
     read,
 )
 from ipdsf_spark.kafka.reading import consumer_of, records
-from ipdsf_spark.kafka.replay import replay
+from ipdsf_spark.kafka.replay import _mark, replay
+from ipdsf_spark.kafka.schemas import record_schema
 from ipdsf_spark.kafka.topics import admin
+from tests.kafka.json_schema import breaches
 from tests.sender_stamps import topics_stamped_by_senders
 
 pytestmark = [pytest.mark.kafka]
@@ -328,3 +332,45 @@ def test_a_letter_of_strangers_says_what_it_can(kafka: EmbeddedKafka) -> None:
         ("strange.bad-0-0", "their-topic-3-17", "boom", 0),
         ("\ufffd", "", "no reason given", 0),
     ]
+
+
+class Held:
+    """A record as the client hands it over."""
+
+    def __init__(self, letter: DeadLetter) -> None:
+        self._letter = letter
+
+    def topic(self) -> str:
+        return "bad"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return 7
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1_782_000_000_000
+
+    def key(self) -> bytes:
+        return self._letter.key
+
+    def value(self) -> bytes:
+        return self._letter.value
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return self._letter.headers
+
+
+@pytest.mark.parametrize("max_bytes", [100, 1_000_000])
+def test_letter_and_mark_are_what_their_schema_says_and_say_where_the_file_came_from(max_bytes: int) -> None:
+    letter = dead_letter(
+        topic="ceilometer.files.a-1", partition=3, offset=42, site="a-1", file="f.dat", sent_ms=1,
+        stretches=[(0, 5, "no message header")], raw=b"noise", max_bytes=max_bytes,
+    )  # fmt: skip
+    mark = _mark(KafkaConfig(), letter_of(cast("Any", Held(letter))))
+
+    for headers in ({name: value.decode() for name, value in letter.headers}, mark):
+        assert not list(breaches(headers, record_schema("dead_letter")))
+        source = [headers[f"__streams.errors.{name}"] for name in ("topic", "partition", "offset")]
+        assert source == ["ceilometer.files.a-1", "3", "42"]

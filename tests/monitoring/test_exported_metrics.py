@@ -260,7 +260,7 @@ def test_a_reason_that_is_empty_has_a_kind_too() -> None:
 def test_a_site_keeps_a_day_of_heights_in_order() -> None:
     network = Network()
     for number in (5, 3, 4, *range(6, 400)):
-        network.take_product(product("oslo", f"2026-06-{1 + number // 100:02}T00:{number % 100:02}:00Z", number), 0)
+        network.take_product(product("oslo", f"2026-06-{1 + number // 60:02}T00:{number % 60:02}:00Z", number), 0)
 
     times = list(network.sites()["oslo"].heights)
 

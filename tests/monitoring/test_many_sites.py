@@ -129,3 +129,16 @@ def test_files_of_many_sites_are_written_in_turns_and_all_of_them_in_the_end(tmp
     assert len(list((tmp_path / "site").iterdir())) == 150
     assert 'href="index-2.html#sites" rel="next"' in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "http-equiv" not in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_pages_of_what_is_gone_are_removed_and_nobody_elses(tmp_path: Path) -> None:
+    files = PageFiles(tmp_path, Curtains(None, dict), work_s=60.0)
+    files.write(network_of(250))
+    (tmp_path / "site" / "mine.html").write_text("of somebody else")
+    assert {path.name for path in tmp_path.glob("*.html")} == {"index.html", "index-2.html", "index-3.html"}
+
+    files.write(network_of(90))
+
+    assert {path.name for path in tmp_path.glob("*.html")} == {"index.html"}
+    assert len(list((tmp_path / "site").iterdir())) == 91
+    assert (tmp_path / "site" / "mine.html").exists()

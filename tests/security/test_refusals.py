@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,12 @@ from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, ConfigError, InputError
 from ipdsf_spark.kafka import client_options, num_partitions
 from ipdsf_spark.kafka.certificate import validity_of
-from ipdsf_spark.security import certificates
+from ipdsf_spark.kafka.health import health
+from ipdsf_spark.kafka.sites import read_sites
+from ipdsf_spark.kafka.topics import admin
+from ipdsf_spark.security import certificates, rights
 from ipdsf_spark.security.folder import SecurityFolder
+from ipdsf_spark.security.roles import ADMIN
 from tests.security.conftest import Secured
 
 pytestmark = pytest.mark.kafka
@@ -138,12 +143,84 @@ def test_the_reader_of_products_writes_nothing(secured: Secured) -> None:
     assert [error.code() for error in failed] == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
 
 
+def sites_of(login: KafkaConfig, secured: Secured) -> str:
+    """What a reader of the topics is told that is not let in."""
+    with pytest.raises(BrokerError) as said:
+        read_sites(login, secured.bootstrap)
+    return str(said.value)
+
+
+def test_who_reads_topics_is_told_what_is_wrong_as_well_and_in_one_line(
+    secured: Secured, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    login = secured.login("reader")
+    (tmp_path / "password").write_text("wrong")
+    wrong = replace(login, sasl_password_file=str(tmp_path / "password"))
+
+    assert "kafka.sasl_username and" in sites_of(wrong, secured)
+    assert "kafka.sasl_username and" in told_by_health(wrong, secured)
+    bare = replace(login, ssl_certificate_location="", ssl_key_location="")
+    assert "the client's certificate (none is given)" in sites_of(bare, secured)
+    nowhere = replace(login, ssl_ca_location=str(tmp_path / "nowhere.pem"))
+    assert f"no client for {secured.bootstrap}" in sites_of(nowhere, secured)
+    assert "does not show this user topic ceilometer.sites: ask for the right" in sites_of(
+        secured.login("edge-oslo"), secured
+    )
+    assert capfd.readouterr().err == ""
+
+
+def test_rights_are_an_administrators_to_give(secured: Secured, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("wrong")
+    wrong = replace(secured.login("admin"), sasl_password_file=str(tmp_path / "password"))
+
+    with pytest.raises(BrokerError, match=r"authentication failed .* look at kafka\.sasl_mechanism"):
+        rights.bring(secured.folder, wrong, secured.bootstrap)
+    with pytest.raises(BrokerError, match=r"^cannot set the password of [\w-]+: this user may not, an administrator"):
+        rights.bring(secured.folder, secured.login("reader"), secured.bootstrap)
+
+
+def told_by_health(login: KafkaConfig, secured: Secured) -> str:
+    with pytest.raises(BrokerError) as said:
+        health(login, secured.bootstrap, timeout_s=QUICK_S)
+    return str(said.value)
+
+
+def test_a_site_that_was_removed_is_let_in_no_more_and_one_that_was_renewed_is(secured: Secured) -> None:
+    kafka = KafkaConfig(topic_per_site=True)
+
+    def tell() -> None:
+        rights.bring(secured.folder, secured.folder.certified(kafka, ADMIN), secured.broker.inner_servers)
+
+    secured.folder.add("bergen", kafka)
+    tell()
+    secured.folder.renew(["edge-bergen"])
+    login = secured.login("edge-bergen")
+    assert num_partitions(login, secured.bootstrap) == {"ceilometer.files.bergen": 1}
+    password = secured.folder.password("edge-bergen")
+    kept = secured.folder.path / "kept"
+    shutil.copytree(secured.folder.path / "edge-bergen", kept)
+
+    secured.folder.remove("bergen")
+    tell()
+    tell()
+
+    (kept / "password").write_text(password)
+    login = replace(login, sasl_password_file=str(kept / "password"),
+                    ssl_certificate_location=str(kept / certificates.CERTIFICATE),
+                    ssl_key_location=str(kept / certificates.KEY_FILE))  # fmt: skip
+    assert "authentication failed" in refused(login, secured)
+    listed = admin(secured.folder.certified(kafka, ADMIN), secured.broker.inner_servers)
+    assert not listed.describe_acls(rights._all_of("edge-bergen")).result(30)
+    assert listed.describe_acls(rights._all_of("edge-oslo")).result(30)
+    shutil.rmtree(kept)
+
+
 def test_secrets_are_readable_by_their_owner_only(secured: Secured) -> None:
     open_to_others = {
         path.name for path in secured.folder.path.rglob("*") if path.is_file() and path.stat().st_mode & 0o077
     }
 
-    assert open_to_others <= {"ca.pem", "kafka.toml", "sites.txt"}
+    assert open_to_others <= {"ca.pem", "kafka.toml", "sites.txt", "removed.txt"}
 
 
 def test_a_folder_is_made_once_and_sites_are_added(tmp_path: Path) -> None:
