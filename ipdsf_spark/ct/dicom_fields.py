@@ -16,6 +16,8 @@ from pydicom.multival import MultiValue
 
 from ipdsf_spark.ct.volume import Vector
 
+# Not about the file: what the interpreter and libraries tell their programmers, and what was left open elsewhere.
+_NOT_OF_FILES: Final = (ResourceWarning, DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning)
 MAX_NUMBER: Final = 1e7  # of a position in mm or a slope: more is no measurement
 
 
@@ -31,7 +33,8 @@ def quiet_pydicom(warned: list[str] | None = None) -> Iterator[None]:
             warnings.simplefilter("always")
             yield
         if warned is not None:
-            warned += [text for w in caught if (text := _without_values(str(w.message)))]
+            of_file = [w for w in caught if not issubclass(w.category, _NOT_OF_FILES)]
+            warned += [text for w in of_file if (text := _without_values(str(w.message)))]
     finally:
         pydicom.config.settings.reading_validation_mode = before
         logger.disabled = was_disabled
