@@ -25,7 +25,7 @@ TRAIN_EXAMPLES: Final = """examples:
   ipdsf ct train-synthesis --name chest --minutes 20 --workers 2     both stages by two Horovod processes on Spark
   ipdsf ct train-synthesis --cubes exported -o chest-nobody --minutes 3 --device cuda
 
-The same command again goes on; --anew begins anew.
+The same command again goes on; --anew begins anew. Ctrl-C or SIGTERM end after a checkpoint of the stage under way.
 """
 EXAMPLES: Final = """examples:
   ipdsf ct synthesize --model chest-nobody --number 4 -o volumes
@@ -83,7 +83,9 @@ def run_train(args: argparse.Namespace) -> int:
         answer = train(args, config, folder, bar)
     answer["model"] = str(folder)
     answer["workers"] = args.workers
-    print(json.dumps(answer) if args.json else f"chests of nobody from {answer['chests']} volumes: {folder}")
+    is_whole = answer["ended"] == "both stages"
+    hint = "" if is_whole else f" ({answer['ended']}; the same command goes on)"
+    print(json.dumps(answer) if args.json else f"chests of nobody from {answer['chests']} volumes{hint}: {folder}")
     return 0
 
 

@@ -12,6 +12,7 @@ order over all patients, and a resumed training starts where it stopped.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,12 @@ from ipdsf_spark.errors import InputError
 FORMAT: Final = "ipdsf-cubes/1"
 SET_FILE: Final = "set.json"
 ENHANCEMENT_FILE: Final = "enhancement.json"
+OWN_FILES: Final = re.compile(r"set\.json|enhancement\.json|(cubes-\d+\.raw|keys-\d+\.json)|\..+\.part")
+
+
+def is_file_of_set(name: str) -> bool:
+    """Whether a file of a set, or one that was not finished, is called so."""
+    return OWN_FILES.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

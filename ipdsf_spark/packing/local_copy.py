@@ -15,16 +15,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from ipdsf_spark.ct.cube_set import SET_FILE, ShardWriter, publish
+from ipdsf_spark.ct.cube_set import SET_FILE, ShardWriter, is_file_of_set, publish
 from ipdsf_spark.ct.enhancement import Enhancement
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.manifest import CUBES_FOLDER, Manifest
 from ipdsf_spark.packing.reading import cube_batches
 from ipdsf_spark.storage.location import Location
-
-COPIED: Final = re.compile(r"set\.json|enhancement\.json|(cubes-\d+\.raw|keys-\d+\.json)|\..+\.part")
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def _remove_older(folder: Path, reference: DatasetReference) -> None:
 
 def _is_copy_of(folder: Path, reference: DatasetReference) -> bool:
     """Whether a folder holds a copy of this data set, or the beginning of one, and nothing else."""
-    if any(not COPIED.fullmatch(path.name) or not path.is_file() for path in folder.iterdir()):
+    if any(not is_file_of_set(path.name) or not path.is_file() for path in folder.iterdir()):
         return False
     try:
         stated = json.loads((folder / SET_FILE).read_text(encoding="utf-8"))
