@@ -92,14 +92,8 @@ class CubeSet:
         Raises:
             InputError: the folder holds no whole set.
         """
-        try:
-            manifest = json.loads((folder / SET_FILE).read_text(encoding="utf-8"))
-            if manifest["format"] != FORMAT:
-                raise InputError(f"{folder} holds cubes of format {manifest['format']!r}; this version reads {FORMAT}")
-            files = [_shard(folder, number, int(manifest["cube_size"])) for number in range(int(manifest["shards"]))]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder} holds no whole set of cubes ({error}); `ipdsf ct export` writes one") from error
-        return cls.of_arrays(files, Enhancement.load(folder / ENHANCEMENT_FILE), manifest)
+        manifest, files, enhancement = _opened(folder)
+        return cls.of_arrays(files, enhancement, manifest)
 
 
 class ShardWriter:
@@ -139,6 +133,27 @@ def publish(folder: Path, enhancement: Enhancement, *, size: int, shards: int, f
         json.dumps({"format": FORMAT, "cube_size": size, "shards": shards, **facts}, indent=1) + "\n", "utf-8"
     )
     part.replace(folder / SET_FILE)
+
+
+def is_whole_set(folder: Path) -> bool:
+    """Whether a set was declared whole and has all its files still, each of its right length."""
+    try:
+        _opened(folder)
+    except InputError:
+        return False
+    return True
+
+
+def _opened(folder: Path) -> tuple[dict[str, Any], list[tuple[NDArray[np.int16], list[CubeKey]]], Enhancement]:
+    """What a folder of cubes says of itself, its files, and the enhancement."""
+    try:
+        manifest = json.loads((folder / SET_FILE).read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise InputError(f"{folder} holds cubes of format {manifest['format']!r}; this version reads {FORMAT}")
+        files = [_shard(folder, number, int(manifest["cube_size"])) for number in range(int(manifest["shards"]))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} holds no whole set of cubes ({error}); `ipdsf ct export` writes one") from error
+    return manifest, files, Enhancement.load(folder / ENHANCEMENT_FILE)
 
 
 def _shard(folder: Path, number: int, size: int) -> tuple[NDArray[np.int16], list[CubeKey]]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipdsf_spark.ct.cube_set import SET_FILE, ShardWriter, is_file_of_set, publish
+from ipdsf_spark.ct.cube_set import SET_FILE, ShardWriter, is_file_of_set, is_whole_set, publish
 from ipdsf_spark.ct.enhancement import Enhancement
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.manifest import CUBES_FOLDER, Manifest
@@ -99,7 +99,7 @@ def local_copy(
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / f".{folder.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / SET_FILE).is_file():
+            if not is_whole_set(folder):  # also one that a cleaner of caches has thinned out
                 _copy(reference, folder, on_progress)
     except OSError as error:
         raise InputError(f"cannot copy cubes to {folder}: {error.strerror or error}") from error

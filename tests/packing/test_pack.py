@@ -124,6 +124,25 @@ def test_a_copy_of_an_earlier_state_is_forgotten(own: PackedChest, tmp_path: Pat
     assert not old.exists()
 
 
+@pytest.mark.parametrize("damage", ["removed", "cut", "keys", "set.json"])
+def test_a_local_copy_that_lost_files_is_made_again(packed_chest: PackedChest, tmp_path: Path, damage: str) -> None:
+    folder = local_copy(reference(packed_chest), tmp_path)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    cubes = folder / "cubes-0.raw"
+    if damage == "removed":
+        cubes.unlink()
+    elif damage == "cut":
+        cubes.write_bytes(whole["cubes-0.raw"][:1000])
+    elif damage == "keys":
+        (folder / "keys-0.json").unlink()
+    else:
+        (folder / "set.json").write_text("{")
+
+    assert local_copy(reference(packed_chest), tmp_path) == folder
+
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
 def test_a_local_copy_removes_neither_that_of_a_longer_name_nor_a_folder_of_somebody(
     packed_chest: PackedChest, tmp_path: Path
 ) -> None:
