@@ -15,6 +15,7 @@ from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.cli.ct_generate import model_path
 from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
 from ipdsf_spark.config import Config, load
+from ipdsf_spark.config.checks import require
 from ipdsf_spark.ct.pseudonyms import is_key_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import counting, progress_bar
@@ -87,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     config = load(*args.config, overrides=args.set)
     if not args.model and not args.horovod:
         raise InputError("no model: say --model, --horovod, or both; --no-adversary stands beside them")
+    require(0 <= args.sigma <= 1, "--sigma", "a share of the window, 0 … 1", args.sigma)
+    require(args.slices >= 0, "--slices", "0 or more", args.slices)
     for path in args.paths:
         require_volume(path)
     if args.names and len(args.names) != len(args.paths):

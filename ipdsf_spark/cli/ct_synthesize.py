@@ -13,6 +13,7 @@ from ipdsf_spark.cli.arguments import add_configuration, add_verb, seed
 from ipdsf_spark.cli.ct_generate import model_path
 from ipdsf_spark.cli.ct_train import HistoryTail, model_folder
 from ipdsf_spark.config import Config, load, with_overrides
+from ipdsf_spark.config.checks import require
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.progress import counting, progress_bar
 
@@ -71,6 +72,7 @@ def add_verbs(verbs: Any) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train both stages."""
+    require(args.threads >= 0, "--threads", "at least 0", args.threads)
     if args.workers < 0 or (args.cubes and args.workers):
         raise ConfigError("--workers must be 0 or more; --cubes is for one process without Spark")
     said = [f"training.minutes={float(args.minutes)}"] if args.minutes is not None else []
