@@ -162,6 +162,7 @@ def run(args: argparse.Namespace) -> int:
     from ipdsf_spark.ct.volume import Grid
     from ipdsf_spark.ct.writing import write_nifti
     from ipdsf_spark.imaging.synthesis import field_spacing, load_synthesis
+    from ipdsf_spark.imaging.synthesis_record import record, recorded
 
     shape = (args.shape[0], args.shape[1], args.shape[2])
     if args.number < 1 or min(shape) < 16:
@@ -172,9 +173,9 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         if (args.out / f"{name}{suffix}").exists():
             raise InputError(f"{args.out / name}{suffix} exists: name another folder or another --seed")
+    recorded(args.out)  # what is not to be replaced is told before anything is computed
     synthesis = load_synthesis(where, args.device or None)
     args.out.mkdir(parents=True, exist_ok=True)
-    made = []
     for k, name in enumerate(names):
         started = time.monotonic()
         drawn = synthesis.drawn(shape, seed=args.seed + k)
@@ -189,6 +190,7 @@ def run(args: argparse.Namespace) -> int:
             write(path, Grid(shape, spacing), slabs, provenance)
         facts = {
             "out": str(path),
+            "model": where.name,
             "shape": list(shape),
             "spacing_mm": [round(step, 4) for step in spacing],
             "nearest_training_chest": round(drawn.nearest, 5),
@@ -197,8 +199,7 @@ def run(args: argparse.Namespace) -> int:
             "refused_draws": drawn.refused,
             "seconds": round(time.monotonic() - started, 1),
         }
-        made.append(facts)
         # After each: what is there is told of although a later one fails.
-        (args.out / "synthesis.json").write_text(json.dumps({"model": where.name, "volumes": made}, indent=1) + "\n")
+        record(args.out, facts, model=where.name)
         print(json.dumps(facts) if args.json else f"{path}: {facts['seconds']:g} s, no copy")
     return 0
