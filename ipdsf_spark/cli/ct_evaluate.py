@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, here
 from ipdsf_spark.cli.ct_generate import model_path
 from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
 from ipdsf_spark.config import Config, load
@@ -54,7 +54,7 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument(
         "--no-adversary", dest="alone", metavar="MODEL", help="model trained by the L1 term alone, beside them"
     )
-    parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="for the report")
+    parser.add_argument("-o", "--out", type=here, metavar="FOLDER", help="for the report")
     parser.add_argument(
         "--slices", type=int, default=0, metavar="N", help="from the middle, in whole blocks of 8 (default: all)"
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration, add_verb, seed
+from ipdsf_spark.cli.arguments import add_configuration, add_verb, here, seed
 from ipdsf_spark.cli.ct_generate import model_path
 from ipdsf_spark.cli.ct_train import HistoryTail, model_folder
 from ipdsf_spark.config import Config, load, with_overrides
@@ -44,7 +44,7 @@ def add_verbs(verbs: Any) -> None:
     train = add_verb(verbs, "train-synthesis", "train what makes chests that belong to nobody", TRAIN_EXAMPLES)
     source = train.add_mutually_exclusive_group(required=True)
     source.add_argument("--name", help="of a packed data set")
-    source.add_argument("--cubes", type=Path, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
+    source.add_argument("--cubes", type=here, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
     train.add_argument("--minutes", type=float, metavar="M", help="of each of the two stages (training.minutes)")
     train.add_argument("--samples", type=int, default=0, metavar="N", help="cubes of each stage to stop after")
     train.add_argument("--workers", type=int, default=0, metavar="K", help="Horovod processes; 0 = without (default)")
@@ -52,14 +52,14 @@ def add_verbs(verbs: Any) -> None:
     train.add_argument("--master", help="Spark master (default: the cluster that MASTER names, else this machine)")
     train.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
     train.add_argument("--model", help="name of the model (default: NAME-nobody)")
-    train.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="(default: storage.root/models/MODEL)")
+    train.add_argument("-o", "--out", type=here, metavar="FOLDER", help="(default: storage.root/models/MODEL)")
     train.add_argument("--anew", action="store_true", help="begin both stages anew")
     train.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
     add_configuration(train)
     make = add_verb(verbs, "synthesize", "full-size volumes that belong to nobody", EXAMPLES)
     make.add_argument("--model", required=True, help="name or folder of a model of `train-synthesis`")
     make.add_argument("--number", type=int, default=1, metavar="N", help="of volumes (default 1)")
-    make.add_argument("-o", "--out", required=True, type=Path, metavar="FOLDER", help="new, or of earlier volumes")
+    make.add_argument("-o", "--out", required=True, type=here, metavar="FOLDER", help="new, or of earlier volumes")
     make.add_argument(
         "--shape", type=int, nargs=3, default=DEFAULT_SHAPE, metavar=("Z", "Y", "X"), help="(default 128 256 256)"
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, here
 from ipdsf_spark.cli.spark_job import run_job
 from ipdsf_spark.config import Config, load, with_overrides
 from ipdsf_spark.config.checks import require
@@ -55,7 +55,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `ipdsf ct train` and of its Spark job."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--name", help="of a packed data set")
-    source.add_argument("--cubes", type=Path, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
+    source.add_argument("--cubes", type=here, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
     parser.add_argument("--task", choices=("autoencode", "denoise", "depixelate"), help="(default: training.task)")
     parser.add_argument("--no-adversary", action="store_true", help="L1 alone, without a discriminator")
     parser.add_argument("--workers", type=int, default=0, metavar="K", help="Horovod processes; 0 = without (default)")

@@ -131,7 +131,9 @@ def _load(file: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(f"{file} does not exist; `ipdsf ct train` writes it") from error
     except Exception as error:  # unpickling raises whatever foreign bytes lead to
-        raise InputError(f"{file} is no file of this project, or a damaged one ({error})") from error
+        # Of what torch says, the first sentence: what follows advises to run whatever code the file holds.
+        reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
+        raise InputError(f"{file} is no file of this project, or a damaged one ({reason})") from error
     if not isinstance(stored, dict):
         raise InputError(f"{file} is no file of this project: it holds a {type(stored).__name__}")
     return stored

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ipdsf_spark.cli.arguments import here
 from ipdsf_spark.cli.main import main
 
 
@@ -20,3 +23,28 @@ from ipdsf_spark.cli.main import main
 def test_an_impossible_number_is_named(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ct", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "--name", "c"],
+        ["train-synthesis", "--cubes", "c"],
+        ["synthesize", "--model", "m"],
+        ["generate", "v", "--model", "m"],
+        ["evaluate", "v", "--model", "m"],
+    ],
+)
+def test_nothing_is_written_to_a_folder_called_like_the_scheme_of_a_url(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["ct", *words, "-o", "s3://bucket/out"])
+
+    assert ended.value.code == 2
+    assert "s3://bucket/out is no path of this machine" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert here("file:///mnt/a%20b") == Path("/mnt/a b")
+    assert here("a b%20") == Path("a b%20")
