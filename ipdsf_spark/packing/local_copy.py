@@ -110,13 +110,27 @@ def local_copy(
 def export(
     reference: DatasetReference, folder: Path, *, on_progress: Callable[[int], None] = lambda cubes: None
 ) -> int:
-    """Copy a split into a folder for a machine that has neither Spark nor Petastorm; returns the number of cubes."""
+    """Copy a split into a folder for a machine that has neither Spark nor Petastorm; returns the number of cubes.
+
+    What an export left that was interrupted, or met a full disk, is begun again.
+
+    Raises:
+        InputError: the folder holds something else or a whole set, or it cannot be written.
+    """
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not _is_begun(folder):
             raise InputError(f"{folder} is {'not empty' if folder.is_dir() else 'a file'}: name a new folder")
         return _copy(reference, folder, on_progress)
     except OSError as error:
         raise InputError(f"cannot write cubes to {folder}: {error.strerror or error}") from error
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a folder holds nothing but the beginning of a set."""
+    if not folder.is_dir():
+        return False
+    there = list(folder.iterdir())
+    return all(path.name != SET_FILE and is_file_of_set(path.name) and path.is_file() for path in there)
 
 
 def _copy(reference: DatasetReference, folder: Path, on_progress: Callable[[int], None]) -> int:

@@ -29,6 +29,7 @@ from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.ct.likeness import GUARD_FILE, CubeGuard, cube_signatures
 from ipdsf_spark.storage.files import LocalFiles
 from ipdsf_spark.storage.location import location_of
+from ipdsf_spark.storage.naming import naming
 from ipdsf_spark.training.history import Step
 from ipdsf_spark.training.loop import STOPPED, Progress
 from ipdsf_spark.training.pairs import PairSettings
@@ -122,8 +123,14 @@ def _coarse(wholes: Sequence[Whole], cubes: CubeSet, folder: Path, *, is_needed:
         yield None
         return
     place = folder / MID_CUBES
+
+    def spoken(error: Exception) -> object:
+        return getattr(error, "strerror", None) or error
+
     try:
-        yield mid_cubes(wholes, cubes, place)
+        with naming(f"write cubes to {place}", spoken, kinds=OSError):
+            made = mid_cubes(wholes, cubes, place)
+        yield made
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

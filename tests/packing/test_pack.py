@@ -144,6 +144,17 @@ def test_a_local_copy_that_lost_files_is_made_again(packed_chest: PackedChest, t
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
 
 
+def test_an_export_that_was_cut_off_is_begun_again_and_a_whole_one_is_not(
+    packed_chest: PackedChest, tmp_path: Path
+) -> None:
+    (tmp_path / ".cubes-0.raw.part").write_bytes(b"cut")
+
+    assert export(reference(packed_chest), tmp_path) == len(CubeSet.load(tmp_path))
+
+    with pytest.raises(InputError, match="not empty"):
+        export(reference(packed_chest), tmp_path)
+
+
 def test_a_local_copy_removes_neither_that_of_a_longer_name_nor_a_folder_of_somebody(
     packed_chest: PackedChest, tmp_path: Path
 ) -> None:

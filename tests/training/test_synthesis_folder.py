@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -171,6 +172,20 @@ def test_no_training_data_stays_in_the_model_where_a_stage_fails(
 
     assert train(cubes, tmp_path / "out") == 1
 
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_is_full_when_coarser_cubes_are_written_is_named_with_the_place(
+    cubes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ShardWriter, "add", full)
+
+    assert train(cubes, tmp_path / "out") == 1
+
+    assert f"cannot write cubes to {tmp_path / 'out' / '.mid-cubes'}: No space left" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
