@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.storage.files import LocalFiles
-from ipdsf_spark.storage.location import location_of
 
 RECORD_FILE: Final = "synthesis.json"
 
@@ -31,10 +29,12 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 
 
 def record(folder: Path, facts: Mapping[str, Any], *, model: str) -> None:
-    """Add what is said of a volume.
+    """Add what is said of a volume; the record is replaced whole or not at all.
 
     Raises:
-        InputError: it cannot be written, or is something else.
+        InputError: a file of the record's name is something else.
     """
     said = {"model": model, "volumes": [*recorded(folder), dict(facts)]}
-    LocalFiles().write(location_of(str(folder / RECORD_FILE)), f"{json.dumps(said, indent=1)}\n".encode())
+    part = folder / f".{RECORD_FILE}.part"
+    part.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    part.replace(folder / RECORD_FILE)
