@@ -35,7 +35,8 @@ from ipdsf_spark.ct.writing import as_int16
 from ipdsf_spark.imaging.synthesis import field_spacing, load_synthesis
 from ipdsf_spark.monitoring.provenance import said
 from ipdsf_spark.training.configured import settings_of
-from ipdsf_spark.training.synthesis import FACTS_FILE, FINE_FACTOR, train_synthesis
+from ipdsf_spark.training.synthesis import FINE_FACTOR, train_synthesis
+from ipdsf_spark.training.synthesis_folder import FACTS_FILE
 
 FIRST_SEED = 100
 FULL = dataclasses.replace(parts.FULL, num_training=40, num_held_out=16)

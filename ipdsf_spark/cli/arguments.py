@@ -11,6 +11,7 @@ from typing import Any, Final
 from ipdsf_spark import logs
 from ipdsf_spark.config import MonitoringConfig, load
 from ipdsf_spark.errors import ConfigError, IpdsfError
+from ipdsf_spark.storage.location import location_of
 
 PICTURES: Final = (".png", ".svg", ".pdf")
 TOPS_M: Final = (100.0, 30_000.0)
@@ -46,6 +47,23 @@ def seed(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"a seed is a whole number of at least 0, not {text}")
     return int(text)
+
+
+def here(text: str) -> Path:
+    """The type of a path of this machine, or one that it has mounted; a `file://` URL is one, any other URL is none.
+
+    Raises:
+        argparse.ArgumentTypeError: it is on another machine: as a path it would be a folder called `s3:`.
+    """
+    if "://" not in text:
+        return Path(text)
+    try:
+        place = location_of(text)
+    except IpdsfError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if place.path is None:
+        raise argparse.ArgumentTypeError(f"{place} is no path of this machine, nor one that it has mounted")
+    return place.path
 
 
 def add_top(parser: argparse.ArgumentParser | argparse._ArgumentGroup, what: str) -> None:

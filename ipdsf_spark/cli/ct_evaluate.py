@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, here
 from ipdsf_spark.cli.ct_generate import model_path
 from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
 from ipdsf_spark.config import Config, load
+from ipdsf_spark.config.checks import require
 from ipdsf_spark.ct.pseudonyms import is_key_of
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import counting, progress_bar
@@ -53,7 +54,7 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument(
         "--no-adversary", dest="alone", metavar="MODEL", help="model trained by the L1 term alone, beside them"
     )
-    parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="for the report")
+    parser.add_argument("-o", "--out", type=here, metavar="FOLDER", help="for the report")
     parser.add_argument(
         "--slices", type=int, default=0, metavar="N", help="from the middle, in whole blocks of 8 (default: all)"
     )
@@ -87,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     config = load(*args.config, overrides=args.set)
     if not args.model and not args.horovod:
         raise InputError("no model: say --model, --horovod, or both; --no-adversary stands beside them")
+    require(0 <= args.sigma <= 1, "--sigma", "a share of the window, 0 … 1", args.sigma)
+    require(args.slices >= 0, "--slices", "0 or more", args.slices)
     for path in args.paths:
         require_volume(path)
     if args.names and len(args.names) != len(args.paths):

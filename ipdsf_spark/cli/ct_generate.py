@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, here
 from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
 from ipdsf_spark.cli.ct_train import model_folder
 from ipdsf_spark.config import Config, load
@@ -44,7 +44,7 @@ def add_verb(verbs: Any) -> None:
     )
     parser.add_argument("path", metavar="PATH", help="the volume the model works on")
     parser.add_argument("--model", required=True, help="name, folder or file of a model")
-    parser.add_argument("-o", "--out", required=True, type=Path, metavar="PATH", help="NIfTI file, or DICOM folder")
+    parser.add_argument("-o", "--out", required=True, type=here, metavar="PATH", help="NIfTI file, or DICOM folder")
     parser.add_argument("--format", choices=("nifti", "dicom"), default="nifti", help="(default nifti)")
     parser.add_argument("--overwrite", action="store_true", help="replace a NIfTI file, never the source")
     parser.add_argument("--overlap", type=int, metavar="VOXELS", help="of neighbouring cubes (default: as packed)")

@@ -6,10 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration, add_verb
+from ipdsf_spark.cli.arguments import add_configuration, add_verb, here
 from ipdsf_spark.cli.ct_reading import add_choices, reading_choices
 from ipdsf_spark.cli.spark_job import run_job
 from ipdsf_spark.config import Config, load
@@ -40,7 +39,7 @@ def add_verbs(verbs: Any) -> None:
     export = add_verb(verbs, "export", "the cubes of a data set as plain files", EXPORT_EXAMPLES)
     export.add_argument("--name", required=True, help="of the data set")
     export.add_argument("--split", default="train", choices=("train", "test"), help="(default train)")
-    export.add_argument("-o", "--out", required=True, type=Path, metavar="FOLDER", help="new folder for the cubes")
+    export.add_argument("-o", "--out", required=True, type=here, metavar="FOLDER", help="new folder for the cubes")
     add_configuration(export)
 
 

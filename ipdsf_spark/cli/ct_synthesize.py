@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration, add_verb, seed
+from ipdsf_spark.cli.arguments import add_configuration, add_verb, here, seed
 from ipdsf_spark.cli.ct_generate import model_path
 from ipdsf_spark.cli.ct_train import HistoryTail, model_folder
 from ipdsf_spark.config import Config, load, with_overrides
+from ipdsf_spark.config.checks import require
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.progress import counting, progress_bar
 
@@ -25,7 +26,7 @@ TRAIN_EXAMPLES: Final = """examples:
   ipdsf ct train-synthesis --name chest --minutes 20 --workers 2     both stages by two Horovod processes on Spark
   ipdsf ct train-synthesis --cubes exported -o chest-nobody --minutes 3 --device cuda
 
-The same command again goes on; --anew begins anew.
+The same command again goes on; --anew begins anew. Ctrl-C or SIGTERM end after a checkpoint of the stage under way.
 """
 EXAMPLES: Final = """examples:
   ipdsf ct synthesize --model chest-nobody --number 4 -o volumes
@@ -43,7 +44,7 @@ def add_verbs(verbs: Any) -> None:
     train = add_verb(verbs, "train-synthesis", "train what makes chests that belong to nobody", TRAIN_EXAMPLES)
     source = train.add_mutually_exclusive_group(required=True)
     source.add_argument("--name", help="of a packed data set")
-    source.add_argument("--cubes", type=Path, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
+    source.add_argument("--cubes", type=here, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
     train.add_argument("--minutes", type=float, metavar="M", help="of each of the two stages (training.minutes)")
     train.add_argument("--samples", type=int, default=0, metavar="N", help="cubes of each stage to stop after")
     train.add_argument("--workers", type=int, default=0, metavar="K", help="Horovod processes; 0 = without (default)")
@@ -51,14 +52,14 @@ def add_verbs(verbs: Any) -> None:
     train.add_argument("--master", help="Spark master (default: the cluster that MASTER names, else this machine)")
     train.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
     train.add_argument("--model", help="name of the model (default: NAME-nobody)")
-    train.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="(default: storage.root/models/MODEL)")
+    train.add_argument("-o", "--out", type=here, metavar="FOLDER", help="(default: storage.root/models/MODEL)")
     train.add_argument("--anew", action="store_true", help="begin both stages anew")
     train.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
     add_configuration(train)
     make = add_verb(verbs, "synthesize", "full-size volumes that belong to nobody", EXAMPLES)
     make.add_argument("--model", required=True, help="name or folder of a model of `train-synthesis`")
     make.add_argument("--number", type=int, default=1, metavar="N", help="of volumes (default 1)")
-    make.add_argument("-o", "--out", required=True, type=Path, metavar="FOLDER", help="new, or of earlier volumes")
+    make.add_argument("-o", "--out", required=True, type=here, metavar="FOLDER", help="new, or of earlier volumes")
     make.add_argument(
         "--shape", type=int, nargs=3, default=DEFAULT_SHAPE, metavar=("Z", "Y", "X"), help="(default 128 256 256)"
     )
@@ -71,6 +72,7 @@ def add_verbs(verbs: Any) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train both stages."""
+    require(args.threads >= 0, "--threads", "at least 0", args.threads)
     if args.workers < 0 or (args.cubes and args.workers):
         raise ConfigError("--workers must be 0 or more; --cubes is for one process without Spark")
     said = [f"training.minutes={float(args.minutes)}"] if args.minutes is not None else []
@@ -83,7 +85,9 @@ def run_train(args: argparse.Namespace) -> int:
         answer = train(args, config, folder, bar)
     answer["model"] = str(folder)
     answer["workers"] = args.workers
-    print(json.dumps(answer) if args.json else f"chests of nobody from {answer['chests']} volumes: {folder}")
+    is_whole = answer["ended"] == "both stages"
+    hint = "" if is_whole else f" ({answer['ended']}; the same command goes on)"
+    print(json.dumps(answer) if args.json else f"chests of nobody from {answer['chests']} volumes{hint}: {folder}")
     return 0
 
 
@@ -158,6 +162,7 @@ def run(args: argparse.Namespace) -> int:
     from ipdsf_spark.ct.volume import Grid
     from ipdsf_spark.ct.writing import write_nifti
     from ipdsf_spark.imaging.synthesis import field_spacing, load_synthesis
+    from ipdsf_spark.imaging.synthesis_record import record, recorded
 
     shape = (args.shape[0], args.shape[1], args.shape[2])
     if args.number < 1 or min(shape) < 16:
@@ -168,9 +173,9 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         if (args.out / f"{name}{suffix}").exists():
             raise InputError(f"{args.out / name}{suffix} exists: name another folder or another --seed")
+    recorded(args.out)  # what is not to be replaced is told before anything is computed
     synthesis = load_synthesis(where, args.device or None)
     args.out.mkdir(parents=True, exist_ok=True)
-    made = []
     for k, name in enumerate(names):
         started = time.monotonic()
         drawn = synthesis.drawn(shape, seed=args.seed + k)
@@ -185,6 +190,7 @@ def run(args: argparse.Namespace) -> int:
             write(path, Grid(shape, spacing), slabs, provenance)
         facts = {
             "out": str(path),
+            "model": where.name,
             "shape": list(shape),
             "spacing_mm": [round(step, 4) for step in spacing],
             "nearest_training_chest": round(drawn.nearest, 5),
@@ -193,8 +199,7 @@ def run(args: argparse.Namespace) -> int:
             "refused_draws": drawn.refused,
             "seconds": round(time.monotonic() - started, 1),
         }
-        made.append(facts)
         # After each: what is there is told of although a later one fails.
-        (args.out / "synthesis.json").write_text(json.dumps({"model": where.name, "volumes": made}, indent=1) + "\n")
+        record(args.out, facts, model=where.name)
         print(json.dumps(facts) if args.json else f"{path}: {facts['seconds']:g} s, no copy")
     return 0

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, here
 from ipdsf_spark.cli.spark_job import run_job
 from ipdsf_spark.config import Config, load, with_overrides
+from ipdsf_spark.config.checks import require
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.progress import counting, progress_bar
 from ipdsf_spark.storage.location import location_of, require_name
@@ -54,7 +55,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `ipdsf ct train` and of its Spark job."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--name", help="of a packed data set")
-    source.add_argument("--cubes", type=Path, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
+    source.add_argument("--cubes", type=here, metavar="FOLDER", help="cubes written by `ipdsf ct export`")
     parser.add_argument("--task", choices=("autoencode", "denoise", "depixelate"), help="(default: training.task)")
     parser.add_argument("--no-adversary", action="store_true", help="L1 alone, without a discriminator")
     parser.add_argument("--workers", type=int, default=0, metavar="K", help="Horovod processes; 0 = without (default)")
@@ -76,6 +77,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train."""
     config = _config(args)
+    require(args.threads >= 0, "--threads", "at least 0", args.threads)
     if args.workers < 0 or (args.elastic and args.workers < 1) or (args.cubes and args.workers):
         raise ConfigError("--elastic needs --workers 1 or more; --cubes is for one process without Spark")
     folder = _folder(args, config)

@@ -106,6 +106,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) has gone: that is its right, not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError as error:
+        if is_verbose:
+            logging.exception("failed")
+        print(
+            f"ipdsf {verb}: this machine has too little memory for that ({error or 'no more is told'})", file=sys.stderr
+        )
+        return 1
     except OSError as error:  # a full disk, a folder that may not be written, a file in the place of a folder
         if is_verbose:
             logging.exception("failed")

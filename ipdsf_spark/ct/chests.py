@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ipdsf_spark.ct.grey_values import hu_shares
+from ipdsf_spark.ct.stored_arrays import load_arrays, save_arrays
 from ipdsf_spark.ct.window import unwindowed, windowed
 from ipdsf_spark.errors import InputError
 
@@ -212,19 +213,19 @@ class ChestModel:
 
     def save(self, path: Path) -> None:
         """Write all of it."""
-        partial = path.with_name(f".{path.name}.part.npz")
-        np.savez_compressed(
-            partial,
-            format=FORMAT,
-            mean=self.mean.astype(np.float16),
-            components=self.components.astype(np.float16),
-            code_mean=self.code_mean,
-            code_factor=self.code_factor,
-            window_hu=np.array(self.window_hu),
-            signatures=self.signatures,
-            copy_limit=self.copy_limit,
+        save_arrays(
+            path,
+            {
+                "format": FORMAT,
+                "mean": self.mean.astype(np.float16),
+                "components": self.components.astype(np.float16),
+                "code_mean": self.code_mean,
+                "code_factor": self.code_factor,
+                "window_hu": self.window_hu,
+                "signatures": self.signatures,
+                "copy_limit": self.copy_limit,
+            },
         )
-        partial.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> ChestModel:
@@ -233,21 +234,21 @@ class ChestModel:
         Raises:
             InputError: it is missing or damaged.
         """
+        stored = load_arrays(path, "a distribution of chests")
         try:
-            with np.load(path) as stored:
-                if str(stored["format"]) not in (FORMAT, WITHOUT_SHARES):
-                    raise InputError(f"{path} is of format {stored['format']}; this version reads {FORMAT}")
-                low, high = (int(v) for v in stored["window_hu"])
-                return cls(
-                    stored["mean"].astype(np.float32),
-                    stored["components"].astype(np.float32),
-                    stored["code_mean"],
-                    stored["code_factor"],
-                    (low, high),
-                    stored["signatures"],
-                    float(stored["copy_limit"]),
-                )
-        except (OSError, ValueError, KeyError) as error:
+            if str(stored["format"]) not in (FORMAT, WITHOUT_SHARES):
+                raise InputError(f"{path} is of format {stored['format']}; this version reads {FORMAT}")
+            low, high = (int(v) for v in stored["window_hu"])
+            return cls(
+                stored["mean"].astype(np.float32),
+                stored["components"].astype(np.float32),
+                stored["code_mean"],
+                stored["code_factor"],
+                (low, high),
+                stored["signatures"],
+                float(stored["copy_limit"]),
+            )
+        except (TypeError, ValueError, KeyError) as error:
             raise InputError(f"{path} holds no distribution of chests, or a damaged one ({error})") from error
 
 

@@ -12,6 +12,7 @@ order over all patients, and a resumed training starts where it stopped.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,12 @@ from ipdsf_spark.errors import InputError
 FORMAT: Final = "ipdsf-cubes/1"
 SET_FILE: Final = "set.json"
 ENHANCEMENT_FILE: Final = "enhancement.json"
+OWN_FILES: Final = re.compile(r"set\.json|enhancement\.json|(cubes-\d+\.raw|keys-\d+\.json)|\..+\.part")
+
+
+def is_file_of_set(name: str) -> bool:
+    """Whether a file of a set, or one that was not finished, is called so."""
+    return OWN_FILES.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,8 @@ class CubeSet:
         Raises:
             InputError: the folder holds no whole set.
         """
-        try:
-            manifest = json.loads((folder / SET_FILE).read_text(encoding="utf-8"))
-            if manifest["format"] != FORMAT:
-                raise InputError(f"{folder} holds cubes of format {manifest['format']!r}; this version reads {FORMAT}")
-            files = [_shard(folder, number, int(manifest["cube_size"])) for number in range(int(manifest["shards"]))]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder} holds no whole set of cubes ({error}); `ipdsf ct export` writes one") from error
-        return cls.of_arrays(files, Enhancement.load(folder / ENHANCEMENT_FILE), manifest)
+        manifest, files, enhancement = _opened(folder)
+        return cls.of_arrays(files, enhancement, manifest)
 
 
 class ShardWriter:
@@ -132,6 +133,27 @@ def publish(folder: Path, enhancement: Enhancement, *, size: int, shards: int, f
         json.dumps({"format": FORMAT, "cube_size": size, "shards": shards, **facts}, indent=1) + "\n", "utf-8"
     )
     part.replace(folder / SET_FILE)
+
+
+def is_whole_set(folder: Path) -> bool:
+    """Whether a set was declared whole and has all its files still, each of its right length."""
+    try:
+        _opened(folder)
+    except InputError:
+        return False
+    return True
+
+
+def _opened(folder: Path) -> tuple[dict[str, Any], list[tuple[NDArray[np.int16], list[CubeKey]]], Enhancement]:
+    """What a folder of cubes says of itself, its files, and the enhancement."""
+    try:
+        manifest = json.loads((folder / SET_FILE).read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise InputError(f"{folder} holds cubes of format {manifest['format']!r}; this version reads {FORMAT}")
+        files = [_shard(folder, number, int(manifest["cube_size"])) for number in range(int(manifest["shards"]))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} holds no whole set of cubes ({error}); `ipdsf ct export` writes one") from error
+    return manifest, files, Enhancement.load(folder / ENHANCEMENT_FILE)
 
 
 def _shard(folder: Path, number: int, size: int) -> tuple[NDArray[np.int16], list[CubeKey]]:

@@ -18,6 +18,7 @@ from scipy import stats
 
 from ipdsf_spark.ct.chests import Chest, body_box, distances, others_nearest, signature
 from ipdsf_spark.ct.cubes import CubePlan, cubes_of
+from ipdsf_spark.ct.stored_arrays import load_arrays, save_arrays
 from ipdsf_spark.ct.tissues import TISSUES_HU
 from ipdsf_spark.ct.window import windowed
 from ipdsf_spark.errors import InputError
@@ -127,7 +128,7 @@ class CubeGuard:
 
     def save(self, path: Path) -> None:
         """Write all of it."""
-        np.savez_compressed(path, signatures=self.signatures, limit=self.limit)
+        save_arrays(path, {"signatures": self.signatures, "limit": self.limit})
 
     @classmethod
     def load(cls, path: Path) -> CubeGuard:
@@ -136,10 +137,10 @@ class CubeGuard:
         Raises:
             InputError: it is missing or damaged.
         """
+        stored = load_arrays(path, "what copies of training cubes are known by")
         try:
-            with np.load(path) as stored:
-                return cls(stored["signatures"], float(stored["limit"]))
-        except (OSError, ValueError, KeyError) as error:
+            return cls(stored["signatures"], float(stored["limit"]))
+        except (TypeError, ValueError, KeyError) as error:
             raise InputError(f"{path} knows no training cubes, or is damaged ({error})") from error
 
     def nearest(self, signatures: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -74,8 +74,15 @@ def save_checkpoint(folder: Path, nets: Networks, progress: Mapping[str, Any]) -
     _write(folder / CHECKPOINT_FILE, lambda part: torch.save(content, part))
 
 
-def load_checkpoint(folder: Path, nets: Networks) -> dict[str, Any]:
+def load_checkpoint(
+    folder: Path, nets: Networks, *, require: Callable[[Mapping[str, Any]], None] = lambda progress: None
+) -> dict[str, Any]:
     """Put a saved state into `nets` and return the progress saved with it.
+
+    Args:
+        folder: of the training.
+        nets: of the same shape.
+        require: looks at the progress before `nets` are touched, and raises where it is of another training.
 
     Raises:
         InputError: the checkpoint is damaged, or of networks of another shape.
@@ -84,6 +91,7 @@ def load_checkpoint(folder: Path, nets: Networks) -> dict[str, Any]:
     stored = _load(file)
     try:
         progress: dict[str, Any] = json.loads(stored["progress"])
+        require(progress)
         nets.load_state(stored["state"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{file} does not fit these networks, or is damaged ({error})") from error
@@ -123,7 +131,9 @@ def _load(file: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(f"{file} does not exist; `ipdsf ct train` writes it") from error
     except Exception as error:  # unpickling raises whatever foreign bytes lead to
-        raise InputError(f"{file} is no file of this project, or a damaged one ({error})") from error
+        # Of what torch says, the first sentence: what follows advises to run whatever code the file holds.
+        reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
+        raise InputError(f"{file} is no file of this project, or a damaged one ({reason})") from error
     if not isinstance(stored, dict):
         raise InputError(f"{file} is no file of this project: it holds a {type(stored).__name__}")
     return stored

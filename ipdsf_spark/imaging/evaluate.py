@@ -26,6 +26,7 @@ from ipdsf_spark.imaging.nodules import nodule_scores
 Float32 = NDArray[np.float32]
 Voxel = TypeVar("Voxel", bound=np.generic)
 MIN_SLICES = 8
+MIN_SIDE = 7  # voxels: the window of SSIM
 MAX_PERCEIVED_SLICES = 16
 BLOCK = 8  # a choice of slices is a whole number of blocks of the coarsest pixels
 
@@ -80,7 +81,13 @@ def evaluate(
         with_strong: beside the classical methods too, which take their time.
         with_nodules: plant nodules in the lung and say what is left of them.
         on_cubes: told how many cubes were made.
+
+    Raises:
+        InputError: the volume is too small to be judged.
     """
+    _, rows, columns = volume.grid.shape
+    if min(rows, columns) < MIN_SIDE:
+        raise InputError(f"slices of {rows} × {columns} voxels cannot be judged: SSIM needs {MIN_SIDE} on each side")
     window = generation.enhancement.window_hu
     hu = central(np.rint(volume.hu).astype(np.int16, copy=False), num_slices)
     truth = windowed(hu, window)

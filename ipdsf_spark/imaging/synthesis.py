@@ -35,6 +35,9 @@ from ipdsf_spark.imaging.generate import Generation
 MAX_DRAWS: Final = 50
 ROUNDS: Final = 2  # of block means; the second brings what differs down by a quarter, further ones by less
 SLICES_AT_ONCE: Final = 16
+STAGES: Final = ("mid", "fine")
+PARTS: Final = (*STAGES, CHESTS_FILE, GUARD_FILE)
+OF_DATA: Final = ("enhancement_sha256", "trained_on", "trained_on_volumes")  # facts that both stages share
 Float32 = NDArray[np.float32]
 Shape = tuple[int, int, int]
 
@@ -170,7 +173,20 @@ def load_synthesis(folder: Path, device: str | None = None) -> Synthesis:
     """What `training.synthesis.train_synthesis` wrote.
 
     Raises:
-        InputError: a part is missing or damaged.
+        InputError: it is another model, or a part is missing, damaged, or of other training volumes than the rest: then
+            the guard would not know copies of these.
     """
-    mid, fine = (Generation.of(Predictor(load_model(folder / stage), device)) for stage in ("mid", "fine"))
+    missing = [name for name in PARTS if not (folder / name).exists()]
+    if missing:
+        raise InputError(
+            f"{folder} is no whole model of chests of nobody: {missing[0]} is missing; "
+            "`ipdsf ct train-synthesis` makes such models, and goes on where one was interrupted"
+        )
+    mid, fine = (Generation.of(Predictor(load_model(folder / stage), device)) for stage in STAGES)
+    differing = [name for name in OF_DATA if mid.predictor.facts.get(name) != fine.predictor.facts.get(name)]
+    if differing:
+        raise InputError(
+            f"the stages in {folder} were trained on different volumes ({differing[0]}): the same "
+            "`ipdsf ct train-synthesis` again trains the one that was interrupted"
+        )
     return Synthesis(ChestModel.load(folder / CHESTS_FILE), CubeGuard.load(folder / GUARD_FILE), mid, fine)

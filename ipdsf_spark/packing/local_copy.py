@@ -15,16 +15,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from ipdsf_spark.ct.cube_set import SET_FILE, ShardWriter, publish
+from ipdsf_spark.ct.cube_set import SET_FILE, ShardWriter, is_file_of_set, is_whole_set, publish
 from ipdsf_spark.ct.enhancement import Enhancement
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.packing.manifest import CUBES_FOLDER, Manifest
 from ipdsf_spark.packing.reading import cube_batches
 from ipdsf_spark.storage.location import Location
-
-COPIED: Final = re.compile(r"set\.json|enhancement\.json|(cubes-\d+\.raw|keys-\d+\.json)|\..+\.part")
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def local_copy(
         cache.mkdir(parents=True, exist_ok=True)
         with (cache / f".{folder.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / SET_FILE).is_file():
+            if not is_whole_set(folder):  # also one that a cleaner of caches has thinned out
                 _copy(reference, folder, on_progress)
     except OSError as error:
         raise InputError(f"cannot copy cubes to {folder}: {error.strerror or error}") from error
@@ -112,13 +110,27 @@ def local_copy(
 def export(
     reference: DatasetReference, folder: Path, *, on_progress: Callable[[int], None] = lambda cubes: None
 ) -> int:
-    """Copy a split into a folder for a machine that has neither Spark nor Petastorm; returns the number of cubes."""
+    """Copy a split into a folder for a machine that has neither Spark nor Petastorm; returns the number of cubes.
+
+    What an export left that was interrupted, or met a full disk, is begun again.
+
+    Raises:
+        InputError: the folder holds something else or a whole set, or it cannot be written.
+    """
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not _is_begun(folder):
             raise InputError(f"{folder} is {'not empty' if folder.is_dir() else 'a file'}: name a new folder")
         return _copy(reference, folder, on_progress)
     except OSError as error:
         raise InputError(f"cannot write cubes to {folder}: {error.strerror or error}") from error
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a folder holds nothing but the beginning of a set."""
+    if not folder.is_dir():
+        return False
+    there = list(folder.iterdir())
+    return all(path.name != SET_FILE and is_file_of_set(path.name) and path.is_file() for path in there)
 
 
 def _copy(reference: DatasetReference, folder: Path, on_progress: Callable[[int], None]) -> int:
@@ -149,7 +161,7 @@ def _remove_older(folder: Path, reference: DatasetReference) -> None:
 
 def _is_copy_of(folder: Path, reference: DatasetReference) -> bool:
     """Whether a folder holds a copy of this data set, or the beginning of one, and nothing else."""
-    if any(not COPIED.fullmatch(path.name) or not path.is_file() for path in folder.iterdir()):
+    if any(not is_file_of_set(path.name) or not path.is_file() for path in folder.iterdir()):
         return False
     try:
         stated = json.loads((folder / SET_FILE).read_text(encoding="utf-8"))

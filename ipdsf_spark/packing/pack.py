@@ -337,10 +337,17 @@ def _discard(files: Files, root: Location, staging: Location) -> None:
 
 def _remarks(files: Files, root: Location, manifest: Manifest, resumed: Sequence[str]) -> tuple[str, ...]:
     named = {study.file for study in manifest.studies.values()}
-    unnamed = [n for n in files.files(root / CUBES_FOLDER) if n.endswith(".parquet") and n not in named]
+    present = files.files(root / CUBES_FOLDER)
+    unnamed = [n for n in present if n.endswith(".parquet") and n not in named]
+    lost = [s.name for s in manifest.studies.values() if present.get(s.file) != s.bytes]
     remarks = []
     if resumed:
         remarks.append(f"completed an interrupted packing: {', '.join(resumed)}")
+    if lost:
+        remarks.append(
+            f"files of {len(lost)} volume(s) in {root / CUBES_FOLDER} are lost or damaged: {', '.join(lost[:5])}; "
+            "--rebuild-manifest takes such volumes out, and then they can be packed again"
+        )
     if unnamed:
         remarks.append(
             f"{len(unnamed)} Parquet file(s) in {root / CUBES_FOLDER} are not in the manifest and are not read: "

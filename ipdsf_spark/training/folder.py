@@ -20,7 +20,7 @@ from ipdsf_spark.training.history import BOARD_FOLDER, HISTORY_FILE, VALIDATION_
 EVENTS: Final = "events.out.tfevents."
 TABLES: Final = {HISTORY_FILE: Step, VALIDATION_FILE: Validation}
 STOP_FILE: Final = ".ipdsf-stop"  # asks the workers of a training to end after a checkpoint
-PARTS: Final = frozenset(f".{name}.part" for name in (CHECKPOINT_FILE, MODEL_FILE, FACTS_FILE))
+PARTS: Final = frozenset(f".{name}.part" for name in (CHECKPOINT_FILE, MODEL_FILE, FACTS_FILE, *TABLES))
 
 
 def require_own(folder: Path, *, anew: bool = False) -> None:

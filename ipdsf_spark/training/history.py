@@ -113,15 +113,34 @@ class History:
 
 
 def _open(path: Path, header: list[str], resumed_at: int) -> Any:
+    """A table opened to append to, with the rows that a resumed training keeps; the older one stays until it is whole.
+
+    What a crash left of a row, or a row that somebody damaged, is left out.
+    """
     kept: Iterable[list[str]] = []
     if resumed_at and path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-        kept = [row for row in rows[1:] if len(row) == len(header) and int(row[0]) <= resumed_at]
-    file = path.open("w", newline="", encoding="utf-8")
-    csv.writer(file).writerows([header, *kept])
-    file.flush()  # by its header the folder is known as one of ours
-    return file
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            lines = file.read().replace("\0", "").splitlines()
+        # No value of ours is quoted, and an open quote would take the rows behind it along.
+        kept = [
+            row for line in lines[1:] if _is_whole(row := line.split(","), len(header)) and int(row[0]) <= resumed_at
+        ]
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *kept])  # by its header the folder is known as one of ours
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    return path.open("a", newline="", encoding="utf-8")
+
+
+def _is_whole(row: list[str], length: int) -> bool:
+    try:
+        return len(row) == length and row[0].isdecimal() and len([float(value) for value in row]) == length
+    except ValueError:
+        return False
 
 
 def _tensorboard(folder: Path, *, purge_step: int) -> Any | None:

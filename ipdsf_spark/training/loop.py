@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import logging
 import math
 import platform
@@ -126,6 +127,7 @@ class Trainer:
             "cube_size": self.source.size,
             "num_cubes": self.source.num_cubes,
             "enhancement_sha256": self.source.enhancement.sha256,
+            "volumes_sha256": _sha256_of_volumes(self._facts),
             "feed": self.source.kind,
             "adversary": self.settings.update.is_adversarial,
         }
@@ -138,14 +140,23 @@ class Trainer:
         """
         if not has_checkpoint(self.folder):
             return False
-        stored = load_checkpoint(self.folder, self.nets)
-        there = {"adversary": True, "feed": "copy", **stored["identity"]}  # which older checkpoints do not say
-        differing = sorted(k for k, v in self.identity.items() if there.get(k) != v)
-        if differing:
-            said = "; ".join(f"{k}: {there.get(k)!r} there, {self.identity[k]!r} here" for k in differing)
-            raise InputError(f"the checkpoint in {self.folder} is of another training ({said}): name another folder")
+        stored = load_checkpoint(self.folder, self.nets, require=self._require_same)
         self.progress = Progress(**{**stored["progress"], "reason": ""})
         return True
+
+    def _require_same(self, stored: Mapping[str, Any]) -> None:
+        """Refuse what another training saved.
+
+        Raises:
+            InputError: it differs in what decides the result.
+        """
+        here = self.identity
+        # What older checkpoints do not say.
+        there = {"adversary": True, "feed": "copy", "volumes_sha256": here["volumes_sha256"], **stored["identity"]}
+        differing = sorted(k for k, v in here.items() if there.get(k) != v)
+        if differing:
+            said = "; ".join(f"{k}: {there.get(k)!r} there, {here[k]!r} here" for k in differing)
+            raise InputError(f"the checkpoint in {self.folder} is of another training ({said}): name another folder")
 
     def run(self, commit: Callable[[], None] = lambda: None) -> Progress:
         """Train until an end is reached; returns where it stands.
@@ -376,6 +387,16 @@ def _copied(cubes: CubeSet, settings: TrainSettings) -> CopiedCubes:
     share = settings.validation_share
     cubes = dataclasses.replace(cubes, enhancement=levels_for(settings.pairs.task, cubes.enhancement))
     return CopiedCubes(cubes, seed=settings.seed, order_seed=settings.pairs.seed, validation_share=share)
+
+
+def _sha256_of_volumes(facts: Mapping[str, Any]) -> str:
+    """By their content where it is known, else by their names; empty where nothing is said of them.
+
+    A straight enhancement is that of every data set, and other volumes may fill as many cubes.
+    """
+    volumes = [str(v.get("content") or v["name"]) for v in facts.get("trained_on_volumes", ())]
+    volumes = volumes or [str(name) for name in facts.get("trained_on", ())]
+    return hashlib.sha256("\n".join(sorted(volumes)).encode()).hexdigest() if volumes else ""
 
 
 def _device_name(device: torch.device) -> str:

@@ -4,6 +4,9 @@
     mid/, fine/   conditional GANs that double the resolution and quadruple it, trained by the same loop
     guard.npz     by which copies of training cubes are known
 
+Chests and guard are written when the first stage has ended, on the same volumes: a training that is refused leaves
+those of an earlier one, whose networks would else be guarded against copies of other patients.
+
 The volumes are put together again from their cubes. Both GANs learn the task `refine`: from block means with a noise
 field to the cube itself; where the noise is the same, so is what they make of it, and neighbouring cubes agree. The
 model that is kept is the one that was best in validation: after thousands of good steps one may throw a GAN far back.
@@ -14,25 +17,27 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ipdsf_spark.ct.chests import CHESTS_FILE, Chest, ChestModel, chest_of
+from ipdsf_spark.ct.chests import CHESTS_FILE, ChestModel, chest_of
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.ct.likeness import GUARD_FILE, CubeGuard, cube_signatures
+from ipdsf_spark.storage.files import LocalFiles
+from ipdsf_spark.storage.location import location_of
+from ipdsf_spark.storage.naming import naming
 from ipdsf_spark.training.history import Step
-from ipdsf_spark.training.loop import Progress
+from ipdsf_spark.training.loop import STOPPED, Progress
 from ipdsf_spark.training.pairs import PairSettings
 from ipdsf_spark.training.settings import TrainSettings
-from ipdsf_spark.training.wholes import MID_STEP, mid_cubes, overlap_of, put_together
-from ipdsf_spark.training.worker import Work, train_alone
+from ipdsf_spark.training.synthesis_folder import FACTS_FILE, FORMAT, MID_CUBES, claimed_for_synthesis
+from ipdsf_spark.training.wholes import MID_STEP, Whole, mid_cubes, overlap_of, put_together
+from ipdsf_spark.training.worker import Work, stopping, train_alone
 
-FORMAT: Final = "ipdsf-synthesis/1"
-FACTS_FILE: Final = "synthesis.json"
 MID_FACTOR, FINE_FACTOR = 2, MID_STEP
 STAGES: Final = {"mid": MID_FACTOR, "fine": FINE_FACTOR}
 SIGMA: Final = 0.03  # of the window: the noise field from which texture is made
@@ -54,6 +59,8 @@ def train_synthesis(
 ) -> dict[str, Any]:
     """Fit the chests and train both stages, half of the time each; goes on where it was interrupted.
 
+    SIGTERM or Ctrl-C end it after a checkpoint of the stage that is under way, or before the next one begins.
+
     Args:
         cubes: folder of a cube set whose facts state shape and spacing of its volumes.
         folder: of the model.
@@ -68,34 +75,64 @@ def train_synthesis(
             cubes of "mid" itself (`wholes.mid_copy`).
 
     Raises:
-        InputError: the set does not say how large its volumes are, or they are too few.
+        InputError: the set does not say how large its volumes are, or they are too few; or the folder is another's.
     """
     found = CubeSet.load(cubes)
-    on_stage("chests")
-    wholes = list(put_together(found))
-    window = found.enhancement.window_hu
-    chests = [chest_of(whole.mid, whole.spacing_mm, window, fine_shares=whole.shares) for whole in wholes]
-    folder.mkdir(parents=True, exist_ok=True)
-    fit_chests(chests, [whole.mid for whole in wholes], found, folder)
-    coarse = mid_cubes(wholes, found, folder / ".mid-cubes") if train is None else None
-    answer: dict[str, Any] = {"format": FORMAT, "chests": len(chests)}
-    for stage, factor in STAGES.items():
-        on_stage(stage)
-        here = coarse if stage == "mid" else cubes
-        own = stage_settings(settings, factor)
-        work = Work(own, str(folder / stage), str(here), {**facts, "overlap": overlap_of(found)}, threads, device, anew)
-        progress = train(stage, work) if train else train_alone(work, on_step=on_step)
-        answer[stage] = {
-            "samples": progress.samples,
-            "seconds": round(progress.seconds, 1),
-            "ended": progress.reason,
-            "model_step": progress.kept_step or progress.step,
-            "best_validation_psnr_db": round(progress.kept_psnr_db, 2) if np.isfinite(progress.kept_psnr_db) else None,
-        }
-    if coarse is not None:
-        shutil.rmtree(coarse)  # training data, which a model must not carry
-    (folder / FACTS_FILE).write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
+    with claimed_for_synthesis(folder, anew=anew), stopping() as is_stopped:
+        on_stage("chests")
+        wholes = list(put_together(found))
+        chests, guard = fitted(wholes, found)
+        answer: dict[str, Any] = {"format": FORMAT, "chests": len(wholes), "ended": ""}
+        about = {**facts, "overlap": overlap_of(found)}
+        with _coarse(wholes, found, folder, is_needed=train is None) as coarse:
+            del wholes
+            for stage, factor in STAGES.items():
+                if is_stopped():
+                    answer["ended"] = f"{STOPPED} before {stage!r}"
+                    return answer
+                on_stage(stage)
+                here = coarse if stage == "mid" else cubes
+                own = stage_settings(settings, factor)
+                work = Work(own, str(folder / stage), str(here), about, threads, device, anew)
+                progress = train(stage, work) if train else train_alone(work, on_step=on_step)
+                chests.save(folder / CHESTS_FILE)
+                guard.save(folder / GUARD_FILE)
+                answer[stage] = _told(progress)
+                if progress.reason == STOPPED:
+                    answer["ended"] = f"{STOPPED} in {stage!r}"
+                    return answer
+        answer["ended"] = "both stages"
+        LocalFiles().write(location_of(str(folder / FACTS_FILE)), f"{json.dumps(answer, indent=1)}\n".encode())
     return answer
+
+
+def _told(progress: Progress) -> dict[str, Any]:
+    return {
+        "samples": progress.samples,
+        "seconds": round(progress.seconds, 1),
+        "ended": progress.reason,
+        "model_step": progress.kept_step or progress.step,
+        "best_validation_psnr_db": round(progress.kept_psnr_db, 2) if np.isfinite(progress.kept_psnr_db) else None,
+    }
+
+
+@contextmanager
+def _coarse(wholes: Sequence[Whole], cubes: CubeSet, folder: Path, *, is_needed: bool) -> Iterator[Path | None]:
+    """The cubes that the first stage learns from; they are training data, which a model must not carry."""
+    if not is_needed:
+        yield None
+        return
+    place = folder / MID_CUBES
+
+    def spoken(error: Exception) -> object:
+        return getattr(error, "strerror", None) or error
+
+    try:
+        with naming(f"write cubes to {place}", spoken, kinds=OSError):
+            made = mid_cubes(wholes, cubes, place)
+        yield made
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def stage_settings(settings: TrainSettings, factor: int) -> TrainSettings:
@@ -115,11 +152,13 @@ def stage_settings(settings: TrainSettings, factor: int) -> TrainSettings:
     )
 
 
-def fit_chests(chests: Sequence[Chest], mids: Sequence[NDArray[np.int16]], cubes: CubeSet, folder: Path) -> ChestModel:
-    """The distribution of chests and the guard against copies, written to the folder."""
-    model = ChestModel.fit(chests, cubes.enhancement.window_hu)
-    model.save(folder / CHESTS_FILE)
+def fitted(wholes: Sequence[Whole], cubes: CubeSet) -> tuple[ChestModel, CubeGuard]:
+    """The distribution of chests and the guard against copies.
+
+    Raises:
+        InputError: too few volumes, or one without a body.
+    """
     size, window = cubes.size, cubes.enhancement.window_hu
-    guard = CubeGuard.of([cube_signatures(mid, size, window) for mid in mids])
-    guard.save(folder / GUARD_FILE)
-    return model
+    chests = [chest_of(whole.mid, whole.spacing_mm, window, fine_shares=whole.shares) for whole in wholes]
+    guard = CubeGuard.of([cube_signatures(whole.mid, size, window) for whole in wholes])
+    return ChestModel.fit(chests, window), guard

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.ct.chests import body_box
-from ipdsf_spark.ct.cube_set import SET_FILE, CubeSet, ShardWriter, publish
+from ipdsf_spark.ct.cube_set import CubeSet, ShardWriter, is_whole_set, publish
 from ipdsf_spark.ct.cubes import AIR_BELOW_HU, CubePlan, cubes_of, is_air, is_kept_for_training
 from ipdsf_spark.ct.degradation import block_means
 from ipdsf_spark.ct.grey_values import hu_shares
@@ -153,7 +153,7 @@ def _held(copy: Path, place: Path, lock: Path) -> TextIO:
     """Make the cubes if nobody has, and share them: the open file by which this process does."""
     try:
         with _locked(lock):
-            if not (place / SET_FILE).is_file():
+            if not is_whole_set(place):
                 found = CubeSet.load(copy)
                 mid_cubes(put_together(found), found, place)
             use = (copy.parent / f"{place.name}.use").open("w")

@@ -69,6 +69,15 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path, content: bytes) -> 
         load_model(tmp_path)
 
 
+def test_nobody_is_advised_to_run_the_code_of_a_file_that_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"garbage")
+
+    with pytest.raises(InputError, match="no file of this project") as told:
+        load_model(tmp_path)
+    assert "weights_only" not in str(told.value)
+    assert "\n" not in str(told.value)
+
+
 def test_a_model_cut_anywhere_is_refused_by_name(tmp_path: Path) -> None:
     save_model(tmp_path, trained(), {})
     whole = (tmp_path / "model.pt").read_bytes()

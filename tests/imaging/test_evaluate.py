@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ipdsf_spark.ct.stitching import SEAM_LIMIT
-from ipdsf_spark.ct.volume import Volume
+from ipdsf_spark.ct.volume import Grid, Volume
 from ipdsf_spark.ct.window import windowed
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.gan.autoencoder import Autoencoder
@@ -109,6 +109,16 @@ def test_all_slices_are_judged_and_a_choice_is_taken_from_the_middle_in_whole_bl
     for few, num_slices in ((hu[:7], 0), (hu, 7)):
         with pytest.raises(InputError, match="7 slices cannot be judged"):
             central(few, num_slices)
+
+
+@pytest.mark.parametrize("shape", [(20, 64, 1), (20, 1, 64), (9, 6, 6)])
+def test_slices_too_small_for_ssim_are_named_before_anything_is_computed(
+    known: Known, shape: tuple[int, int, int]
+) -> None:
+    slim = Volume(np.zeros(shape, np.int16), Grid(shape, (2.0, 1.0, 1.0)), study="slim")
+
+    with pytest.raises(InputError, match=f"slices of {shape[1]} × {shape[2]} voxels cannot be judged"):
+        judged(slim, known, Degradation("denoise"))
 
 
 def test_pixels_that_do_not_divide_a_volume_have_both_baselines() -> None:

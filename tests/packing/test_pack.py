@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.ct.cubes import CubePlan, cut
@@ -122,6 +123,36 @@ def test_a_copy_of_an_earlier_state_is_forgotten(own: PackedChest, tmp_path: Pat
 
     assert new != old
     assert not old.exists()
+
+
+@pytest.mark.parametrize("damage", ["removed", "cut", "keys", "set.json"])
+def test_a_local_copy_that_lost_files_is_made_again(packed_chest: PackedChest, tmp_path: Path, damage: str) -> None:
+    folder = local_copy(reference(packed_chest), tmp_path)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    cubes = folder / "cubes-0.raw"
+    if damage == "removed":
+        cubes.unlink()
+    elif damage == "cut":
+        cubes.write_bytes(whole["cubes-0.raw"][:1000])
+    elif damage == "keys":
+        (folder / "keys-0.json").unlink()
+    else:
+        (folder / "set.json").write_text("{")
+
+    assert local_copy(reference(packed_chest), tmp_path) == folder
+
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_an_export_that_was_cut_off_is_begun_again_and_a_whole_one_is_not(
+    packed_chest: PackedChest, tmp_path: Path
+) -> None:
+    (tmp_path / ".cubes-0.raw.part").write_bytes(b"cut")
+
+    assert export(reference(packed_chest), tmp_path) == len(CubeSet.load(tmp_path))
+
+    with pytest.raises(InputError, match="not empty"):
+        export(reference(packed_chest), tmp_path)
 
 
 def test_a_local_copy_removes_neither_that_of_a_longer_name_nor_a_folder_of_somebody(
@@ -237,6 +268,25 @@ def test_other_parameters_than_the_data_sets_are_refused_with_the_difference(
 ) -> None:
     with pytest.raises(InputError, match=r"cube_size 32, not 64.*another name"):
         packed_again(session, own, [own.volumes / "train-1.nii.gz"], "ct.cube_size=64", "ct.overlap=16")
+
+
+def test_a_volume_whose_file_was_lost_is_told_of_and_can_be_packed_again(
+    session: SparkSession, own: PackedChest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = reference(own).manifest.of_split("train")[0]
+    (own.storage / "cubes" / own.name / "cubes" / study.file).unlink()
+    volume = own.volumes / "train-1.nii.gz"
+
+    (remark,) = packed_again(session, own, [volume]).remarks
+    assert f"files of 1 volume(s) in {own.storage / 'cubes' / own.name / 'cubes'} are lost" in remark
+    assert study.name in remark
+    assert main(["ct", "pack", "--name", own.name, "--rebuild-manifest", *own.settings]) == 0
+    assert "left out" in capsys.readouterr().err
+    volumes = [own.volumes / f"train-{k}.nii.gz" for k in (1, 2)]
+    again = packed_again(session, own, [path for path in volumes if path.exists()])
+    assert again.manifest.num_cubes == reference(own).manifest.num_cubes
+    assert len(again.added) == 1
+    assert not any("lost" in remark for remark in again.remarks)
 
 
 def test_a_data_set_without_the_cubes_its_manifest_names_is_not_trained_on(own: PackedChest, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -188,6 +189,63 @@ def test_a_checkpoint_of_another_task_is_refused_with_the_difference_and_left_al
     with pytest.raises(InputError, match=r"of another training .*'denoise'.* there"):
         Trainer(phantom_cubes, other, tmp_path).resume()
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_checkpoint_of_a_wider_network_is_refused_by_the_difference_and_not_by_its_tensors(
+    phantom_cubes: CubeSet, tmp_path: Path
+) -> None:
+    Trainer(phantom_cubes, dataclasses.replace(SMALL, samples=20), tmp_path).run()
+    wider = dataclasses.replace(SMALL, generator=dataclasses.replace(SMALL.generator, width=2 * SMALL.generator.width))
+
+    with pytest.raises(InputError, match=r"of another training \(generator: .*'width': 4.* there, .*'width': 8.* here"):
+        Trainer(phantom_cubes, wider, tmp_path).resume()
+
+
+def test_other_volumes_that_fill_as_many_cubes_are_another_training(phantom_cubes: CubeSet, tmp_path: Path) -> None:
+    few = dataclasses.replace(SMALL, samples=20)
+    one, other = ({"trained_on_volumes": [{"name": "ct", "content": content}]} for content in ("a", "b"))
+    Trainer(phantom_cubes, few, tmp_path, facts=one).run()
+
+    assert Trainer(phantom_cubes, few, tmp_path, facts=one).resume()
+    with pytest.raises(InputError, match="volumes_sha256"):
+        Trainer(phantom_cubes, few, tmp_path, facts=other).resume()
+
+
+@pytest.mark.parametrize("damage", [b"garbage\n", b"x,1\n", b"\xff\xfe\n", b"\0\0\0\0", b'7,"open\n'])
+def test_a_row_of_the_history_that_is_none_is_left_out_and_the_training_goes_on(
+    phantom_cubes: CubeSet, tmp_path: Path, damage: bytes
+) -> None:
+    Trainer(phantom_cubes, dataclasses.replace(SMALL, samples=20), tmp_path).run()
+    for name in ("history.csv", "validation.csv"):
+        with (tmp_path / name).open("ab") as file:
+            file.write(damage)
+    with (tmp_path / "history.csv").open("ab") as file:  # and one in which nothing but a number is wrong
+        file.write(b"x" + (tmp_path / "history.csv").read_bytes().splitlines()[1] + b"\n")
+
+    again = Trainer(phantom_cubes, dataclasses.replace(SMALL, samples=40), tmp_path)
+    again.resume()
+    again.run()
+
+    assert [int(r["step"]) for r in rows(tmp_path)] == list(range(1, 11))
+
+
+def test_a_disk_that_is_full_when_a_training_is_resumed_leaves_its_history(
+    phantom_cubes: CubeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Trainer(phantom_cubes, dataclasses.replace(SMALL, samples=20), tmp_path).run()
+    before = (tmp_path / "history.csv").read_bytes()
+
+    def replace(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    again = Trainer(phantom_cubes, SMALL, tmp_path)
+    again.resume()
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(InputError, match="No space left"):
+        again.run()
+
+    assert (tmp_path / "history.csv").read_bytes() == before
+    assert not list(tmp_path.glob(".history*"))
 
 
 def test_a_data_set_with_another_enhancement_than_the_models_is_refused(phantom_cubes: CubeSet, tmp_path: Path) -> None:

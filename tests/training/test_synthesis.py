@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import torch
 
 from ipdsf_spark.cli.main import main
 from ipdsf_spark.ct.chests import body_box
@@ -114,6 +115,54 @@ def test_a_volume_of_nobody_is_written_marked_and_the_same_for_the_same_seed(mod
     facts = json.loads((tmp_path / "a" / "synthesis.json").read_text())["volumes"]
     assert all(f["nearest_training_chest"] > f["copy_limit"] for f in facts)
     assert main([*words, "-o", str(tmp_path / "a")]) == 1  # nothing is replaced
+
+
+def test_the_record_of_a_folder_tells_of_every_volume_in_it_and_of_none_that_has_gone(
+    model: Path, tmp_path: Path
+) -> None:
+    words = ["ct", "synthesize", "--model", str(model), "--shape", "24", "40", "44", "--device", "cpu"]
+    for seed in (1, 2, 3):
+        assert main([*words, "--seed", str(seed), "-o", str(tmp_path)]) == 0
+        (tmp_path / "nobody-0002.nii.gz").unlink(missing_ok=True)
+
+    told = json.loads((tmp_path / "synthesis.json").read_text())["volumes"]
+    assert [Path(facts["out"]).name for facts in told] == ["nobody-0001.nii.gz", "nobody-0003.nii.gz"]
+
+
+def test_volumes_are_not_written_into_a_model(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (model / "synthesis.json").read_bytes()
+
+    assert main(["ct", "synthesize", "--model", str(model), "-o", str(model), "--device", "cpu"]) == 1
+
+    assert "says nothing of volumes and is not replaced" in capsys.readouterr().err
+    assert (model / "synthesis.json").read_bytes() == before
+
+
+def test_stages_of_different_volumes_are_no_model(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(model, tmp_path / "mixed")
+    for name in ("model.pt", "model.json"):
+        (tmp_path / "mixed" / "mid" / name).unlink()
+    stored = torch.load(model / "mid" / "model.pt", weights_only=True)
+    facts = json.loads(stored["facts"]) | {"trained_on": ["others"]}
+    torch.save(stored | {"facts": json.dumps(facts)}, tmp_path / "mixed" / "mid" / "model.pt")
+    words = ["-o", str(tmp_path / "out"), "--device", "cpu", "--shape", "24", "40", "44"]
+
+    assert main(["ct", "synthesize", "--model", str(tmp_path / "mixed"), *words]) == 1
+    assert "trained on different volumes (trained_on)" in capsys.readouterr().err
+    assert main(["ct", "synthesize", "--model", str(model / "mid"), *words]) == 1
+    assert "`ipdsf ct train-synthesis` makes such models" in capsys.readouterr().err
+
+
+def test_a_volume_larger_than_memory_is_a_named_error(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = ["--shape", "200000", "200000", "200000"]
+    words = ["ct", "synthesize", "--model", str(model), "-o", str(tmp_path), "--device", "cpu", *shape]
+
+    assert main(words) == 1
+    assert "too little memory" in capsys.readouterr().err
 
 
 def test_a_dicom_series_of_nobody_is_valid_and_claims_no_patient(model: Path, tmp_path: Path) -> None:
