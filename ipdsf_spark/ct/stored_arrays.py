@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,4 +47,6 @@ def load_arrays(path: Path, what: str) -> dict[str, NDArray[Any]]:
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; it should hold {what}") from error
     except Exception as error:  # unpacking raises whatever foreign bytes lead to
-        raise InputError(f"{path} should hold {what} and is something else, or damaged ({error})") from error
+        # numpy's own words on what is no archive advise to load it unsafely.
+        reason = str(error) if zipfile.is_zipfile(path) else "no archive of arrays, or cut"
+        raise InputError(f"{path} should hold {what} and is something else, or damaged ({reason})") from error
