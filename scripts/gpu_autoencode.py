@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import gpu_check_parts as parts
+import gpu_check_shared as shared
 import numpy as np
 import torch
 from gpu_record import Record, middles, picture
@@ -45,7 +45,7 @@ from ipdsf_spark.training.configured import settings_of
 from ipdsf_spark.training.settings import TrainSettings
 from ipdsf_spark.training.worker import Work, train_alone, trainer_of
 
-FULL: Final = dataclasses.replace(parts.FULL, num_training=32, num_held_out=4)
+FULL: Final = dataclasses.replace(shared.FULL, num_training=32, num_held_out=4)
 NUM_SLICES: Final = 32  # from the middle of each phantom, as in the other check
 LAST_PARTS_S: Final = 45.0  # kept for judging
 NUM_HALVES: Final = 5  # of the training time; judged after each
@@ -56,7 +56,7 @@ class Check:
 
     def __init__(self, args: argparse.Namespace, folder: Path, record: Record) -> None:
         self.args, self.folder, self.record = args, folder, record
-        self.size = parts.TINY if args.tiny else FULL
+        self.size = shared.TINY if args.tiny else FULL
         self.rows: list[dict[str, Any]] = []
         self.held_out: list[Volume] = []
 
@@ -71,14 +71,14 @@ class Check:
         overrides = ["training.task=autoencode", "training.is_adversarial=false", "training.epochs=100000"]
         overrides += ["training.patience=0", "training.validate_every=50000", "training.warm_up_samples=5000"]
         if self.args.tiny:
-            overrides += [*parts.TINY_NETWORKS, "training.batch=4", "training.validate_every=100"]
+            overrides += [*shared.TINY_NETWORKS, "training.batch=4", "training.validate_every=100"]
         else:
             overrides.append(f"training.batch={self.args.batch}")
         return settings_of(load(overrides=[*overrides, *self.args.set]), device=self.args.device)
 
     def start(self) -> None:
         """The network as it begins, and the cosine transform that it begins as."""
-        self.held_out = list(parts.held_out(self.folder, self.size))
+        self.held_out = list(shared.held_out(self.folder, self.size))
         trainer = trainer_of(self.work(0.0))
         save_model(self.folder / "start", trainer.nets, trainer.facts())
         generator = trainer.nets.generator.settings
@@ -212,7 +212,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="autoencode-") as scratch:
         check = Check(args, Path(scratch), record)
         workers = len(os.sched_getaffinity(0))
-        parts.data(argparse.Namespace(size=check.size, folder=check.folder, workers=workers))
+        shared.data(argparse.Namespace(size=check.size, folder=check.folder, workers=workers))
         record.keep(
             data={"training": check.size.num_training, "shape": check.size.shape, "spacing_mm": check.size.spacing_mm},
             name=torch.cuda.get_device_name(0) if args.device == "cuda" else "cpu",  # CUDA begins after the forks

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import gpu_check_parts as parts
+import gpu_check_shared as shared
 import numpy as np
 import torch
 from gpu_record import Record, middles, picture
@@ -39,9 +39,9 @@ from ipdsf_spark.training.synthesis import FINE_FACTOR, train_synthesis
 from ipdsf_spark.training.synthesis_folder import FACTS_FILE
 
 FIRST_SEED = 100
-FULL = dataclasses.replace(parts.FULL, num_training=40, num_held_out=16)
+FULL = dataclasses.replace(shared.FULL, num_training=40, num_held_out=16)
 TINY = dataclasses.replace(
-    parts.TINY, shape=(48, 96, 96), spacing_mm=(6.0, 3.6, 3.6), num_training=4, num_held_out=2, full=(64, 128, 128)
+    shared.TINY, shape=(48, 96, 96), spacing_mm=(6.0, 3.6, 3.6), num_training=4, num_held_out=2, full=(64, 128, 128)
 )
 
 
@@ -72,7 +72,7 @@ def main() -> None:
     record = Record(args.out / "synthesis-check.json", args.total)
     keep = record.keep
     if args.device == "cuda":
-        parts.like_a_card_of(args.memory_gb)
+        shared.like_a_card_of(args.memory_gb)
     keep(
         check="synthesis",
         command=said(["python3", *sys.argv]),
@@ -85,7 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="synthesis-") as scratch:
         folder = Path(scratch)
         given = argparse.Namespace(size=size, folder=folder, workers=len(os.sched_getaffinity(0)))
-        parts.data(given)
+        shared.data(given)
         keep(data={"training": size.num_training, "held_out": size.num_held_out, "shape": size.shape})
         overrides = [
             f"training.batch={args.batch}",
@@ -93,7 +93,7 @@ def main() -> None:
             f"training.warm_up_samples={args.warm_up}",
         ]
         if args.tiny:
-            overrides = [*parts.TINY_NETWORKS, "training.batch=4"]
+            overrides = [*shared.TINY_NETWORKS, "training.batch=4"]
         overrides.append(f"training.minutes={args.minutes}")
         settings = settings_of(load(overrides=overrides), device=args.device)
         if args.tiny:
@@ -157,7 +157,7 @@ def main() -> None:
         slices = sum(len(as_int16(slab)) for slab in synthesis.slabs(drawn, size.full))
         peak = round(torch.cuda.max_memory_reserved() / 2**30, 2) if args.device == "cuda" else None
         full = {"shape": size.full, "slices": slices, "seconds": round(time.monotonic() - started, 2)}
-        keep(full_size={**full, "device_peak_gb": peak, "host_peak_gb": parts.host_peak_gb()})
+        keep(full_size={**full, "device_peak_gb": peak, "host_peak_gb": shared.host_peak_gb()})
 
 
 if __name__ == "__main__":

@@ -186,8 +186,8 @@ def _trained(args: argparse.Namespace, config: Config, said: str, *, is_adversar
     judged: dict[str, str] = {}  # which volume was the first with its content
     key = _pseudonym_key(config, facts)
     for number, path in enumerate(args.paths):
-        with fetched(path) as here:
-            read = read_volume(here, study="volume", pseudonym_key=key, **reading_choices(args))
+        with fetched(path) as local:
+            read = read_volume(local, study="volume", pseudonym_key=key, **reading_choices(args))
         content = content_of(read.hu)
         if content in judged:
             raise InputError(f"{path} holds the same voxels as {judged[content]}: name each volume once")

@@ -1,7 +1,7 @@
 """What shares of tissues and quantiles of HU do not see in a chest: whether it is made of whole organs.
 
-A volume may have as much lung, bone and fat as a patient and still be a heap of crumbs. Three measures tell: how rough
-the lungs' surface is for their volume, into how many pieces the skeleton falls, and how many specks lie about.
+A volume may have as much lung, bone and fat as a patient and still be a heap of crumbs. What tells is how rough the
+lungs' surface is for their volume, into how many pieces the skeleton falls, and how many crumbs and specks lie about.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ def measured_anatomy(hu: NDArray[Any], spacing_mm: Sequence[float]) -> dict[str,
     bone = _sizes(hu >= TISSUES_HU["bone"][0]) * voxel_ml
     specks = np.count_nonzero(_sizes(hu > BODY_HU) * voxel_ml < SPECK_ML)
     litres = hu.size * voxel_ml / 1000
+    roughness = _surface_cm2(lungs, spacing_mm) / volume_ml if volume_ml else 0.0
     return {
-        "surface of the lungs for their volume, 1/cm": _surface_cm2(lungs, spacing_mm) / volume_ml
-        if volume_ml
-        else 0.0,
+        "surface of the lungs for their volume, 1/cm": roughness,
         "pieces of bone": float(np.count_nonzero(bone >= PIECE_ML)),
         "crumbs of bone, 1/l": float(np.count_nonzero(bone < PIECE_ML)) / litres,
         "specks of tissue in air, 1/l": float(specks) / litres,

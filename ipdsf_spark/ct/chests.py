@@ -33,6 +33,7 @@ MIN_CHESTS: Final = 3
 FORMAT: Final = "ipdsf-chests/2"
 WITHOUT_SHARES: Final = "ipdsf-chests/1"
 CHESTS_FILE: Final = "chests.npz"
+STAGES: Final = ("mid", "fine")  # folders of the networks beside it, in the order in which they raise the resolution
 NUM_SIZES: Final = 7  # log field of view (z, y, x), log body (y, x), offset of the body's centre (y, x)
 OFFSET_UNIT_MM: Final = 100.0
 NONE: Final = np.zeros(0)

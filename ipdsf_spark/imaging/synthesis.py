@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.ct.block_correction import give_block_means
-from ipdsf_spark.ct.chests import CHESTS_FILE, Chest, ChestModel, body_box, placed
+from ipdsf_spark.ct.chests import CHESTS_FILE, STAGES, Chest, ChestModel, body_box, placed
 from ipdsf_spark.ct.degradation import block_means
 from ipdsf_spark.ct.grey_values import give_hu_shares
 from ipdsf_spark.ct.likeness import GUARD_FILE, MAX_COPIED_SHARE, CubeGuard, cube_signatures
@@ -35,7 +35,6 @@ from ipdsf_spark.imaging.generate import Generation
 MAX_DRAWS: Final = 50
 ROUNDS: Final = 2  # of block means; the second brings what differs down by a quarter, further ones by less
 SLICES_AT_ONCE: Final = 16
-STAGES: Final = ("mid", "fine")
 PARTS: Final = (*STAGES, CHESTS_FILE, GUARD_FILE)
 OF_DATA: Final = ("enhancement_sha256", "trained_on", "trained_on_volumes")  # facts that both stages share
 Float32 = NDArray[np.float32]

@@ -27,8 +27,8 @@ MOST_FIELDS: Final = 20  # of a query
 TIMEOUT_S: Final = 10.0  # a client that says nothing holds a thread no longer
 
 
-class _ServerOfSix(ThreadingHTTPServer):
-    """The same at an address of IPv6."""
+class _IPv6Server(ThreadingHTTPServer):
+    """At an address of IPv6."""
 
     address_family = socket.AF_INET6
 
@@ -50,7 +50,7 @@ class PageServer:
         if not (colon and host and port.isdecimal() and int(port) < 65_536):
             raise ConfigError(f"an address to listen on is host:port, got {listen!r}")
         host = host.strip("[]")
-        kind = _ServerOfSix if ":" in host else ThreadingHTTPServer
+        kind = _IPv6Server if ":" in host else ThreadingHTTPServer
         self._server = kind((host, int(port)), _handler(pages))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="ipdsf-pages", daemon=True)

@@ -20,6 +20,7 @@ import secrets
 import shutil
 import tomllib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -75,14 +76,13 @@ class SecurityFolder:
         made = [path / name for name in (*CA_FILES, *parties) if not (path / name).exists()]
         path.mkdir(parents=True, exist_ok=True)
         folder = cls(path)
-        try:
+        with ExitStack() as unfinished:
+            unfinished.callback(_remove, made)  # half a folder could neither be used nor made whole
             certificates.make_authority(path, "ipdsf development CA")
             for name in parties:
                 folder._make_party(name, kafka, hosts=hosts if name == roles.BROKER else ())
             folder._remember(sites)
-        except BaseException:
-            _remove(made)  # half a folder could neither be used nor made whole
-            raise
+            unfinished.pop_all()
         return folder
 
     @classmethod

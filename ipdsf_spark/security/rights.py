@@ -51,9 +51,8 @@ def bring(folder: SecurityFolder, kafka: KafkaConfig, bootstrap: str) -> None:
     Raises:
         BrokerError: Kafka refuses, or does not answer.
     """
-    num_partitions(
-        kafka, bootstrap, timeout_s=LOGIN_S
-    )  # who is not let in is told so; what follows would only time out
+    # Who is not let in is told so here; what follows would only time out.
+    num_partitions(kafka, bootstrap, timeout_s=LOGIN_S)
     client = admin(kafka, bootstrap, Listener())
     if folder.mechanism == SCRAM:
         _await(

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ipdsf_spark.ct.chests import CHESTS_FILE, ChestModel, chest_of
+from ipdsf_spark.ct.chests import CHESTS_FILE, STAGES, ChestModel, chest_of
 from ipdsf_spark.ct.cube_set import CubeSet
 from ipdsf_spark.ct.likeness import GUARD_FILE, CubeGuard, cube_signatures
 from ipdsf_spark.storage.files import LocalFiles
@@ -39,7 +39,8 @@ from ipdsf_spark.training.wholes import MID_STEP, Whole, mid_cubes, overlap_of, 
 from ipdsf_spark.training.worker import Work, stopping, train_alone
 
 MID_FACTOR, FINE_FACTOR = 2, MID_STEP
-STAGES: Final = {"mid": MID_FACTOR, "fine": FINE_FACTOR}
+MID, FINE = STAGES
+FACTORS: Final = {MID: MID_FACTOR, FINE: FINE_FACTOR}
 SIGMA: Final = 0.03  # of the window: the noise field from which texture is made
 L1_WEIGHT: Final = 10.0  # a tenth of the restoring models': texture cannot be guessed voxel by voxel
 
@@ -86,17 +87,18 @@ def train_synthesis(
         about = {**facts, "overlap": overlap_of(found)}
         with _coarse(wholes, found, folder, is_needed=train is None) as coarse:
             del wholes
-            for stage, factor in STAGES.items():
+            for stage, factor in FACTORS.items():
                 if is_stopped():
                     answer["ended"] = f"{STOPPED} before {stage!r}"
                     return answer
                 on_stage(stage)
-                here = coarse if stage == "mid" else cubes
+                here = coarse if stage == MID else cubes
                 own = stage_settings(settings, factor)
                 work = Work(own, str(folder / stage), str(here), about, threads, device, anew)
                 progress = train(stage, work) if train else train_alone(work, on_step=on_step)
-                chests.save(folder / CHESTS_FILE)
-                guard.save(folder / GUARD_FILE)
+                if stage == MID:
+                    chests.save(folder / CHESTS_FILE)
+                    guard.save(folder / GUARD_FILE)
                 answer[stage] = _told(progress)
                 if progress.reason == STOPPED:
                     answer["ended"] = f"{STOPPED} in {stage!r}"

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ipdsf_spark.ct.chests import CHESTS_FILE, ChestModel
+from ipdsf_spark.ct.chests import CHESTS_FILE, STAGES, ChestModel
 from ipdsf_spark.ct.cube_set import is_file_of_set
 from ipdsf_spark.ct.likeness import GUARD_FILE, CubeGuard
 from ipdsf_spark.errors import InputError
@@ -27,7 +27,6 @@ from ipdsf_spark.training.folder import require_own
 FORMAT: Final = "ipdsf-synthesis/1"
 FACTS_FILE: Final = "synthesis.json"
 MID_CUBES: Final = ".mid-cubes"
-STAGES: Final = ("mid", "fine")
 PARTS: Final = tuple(f".{name}.part.npz" for name in (CHESTS_FILE, GUARD_FILE))
 
 

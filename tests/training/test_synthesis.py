@@ -25,27 +25,15 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.imaging import synthesis
 from ipdsf_spark.imaging.synthesis import conditioned, load_synthesis
 from ipdsf_spark.training.wholes import mid_copy, put_together
+from tests.training.exported_phantoms import SHAPE, SPACING, exported
 
 pytestmark = pytest.mark.training
-SHAPE, SPACING = (32, 66, 64), (9.0, 5.0, 5.6)
 SETTINGS = ["width=4", "halvings=2", "discriminator_width=4", "batch=4"]
 
 
 @pytest.fixture(scope="module")
 def cubes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four phantoms as an exported set, without the cubes of air."""
-    folder = tmp_path_factory.mktemp("synthesis") / "cubes"
-    volumes = {f"phantom-{k}": chest_phantom(SHAPE, seed=k, spacing_mm=SPACING).volume.hu for k in range(4)}
-    writer = ShardWriter(folder, 0)
-    for name, hu in volumes.items():
-        for key, cube in cubes_of(hu, CubePlan(SHAPE, 16, 4), name):
-            if not is_air(cube):
-                writer.add(cube[None], [key])
-    writer.finish()
-    sizes = [{"name": name, "shape": SHAPE, "spacing_mm": SPACING} for name in volumes]
-    enhancement = Enhancement.fit({name: HuHistogram.of(hu) for name, hu in volumes.items()})
-    publish(folder, enhancement, size=16, shards=1, facts={"dataset": "phantoms", "overlap": 4, "volumes": sizes})
-    return folder
+    return exported(tmp_path_factory.mktemp("synthesis") / "cubes", range(4))
 
 
 @pytest.fixture(scope="module")

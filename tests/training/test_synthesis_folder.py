@@ -13,39 +13,21 @@ from typing import Any
 import pytest
 
 from ipdsf_spark.cli.main import main
-from ipdsf_spark.ct.cube_set import CubeSet, ShardWriter, publish
-from ipdsf_spark.ct.cubes import CubePlan, cubes_of, is_air
-from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
-from ipdsf_spark.ct.phantom import chest_phantom
+from ipdsf_spark.ct.cube_set import CubeSet, ShardWriter
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.storage.location import location_of
 from ipdsf_spark.storage.lock import locked
 from ipdsf_spark.training import synthesis
 from ipdsf_spark.training.synthesis_folder import require_own_synthesis
+from tests.training.exported_phantoms import exported
 
 pytestmark = pytest.mark.training
-SHAPE, SPACING = (32, 66, 64), (9.0, 5.0, 5.6)
 SMALL = ["width=4", "halvings=2", "discriminator_width=4", "batch=4"]
-
-
-def phantoms(folder: Path, seeds: range) -> Path:
-    """Exported cubes of phantoms."""
-    volumes = {f"phantom-{k}": chest_phantom(SHAPE, seed=k, spacing_mm=SPACING).volume.hu for k in seeds}
-    writer = ShardWriter(folder, 0)
-    for name, hu in volumes.items():
-        for key, cube in cubes_of(hu, CubePlan(SHAPE, 16, 4), name):
-            if not is_air(cube):
-                writer.add(cube[None], [key])
-    writer.finish()
-    sizes = [{"name": name, "shape": SHAPE, "spacing_mm": SPACING} for name in volumes]
-    enhancement = Enhancement.fit({name: HuHistogram.of(hu) for name, hu in volumes.items()})
-    publish(folder, enhancement, size=16, shards=1, facts={"dataset": "phantoms", "overlap": 4, "volumes": sizes})
-    return folder
 
 
 @pytest.fixture(scope="module")
 def cubes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return phantoms(tmp_path_factory.mktemp("cubes") / "a", range(3))
+    return exported(tmp_path_factory.mktemp("cubes") / "a", range(3))
 
 
 def train(cubes: Path, out: Path, *words: str, samples: int = 8) -> int:
@@ -90,7 +72,7 @@ def test_other_volumes_leave_chests_and_guard_of_the_networks_that_are_there(
 ) -> None:
     before = content(model)
 
-    assert train(phantoms(tmp_path / "b", range(10, 13)), model) == 1
+    assert train(exported(tmp_path / "b", range(10, 13)), model) == 1
 
     assert "is of another training" in capsys.readouterr().err
     assert content(model) == before
