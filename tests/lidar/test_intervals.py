@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -246,7 +247,45 @@ def test_bytes_give_back_the_average_and_short_bytes_all_but_a_rounding(times: l
     assert_same(average_bytes.from_bytes(raw), short, rtol=0)  # what is kept in hand is what its bytes give back
     assert raw == average_bytes.to_bytes(average, short=True)
     np.testing.assert_allclose(short.total, average.total, atol=float(average.total.max()) / 32_000)
-    assert_same(average_bytes.rounded(short)[0], short, rtol=0)  # rounding twice changes nothing
+
+
+def noisy() -> Average:
+    """Forty gates of steady air, and above them noise as large."""
+    average = parts(range(0, 300, 15))[0]
+    rng = np.random.default_rng(1)
+    total = np.concatenate([np.geomspace(1.0, 0.5, 320), rng.normal(0.0, 1.0, 3200)]).astype(np.float32)
+    return replace(average, total=1e-5 * total)
+
+
+def test_short_bytes_are_no_finer_than_the_noise_and_as_fine_as_they_can_be_where_there_is_none() -> None:
+    average = noisy()
+
+    error = average_bytes.rounded(average)[0].total - average.total
+
+    assert 0.0 < np.abs(error[:320]).max() < 1e-5 / 2**15
+    assert 0.0 < np.var(error[320:]) < 1e-3 * np.var(average.total[320:])
+    assert np.count_nonzero(error[320:]) > 3000
+
+
+def test_noise_takes_about_a_byte_of_a_state_and_no_two() -> None:
+    average = noisy()
+    raw = average_bytes.rounded(average)[1]
+
+    assert len(zlib.compress(raw)) < 1.15 * average.total.size + 1_000
+
+
+def test_short_bytes_of_the_version_before_are_read() -> None:
+    """Their sums had both bytes together; the head, the times and one exponent for 32 gates stand before them."""
+    average = parts(range(0, 300, 15))[0]
+    kept, raw = average_bytes.rounded(average)
+    groups = sum(-(-sums.size // 32) for sums in (kept.total, kept.block_total, kept.block_square))
+    begin = raw.index(average.times.tobytes()) + average.times.nbytes + 2 * groups
+    end = begin + 64 * groups
+    pairs = np.frombuffer(raw[begin:end], np.uint8).reshape(2, -1).T.tobytes()
+    before = raw[:4] + bytes([4]) + raw[5:begin] + pairs + raw[end:]
+
+    assert_same(average_bytes.from_bytes(before), kept, rtol=0)
+    assert [index for index, _ in average_bytes.split(before)] == [average.index]
 
 
 def test_mean_and_variance_of_blocks_are_those_of_all_their_profiles_and_gates() -> None:

@@ -138,4 +138,4 @@ def test_what_gathers_above_the_ground_tells_of_shallow_stable_layers_from_the_a
         if is_told:
             assert odds[0] < odds[1] - 0.2 < odds[2] - 0.4
         else:
-            assert odds == pytest.approx([odds[1]] * 3, abs=0.1)
+            assert odds == pytest.approx([odds[1]] * 3, abs=0.13)  # an eighth of a nat, as likelihoods are kept

@@ -111,7 +111,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[bytes]]:
     return dict(minute_by_minute(tmp_path_factory.mktemp("bank") / "files"))
 
 
-@pytest.mark.parametrize(("names", "most_bytes"), [(DEFAULT, 5_000), (ALL, 7_500)])
+@pytest.mark.parametrize(("names", "most_bytes"), [(DEFAULT, 5_000), (ALL, 6_500)])
 def test_a_site_is_kept_in_few_kilobytes_whatever_minute_it_is(
     files: dict[str, list[bytes]], names: tuple[str, ...], most_bytes: int
 ) -> None:
@@ -133,4 +133,4 @@ def test_a_site_is_kept_in_few_kilobytes_whatever_minute_it_is(
     steady = [size for start in range(0, len(sizes), MINUTES) for size in sizes[start + BEGINNING : start + MINUTES]]
     assert len(sizes) == MINUTES * len(files) >= 4 * MINUTES
     assert max(steady) <= most_bytes
-    assert max(sizes) <= 9_000  # while the first intervals of a site wait for each other
+    assert max(sizes) <= 7_500  # while the first intervals of a site wait for each other

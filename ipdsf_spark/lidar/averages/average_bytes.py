@@ -1,7 +1,8 @@
 """Averages as versioned bytes, so that a stream can build them in one task, merge them in another and remember them.
 
-Two precisions: *full* keeps the sums as they are; *short* keeps 16 bits of each, scaled by the largest of its 32
-neighbours, which is finer than any noise and half as long. `rounded` is what short bytes give back.
+Two precisions: *full* keeps the sums as they are; *short* keeps at most 16 bits of each, scaled by the largest of its
+32 neighbours, and no finer than a `FINENESS`-th of the noise from gate to gate there, so that most high bytes are alike
+and compress away. `rounded` is what short bytes give back.
 """
 
 from __future__ import annotations
@@ -17,13 +18,19 @@ from numpy.typing import NDArray
 from ipdsf_spark.lidar.averages.average import Average, Sum
 from ipdsf_spark.lidar.profiles import Float32
 
-VERSION: Final = 4
+VERSION: Final = 5
+_IN_PAIRS: Final = 4  # version in which the two bytes of a short sum stood together; states of then are read
 _HEAD: Final = struct.Struct("<IBBqIHHHIIIIIIIIBBHBddddf3f")
 _HEALTH: Final = struct.Struct("<Bdi")
 _CALIBRATED, _MISSING, _BLOCK_MISSING, _CROSS, _SHORT = 1, 2, 4, 8, 16
 GROUP: Final = 32  # values that share a scale
 BITS: Final = 15
 LARGEST: Final = 2**BITS - 1
+LEAST: Final = -100  # exponent of a group's scale: two to the opposite, and to 15 more, are floats of four bytes
+FINENESS: Final = 16.0  # steps in a standard deviation of the noise: rounding adds a three-thousandth to its variance
+# From the median size of the second differences of white noise to a step.
+_TO_STEP: Final = np.float32(1.0 / (0.6745 * 6.0**0.5 * FINENESS))
+_ONE: Final = np.float32(1.0)
 
 
 def pack(averages: Iterable[Average], *, short: bool = False) -> bytes:
@@ -42,7 +49,7 @@ def split(raw: bytes) -> Iterator[tuple[int, bytes]]:
         if len(raw) - position < _HEAD.size:
             raise ValueError(f"average ends after {len(raw) - position} bytes, its head alone has {_HEAD.size}")
         size, version, _, index = struct.unpack_from("<IBBq", raw, position)
-        if version != VERSION:
+        if version not in (_IN_PAIRS, VERSION):
             raise ValueError(f"average written by version {version}, this is version {VERSION}")
         if size < _HEAD.size or position + size > len(raw):
             raise ValueError(f"average should have {size} bytes, {len(raw) - position} are left")
@@ -70,7 +77,7 @@ def rounded(average: Average) -> tuple[Average, bytes]:
         block_square=block_square,
         block_cross=cross[0] if cross else None,
     )
-    return kept, _written(average, (exponent.tobytes(), short.tobytes()), is_short=True)
+    return kept, _written(average, (exponent.tobytes(), _in_planes(short)), is_short=True)
 
 
 def _sums(average: Average) -> list[Float32]:
@@ -80,8 +87,9 @@ def _sums(average: Average) -> list[Float32]:
 
 def to_bytes(average: Average, *, short: bool = False) -> bytes:
     """One average as versioned bytes."""
-    sums = [part.tobytes() for part in _short(_sums(average))] if short else [_full(each) for each in _sums(average)]
-    return _written(average, sums, is_short=short)
+    if short:
+        return rounded(average)[1]
+    return _written(average, [_full(each) for each in _sums(average)], is_short=False)
 
 
 def _written(average: Average, sums: Sequence[bytes], *, is_short: bool) -> bytes:
@@ -149,11 +157,11 @@ def from_bytes(raw: bytes) -> Average:
     Raises:
         ValueError: the bytes end early.
     """
-    (_, _, flags, index, num_times, num_fine, num_blocks, block_gates, *counts) = _HEAD.unpack_from(raw)
+    (_, version, flags, index, num_times, num_fine, num_blocks, block_gates, *counts) = _HEAD.unpack_from(raw)
     lengths, (num_noise, num_fog, num_rain), rest = counts[:5], counts[5:8], counts[8:]
     instrument_size, identity_size, alarms_size, num_health = rest[:4]
     first_m, resolution_m, variance, tilt, wavelength, latitude, longitude, altitude = rest[4:]
-    read = _Reader(raw, _HEAD.size, is_short=bool(flags & _SHORT))
+    read = _Reader(raw, _HEAD.size, is_short=bool(flags & _SHORT), in_pairs=version == _IN_PAIRS)
     times = read.array(np.int64, num_times)
     sizes = [num_fine, num_blocks, num_blocks, *([num_blocks] if flags & _CROSS else [])]
     total, block_total, block_square, *cross = read.sums(sizes)
@@ -199,8 +207,8 @@ def from_bytes(raw: bytes) -> Average:
 class _Reader:
     """Reads one thing after the other."""
 
-    def __init__(self, raw: bytes, position: int, *, is_short: bool) -> None:
-        self.raw, self.position, self.is_short = raw, position, is_short
+    def __init__(self, raw: bytes, position: int, *, is_short: bool, in_pairs: bool) -> None:
+        self.raw, self.position, self.is_short, self.in_pairs = raw, position, is_short, in_pairs
 
     def array(self, kind: Any, num: int) -> NDArray[Any]:
         found = np.frombuffer(self.raw, kind, num, self.position) if num else np.empty(0, kind)
@@ -212,8 +220,11 @@ class _Reader:
             return [self.array(np.float32, num) for num in sizes]
         groups = [-(-num // GROUP) for num in sizes]
         exponent = self.array(np.int16, sum(groups))
-        short = self.array(np.int16, sum(groups) * GROUP).reshape(-1, GROUP)
-        return _long(short, exponent, sizes)
+        if self.in_pairs:
+            short = self.array(np.int16, sum(groups) * GROUP)
+        else:
+            short = np.ascontiguousarray(self.array(np.uint8, 2 * sum(groups) * GROUP).reshape(2, -1).T).view(np.int16)
+        return _long(short.reshape(-1, GROUP), exponent, sizes)
 
     def health(self, num: int) -> dict[str, Sum]:
         raw, at = self.raw, self.position
@@ -244,16 +255,45 @@ def _short(arrays: Sequence[Float32]) -> tuple[NDArray[np.int16], NDArray[np.int
         padded[start : start + values.size] = values
         start += num * GROUP
     table = padded.reshape(-1, GROUP)
-    # The scale is a power of two, so it divides and multiplies without rounding: bytes of bytes are the same bytes.
+    # The scale is a power of two, so it divides and multiplies without rounding.
     _, exponent = np.frexp(np.abs(table).max(axis=1))
-    scaled = np.ldexp(table, (BITS - exponent)[:, None])
+    np.maximum(exponent, LEAST, out=exponent)
+    scaled = table * _power(BITS - exponent)
+    coarser = _coarser(scaled)
+    scaled *= _power(-coarser)
     short = np.minimum(np.rint(scaled, out=scaled), np.float32(LARGEST)).astype(np.int16)
-    return exponent.astype(np.int16), short
+    return (exponent + coarser).astype(np.int16), short
+
+
+def _coarser(scaled: Float32) -> NDArray[np.int32]:
+    """By which power of two the steps of each group may be larger than one.
+
+    Neighbours differ by noise, and by the layers' edges, which are few: the median of second differences is the noise.
+    """
+    flat = scaled.reshape(-1)
+    bends = np.zeros_like(flat)  # across the bounds of groups, too: two of 32, which a median bears
+    steps = flat[1:] - flat[:-1]
+    np.subtract(steps[1:], steps[:-1], out=bends[1:-1])
+    sizes = np.abs(bends, out=bends).reshape(scaled.shape)
+    sizes.partition(GROUP // 2 - 1, axis=1)
+    _, coarser = np.frexp(np.maximum(sizes[:, GROUP // 2 - 1] * _TO_STEP, np.float32(1.0)))
+    coarser -= 1
+    return coarser
+
+
+def _power(exponent: NDArray[np.int32]) -> Float32:
+    """(N, 1) two to these."""
+    return np.ldexp(_ONE, exponent)[:, None]
+
+
+def _in_planes(short: NDArray[np.int16]) -> bytes:
+    """All low bytes, then all high ones."""
+    return short.view(np.uint8).reshape(-1, 2).T.tobytes()
 
 
 def _long(short: NDArray[np.int16], exponent: NDArray[np.int16], sizes: Sequence[int]) -> list[Float32]:
     """The inverse of `_short`."""
-    values = np.ldexp(short.astype(np.float32), exponent[:, None] - BITS).reshape(-1)
+    values = (short.astype(np.float32) * _power(exponent.astype(np.int32) - BITS)).reshape(-1)
     found, start = [], 0
     for size in sizes:
         found.append(values[start : start + size])

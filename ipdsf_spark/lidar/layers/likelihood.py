@@ -42,7 +42,8 @@ OVERHEAD: Final = (0.2, 0.6)  # memory of an edge aloft: from here on more and m
 OWN: Final = 0.4  # memory of an edge from which on it is no new one
 GAP: Final = 3  # nodes that an edge spreads over
 
-STEPS_PER_NAT: Final = 32.0  # of a likelihood that is stored
+STEPS_PER_NAT: Final = 32.0  # of a likelihood that is stored ...
+ROUNDED_TO: Final = 4  # ... in multiples of this: an eighth of a nat is little beside what noise does to it
 RISE, FALL = 0.12, 0.03  # of the memory of a residual layer's edge, in an interval that shows it or does not
 REACHED: Final = 0.3  # of it is lost in an interval when the mixing layer has come close
 USED_UP: Final = 0.2  # and from late morning on
@@ -171,9 +172,9 @@ def stored_likelihood(known: Explained, residual: Float) -> NDArray[np.uint8]:
     by_day = known.morning[:, None]  # after sunset what the day has left overhead is no sign of convection
     found[:, CONVECTIVE] = known.convective - discount * remembered + by_day * (KNOWN_RESIDUAL * above)
     np.copyto(found[:, CONVECTIVE], known.hidden_by_day[:, None] + by_day * over_hidden - unexplained, where=is_hidden)
-    found *= NATS * STEPS_PER_NAT
+    found *= NATS * STEPS_PER_NAT / ROUNDED_TO
     np.subtract(found.max(axis=(1, 2), keepdims=True), found, out=found)
-    return np.minimum(found, 255.0).astype(np.uint8)
+    return (np.minimum(np.rint(found, out=found), 255 // ROUNDED_TO) * ROUNDED_TO).astype(np.uint8)
 
 
 def _overhead(residual: Float) -> Float:
