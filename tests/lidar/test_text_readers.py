@@ -50,6 +50,15 @@ def test_what_a_vaisala_logger_writes_is_read_back() -> None:
     assert not np.isfinite(read.cloud_base_m[-1]).any()  # visibility is no cloud
 
 
+@pytest.mark.parametrize(
+    ("name", "sky"), [("CL31", b"  4 090" + b"  0 ///" * 4), ("CL51", b"  4 0090" + b"  0 ////" * 4)]
+)
+def test_the_sky_condition_stands_in_the_columns_of_the_manual(name: str, sky: bytes) -> None:
+    lines = TEXTS[name].split(b"\r\n")
+
+    assert lines[3] == sky
+
+
 def test_a_message_in_feet_becomes_metres() -> None:
     _, raw = cl31(1)
     body = raw[raw.index(b"CL") : raw.index(b"\x03") + 1].replace(b"00000000C080", b"00000000C000")

@@ -243,4 +243,4 @@ def _sky_line(profiles: Profiles, index: int, *, wide: bool) -> bytes:
             base = float(profiles.sky_base_m[index, layer])
         octas = 0 if np.isnan(cover) else round(cover)
         pairs.append(f"{octas:3d} {blank if np.isnan(base) else f'{round(base / 10):0{len(blank)}d}'}")
-    return (" ".join(pairs)).encode()
+    return "".join(pairs).encode()
