@@ -220,6 +220,30 @@ def test_a_unit_of_a_cl61_file_counts_unless_no_air_could_have_it(unit: str) -> 
         assert lying.beta == pytest.approx(made.backscatter(), rel=1e-5)
 
 
+def test_counts_of_a_cl61_whose_packing_is_lost_are_refused_and_not_taken_for_fills() -> None:
+    decoded = instruments.decode(made.cl61_rewritten(beta=made.backscatter() / 1e-10, fill=1e20))
+
+    (refused,) = decoded.rejected
+    assert decoded.num_profiles == 0
+    assert "which no air has" in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (made.cl61_rewritten(time_unit="fortnights since 2026-06-21"), "netCDF file not read: time has unit"),
+        (made.cl61_rewritten(unit="log10(m-1 sr-1)"), "netCDF file not read: beta_att holds logarithms"),
+        (made.cl61_rewritten(gate_m=1000.0), "netCDF file not read: the range axis"),
+        (made.cl61_rewritten()[:900], "damaged netCDF file: "),
+    ],
+    ids=["unit of time", "logarithms", "range", "cut"],
+)
+def test_a_whole_file_that_is_not_understood_is_not_called_damaged(raw: bytes, reason: str) -> None:
+    (refused,) = instruments.decode(raw).rejected
+
+    assert refused.reason.startswith(reason)
+
+
 @pytest.mark.parametrize("correction", [None, 0, 1])
 def test_cloud_bases_of_a_tilted_cl61_are_slanted_once(correction: int | None) -> None:
     read = only_block(made.cl61_rewritten(tilt=30.0, tilt_correction=correction, cloud_base_m=400.0))
