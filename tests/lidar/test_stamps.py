@@ -255,6 +255,55 @@ def test_more_separators_of_one_moment_are_read(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "form",
+    [
+        *("%d%m%Y %H%M%S", "%d%m%Y%H%M%S", "%m%d%Y_%H:%M:%S", "%d%m%Y-%H%M", "%y%m%d%H%M%S", "%d%m%y%H%M%S"),
+        *("%d;%m;%Y;%H;%M;%S", "%d,%m,%Y,%H,%M,%S", "%m %d %Y %H %M %S", "%d/%m/%Y %Hh%M", "le %d/%m/%Y à %Hh%Mm%Ss"),
+        *(
+            "%d/%m/%Y às %H:%M:%S",
+            "%d/%m/%Y alle ore %H:%M:%S",
+            "%d.%m.%Y в %H:%M:%S",
+            "%d%H%MZ%b%y",
+            "%d%H%M%SZ %b %y",
+        ),
+        *("$GPZDA,%H%M%S.00,%d,%m,%Y,00,00*6A", "$GNZDA,%H%M%S,%d,%m,%Y,,*6A"),
+        "%d%b%Y:%H:%M:%S",
+        "%d%b%y %H:%M:%S",
+        "$GPRMC,%H%M%S.00,A,4800.0,N,01100.0,E,0.0,0.0,%d%m%y,,,A*6A",
+    ],
+)
+def test_more_forms_in_which_loggers_write_a_moment_are_read(form: str) -> None:
+    moments = every(300, 3, datetime(2026, 6, 21, 9))
+
+    told = read([moment.strftime(form) for moment in moments], received=moments[-1] + timedelta(minutes=1))
+
+    assert told.times == tuple(moments), told.reasons
+
+
+@pytest.mark.parametrize("known", [{"name": "ceil_20201005.log"}, {"received": datetime(2020, 10, 5, 10)}, {}])
+def test_twelve_digits_that_are_two_moments_are_told_by_the_name_or_the_sending_or_named(
+    known: dict[str, object],
+) -> None:
+    told = read(["201005091500", "201005092000"], **known)
+
+    if known:
+        assert told.times == (datetime(2020, 10, 5, 9, 15), datetime(2020, 10, 5, 9, 20))
+    else:
+        assert told.times == (None, None)
+        assert "2010-05-09 or 2020-10-05" in told.reasons[0]
+    assert read(["202610050915"]).times == (datetime(2026, 10, 5, 9, 15),)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026,172,900", "104;2026;172;900;0", "260621,0900", "1.782032400000000000e+09", "172.375000"]
+)
+def test_a_stamp_of_unknown_form_is_not_a_missing_one_which_would_take_the_time_of_sending(text: str) -> None:
+    (reason,) = read([text], received=datetime(2026, 6, 21, 9, 40)).reasons
+
+    assert reason.startswith("time stamp not understood")
+
+
+@pytest.mark.parametrize(
     "text", ["2026 172.375000", "210900Z", "6A37A810", "2424 32418", "\u0662\u0661 \u0660\u0669:\u0660\u0660"]
 )
 def test_a_lone_stamp_that_is_not_understood_is_not_a_missing_one(text: str) -> None:
@@ -327,7 +376,54 @@ def test_the_date_of_the_files_name_is_not_taken_against_another_beside_the_time
 
 
 @pytest.mark.parametrize(
-    "beside", ["T=21.5", "192.168.1.12", "v1.10.26", "p 101325", "No. 7/12", "1013.25 hPa", "SET 12", "port 20-21/2"]
+    ("form", "date"),
+    [
+        *(("%d %H:%M:%S", "21"), ("%d/%H:%M:%S", "21"), ("%dT%H:%M:%S", "21"), ("[%d] %H:%M:%S", "21")),
+        *(("Day %d, %H:%M:%S", "21"), ("D%d %H:%M:%S", "21"), ("d=%d t=%H:%M:%S", "21"), ("%H:%M:%S %d.", "21")),
+        *(
+            ("%m%d %H:%M:%S", "0621"),
+            ("%d%m-%H:%M:%S", "2106"),
+            ("%m,%d,%H:%M:%S", "06,21"),
+            ("%d %m %H:%M:%S", "21 06"),
+        ),
+        *(
+            ("%j %H:%M:%S", "172"),
+            ("%j/%H:%M:%S", "172"),
+            ("%y%j %H:%M:%S", "26172"),
+            ("%a %d %H:%M:%S", "21"),
+            ("%a %H:%M:%S", "Sun"),
+        ),
+        *(("JUN%d %H:%M:%S", "JUN21"), ("%dJUN %H:%M:%S", "21JUN")),
+    ],
+)
+def test_a_day_beside_a_time_of_day_is_not_overruled_by_the_files_name(form: str, date: str) -> None:
+    moments = [datetime(2026, 6, 21, 23, 55), datetime(2026, 6, 22)]
+    texts = [moment.strftime(form) for moment in moments]
+
+    told = read(texts, name="ceil_20260601.log")
+
+    assert told.times == (None, None)
+    assert f"'{date}' beside" in told.reasons[0]
+    if "JUN" not in form:
+        assert read(texts, name="ceil_20260621.log").times == tuple(moments)
+
+
+def test_numbers_that_count_messages_are_no_days() -> None:
+    texts = [f"{number} {clock}" for number, clock in ((7, "09:00:00"), (8, "09:05:00"), (9, "09:10:00"))]
+
+    assert read(texts, name="ceil_20260601.log").times == tuple(every(300, 3, datetime(2026, 6, 1, 9)))
+
+
+def test_four_numbers_between_colons_may_begin_with_a_day() -> None:
+    (reason,) = read(["21:09:00:00"], name="ceil_20260621.log").reasons
+
+    assert "'21:09:00:00'" in reason
+    assert "day" in reason
+
+
+@pytest.mark.parametrize(
+    "beside",
+    ["T=21.5", "192.168.1.12", "v1.10.26", "p 101325", "No. 7/12", "1013.25 hPa", "SET 12", "port 20-21/2", "ch 12"],
 )
 def test_numbers_that_are_no_dates_leave_the_date_of_the_files_name(beside: str) -> None:
     assert read([f"09:00:00 {beside}"], name="ceil_20260621.log").times == (datetime(2026, 6, 21, 9),)

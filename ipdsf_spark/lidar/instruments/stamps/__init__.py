@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps import counted, cut, zones
-from ipdsf_spark.lidar.instruments.stamps.apart import date_against
+from ipdsf_spark.lidar.instruments.stamps.apart import date_against, number_against, number_beside
 from ipdsf_spark.lidar.instruments.stamps.beside import contradicted, unlike_the_others, with_company, zoned_beside
 from ipdsf_spark.lidar.instruments.stamps.clock import BEHIND, UTC_CLOCK, Clock
 from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, FORMS, TWO_LINES, UNIX
@@ -145,7 +145,7 @@ def stamped(
     )
     local: list[tuple[int, datetime, Written]] = []
     for (i, written), day in zip(sound, days, strict=True):
-        moment = None if isinstance(day, str) else local_of(day, written.micros)
+        moment = None if isinstance(day, str) else local_of(day, written.micros_on(day))
         if moment is None:
             reasons[i] = f"time stamp not understood: {day if isinstance(day, str) else repr(written.text)}"
         elif written.kind == UNIX and (against := _counted_otherwise(moment, written, name, received, latest)):
@@ -318,18 +318,31 @@ def _clock_days(
     if day is None:
         return None
     days: list[tuple[int, int, int] | str] = []
+    numbers = [number_beside(text, each.start, each.end) for each, text in zip(stamps, texts, strict=True)]
+    if _count_messages(numbers, stamps):
+        numbers = [b""] * len(numbers)
     previous = stamps[0].micros
-    for each, text in zip(stamps, texts, strict=True):
+    for each, text, number in zip(stamps, texts, numbers, strict=True):
         said = date_alone_in(text)
         if said is not None:
             day = said
         elif each.micros < previous - _HALF_DAY:
             day = _next_day(day)
         previous = each.micros
-        against = date_against(text[: each.start] + b"\n" + text[each.end :], day)
+        against = date_against(text[: each.start] + b"\n" + text[each.end :], day) or number_against(number, day)
         fault = f"'{against}' beside '{each.text}' is not {day}, as it is called otherwise" if against else ""
         days.append(fault or (day.year, day.month, day.day))
     return days
+
+
+def _count_messages(numbers: Sequence[bytes], stamps: Sequence[Written]) -> bool:
+    """Whether numbers beside times of day change from one to the next of a day, so that they are no days."""
+    beside = zip(numbers, stamps, strict=True)
+    return any(
+        number != other and each.micros <= later.micros
+        for (number, each), (other, later) in pairwise(beside)
+        if number and other
+    )
 
 
 def _next_day(day: date) -> date:

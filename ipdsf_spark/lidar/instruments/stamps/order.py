@@ -14,7 +14,7 @@ from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps import counted
 from ipdsf_spark.lidar.instruments.stamps.clock import DATE_ORDERS, Clock
-from ipdsf_spark.lidar.instruments.stamps.written import Written
+from ipdsf_spark.lidar.instruments.stamps.written import LONG_YEAR, Written
 
 Day = tuple[int, int, int]
 
@@ -30,6 +30,7 @@ ORDER_WORDS: Final = {
     "day_first": "day first",
     "month_first": "month first",
     "year_first": "year first",
+    LONG_YEAR: "long year",
     "": "as written",
 }
 
