@@ -153,13 +153,49 @@ def test_a_history_file_that_is_still_being_written_loses_its_last_row_by_name()
     assert ["history" in stretch.reason for stretch in decoded.rejected] == [True]
 
 
+@pytest.mark.parametrize("mark", ['"', "'"])
+def test_a_history_file_whose_values_stand_in_quotes_is_of_level_2(mark: str) -> None:
+    rows = made.history_level_2(header="").decode().splitlines()
+    raw = "\n".join(",".join(mark + value.strip() + mark for value in row.split(",")) for row in rows)
+
+    assert only_block(raw.encode()).beta == pytest.approx(made.backscatter(), abs=6e-10)
+
+
+def test_history_files_put_one_behind_the_other_are_read_to_the_end() -> None:
+    read = only_block(2 * made.history_level_2())
+
+    assert np.array_equal(read.time, np.tile(made.TIMES, 2))
+
+
+@pytest.mark.parametrize(
+    ("form", "zone"),
+    [
+        ("%Y-%m-%d %H:%M:%S", ""),
+        ("%Y-%m-%d %H:%M:%S+00:00", "Europe/Oslo"),
+        ("%Y-%m-%d %I:%M:%S %p", ""),
+        ("%d.%m.%Y %H:%M:%S", ""),
+        ("%Y-%m-%d %H:%M:%S", "+02:00"),
+    ],
+)
+def test_dates_of_a_history_file_without_unix_time_are_stamps_as_any(form: str, zone: str) -> None:
+    shift = timedelta(hours=2 if zone == "+02:00" else 0)
+    texts = [(moment.item() + timedelta(hours=6) + shift).strftime(form) for moment in made.TIMES]
+    rows = made.history_level_2(header="").decode().splitlines()
+    rows = [rows[0], *(f"{text}, {row.split(',', 1)[1]}" for text, row in zip(texts, rows[1:], strict=True))]
+    raw = "\n".join(re.sub(r"^([^,]*),[^,]*,", r"\1,", row) for row in rows).encode()
+
+    (block,) = instruments.decode(raw, name="L2_20260621.his", clock=instruments.Clock(zone)).blocks
+
+    assert np.array_equal(block.time, made.TIMES + np.timedelta64(6, "h"))
+
+
 def test_a_date_of_a_history_file_that_is_not_understood_is_named() -> None:
-    raw = re.sub(rb"2026-06-21 (09:\d\d:00), \d{10}", rb"21.06.2026 \1, ", made.history_level_2())
+    raw = re.sub(rb"2026-06-21 (09:\d\d:00), \d{10}", rb"on Sunday \1, ", made.history_level_2())
 
     decoded = instruments.decode(raw)
 
     assert (decoded.num_profiles, len(decoded.rejected)) == (0, made.NUM_PROFILES)
-    assert all("CREATEDATE '21.06.2026 09:" in each.reason and each.length for each in decoded.rejected)
+    assert all("CREATEDATE 'on Sunday 09:" in each.reason and each.length for each in decoded.rejected)
 
 
 @settings(max_examples=60)

@@ -87,6 +87,11 @@ def _ld40(raw: bytes, context: Context) -> Decoded:
     return ld40.decode(raw, name=context.name, received=received, latest=latest, clock=context.clock)
 
 
+def _blview(raw: bytes, context: Context) -> Decoded:
+    received, latest = text.as_datetime(context.received), text.as_datetime(context.now)
+    return blview.decode(raw, name=context.name, clock=context.clock, received=received, latest=latest)
+
+
 def _foreign(raw: bytes, _: Context) -> Decoded:
     kind = foreign.text_kind(raw) or "unknown"
     return Decoded(kind, (), (Rejected(0, len(raw), foreign.text_reason(kind)),))
@@ -103,7 +108,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         micropulse.raw_binary_kind,
         lambda raw, _: micropulse.decode_raw_binary(raw),
     ),
-    Family(blview.recognise, lambda raw, _: blview.decode(raw)),
+    Family(blview.recognise, _blview),
     Family(ld40.recognise, _ld40),
     Family(text.recognise, _text),
     Family(foreign.text_kind, _foreign),
