@@ -332,6 +332,17 @@ def test_line_ends_of_any_kind_are_line_ends(old: bytes, new: bytes) -> None:
     assert np.array_equal(read.time, made.time)
 
 
+@pytest.mark.parametrize("line_end", [b"\r", b"\n", b"\n\r"])
+def test_line_ends_may_change_where_another_program_goes_on_with_a_log(line_end: bytes) -> None:
+    made, raw = cl31(6)
+    place = raw.index(b"-2021-09-10 00:00:30")
+
+    decoded = instruments.decode(raw[:place] + raw[place:].replace(b"\r\n", line_end))
+
+    assert decoded.rejected == ()
+    assert times_of(decoded) == [str(moment.astype("datetime64[s]")) for moment in made.time]
+
+
 @pytest.mark.parametrize(
     "prefix", ["<13>Jun 21 09:0%d:00 host ceil: ", "Sun, 21 Jun 2026 09:0%d:00 GMT ", "date=2026-06-21 time=09:0%d:00,"]
 )

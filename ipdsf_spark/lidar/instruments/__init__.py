@@ -32,6 +32,7 @@ _LINES_WITHIN: Final = 8_192  # bytes of a file in which its line ends are told
 _LF: Final = 10
 _CR: Final = 13
 _LONE_CR: Final = re.compile(rb"(?<!\r)\r(?![\r\n])")
+_TURNED: Final = re.compile(rb"\n\r(?!\n)")
 
 
 class Context(NamedTuple):
@@ -190,7 +191,19 @@ def _decode_plain(raw: bytes, context: Context) -> Decoded:
         for read_otherwise in (with_control_characters, without_parity):
             if (text_of := read_otherwise(raw)) is not raw:
                 return _decode_plain(text_of, context)
-    return checks.checked(family.decode(raw, context))
+    decoded = family.decode(raw, context)
+    if decoded.rejected and family.decode is _text:
+        decoded = _with_other_line_ends(decoded, raw, context)
+    return checks.checked(decoded)
+
+
+def _with_other_line_ends(decoded: Decoded, raw: bytes, context: Context) -> Decoded:
+    """The log read again where another program went on with it, whose lines end otherwise, if that gives more."""
+    lines = _LONE_CR.sub(b"\n", _TURNED.sub(b"\r\n", raw))
+    if lines == raw:
+        return decoded
+    again = _text(lines, context)
+    return again if again.num_profiles > decoded.num_profiles else decoded
 
 
 def _plain(raw: bytes) -> bytes:
