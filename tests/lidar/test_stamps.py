@@ -408,6 +408,24 @@ def test_a_day_beside_a_time_of_day_is_not_overruled_by_the_files_name(form: str
         assert read(texts, name="ceil_20260621.log").times == tuple(moments)
 
 
+@pytest.mark.parametrize(
+    ("texts", "sent", "zone", "is_read"),
+    [
+        (["23:55:00", "00:05:00"], datetime(2026, 6, 21, 0, 6), "", False),  # the name is that of the day it was closed
+        (["23:55:00", "00:05:00"], datetime(2026, 6, 22, 0, 6), "", True),
+        (["18:55:00", "19:05:00"], datetime(2026, 6, 21, 9, 6), "", True),  # local time in Sydney
+        (["12:55:00", "13:05:00"], datetime(2026, 6, 21, 0, 6), "+00:00", False),
+    ],
+)
+def test_times_of_day_that_the_files_name_would_put_behind_their_sending_are_named(
+    texts: list[str], sent: datetime, zone: str, is_read: bool
+) -> None:
+    told = read(texts, name="ceil_20260621.log", received=sent, clock=Clock(zone))
+
+    assert (None not in told.times) is is_read
+    assert all(is_read or "after it was sent" in reason for reason in told.reasons)
+
+
 def test_numbers_that_count_messages_are_no_days() -> None:
     texts = [f"{number} {clock}" for number, clock in ((7, "09:00:00"), (8, "09:05:00"), (9, "09:10:00"))]
 

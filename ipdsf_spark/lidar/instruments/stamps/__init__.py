@@ -18,7 +18,7 @@ from typing import Final
 from ipdsf_spark.lidar.instruments.stamps import counted, cut, zones
 from ipdsf_spark.lidar.instruments.stamps.apart import date_against, number_against, number_beside
 from ipdsf_spark.lidar.instruments.stamps.beside import contradicted, unlike_the_others, with_company, zoned_beside
-from ipdsf_spark.lidar.instruments.stamps.clock import BEHIND, UTC_CLOCK, Clock
+from ipdsf_spark.lidar.instruments.stamps.clock import BEHIND, LARGEST_OFFSET, UTC_CLOCK, Clock
 from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, FORMS, TWO_LINES, UNIX
 from ipdsf_spark.lidar.instruments.stamps.order import (
     date_alone_in,
@@ -52,6 +52,7 @@ _MAY_BE_DIGIT: Final = re.compile(rb"[0-9\x80-\xff]")  # not only Arabic digits 
 _SEEN_FIRST: Final = (FORMS[0], next(form for form in FORMS if form.name == UNIX))  # beside a plain stamp
 _LIKE_THOSE: Final = re.compile(rb"\d{4}[-/.:]\d|\d{9}")  # what every stamp of those forms holds
 _HALF_DAY: Final = 43_200_000_000
+_LEAD: Final = timedelta(hours=1)  # of a logger's clock
 _PLAIN: Final = re.compile(
     rb"\s*(?:-|%+ )?((?:19|20)\d{2})([-/])(\d{2})\2(\d{2})[ T](\d{2}):(\d{2}):(\d{2})"
     rb"(?:Z?(?: %+)?[ \t]*\r?\n[ \t]*|(?:\.(\d{1,6}))?Z?,[ \t]*)\x01?[ \t]*"
@@ -155,9 +156,11 @@ def stamped(
     if is_at_start and local and local[0][0] == 0 and _is_short(local, name, received, latest):
         reasons[0] = f"impossible time stamp: '{local.pop(0)[2].text}': {cut.CUT}"
     instants = zones.instants([(moment, written) for _, moment, written in local], clock=clock, received=received)
-    for (i, _, _), instant in zip(local, instants, strict=True):
+    for (i, _, written), instant in zip(local, instants, strict=True):
         if isinstance(instant, str):
             reasons[i] = instant
+        elif written.kind == CLOCK and (against := _behind_its_sending(instant, written, clock, received)):
+            reasons[i] = against
         else:
             times[i] = instant
     _fill(times, reasons)
@@ -333,6 +336,21 @@ def _clock_days(
         fault = f"'{against}' beside '{each.text}' is not {day}, as it is called otherwise" if against else ""
         days.append(fault or (day.year, day.month, day.day))
     return days
+
+
+def _behind_its_sending(instant: datetime, written: Written, clock: Clock, received: datetime | None) -> str:
+    """Why a time of day is not of the day that the file's name tells: it would lie after the file was sent.
+
+    By hours where its zone is known, else by more than the easternmost zone is ahead of Greenwich.
+    """
+    is_zoned = clock.zone or written.offset is not None
+    if received is None or instant - received <= (_LEAD if is_zoned else LARGEST_OFFSET):
+        return ""
+    hours = (instant - received).total_seconds() / 3600
+    return (
+        f"'{written.text}' would lie {hours:.0f} hours after it was sent on the day of the file's name: "
+        "its date is another, or the sender's clock is wrong"
+    )
 
 
 def _count_messages(numbers: Sequence[bytes], stamps: Sequence[Written]) -> bool:
