@@ -355,6 +355,20 @@ def test_products_without_profiles_are_named_by_instrument_and_product(instrumen
     assert len(decoded.rejected[0].reason) > 30
 
 
+@pytest.mark.parametrize("name", ["Bs_profile_data", "rcs_910"])
+def test_netcdf_of_bl_view_that_holds_profiles_is_not_said_to_hold_none(name: str) -> None:
+    def write(file: Any) -> None:
+        made.dimensions(file, timeDim=2, rangeDim=3)
+        add(file, "bl_height", ("timeDim",), np.array([700.0, 710.0]))
+        add(file, name, ("timeDim", "rangeDim"), np.ones((2, 3)))
+
+    (refused,) = instruments.decode(written(write)).rejected
+
+    assert name in refused.reason
+    assert ".his" in refused.reason
+    assert "no backscatter" not in refused.reason
+
+
 @pytest.mark.parametrize(
     ("unit", "epoch", "seconds"),
     [("seconds", "1970-01-01", 1.0), ("seconds", "1904-01-01", 1.0), ("days", "1970-01-01", 86_400.0)],
