@@ -355,6 +355,22 @@ def test_products_without_profiles_are_named_by_instrument_and_product(instrumen
     assert len(decoded.rejected[0].reason) > 30
 
 
+@pytest.mark.parametrize(
+    ("beta", "reason"),
+    [
+        (made.backscatter() * 1e-6, "which no air has"),
+        (np.full_like(made.backscatter(), -999.0), "not one number"),
+    ],
+    ids=["a factor too many", "fills alone"],
+)
+def test_backscatter_that_is_no_backscatter_is_said_to_be_none(beta: Any, reason: str) -> None:
+    decoded = instruments.decode(made.cl61_rewritten(beta=beta))
+
+    assert decoded.num_profiles == len(made.TIMES)
+    (remark,) = decoded.rejected
+    assert reason in remark.reason
+
+
 @pytest.mark.parametrize("name", ["Bs_profile_data", "rcs_910"])
 def test_netcdf_of_bl_view_that_holds_profiles_is_not_said_to_hold_none(name: str) -> None:
     def write(file: Any) -> None:

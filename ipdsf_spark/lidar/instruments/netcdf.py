@@ -95,6 +95,10 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
                 profiles = profiles.with_columns(identity=_mark(kind_of_file, profiles.wavelength_nm))
             if received is not None and len(profiles) == 1 and np.isnat(profiles.time).all():
                 profiles = replace(profiles, time=np.array([received], "datetime64[us]"))
+            if _is_without_signal(profiles) and not damage:
+                dataset.note(
+                    "not one number of backscatter: all are fill values, missing, or outside their valid range"
+                )
             return _decoded(profiles, [*dataset.damage, *damage], dataset.gaps)
         kind = foreign.netcdf_kind(dataset)
         known = products.named(dataset) if kind is None else None
@@ -110,6 +114,12 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
         log.exception("no reader foresaw this netCDF file: %s", name or "unnamed")
         reason = f"{UNFORESEEN}: {type(error).__name__}: {error}"
     return Decoded(instrument, (), (Rejected(0, len(raw), reason),))
+
+
+def _is_without_signal(profiles: Profiles) -> bool:
+    """Whether there are profiles, and no number in any of them; told by the first, nearly always."""
+    beta = profiles.beta
+    return bool(beta.size) and not np.isfinite(beta[0]).any() and not np.isfinite(beta).any()
 
 
 def _mark(kind_of_file: str, wavelength_nm: float) -> str:

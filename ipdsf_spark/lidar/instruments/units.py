@@ -155,7 +155,10 @@ def backscatter_factor(name: str, unit: str, near: NDArray[Any], *, assumed: flo
         raise NotUnderstood(
             f"{name} of unit {unit[:60]!r} would mean {size * factor:.1e} m-1 sr-1 near the ground, which no air has"
         )
-    return factor, ""
+    if size * factor > PLAUSIBLE_BETA[0]:
+        return factor, ""
+    meaning = f"{size * factor:.1e} m-1 sr-1 near the ground, which no air has; taken as it is"
+    return factor, f"{name}: the unit {unit[:60]!r} means {meaning}"
 
 
 def _is_plausible(beta: float) -> bool:
