@@ -52,7 +52,8 @@ def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: 
             f"{name}: the unit {variable.text('units')[:40]!r} is no length that is known; read as {default:g} m"
         )
     spacing = float(values[-1] - values[0]) / (len(values) - 1) if values.ndim == 1 and len(values) > 1 else np.nan
-    for other in (factor, 1.0, 1e3):
+    is_known = told is not None or not variable.text("units").strip(" 1-")
+    for other in (factor, 1.0, 1e3) if is_known else (factor,):
         if GATE_LENGTHS_M[0] < spacing * other < GATE_LENGTHS_M[1]:
             if other != factor:
                 unit = variable.text("units")[:40]
@@ -61,6 +62,10 @@ def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: 
                     f"read as {'metres' if other == 1.0 else 'kilometres'}"
                 )
             return values if other == 1.0 else np.asarray(values * other, np.float64)
+    if not is_known and math.isfinite(spacing):
+        raise NotUnderstood(
+            f"{name} has unit {variable.text('units')[:40]!r}, no length that is known, and no gates in metres"
+        )
     return np.asarray(values * factor, np.float64)
 
 

@@ -21,6 +21,8 @@ _LENGTHS_M: Final = {
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
     **dict.fromkeys(("km", "kilometer", "kilometers", "kilometre", "kilometres"), 1e3),
     **dict.fromkeys(("Mm", "megameter", "megameters", "megametre", "megametres"), 1e6),
+    **dict.fromkeys(("hm", "hectometer", "hectometers", "hectometre", "hectometres"), 1e2),
+    **dict.fromkeys(("dam", "decameter", "decameters", "decametre", "decametres"), 1e1),
     **dict.fromkeys(("dm", "decimeter", "decimeters"), 1e-1),
     **dict.fromkeys(("cm", "centimeter", "centimeters"), 1e-2),
     **dict.fromkeys(("mm", "millimeter", "millimeters"), 1e-3),
