@@ -295,7 +295,16 @@ def test_twelve_digits_that_are_two_moments_are_told_by_the_name_or_the_sending_
 
 
 @pytest.mark.parametrize(
-    "text", ["2026,172,900", "104;2026;172;900;0", "260621,0900", "1.782032400000000000e+09", "172.375000"]
+    "text",
+    [
+        "2026,172,900",
+        "104;2026;172;900;0",
+        "260621,0900",
+        "1.782032400000000000e+09",
+        "172.375000",
+        "01DD015BA9A2C000",
+        "$GPGGA,090000.00,4800",
+    ],
 )
 def test_a_stamp_of_unknown_form_is_not_a_missing_one_which_would_take_the_time_of_sending(text: str) -> None:
     (reason,) = read([text], received=datetime(2026, 6, 21, 9, 40)).reasons
@@ -618,11 +627,29 @@ def test_a_word_that_may_change_the_moment_makes_a_stamp_a_named_rejection(text:
     assert word in told.reasons[0]
 
 
-@pytest.mark.parametrize("zone", ["LT", "local time", "Ortszeit"])
+@pytest.mark.parametrize(
+    "zone",
+    [
+        *("LT", "local time", "Ortszeit", "Sommerzeit", "heure d'été", "ora legale", "hora de verano", "(zomertijd)"),
+        *("summer time", "horário de verão", "sommertid"),
+    ],
+)
 def test_local_time_is_that_of_the_site(zone: str) -> None:
     told = read([f"2026-06-21 11:00:00 {zone}"], clock=Clock("Europe/Berlin"))
 
     assert told.times == (datetime(2026, 6, 21, 9),)
+
+
+def test_words_for_summer_time_need_the_zone_of_the_site() -> None:
+    (reason,) = read(["2026-06-21 11:00:00 Sommerzeit"]).reasons
+
+    assert "set the site's timezone" in reason
+
+
+def test_the_time_of_a_gps_on_a_line_of_its_own_tells_the_zone_of_the_loggers_clock() -> None:
+    texts = [f"2026-06-21 11:0{minute}:00\r\n$GPZDA,090{minute}00.00,21,06,2026,00,00*6A" for minute in (0, 5)]
+
+    assert read(texts).times == (datetime(2026, 6, 21, 9), datetime(2026, 6, 21, 9, 5))
 
 
 DAMAGED_FORMS = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%d %b %Y %H:%M:%S", "%Y-%m-%d %I:%M:%S %p"]

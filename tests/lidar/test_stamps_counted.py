@@ -125,6 +125,18 @@ def test_one_number_that_is_no_date_costs_its_neighbours_nothing(epoch: str, bad
     assert any(word in told.reasons[2] for word in ("others of the file", "not understood", "no such date"))
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [["[20345.678000]", "[20645.678000]", "[20945.678000]"], ["1234567890", "1234867890", "1235167890"]],
+    ids=["uptime", "milliseconds"],
+)
+def test_numbers_that_leap_by_days_from_message_to_message_count_no_time(texts: list[str]) -> None:
+    told = read(texts)
+
+    assert set(told.times) == {None}
+    assert all("from message to message" in reason for reason in told.reasons)
+
+
 def test_the_finest_stamp_of_a_file_tells_how_fine_its_days_are() -> None:
     moments = [datetime(2026, 6, 21, 9), datetime(2026, 6, 21, 9, 5)]
     texts = ["61212.375", written(moments[1], "mjd", 5)]

@@ -52,6 +52,7 @@ _MAY_BE_DIGIT: Final = re.compile(rb"[0-9\x80-\xff]")  # not only Arabic digits 
 _SEEN_FIRST: Final = (FORMS[0], next(form for form in FORMS if form.name == UNIX))  # beside a plain stamp
 _LIKE_THOSE: Final = re.compile(rb"\d{4}[-/.:]\d|\d{9}")  # what every stamp of those forms holds
 _HALF_DAY: Final = 43_200_000_000
+_LONGEST_STEP: Final = timedelta(hours=12)  # from one message to the next of a file, throughout
 _LEAD: Final = timedelta(hours=1)  # of a logger's clock
 _PLAIN: Final = re.compile(
     rb"\s*(?:-|%+ )?((?:19|20)\d{2})([-/])(\d{2})\2(\d{2})[ T](\d{2}):(\d{2}):(\d{2})"
@@ -153,6 +154,11 @@ def stamped(
             reasons[i] = f"time stamp not understood: {against}"
         else:
             local.append((i, moment, written._replace(is_instant=True) if _is_utc(written, day) else written))
+    if fault := _leaps([(moment, written) for _, moment, written in local if written.kind in COUNTED]):
+        for place, _, written in local:
+            if written.kind in COUNTED:
+                reasons[place] = f"time stamp not understood: '{written.text}': {fault}"
+        local = [each for each in local if each[2].kind not in COUNTED]
     if is_at_start and local and local[0][0] == 0 and _is_short(local, name, received, latest):
         reasons[0] = f"impossible time stamp: '{local.pop(0)[2].text}': {cut.CUT}"
     instants = zones.instants([(moment, written) for _, moment, written in local], clock=clock, received=received)
@@ -351,6 +357,18 @@ def _behind_its_sending(instant: datetime, written: Written, clock: Clock, recei
         f"'{written.text}' would lie {hours:.0f} hours after it was sent on the day of the file's name: "
         "its date is another, or the sender's clock is wrong"
     )
+
+
+def _leaps(counts: Sequence[tuple[datetime, Written]]) -> str:
+    """Why numbers that would be moments are none: of three and more each lies more than half a day behind the last.
+
+    A single one among others leaps there and back.
+    """
+    steps = [after[0] - before[0] for before, after in pairwise(counts)]
+    if len(steps) < 2 or min(steps) < _LONGEST_STEP:
+        return ""
+    days = min(steps) / timedelta(days=1)
+    return f"it would advance by {days:.3g} days from message to message, so that it counts something else"
 
 
 def _count_messages(numbers: Sequence[bytes], stamps: Sequence[Written]) -> bool:

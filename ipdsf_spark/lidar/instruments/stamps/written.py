@@ -104,7 +104,8 @@ class Finder:
 def offset_beside(talk: bytes, written: Written) -> int | None:
     """Offset [minutes east] of a local time beside which the same moment stands in UTC; None if it does not.
 
-    It may stand there in Unix time, anywhere in the talk, or in another form on the same line with its zone.
+    It may stand there in Unix time or as a GPS tells it, anywhere in the talk, or in another form on the same line with
+    its zone.
     """
     if written.offset is not None or written.is_instant or written.fault or "" not in written.dates:
         return None
@@ -115,6 +116,8 @@ def offset_beside(talk: bytes, written: Written) -> int | None:
     line_start = talk.rfind(b"\n", 0, written.start) + 1
     line = talk[line_start : talk.find(b"\n", written.end) % (len(talk) + 1)]
     others = [(_UNIX_FORM, talk)]
+    if b"$" in talk:
+        others += [(form, talk) for form in FORMS if form.name == NMEA]
     if len(line) > 2 * (written.end - written.start) - 8:
         others += [(form, line) for form in FORMS if form.name not in (CLOCK, *COUNTED)]
     for form, text in others:
