@@ -640,6 +640,18 @@ def test_local_time_is_that_of_the_site(zone: str) -> None:
     assert told.times == (datetime(2026, 6, 21, 9),)
 
 
+@pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%s"])
+@pytest.mark.parametrize("line", ["%s\r\nfirmware 2.02 of 2019-03-04 12:00:00", "calibrated 2019-03-04 12:00:00\r\n%s"])
+def test_a_moment_that_is_the_same_before_every_message_is_not_its_time(form: str, line: str) -> None:
+    moments = every(300, 4, datetime(2026, 6, 21, 9))
+    stamps = [
+        str(int((moment - EPOCH).total_seconds())) if form == "%s" else moment.strftime(form) for moment in moments
+    ]
+
+    assert read([line % stamp for stamp in stamps]).times == tuple(moments)
+    assert read(["2026-06-21 09:00"] * 4).times == (moments[0],) * 4  # four profiles of one minute
+
+
 def test_words_for_summer_time_need_the_zone_of_the_site() -> None:
     (reason,) = read(["2026-06-21 11:00:00 Sommerzeit"]).reasons
 

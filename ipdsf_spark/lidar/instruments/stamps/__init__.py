@@ -9,6 +9,7 @@ or month first, the repeated hour of the night in which clocks go back, before o
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -52,6 +53,7 @@ _MAY_BE_DIGIT: Final = re.compile(rb"[0-9\x80-\xff]")  # not only Arabic digits 
 _SEEN_FIRST: Final = (FORMS[0], next(form for form in FORMS if form.name == UNIX))  # beside a plain stamp
 _LIKE_THOSE: Final = re.compile(rb"\d{4}[-/.:]\d|\d{9}")  # what every stamp of those forms holds
 _HALF_DAY: Final = 43_200_000_000
+_FEWEST_ALIKE: Final = 3  # messages before which the same moment stands
 _LONGEST_STEP: Final = timedelta(hours=12)  # from one message to the next of a file, throughout
 _LEAD: Final = timedelta(hours=1)  # of a logger's clock
 _PLAIN: Final = re.compile(
@@ -109,6 +111,7 @@ def stamped(
     found = [with_company(text, finder.all_in(text)) for text in told]
     if not any(found):
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
+    told, found = _without_constants(told, found)
     found[-1] = without_cut_stamp(told[-1], found, received)
     whole = found if begins_inside else [without_cut_first(talk[0], found), *found[1:]]
     if clock.stamps and not on_the_line_of_a_header(told, whole):
@@ -369,6 +372,24 @@ def _leaps(counts: Sequence[tuple[datetime, Written]]) -> str:
         return ""
     days = min(steps) / timedelta(days=1)
     return f"it would advance by {days:.3g} days from message to message, so that it counts something else"
+
+
+def _without_constants(told: list[bytes], found: list[list[Written]]) -> tuple[list[bytes], list[list[Written]]]:
+    """Talk and stamps without moments that are the same before every message, if there are others beside them.
+
+    They are those of a firmware or a calibration. Three profiles of one minute may share theirs, with none beside it.
+    """
+    counts = Counter(written.text for stamps in found for written in stamps)
+    fewest = max(_FEWEST_ALIKE, len(told) - 2)
+    constants = [text.encode("latin-1") for text, count in counts.items() if count >= fewest]
+    if not constants or on_the_line_of_a_header(told, found):
+        return told, found
+    others = list(told)
+    for text in constants:
+        others = [talk.replace(text, b" " * len(text)) for talk in others]
+    finder = Finder()
+    beside = [with_company(talk, finder.all_in(talk)) for talk in others]
+    return (others, beside) if sum(map(bool, beside)) >= fewest else (told, found)
 
 
 def _count_messages(numbers: Sequence[bytes], stamps: Sequence[Written]) -> bool:
