@@ -153,13 +153,49 @@ def test_a_history_file_that_is_still_being_written_loses_its_last_row_by_name()
     assert ["history" in stretch.reason for stretch in decoded.rejected] == [True]
 
 
+@pytest.mark.parametrize("mark", ['"', "'"])
+def test_a_history_file_whose_values_stand_in_quotes_is_of_level_2(mark: str) -> None:
+    rows = made.history_level_2(header="").decode().splitlines()
+    raw = "\n".join(",".join(mark + value.strip() + mark for value in row.split(",")) for row in rows)
+
+    assert only_block(raw.encode()).beta == pytest.approx(made.backscatter(), abs=6e-10)
+
+
+def test_history_files_put_one_behind_the_other_are_read_to_the_end() -> None:
+    read = only_block(2 * made.history_level_2())
+
+    assert np.array_equal(read.time, np.tile(made.TIMES, 2))
+
+
+@pytest.mark.parametrize(
+    ("form", "zone"),
+    [
+        ("%Y-%m-%d %H:%M:%S", ""),
+        ("%Y-%m-%d %H:%M:%S+00:00", "Europe/Oslo"),
+        ("%Y-%m-%d %I:%M:%S %p", ""),
+        ("%d.%m.%Y %H:%M:%S", ""),
+        ("%Y-%m-%d %H:%M:%S", "+02:00"),
+    ],
+)
+def test_dates_of_a_history_file_without_unix_time_are_stamps_as_any(form: str, zone: str) -> None:
+    shift = timedelta(hours=2 if zone == "+02:00" else 0)
+    texts = [(moment.item() + timedelta(hours=6) + shift).strftime(form) for moment in made.TIMES]
+    rows = made.history_level_2(header="").decode().splitlines()
+    rows = [rows[0], *(f"{text}, {row.split(',', 1)[1]}" for text, row in zip(texts, rows[1:], strict=True))]
+    raw = "\n".join(re.sub(r"^([^,]*),[^,]*,", r"\1,", row) for row in rows).encode()
+
+    (block,) = instruments.decode(raw, name="L2_20260621.his", clock=instruments.Clock(zone)).blocks
+
+    assert np.array_equal(block.time, made.TIMES + np.timedelta64(6, "h"))
+
+
 def test_a_date_of_a_history_file_that_is_not_understood_is_named() -> None:
-    raw = re.sub(rb"2026-06-21 (09:\d\d:00), \d{10}", rb"21.06.2026 \1, ", made.history_level_2())
+    raw = re.sub(rb"2026-06-21 (09:\d\d:00), \d{10}", rb"on Sunday \1, ", made.history_level_2())
 
     decoded = instruments.decode(raw)
 
     assert (decoded.num_profiles, len(decoded.rejected)) == (0, made.NUM_PROFILES)
-    assert all("CREATEDATE '21.06.2026 09:" in each.reason and each.length for each in decoded.rejected)
+    assert all("CREATEDATE 'on Sunday 09:" in each.reason and each.length for each in decoded.rejected)
 
 
 @settings(max_examples=60)
@@ -218,6 +254,30 @@ def test_a_unit_of_a_cl61_file_counts_unless_no_air_could_have_it(unit: str) -> 
     if factor < 1e-3:
         lying = only_block(made.cl61_rewritten(unit=unit), remarks=1)
         assert lying.beta == pytest.approx(made.backscatter(), rel=1e-5)
+
+
+def test_counts_of_a_cl61_whose_packing_is_lost_are_refused_and_not_taken_for_fills() -> None:
+    decoded = instruments.decode(made.cl61_rewritten(beta=made.backscatter() / 1e-10, fill=1e20))
+
+    (refused,) = decoded.rejected
+    assert decoded.num_profiles == 0
+    assert "which no air has" in refused.reason
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (made.cl61_rewritten(time_unit="fortnights since 2026-06-21"), "netCDF file not read: time has unit"),
+        (made.cl61_rewritten(unit="log10(m-1 sr-1)"), "netCDF file not read: beta_att holds logarithms"),
+        (made.cl61_rewritten(gate_m=1000.0), "netCDF file not read: the range axis"),
+        (made.cl61_rewritten()[:900], "damaged netCDF file: "),
+    ],
+    ids=["unit of time", "logarithms", "range", "cut"],
+)
+def test_a_whole_file_that_is_not_understood_is_not_called_damaged(raw: bytes, reason: str) -> None:
+    (refused,) = instruments.decode(raw).rejected
+
+    assert refused.reason.startswith(reason)
 
 
 @pytest.mark.parametrize("correction", [None, 0, 1])
@@ -293,6 +353,36 @@ def test_products_without_profiles_are_named_by_instrument_and_product(instrumen
     assert (decoded.instrument, decoded.blocks) == (instrument, ())
     assert instruments.recognise(raw) == instrument
     assert len(decoded.rejected[0].reason) > 30
+
+
+@pytest.mark.parametrize(
+    ("beta", "reason"),
+    [
+        (made.backscatter() * 1e-6, "which no air has"),
+        (np.full_like(made.backscatter(), -999.0), "not one number"),
+    ],
+    ids=["a factor too many", "fills alone"],
+)
+def test_backscatter_that_is_no_backscatter_is_said_to_be_none(beta: Any, reason: str) -> None:
+    decoded = instruments.decode(made.cl61_rewritten(beta=beta))
+
+    assert decoded.num_profiles == len(made.TIMES)
+    (remark,) = decoded.rejected
+    assert reason in remark.reason
+
+
+@pytest.mark.parametrize("name", ["Bs_profile_data", "rcs_910"])
+def test_netcdf_of_bl_view_that_holds_profiles_is_not_said_to_hold_none(name: str) -> None:
+    def write(file: Any) -> None:
+        made.dimensions(file, timeDim=2, rangeDim=3)
+        add(file, "bl_height", ("timeDim",), np.array([700.0, 710.0]))
+        add(file, name, ("timeDim", "rangeDim"), np.ones((2, 3)))
+
+    (refused,) = instruments.decode(written(write)).rejected
+
+    assert name in refused.reason
+    assert ".his" in refused.reason
+    assert "no backscatter" not in refused.reason
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import io
 import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,6 +25,8 @@ from ipdsf_spark.lidar.profiles import Decoded
 
 MADE = replace(profiles(4, 770), instrument="Vaisala CL31", range_resolution_m=10.0)
 LOG = vaisala_cl.encode_file(MADE)
+MIDNIGHT = LOG.index(b"-2021-09-10")
+BEFORE_AND_AFTER = slice(MIDNIGHT), slice(MIDNIGHT, None)
 NETCDF = lufft_chm.encode_file(profiles(3))
 
 
@@ -64,13 +67,24 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "gzip of three members": lambda raw: in_members(gzip.compress, raw),
     "gzip padded with zeros": lambda raw: gzip.compress(raw) + bytes(512),
+    "gzip of members with zeros between them": lambda raw: bytes(512).join(
+        gzip.compress(part) for part in (raw[:3000], raw[3000:])
+    ),
+    "gzip, gone on with in plain text": lambda raw: gzip.compress(raw[:9000]) + raw[9000:],
+    "gzip, gone on with by bzip2": lambda raw: gzip.compress(raw[:9000]) + bz2.compress(raw[9000:]),
+    "zlib": zlib.compress,
     "bzip2": bz2.compress,
     "bzip2 of three members": lambda raw: in_members(bz2.compress, raw),
     "xz": lzma.compress,
     "xz of three members": lambda raw: in_members(lzma.compress, raw),
+    "xz of streams with padding": lambda raw: lzma.compress(raw[:9000]) + bytes(8) + lzma.compress(raw[9000:]),
     "lzma": lambda raw: lzma.compress(raw, format=lzma.FORMAT_ALONE),
     "zip": lambda raw: zipped(day=raw),
     "tar": lambda raw: tarred(day=raw),
+    "tar behind a tar": lambda raw: b"".join(tarred(part=raw[at]) for at in BEFORE_AND_AFTER),
+    "zip of a Mac": lambda raw: zipped(
+        **{"day": raw, "__MACOSX/._day": b"\0\5\x16\7" + bytes(99), ".DS_Store": b"Bud1"}
+    ),
     "tar of gzip": lambda raw: gzip.compress(tarred(day=gzip.compress(raw))),
     "UTF-16 with a mark": lambda raw: raw.decode().encode("utf-16"),
     "UTF-16 without a mark": lambda raw: raw.decode().encode("utf-16-le"),
@@ -159,6 +173,34 @@ def test_what_is_left_of_a_log_in_a_damaged_gzip_file_is_read_and_the_damage_nam
     assert decoded.rejected[-1].reason == "gzip file is cut short"
 
 
+def test_what_stands_before_the_cut_of_a_zip_archive_is_read_and_the_rest_named() -> None:
+    decoded = instruments.decode(zipped(a=LOG, b=NETCDF, c=LOG)[:-1500])
+
+    assert decoded.num_profiles == 4 + 3
+    assert [each.reason for each in decoded.rejected] == ["c: zip archive is cut short"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda raw, start: raw[: start + 200], "cut short"),
+        (lambda raw, start: raw[:start] + b"\xff" + raw[start + 1 :], "damaged header at byte"),
+        (lambda raw, start: raw[:start], "without an end mark"),
+    ],
+    ids=["cut in a header", "damaged header", "cut between files"],
+)
+def test_files_of_a_tar_archive_do_not_vanish_behind_a_damaged_header(
+    spoil: Callable[[bytes, int], bytes], reason: str
+) -> None:
+    whole = tarred(a=LOG, b=LOG)
+
+    decoded = instruments.decode(spoil(whole, 512 + len(LOG) + -len(LOG) % 512))
+
+    assert decoded.num_profiles == 4
+    (lost,) = decoded.rejected
+    assert reason in lost.reason
+
+
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
@@ -168,7 +210,8 @@ def test_what_is_left_of_a_log_in_a_damaged_gzip_file_is_read_and_the_damage_nam
         (b"\x04\x22\x4d\x18" + bytes(9), "LZ4"),
         (b"%PDF-1.7", "PDF document"),
         (zipped(), "zip archive without a single file"),
-        (zipped(day=LOG)[:-30], "damaged zip archive"),
+        (zipped(day=LOG)[:-30], "zip archive is cut short"),
+        (zipped(day=LOG).replace(b"PK\x01\x02", b"PK\x09\x09"), "damaged zip archive"),
         (tarred(day=LOG)[:9000], "tar archive"),
         (gzip.compress(LOG) + b"rubbish", "7 bytes behind its end"),
         (b"History file\r\nCREATEDATE, UNIXTIME\r\n", "BL-View history file"),

@@ -255,6 +255,64 @@ def test_more_separators_of_one_moment_are_read(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "form",
+    [
+        *("%d%m%Y %H%M%S", "%d%m%Y%H%M%S", "%m%d%Y_%H:%M:%S", "%d%m%Y-%H%M", "%y%m%d%H%M%S", "%d%m%y%H%M%S"),
+        *("%d;%m;%Y;%H;%M;%S", "%d,%m,%Y,%H,%M,%S", "%m %d %Y %H %M %S", "%d/%m/%Y %Hh%M", "le %d/%m/%Y à %Hh%Mm%Ss"),
+        *(
+            "%d/%m/%Y às %H:%M:%S",
+            "%d/%m/%Y alle ore %H:%M:%S",
+            "%d.%m.%Y в %H:%M:%S",
+            "%d%H%MZ%b%y",
+            "%d%H%M%SZ %b %y",
+        ),
+        *("$GPZDA,%H%M%S.00,%d,%m,%Y,00,00*6A", "$GNZDA,%H%M%S,%d,%m,%Y,,*6A"),
+        "%d%b%Y:%H:%M:%S",
+        "%d%b%y %H:%M:%S",
+        "$GPRMC,%H%M%S.00,A,4800.0,N,01100.0,E,0.0,0.0,%d%m%y,,,A*6A",
+    ],
+)
+def test_more_forms_in_which_loggers_write_a_moment_are_read(form: str) -> None:
+    moments = every(300, 3, datetime(2026, 6, 21, 9))
+
+    told = read([moment.strftime(form) for moment in moments], received=moments[-1] + timedelta(minutes=1))
+
+    assert told.times == tuple(moments), told.reasons
+
+
+@pytest.mark.parametrize("known", [{"name": "ceil_20201005.log"}, {"received": datetime(2020, 10, 5, 10)}, {}])
+def test_twelve_digits_that_are_two_moments_are_told_by_the_name_or_the_sending_or_named(
+    known: dict[str, object],
+) -> None:
+    told = read(["201005091500", "201005092000"], **known)
+
+    if known:
+        assert told.times == (datetime(2020, 10, 5, 9, 15), datetime(2020, 10, 5, 9, 20))
+    else:
+        assert told.times == (None, None)
+        assert "2010-05-09 or 2020-10-05" in told.reasons[0]
+    assert read(["202610050915"]).times == (datetime(2026, 10, 5, 9, 15),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026,172,900",
+        "104;2026;172;900;0",
+        "260621,0900",
+        "1.782032400000000000e+09",
+        "172.375000",
+        "01DD015BA9A2C000",
+        "$GPGGA,090000.00,4800",
+    ],
+)
+def test_a_stamp_of_unknown_form_is_not_a_missing_one_which_would_take_the_time_of_sending(text: str) -> None:
+    (reason,) = read([text], received=datetime(2026, 6, 21, 9, 40)).reasons
+
+    assert reason.startswith("time stamp not understood")
+
+
+@pytest.mark.parametrize(
     "text", ["2026 172.375000", "210900Z", "6A37A810", "2424 32418", "\u0662\u0661 \u0660\u0669:\u0660\u0660"]
 )
 def test_a_lone_stamp_that_is_not_understood_is_not_a_missing_one(text: str) -> None:
@@ -327,7 +385,72 @@ def test_the_date_of_the_files_name_is_not_taken_against_another_beside_the_time
 
 
 @pytest.mark.parametrize(
-    "beside", ["T=21.5", "192.168.1.12", "v1.10.26", "p 101325", "No. 7/12", "1013.25 hPa", "SET 12", "port 20-21/2"]
+    ("form", "date"),
+    [
+        *(("%d %H:%M:%S", "21"), ("%d/%H:%M:%S", "21"), ("%dT%H:%M:%S", "21"), ("[%d] %H:%M:%S", "21")),
+        *(("Day %d, %H:%M:%S", "21"), ("D%d %H:%M:%S", "21"), ("d=%d t=%H:%M:%S", "21"), ("%H:%M:%S %d.", "21")),
+        *(
+            ("%m%d %H:%M:%S", "0621"),
+            ("%d%m-%H:%M:%S", "2106"),
+            ("%m,%d,%H:%M:%S", "06,21"),
+            ("%d %m %H:%M:%S", "21 06"),
+        ),
+        *(
+            ("%j %H:%M:%S", "172"),
+            ("%j/%H:%M:%S", "172"),
+            ("%y%j %H:%M:%S", "26172"),
+            ("%a %d %H:%M:%S", "21"),
+            ("%a %H:%M:%S", "Sun"),
+        ),
+        *(("JUN%d %H:%M:%S", "JUN21"), ("%dJUN %H:%M:%S", "21JUN")),
+    ],
+)
+def test_a_day_beside_a_time_of_day_is_not_overruled_by_the_files_name(form: str, date: str) -> None:
+    moments = [datetime(2026, 6, 21, 23, 55), datetime(2026, 6, 22)]
+    texts = [moment.strftime(form) for moment in moments]
+
+    told = read(texts, name="ceil_20260601.log")
+
+    assert told.times == (None, None)
+    assert f"'{date}' beside" in told.reasons[0]
+    if "JUN" not in form:
+        assert read(texts, name="ceil_20260621.log").times == tuple(moments)
+
+
+@pytest.mark.parametrize(
+    ("texts", "sent", "zone", "is_read"),
+    [
+        (["23:55:00", "00:05:00"], datetime(2026, 6, 21, 0, 6), "", False),  # the name is that of the day it was closed
+        (["23:55:00", "00:05:00"], datetime(2026, 6, 22, 0, 6), "", True),
+        (["18:55:00", "19:05:00"], datetime(2026, 6, 21, 9, 6), "", True),  # local time in Sydney
+        (["12:55:00", "13:05:00"], datetime(2026, 6, 21, 0, 6), "+00:00", False),
+    ],
+)
+def test_times_of_day_that_the_files_name_would_put_behind_their_sending_are_named(
+    texts: list[str], sent: datetime, zone: str, is_read: bool
+) -> None:
+    told = read(texts, name="ceil_20260621.log", received=sent, clock=Clock(zone))
+
+    assert (None not in told.times) is is_read
+    assert all(is_read or "after it was sent" in reason for reason in told.reasons)
+
+
+def test_numbers_that_count_messages_are_no_days() -> None:
+    texts = [f"{number} {clock}" for number, clock in ((7, "09:00:00"), (8, "09:05:00"), (9, "09:10:00"))]
+
+    assert read(texts, name="ceil_20260601.log").times == tuple(every(300, 3, datetime(2026, 6, 1, 9)))
+
+
+def test_four_numbers_between_colons_may_begin_with_a_day() -> None:
+    (reason,) = read(["21:09:00:00"], name="ceil_20260621.log").reasons
+
+    assert "'21:09:00:00'" in reason
+    assert "day" in reason
+
+
+@pytest.mark.parametrize(
+    "beside",
+    ["T=21.5", "192.168.1.12", "v1.10.26", "p 101325", "No. 7/12", "1013.25 hPa", "SET 12", "port 20-21/2", "ch 12"],
 )
 def test_numbers_that_are_no_dates_leave_the_date_of_the_files_name(beside: str) -> None:
     assert read([f"09:00:00 {beside}"], name="ceil_20260621.log").times == (datetime(2026, 6, 21, 9),)
@@ -504,11 +627,41 @@ def test_a_word_that_may_change_the_moment_makes_a_stamp_a_named_rejection(text:
     assert word in told.reasons[0]
 
 
-@pytest.mark.parametrize("zone", ["LT", "local time", "Ortszeit"])
+@pytest.mark.parametrize(
+    "zone",
+    [
+        *("LT", "local time", "Ortszeit", "Sommerzeit", "heure d'été", "ora legale", "hora de verano", "(zomertijd)"),
+        *("summer time", "horário de verão", "sommertid"),
+    ],
+)
 def test_local_time_is_that_of_the_site(zone: str) -> None:
     told = read([f"2026-06-21 11:00:00 {zone}"], clock=Clock("Europe/Berlin"))
 
     assert told.times == (datetime(2026, 6, 21, 9),)
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%s"])
+@pytest.mark.parametrize("line", ["%s\r\nfirmware 2.02 of 2019-03-04 12:00:00", "calibrated 2019-03-04 12:00:00\r\n%s"])
+def test_a_moment_that_is_the_same_before_every_message_is_not_its_time(form: str, line: str) -> None:
+    moments = every(300, 4, datetime(2026, 6, 21, 9))
+    stamps = [
+        str(int((moment - EPOCH).total_seconds())) if form == "%s" else moment.strftime(form) for moment in moments
+    ]
+
+    assert read([line % stamp for stamp in stamps]).times == tuple(moments)
+    assert read(["2026-06-21 09:00"] * 4).times == (moments[0],) * 4  # four profiles of one minute
+
+
+def test_words_for_summer_time_need_the_zone_of_the_site() -> None:
+    (reason,) = read(["2026-06-21 11:00:00 Sommerzeit"]).reasons
+
+    assert "set the site's timezone" in reason
+
+
+def test_the_time_of_a_gps_on_a_line_of_its_own_tells_the_zone_of_the_loggers_clock() -> None:
+    texts = [f"2026-06-21 11:0{minute}:00\r\n$GPZDA,090{minute}00.00,21,06,2026,00,00*6A" for minute in (0, 5)]
+
+    assert read(texts).times == (datetime(2026, 6, 21, 9), datetime(2026, 6, 21, 9, 5))
 
 
 DAMAGED_FORMS = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%d %b %Y %H:%M:%S", "%Y-%m-%d %I:%M:%S %p"]

@@ -98,6 +98,45 @@ def test_a_count_that_could_mean_two_moments_is_named(text: str, known: dict[str
     assert told.times == (None,) and word in told.reasons[0]
 
 
+@pytest.mark.parametrize("bad", ["4294967295", "3864877200", "2147483648"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_number_of_another_epoch_costs_unix_times_beside_it_nothing(bad: str, place: int) -> None:
+    texts = ["1782032400", "1782032700", "1782033000"]
+    texts[place] = bad
+
+    told = read(texts, received=datetime(2026, 6, 21, 9, 12))
+
+    sound = [moment for number, moment in enumerate(told.times) if number != place]
+    assert sound == [datetime(2026, 6, 21, 9, 5 * number) for number in range(3) if number != place]
+    assert told.times[place] is None or told.times[place].year > 2026  # believed by nobody
+
+
+@pytest.mark.parametrize(
+    ("epoch", "bad"), [("excel", "99999.375000"), ("labview", "1000000000"), ("jd", "9999999.87500"), ("net", "9" * 18)]
+)
+def test_one_number_that_is_no_date_costs_its_neighbours_nothing(epoch: str, bad: str) -> None:
+    moments = [datetime(2026, 6, 21, 9, 5 * number) for number in range(4)]
+    texts = [written(moment, epoch) for moment in moments]
+
+    told = read([*texts[:2], bad, *texts[2:]], received=datetime(2026, 6, 21, 9, 20))
+
+    assert told.times[:2] + told.times[3:] == tuple(moments)
+    assert told.times[2] is None
+    assert any(word in told.reasons[2] for word in ("others of the file", "not understood", "no such date"))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["[20345.678000]", "[20645.678000]", "[20945.678000]"], ["1234567890", "1234867890", "1235167890"]],
+    ids=["uptime", "milliseconds"],
+)
+def test_numbers_that_leap_by_days_from_message_to_message_count_no_time(texts: list[str]) -> None:
+    told = read(texts)
+
+    assert set(told.times) == {None}
+    assert all("from message to message" in reason for reason in told.reasons)
+
+
 def test_the_finest_stamp_of_a_file_tells_how_fine_its_days_are() -> None:
     moments = [datetime(2026, 6, 21, 9), datetime(2026, 6, 21, 9, 5)]
     texts = ["61212.375", written(moments[1], "mjd", 5)]

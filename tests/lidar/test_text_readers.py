@@ -50,6 +50,15 @@ def test_what_a_vaisala_logger_writes_is_read_back() -> None:
     assert not np.isfinite(read.cloud_base_m[-1]).any()  # visibility is no cloud
 
 
+@pytest.mark.parametrize(
+    ("name", "sky"), [("CL31", b"  4 090" + b"  0 ///" * 4), ("CL51", b"  4 0090" + b"  0 ////" * 4)]
+)
+def test_the_sky_condition_stands_in_the_columns_of_the_manual(name: str, sky: bytes) -> None:
+    lines = TEXTS[name].split(b"\r\n")
+
+    assert lines[3] == sky
+
+
 def test_a_message_in_feet_becomes_metres() -> None:
     _, raw = cl31(1)
     body = raw[raw.index(b"CL") : raw.index(b"\x03") + 1].replace(b"00000000C080", b"00000000C000")
@@ -323,6 +332,17 @@ def test_line_ends_of_any_kind_are_line_ends(old: bytes, new: bytes) -> None:
     assert np.array_equal(read.time, made.time)
 
 
+@pytest.mark.parametrize("line_end", [b"\r", b"\n", b"\n\r"])
+def test_line_ends_may_change_where_another_program_goes_on_with_a_log(line_end: bytes) -> None:
+    made, raw = cl31(6)
+    place = raw.index(b"-2021-09-10 00:00:30")
+
+    decoded = instruments.decode(raw[:place] + raw[place:].replace(b"\r\n", line_end))
+
+    assert decoded.rejected == ()
+    assert times_of(decoded) == [str(moment.astype("datetime64[s]")) for moment in made.time]
+
+
 @pytest.mark.parametrize(
     "prefix", ["<13>Jun 21 09:0%d:00 host ceil: ", "Sun, 21 Jun 2026 09:0%d:00 GMT ", "date=2026-06-21 time=09:0%d:00,"]
 )
@@ -377,6 +397,61 @@ def test_messages_that_a_program_wrote_on_one_line_each_are_read(record: Callabl
     assert decoded.rejected == ()
     assert times_of(decoded) == stamps
     np.testing.assert_array_equal(decoded.blocks[0].beta, instruments.decode(raw).blocks[0].beta)
+
+
+def wrapped(raw: bytes, width: int) -> bytes:
+    """As a terminal shows it whose lines have so many characters."""
+    lines = raw.split(b"\r\n")
+    return b"\r\n".join(b"\r\n".join(line[i : i + width] for i in range(0, len(line), width)) for line in lines)
+
+
+def on_one_line(raw: bytes, separator: bytes) -> bytes:
+    """Every message on the line of its stamp."""
+    return re.sub(rb"(?<=\d)\r\n(?=\x01)|(?<=\x02)\r\n|(?<!\x04)\r\n(?!\r)(?=[^-])", lambda _: separator, raw)
+
+
+def marked(raw: bytes, marks: str) -> bytes:
+    """With other characters in the place of control characters."""
+    return re.sub(rb"[\x01-\x04]", lambda match: marks[(match.group()[0] - 1) % len(marks)].encode(), raw)
+
+
+LOG_HEADER = b"-Ceilometer Logfile\r\n"
+AS_PROGRAMS_LEAVE_LOGS: dict[str, Callable[[bytes], bytes]] = {
+    "dots": lambda raw: marked(raw, "."),
+    "question marks": lambda raw: marked(raw, "?"),
+    "replacement characters": lambda raw: marked(raw, "\ufffd"),
+    "code page 437": lambda raw: marked(raw, "\u263a\u263b\u2665\u2666"),
+    "code page 437 below a log header": lambda raw: LOG_HEADER + marked(raw, "\u263a\u263b\u2665\u2666"),
+    "names below a log header": lambda raw: LOG_HEADER + raw.replace(b"\x02", b"<STX>").replace(b"\x03", b"<ETX>"),
+    "bars for line ends": lambda raw: on_one_line(raw, b"|"),
+    "semicolons for line ends": lambda raw: on_one_line(raw, b";"),
+    "line ends escaped, control characters not": lambda raw: on_one_line(raw, rb"\r\n"),
+    "80 columns": lambda raw: wrapped(raw, 80),
+    "1024 columns": lambda raw: wrapped(raw, 1024),
+    "CR CR LF without control characters": lambda raw: re.sub(rb"[\x01-\x03]", b"", raw).replace(b"\r\n", b"\r\r\n"),
+}
+
+
+@pytest.mark.parametrize("change", AS_PROGRAMS_LEAVE_LOGS.values(), ids=AS_PROGRAMS_LEAVE_LOGS)
+def test_what_terminals_and_programs_make_of_control_characters_and_long_lines_is_read(
+    change: Callable[[bytes], bytes],
+) -> None:
+    made, raw = cl31()
+
+    decoded = instruments.decode(change(raw))
+
+    assert decoded.rejected == ()
+    assert times_of(decoded) == [str(moment.astype("datetime64[s]")) for moment in made.time]
+    assert decoded.blocks[0].beta == pytest.approx(made.beta, abs=0.6e-8)
+
+
+def test_blanks_behind_lines_whose_leading_blanks_were_stripped_are_no_damage() -> None:
+    made, raw = cl31()
+
+    decoded = instruments.decode(b"\r\n".join(line.strip(b" ") + b"  " for line in raw.split(b"\r\n")))
+
+    assert decoded.rejected == ()
+    assert decoded.num_profiles == len(made)
 
 
 @pytest.mark.parametrize("is_odd", [0, 1])

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar.instruments import units
+from ipdsf_spark.lidar.containers import netcdf3
+from ipdsf_spark.lidar.containers.container import Dataset, NotUnderstood
+from ipdsf_spark.lidar.instruments import axes, units
+from ipdsf_spark.lidar.instruments.netcdf import open_bytes
 
 
 @pytest.mark.parametrize(
@@ -68,6 +71,26 @@ def test_a_unit_that_is_not_known_is_said_and_one_that_is_absent_is_that_of_the_
     assert "'tenths of Mm-1' is none of backscatter that is known" in remark
     for absent in ("", " ", "1", "-", "counts", "a.u."):
         assert units.backscatter_factor("x", absent, near, assumed=1e-7) == (1e-7, "")
+
+
+def an_axis(gate: float, unit: str) -> Dataset:
+    centres = (np.arange(9) + 0.5) * gate
+    made = netcdf3.to_bytes({"range": 9}, {}, [("range", ("range",), centres, {"units": unit})], record="range")
+    return open_bytes(made)
+
+
+@pytest.mark.parametrize(("gate", "unit"), [(10.0, "m"), (0.1, "hm"), (1.0, "dam"), (10.0, "parsecs"), (0.01, "m")])
+def test_gates_are_in_the_unit_that_is_said_or_the_one_that_can_be_meant(gate: float, unit: str) -> None:
+    centres_m, length_m = axes.range_axis(an_axis(gate, unit), "range")
+
+    assert length_m == 10.0
+    assert centres_m == pytest.approx((np.arange(9) + 0.5) * 10.0)
+
+
+@pytest.mark.parametrize(("gate", "unit"), [(0.05, "furlongs"), (0.1, "chains of 100 m")])
+def test_gates_of_an_unknown_unit_are_not_guessed(gate: float, unit: str) -> None:
+    with pytest.raises(NotUnderstood, match=unit):
+        axes.range_axis(an_axis(gate, unit), "range")
 
 
 @given(angle=st.floats(width=32))

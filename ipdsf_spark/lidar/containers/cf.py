@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.containers.container import Attribute, Damage, Dataset, UnreadableFile, Variable
+from ipdsf_spark.lidar.containers.container import Attribute, Damage, Dataset, NotUnderstood, UnreadableFile, Variable
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -138,7 +138,7 @@ def _physical(
 def _stored(variable: Variable, damage: list[Damage] | None) -> NDArray[Any]:
     stored = variable.read(damage)
     if stored.dtype.kind not in "iuf":
-        raise UnreadableFile(f"{variable.name} holds no numbers")
+        raise NotUnderstood(f"{variable.name} holds no numbers")
     return stored
 
 
@@ -186,7 +186,7 @@ def _factor(variable: Variable, key: str, default: float, text_factors: bool) ->
         or not np.isfinite(factor)
         or (key == "scale_factor" and factor == 0.0)
     ):
-        raise UnreadableFile(f"{variable.name} is packed with {key} {value!r}, with which nothing can be unpacked")
+        raise NotUnderstood(f"{variable.name} is packed with {key} {value!r}, with which nothing can be unpacked")
     return factor
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.containers import cf
 from ipdsf_spark.lidar.containers.cf import Float64
-from ipdsf_spark.lidar.containers.container import Damage, UnreadableFile, Variable
+from ipdsf_spark.lidar.containers.container import Damage, NotUnderstood, Variable
 
 Time = NDArray[np.datetime64]  # datetime64[us], UTC
 
@@ -82,7 +82,7 @@ def times(
         coarsest_whole_s: the longest unit that whole numbers may count; a model's hours are exact, a profile's are not.
 
     Raises:
-        UnreadableFile: unit, date, zone or calendar are not understood, or it is stored too coarsely to tell the times.
+        NotUnderstood: unit, date, zone or calendar are not understood, or it is stored too coarsely to tell the times.
     """
     values, step = cf.physical_and_step(variable, damage=damage)
     counted = unit or variable.text("units") or default_unit
@@ -95,7 +95,7 @@ def times(
 
 def _check_step(name: str, step_s: float, coarsest_s: float) -> None:
     if step_s > coarsest_s:
-        raise UnreadableFile(
+        raise NotUnderstood(
             f"{name} is stored in numbers that resolve it to {step_s:.3g} s, too coarse to tell the times"
         )
 
@@ -110,11 +110,11 @@ def since(values: Float64, unit: str, name: str = "time", calendar: str = "") ->
     """(T,) datetime64[us] of counts in a unit like ``days since 1970-01-01``.
 
     Raises:
-        UnreadableFile: unit, date, zone or calendar are not understood.
+        NotUnderstood: unit, date, zone or calendar are not understood.
     """
     told = calendar.strip().lower()
     if told not in _REAL_CALENDARS:
-        raise UnreadableFile(f"{name} counts in calendar {calendar!r}, in which no clock runs")
+        raise NotUnderstood(f"{name} counts in calendar {calendar!r}, in which no clock runs")
     unit_s, (day, milliseconds) = _parsed(unit, name, told)
     if values.size <= cf.FEW and (few := _few_since(values, unit_s, day * 86_400_000 + milliseconds)) is not None:
         return few
@@ -147,21 +147,21 @@ def _parsed(unit: str, name: str, calendar: str) -> tuple[float, tuple[int, int]
     date = match["date"] if match else ""
     found = next((matched for pattern in (*_DATES, _COMPACT) if (matched := pattern.match(date))), None)
     if unit_s is None or found is None:
-        raise UnreadableFile(f"{name} has unit {unit[:80]!r}, expected one like 'seconds since 1970-01-01'")
+        raise NotUnderstood(f"{name} has unit {unit[:80]!r}, expected one like 'seconds since 1970-01-01'")
     parts = found.groupdict()
     zone = _zone_minutes(parts["zone"], unit, name)
     clock = [float((parts[key] or "0").replace(",", ".")) for key in ("hour", "minute", "second")]
     month = parts.get("month") or str(1 + _month(parts.get("name") or "", unit, name))
     day = _day_number(int(parts["year"]), int(month), int(parts["day"]), calendar)
     if day is None or clock[0] > 24 or clock[1] > 59 or clock[2] >= 61:
-        raise UnreadableFile(f"{name} counts from an impossible date: {unit[:80]!r}")
+        raise NotUnderstood(f"{name} counts from an impossible date: {unit[:80]!r}")
     milliseconds = round((clock[0] * 3600.0 + (clock[1] - zone) * 60.0 + clock[2]) * 1e3)
     return unit_s, (day, milliseconds)
 
 
 def _month(word: str, unit: str, name: str) -> int:
     if word[:3].lower() not in _MONTHS:
-        raise UnreadableFile(f"{name} counts from an impossible date: {unit[:80]!r}")
+        raise NotUnderstood(f"{name} counts from an impossible date: {unit[:80]!r}")
     return _MONTHS.index(word[:3].lower())
 
 
@@ -171,7 +171,7 @@ def _zone_minutes(zone: str | None, unit: str, name: str) -> int:
         return 0
     if zone[0].isalpha():
         if zone.lower() not in _ZONES_MINUTES:
-            raise UnreadableFile(f"{name} has unit {unit[:80]!r}, whose zone {zone!r} is not understood")
+            raise NotUnderstood(f"{name} has unit {unit[:80]!r}, whose zone {zone!r} is not understood")
         return _ZONES_MINUTES[zone.lower()]
     sign = -1 if zone[0] == "-" else 1
     digits = zone.lstrip("+-").strip()
@@ -180,7 +180,7 @@ def _zone_minutes(zone: str | None, unit: str, name: str) -> int:
         hours, minutes = digits, "0"
     total = int(hours or 0) * 60 + int(minutes)
     if total > 14 * 60 or int(minutes) > 59:
-        raise UnreadableFile(f"{name} has unit {unit[:80]!r}, whose zone is none on Earth")
+        raise NotUnderstood(f"{name} has unit {unit[:80]!r}, whose zone is none on Earth")
     return sign * total
 
 

@@ -39,6 +39,10 @@ class UnreadableFile(IpdsfError):
         self.offset = offset
 
 
+class NotUnderstood(UnreadableFile):
+    """What stands in a file is whole, but cannot be used or is not understood: a unit, a shape, a way of packing."""
+
+
 @dataclass(frozen=True)
 class Damage:
     """A stretch of a variable's storage that could not be read.
@@ -147,10 +151,10 @@ class Dataset:
         """A variable.
 
         Raises:
-            UnreadableFile: it is absent.
+            NotUnderstood: it is absent.
         """
         if name not in self.variables:
-            raise UnreadableFile(f"variable {name!r} is missing")
+            raise NotUnderstood(f"variable {name!r} is missing")
         return self.variables[name]
 
 

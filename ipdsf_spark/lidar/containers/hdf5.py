@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.containers import hdf5_headers as headers
 from ipdsf_spark.lidar.containers import hdf5_storage as storage
-from ipdsf_spark.lidar.containers.container import Attribute, Damage, Dataset, UnreadableFile, Variable
+from ipdsf_spark.lidar.containers.container import Attribute, Damage, Dataset, NotUnderstood, UnreadableFile, Variable
 from ipdsf_spark.lidar.containers.hdf5_heap import FractalHeap, Store, old_group
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
@@ -55,7 +55,7 @@ def _root(raw: bytes) -> tuple[Store, int]:
     if version in (2, 3):
         store = Store(raw, raw[9], raw[10])
         return store, store.offset(12 + 3 * store.offset_bytes)
-    raise UnreadableFile(f"HDF5 superblock version {version} is unknown")
+    raise NotUnderstood(f"HDF5 superblock version {version} is unknown")
 
 
 def _group(store: Store, at: int, above: Mapping[int, str] | None = None) -> Dataset:
@@ -262,6 +262,8 @@ class _Hdf5Variable(Variable):
         self._names = names
         try:
             self._header = headers.described(store, at)
+        except NotUnderstood as error:
+            raise NotUnderstood(f"{name} is {error}", min(at, len(store.raw))) from error
         except (UnreadableFile, *_DAMAGED) as error:
             raise UnreadableFile(f"{name} has a damaged header: {error}", min(at, len(store.raw))) from error
         self.shape = self._header.form.shape

@@ -11,7 +11,7 @@ import struct
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ipdsf_spark.lidar.containers.container import UnreadableFile
+from ipdsf_spark.lidar.containers.container import NotUnderstood, UnreadableFile
 
 STRUCTURES_PER_FILE: Final = 200_000  # a day of E-PROFILE has some 30,000, one chunk a variable and time
 BYTES_PER_FILE: Final = 600 * 2**20  # unpacked; a day of CL61 at 5 s needs 460 MB
@@ -189,7 +189,7 @@ def _heap_header(header: bytes, offset_bytes: int, length_bytes: int) -> _HeapHe
     """Remembered, for files of one firmware have the same heaps at the same places."""
     store = Store(header, offset_bytes, length_bytes)
     if store.number(7, 2):
-        raise UnreadableFile("HDF5 heap is packed, which no known writer of netCDF does")
+        raise NotUnderstood("HDF5 heap is packed, which no known writer of netCDF does")
     largest_object = store.number(10, 4)
     table = 14 + 10 * length_bytes + 2 * offset_bytes
     width, start, largest_direct = (

@@ -13,7 +13,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.lidar.containers.container import MAX_VARIABLE_BYTES, Damage, UnreadableFile, check_size
+from ipdsf_spark.lidar.containers.container import (
+    MAX_VARIABLE_BYTES,
+    Damage,
+    NotUnderstood,
+    UnreadableFile,
+    check_size,
+)
 from ipdsf_spark.lidar.containers.hdf5_heap import Store
 
 FIXED, FLOAT, TEXT, REFERENCE, ENUM, LIST = 0, 1, 3, 7, 8, 9  # datatype classes
@@ -95,7 +101,7 @@ def pipeline(message: bytes) -> _Pipeline:
         parameter = struct.unpack_from("<I", message, at)[0] if num_values else 0
         at += 4 * num_values + (4 if version == 1 and num_values % 2 else 0)
         if code not in (DEFLATE, SHUFFLE, CHECKSUM):
-            raise UnreadableFile(f"packed with HDF5 filter {code}; write it with deflate (nccopy -d 4) instead")
+            raise NotUnderstood(f"packed with HDF5 filter {code}; write it with deflate (nccopy -d 4) instead")
         filters.append((code, parameter))
     return tuple(filters)
 
@@ -140,7 +146,7 @@ def read(
     _, element, filters, fill = form
     dtype = element.dtype
     if dtype is None:
-        raise UnreadableFile(f"{name} holds no numbers")
+        raise NotUnderstood(f"{name} holds no numbers")
     column = _short_column(store, shape, dtype, layout, filters)
     if column is not None:
         return column
@@ -149,7 +155,7 @@ def read(
     store.spend_bytes(num_bytes)
     version, kind = layout[0], layout[1]
     if version not in (3, 4):
-        raise UnreadableFile(f"{name} is stored in HDF5 layout {version}, which no netCDF-4 writer uses")
+        raise NotUnderstood(f"{name} is stored in HDF5 layout {version}, which no netCDF-4 writer uses")
     if num_bytes == 0:
         return np.empty(shape, dtype.newbyteorder("="))
     if kind == 0:
@@ -160,7 +166,7 @@ def read(
             return _unwritten(name, shape, dtype, fill)
         return _native(np.frombuffer(store.bytes_at(address, num_bytes), dtype).reshape(shape))
     if kind != 2 or version == 4:
-        raise UnreadableFile(f"{name} is stored with a chunk index of HDF5 1.10; rewrite it with nccopy")
+        raise NotUnderstood(f"{name} is stored with a chunk index of HDF5 1.10; rewrite it with nccopy")
     num_axes = layout[2] - 1
     if num_axes != len(shape) or num_axes < 1:
         raise UnreadableFile(f"{name} has damaged chunks")

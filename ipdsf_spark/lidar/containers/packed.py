@@ -2,9 +2,10 @@
 
     unpacked(raw) -> Unpacked       the files inside, and reasons for what could not be had
 
-gzip (RFC 1952), bzip2, xz and lzma with any number of members one after the other, Zstandard (RFC 8878) where a library
-for it is installed, zip and tar, one inside the other up to `DEEPEST`; text in UTF-16 or UTF-32 becomes UTF-8,
-also where only a part of a log is in UTF-16: Windows appends it to a file that another program began in ASCII.
+gzip (RFC 1952), zlib (RFC 1950), bzip2, xz and lzma with any number of members one after the other, of several kinds
+or with plain text behind them, Zstandard (RFC 8878) where a library for it is installed, zip and tar, one inside the
+other up to `DEEPEST`; text in UTF-16 or UTF-32 becomes UTF-8, also where only a part of a log is in UTF-16: Windows
+appends it to a file that another program began in ASCII.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import bz2
 import io
 import lzma
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -25,6 +27,9 @@ MAX_FILES: Final = 20_000
 DEEPEST: Final = 4  # tar of gzip of text in UTF-16, and one more
 _STEP: Final = 1 << 20
 _TAR_MAGIC_AT: Final = 257
+_TAR_BLOCK: Final = 512
+_ZIP_ENTRY: Final = struct.Struct("<4s5H3I2H")  # what stands before each file of a zip archive
+_FEWEST_APPENDED: Final = 200  # bytes of text behind a compressed file that are no rubbish
 # Letters with a zero byte behind or before each: UTF-16 of either byte order, in the midst of other text.
 _WIDE: Final = re.compile(rb"(?:[\x01-\x04\t\n\r\x20-\x7e]\0){32,}|(?:\0[\x01-\x04\t\n\r\x20-\x7e]){32,}")
 _MARKS: Final = re.compile(rb"\xff\xfe(?=[^\0]\0)|\xfe\xff(?=\0[^\0])")
@@ -173,13 +178,24 @@ def _open_members(
         budget.faults.append((name, f"{kind} without a single file"))
 
 
+def _is_of_the_system(name: str) -> bool:
+    """Whether a file of an archive is what macOS or Windows keep beside files, and nobody's data."""
+    last = name.rpartition("/")[2]
+    return name.startswith("__MACOSX/") or last.startswith("._") or last in _OF_SYSTEMS
+
+
 def _zip_members(raw: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
     try:
         archive = zipfile.ZipFile(io.BytesIO(raw))
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     except Exception as error:  # damaged archives raise whatever their bytes lead to
+        if raw.rfind(b"PK\x05\x06") < 0:  # the list of its files stands at its end
+            yield from _zip_members_before_the_cut(raw, budget)
+            return
         raise Packing(f"damaged zip archive: {_told(error)}") from error
     for entry in entries:
+        if _is_of_the_system(entry.filename):
+            continue
         if entry.flag_bits & 1:
             budget.faults.append((entry.filename, "zip archive with a password"))
             continue
@@ -196,22 +212,76 @@ def _zip_members(raw: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
         yield entry.filename, content
 
 
+def _zip_members_before_the_cut(raw: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
+    """Files of an archive without the list of them, by what stands before each."""
+    at, name = 0, ""
+    while len(raw) - at >= _ZIP_ENTRY.size:
+        signature, _, flags, method, _, _, _, size, _, name_size, extra_size = _ZIP_ENTRY.unpack_from(raw, at)
+        if signature != b"PK\x03\x04":
+            break
+        at += _ZIP_ENTRY.size
+        name = raw[at : at + name_size].decode("utf-8", "replace")
+        at += name_size + extra_size
+        if method == zipfile.ZIP_DEFLATED:
+            stream = zlib.decompressobj(-15)
+            try:
+                content = stream.decompress(raw[at:], budget.num_bytes + 1)
+            except zlib.error:
+                break
+            is_whole, at = stream.eof or bool(stream.unconsumed_tail), len(raw) - len(stream.unused_data)
+        else:
+            content = raw[at : at + size] if method == zipfile.ZIP_STORED else b""
+            is_whole, at = 0 < size == len(content), at + size
+        if not is_whole or flags & 1:
+            break
+        if flags & 8 and raw[at : at + 4] == b"PK\x07\x08":
+            at += 16  # the size, where it was not known before
+        _spend(budget, content, "zip archive")
+        if not (name.endswith("/") or _is_of_the_system(name)):
+            yield name, content
+        name = ""
+    raise Packing(f"{name}: zip archive is cut short" if name else "zip archive is cut short")
+
+
 def _tar_members(raw: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
-    try:
-        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as archive:
-            for entry in archive:
-                if not entry.isfile():
-                    continue  # folders and links hold nothing
-                stream = archive.extractfile(entry)
-                content = stream.read(budget.num_bytes + 1) if stream is not None else b""
-                if len(content) < min(entry.size, budget.num_bytes):
-                    raise Packing("tar archive is cut short")
-                _spend(budget, content, "tar archive")
-                yield entry.name, content
-    except Packing:
-        raise
-    except Exception as error:
-        raise Packing(f"damaged tar archive: {_told(error)}") from error
+    start = 0
+    while start < len(raw):
+        try:
+            with tarfile.open(fileobj=io.BytesIO(raw[start:]), mode="r:") as archive:
+                for entry in archive:
+                    if not entry.isfile() or _is_of_the_system(entry.name):
+                        continue  # folders and links hold nothing
+                    stream = archive.extractfile(entry)
+                    content = stream.read(budget.num_bytes + 1) if stream is not None else b""
+                    if len(content) < min(entry.size, budget.num_bytes):
+                        raise Packing("tar archive is cut short")
+                    _spend(budget, content, "tar archive")
+                    yield entry.name, content
+                end = start + archive.offset
+        except Packing:
+            raise
+        except Exception as error:
+            raise Packing(f"damaged tar archive: {_told(error)}") from error
+        start = _next_tar(raw, end)
+
+
+def _next_tar(raw: bytes, end: int) -> int:
+    """Where the archive begins that was put behind one of which no further header was found at `end`; or the end.
+
+    Raises:
+        Packing: no end mark stands there, so that the library passed over what follows without a word.
+    """
+    if end >= len(raw):
+        raise Packing("tar archive without an end mark: files may be missing")
+    if any(raw[end : end + _TAR_BLOCK]):
+        if len(raw) - end < _TAR_BLOCK:
+            raise Packing("tar archive is cut short")
+        raise Packing(f"tar archive with a damaged header at byte {end}: what stands behind it is not read")
+    while end < len(raw) and not any(raw[end : end + _TAR_BLOCK]):
+        end += _TAR_BLOCK
+    if end < len(raw) and kind_of(raw[end : end + _TAR_BLOCK]) != "tar archive":
+        raise Packing(f"tar archive with {len(raw) - end} bytes behind its end that are none of it")
+    return end
 
 
 def _spend(budget: _Budget, content: bytes, kind: str) -> None:
@@ -258,14 +328,19 @@ def _zstd() -> Any:
     raise Packing("zstd-compressed file: recognised, but no library to open it is installed; pack it with gzip")
 
 
+_OF_SYSTEMS: Final = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))
 _STREAMS: Final[dict[str, Callable[[], Any]]] = {
     "gzip file": _gzip,
+    "zlib stream": zlib.decompressobj,
     "bzip2 file": bz2.BZ2Decompressor,
     "xz file": lzma.LZMADecompressor,
     "zstd-compressed file": _zstd,
 }
 _STREAMS_BY_MAGIC: Final = (
     (b"\x1f\x8b", "gzip file"),
+    (b"\x78\x01", "zlib stream"),
+    (b"\x78\x9c", "zlib stream"),
+    (b"\x78\xda", "zlib stream"),
     (b"BZh", "bzip2 file"),
     (b"\xfd7zXZ\x00", "xz file"),
     (b"\x5d\x00\x00", "xz file"),  # lzma, the older form
@@ -291,11 +366,15 @@ def _open_stream(
             members.append(content)
         if fault:
             break
-        if not rest.strip(b"\0"):  # tapes and some tools pad with zeros
-            break
-        if not any(rest.startswith(magic) for magic, of in _STREAMS_BY_MAGIC if of == kind):
+        rest = rest.lstrip(b"\0")  # tapes and some tools pad with zeros
+        following = next((of for magic, of in _STREAMS_BY_MAGIC if rest.startswith(magic)), "")
+        if rest and not following:
+            if len(rest) >= _FEWEST_APPENDED and _is_text(rest[:2048]) and not is_file(members[0]):
+                members.append(rest[: budget.num_bytes])  # a log that its logger goes on with unpacked
+                break
             fault = f"{kind} with {len(rest)} bytes behind its end that are none of it"
             break
+        kind = following or kind
     parts = members if len(members) > 1 and is_file(members[0]) else [b"".join(members)]
     is_whole = not fault
     for number, part in enumerate(parts):

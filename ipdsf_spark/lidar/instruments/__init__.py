@@ -18,10 +18,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ipdsf_spark.lidar.containers import packed
-from ipdsf_spark.lidar.instruments import blview, checks, foreign, ld40, micropulse, netcdf, text
+from ipdsf_spark.lidar.instruments import blview, checks, foreign, ld40, micropulse, netcdf, spelled, text
 from ipdsf_spark.lidar.instruments.believable import DEFAULT_BOUNDS, Bounds, believed
 from ipdsf_spark.lidar.instruments.parity import without_parity
-from ipdsf_spark.lidar.instruments.spelled import with_control_characters
 from ipdsf_spark.lidar.instruments.stamps import UTC_CLOCK, Clock
 from ipdsf_spark.lidar.profiles import Decoded, Rejected
 
@@ -32,6 +31,7 @@ _LINES_WITHIN: Final = 8_192  # bytes of a file in which its line ends are told
 _LF: Final = 10
 _CR: Final = 13
 _LONE_CR: Final = re.compile(rb"(?<!\r)\r(?![\r\n])")
+_TURNED: Final = re.compile(rb"\n\r(?!\n)")
 
 
 class Context(NamedTuple):
@@ -87,6 +87,11 @@ def _ld40(raw: bytes, context: Context) -> Decoded:
     return ld40.decode(raw, name=context.name, received=received, latest=latest, clock=context.clock)
 
 
+def _blview(raw: bytes, context: Context) -> Decoded:
+    received, latest = text.as_datetime(context.received), text.as_datetime(context.now)
+    return blview.decode(raw, name=context.name, clock=context.clock, received=received, latest=latest)
+
+
 def _foreign(raw: bytes, _: Context) -> Decoded:
     kind = foreign.text_kind(raw) or "unknown"
     return Decoded(kind, (), (Rejected(0, len(raw), foreign.text_reason(kind)),))
@@ -103,7 +108,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         micropulse.raw_binary_kind,
         lambda raw, _: micropulse.decode_raw_binary(raw),
     ),
-    Family(blview.recognise, lambda raw, _: blview.decode(raw)),
+    Family(blview.recognise, _blview),
     Family(ld40.recognise, _ld40),
     Family(text.recognise, _text),
     Family(foreign.text_kind, _foreign),
@@ -181,11 +186,35 @@ def rejected_bytes(raw: bytes, rejected: Rejected) -> bytes:
 def _decode_plain(raw: bytes, context: Context) -> Decoded:
     raw = _plain(raw)
     family = next(family for family in FAMILIES if family.is_of(raw))
-    if family is FAMILIES[-1]:
-        for read_otherwise in (with_control_characters, without_parity):
-            if (text_of := read_otherwise(raw)) is not raw:
-                return _decode_plain(text_of, context)
-    return checks.checked(family.decode(raw, context))
+    if family is FAMILIES[-1] and (text_of := without_parity(raw)) is not raw:
+        return _decode_plain(text_of, context)
+    decoded = family.decode(raw, context)
+    if decoded.rejected and family.decode is _text:
+        decoded = _read_otherwise(decoded, raw, context)
+    return checks.checked(decoded)
+
+
+def _read_otherwise(decoded: Decoded, raw: bytes, context: Context) -> Decoded:
+    """The log as a program may have left it, if that gives more profiles than it does as it is.
+
+    Of a log that is read, line ends may change; else all that stands in a file is spelled alike.
+    """
+    readings = [_with_other_line_ends] if any(not each.part for each in decoded.rejected) else []
+    for reading in (*readings, *(spelled.READINGS if not decoded.num_profiles else ())):
+        text_of = reading(raw)
+        if text_of is raw or text_of == raw:
+            continue
+        again = _text(text_of, context)
+        if again.num_profiles > decoded.num_profiles:
+            decoded, raw = again, text_of
+    return decoded
+
+
+def _with_other_line_ends(raw: bytes) -> bytes:
+    """A log with which another program went on whose lines end otherwise."""
+    if raw.count(b"\r") == raw.count(b"\r\n"):  # faster than patterns, for a log with a damaged message
+        return raw
+    return _LONE_CR.sub(b"\n", _TURNED.sub(b"\r\n", raw))
 
 
 def _plain(raw: bytes) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.containers import cf, cf_time
-from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile, Variable
+from ipdsf_spark.lidar.containers.container import Damage, Dataset, NotUnderstood, Variable
 from ipdsf_spark.lidar.instruments import axes, fields, units, vaisala_cl
 from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles
 
@@ -54,7 +54,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         damage: receives the stretches of time or backscatter that could not be read; their rows are NaN.
 
     Raises:
-        UnreadableFile: an axis or the backscatter is missing or makes no sense.
+        NotUnderstood: an axis or the backscatter is missing or makes no sense.
     """
     time = cf_time.times(dataset.require("time"), damage)
     num_profiles = len(time)
@@ -107,7 +107,7 @@ def _axis(dataset: Dataset, signal: Variable, num_profiles: int) -> tuple[Float6
     stored = fields.scalar(dataset, "vertical_resolution")
     resolution_m = round(float(fields.in_metres(dataset, "vertical_resolution", stored)), 3)
     if not 1.0 <= resolution_m <= 100.0:
-        raise UnreadableFile("vertical_resolution is missing or makes no sense")
+        raise NotUnderstood("vertical_resolution is missing or makes no sense")
     num_gates = fields.num_gates_of(signal, num_profiles)
     fields.check_profiles(1, num_gates)
     return (np.arange(num_gates, dtype=np.float64) + 0.5) * resolution_m, resolution_m

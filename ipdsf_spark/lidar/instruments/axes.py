@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from ipdsf_spark.lidar.containers import cf
-from ipdsf_spark.lidar.containers.container import Dataset, UnreadableFile
+from ipdsf_spark.lidar.containers.container import Dataset, NotUnderstood
 from ipdsf_spark.lidar.instruments import units
 from ipdsf_spark.lidar.profiles import Float64
 
@@ -24,12 +24,12 @@ def range_axis(
     `default` is metres per unit where the file says none; see `cf.physical` for `text_factors`.
 
     Raises:
-        UnreadableFile: it is absent, or no regular grid of gates.
+        NotUnderstood: it is absent, or no regular grid of gates.
     """
     values = along_m(dataset, name, default=default, text_factors=text_factors)
     first_m, spacing_m = regular_grid(values)
     if values[-1] > FARTHEST_M:
-        raise UnreadableFile(
+        raise NotUnderstood(
             f"{name} ends at {values[-1] / 1e3:.0f} km with gates of {spacing_m:.3g} m, where no such instrument sees"
         )
     return gate_centres(first_m, spacing_m, len(values)), round(spacing_m, 3)
@@ -39,7 +39,7 @@ def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: 
     """(G,) values of an axis in metres; where its unit cannot be meant (gates of 15 km), the one that can, said so.
 
     Raises:
-        UnreadableFile: it is absent or holds no numbers.
+        NotUnderstood: it is absent or holds no numbers.
     """
     variable = dataset.require(name)
     values = cf.physical(variable, text_factors=text_factors)
@@ -52,7 +52,8 @@ def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: 
             f"{name}: the unit {variable.text('units')[:40]!r} is no length that is known; read as {default:g} m"
         )
     spacing = float(values[-1] - values[0]) / (len(values) - 1) if values.ndim == 1 and len(values) > 1 else np.nan
-    for other in (factor, 1.0, 1e3):
+    is_known = told is not None or not variable.text("units").strip(" 1-")
+    for other in (factor, 1.0, 1e3) if is_known else (factor,):
         if GATE_LENGTHS_M[0] < spacing * other < GATE_LENGTHS_M[1]:
             if other != factor:
                 unit = variable.text("units")[:40]
@@ -61,6 +62,10 @@ def along_m(dataset: Dataset, name: str, *, default: float = 1.0, text_factors: 
                     f"read as {'metres' if other == 1.0 else 'kilometres'}"
                 )
             return values if other == 1.0 else np.asarray(values * other, np.float64)
+    if not is_known and math.isfinite(spacing):
+        raise NotUnderstood(
+            f"{name} has unit {variable.text('units')[:40]!r}, no length that is known, and no gates in metres"
+        )
     return np.asarray(values * factor, np.float64)
 
 
@@ -89,13 +94,13 @@ def regular_grid(values: Float64) -> tuple[float, float]:
     """First value and spacing of a range axis [m].
 
     Raises:
-        UnreadableFile: it is empty, not finite, or not regular.
+        NotUnderstood: it is empty, not finite, or not regular.
     """
     if values.ndim != 1 or len(values) < 2 or not (math.isfinite(values[0]) and math.isfinite(values[-1])):
-        raise UnreadableFile("the range axis is not a list of at least two numbers")
+        raise NotUnderstood("the range axis is not a list of at least two numbers")
     spacing = float(values[-1] - values[0]) / (len(values) - 1)
     steps = values[1:] - values[:-1]
     farthest = max(float(steps.max()) - spacing, spacing - float(steps.min()))
     if not 0.1 < spacing < 1000.0 or farthest > 0.05 * spacing:
-        raise UnreadableFile("the range axis does not grow in equal steps")
+        raise NotUnderstood("the range axis does not grow in equal steps")
     return float(values[0]), spacing

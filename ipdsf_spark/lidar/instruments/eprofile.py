@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from ipdsf_spark.lidar.containers import cf, cf_time
-from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
+from ipdsf_spark.lidar.containers.container import Damage, Dataset, NotUnderstood
 from ipdsf_spark.lidar.instruments import axes, fields, units
 from ipdsf_spark.lidar.instruments.lufft_chm import ERROR_BITS, FOG, FOG_VISIBILITY_M, PARTICLES, RAIN, SNOW, named_bits
 from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles
@@ -75,7 +75,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         damage: receives the stretches of time or signal that could not be read; their rows are NaN.
 
     Raises:
-        UnreadableFile: an axis, the signal or (level 2) the station altitude is missing or makes no sense.
+        NotUnderstood: an axis, the signal or (level 2) the station altitude is missing or makes no sense.
     """
     instrument, wavelength_nm = _model(dataset)
     is_level_2 = "attenuated_backscatter_0" in dataset.variables
@@ -132,7 +132,7 @@ def _axis(dataset: Dataset, is_level_2: bool) -> tuple[Float64, float]:
         return axes.range_axis(dataset, "range")
     station_m = float(fields.in_metres(dataset, "station_altitude", fields.scalar(dataset, "station_altitude")))
     if not -500.0 < station_m < 9000.0:
-        raise UnreadableFile("station_altitude is missing, so heights above ground cannot be told")
+        raise NotUnderstood("station_altitude is missing, so heights above ground cannot be told")
     altitude_m = axes.along_m(dataset, "altitude") - station_m
     _, spacing_m = axes.regular_grid(altitude_m)
     return altitude_m, round(spacing_m, 3)

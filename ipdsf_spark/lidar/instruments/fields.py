@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.containers import cf
-from ipdsf_spark.lidar.containers.container import MAX_VARIABLE_BYTES, Dataset, UnreadableFile, Variable
+from ipdsf_spark.lidar.containers.container import MAX_VARIABLE_BYTES, Dataset, NotUnderstood, UnreadableFile, Variable
 from ipdsf_spark.lidar.instruments import units
 from ipdsf_spark.lidar.profiles import Float32
 
@@ -26,10 +26,10 @@ def check_profiles(num_profiles: int, num_gates: int) -> None:
     """Refuse more profiles than a day can have.
 
     Raises:
-        UnreadableFile: with what was claimed.
+        NotUnderstood: with what was claimed.
     """
     if num_profiles > MAX_PROFILES or 4 * num_profiles * num_gates > MAX_VARIABLE_BYTES:
-        raise UnreadableFile(f"claims {num_profiles} profiles of {num_gates} gates; split it into files of a day")
+        raise NotUnderstood(f"claims {num_profiles} profiles of {num_gates} gates; split it into files of a day")
 
 
 def scalar(dataset: Dataset, name: str, *, text_factors: bool = True) -> float:
@@ -141,13 +141,13 @@ def table(variable: Variable, values: NDArray[Any], num_profiles: int) -> Float3
     """(T, L) from values of shape (T,), (T, L) or, if the file says so, (L, T); padded if rows are missing.
 
     Raises:
-        UnreadableFile: the shape fits neither.
+        NotUnderstood: the shape fits neither.
     """
     array = values.reshape(-1, 1) if values.ndim < 2 else values
     if array.ndim == 2 and array.shape[0] != num_profiles == array.shape[1] and variable.dimensions[1] in TIME_NAMES:
         array = array.T
     if array.ndim != 2 or array.shape[0] > num_profiles or not 0 < array.shape[1] <= MAX_LAYERS:
-        raise UnreadableFile(f"{variable.name} of shape {values.shape} does not fit {num_profiles} profiles")
+        raise NotUnderstood(f"{variable.name} of shape {values.shape} does not fit {num_profiles} profiles")
     return padded(array, num_profiles)
 
 
@@ -155,13 +155,13 @@ def num_gates_of(variable: Variable, num_profiles: int) -> int:
     """Gates of a table of profiles, whichever axis they stand on.
 
     Raises:
-        UnreadableFile: it is no table.
+        NotUnderstood: it is no table.
     """
     shape = variable.shape
     if len(shape) > 2 and 1 in shape:
         shape = tuple(length for length in shape if length > 1)
     if len(shape) != 2:
-        raise UnreadableFile(f"{variable.name} has {len(variable.shape)} axes where time and range would be right")
+        raise NotUnderstood(f"{variable.name} has {len(variable.shape)} axes where time and range would be right")
     rows, columns = shape
     return rows if columns == num_profiles != rows else columns
 
@@ -172,7 +172,7 @@ def by_time(
     """(T, G) values, transposed where the file has them the other way round, without further axes of one.
 
     Raises:
-        UnreadableFile: the shape is neither.
+        NotUnderstood: the shape is neither.
     """
     shape = (num_profiles, num_gates)
     if values.ndim > 2 and values.size == num_profiles * num_gates:
@@ -186,4 +186,4 @@ def by_time(
         return values.T
     if values.ndim == 2 and values.shape[1] == num_gates and len(values) < num_profiles:
         return padded(values, num_profiles)
-    raise UnreadableFile(f"{variable.name} has shape {values.shape}, expected {shape}")
+    raise NotUnderstood(f"{variable.name} has shape {values.shape}, expected {shape}")

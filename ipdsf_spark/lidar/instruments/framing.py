@@ -22,7 +22,7 @@ from ipdsf_spark.lidar.instruments.stamps.prefixes import strip_prefix
 # u unit, software level, message number, subclass: CL31/CL51 CL usssmc, CT25K CT ussmc, Campbell CS usssmmm
 # (the common first letter stands outside the group: the regex engine can then leap from C to C)
 HEADER: Final = re.compile(
-    rb"C(?:(L)[0-9A-Z]\d{3}[1-3]\d|(T)[0-9A-Z]\d{2}[1-8]\d|(S)[0-9A-Z]\d{3}00[1-6])(?=\x02|\^B|[ \t]*\r?\n|[ \t]*\Z)"
+    rb"C(?:(L)[0-9A-Z]\d{3}[1-3]\d|(T)[0-9A-Z]\d{2}[1-8]\d|(S)[0-9A-Z]\d{3}00[1-6])(?=\x02|\^B|[ \t\r]*\n|[ \t]*\Z)"
 )
 ETX: Final = b"\x03"
 END_OF_TEXT: Final = re.compile(rb"[\x03\x04]|\^[CD]")

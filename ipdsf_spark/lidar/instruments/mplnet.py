@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ipdsf_spark.lidar.containers import cf, cf_time
-from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
+from ipdsf_spark.lidar.containers.container import Damage, Dataset, NotUnderstood, UnreadableFile
 from ipdsf_spark.lidar.instruments import axes, fields, micropulse, units
 from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles, Time
 
@@ -53,7 +53,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         damage: receives the stretches of time or signal that could not be read; their rows are NaN.
 
     Raises:
-        UnreadableFile: an axis or the signal is missing or makes no sense.
+        NotUnderstood: an axis or the signal is missing or makes no sense.
     """
     is_network = "nrb" in dataset.variables
     time = _times(dataset, damage)
@@ -121,7 +121,7 @@ def _above_instrument(dataset: Dataset) -> tuple[Float64, float]:
     stored = fields.scalar(dataset, "surface_altitude")
     ground_m = float(fields.in_metres(dataset, "surface_altitude", stored, default=KM_M))
     if not -500.0 < ground_m < 9000.0:
-        raise UnreadableFile("surface_altitude is missing, so heights above the instrument cannot be told")
+        raise NotUnderstood("surface_altitude is missing, so heights above the instrument cannot be told")
     return altitude_m - ground_m, round(spacing_m, 3)
 
 
@@ -130,7 +130,7 @@ def _sampled(dataset: Dataset, num_profiles: int) -> tuple[Float64, float]:
     num_gates = fields.num_gates_of(dataset.require("nrb_copol"), num_profiles)
     resolution_m = 0.5 * LIGHT_M_S * fields.scalar(dataset, "bin_time")
     if not 0.5 < resolution_m < 500.0:
-        raise UnreadableFile(f"bin_time would mean gates of {resolution_m:.3g} m")
+        raise NotUnderstood(f"bin_time would mean gates of {resolution_m:.3g} m")
     fields.check_profiles(1, num_gates)
     return (np.arange(num_gates, dtype=np.float64) + 0.5) * resolution_m, round(resolution_m, 3)
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ipdsf_spark.lidar.containers import cf, cf_time
-from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
+from ipdsf_spark.lidar.containers.container import Damage, Dataset, NotUnderstood
 from ipdsf_spark.lidar.instruments import axes, fields, units
 from ipdsf_spark.lidar.profiles import Float32, Float64, Profiles
 
@@ -55,11 +55,11 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         damage: receives the stretches of time or backscatter that could not be read; their rows are NaN.
 
     Raises:
-        UnreadableFile: an axis or the backscatter is missing or makes no sense, or the file is of a scanning lidar.
+        NotUnderstood: an axis or the backscatter is missing or makes no sense, or the file is of a scanning lidar.
     """
     signal = dataset.require(SIGNAL)
     if "index_of_angle" in signal.dimensions or len(signal.shape) > 2:
-        raise UnreadableFile("NCAS product of a scanning Doppler lidar: its beams are no profile of a ceilometer")
+        raise NotUnderstood("NCAS product of a scanning Doppler lidar: its beams are no profile of a ceilometer")
     instrument, wavelength_nm = _model(dataset)
     time = cf_time.times(dataset.require("time"), damage)
     num_profiles = len(time)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.containers import hdf5, netcdf3
-from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
+from ipdsf_spark.lidar.containers.container import Damage, Dataset, NotUnderstood, UnreadableFile
 from ipdsf_spark.lidar.instruments import (
     archive_netcdf,
     arm,
@@ -95,12 +95,18 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
                 profiles = profiles.with_columns(identity=_mark(kind_of_file, profiles.wavelength_nm))
             if received is not None and len(profiles) == 1 and np.isnat(profiles.time).all():
                 profiles = replace(profiles, time=np.array([received], "datetime64[us]"))
+            if _is_without_signal(profiles) and not damage:
+                dataset.note(
+                    "not one number of backscatter: all are fill values, missing, or outside their valid range"
+                )
             return _decoded(profiles, [*dataset.damage, *damage], dataset.gaps)
         kind = foreign.netcdf_kind(dataset)
         known = products.named(dataset) if kind is None else None
         if known is not None:
             return Decoded(known[0], (), (Rejected(0, len(raw), known[1]),))
         return Decoded(kind or "unknown", (), (Rejected(0, len(raw), foreign.netcdf_reason(dataset, kind)),))
+    except NotUnderstood as error:
+        reason = f"netCDF file not read: {error}"
     except UnreadableFile as error:
         reason = f"damaged netCDF file: {error}"
     except Exception as error:
@@ -108,6 +114,12 @@ def decode(raw: bytes, *, name: str = "", received: np.datetime64 | None = None)
         log.exception("no reader foresaw this netCDF file: %s", name or "unnamed")
         reason = f"{UNFORESEEN}: {type(error).__name__}: {error}"
     return Decoded(instrument, (), (Rejected(0, len(raw), reason),))
+
+
+def _is_without_signal(profiles: Profiles) -> bool:
+    """Whether there are profiles, and no number in any of them; told by the first, nearly always."""
+    beta = profiles.beta
+    return bool(beta.size) and not np.isfinite(beta[0]).any() and not np.isfinite(beta).any()
 
 
 def _mark(kind_of_file: str, wavelength_nm: float) -> str:
@@ -155,9 +167,10 @@ def _without_time(time: Time, is_lost: NDArray[np.bool_]) -> tuple[NDArray[np.bo
     reasons = []
     for run in runs[:NAMED_ONE_BY_ONE]:
         where = f"profile {run[0] + 1}" if len(run) == 1 else f"{len(run)} profiles, {run[0] + 1} to {run[-1] + 1},"
+        has = "has" if len(run) == 1 else "have"
         stamp = time[run[0]]
         told = "a time that is missing or a fill value" if np.isnat(stamp) else f"the time {stamp.astype('M8[s]')}Z"
-        reasons.append(f"{where} of {len(time)} has {told}: not within {EARLIEST_YEAR} to {LATEST_YEAR}")
+        reasons.append(f"{where} of {len(time)} {has} {told}: not within {EARLIEST_YEAR} to {LATEST_YEAR}")
     left = sum(len(run) for run in runs[NAMED_ONE_BY_ONE:])
     if left:
         reasons.append(f"{left} more profiles have times not within {EARLIEST_YEAR} to {LATEST_YEAR}, or none")

@@ -61,6 +61,12 @@ PRODUCTS: Final[tuple[tuple[str, _Test, str], ...]] = (
     ),
     (
         "Vaisala BL-View",
+        lambda _, names: bool(names & {"Bs_profile_data", "rcs_910"}),
+        "BL-View netCDF: its profiles (Bs_profile_data of level 3, rcs_910 of level 2) are not read; "
+        "export history files (.his) of level 2, or send the raw messages",
+    ),
+    (
+        "Vaisala BL-View",
         lambda _, names: {"message_type", "cloud_data"} <= names or {"profile_scale", "profile_resolution"} <= names,
         "BL-View netCDF of an unknown layout: export history files (.his) of level 2, or send the raw messages",
     ),

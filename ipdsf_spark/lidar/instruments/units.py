@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.containers import cf
-from ipdsf_spark.lidar.containers.container import UnreadableFile
+from ipdsf_spark.lidar.containers.container import NotUnderstood
 from ipdsf_spark.lidar.profiles import Float32
 
 STEEPEST_DEG: Final = 60.0  # no profiler of the boundary layer is tilted further, and makers' tilt sensors end before
@@ -21,6 +21,8 @@ _LENGTHS_M: Final = {
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
     **dict.fromkeys(("km", "kilometer", "kilometers", "kilometre", "kilometres"), 1e3),
     **dict.fromkeys(("Mm", "megameter", "megameters", "megametre", "megametres"), 1e6),
+    **dict.fromkeys(("hm", "hectometer", "hectometers", "hectometre", "hectometres"), 1e2),
+    **dict.fromkeys(("dam", "decameter", "decameters", "decametre", "decametres"), 1e1),
     **dict.fromkeys(("dm", "decimeter", "decimeters"), 1e-1),
     **dict.fromkeys(("cm", "centimeter", "centimeters"), 1e-2),
     **dict.fromkeys(("mm", "millimeter", "millimeters"), 1e-3),
@@ -121,10 +123,10 @@ def refuse_logarithm(name: str, unit: str) -> None:
     """Of a signal of any unit, calibrated or not.
 
     Raises:
-        UnreadableFile: the numbers are logarithms.
+        NotUnderstood: the numbers are logarithms.
     """
     if is_logarithm(unit) or unit.strip().lower() in _DECIBELS:
-        raise UnreadableFile(f"{name} holds logarithms, as its unit {unit[:60]!r} says; backscatter itself is needed")
+        raise NotUnderstood(f"{name} holds logarithms, as its unit {unit[:60]!r} says; backscatter itself is needed")
 
 
 def backscatter_factor(name: str, unit: str, near: NDArray[Any], *, assumed: float) -> tuple[float, str]:
@@ -137,7 +139,7 @@ def backscatter_factor(name: str, unit: str, near: NDArray[Any], *, assumed: flo
         assumed: the factor of the format, for a unit that is missing or no unit of backscatter.
 
     Raises:
-        UnreadableFile: the numbers are logarithms, or in no unit that they can have.
+        NotUnderstood: the numbers are logarithms, or in no unit that they can have.
     """
     refuse_logarithm(name, unit)
     told = per_metre_steradian(unit)
@@ -152,10 +154,13 @@ def backscatter_factor(name: str, unit: str, near: NDArray[Any], *, assumed: flo
             meaning = f"{size * factor:.1e} m-1 sr-1 near the ground, which no air has; read with the factor {other:g}"
             return other, f"{name}: the unit {unit[:60]!r} would mean {meaning}"
     if size * factor > LARGEST_BETA:
-        raise UnreadableFile(
+        raise NotUnderstood(
             f"{name} of unit {unit[:60]!r} would mean {size * factor:.1e} m-1 sr-1 near the ground, which no air has"
         )
-    return factor, ""
+    if size * factor > PLAUSIBLE_BETA[0]:
+        return factor, ""
+    meaning = f"{size * factor:.1e} m-1 sr-1 near the ground, which no air has; taken as it is"
+    return factor, f"{name}: the unit {unit[:60]!r} means {meaning}"
 
 
 def _is_plausible(beta: float) -> bool:

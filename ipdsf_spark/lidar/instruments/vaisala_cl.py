@@ -158,15 +158,15 @@ def _check(frame: Frame, place: int, lines: list[bytes]) -> None:
             raise UnfinishedMessage("file ends before the checksum")
         raise DamagedMessage(f"no checksum after the profile: {shown(tail)}")
     expected = int(checksum[1], 16)
-    as_sent = lines
-    if len(lines) == 4:
-        width = SKY_WIDTH[instrument_of(frame.header)]
-        as_sent = [lines[0], lines[1].strip(b" ").rjust(width), *lines[2:]]  # loggers strip blanks
+    width = SKY_WIDTH[instrument_of(frame.header)] if len(lines) == 4 else 0
+    as_sent = [lines[0], lines[1].strip(b" ").rjust(width), *lines[2:]] if width else lines  # loggers strip blanks
     if message_crc(frame.header, as_sent) == expected:
         return
     as_read = frame.lines[:place]
     given = message_crc(frame.header, as_read)
-    if given != expected != message_crc(frame.header, without_padding(as_read)):
+    if given == expected:
+        return
+    if message_crc(frame.header, without_padding(as_read, sky_width=width)) != expected:
         raise DamagedMessage(f"checksum: message says {expected:04x}, its bytes give {given:04x}")
 
 
@@ -243,4 +243,4 @@ def _sky_line(profiles: Profiles, index: int, *, wide: bool) -> bytes:
             base = float(profiles.sky_base_m[index, layer])
         octas = 0 if np.isnan(cover) else round(cover)
         pairs.append(f"{octas:3d} {blank if np.isnan(base) else f'{round(base / 10):0{len(blank)}d}'}")
-    return (" ".join(pairs)).encode()
+    return "".join(pairs).encode()

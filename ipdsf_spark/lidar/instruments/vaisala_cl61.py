@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.containers import cf, cf_time
-from ipdsf_spark.lidar.containers.container import Damage, Dataset, UnreadableFile
+from ipdsf_spark.lidar.containers.container import Damage, Dataset, NotUnderstood, UnreadableFile
 from ipdsf_spark.lidar.instruments import axes, fields, units
 from ipdsf_spark.lidar.profiles import Float32, Profiles
 
@@ -32,6 +32,7 @@ INSTRUMENTS_UNIT: Final = "seconds since 1970-01-01 00:00:00.000"
 NEAR_GATES: Final = 200  # the lowest kilometre
 HIGHEST_FILL: Final = -99.0  # of the instrument's, in columns of one number a profile
 FILLS_FROM: Final = 100.0  # beyond are the fill values of the instrument, and of other programs
+MOST_FILLS: Final = 8  # different ones in one variable
 LEVELS: Final = {1: "status", 2: "warning", 3: "alarm"}
 NUM_LAYERS: Final = 5
 LOWEST_VISIBILITY_M: Final = 0.1  # 0 says that there is none
@@ -80,7 +81,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         damage: receives the stretches of time or backscatter that could not be read; their rows are NaN.
 
     Raises:
-        UnreadableFile: an axis or the backscatter is missing or makes no sense.
+        NotUnderstood: an axis or the backscatter is missing or makes no sense.
     """
     # Counts of the unit the file says; the instrument's own where it says none.
     time = cf_time.times(dataset.require("time"), damage, default_unit=INSTRUMENTS_UNIT)
@@ -147,15 +148,30 @@ def _field(dataset: Dataset, name: str, damage: list[Damage], num_profiles: int,
     if cf.is_plain(variable, -limit, limit):
         values = variable.read(damage)
         if values.dtype.kind not in "iuf":
-            raise UnreadableFile(f"{name} holds no numbers")
+            raise NotUnderstood(f"{name} holds no numbers")
         values = values.astype(np.float32, copy=False)
     else:
         values = cf.physical32(variable, damage=damage)
     values = fields.by_time(variable, values, "time", num_profiles, num_gates)
     # Fill values are -999 or 9.97e36; real backscatter is a thousand times below 1 in the densest cloud.
     if not (values.max(initial=0.0) < limit and values.min(initial=0.0) > -limit):
-        values = np.where(np.abs(values) < limit, values, np.float32(np.nan))
+        is_sound = np.abs(values) < limit
+        _refuse_counts(name, values[:, :NEAR_GATES], is_sound[:, :NEAR_GATES])
+        values = np.where(is_sound, values, np.float32(np.nan))
     return values
+
+
+def _refuse_counts(name: str, near: Float32, is_sound: NDArray[np.bool_]) -> None:
+    """Fills are a few numbers again and again; many different ones are counts whose packing somebody lost.
+
+    Raises:
+        NotUnderstood: most of what stands near the ground are such counts.
+    """
+    beyond = near[~is_sound & np.isfinite(near)]
+    if 2 * beyond.size > near.size and len(np.unique(beyond)) > MOST_FILLS:
+        raise NotUnderstood(
+            f"{name} holds numbers like {beyond[0]:.4g}, which no air has: its scale_factor was lost, or its unit"
+        )
 
 
 def _depolarisation(dataset: Dataset, beta: Float32, num_profiles: int, num_gates: int) -> Float32 | None:

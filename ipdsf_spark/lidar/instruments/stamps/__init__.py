@@ -9,6 +9,7 @@ or month first, the repeated hour of the night in which clocks go back, before o
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,9 +17,9 @@ from itertools import pairwise
 from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps import counted, cut, zones
-from ipdsf_spark.lidar.instruments.stamps.apart import date_against
+from ipdsf_spark.lidar.instruments.stamps.apart import date_against, number_against, number_beside
 from ipdsf_spark.lidar.instruments.stamps.beside import contradicted, unlike_the_others, with_company, zoned_beside
-from ipdsf_spark.lidar.instruments.stamps.clock import BEHIND, UTC_CLOCK, Clock
+from ipdsf_spark.lidar.instruments.stamps.clock import BEHIND, LARGEST_OFFSET, UTC_CLOCK, Clock
 from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, FORMS, TWO_LINES, UNIX
 from ipdsf_spark.lidar.instruments.stamps.order import (
     date_alone_in,
@@ -52,6 +53,9 @@ _MAY_BE_DIGIT: Final = re.compile(rb"[0-9\x80-\xff]")  # not only Arabic digits 
 _SEEN_FIRST: Final = (FORMS[0], next(form for form in FORMS if form.name == UNIX))  # beside a plain stamp
 _LIKE_THOSE: Final = re.compile(rb"\d{4}[-/.:]\d|\d{9}")  # what every stamp of those forms holds
 _HALF_DAY: Final = 43_200_000_000
+_FEWEST_ALIKE: Final = 3  # messages before which the same moment stands
+_LONGEST_STEP: Final = timedelta(hours=12)  # from one message to the next of a file, throughout
+_LEAD: Final = timedelta(hours=1)  # of a logger's clock
 _PLAIN: Final = re.compile(
     rb"\s*(?:-|%+ )?((?:19|20)\d{2})([-/])(\d{2})\2(\d{2})[ T](\d{2}):(\d{2}):(\d{2})"
     rb"(?:Z?(?: %+)?[ \t]*\r?\n[ \t]*|(?:\.(\d{1,6}))?Z?,[ \t]*)\x01?[ \t]*"
@@ -107,6 +111,7 @@ def stamped(
     found = [with_company(text, finder.all_in(text)) for text in told]
     if not any(found):
         return Stamped((None,) * (len(told) - 1), tuple(_unread(text) for text in told[:-1]))
+    told, found = _without_constants(told, found)
     found[-1] = without_cut_stamp(told[-1], found, received)
     whole = found if begins_inside else [without_cut_first(talk[0], found), *found[1:]]
     if clock.stamps and not on_the_line_of_a_header(told, whole):
@@ -145,19 +150,26 @@ def stamped(
     )
     local: list[tuple[int, datetime, Written]] = []
     for (i, written), day in zip(sound, days, strict=True):
-        moment = None if isinstance(day, str) else local_of(day, written.micros)
+        moment = None if isinstance(day, str) else local_of(day, written.micros_on(day))
         if moment is None:
             reasons[i] = f"time stamp not understood: {day if isinstance(day, str) else repr(written.text)}"
         elif written.kind == UNIX and (against := _counted_otherwise(moment, written, name, received, latest)):
             reasons[i] = f"time stamp not understood: {against}"
         else:
             local.append((i, moment, written._replace(is_instant=True) if _is_utc(written, day) else written))
+    if fault := _leaps([(moment, written) for _, moment, written in local if written.kind in COUNTED]):
+        for place, _, written in local:
+            if written.kind in COUNTED:
+                reasons[place] = f"time stamp not understood: '{written.text}': {fault}"
+        local = [each for each in local if each[2].kind not in COUNTED]
     if is_at_start and local and local[0][0] == 0 and _is_short(local, name, received, latest):
         reasons[0] = f"impossible time stamp: '{local.pop(0)[2].text}': {cut.CUT}"
     instants = zones.instants([(moment, written) for _, moment, written in local], clock=clock, received=received)
-    for (i, _, _), instant in zip(local, instants, strict=True):
+    for (i, _, written), instant in zip(local, instants, strict=True):
         if isinstance(instant, str):
             reasons[i] = instant
+        elif written.kind == CLOCK and (against := _behind_its_sending(instant, written, clock, received)):
+            reasons[i] = against
         else:
             times[i] = instant
     _fill(times, reasons)
@@ -318,18 +330,76 @@ def _clock_days(
     if day is None:
         return None
     days: list[tuple[int, int, int] | str] = []
+    numbers = [number_beside(text, each.start, each.end) for each, text in zip(stamps, texts, strict=True)]
+    if _count_messages(numbers, stamps):
+        numbers = [b""] * len(numbers)
     previous = stamps[0].micros
-    for each, text in zip(stamps, texts, strict=True):
+    for each, text, number in zip(stamps, texts, numbers, strict=True):
         said = date_alone_in(text)
         if said is not None:
             day = said
         elif each.micros < previous - _HALF_DAY:
             day = _next_day(day)
         previous = each.micros
-        against = date_against(text[: each.start] + b"\n" + text[each.end :], day)
+        against = date_against(text[: each.start] + b"\n" + text[each.end :], day) or number_against(number, day)
         fault = f"'{against}' beside '{each.text}' is not {day}, as it is called otherwise" if against else ""
         days.append(fault or (day.year, day.month, day.day))
     return days
+
+
+def _behind_its_sending(instant: datetime, written: Written, clock: Clock, received: datetime | None) -> str:
+    """Why a time of day is not of the day that the file's name tells: it would lie after the file was sent.
+
+    By hours where its zone is known, else by more than the easternmost zone is ahead of Greenwich.
+    """
+    is_zoned = clock.zone or written.offset is not None
+    if received is None or instant - received <= (_LEAD if is_zoned else LARGEST_OFFSET):
+        return ""
+    hours = (instant - received).total_seconds() / 3600
+    return (
+        f"'{written.text}' would lie {hours:.0f} hours after it was sent on the day of the file's name: "
+        "its date is another, or the sender's clock is wrong"
+    )
+
+
+def _leaps(counts: Sequence[tuple[datetime, Written]]) -> str:
+    """Why numbers that would be moments are none: of three and more each lies more than half a day behind the last.
+
+    A single one among others leaps there and back.
+    """
+    steps = [after[0] - before[0] for before, after in pairwise(counts)]
+    if len(steps) < 2 or min(steps) < _LONGEST_STEP:
+        return ""
+    days = min(steps) / timedelta(days=1)
+    return f"it would advance by {days:.3g} days from message to message, so that it counts something else"
+
+
+def _without_constants(told: list[bytes], found: list[list[Written]]) -> tuple[list[bytes], list[list[Written]]]:
+    """Talk and stamps without moments that are the same before every message, if there are others beside them.
+
+    They are those of a firmware or a calibration. Three profiles of one minute may share theirs, with none beside it.
+    """
+    counts = Counter(written.text for stamps in found for written in stamps)
+    fewest = max(_FEWEST_ALIKE, len(told) - 2)
+    constants = [text.encode("latin-1") for text, count in counts.items() if count >= fewest]
+    if not constants or on_the_line_of_a_header(told, found):
+        return told, found
+    others = list(told)
+    for text in constants:
+        others = [talk.replace(text, b" " * len(text)) for talk in others]
+    finder = Finder()
+    beside = [with_company(talk, finder.all_in(talk)) for talk in others]
+    return (others, beside) if sum(map(bool, beside)) >= fewest else (told, found)
+
+
+def _count_messages(numbers: Sequence[bytes], stamps: Sequence[Written]) -> bool:
+    """Whether numbers beside times of day change from one to the next of a day, so that they are no days."""
+    beside = zip(numbers, stamps, strict=True)
+    return any(
+        number != other and each.micros <= later.micros
+        for (number, each), (other, later) in pairwise(beside)
+        if number and other
+    )
 
 
 def _next_day(day: date) -> date:

@@ -43,7 +43,9 @@ _NO_ZONES: Final = frozenset(
 )
 _LOCAL: Final = re.compile(
     r"^[ \t]{1,2}[\[(]?(?:Ortszeit|Lokalzeit|lokal(?:e Zeit)?|heure locale|hora local|ora locale|lokal tid|lokaltijd"
-    r"|plaatselijke tijd|czas lokalny|local)(?!\w)",
+    r"|plaatselijke tijd|czas lokalny|local|(?:sommer|winter|normal)zeit|heure d['\u2019](?:\u00e9t\u00e9|hiver)"
+    r"|ora (?:legale|solare)|hora de (?:verano|invierno)|hor\u00e1rio de (?:ver\u00e3o|inverno)|(?:zomer|winter)tijd"
+    r"|(?:sommer|vinter|normal)tid|(?:summer|winter|standard|daylight) time)(?!\w)",
     re.IGNORECASE,
 )
 _HALVES: Final = {

@@ -142,7 +142,9 @@ def chosen(
     received: date | None,
     latest: date | None,
 ) -> str:
-    """The key of `dates` that holds for all stamps of a file, or why it cannot be told (a reason has blanks).
+    """The key of `dates` that holds for the stamps of a file, or why it cannot be told (a reason has blanks).
+
+    It holds for all, or for all but a damaged third.
 
     Args:
         texts: stamps that can mean several dates.
@@ -151,10 +153,14 @@ def chosen(
         received: day of sending.
         latest: last day that can have been.
     """
-    names = [name for name in dates[0] if all(name in each for each in dates)]
-    if not names:
+    counts = Counter(name for each in dates for name in each)
+    most = max(counts.values(), default=0)
+    if 3 * most < 2 * len(dates):
         return f"'{texts[0]}': the numbers of this file count from no one epoch"
-    days = {name: [date(*each[name]) for each in dates] for name in names}  # type: ignore[arg-type]
+    names = [name for name, count in counts.items() if count == most]
+    if "" in names:  # nothing is open in most of them
+        return ""
+    days = {name: [date(*each[name]) for each in dates if name in each] for name in names}  # type: ignore[arg-type]
     if latest is not None:
         names = [name for name in names if max(days[name]) <= latest + _LEAD] or names[:1]
     compact = _compact(texts[0], latest)

@@ -26,6 +26,9 @@ _DAY_TIME: Final = (
 _DAY_TIME_FULL: Final = rb"(?P<h>\d{1,2}):(?P<mi>\d{2}):(?P<s>\d{2})" + FRACTION + _WHOLE
 _DAY_TIME_OTHER: Final = rb"(?P<h>\d{1,2})[.h_-](?P<mi>\d{2})[.m_-](?P<s>\d{2})s?(?:[.,](?P<f>\d{1,9}))?(?!\d)"
 _DAY_TIME_COMPACT: Final = rb"(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?(?:[.,](?P<f>\d{1,9}))?(?!\d)"
+_DAY_TIME_HOURS: Final = (
+    rb"(?P<h>\d{1,2})[ ]?[hH][ ]?(?P<mi>\d{2})(?:[ ]?(?:min|mn|m)?[ ]?(?P<s>\d{2})[ ]?s?)?[ ]?(?:min|mn|m)?(?![\w:.])"
+)
 _HALF: Final = rb"(?:[ \t]?(?P<ap>[AaPp])\.?[Mm]\b\.?)?"
 _ABBREVIATION: Final = (
     b"(?P<z>"
@@ -48,15 +51,21 @@ _ZONE: Final = (
     + _AREAS
     + rb"/[A-Za-z_]+(?:[+-]\d{1,2}|[/-][A-Za-z_]+)*))[\])]?|(?P<letter>[A-Ya-y])(?![A-Za-z0-9]))?"
 )
-_SEPARATOR: Final = (
-    rb"(?:[ \t]{1,3}|[ ]?[Tt,;_|:-][ \t]?|,?[ \t]{1,2}(?:at|um|klo|kl\.?|a las|[Tt][Ii][Mm][Ee][ \t]*[:=]?)[ \t]{0,2})"
+_AT: Final = (
+    rb"(?:at|um|klo|kl\.?|kell|ob|a las|alle(?: ore)?|ore|o godz\.?|\xc3\xa0s?|\xe0s?(?= )|\xd0\xb2|[\xe2\xd7](?= )"
+    rb"|[Tt][Ii][Mm][Ee][ \t]*[:=]?)"
 )
+_SEPARATOR: Final = rb"(?:[ \t]{1,3}|[ ]?[Tt,;_|:-][ \t]?|,?[ \t]{1,2}" + _AT + rb"[ \t]{0,2})"
 
 _YMD: Final = rb"(?<!\d)(?P<y>\d{4})(?P<ds>[-/.:])(?P<a>\d{1,2})(?P=ds)(?P<b>\d{1,2})"
 _YMD_COMPACT: Final = rb"(?<!\d)(?P<y>\d{4})(?P<a>\d{2})(?P<b>\d{2})"
 _SIX_NUMBERS: Final = (
     rb"(?<![\d,;_./])(?P<y>\d{4})(?P<ds>[,;_\t./]|[ ]{1,2})(?P<a>\d{1,2})(?P=ds)[ ]?(?P<b>\d{1,2})(?P=ds)[ ]?"
     rb"(?P<h>\d{1,2})(?P=ds)[ ]?(?P<mi>\d{1,2})(?P=ds)[ ]?(?P<s>\d{1,2})(?:\.(?P<f>\d{1,9}))?(?![\d:])"
+)
+_SIX_NUMBERS_DAY_FIRST: Final = (
+    rb"(?<![\d,;_./-])(?P<a>\d{1,2})(?P<ds>[,;_\t]|[ ]{1,2})(?P<b>\d{1,2})(?P=ds)(?P<c>(?:19|20)\d{2})(?P=ds)"
+    rb"(?P<h>\d{1,2})(?P=ds)(?P<mi>\d{1,2})(?P=ds)(?P<s>\d{1,2})(?:\.(?P<f>\d{1,9}))?(?![\d:])"
 )
 _FIXED_WIDTH: Final = (
     rb"(?<![\d,;_])(?P<y>\d{4})[ ]{1,3}(?P<a>\d{1,2})[ ]{1,3}(?P<b>\d{1,2})[ ]{1,3}"
@@ -83,9 +92,9 @@ def _has(word: str, encoding: str) -> bool:
 _CYRILLIC: Final = ("cp1251", "koi8-r", "cp866")
 _YEAR_WORD: Final = rb"(?:[ ]?(?:" + _in_any_encoding("г", "года", "р", encodings=_CYRILLIC) + rb"|[rR])\.?(?=[ ,]))?"
 _DAY_MONTH_NAME: Final = (
-    rb"(?<![\d#$%&*!?@~])(?P<a>\d{1,2})(?:st|nd|rd|th)?(?:[-/., ]{1,2}| de )"
+    rb"(?<![\d#$%&*!?@~])(?P<a>\d{1,2})(?:(?:st|nd|rd|th)?(?:[-/., ]{1,2}| de )|(?=[A-Za-z]{3}\d))"
     + _MONTH
-    + rb"\.?(?:[-/., ]{1,2}| de[l]? )(?P<y>\d{4}|\d{2}(?!:))"
+    + rb"(?:\.?(?:[-/., ]{1,2}| de[l]? )|(?<=\d[A-Za-z]{3}))(?P<y>\d{4}|\d{2}(?!:))"
     + _YEAR_WORD
 )
 _MONTH_NAME_DAY: Final = (
@@ -99,6 +108,9 @@ _XYZ: Final = (
     rb"(?:\.(?=[ ]))?" + _YEAR_WORD
 )
 _XYZ_COMPACT: Final = rb"(?<![0-9A-Za-z/.#$%&*!?@~])(?<!\d-)(?P<a>\d{2})(?P<b>\d{2})(?P<c>\d{2})"
+_XYZ_COMPACT_LONG: Final = (
+    rb"(?<![0-9A-Za-z/.#$%&*!?@~])(?<!\d-)(?P<a>\d{2})(?P<b>\d{2})(?P<c>(?:19|20)\d{2})"  # the year has four digits
+)
 
 
 _EASTERN: Final = ("gb18030", "shift_jis", "euc-jp", "cp949", "big5")
@@ -158,6 +170,9 @@ COUNTED: Final = (UNIX, DAYS, TICKS)
 CLOCK: Final = "time of day"
 TWO_LINES: Final = "date and time on two lines"
 TIME_FIRST: Final = "time before date"
+COMPACT: Final = "compact"
+NMEA: Final = "NMEA 0183"
+DATE_TIME_GROUP: Final = "date-time group"
 _COLON: Final = (_SEPARATOR, _DAY_TIME, _HALF, _ZONE)
 _FREE: Final = (_SEPARATOR, _DAY_TIME_OTHER, _HALF, _ZONE)
 _WORD: Final = rb"(?i:date|time|datum|uhrzeit|zeit|heure|hora|ora|tid|at|on|om|v|@)(?![A-Za-z0-9])"
@@ -172,13 +187,16 @@ FORMS: Final[tuple[Form, ...]] = (
     _form("year-month-day", _YMD, *_COLON),
     _form("year-month-day", _YMD, *_FREE),
     _form("year-month-day", _YMD, rb"[Tt_ ]", _DAY_TIME_COMPACT, _ZONE),
+    _form("year-month-day", _YMD, _SEPARATOR, _DAY_TIME_HOURS),
     _form("year-month-day", _EAST_DATE, _EAST_HALF, _EAST_TIME, _ZONE),
     _form("year-month-day", _DOTTED, _EAST_HALF, _DAY_TIME, _HALF, _ZONE),
-    _form("compact", _YMD_COMPACT, *_COLON),
-    _form("compact", _YMD_COMPACT, *_FREE),
-    _form("compact", _YMD_COMPACT, *_TIGHT),
-    _form("compact", _YMD_COMPACT, rb"(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})(?P<f>\d{3})(?!\d)", _ZONE),
+    _form(COMPACT, _YMD_COMPACT, *_COLON),
+    _form(COMPACT, _YMD_COMPACT, *_FREE),
+    _form(COMPACT, rb"(?<!\d)(?P<twelve>\d{12})(?!\d)", _ZONE),
+    _form(COMPACT, _YMD_COMPACT, *_TIGHT),
+    _form(COMPACT, _YMD_COMPACT, rb"(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})(?P<f>\d{3})(?!\d)", _ZONE),
     _form("year-month-day", _SIX_NUMBERS, _ZONE),
+    _form("day and month", _SIX_NUMBERS_DAY_FIRST, _ZONE),
     _form("year-month-day", _FIXED_WIDTH, _ZONE),
     _form("week date", _WEEK, *_COLON),
     _form("week date", _WEEK, *_TIGHT),
@@ -194,12 +212,31 @@ FORMS: Final[tuple[Form, ...]] = (
     ),
     _form("day month-name year", _DAY_MONTH_NAME, *_COLON),
     _form("day month-name year", _DAY_MONTH_NAME, *_FREE),
+    _form("day month-name year", _DAY_MONTH_NAME, _SEPARATOR, _DAY_TIME_HOURS),
+    _form(
+        DATE_TIME_GROUP,
+        rb"(?<![0-9A-Za-z])(?P<a>\d{2})(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?[ ]?(?P<z>Z)[ ]?(?P<mon>[A-Za-z]{3})[ ]?",
+        rb"(?P<y>(?:19|20)?\d{2})(?![0-9A-Za-z:])",
+    ),
     _form("month-name day year", _MONTH_NAME_DAY, *_COLON),
     _form("year month-name day", _YEAR_MONTH_NAME, *_COLON),
     _form("day and month", _XYZ, *_COLON),
     _form("day and month", _XYZ, *_FREE),
+    _form("day and month", _XYZ, _SEPARATOR, _DAY_TIME_HOURS),
+    _form("day and month", _XYZ_COMPACT_LONG, *_COLON),
+    _form("day and month", _XYZ_COMPACT_LONG, *_TIGHT),
     _form("day and month", _XYZ_COMPACT, rb"[ T_-]", _DAY_TIME_COMPACT, _ZONE),
     _form("day and month", _XYZ_COMPACT, *_COLON),
+    _form(
+        NMEA,
+        rb"\$[A-Z]{2}ZDA,(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})(?:\.(?P<f>\d{1,9}))?",
+        rb",(?P<b>\d{2}),(?P<a>\d{2}),(?P<y>\d{4})",
+    ),
+    _form(
+        NMEA,
+        rb"\$[A-Z]{2}RMC,(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})(?:\.(?P<f>\d{1,9}))?,A(?:,[^,\r\n]*){6}",
+        rb",(?P<b>\d{2})(?P<a>\d{2})(?P<y>\d{2})(?!\d)",
+    ),
     _form("ordinal date", _ORDINAL, rb"(?:[ \t]{1,3}|[ ]?[Tt,;_|./:-][ \t]?)", _DAY_TIME, _HALF, _ZONE),
     _form("ordinal date", _ORDINAL, rb"[Tt_ ,-]", _DAY_TIME_COMPACT, _ZONE),
     _form(TWO_LINES, _YMD, _NEXT_LINE, _DAY_TIME_FULL, _HALF, _ZONE),

@@ -14,7 +14,7 @@ from typing import Final
 
 from ipdsf_spark.lidar.instruments.stamps import counted
 from ipdsf_spark.lidar.instruments.stamps.clock import DATE_ORDERS, Clock
-from ipdsf_spark.lidar.instruments.stamps.written import Written
+from ipdsf_spark.lidar.instruments.stamps.written import LONG_YEAR, Written
 
 Day = tuple[int, int, int]
 
@@ -30,6 +30,7 @@ ORDER_WORDS: Final = {
     "day_first": "day first",
     "month_first": "month first",
     "year_first": "year first",
+    LONG_YEAR: "long year",
     "": "as written",
 }
 
@@ -117,7 +118,10 @@ def _of_one_epoch(
     """Dates that depend on what a number counts, or on the language of a month."""
     texts, dates = [each.text for each in stamps], [each.dates for each in stamps]
     key = counted.chosen(texts, dates, told=full_date_in(name, latest), received=received, latest=latest)
-    return [each.get(key, key) for each in dates]  # type: ignore[misc]
+    if " " in key:
+        return [key] * len(stamps)
+    known = counted.words_of(key) if key else stamps[[key in each for each in dates].index(True)].kind
+    return [each.dates.get(key) or f"'{each.text}' is no {known}, as the others of the file" for each in stamps]  # type: ignore[misc]
 
 
 def full_date_in(name: str, latest: date | None) -> date | None:

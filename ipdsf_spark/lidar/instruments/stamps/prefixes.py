@@ -19,12 +19,15 @@ def looks_like_time(talk: bytes) -> bool:
 _LIKE_TIME: Final = re.compile(
     rb"\d{1,2}[:h]\d{2}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|(?<![0-9A-Za-z])\d{8,20}(?![0-9A-Za-z])"
     rb"|(?<![\d.])\d{5,7}\.\d{2,}|(?<!\d)\d{4}[ \t:/-]\d{1,3}(?:\.\d{2,}|(?:[ \t]\d{1,2}){3})|(?<!\d)\d{6}Z"
-    rb"|(?<!\d)[12]\d{3}[ ,:/]\d{5,6}(?!\d)"
+    rb"|(?<!\d)[12]\d{3}[ ,:/]\d{5,6}(?!\d)|(?<!\d)(?:19|20)\d{2}[,;\t ]{1,2}\d{1,3}[,;\t ]{1,2}\d{1,4}(?!\d)"
+    rb"|\$[A-Z]{2}(?:GGA|GLL|GNS|RMC|ZDA),|(?<![0-9A-Za-z])01[CD][0-9A-F]{13}(?![0-9A-Za-z])"
+    rb"|(?<![\w.])\d{6}[,;T_ -]\d{4,6}(?!\w)|(?<![\w.])\d\.\d{4,}[eE]\+?\d{2}(?!\d)"
+    rb"|^[ \t]*[0-3]\d\d\.\d{4,}[ \t\r]*$"
     rb"|(?:\xd9[\xa0-\xa9]|\xdb[\xb0-\xb9]|\xe0[\xa5-\xbb][\x80-\xbf]|\xef\xbc[\x90-\x99]):"
     rb"|(?<![0-9A-Za-z])(?=[0-9A-F]*[A-F])[4-9A-F][0-9A-F]{7}(?![0-9A-Za-z])|\d[ -](?:"
     + b"|".join(sorted({name[:3].encode() for name in MONTHS if name.isascii()}))
     + rb")",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 
 

@@ -9,8 +9,19 @@ from typing import Final, NamedTuple
 
 from ipdsf_spark.lidar.instruments.stamps import counted
 from ipdsf_spark.lidar.instruments.stamps.clock import SURE_ABBREVIATIONS
-from ipdsf_spark.lidar.instruments.stamps.counted import FIRST_YEAR
-from ipdsf_spark.lidar.instruments.stamps.forms import CLOCK, COUNTED, DAYS, FORMS, TICKS, UNIX, Form
+from ipdsf_spark.lidar.instruments.stamps.counted import FIRST_YEAR, LAST_YEAR
+from ipdsf_spark.lidar.instruments.stamps.forms import (
+    CLOCK,
+    COMPACT,
+    COUNTED,
+    DATE_TIME_GROUP,
+    DAYS,
+    FORMS,
+    NMEA,
+    TICKS,
+    UNIX,
+    Form,
+)
 from ipdsf_spark.lidar.instruments.stamps.months import months_of
 
 _NAMES_A_NUMBER: Final = re.compile(
@@ -21,6 +32,7 @@ _NAMES_A_NUMBER: Final = re.compile(
 _DIGIT: Final = re.compile(rb"\d")
 _UNIX_FORM: Final = next(form for form in FORMS if form.name == UNIX)
 _PLAIN_LENGTH: Final = 19
+LONG_YEAR: Final = "long_year"  # the order of 202606210900, where 260621090000 would be possible as well
 _UNIX_UNIT_DIGITS: Final = {9: 0, 10: 0, 13: 3, 16: 6, 19: 9}
 _IN_WORDS_MINUTES: Final = {
     "Coordinated Universal Time": 0,
@@ -38,6 +50,7 @@ class Written(NamedTuple):
         dates: the dates it can mean, by order of its parts (``"day_first"``, ...); ``""`` where the form leaves none
             open. A year of None is missing in the stamp.
         micros: time of day [microseconds], 24 h and more for 24:00 and leap seconds.
+        long_year_micros: that on the date of order `LONG_YEAR`, if it is open how long the year is; else None.
         offset: its own zone: offset [minutes east], abbreviation or IANA name; None where it has none.
         is_instant: counted in seconds since 1970, so that it has no zone.
         kind: the form it has.
@@ -55,6 +68,13 @@ class Written(NamedTuple):
     start: int
     end: int
     fault: str = ""
+    long_year_micros: int | None = None
+
+    def micros_on(self, day: tuple[int, int, int]) -> int:
+        """The time of day [microseconds] where the date is `day`."""
+        if self.long_year_micros is not None and self.dates.get(LONG_YEAR) == day:
+            return self.long_year_micros
+        return self.micros
 
 
 class Finder:
@@ -84,7 +104,8 @@ class Finder:
 def offset_beside(talk: bytes, written: Written) -> int | None:
     """Offset [minutes east] of a local time beside which the same moment stands in UTC; None if it does not.
 
-    It may stand there in Unix time, anywhere in the talk, or in another form on the same line with its zone.
+    It may stand there in Unix time or as a GPS tells it, anywhere in the talk, or in another form on the same line with
+    its zone.
     """
     if written.offset is not None or written.is_instant or written.fault or "" not in written.dates:
         return None
@@ -95,6 +116,8 @@ def offset_beside(talk: bytes, written: Written) -> int | None:
     line_start = talk.rfind(b"\n", 0, written.start) + 1
     line = talk[line_start : talk.find(b"\n", written.end) % (len(talk) + 1)]
     others = [(_UNIX_FORM, talk)]
+    if b"$" in talk:
+        others += [(form, talk) for form in FORMS if form.name == NMEA]
     if len(line) > 2 * (written.end - written.start) - 8:
         others += [(form, line) for form in FORMS if form.name not in (CLOCK, *COUNTED)]
     for form, text in others:
@@ -127,18 +150,27 @@ def _written(form: Form, match: re.Match[bytes]) -> Written | None:
     group = match.groupdict()
     if form.name in COUNTED:
         return _counted(form, group, text, match)
+    if group.get("twelve"):
+        return _of_twelve_digits(form, group, text, match)
     half = group.get("ap") or (b"A" if group.get("morning") else b"P" if group.get("afternoon") else None)
     hour, minute, second = int(group["h"]), int(group["mi"]), int(group.get("s") or 0)
     micros, fault = _time_of_day(hour, minute, second, half)
     micros += int((group.get("f") or b"0")[:6].ljust(6, b"0"))
     offset, zone_fault = _offset(group, match)
     fault = fault or zone_fault
+    if form.name == CLOCK and _has_four_numbers(match):
+        fault = fault or "four numbers between colons may begin with a day, or end with hundredths"
+    if form.name == NMEA:
+        offset = 0
     dates: dict[str, tuple[int | None, int, int]]
     if group.get("mon") is not None:
         months = months_of(group["mon"])
         if not months:
             return None
-        dates = _with_month_name(months[0], int(group["a"]), group.get("y"))
+        year = group.get("y")
+        if form.name == DATE_TIME_GROUP and year is not None and len(year) == 2:
+            year = b"%d" % _century(int(year))
+        dates = _with_month_name(months[0], int(group["a"]), year)
         if len(months) > 1:
             dates, month_fault = _of_several_months(months, int(group["a"]), group.get("y"))
             fault = fault or month_fault
@@ -151,12 +183,46 @@ def _written(form: Form, match: re.Match[bytes]) -> Written | None:
             return None
         dates = _three_numbers(group["a"], group["b"], group["c"])
     elif group.get("y") is not None:
-        dates = _valid({"": (int(group["y"]), int(group["a"]), int(group["b"]))})
+        year = int(group["y"]) if len(group["y"]) == 4 else _century(int(group["y"]))
+        dates = _valid({"": (year, int(group["a"]), int(group["b"]))})
+        if not dates and form.name == COMPACT and _ends_with_year(group["y"] + group["a"] + group["b"]):
+            return None
     else:
         dates = {"": (None, 0, 0)}
     if not dates:
         fault = fault or "there is no such date"
     return Written(dates, micros, offset, False, form.name, text, match.start(), match.end(), fault)
+
+
+def _has_four_numbers(match: re.Match[bytes]) -> bool:
+    start, end = match.span("f")
+    return end - start == 2 and match.string[start - 1 : start] == b":"  # of the stamp itself: three are milliseconds
+
+
+def _of_twelve_digits(form: Form, group: dict[str, bytes | None], text: str, match: re.Match[bytes]) -> Written:
+    """``202606210900`` or ``260621090000``, or a day first; some digits can be both."""
+    digits = group["twelve"] or b""
+    pairs = [digits[i : i + 2] for i in range(0, 12, 2)]
+    hour, minute, second = (int(each) for each in pairs[3:])
+    micros, fault = _time_of_day(hour, minute, second, None)
+    dates = {} if fault else _three_numbers(*pairs[:3])
+    long_micros, fault = _time_of_day(hour=minute, minute=second, second=0, half=None)
+    year = int(digits[:4])
+    long_year = {} if fault or not FIRST_YEAR <= year <= LAST_YEAR else _valid({"": (year, int(pairs[2]), hour)})
+    offset, zone_fault = _offset(group, match)
+    where = (match.start(), match.end())
+    if not dates:
+        no_date = "" if long_year else "there is no such date"
+        return Written(long_year, long_micros, offset, False, form.name, text, *where, no_date or zone_fault)
+    if not long_year:
+        return Written(dates, micros, offset, False, "day and month", text, *where, zone_fault)
+    both = {**dates, LONG_YEAR: long_year[""]}
+    return Written(both, micros, offset, False, "day and month", text, *where, zone_fault, long_micros)
+
+
+def _ends_with_year(digits: bytes) -> bool:
+    """Whether eight digits that are no year, month and day are day, month and year, or month, day and year."""
+    return digits[4:6] in (b"19", b"20") and bool(_three_numbers(digits[:2], digits[2:4], digits[4:]))
 
 
 def _plain_iso(text: str) -> datetime | None:
