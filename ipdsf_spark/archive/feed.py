@@ -22,9 +22,9 @@ from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
 from ipdsf_spark.archive.tables import PARTITION, Kind, Order, Record, file_schema
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import client_options, group_id
+from ipdsf_spark.kafka.client import Listener, client_options, group_id
 from ipdsf_spark.kafka.identity import topic_identity
-from ipdsf_spark.kafka.reading import FETCH_WAIT_MS, ends_of, place
+from ipdsf_spark.kafka.reading import FETCH_WAIT_MS, ends_of, place, told
 from ipdsf_spark.kafka.topics import admin
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Feed:
 
     def __init__(self, kafka: KafkaConfig, bootstrap: str, topic: str, directory: Path, kind: Kind) -> None:
         self.topic, self.directory, self.kind = topic, directory, kind
-        self._bootstrap = bootstrap
+        self._kafka, self._bootstrap, self._listener = kafka, bootstrap, Listener()
         self._identity = ""
         self._admin = admin(kafka, bootstrap)
         self._order = Order()
@@ -81,6 +81,8 @@ class Feed:
                 "fetch.message.max.bytes": max(kafka.max_message_bytes, 1_048_576),
                 "fetch.wait.max.ms": FETCH_WAIT_MS,
                 "isolation.level": "read_committed",
+                "error_cb": self._listener,
+                "log_level": 0,  # what goes wrong is raised, and told once
             }
         )
 
@@ -99,10 +101,11 @@ class Feed:
         """Go to where the table ends, in the topic as it is now."""
         found = snapshot(self.directory)
         try:
+            self._consumer.list_topics(self.topic, timeout=TIMEOUT_S)  # says what is wrong with a login
             self._identity = topic_identity(self._admin, self.topic)
             bounds = self._bounds()
         except KafkaException as error:
-            raise BrokerError(f"Kafka at {self._bootstrap}: {error.args[0].str()}") from error
+            raise BrokerError(told(self._consumer, error, self._kafka, self._bootstrap, self._listener)) from error
         self._held = dict(found.transactions)
         self._next = {}
         for partition, (low, high) in bounds.items():
@@ -147,7 +150,7 @@ class Feed:
             bounds = self._look_again()
             records = self._gather(bounds, is_stopped)
         except KafkaException as error:
-            raise BrokerError(f"Kafka at {self._bootstrap}: {error.args[0].str()}") from error
+            raise BrokerError(told(self._consumer, error, self._kafka, self._bootstrap, self._listener)) from error
         num_faults, version = 0, -1
         if records:
             num_faults, version = self._write(records)

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.edge.entry import APPENDED, DELIVERED, KINDS, WHOLE, Entry
 from ipdsf_spark.kafka import headers
-from ipdsf_spark.kafka.client import client_options, group_id
+from ipdsf_spark.kafka.client import Listener, client_options, group_id
 from ipdsf_spark.kafka.reading import ends_of, patiently
 
 TIMEOUT_S: Final = 10.0
@@ -50,14 +50,16 @@ class FilesTopic:
         kafka: topic and login.
         bootstrap: where Kafka is.
         site: key of the records.
+        listener: hears why this client is not let in.
     """
 
-    def __init__(self, kafka: KafkaConfig, bootstrap: str, site: str) -> None:
+    def __init__(self, kafka: KafkaConfig, bootstrap: str, site: str, listener: Listener | None = None) -> None:
         self._topic, self._key = kafka.files_topic_of(site), site.encode()
         options = client_options(kafka, bootstrap) | {
             "group.id": group_id(kafka, "edge"),
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "error_cb": listener or Listener(),
             "log_level": 0,  # what goes wrong is raised, and told once
             "auto.offset.reset": "earliest",
             # Little at a time: what is read beyond the site's own records is waste.

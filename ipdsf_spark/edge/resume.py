@@ -23,6 +23,7 @@ from ipdsf_spark.edge.copies import Copies
 from ipdsf_spark.edge.entry import APPENDED, DELIVERED, WHOLE, Entry
 from ipdsf_spark.edge.journal import Journal
 from ipdsf_spark.edge.repair import FROM_START, MUST_ASK
+from ipdsf_spark.kafka.client import Listener
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +63,14 @@ class Resumption:
         bootstrap: where Kafka is; need not be reachable.
         site: key of every record.
         copies: of the records.
+        listener: hears why the site is not let in.
     """
 
-    def __init__(self, kafka: KafkaConfig, bootstrap: str, site: str, copies: Copies) -> None:
+    def __init__(
+        self, kafka: KafkaConfig, bootstrap: str, site: str, copies: Copies, listener: Listener | None = None
+    ) -> None:
         self._kafka, self._bootstrap, self._site, self._copies = kafka, bootstrap, site, copies
+        self._listener = listener
         self._is_certain = False
 
     def ask_again(self) -> None:
@@ -88,7 +93,7 @@ class Resumption:
         self._is_certain = True
 
     def _ask(self, journal: Journal, uncertain: Sequence[Entry], how: str) -> None:
-        topic = FilesTopic(self._kafka, self._bootstrap, self._site)
+        topic = FilesTopic(self._kafka, self._bootstrap, self._site, self._listener)
         open_digests = {entry.sha256 for entry in uncertain}
         num_open, last_seq = len(open_digests), 0
         meter, most_bytes = Meter(), math.inf if how == FROM_START else RESUME_BYTES

@@ -75,9 +75,9 @@ class Sender:
     ) -> None:
         self._kafka, self._bootstrap, self._site, self._instrument = kafka, bootstrap, site, instrument
         self._copies, self._clock, self._told = Copies(store, watched, clock), clock, told
-        self._resumption = Resumption(kafka, bootstrap, site, self._copies)
-        self._producer: Producer | None = None
         self._listener = Listener()
+        self._resumption = Resumption(kafka, bootstrap, site, self._copies, self._listener)
+        self._producer: Producer | None = None
         self._postponed: dict[int, float] = {}
         self._has_asked_time = False
         self._is_marked = False
@@ -160,7 +160,7 @@ class Sender:
 
     def _mark_end(self, journal: Journal) -> None:
         """Where the partition of this site ends before the first record of this start: what is there is settled."""
-        topic = FilesTopic(self._kafka, self._bootstrap, self._site)
+        topic = FilesTopic(self._kafka, self._bootstrap, self._site, self._listener)
         try:
             own = topic.partition()
             journal.put([], marks={own: topic.end(own)})

@@ -56,16 +56,23 @@ def consumer_of(kafka: KafkaConfig, bootstrap: str, purpose: str, *, is_followin
         consumer = Consumer(options)
         yield consumer
     except KafkaException as error:
-        if consumer is not None:
-            consumer.poll(0.0)  # lets the listener hear
-        listener.forget_older(2 * TIMEOUT_S)
-        found = error.args[0]
-        if is_refusal(found, listener):
-            raise BrokerError(explained(found, kafka, bootstrap, listener)) from error
-        raise BrokerError(f"Kafka at {bootstrap}: {found.str()}") from error
+        raise BrokerError(told(consumer, error, kafka, bootstrap, listener)) from error
     finally:
         if consumer is not None:
             consumer.close()
+
+
+def told(
+    consumer: Consumer | None, error: KafkaException, kafka: KafkaConfig, bootstrap: str, listener: Listener
+) -> str:
+    """What a call of this consumer failed of, in one line: a login that is refused looks like a time-out there."""
+    if consumer is not None:
+        consumer.poll(0.0)  # lets the listener hear
+    listener.forget_older(2 * TIMEOUT_S)
+    found = error.args[0]
+    if is_refusal(found, listener):
+        return explained(found, kafka, bootstrap, listener)
+    return f"Kafka at {bootstrap}: {found.str()}"
 
 
 def bounds(consumer: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[int, int]]:

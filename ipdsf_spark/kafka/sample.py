@@ -10,8 +10,9 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.kafka.client import client_options, group_id
-from ipdsf_spark.kafka.reading import ends_of
+from ipdsf_spark.errors import BrokerError
+from ipdsf_spark.kafka.client import Listener, client_options, group_id
+from ipdsf_spark.kafka.reading import ends_of, told
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,8 @@ def admission(kafka: KafkaConfig, bootstrap: str, max_bytes: int, max_files: int
     """
     try:
         sizes = sorted(sampled_sizes(kafka, bootstrap))
-    except KafkaException as error:
-        logger.warning("the size of files is a guess: Kafka at %s: %s", bootstrap, error.args[0].str())
+    except BrokerError as error:
+        logger.warning("the size of files is a guess: %s", error)
         sizes = []
     larger = sizes[len(sizes) // 2 :]
     typical = sum(larger) / len(larger) if larger else UNKNOWN_BYTES
@@ -60,16 +61,24 @@ def admission(kafka: KafkaConfig, bootstrap: str, max_bytes: int, max_files: int
 
 
 def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
-    """Bytes of the oldest, a middle and the newest record of the partitions of the files topic."""
+    """Bytes of the oldest, a middle and the newest record of the partitions of the files topic.
+
+    Raises:
+        BrokerError: Kafka refuses or does not answer.
+    """
+    listener = Listener()
     options = client_options(kafka, bootstrap) | {
         "group.id": group_id(kafka, "sample"),
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "queued.min.messages": 1,  # one record of each partition is wanted, not all that follow it
         "fetch.max.bytes": max(kafka.max_message_bytes, 1_048_576),
+        "error_cb": listener,
+        "log_level": 0,  # what goes wrong is raised, and told once
     }
-    consumer = Consumer(options)
+    consumer: Consumer | None = None
     try:
+        consumer = Consumer(options)
         listed = _partitions(consumer, kafka)
         held: dict[Partition, tuple[int, int]] = {}
         deadline = time.monotonic() + TIMEOUT_S
@@ -86,8 +95,11 @@ def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
             for share in SAMPLED_AT
         }
         return [size for turn in _turns(places) for size in _sizes_at(consumer, turn)]
+    except KafkaException as error:
+        raise BrokerError(told(consumer, error, kafka, bootstrap, listener)) from error
     finally:
-        consumer.close()
+        if consumer is not None:
+            consumer.close()
 
 
 def _partitions(consumer: Consumer, kafka: KafkaConfig) -> list[Partition]:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from ipdsf_spark.archive import feed
+from ipdsf_spark.archive.tables import TABLES
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, ConfigError, InputError
-from ipdsf_spark.kafka import client_options, num_partitions
+from ipdsf_spark.kafka import client_options, num_partitions, reading, sample
 from ipdsf_spark.kafka.certificate import validity_of
 from ipdsf_spark.kafka.health import health
 from ipdsf_spark.kafka.sites import read_sites
@@ -151,8 +153,9 @@ def sites_of(login: KafkaConfig, secured: Secured) -> str:
 
 
 def test_who_reads_topics_is_told_what_is_wrong_as_well_and_in_one_line(
-    secured: Secured, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    secured: Secured, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reading, "TIMEOUT_S", QUICK_S)
     login = secured.login("reader")
     (tmp_path / "password").write_text("wrong")
     wrong = replace(login, sasl_password_file=str(tmp_path / "password"))
@@ -167,6 +170,23 @@ def test_who_reads_topics_is_told_what_is_wrong_as_well_and_in_one_line(
         secured.login("edge-oslo"), secured
     )
     assert capfd.readouterr().err == ""
+
+
+def test_archive_and_job_are_told_of_a_login_too_where_their_calls_report_a_timeout(
+    secured: Secured, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (feed, reading, sample):
+        monkeypatch.setattr(module, "TIMEOUT_S", QUICK_S)
+    (tmp_path / "password").write_text("wrong")
+    wrong = replace(secured.login("reader"), sasl_password_file=str(tmp_path / "password"))
+
+    with (
+        pytest.raises(BrokerError, match=r"kafka\.sasl_username and"),
+        feed.Feed(wrong, secured.bootstrap, "ceilometer.products", tmp_path / "table", TABLES[0]),
+    ):
+        pass
+    assert sample.admission(wrong, secured.bootstrap, 1_000_000, 10).num_sampled == 0
+    assert "kafka.sasl_username and" in caplog.text
 
 
 def test_rights_are_an_administrators_to_give(secured: Secured, tmp_path: Path) -> None:
