@@ -272,6 +272,7 @@ def _single(dataset: Dataset, stream: bytes) -> Dataset:
     for keyword in PIXEL_TAGS:
         if keyword in dataset and keyword not in ("PixelData", "NumberOfFrames"):
             single[keyword] = dataset[keyword]
+    single.PhotometricInterpretation = "MONOCHROME2"  # of MONOCHROME1 the decoder would turn the values round
     single.SOPClassUID, single.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
     single.PixelData = encapsulate([stream], has_bot=False)
     single["PixelData"].is_undefined_length = True
