@@ -405,6 +405,16 @@ def test_a_header_without_the_file_of_its_voxels_names_it(body: Chest, tmp_path:
         read_volume(tmp_path / name)
 
 
+@pytest.mark.parametrize("said", ["the voxels.raw", "LIST 2", "slice%02d.raw 1 6 1 2"])
+def test_a_header_names_the_first_of_the_files_that_are_not_there(body: Chest, tmp_path: Path, said: str) -> None:
+    header = f"NRRD0004\ntype: short\ndimension: 3\nsizes: 20 16 6\nendian: little\nencoding: raw\ndata file: {said}\n"
+    (tmp_path / "scan.nhdr").write_text(header + "slice01.raw\nslice02.raw\n" * said.startswith("LIST"))
+    name = "the voxels" if "voxels" in said else "slice01"
+
+    with pytest.raises(InputError, match=f"scan.nhdr names {name}.raw as the file of its voxels, which is not there"):
+        read_volume(tmp_path / "scan.nhdr")
+
+
 def test_archives_are_called_archives(body: Chest, write_series: WriteSeries, tmp_path: Path) -> None:
     files = write_series(body)
     with zipfile.ZipFile(tmp_path / "scan.zip", "w") as archive:
