@@ -94,6 +94,7 @@ def _source(kept: Sequence[SliceHeader], places_mm: tuple[Vector, ...], *, names
         kind="dicom",
         num_files=len({h.path for h in kept}),
         patient=first.patient if names_patient else "",
+        patient_as_written=first.patient_as_written if names_patient else "",
         study_uid=first.study_uid,
         series_uid=first.series_uid,
         frame_of_reference_uid=first.frame_of_reference_uid,
