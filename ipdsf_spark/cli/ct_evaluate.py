@@ -21,6 +21,7 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import counting, progress_bar
 from ipdsf_spark.storage.fetched import fetched, require_volume
 from ipdsf_spark.storage.location import location_of, require_name
+from ipdsf_spark.storage.naming import naming
 from ipdsf_spark.storage.reach import files_of
 
 if TYPE_CHECKING:
@@ -105,9 +106,10 @@ def run(args: argparse.Namespace) -> int:
     alone = _trained(args, config, args.alone, is_adversarial=False) if args.alone else None
     cases = [case for trained in (without, with_horovod, alone) if trained for case in trained.cases]
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        save_cases(args.out / CASES_FILE, cases)
-        page = write_report(args.out, without, with_horovod, alone)
+        with naming(f"write the report to {args.out}", _spoken, kinds=OSError):  # a full disk names no file
+            args.out.mkdir(parents=True, exist_ok=True)
+            save_cases(args.out / CASES_FILE, cases)
+            page = write_report(args.out, without, with_horovod, alone)
     for case in cases:
         beaten = " - beats every baseline" if case.baselines and case.beats_baselines else ""
         line = f"{case.volume}, {case.model}: {case.window.psnr_db:.2f} dB / {case.window.ssim:.4f}{beaten}"
@@ -118,6 +120,11 @@ def run(args: argparse.Namespace) -> int:
     if args.out and not args.json:
         print(f"report: {page}")
     return 0
+
+
+def _spoken(error: Exception) -> object:
+    where = f" ({Path(error.filename).name})" if isinstance(error, OSError) and error.filename else ""
+    return f"{getattr(error, 'strerror', None) or error}{where}"
 
 
 def require_report_folder(folder: Path, *, overwrites: bool) -> None:
