@@ -225,7 +225,7 @@ def load(
         hu[len(kept)] = values
         kept.append(header)
     if not kept:
-        raise InputError("; ".join(p.text for p in problems[:3]))
+        raise InputError("; ".join(list(dict.fromkeys(p.text for p in problems))[:3]))
     if copies:
         problems.append(Problem("duplicates", f"{len(copies)} copies of other slices left out", tuple(copies)))
     if rivals:

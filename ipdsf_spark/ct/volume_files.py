@@ -31,12 +31,13 @@ from ipdsf_spark.ct.named_files import (
     NIFTI_SUFFIXES,
     ends_like,
     is_gzip,
+    is_packed_twice,
     named_for_itk,
     named_for_nibabel,
     pair_of,
 )
 from ipdsf_spark.ct.native import overheard, require_utf8
-from ipdsf_spark.ct.placing import unread_numbers, unused_scaling
+from ipdsf_spark.ct.placing import unread_form, unread_numbers, unsaid_axes, unused_scaling
 from ipdsf_spark.ct.provenance import GENERATED
 from ipdsf_spark.ct.surplus import end_of_packed, end_of_values, surplus_of_header, surplus_problems
 from ipdsf_spark.ct.volume import AXIAL, Grid, Hu, Problem, Source, Vector, Volume, hu_array, joined, padding_in
@@ -84,7 +85,8 @@ def read_volume_file(path: Path) -> Volume:
     except Exception as error:  # the libraries raise whatever damaged bytes lead to
         if ends_like(path, DETACHED) and (missing := missing_file(path, _head_of(path))):
             raise InputError(f"{path.name} names {missing} as the file of its voxels, which is not there") from None
-        if ends_like(path, ITK_SUFFIXES) and (unread := unread_numbers(_head_of(path))):
+        head = _head_of(path) if ends_like(path, ITK_SUFFIXES) else b""
+        if unread := unread_form(head) or unread_numbers(head):
             raise InputError(f"{path.name} cannot be read: {unread}") from None
         raise InputError(f"{path.name} cannot be read: damaged or cut short ({type(error).__name__})") from None
     if volume.hu.dtype == np.float32 and not np.isfinite(volume.hu).all():
@@ -96,6 +98,8 @@ def read_volume_file(path: Path) -> Volume:
 def _nifti(path: Path) -> Volume:
     data = path if ends_like(path, NIFTI_SUFFIXES) else pair_of(path)[1]
     is_packed = is_gzip(data)
+    if is_packed and is_packed_twice(data):
+        raise InputError(f"{path.name} is packed twice (browsers and servers do so): unpack it once")
     # Readers stop at the last voxel, and do not come to the checksums.
     end = end_of_packed(data, 0) if is_packed else None
     with named_for_nibabel(path) as named, _overheard_nibabel() as said:
@@ -300,6 +304,8 @@ def _header_problems(path: Path, named: Path, num_bytes: int) -> Iterator[Proble
         yield Problem("no_geometry", text, (path.name,))
     elif unread := unread_numbers(head):
         yield Problem("no_geometry", f"{unread}: readers take a part of it", (path.name,))
+    if unsaid := unsaid_axes(head):
+        yield Problem("no_geometry", unsaid, (path.name,))
     if unused := unused_scaling(head):
         yield Problem("header_field", unused, (path.name,))
 
