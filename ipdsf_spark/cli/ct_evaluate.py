@@ -21,6 +21,7 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import counting, progress_bar
 from ipdsf_spark.storage.fetched import fetched, require_volume
 from ipdsf_spark.storage.location import location_of, require_name
+from ipdsf_spark.storage.lock import is_lock, locked
 from ipdsf_spark.storage.naming import naming
 from ipdsf_spark.storage.reach import files_of
 
@@ -81,11 +82,6 @@ def add_verb(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate one or two models."""
-    from dataclasses import asdict
-
-    from ipdsf_spark.imaging.cases import CASES_FILE, save_cases
-    from ipdsf_spark.imaging.report import write_report
-
     config = load(*args.config, overrides=args.set)
     if not args.model and not args.horovod:
         raise InputError("no model: say --model, --horovod, or both; --no-adversary stands beside them")
@@ -99,8 +95,20 @@ def run(args: argparse.Namespace) -> int:
         require_name(name, of="volume")
         if args.names.count(name) > 1:
             raise InputError(f"two volumes cannot both be called {name!r}")
-    if args.out:
-        require_report_folder(args.out, overwrites=args.overwrite)
+    if not args.out:
+        return _evaluate(args, config)
+    require_report_folder(args.out, overwrites=args.overwrite)
+    with locked(location_of(str(args.out)), "evaluating"):
+        require_report_folder(args.out, overwrites=args.overwrite)  # now that no other can write into it
+        return _evaluate(args, config)
+
+
+def _evaluate(args: argparse.Namespace, config: Config) -> int:
+    from dataclasses import asdict
+
+    from ipdsf_spark.imaging.cases import CASES_FILE, save_cases
+    from ipdsf_spark.imaging.report import write_report
+
     without = _trained(args, config, args.model) if args.model else None
     with_horovod = _trained(args, config, args.horovod) if args.horovod else None
     alone = _trained(args, config, args.alone, is_adversarial=False) if args.alone else None
@@ -139,7 +147,7 @@ def require_report_folder(folder: Path, *, overwrites: bool) -> None:
         return
     if not folder.is_dir():
         raise InputError(f"{folder} is a file; a report needs a folder")
-    there = sorted(path.name for path in folder.iterdir())
+    there = sorted(path.name for path in folder.iterdir() if not is_lock(path.name))
     if not there or (overwrites and CASES_FILE in there):
         return
     if CASES_FILE in there:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -25,6 +26,7 @@ from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.imaging import synthesis
 from ipdsf_spark.imaging.synthesis import conditioned, load_synthesis
+from ipdsf_spark.imaging.synthesis_record import record, recorded
 from ipdsf_spark.packing.coarse_cubes import CoarseCubes, remove_unused
 from ipdsf_spark.training.wholes import mid_copy, put_together
 from tests.training.exported_phantoms import SHAPE, SPACING, exported
@@ -89,6 +91,16 @@ def test_the_coarser_cubes_go_with_the_last_that_uses_them_also_when_it_fails(cu
         raise ZeroDivisionError
 
     assert not place.exists()
+
+
+def test_processes_that_make_volumes_into_one_folder_lose_none_of_its_record(tmp_path: Path) -> None:
+    facts = [{"out": str(tmp_path / f"nobody-{k:04d}.nii.gz")} for k in range(24)]
+    for fact in facts:
+        Path(fact["out"]).touch()
+    with ThreadPoolExecutor(8) as processes:
+        list(processes.map(lambda fact: record(tmp_path, fact, model="m"), facts))
+
+    assert sorted(recorded(tmp_path), key=lambda fact: str(fact["out"])) == facts
 
 
 def test_coarser_cubes_of_a_training_that_was_killed_go_and_no_others(tmp_path: Path) -> None:
