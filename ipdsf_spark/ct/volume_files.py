@@ -133,9 +133,7 @@ def _volume_of_nifti(path: Path, data: Path, image: Any, *, packed_end: int | No
     header = image.header
     if not hasattr(header, "get_sform"):
         raise InputError(f"{path.name} is Analyze, which does not say left from right: make it NIfTI first")
-    shape = tuple(int(n) for n in image.shape)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
+    shape = _without_ones(tuple(int(n) for n in image.shape))
     dtype = header.get_data_dtype()
     _check_shape(path, shape)
     if dtype.kind not in "iuf":
@@ -260,7 +258,7 @@ def _volume_of_itk(path: Path, named: Path) -> Volume:
     reader.SetFileName(str(named))
     with overheard() as said_of_header:
         reader.ReadImageInformation()
-    size, num_components = reader.GetSize(), reader.GetNumberOfComponents()
+    size, num_components = _without_ones(reader.GetSize()), reader.GetNumberOfComponents()
     _check_shape(path, size)
     if num_components != 1:
         raise InputError(f"{path.name} holds {num_components} values per voxel; a CT volume holds one")
@@ -268,6 +266,10 @@ def _volume_of_itk(path: Path, named: Path) -> Volume:
         _check_length(path, math.prod(size), is_packed=True)
     with overheard() as said:
         image = reader.Execute()
+    if more := image.GetDimension() - 3:  # of a series of one volume
+        image = sitk.Extract(
+            image, [*size, *[0] * more], [0] * (3 + more), sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX
+        )
     if any(FAILED in line for line in said):  # what was not unpacked is whatever lay in memory
         raise InputError(f"{path.name}: its voxels could not be unpacked: damaged, or CompressedDataSize is absent")
     values = sitk.GetArrayFromImage(image)
@@ -350,6 +352,13 @@ def _volume(hu: Hu, steps: NDArray[np.float64], origin: NDArray[np.float64], *, 
 def _vector(values: NDArray[np.float64]) -> Vector:
     x, y, z = (float(v) + 0.0 for v in values)  # + 0 makes an ordinary zero of -0
     return (x, y, z)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of the axes without those of time or of values behind the third along which there is one."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
 
 
 def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
