@@ -6,7 +6,7 @@ acquisition agree, and they follow each other along the normal of their planes.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -71,9 +71,12 @@ def group_slices(headers: Sequence[SliceHeader], *, series: int | str | None = N
         problems += found
     slices, found = _one_kind(slices)
     problems += found
-    slices = sorted(slices, key=position_along_normal(slices[0]))
+    where = position_along_normal(slices[0])
+    slices, again = _each_once(sorted(slices, key=where))
     slices, found = _one_acquisition(slices)
     problems += found
+    kept = {_instance_of(h) for h in slices}
+    slices = sorted([*slices, *(h for h in again if _instance_of(h) in kept)], key=where)
     return Group(tuple(slices), (*problems, *remarks_of_headers(slices)))
 
 
@@ -146,6 +149,32 @@ def _numbered(parts: Sequence[Sequence[SliceHeader]]) -> str:
     more = " …" if len(parts) > MAX_NAMED else ""
     how = "name one with its series number" if are_own else "numbers repeat: name one by its SeriesInstanceUID"
     return f"{', '.join(named)}{more}; {how}"
+
+
+def _each_once(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], list[SliceHeader]]:
+    """Slices, and those that are one of them once more by SOPInstanceUID and by place, whatever else was changed.
+
+    Of an instance that left an archive twice, one copy often has other headers; whether its pixels are the same, `load`
+    sees.
+    """
+
+    def said(h: SliceHeader) -> tuple[str, ...]:
+        return str(h.path.parent), str(h.acquisition), h.kernel, str(h.kvp), *h.image_type
+
+    # Of two copies the one whose headers are those of most slices: the others must not alternate with them.
+    counts = Counter(map(said, slices))
+    first: dict[Hashable, SliceHeader] = {}
+    again = []
+    for header in sorted(slices, key=lambda h: (-counts[said(h)], said(h))):
+        before = first.setdefault(_instance_of(header), header)
+        if before is not header and header.sop_instance_uid and coincide(before, header):
+            again.append(header)
+    copies = {id(h) for h in again}
+    return [h for h in slices if id(h) not in copies], again
+
+
+def _instance_of(header: SliceHeader) -> Hashable:
+    return header.sop_instance_uid, header.frame
 
 
 def _one_kind(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], list[Problem]]:
