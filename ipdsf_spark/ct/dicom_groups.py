@@ -142,13 +142,23 @@ def _one_series(slices: Sequence[SliceHeader], wanted: int | str | None) -> tupl
 def _numbered(parts: Sequence[Sequence[SliceHeader]]) -> str:
     """The numbers and sizes of several series, and how one of them is named."""
     are_own = len({part[0].series_number for part in parts}) == len(parts)
-    named = []
-    for part in parts[:MAX_NAMED]:
-        first = "" if are_own else f", from {min(h.name for h in part)}"
-        named.append(f"{part[0].series_number} ({len(part)} images{first})")
+    firsts = [f", from {name}" for name in _told_apart([min(part, key=lambda h: h.name) for part in parts])]
+    named = [
+        f"{part[0].series_number} ({len(part)} images{'' if are_own else first})"
+        for part, first in zip(parts[:MAX_NAMED], firsts, strict=False)
+    ]
     more = " …" if len(parts) > MAX_NAMED else ""
     how = "name one with its series number" if are_own else "numbers repeat: name one by its SeriesInstanceUID"
     return f"{', '.join(named)}{more}; {how}"
+
+
+def _told_apart(headers: Sequence[SliceHeader]) -> list[str]:
+    """Names of files with as many of their folders as tell them apart: media count slices anew in every folder."""
+    for num_folders in range(max(len(h.path.parts) for h in headers)):
+        names = ["/".join((*h.path.parent.parts[-num_folders:], h.name)) if num_folders else h.name for h in headers]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def _each_once(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], list[SliceHeader]]:
