@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -139,7 +140,8 @@ def _export(directory: Path, config: Config, args: argparse.Namespace) -> int:
 
     sites, settings = sites_of(config), layer_settings(config)
     folder = Path(args.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        folder.mkdir(exist_ok=True)  # says what else it is
     num_missing = 0
     for day in dict.fromkeys(map(_day, args.date)):
         names = list(dict.fromkeys(args.site)) or sites_of_day(directory, day)
@@ -169,13 +171,18 @@ def _day(text: str) -> date:
 
 
 def _write(path: Path, raw: bytes) -> None:
-    """Whole or not at all; what a full disk left of it is removed."""
+    """Whole or not at all; what a full disk left of it is removed, and folders that were made for it."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4()}.tmp")
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(raw)
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else lies in one of them by now
+            for folder in made:
+                folder.rmdir()
         raise
 
 

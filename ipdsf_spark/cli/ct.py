@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_synthesize, ct_train
 from ipdsf_spark.cli.ct_reading import add_reading_arguments, named, reading_choices, remarks_of
+from ipdsf_spark.cli.ending import ended_as_by_ctrl_c
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import progress_bar
 from ipdsf_spark.storage.fetched import fetched
@@ -85,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
         "train-synthesis": ct_synthesize.run_train,
         "synthesize": ct_synthesize.run,
     }
-    return runs[args.ct_verb](args)
+    with ended_as_by_ctrl_c():
+        return runs[args.ct_verb](args)
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -93,6 +96,7 @@ def _info(args: argparse.Namespace) -> int:
 
     scale = _picture_scale(args.spacing, args.grey)
     choices = reading_choices(args)
+    num_without = 0
     for path, name in named(args, args.paths):
         with progress_bar(desc=Path(path).name, unit=" slices", leave=False, delay=0.5) as bar:
 
@@ -100,14 +104,21 @@ def _info(args: argparse.Namespace) -> int:
                 bar.total = of
                 bar.update(done - bar.n)
 
-            with fetched(str(path)) as here:
-                if choices["accept"]:
-                    volume = read_volume(here, study=name, pictures=scale, progress=progress, **choices)
-                else:
-                    volume = survey(here, study=name, series=args.series, pictures=scale, progress=progress)
+            try:
+                with fetched(str(path)) as here:
+                    if choices["accept"]:
+                        volume = read_volume(here, study=name, pictures=scale, progress=progress, **choices)
+                    else:
+                        volume = survey(here, study=name, series=args.series, pictures=scale, progress=progress)
+            except (InputError, OSError) as error:  # the others are told all the same
+                num_without += 1
+                volume, text = None, error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        if volume is None:
+            print(f"ipdsf ct: {text if str(path) in text else f'{path}: {text}'}", file=sys.stderr)
+            continue
         facts = volume_facts(path, volume, accepted=choices["accept"])
         print(json.dumps(facts, allow_nan=False) if args.json else _readable(facts))
-    return 0
+    return 1 if num_without else 0
 
 
 def volume_facts(path: str | Path, volume: Volume, *, accepted: Collection[str] = ()) -> dict[str, Any]:

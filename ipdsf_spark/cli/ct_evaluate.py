@@ -21,6 +21,8 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import counting, progress_bar
 from ipdsf_spark.storage.fetched import fetched, require_volume
 from ipdsf_spark.storage.location import location_of, require_name
+from ipdsf_spark.storage.lock import is_lock, locked
+from ipdsf_spark.storage.naming import naming
 from ipdsf_spark.storage.reach import files_of
 
 if TYPE_CHECKING:
@@ -80,11 +82,6 @@ def add_verb(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate one or two models."""
-    from dataclasses import asdict
-
-    from ipdsf_spark.imaging.cases import CASES_FILE, save_cases
-    from ipdsf_spark.imaging.report import write_report
-
     config = load(*args.config, overrides=args.set)
     if not args.model and not args.horovod:
         raise InputError("no model: say --model, --horovod, or both; --no-adversary stands beside them")
@@ -98,16 +95,29 @@ def run(args: argparse.Namespace) -> int:
         require_name(name, of="volume")
         if args.names.count(name) > 1:
             raise InputError(f"two volumes cannot both be called {name!r}")
-    if args.out:
-        require_report_folder(args.out, overwrites=args.overwrite)
+    if not args.out:
+        return _evaluate(args, config)
+    require_report_folder(args.out, overwrites=args.overwrite)
+    with locked(location_of(str(args.out)), "evaluating"):
+        require_report_folder(args.out, overwrites=args.overwrite)  # now that no other can write into it
+        return _evaluate(args, config)
+
+
+def _evaluate(args: argparse.Namespace, config: Config) -> int:
+    from dataclasses import asdict
+
+    from ipdsf_spark.imaging.cases import CASES_FILE, save_cases
+    from ipdsf_spark.imaging.report import write_report
+
     without = _trained(args, config, args.model) if args.model else None
     with_horovod = _trained(args, config, args.horovod) if args.horovod else None
     alone = _trained(args, config, args.alone, is_adversarial=False) if args.alone else None
     cases = [case for trained in (without, with_horovod, alone) if trained for case in trained.cases]
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        save_cases(args.out / CASES_FILE, cases)
-        page = write_report(args.out, without, with_horovod, alone)
+        with naming(f"write the report to {args.out}", _spoken, kinds=OSError):  # a full disk names no file
+            args.out.mkdir(parents=True, exist_ok=True)
+            save_cases(args.out / CASES_FILE, cases)
+            page = write_report(args.out, without, with_horovod, alone)
     for case in cases:
         beaten = " - beats every baseline" if case.baselines and case.beats_baselines else ""
         line = f"{case.volume}, {case.model}: {case.window.psnr_db:.2f} dB / {case.window.ssim:.4f}{beaten}"
@@ -118,6 +128,11 @@ def run(args: argparse.Namespace) -> int:
     if args.out and not args.json:
         print(f"report: {page}")
     return 0
+
+
+def _spoken(error: Exception) -> object:
+    where = f" ({Path(error.filename).name})" if isinstance(error, OSError) and error.filename else ""
+    return f"{getattr(error, 'strerror', None) or error}{where}"
 
 
 def require_report_folder(folder: Path, *, overwrites: bool) -> None:
@@ -132,7 +147,7 @@ def require_report_folder(folder: Path, *, overwrites: bool) -> None:
         return
     if not folder.is_dir():
         raise InputError(f"{folder} is a file; a report needs a folder")
-    there = sorted(path.name for path in folder.iterdir())
+    there = sorted(path.name for path in folder.iterdir() if not is_lock(path.name))
     if not there or (overwrites and CASES_FILE in there):
         return
     if CASES_FILE in there:

@@ -143,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(total=plan.num_cubes, desc="generating", unit=" cubes") as bar:
         slabs = generation.volume(volume.hu, batch=args.batch, on_cubes=counting(bar))
         if args.format == "nifti":
-            write_nifti(args.out, volume.grid, slabs, provenance)
+            write_nifti(args.out, volume.grid, slabs, provenance, replaces=args.overwrite)
         else:
             write_dicom(args.out, volume.grid, slabs, provenance, source=volume.source)
     facts = {

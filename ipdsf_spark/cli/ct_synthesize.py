@@ -186,8 +186,10 @@ def run(args: argparse.Namespace) -> int:
         path = args.out / f"{name}{suffix}"
         with progress_bar(total=synthesis.fine.plan(shape).num_cubes, desc=name, unit=" cubes") as bar:
             slabs = synthesis.slabs(drawn, shape, on_cubes=counting(bar))
-            write = write_nifti if args.format == "nifti" else write_dicom
-            write(path, Grid(shape, spacing), slabs, provenance)
+            if args.format == "nifti":
+                write_nifti(path, Grid(shape, spacing), slabs, provenance, replaces=False)
+            else:
+                write_dicom(path, Grid(shape, spacing), slabs, provenance)
         facts = {
             "out": str(path),
             "model": where.name,

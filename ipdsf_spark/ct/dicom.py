@@ -94,6 +94,7 @@ def _source(kept: Sequence[SliceHeader], places_mm: tuple[Vector, ...], *, names
         kind="dicom",
         num_files=len({h.path for h in kept}),
         patient=first.patient if names_patient else "",
+        patient_as_written=first.patient_as_written if names_patient else "",
         study_uid=first.study_uid,
         series_uid=first.series_uid,
         frame_of_reference_uid=first.frame_of_reference_uid,
@@ -224,7 +225,7 @@ def load(
         hu[len(kept)] = values
         kept.append(header)
     if not kept:
-        raise InputError("; ".join(p.text for p in problems[:3]))
+        raise InputError("; ".join(list(dict.fromkeys(p.text for p in problems))[:3]))
     if copies:
         problems.append(Problem("duplicates", f"{len(copies)} copies of other slices left out", tuple(copies)))
     if rivals:

@@ -6,7 +6,7 @@ acquisition agree, and they follow each other along the normal of their planes.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -71,9 +71,12 @@ def group_slices(headers: Sequence[SliceHeader], *, series: int | str | None = N
         problems += found
     slices, found = _one_kind(slices)
     problems += found
-    slices = sorted(slices, key=position_along_normal(slices[0]))
+    where = position_along_normal(slices[0])
+    slices, again = _each_once(sorted(slices, key=where))
     slices, found = _one_acquisition(slices)
     problems += found
+    kept = {_instance_of(h) for h in slices}
+    slices = sorted([*slices, *(h for h in again if _instance_of(h) in kept)], key=where)
     return Group(tuple(slices), (*problems, *remarks_of_headers(slices)))
 
 
@@ -139,13 +142,49 @@ def _one_series(slices: Sequence[SliceHeader], wanted: int | str | None) -> tupl
 def _numbered(parts: Sequence[Sequence[SliceHeader]]) -> str:
     """The numbers and sizes of several series, and how one of them is named."""
     are_own = len({part[0].series_number for part in parts}) == len(parts)
-    named = []
-    for part in parts[:MAX_NAMED]:
-        first = "" if are_own else f", from {min(h.name for h in part)}"
-        named.append(f"{part[0].series_number} ({len(part)} images{first})")
+    firsts = [f", from {name}" for name in _told_apart([min(part, key=lambda h: h.name) for part in parts])]
+    named = [
+        f"{part[0].series_number} ({len(part)} images{'' if are_own else first})"
+        for part, first in zip(parts[:MAX_NAMED], firsts, strict=False)
+    ]
     more = " …" if len(parts) > MAX_NAMED else ""
     how = "name one with its series number" if are_own else "numbers repeat: name one by its SeriesInstanceUID"
     return f"{', '.join(named)}{more}; {how}"
+
+
+def _told_apart(headers: Sequence[SliceHeader]) -> list[str]:
+    """Names of files with as many of their folders as tell them apart: media count slices anew in every folder."""
+    for num_folders in range(max(len(h.path.parts) for h in headers)):
+        names = ["/".join((*h.path.parent.parts[-num_folders:], h.name)) if num_folders else h.name for h in headers]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _each_once(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], list[SliceHeader]]:
+    """Slices, and those that are one of them once more by SOPInstanceUID and by place, whatever else was changed.
+
+    Of an instance that left an archive twice, one copy often has other headers; whether its pixels are the same, `load`
+    sees.
+    """
+
+    def said(h: SliceHeader) -> tuple[str, ...]:
+        return str(h.path.parent), str(h.acquisition), h.kernel, str(h.kvp), *h.image_type
+
+    # Of two copies the one whose headers are those of most slices: the others must not alternate with them.
+    counts = Counter(map(said, slices))
+    first: dict[Hashable, SliceHeader] = {}
+    again = []
+    for header in sorted(slices, key=lambda h: (-counts[said(h)], said(h))):
+        before = first.setdefault(_instance_of(header), header)
+        if before is not header and header.sop_instance_uid and coincide(before, header):
+            again.append(header)
+    copies = {id(h) for h in again}
+    return [h for h in slices if id(h) not in copies], again
+
+
+def _instance_of(header: SliceHeader) -> Hashable:
+    return header.sop_instance_uid, header.frame
 
 
 def _one_kind(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], list[Problem]]:

@@ -7,6 +7,7 @@ they can reach neither a volume nor a log. An Enhanced multi-frame object (PS3.3
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -155,7 +156,8 @@ class SliceHeader:
     broken: tuple[str, ...]  # keywords of attributes that are there but hold no value of their kind
     comma: tuple[str, ...]  # keywords of attributes whose numbers are written with a decimal comma
     assumed: tuple[str, ...]  # keywords of `ASSUMED` that are absent
-    patient: str = field(repr=False)
+    patient: str = field(repr=False)  # pseudonym of the identifier in one form of writing
+    patient_as_written: str = field(repr=False)  # of the identifier letter by letter, as earlier versions made it
     study_uid: str = field(repr=False)
     series_uid: str = field(repr=False)
     frame_of_reference_uid: str = field(repr=False)
@@ -249,8 +251,10 @@ def read_headers(path: Path, *, pseudonym_key: bytes = b"", warned: list[str] | 
             if "Rows" not in dataset or "Columns" not in dataset:
                 _check_not_an_image(path, dataset)
                 return []
-            patient = _pseudonym(str(dataset.get("PatientID", "")), pseudonym_key)
-            shared = _shared_facts(path, dataset, patient)
+            identifier = str(dataset.get("PatientID", "")).strip(" \0")  # blanks around mean nothing (LO, PS3.5 6.2)
+            shared = _shared_facts(path, dataset)
+            shared["patient"] = _pseudonym(one_form(identifier), pseudonym_key)
+            shared["patient_as_written"] = _pseudonym(identifier, pseudonym_key)
             groups = FunctionalGroups(dataset)
             if groups.num_described > shared["num_frames"]:
                 said = f"NumberOfFrames is {shared['num_frames']}, but {groups.num_described} frames are described"
@@ -297,7 +301,7 @@ def _refuse_other_syntax(path: Path, stated: str | None = None) -> None:
         raise InputError(f"{path.name}: {other}")
 
 
-def _shared_facts(path: Path, dataset: Dataset, patient: str) -> dict[str, Any]:
+def _shared_facts(path: Path, dataset: Dataset) -> dict[str, Any]:
     """What all frames of a file have in common.
 
     Raises:
@@ -342,7 +346,6 @@ def _shared_facts(path: Path, dataset: Dataset, patient: str) -> dict[str, Any]:
         "is_signed": bool(needed["is_signed"]),
         "num_frames": num_frames,
         "transfer_syntax": str(meta.get("TransferSyntaxUID", "") or pydicom.uid.ImplicitVRLittleEndian),
-        "patient": patient,
         "modality": (fields.get("Modality", word) or "").upper(),
         "photometric": (fields.get("PhotometricInterpretation", word) or "").upper(),
         "lossy": fields.get("LossyImageCompression", word) or "",
@@ -408,8 +411,16 @@ def _image_type(fields: Fields, num_frames: int) -> tuple[str, ...]:
     return found
 
 
+def one_form(identifier: str) -> str:
+    """An identifier without regard to case, width of letters and number of blanks.
+
+    To DICOM `ab1` and `AB1` are two identifiers (LO, PS3.5 6.2). Systems and people who write one person's in both ways
+    are common, and a person must not stand on both sides of a split, while two who are taken for one do no harm.
+    """
+    return " ".join(unicodedata.normalize("NFKC", identifier).casefold().upper().split())
+
+
 def _pseudonym(identifier: str, key: bytes) -> str:
-    identifier = identifier.strip(" \0")  # blanks on either side mean nothing (LO, PS3.5 6.2)
     if not key or not identifier:
         return ""
     return hashlib.blake2b(identifier.encode(), key=key[:64], digest_size=8).hexdigest()

@@ -144,6 +144,9 @@ def _opened(header: SliceHeader) -> Frame:
         _require_no(contradiction(syntax, dataset.PixelData), header)
     if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
         streams = list(generate_frames(dataset.PixelData, number_of_frames=header.num_frames))
+        if len(streams) < header.num_frames:  # which of them are gone nothing says
+            said = f"{header.path.name} holds {len(streams)} compressed frames"
+            raise InputError(f"{said}, but NumberOfFrames says {header.num_frames}: some are gone")
         decode = _decoded_run_lengths if syntax == RLELossless else _decoded_by_gdcm
         return lambda wanted, said: decode(wanted, dataset, streams[wanted.frame], said)
     _check_length(header, len(dataset.PixelData))
@@ -272,6 +275,7 @@ def _single(dataset: Dataset, stream: bytes) -> Dataset:
     for keyword in PIXEL_TAGS:
         if keyword in dataset and keyword not in ("PixelData", "NumberOfFrames"):
             single[keyword] = dataset[keyword]
+    single.PhotometricInterpretation = "MONOCHROME2"  # of MONOCHROME1 the decoder would turn the values round
     single.SOPClassUID, single.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
     single.PixelData = encapsulate([stream], has_bot=False)
     single["PixelData"].is_undefined_length = True

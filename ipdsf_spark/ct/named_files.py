@@ -10,6 +10,7 @@ import gzip
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ DATA_SUFFIXES: Final = (".img", ".img.gz")
 DETACHED: Final = (".mhd", ".nhdr")  # headers of MetaImage and NRRD, whose voxels lie in files that they name
 GZIP_MARK: Final = b"\x1f\x8b"
 MAX_HEADER: Final = 65_536
+HEAD: Final = 4096
 
 
 def ends_like(path: Path, suffixes: tuple[str, ...]) -> bool:
@@ -34,6 +36,16 @@ def is_gzip(path: Path) -> bool:
     """Told by the first bytes: browsers unpack files and keep the ending, and people drop it."""
     with path.open("rb") as file:
         return file.read(2) == GZIP_MARK
+
+
+def is_packed_twice(path: Path) -> bool:
+    """True for gzip within gzip."""
+    with path.open("rb") as file:
+        member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            return member.decompress(file.read(HEAD), len(GZIP_MARK)) == GZIP_MARK
+        except zlib.error:  # damaged: told by whoever unpacks it
+            return False
 
 
 def header_of(path: Path) -> Path | None:

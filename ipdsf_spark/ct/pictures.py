@@ -50,11 +50,12 @@ def is_picture(path: Path) -> bool:
 def read_pictures(
     files: Sequence[Path], scale: PictureScale | None, progress: Callable[[int, int], None] = lambda done, of: None
 ) -> Volume:
-    """The pictures stacked in the order of the numbers in their names, the first the most inferior.
+    """The pictures of one stack in the order of the numbers in their names, the first the most inferior.
 
     Raises:
         InputError: no scale is given, or a picture is damaged, in colour, or of another size than the first.
     """
+    files, others = _one_stack(files)
     ordered = sorted(files, key=lambda path: natural_key(path.name))
     if scale is None:
         raise InputError(
@@ -79,9 +80,26 @@ def read_pictures(
     return Volume(
         hu=hu,
         grid=Grid(shape=(hu.shape[0], hu.shape[1], hu.shape[2]), spacing_mm=scale.spacing_mm),
-        problems=(Problem("no_geometry", text), *_gaps(ordered), *joined(warned)),
+        problems=(Problem("no_geometry", text), *others, *_gaps(ordered), *joined(warned)),
         source=Source(kind="pictures", num_files=len(ordered)),
     )
+
+
+def _one_stack(files: Sequence[Path]) -> tuple[list[Path], list[Problem]]:
+    """The most pictures of one folder whose names differ by their numbers alone; masks and copies lie beside many."""
+    stacks: dict[tuple[Path, str], list[Path]] = {}
+    for path in files:
+        stacks.setdefault((path.parent, re.sub(r"\d+", "0", path.name.lower())), []).append(path)
+    if len(stacks) == 1:
+        return list(files), []
+    stack, *others = sorted(stacks.values(), key=len, reverse=True)
+    firsts = ", ".join("/".join(each[0].parts[-2:]) for each in (stack, *others)[:MAX_NAMED])
+    more = " …" if len(others) >= MAX_NAMED else ""
+    text = (
+        f"pictures of {len(stacks)} folders or forms of names, from {firsts}{more}: the largest, {len(stack)}, is taken"
+    )
+    left_out = tuple(path.name for each in others for path in each)
+    return stack, [Problem("mixed_acquisitions", f"{text}, not", left_out)]
 
 
 def _gaps(ordered: list[Path]) -> list[Problem]:

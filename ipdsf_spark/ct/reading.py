@@ -23,7 +23,8 @@ from ipdsf_spark.ct.volume import SERIOUS, Problem, Volume, canonical
 from ipdsf_spark.ct.volume_files import is_volume_file, read_volume_file
 from ipdsf_spark.errors import InputError
 
-ARCHIVE_MARKS: Final = (b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!")
+ARCHIVE_MARKS: Final = (b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\x28\xb5\x2f\xfd")
+PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<(!DOCTYPE|html|\?xml|head|body|Error)\b", re.IGNORECASE)
 PACKED_MARKS: Final = (b"\x1f\x8b", *ARCHIVE_MARKS)
 
 
@@ -149,8 +150,11 @@ def _require_content(path: Path) -> None:
     if is_pointer(path):
         raise InputError(f"{path} is a pointer of git-annex or Git LFS, whose content was not fetched")
     with path.open("rb") as file:
-        if file.read(8).startswith(ARCHIVE_MARKS):
-            raise InputError(f"{path} is a packed archive or file, whatever its name ends in: unpack it")
+        head = file.read(64)
+    if head.startswith(ARCHIVE_MARKS):
+        raise InputError(f"{path} is a packed archive or file, whatever its name ends in: unpack it")
+    if PAGE.match(head):
+        raise InputError(f"{path} is a page of the web or XML: what a server sent in place of the volume?")
 
 
 def is_packed(path: Path) -> bool:

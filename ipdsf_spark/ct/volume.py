@@ -115,7 +115,8 @@ class Source:
 
     kind: str = "array"
     num_files: int = 0
-    patient: str = field(default="", repr=False)  # keyed hash of the patient's identifier, or empty
+    patient: str = field(default="", repr=False)  # keyed hash of the patient's identifier in one form, or empty
+    patient_as_written: str = field(default="", repr=False)  # of the identifier letter by letter
     study_uid: str = field(default="", repr=False)
     series_uid: str = field(default="", repr=False)
     frame_of_reference_uid: str = field(default="", repr=False)

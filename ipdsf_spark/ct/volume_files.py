@@ -11,7 +11,6 @@ import dataclasses
 import logging
 import math
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,24 +22,25 @@ import SimpleITK as sitk
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from ipdsf_spark.ct.detached import missing_file, place_of_voxels
 from ipdsf_spark.ct.named_files import (
     DATA_SUFFIXES,
     DETACHED,
-    GZIP_MARK,
     HEADER_SUFFIXES,
     MAX_HEADER,
     NIFTI_SUFFIXES,
     ends_like,
     is_gzip,
+    is_packed_twice,
     named_for_itk,
     named_for_nibabel,
     pair_of,
 )
 from ipdsf_spark.ct.native import overheard, require_utf8
-from ipdsf_spark.ct.placing import unread_numbers, unused_scaling
+from ipdsf_spark.ct.placing import unread_form, unread_numbers, unsaid_axes, unused_scaling
 from ipdsf_spark.ct.provenance import GENERATED
-from ipdsf_spark.ct.surplus import end_of_values, raw_voxels, surplus_problems
-from ipdsf_spark.ct.volume import AXIAL, Grid, Hu, Problem, Source, Vector, Volume, hu_array, padding_in
+from ipdsf_spark.ct.surplus import end_of_packed, end_of_values, surplus_of_header, surplus_problems
+from ipdsf_spark.ct.volume import AXIAL, Grid, Hu, Problem, Source, Vector, Volume, hu_array, joined, padding_in
 from ipdsf_spark.errors import InputError
 
 ITK_SUFFIXES: Final = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -49,11 +49,11 @@ GEOMETRY_TOLERANCE: Final = 0.01  # by which sform, qform and voxel sizes may di
 MAX_WARNING: Final = 300  # characters
 MIN_VOLUME: Final = 0.1  # of the cell of three unit axes: less is a plane
 SHEAR_TOLERANCE: Final = 1e-3  # scalar product of two axes
-PIECE: Final = 2**20
 EXTENSION_FLAG: Final = 4  # bytes between the header of a single NIfTI file and what follows
 SPACING_FIELD: Final = re.compile(rb"^(spacings|space directions) *:|^Element(Spacing|Size) *=", re.MULTILINE)
 SPACE_UNITS: Final = re.compile(rb"^(?:space )?units *: *(.*)", re.MULTILINE)  # of NRRD
 MILLIMETRES: Final = {"", "mm", "millimeter", "millimeters", "millimetre", "millimetres"}
+FAILED: Final = "ncompress failed"  # says MetaIO, and goes on
 UNIT_MM: Final = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # by the low three bits of xyzt_units (nifti1.h)
 # Lines of NRRD and MetaImage that place the voxels; without a number in one, readers take 1 mm and say nothing.
 PLACING: Final = re.compile(
@@ -83,9 +83,10 @@ def read_volume_file(path: Path) -> Volume:
             raise
         raise InputError(f"{path.name} cannot be read: {error.strerror or 'damaged or cut short'}") from None
     except Exception as error:  # the libraries raise whatever damaged bytes lead to
-        if missing := _missing_data_file(path):
+        if ends_like(path, DETACHED) and (missing := missing_file(path, _head_of(path))):
             raise InputError(f"{path.name} names {missing} as the file of its voxels, which is not there") from None
-        if ends_like(path, ITK_SUFFIXES) and (unread := unread_numbers(_head_of(path))):
+        head = _head_of(path) if ends_like(path, ITK_SUFFIXES) else b""
+        if unread := unread_form(head) or unread_numbers(head):
             raise InputError(f"{path.name} cannot be read: {unread}") from None
         raise InputError(f"{path.name} cannot be read: damaged or cut short ({type(error).__name__})") from None
     if volume.hu.dtype == np.float32 and not np.isfinite(volume.hu).all():
@@ -97,7 +98,10 @@ def read_volume_file(path: Path) -> Volume:
 def _nifti(path: Path) -> Volume:
     data = path if ends_like(path, NIFTI_SUFFIXES) else pair_of(path)[1]
     is_packed = is_gzip(data)
-    end = _check_gzip(data) if is_packed else None
+    if is_packed and is_packed_twice(data):
+        raise InputError(f"{path.name} is packed twice (browsers and servers do so): unpack it once")
+    # Readers stop at the last voxel, and do not come to the checksums.
+    end = end_of_packed(data, 0) if is_packed else None
     with named_for_nibabel(path) as named, _overheard_nibabel() as said:
         volume = _volume_of_nifti(path, data, nib.load(named, mmap=False), packed_end=end)
     if not said:
@@ -129,9 +133,7 @@ def _volume_of_nifti(path: Path, data: Path, image: Any, *, packed_end: int | No
     header = image.header
     if not hasattr(header, "get_sform"):
         raise InputError(f"{path.name} is Analyze, which does not say left from right: make it NIfTI first")
-    shape = tuple(int(n) for n in image.shape)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
+    shape = _without_ones(tuple(int(n) for n in image.shape))
     dtype = header.get_data_dtype()
     _check_shape(path, shape)
     if dtype.kind not in "iuf":
@@ -166,34 +168,6 @@ def _check_begin(path: Path, begin: int, header: Any) -> None:
     least = int(header.sizeof_hdr) + EXTENSION_FLAG if header.is_single else 0
     if begin < least:
         raise InputError(f"{path.name}: vox_offset is {begin}, where the header alone takes {least} bytes")
-
-
-def _check_gzip(path: Path) -> int:
-    """Unpack once for the checksums, which readers that stop at the last voxel do not come to.
-
-    Returns:
-        where the last byte that is not zero ends in what was packed.
-
-    Raises:
-        InputError: what was packed is another than what comes out, or its end is missing.
-    """
-    length = end = 0
-    with path.open("rb") as file:
-        piece = file.read(PIECE)
-        while piece.startswith(GZIP_MARK):  # of one member after the other; what follows the last is nobody's
-            member = zlib.decompressobj(16 + zlib.MAX_WBITS)
-            while piece and not member.eof:
-                try:
-                    unpacked = member.decompress(piece)
-                    filled = len(unpacked.rstrip(b"\0"))
-                    end, length = length + filled if filled else end, length + len(unpacked)
-                except zlib.error:
-                    raise InputError(f"{path.name} is damaged: its gzip checksum does not fit what it holds") from None
-                piece = member.unused_data if member.eof else file.read(PIECE)
-            if not member.eof:
-                raise InputError(f"{path.name} is cut short: its gzip stream has no end")
-            piece = piece or file.read(PIECE)
-    return end
 
 
 def _nifti_affine(header: Any) -> tuple[NDArray[np.float64], list[Problem]]:
@@ -273,17 +247,6 @@ def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> Hu:
     return hu_array((stored * np.float64(slope) + np.float64(intercept)).astype(np.float32))
 
 
-def _missing_data_file(path: Path) -> str:
-    """The file that a detached header of NRRD or MetaImage names and that is absent."""
-    if not ends_like(path, DETACHED):
-        return ""
-    said = path.read_bytes()[:MAX_HEADER].decode("latin-1")
-    found = re.search(r"^(?:data ?file:|ElementDataFile *=) *(\S+) *$", said, re.MULTILINE)
-    name = found.group(1) if found else ""
-    is_one = name and name.upper() not in ("LIST", "LOCAL") and "%" not in name
-    return name if is_one and not (path.parent / name).exists() else ""
-
-
 def _itk(path: Path) -> Volume:
     require_utf8(path)
     with named_for_itk(path) as named:
@@ -295,7 +258,7 @@ def _volume_of_itk(path: Path, named: Path) -> Volume:
     reader.SetFileName(str(named))
     with overheard() as said_of_header:
         reader.ReadImageInformation()
-    size, num_components = reader.GetSize(), reader.GetNumberOfComponents()
+    size, num_components = _without_ones(reader.GetSize()), reader.GetNumberOfComponents()
     _check_shape(path, size)
     if num_components != 1:
         raise InputError(f"{path.name} holds {num_components} values per voxel; a CT volume holds one")
@@ -303,6 +266,12 @@ def _volume_of_itk(path: Path, named: Path) -> Volume:
         _check_length(path, math.prod(size), is_packed=True)
     with overheard() as said:
         image = reader.Execute()
+    if more := image.GetDimension() - 3:  # of a series of one volume
+        image = sitk.Extract(
+            image, [*size, *[0] * more], [0] * (3 + more), sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX
+        )
+    if any(FAILED in line for line in said):  # what was not unpacked is whatever lay in memory
+        raise InputError(f"{path.name}: its voxels could not be unpacked: damaged, or CompressedDataSize is absent")
     values = sitk.GetArrayFromImage(image)
     num_bytes, hu = values.nbytes, hu_array(values)
     directions = np.asarray(image.GetDirection()).reshape(3, 3).T[::-1]
@@ -312,7 +281,7 @@ def _volume_of_itk(path: Path, named: Path) -> Volume:
     found = [*volume.problems, *_header_problems(path, named, num_bytes)]
     if warnings := list(dict.fromkeys([*said_of_header, *said])):
         found.append(Problem("library_warning", f"the reader warns: {'; '.join(warnings[:3])}", (path.name,)))
-    return dataclasses.replace(volume, problems=tuple(found))
+    return dataclasses.replace(volume, problems=tuple(joined(found)))
 
 
 def _header_problems(path: Path, named: Path, num_bytes: int) -> Iterator[Problem]:
@@ -324,9 +293,7 @@ def _header_problems(path: Path, named: Path, num_bytes: int) -> Iterator[Proble
         num_bytes: that the voxels should take.
     """
     head = _head_of(path)
-    if raw := raw_voxels(named, head):
-        end = raw[1] + num_bytes
-        yield from surplus_problems(raw[0].name, end_of_values(raw[0], end), end)
+    yield from surplus_of_header(named, head, num_bytes)
     if not SPACING_FIELD.search(head):
         yield Problem("no_geometry", "the header says no spacing of voxels: 1 mm assumed", (path.name,))
     units = {unit for line in SPACE_UNITS.findall(head) for unit in re.findall(r'"([^"]*)"', line.decode("latin-1"))}
@@ -339,15 +306,17 @@ def _header_problems(path: Path, named: Path, num_bytes: int) -> Iterator[Proble
         yield Problem("no_geometry", text, (path.name,))
     elif unread := unread_numbers(head):
         yield Problem("no_geometry", f"{unread}: readers take a part of it", (path.name,))
+    if unsaid := unsaid_axes(head):
+        yield Problem("no_geometry", unsaid, (path.name,))
     if unused := unused_scaling(head):
         yield Problem("header_field", unused, (path.name,))
 
 
 def _head_of(path: Path) -> bytes:
-    """The text of a NRRD header up to the blank line that ends it, or the beginning of a MetaImage file."""
+    """The text of a header with the line that ends it, or the beginning of a file in which none does."""
     with path.open("rb") as file:
         head = file.read(MAX_HEADER)
-    return head.partition(b"\n\n")[0] + b"\n\n" if head.startswith(b"NRRD") else head
+    return head[: place_of_voxels(head)]
 
 
 def _volume(hu: Hu, steps: NDArray[np.float64], origin: NDArray[np.float64], *, kind: str) -> Volume:
@@ -383,6 +352,13 @@ def _volume(hu: Hu, steps: NDArray[np.float64], origin: NDArray[np.float64], *, 
 def _vector(values: NDArray[np.float64]) -> Vector:
     x, y, z = (float(v) + 0.0 for v in values)  # + 0 makes an ordinary zero of -0
     return (x, y, z)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of the axes without those of time or of values behind the third along which there is one."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
 
 
 def _check_shape(path: Path, shape: tuple[int, ...]) -> None:

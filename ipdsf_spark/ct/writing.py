@@ -5,10 +5,13 @@ Files appear under their name only when they are complete. `hu` is rounded to in
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import gzip
 import io
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -24,24 +27,69 @@ SCANNER_COORDINATES: Final = 1  # NIfTI xform code
 GZIP_LEVEL: Final = 1  # CT noise does not pack much better at higher levels, which take several times as long
 
 
-def write_nifti(path: Path, grid: Grid, slabs: Iterable[NDArray[Any]], provenance: Provenance) -> Path:
+def write_nifti(
+    path: Path, grid: Grid, slabs: Iterable[NDArray[Any]], provenance: Provenance, *, replaces: bool = True
+) -> Path:
     """Write hu[z, y, x] that comes in slabs of whole slices, inferior to superior; `.nii.gz` is packed.
 
+    Args:
+        path: of the file.
+        grid: where the voxels lie.
+        slabs: HU.
+        provenance: what the header says about the making.
+        replaces: whether a file that is there by the end is replaced.
+
     Raises:
-        InputError: the slabs do not fill the grid, hold no finite numbers, or the disk does.
+        InputError: the slabs do not fill the grid, hold no finite numbers, or the disk does; another process writes the
+            same file, or has written it meanwhile.
     """
     partial = path.with_name(f".{path.name}.part")
     try:
-        with partial.open("wb") as raw, _packed(raw, path) as file:
-            file.write(_header(grid, provenance))
-            for slab in filling(grid, slabs):
-                file.write(slab.astype("<i2", copy=False).tobytes())
-        os.replace(partial, path)
+        with _alone(partial, path) as raw:
+            try:
+                with _packed(raw, path) as file:
+                    file.write(_header(grid, provenance))
+                    for slab in filling(grid, slabs):
+                        file.write(slab.astype("<i2", copy=False).tobytes())
+                raw.flush()
+                _put(partial, path, replaces=replaces)
+            finally:
+                partial.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def _alone(partial: Path, path: Path) -> Iterator[IO[bytes]]:
+    """The unfinished file, empty, and held as long as it is written; one that a killed process left is taken over."""
+    while True:
+        with partial.open("ab") as raw:
+            try:
+                fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"{path} is being written by another process: name another file") from None
+            except OSError:  # a file system without locks
+                pass
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(raw.fileno()), partial.stat()):
+                    raw.truncate(0)
+                    yield raw
+                    return
+        # Its last holder has just finished it: by now it is the volume itself.
+
+
+def _put(partial: Path, path: Path, *, replaces: bool) -> None:
+    """Give a finished file its name."""
+    if replaces:
+        os.replace(partial, path)
+        return
+    try:
+        os.link(partial, path)  # which never replaces anything
+    except OSError as error:
+        if os.path.lexists(path):
+            raise InputError(f"{path} has appeared meanwhile and is not replaced: name another file") from error
+        os.replace(partial, path)  # a file system without links
 
 
 def write_volume(path: Path, volume: Volume, provenance: Provenance) -> Path:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import torch
 
@@ -41,7 +41,7 @@ def save_model(folder: Path, nets: Networks, facts: Mapping[str, Any]) -> None:
     whole = {"format": FORMAT, "generator_settings": nets.generator.settings.facts, **facts}
     text = json.dumps(whole, indent=1)
     _make(folder)
-    _write(folder / MODEL_FILE, lambda part: torch.save({"facts": text, "weights": nets.best_average}, part))
+    _write(folder / MODEL_FILE, lambda part: saved({"facts": text, "weights": nets.best_average}, part))
     _write(folder / FACTS_FILE, lambda part: part.write_text(text + "\n", encoding="utf-8"))
 
 
@@ -71,7 +71,7 @@ def save_checkpoint(folder: Path, nets: Networks, progress: Mapping[str, Any]) -
     """Write the state of a training; `progress` is what the training loop needs beside the networks."""
     _make(folder)
     content = {"format": FORMAT, "progress": json.dumps(dict(progress)), "state": nets.state()}
-    _write(folder / CHECKPOINT_FILE, lambda part: torch.save(content, part))
+    _write(folder / CHECKPOINT_FILE, lambda part: saved(content, part))
 
 
 def load_checkpoint(
@@ -146,11 +146,47 @@ def _make(folder: Path) -> None:
         raise InputError(f"cannot write to the folder of the model, {folder}: {error.strerror or error}") from error
 
 
+class _Watched:
+    """A file that remembers why it could not be written, which torch does not tell."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes | memoryview) -> int:
+        rest = memoryview(content).cast("B")
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]  # of the last bytes that a disk has room for, a part
+        except OSError as error:
+            self.error = error
+            raise
+        return memoryview(content).nbytes
+
+    def flush(self) -> None:
+        """Nothing waits to be written."""
+
+
+def saved(content: object, path: Path) -> None:
+    """`torch.save` that says why a file cannot be written: torch calls a full disk an "unexpected pos".
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("wb", buffering=0) as file:
+        watched: Any = _Watched(file)
+        try:
+            torch.save(content, watched)
+        except Exception as error:
+            raise (watched.error or error) from error
+
+
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         write(part)
         part.replace(path)
-    except (OSError, RuntimeError) as error:  # torch names a full disk by a RuntimeError
+    except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error}; what was there before is untouched") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write {path}: {reason}; what was there before is untouched") from error

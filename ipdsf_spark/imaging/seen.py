@@ -21,12 +21,13 @@ def seen_in_training(facts: Mapping[str, Any], volume: Volume) -> str:
         is_named = volume.study in facts.get("trained_on", ())
         return f"{volume.study} is one of the volumes it was trained on" if is_named else ""
     content, marks = content_of(volume.hu), slice_marks(volume.hu)
+    patients = {volume.source.patient, volume.source.patient_as_written} - {""}
     for known in trained_on:
         if known.get("content") == content:
             return f"it is {known['name']}, on which the model was trained"
         share = share_of_marks(known.get("slices", ()), marks)
         if share:
             return f"it shares slices with {known['name']}, on which the model was trained ({share:.0%} of its marks)"
-        if volume.source.patient and known.get("patient") == volume.source.patient:
+        if known.get("patient") in patients:
             return f"it is of the patient of {known['name']}, on which the model was trained"
     return ""

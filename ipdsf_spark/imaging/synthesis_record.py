@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -29,12 +32,18 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 
 
 def record(folder: Path, facts: Mapping[str, Any], *, model: str) -> None:
-    """Add what is said of a volume; the record is replaced whole or not at all.
+    """Add what is said of a volume; the record is replaced whole or not at all, by one process after the other.
 
     Raises:
         InputError: a file of the record's name is something else.
     """
-    said = {"model": model, "volumes": [*recorded(folder), dict(facts)]}
-    part = folder / f".{RECORD_FILE}.part"
-    part.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / RECORD_FILE)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(held, fcntl.LOCK_EX)
+        said = {"model": model, "volumes": [*recorded(folder), dict(facts)]}
+        part = folder / f".{RECORD_FILE}.part"
+        part.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        part.replace(folder / RECORD_FILE)
+    finally:
+        os.close(held)

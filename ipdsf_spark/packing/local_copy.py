@@ -20,6 +20,7 @@ from typing import Any
 from ipdsf_spark.ct.cube_set import SET_FILE, ShardWriter, is_file_of_set, is_whole_set, publish
 from ipdsf_spark.ct.enhancement import Enhancement
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.packing.coarse_cubes import remove_unused
 from ipdsf_spark.packing.manifest import CUBES_FOLDER, Manifest
 from ipdsf_spark.packing.reading import cube_batches
 from ipdsf_spark.storage.location import Location
@@ -104,6 +105,7 @@ def local_copy(
     except OSError as error:
         raise InputError(f"cannot copy cubes to {folder}: {error.strerror or error}") from error
     _remove_older(folder, reference)
+    remove_unused(cache)
     return folder
 
 

@@ -34,7 +34,16 @@ from ipdsf_spark.packing.manifest import (
     Parameters,
     Study,
 )
-from ipdsf_spark.packing.patients import key_for, key_of, new_salt, pseudonym_of, with_splits
+from ipdsf_spark.packing.patients import (
+    Pseudonyms,
+    key_for,
+    key_of,
+    new_salt,
+    one_each,
+    pseudonyms_of,
+    require_whole_patients,
+    with_splits,
+)
 from ipdsf_spark.packing.publishing import Change, complete_interrupted, publish
 from ipdsf_spark.packing.reading import filesystem_of, footer_of
 from ipdsf_spark.packing.reference import enhancement_at, left_without_manifest, manifest_at, place_of
@@ -153,8 +162,11 @@ def pack(
         if not wanted:
             raise InputError("no volumes to pack")
         staging = root / STAGING_FOLDER / uuid.uuid4().hex
-        patients = [dataclasses.replace(w, patient=_patient(w, key, reading)) for w in wanted]
         known = {s.patient: s.split for s in manifest.studies.values()}
+        named = one_each([_pseudonyms(w, key, reading) for w in wanted], known)
+        patients = [dataclasses.replace(w, patient=name) for w, name in zip(wanted, named, strict=True)]
+        if not skips_bad:  # then a volume that tears a patient may itself be left out
+            require_whole_patients((w.path, w.patient, w.split) for w in patients if w.patient and w.split)
         try:
             packed = _write(spark, config, with_splits(patients, known), test_share, reading, staging, on_progress)
             found = sorted_out(packed, manifest.studies.values(), skips_bad=skips_bad)
@@ -214,9 +226,9 @@ def _pseudonym_key(files: Files, root: Location, manifest: Manifest, config: Con
     return key or salt.encode(), salt
 
 
-def _patient(wanted: Wanted, key: bytes, reading: Reading) -> str:
+def _pseudonyms(wanted: Wanted, key: bytes, reading: Reading) -> Pseudonyms:
     with fetched(wanted.path) as here:
-        return pseudonym_of(here, key, series=reading.series)
+        return pseudonyms_of(here, key, series=reading.series)
 
 
 class _Collected(AccumulatorParam[dict[int, Packed]]):

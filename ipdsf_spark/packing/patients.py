@@ -12,7 +12,8 @@ import contextlib
 import dataclasses
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -63,8 +64,21 @@ def key_for(manifest: Manifest, environment: str, salt: str) -> bytes:
     )
 
 
-def pseudonym_of(path: Path, key: bytes, *, series: int | str | None = None) -> str:
-    """The pseudonym of the patient of a DICOM file or folder; empty where the files name none.
+@dataclass(frozen=True)
+class Pseudonyms:
+    """Of one patient; both empty where the files name none.
+
+    Attributes:
+        patient: of the identifier in one form of writing, case and blanks apart.
+        as_written: letter by letter, as data sets of earlier versions have it.
+    """
+
+    patient: str = ""
+    as_written: str = ""
+
+
+def pseudonyms_of(path: Path, key: bytes, *, series: int | str | None = None) -> Pseudonyms:
+    """The pseudonyms of the patient of a DICOM file or folder.
 
     Args:
         path: of the volume.
@@ -79,7 +93,19 @@ def pseudonym_of(path: Path, key: bytes, *, series: int | str | None = None) -> 
     if len({header.patient for header in headers}) > 1:  # of others' images that lie beside the volume
         with contextlib.suppress(InputError):
             headers = list(group_slices(headers, series=series).headers)
-    return next((header.patient for header in headers if header.patient), "")
+    named = (Pseudonyms(header.patient, header.patient_as_written) for header in headers if header.patient)
+    return next(named, Pseudonyms())
+
+
+def one_each(found: Sequence[Pseudonyms], known: Collection[str]) -> list[str]:
+    """One pseudonym for each patient of several volumes: that by which a data set knows him, where it does.
+
+    Args:
+        found: of each volume.
+        known: patients of the data set.
+    """
+    earlier = {p.patient: p.as_written for p in found if p.as_written in known}
+    return [p.patient if p.patient in known else earlier.get(p.patient, p.patient) for p in found]
 
 
 def with_splits(wanted: Sequence[Wanted], known: Mapping[str, str]) -> list[Wanted]:

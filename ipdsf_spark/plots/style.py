@@ -127,15 +127,26 @@ def wrapped_legend(
 
 
 def save(drawn: Figure, path: str | Path) -> Path:
-    """Write a figure; the format follows the suffix.
+    """Write a figure, whole or not at all; the format follows the suffix.
 
     Args:
         drawn: any of this room's figures.
         path: its folder is made.
+
+    Raises:
+        OSError: it cannot be written; names the path, which a full disk does not.
     """
     path = Path(path)
+    path = path if path.suffix else path.with_name(f"{path.name}.png")  # as matplotlib does
     path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
     # No software name or date inside: the same picture is the same file.
     metadata: dict[str, Any] = {"Software": None} if path.suffix == ".png" else {}
-    drawn.savefig(path, dpi=DPI, facecolor=drawn.get_facecolor(), metadata=metadata)
+    try:
+        drawn.savefig(part, dpi=DPI, facecolor=drawn.get_facecolor(), metadata=metadata)
+        part.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        part.unlink(missing_ok=True)
     return path

@@ -28,6 +28,7 @@ from ipdsf_spark.forecast.network_years import NetworkPlan, training_series, val
 from ipdsf_spark.forecast.series import Series
 from ipdsf_spark.forecast.stored_series import load_series, share_of_sites, split_by_site_and_time
 from ipdsf_spark.forecast.table import table_of
+from ipdsf_spark.gan.checkpoint import saved
 from ipdsf_spark.storage.location import location_of
 from ipdsf_spark.storage.lock import is_lock, locked
 from ipdsf_spark.training.collective import Collective, Solo
@@ -220,10 +221,11 @@ class _Saver:
         part = self.folder / f".{CHECKPOINT}.part"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            torch.save({"identity": json.dumps(fit.identity), "state": fit.state()}, part)
+            saved({"identity": json.dumps(fit.identity), "state": fit.state()}, part)
             part.replace(self.folder / CHECKPOINT)
         except (OSError, RuntimeError) as error:
-            raise InputError(f"cannot write the checkpoint to {self.folder}: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot write the checkpoint to {self.folder}: {reason}") from error
         self.saved_at_s = p.seconds
         if p.best_epoch > self._kept_epoch or (is_end and not is_model(self.folder) and p.best_epoch):
             save_model(self.folder, fit.best_arrays(), self._facts(fit))

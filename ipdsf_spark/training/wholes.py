@@ -21,6 +21,7 @@ from ipdsf_spark.ct.cubes import AIR_BELOW_HU, CubePlan, cubes_of, is_air, is_ke
 from ipdsf_spark.ct.degradation import block_means
 from ipdsf_spark.ct.grey_values import hu_shares
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.packing.coarse_cubes import CoarseCubes
 
 MID_STEP: Final = 4  # the finest stage multiplies the resolution by so much
 AIR_KEPT: Final = 0.1
@@ -130,37 +131,37 @@ def mid_copy(copy: Path, folder: str) -> Iterator[Path]:
     """On this machine the coarser cubes of a local copy, while a training into `folder` lasts.
 
     The first process of a machine makes them, the others wait; the same copy gives the same cubes on every machine.
-    They lie beside the copy, never in the model, and the last process removes them.
+    They lie beside the copy, never in the model, and the last process removes them; of processes that were killed, the
+    next training that takes a local copy does (`local_copy`).
 
     Raises:
         InputError: the disk is full, or the set does not say how large its volumes are.
     """
     of = hashlib.sha256(folder.encode()).hexdigest()[:16]
-    place = copy.parent / f".{copy.name}-mid-{of}"
-    lock = copy.parent / f"{place.name}.lock"
-    with _held(copy, place, lock) as use:
+    coarse = CoarseCubes.beside(copy, of)
+    with _held(copy, coarse) as use:
         try:
-            yield place
+            yield coarse.place
         finally:
-            with _locked(lock):  # nobody begins to use them meanwhile
+            with _locked(coarse.lock):  # nobody begins to use them meanwhile
                 fcntl.flock(use, fcntl.LOCK_UN)
                 with contextlib.suppress(BlockingIOError):  # another process still trains on them
                     fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(place, ignore_errors=True)
+                    shutil.rmtree(coarse.place, ignore_errors=True)
 
 
-def _held(copy: Path, place: Path, lock: Path) -> TextIO:
+def _held(copy: Path, coarse: CoarseCubes) -> TextIO:
     """Make the cubes if nobody has, and share them: the open file by which this process does."""
     try:
-        with _locked(lock):
-            if not is_whole_set(place):
+        with _locked(coarse.lock):
+            if not is_whole_set(coarse.place):
                 found = CubeSet.load(copy)
-                mid_cubes(put_together(found), found, place)
-            use = (copy.parent / f"{place.name}.use").open("w")
+                mid_cubes(put_together(found), found, coarse.place)
+            use = coarse.use.open("w")
             fcntl.flock(use, fcntl.LOCK_SH)
             return use
     except OSError as error:
-        raise InputError(f"cannot write cubes to {place}: {error.strerror or error}") from error
+        raise InputError(f"cannot write cubes to {coarse.place}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -116,6 +116,13 @@ def test_a_disk_that_fills_leaves_no_part_of_a_file(
     assert exported(archive, tmp_path, str(DAY)) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+    assert exported(archive, tmp_path / "cf" / "2026", str(DAY)) == 1
+    assert not list(tmp_path.iterdir())  # nor a folder that was made for it
+
+
+def test_an_export_that_finds_nothing_makes_no_folder(archive: Path, tmp_path: Path) -> None:
+    assert exported(archive, tmp_path / "cf", "1999-01-01") == 1
+    assert not (tmp_path / "cf").exists()
 
 
 def test_a_file_in_the_place_of_the_folder_is_named_with_what_is_needed(

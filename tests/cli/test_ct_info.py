@@ -87,6 +87,23 @@ def test_what_is_no_volume_is_a_named_error(
     assert "Traceback" not in err
 
 
+def test_a_path_without_a_volume_keeps_no_other_from_being_told(
+    series: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / "nothing", series, tmp_path / "one" / "v.nii.gz", tmp_path / "two" / "v.nii.gz", series]
+    for empty in paths[2:4]:
+        empty.parent.mkdir()
+        empty.touch()
+
+    assert main(["ct", "info", "--json", *map(str, paths)]) == 1
+
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["path"] for line in out.splitlines()] == [str(series), str(series)]
+    assert [str(path) in line for path, line in zip([paths[0], *paths[2:4]], err.splitlines(), strict=True)] == [
+        True
+    ] * 3
+
+
 def test_pictures_need_their_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for k in range(3):
         sitk.WriteImage(sitk.GetImageFromArray(np.full((8, 9), 100 * k, np.uint8)), str(tmp_path / f"{k}.png"))

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -166,3 +169,20 @@ def test_a_reader_that_closes_the_pipe_early_is_no_error() -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_scheduler_that_ends_a_verb_of_ct_leaves_nothing_unfinished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def generates(args: object) -> int:
+        with tempfile.TemporaryDirectory(dir=tmp_path):  # as of a private copy
+            os.kill(os.getpid(), number)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr("ipdsf_spark.cli.ct_generate.run", generates)
+    with pytest.raises(SystemExit) as ended:
+        command.main(["ct", "generate", "scan", "--model", "m", "-o", "out.nii"])
+    assert ended.value.code == 128 + number
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(number) is signal.SIG_DFL

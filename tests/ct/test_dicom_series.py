@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -110,6 +111,32 @@ def test_a_copy_of_a_slice_is_left_out_and_named(chest: Chest, write_series: Wri
     np.testing.assert_array_equal(volume.hu, chest)
     assert len(problems(volume)["duplicates"]) == 1
     assert problems(volume)["duplicates"][0] in {"copy.dcm", files[2].name}
+
+
+@pytest.mark.parametrize(
+    "changed", [{"AcquisitionNumber": None}, {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, {"InstanceNumber": 100}]
+)
+def test_an_instance_that_left_an_archive_twice_is_a_copy_whatever_was_changed_in_its_header(
+    chest: Chest, write_series: WriteSeries, changed: dict[str, Any]
+) -> None:
+    files = write_series(chest)
+    for k, file in enumerate(files[:4]):
+        again = pydicom.dcmread(file)
+        for keyword, value in changed.items():
+            if value is None:
+                delattr(again, keyword)
+            else:
+                setattr(again, keyword, value + k if isinstance(value, int) else value)
+        again.save_as(file.with_name(f"copy-{k}.dcm"))
+
+    volume = read_volume(files[0].parent)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    assert [p.text for p in volume.problems if p.kind == "duplicates"] == ["4 copies of other slices left out"]
+    again.PixelData = bytes(len(again.PixelData))
+    again.save_as(files[0].with_name("copy-3.dcm"))
+    with pytest.raises(InputError, match="at the place of another but with other values"):
+        read_volume(files[0].parent)
 
 
 def test_a_missing_slice_is_named_by_its_neighbours(chest: Chest, write_series: WriteSeries) -> None:

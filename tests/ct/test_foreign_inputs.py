@@ -353,6 +353,63 @@ def test_a_nifti_file_is_packed_or_not_whatever_its_ending(
     assert study_name(path).lower() == "v"
 
 
+@pytest.mark.parametrize("name", ["v.nii.gz", "v.nii"])
+def test_a_nifti_file_that_a_server_packed_once_more_says_so(body: Chest, tmp_path: Path, name: str) -> None:
+    whole = nifti(tmp_path / "whole.nii", body).read_bytes()
+    (tmp_path / name).write_bytes(gzip.compress(gzip.compress(whole)))
+
+    with pytest.raises(InputError, match=f"{name} is packed twice"):
+        read_volume(tmp_path / name)
+
+
+def nrrd(path: Path, body: Chest, *lines: str) -> Path:
+    """As scripts write it: the least that a header needs, and these lines."""
+    z, y, x = body.shape
+    header = ["NRRD0004", "type: short", "dimension: 3", f"sizes: {x} {y} {z}", "endian: little", *lines]
+    path.write_bytes("\n".join([*header, "", ""]).encode() + body.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("encoding: bzip2", "encoding bzip2 is not read here"),
+        ("encoding: raw\nspace: RPS\nspace directions: (1,0,0) (0,1,0) (0,0,1)", "space RPS is not read here"),
+    ],
+)
+def test_a_form_of_nrrd_that_is_not_read_is_not_called_damage(
+    body: Chest, tmp_path: Path, line: str, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        read_volume(nrrd(tmp_path / "scan.nrrd", body, *line.split("\n")))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["spacings: .7 .7 2.5"],
+        ["space dimension: 3", "space directions: (.7,0,0) (0,.7,0) (0,0,2.5)"],
+        ["space: scanner-xyz", "space directions: (.7,0,0) (0,.7,0) (0,0,2.5)"],
+    ],
+)
+def test_a_volume_whose_header_does_not_tell_left_from_right_is_remarked(
+    body: Chest, tmp_path: Path, lines: list[str]
+) -> None:
+    def said(path: Path) -> str:
+        return "; ".join(str(p) for p in read_volume(path).problems if p.kind == "no_geometry")
+
+    assert "left and right are not said" in said(nrrd(tmp_path / "scan.nrrd", body, "encoding: raw", *lines))
+    told = nrrd(
+        tmp_path / "told.nrrd", body, "encoding: raw", "space: LPS", "space directions: (1,0,0) (0,1,0) (0,0,1)"
+    )
+    assert said(told) == ""
+    sitk.WriteImage(sitk.GetImageFromArray(body), str(tmp_path / "scan.mha"))
+    assert said(tmp_path / "scan.mha") == ""
+    header = (tmp_path / "scan.mha").read_bytes()
+    (tmp_path / "scan.mha").write_bytes(header.replace(b"TransformMatrix", b"SomethingOfOurs"))
+    assert "left and right are not said" in said(tmp_path / "scan.mha")
+
+
 def test_a_nifti_pair_in_a_folder_is_one_volume(body: Chest, tmp_path: Path) -> None:
     nib.Nifti1Pair(body.T, AFFINE).to_filename(tmp_path / "v.hdr")
 
@@ -403,6 +460,16 @@ def test_a_header_without_the_file_of_its_voxels_names_it(body: Chest, tmp_path:
 
     with pytest.raises(InputError, match=r"names v\.\w+ as the file of its voxels, which is not there"):
         read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize("said", ["the voxels.raw", "LIST 2", "slice%02d.raw 1 6 1 2"])
+def test_a_header_names_the_first_of_the_files_that_are_not_there(body: Chest, tmp_path: Path, said: str) -> None:
+    header = f"NRRD0004\ntype: short\ndimension: 3\nsizes: 20 16 6\nendian: little\nencoding: raw\ndata file: {said}\n"
+    (tmp_path / "scan.nhdr").write_text(header + "slice01.raw\nslice02.raw\n" * said.startswith("LIST"))
+    name = "the voxels" if "voxels" in said else "slice01"
+
+    with pytest.raises(InputError, match=f"scan.nhdr names {name}.raw as the file of its voxels, which is not there"):
+        read_volume(tmp_path / "scan.nhdr")
 
 
 def test_archives_are_called_archives(body: Chest, write_series: WriteSeries, tmp_path: Path) -> None:

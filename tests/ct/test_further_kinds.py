@@ -26,6 +26,8 @@ from ipdsf_spark.errors import InputError
 
 Chest = NDArray[np.int16]
 POINTER = "/annex/objects/MD5E-s20--0123.gz\n"
+PAGE = "<!DOCTYPE html>\n<html><title>Log in</title></html>"
+DENIED = '\n<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 20\n"
 
 
@@ -80,7 +82,10 @@ def test_a_directory_of_a_medium_alone_says_what_to_name(tmp_path: Path, chest: 
 
 
 @pytest.mark.parametrize("name", ["v.nii.gz", "v.nii", "v.nrrd", "v.mha"])
-@pytest.mark.parametrize(("content", "words"), [(POINTER, "pointer"), (LFS, "pointer"), ("", "is empty")])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(POINTER, "pointer"), (LFS, "pointer"), ("", "is empty"), (PAGE, "page of the web"), (DENIED, "page of the web")],
+)
 def test_a_volume_file_that_was_never_fetched_says_so(tmp_path: Path, name: str, content: str, words: str) -> None:
     (tmp_path / name).write_text(content)
 
@@ -396,7 +401,7 @@ def test_a_spacing_that_the_positions_contradict_is_told_and_theirs_is_taken(
 
 
 @pytest.mark.parametrize("name", ["v.nii", "v.nrrd", "v.mha", "v.hdr"])
-@pytest.mark.parametrize("mark", [b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!"])
+@pytest.mark.parametrize("mark", [b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\x28\xb5\x2f\xfd"])
 def test_an_archive_that_is_named_like_a_volume_is_told(tmp_path: Path, name: str, mark: bytes) -> None:
     (tmp_path / name).write_bytes(mark + bytes(1000))
 

@@ -8,10 +8,11 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
+from pydicom.encaps import generate_frames
 from pydicom.fileset import FileSet
 from pydicom.sequence import Sequence
-from pydicom.uid import EnhancedCTImageStorage
-from synthetic_dicom import WriteSeries, item, save, slice_dataset
+from pydicom.uid import EnhancedCTImageStorage, RLELossless
+from synthetic_dicom import WriteSeries, item, save, slice_dataset, with_frames
 
 from ipdsf_spark.ct.reading import read_volume, survey
 from ipdsf_spark.errors import InputError
@@ -111,3 +112,16 @@ def test_more_frames_described_than_there_are_is_a_loss(chest: Chest, tmp_path: 
 
     with pytest.raises(InputError, match="NumberOfFrames is 4, but 6 frames are described"):
         survey(save(frames, tmp_path / "frames.dcm"))
+
+
+def test_compressed_frames_that_are_gone_are_a_loss_and_no_damage(chest: Chest, tmp_path: Path) -> None:
+    frames = slice_dataset(chest[0], SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=6)
+    packed = [slice_dataset(values) for values in chest[:4]]
+    for one in packed:
+        one.compress(RLELossless, generate_instance_uid=False)
+    streams = [next(generate_frames(one.PixelData, number_of_frames=1)) for one in packed]
+    file = save(with_frames(frames, streams, RLELossless), tmp_path / "frames.dcm")
+
+    with pytest.raises(InputError) as told:
+        survey(file)
+    assert str(told.value) == "frames.dcm holds 4 compressed frames, but NumberOfFrames says 6: some are gone"

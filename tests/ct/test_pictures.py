@@ -120,3 +120,20 @@ def test_a_damaged_jpeg_leaves_standard_output_to_the_caller(tmp_path: Path, rng
     said = subprocess.run(command, capture_output=True, text=True)
 
     assert all(json.loads(line) for line in said.stdout.splitlines())
+
+
+@pytest.mark.parametrize("beside", ["masks/{}.png", "{}_mask.png", "{} (1).png"])
+def test_masks_and_copies_beside_a_stack_are_no_slices_of_it(tmp_path: Path, beside: str) -> None:
+    grey = np.full((8, 9), 50, np.uint8)
+    for k in range(1, 6):
+        sitk.WriteImage(sitk.GetImageFromArray(grey * k % 255), str(tmp_path / f"{k:03d}.png"))
+        if k > 1:
+            other = tmp_path / beside.format(f"{k:03d}")
+            other.parent.mkdir(exist_ok=True)
+            sitk.WriteImage(sitk.GetImageFromArray(grey * 0), str(other))
+    scale = PictureScale((2.5, 0.7, 0.7), -1000, 400)
+
+    with pytest.raises(InputError, match=r"pictures of 2 folders or forms of names, from .*: the largest, 5, is taken"):
+        read_volume(tmp_path, pictures=scale)
+    volume = read_volume(tmp_path, pictures=scale, accept={"mixed_acquisitions", "not_hu"})
+    assert (volume.hu.shape, volume.source.num_files) == ((5, 8, 9), 5)

@@ -86,6 +86,17 @@ def test_pages_that_a_scanner_wrote_about_an_examination_are_named_as_what_they_
         read_volume(folder)
 
 
+def test_several_series_whose_slices_are_counted_anew_in_every_folder_are_told_apart_by_these(
+    chest: Chest, write_series: WriteSeries
+) -> None:
+    for patient in "ab":
+        write_series(chest, folder=f"cd/PT{patient}/SE0", series_uid=f"1.2.3.{ord(patient)}")
+    folder = write_series(chest, folder="cd/PTc/SE0", series_uid="1.2.3.3")[0].parents[2]
+
+    told = str(next(p for p in survey(folder).problems if p.kind == "several_series"))
+    assert all(f"(6 images, from PT{patient}/SE0/im001.dcm)" in told for patient in "abc")
+
+
 def test_several_series_of_one_number_are_told_apart_by_their_files(chest: Chest, write_series: WriteSeries) -> None:
     write_series(chest, prefix="a")
     folder = write_series(chest[:4], prefix="b", series_uid="1.2.9")[0].parent

@@ -53,6 +53,19 @@ def test_lossless_jpeg_gives_back_every_hu(
     np.testing.assert_array_equal(survey(save(packed, tmp_path / "slice.dcm")).hu[0], hu)
 
 
+@pytest.mark.parametrize(("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
+def test_a_display_in_which_low_values_are_white_changes_no_hu(
+    hu: NDArray[np.int16], tmp_path: Path, compressor: str, syntax: UID
+) -> None:
+    """MONOCHROME1 is about showing values (PS3.3 C.7.6.3.1.2); decoders turn them round."""
+    dataset = slice_dataset(hu, PhotometricInterpretation="MONOCHROME1")
+    native = save(dataset, tmp_path / "native.dcm")
+    np.testing.assert_array_equal(survey(native).hu[0], hu)
+    packed = with_frames(dataset, packed_by_itk(dataset, tmp_path, compressor), syntax)
+
+    np.testing.assert_array_equal(survey(save(packed, tmp_path / "slice.dcm")).hu[0], hu)
+
+
 def test_run_lengths_give_back_every_hu(hu: NDArray[np.int16], tmp_path: Path) -> None:
     dataset = slice_dataset(hu)
     dataset.compress(RLELossless, generate_instance_uid=False)

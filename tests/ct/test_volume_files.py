@@ -131,6 +131,25 @@ def test_a_time_axis_is_refused(tmp_path: Path) -> None:
         read_volume(tmp_path / "cine.nii")
 
 
+@pytest.mark.parametrize("name", ["series.nii.gz", "series.nrrd", "series.mha"])
+def test_a_series_of_one_volume_is_that_volume_and_one_of_two_is_none(
+    chest: NDArray[np.int16], tmp_path: Path, name: str
+) -> None:
+    image = sitk.GetImageFromArray(chest)
+    image.SetSpacing((0.8, 0.7, 2.5))
+    image.SetOrigin((-10.0, -20.0, 100.0))
+    sitk.WriteImage(sitk.JoinSeries([image]), str(tmp_path / name))
+
+    volume = read_volume(tmp_path / name)
+
+    np.testing.assert_array_equal(volume.hu, chest)
+    np.testing.assert_allclose(volume.grid.spacing_mm, (2.5, 0.7, 0.8), atol=1e-6)
+    np.testing.assert_allclose(volume.grid.origin_mm, (-10.0, -20.0, 100.0), atol=1e-5)
+    sitk.WriteImage(sitk.JoinSeries([image, image]), str(tmp_path / name))
+    with pytest.raises(InputError, match=r" × 2; a CT volume has three axes"):
+        read_volume(tmp_path / name)
+
+
 def test_colours_are_refused(tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.zeros((3, 4, 5, 3), np.uint8), isVector=True)
     for name in ("rgb.nrrd", "rgb.nii"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 from collections.abc import Iterator
@@ -281,3 +282,33 @@ def test_the_same_volume_gives_the_same_bytes(chest: NDArray[np.int16], tmp_path
     one, two = (write_volume(tmp_path / f"{k}.nii.gz", Volume(chest, TURNED), MADE) for k in "ab")
 
     assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["made.nii", "made.nii.gz"])
+def test_a_file_is_written_by_one_process_at_a_time_and_by_the_next_when_that_was_killed(
+    chest: NDArray[np.int16], tmp_path: Path, name: str
+) -> None:
+    grid = Grid((6, 16, 20), (2.5, 0.7, 0.8))
+    with (tmp_path / f".{name}.part").open("wb") as of_another:
+        of_another.write(b"half of what another process writes")
+        fcntl.flock(of_another, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match=f"{name} is being written by another process"):
+            write_nifti(tmp_path / name, grid, [chest], MADE)
+        assert (tmp_path / f".{name}.part").exists()
+
+    np.testing.assert_array_equal(read_volume(write_nifti(tmp_path / name, grid, [chest], MADE)).hu, chest)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_that_appeared_while_another_was_made_is_not_replaced(chest: NDArray[np.int16], tmp_path: Path) -> None:
+    def slowly() -> Iterator[NDArray[np.int16]]:
+        yield chest[:3]
+        (tmp_path / "made.nii").write_bytes(b"of somebody else")
+        yield chest[3:]
+
+    grid = Grid((6, 16, 20), (2.5, 0.7, 0.8))
+    with pytest.raises(InputError, match=r"made.nii has appeared meanwhile and is not replaced"):
+        write_nifti(tmp_path / "made.nii", grid, slowly(), MADE, replaces=False)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"of somebody else"]
+    write_nifti(tmp_path / "made.nii", grid, slowly(), MADE)
+    np.testing.assert_array_equal(read_volume(tmp_path / "made.nii").hu, chest)

@@ -122,6 +122,7 @@ def test_a_disk_that_is_full_leaves_the_older_checkpoint_and_says_so(tmp_path: P
     )
 
     assert "named: cannot write" in ended.stdout
+    assert "checkpoint.pt: File too large; what was there before is untouched" in ended.stdout  # as the system says it
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.ct.volume import Volume
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.imaging.cases import Case, Measures, Scores
@@ -28,6 +31,8 @@ from ipdsf_spark.imaging.tables import (
     reach_table,
     tissue_table,
 )
+from ipdsf_spark.storage.location import location_of
+from ipdsf_spark.storage.lock import locked
 from tests.imaging.conftest import Known
 
 pytestmark = pytest.mark.training
@@ -257,6 +262,37 @@ def test_names_of_patients_are_text_and_never_markup(chest: Volume, known: Known
 
     assert "<script>" not in page.read_text()
     assert "&lt;script&gt;" in page.read_text()
+
+
+def test_a_disk_that_fills_while_pictures_are_written_is_named_with_the_report(
+    chest: Volume, known: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fills(figure: Figure, path: Path, **_: object) -> None:
+        path.write_bytes(b"half a picture")
+        raise OSError(errno.ENOSPC, "No space left on device")  # writing knows no file
+
+    side = trained(chest, known, tmp_path / "model")
+    monkeypatch.setattr("ipdsf_spark.cli.ct_evaluate._trained", lambda *_: side)
+    monkeypatch.setattr(Figure, "savefig", fills)
+    (tmp_path / "scan.nii").write_bytes(b"of which the model was told")
+    out = tmp_path / "report"
+
+    assert main(["ct", "evaluate", str(tmp_path / "scan.nii"), "--model", "model", "-o", str(out)]) == 1
+    told = capsys.readouterr().err
+    assert f"cannot write the report to {out}: No space left on device (figure.png)" in told
+    assert sorted(path.name for path in out.iterdir()) == ["cases.json", "table.csv", "table.md"]
+
+
+def test_two_evaluations_never_write_one_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ipdsf_spark.cli.ct_evaluate._trained", lambda *_: pytest.fail("it computes already"))
+    (tmp_path / "scan.nii").write_bytes(b"of which the model was told")
+    out = tmp_path / "report"
+    with locked(location_of(str(out)), "evaluating"):
+        assert main(["ct", "evaluate", str(tmp_path / "scan.nii"), "--model", "model", "-o", str(out)]) == 1
+        assert f"{out} is in use (evaluating" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_nothing_evaluated_is_no_report(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from ipdsf_spark.ct.cubes import CubePlan, cut
 from ipdsf_spark.ct.enhancement import Enhancement, HuHistogram
 from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.packing.coarse_cubes import CoarseCubes
 from ipdsf_spark.packing.local_copy import DatasetReference, export, local_copy
 from ipdsf_spark.packing.pack import PackReport, pack, wanted_volumes
 from ipdsf_spark.packing.reading import cube_batches
@@ -119,10 +120,13 @@ def test_a_copy_of_an_earlier_state_is_forgotten(own: PackedChest, tmp_path: Pat
     manifest = own.storage / "cubes" / own.name / "dataset.json"
     manifest.write_text(manifest.read_text().replace('"spacing_mm": [\n    8.0', '"spacing_mm": [\n    8.5'))
     manifest.write_text(manifest.read_text().replace("8.0,", "8.25,"))
+    left = CoarseCubes.beside(old, "a" * 16)  # by a training that was killed
+    left.place.mkdir()
     new = local_copy(reference(own), tmp_path / "cache")
 
     assert new != old
     assert not old.exists()
+    assert not left.place.exists()
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut", "keys", "set.json"])

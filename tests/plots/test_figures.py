@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from ipdsf_spark import plots
 
@@ -51,3 +55,24 @@ def test_a_latency_figure_counts_every_file_and_names_the_percentiles() -> None:
 def test_no_latency_is_no_figure() -> None:
     with pytest.raises(ValueError, match="no latency"):
         plots.latency_figure(np.array([np.nan]))
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_earlier_one_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = plots.latency_figure(np.linspace(0.1, 2.0, 100))
+    path = plots.save(figure, tmp_path / "latency.png")
+    whole = path.read_bytes()
+
+    def fills(self: Figure, path: Path, **_: object) -> None:
+        path.write_bytes(whole[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", fills)
+    with pytest.raises(OSError, match=r"No space left on device: '.*latency\.png'"):
+        plots.save(figure, path)
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [whole]
+
+
+def test_a_picture_without_an_ending_is_png(tmp_path: Path) -> None:
+    assert plots.save(plots.latency_figure(np.linspace(0.1, 2.0, 100)), tmp_path / "latency").name == "latency.png"

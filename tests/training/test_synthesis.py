@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -24,6 +26,8 @@ from ipdsf_spark.ct.reading import read_volume
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.imaging import synthesis
 from ipdsf_spark.imaging.synthesis import conditioned, load_synthesis
+from ipdsf_spark.imaging.synthesis_record import record, recorded
+from ipdsf_spark.packing.coarse_cubes import CoarseCubes, remove_unused
 from ipdsf_spark.training.wholes import mid_copy, put_together
 from tests.training.exported_phantoms import SHAPE, SPACING, exported
 
@@ -87,6 +91,33 @@ def test_the_coarser_cubes_go_with_the_last_that_uses_them_also_when_it_fails(cu
         raise ZeroDivisionError
 
     assert not place.exists()
+
+
+def test_processes_that_make_volumes_into_one_folder_lose_none_of_its_record(tmp_path: Path) -> None:
+    facts = [{"out": str(tmp_path / f"nobody-{k:04d}.nii.gz")} for k in range(24)]
+    for fact in facts:
+        Path(fact["out"]).touch()
+    with ThreadPoolExecutor(8) as processes:
+        list(processes.map(lambda fact: record(tmp_path, fact, model="m"), facts))
+
+    assert sorted(recorded(tmp_path), key=lambda fact: str(fact["out"])) == facts
+
+
+def test_coarser_cubes_of_a_training_that_was_killed_go_and_no_others(tmp_path: Path) -> None:
+    all_ = [CoarseCubes.beside(tmp_path / "chest-train-0123", d * 16) for d in "abcd"]
+    _, used, begun, strange = all_  # the first is of a training that was killed
+    for coarse in all_:
+        coarse.place.mkdir()
+        (coarse.place / "cubes-0.raw").write_bytes(b"coarse")
+    (strange.place / "notes.txt").write_text("mine")
+    with used.use.open("w") as by_a_worker, begun.lock.open("w") as by_its_maker:
+        fcntl.flock(by_a_worker, fcntl.LOCK_SH)
+        fcntl.flock(by_its_maker, fcntl.LOCK_EX)
+        remove_unused(tmp_path)
+
+        assert [coarse.place.is_dir() for coarse in all_] == [False, True, True, True]
+    remove_unused(tmp_path)
+    assert [coarse.place.is_dir() for coarse in all_] == [False, False, False, True]
 
 
 def test_a_volume_of_nobody_is_written_marked_and_the_same_for_the_same_seed(model: Path, tmp_path: Path) -> None:
