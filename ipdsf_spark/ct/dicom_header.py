@@ -7,7 +7,6 @@ they can reach neither a volume nor a log. An Enhanced multi-frame object (PS3.3
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +39,7 @@ from ipdsf_spark.ct.dicom_fields import (
     words,
 )
 from ipdsf_spark.ct.dicom_syntax import encoding_contradiction
+from ipdsf_spark.ct.identifiers import is_nobody, one_form
 from ipdsf_spark.ct.volume import Vector
 from ipdsf_spark.errors import InputError
 
@@ -252,6 +252,7 @@ def read_headers(path: Path, *, pseudonym_key: bytes = b"", warned: list[str] | 
                 _check_not_an_image(path, dataset)
                 return []
             identifier = str(dataset.get("PatientID", "")).strip(" \0")  # blanks around mean nothing (LO, PS3.5 6.2)
+            identifier = "" if is_nobody(identifier) else identifier
             shared = _shared_facts(path, dataset)
             shared["patient"] = _pseudonym(one_form(identifier), pseudonym_key)
             shared["patient_as_written"] = _pseudonym(identifier, pseudonym_key)
@@ -409,15 +410,6 @@ def _image_type(fields: Fields, num_frames: int) -> tuple[str, ...]:
     keywords = ("ImageType", "FrameType") if num_frames == 1 else ("FrameType", "ImageType")
     found: tuple[str, ...] = next((value for keyword in keywords if (value := fields.get(keyword, words))), ())
     return found
-
-
-def one_form(identifier: str) -> str:
-    """An identifier without regard to case, width of letters and number of blanks.
-
-    To DICOM `ab1` and `AB1` are two identifiers (LO, PS3.5 6.2). Systems and people who write one person's in both ways
-    are common, and a person must not stand on both sides of a split, while two who are taken for one do no harm.
-    """
-    return " ".join(unicodedata.normalize("NFKC", identifier).casefold().upper().split())
 
 
 def _pseudonym(identifier: str, key: bytes) -> str:

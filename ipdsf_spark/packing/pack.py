@@ -163,7 +163,8 @@ def pack(
             raise InputError("no volumes to pack")
         staging = root / STAGING_FOLDER / uuid.uuid4().hex
         known = {s.patient: s.split for s in manifest.studies.values()}
-        named = one_each([_pseudonyms(w, key, reading) for w in wanted], known)
+        pseudonyms = [_pseudonyms(w, key, reading) for w in wanted]
+        named = one_each(pseudonyms, known)
         patients = [dataclasses.replace(w, patient=name) for w, name in zip(wanted, named, strict=True)]
         if not skips_bad:  # then a volume that tears a patient may itself be left out
             require_whole_patients((w.path, w.patient, w.split) for w in patients if w.patient and w.split)
@@ -179,7 +180,7 @@ def pack(
         else:
             _discard(files, root, staging)
         merged = change.manifest if change is not None else manifest
-        remarks = (*_remarks(files, root, merged, resumed), *found.remarks)
+        remarks = (*_remarks(files, root, merged, resumed), *_without_patient(wanted, pseudonyms), *found.remarks)
     added = [merged.studies[p.study] for p in found.good]
     return PackReport(
         manifest=merged,
@@ -229,6 +230,17 @@ def _pseudonym_key(files: Files, root: Location, manifest: Manifest, config: Con
 def _pseudonyms(wanted: Wanted, key: bytes, reading: Reading) -> Pseudonyms:
     with fetched(wanted.path) as here:
         return pseudonyms_of(here, key, series=reading.series)
+
+
+def _without_patient(wanted: Sequence[Wanted], pseudonyms: Sequence[Pseudonyms]) -> list[str]:
+    """A remark on volumes of which only the user knows whom they show, where there are any."""
+    nobody = [w.path for w, of in zip(wanted, pseudonyms, strict=True) if of.is_missing]
+    if not nobody:
+        return []
+    return [
+        f"{len(nobody)} DICOM volume(s) name no patient (no PatientID, or a word for everybody, as ANONYMOUS), "
+        f"each counts as a patient of its own: {', '.join(nobody[:5])}; give all volumes of one person the same split"
+    ]
 
 
 class _Collected(AccumulatorParam[dict[int, Packed]]):

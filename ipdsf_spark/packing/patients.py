@@ -69,12 +69,14 @@ class Pseudonyms:
     """Of one patient; both empty where the files name none.
 
     Attributes:
+        is_missing: the files are DICOM, which has a place for a patient's identifier, and name none.
         patient: of the identifier in one form of writing, case and blanks apart.
         as_written: letter by letter, as data sets of earlier versions have it.
     """
 
     patient: str = ""
     as_written: str = ""
+    is_missing: bool = False
 
 
 def pseudonyms_of(path: Path, key: bytes, *, series: int | str | None = None) -> Pseudonyms:
@@ -94,7 +96,7 @@ def pseudonyms_of(path: Path, key: bytes, *, series: int | str | None = None) ->
         with contextlib.suppress(InputError):
             headers = list(group_slices(headers, series=series).headers)
     named = (Pseudonyms(header.patient, header.patient_as_written) for header in headers if header.patient)
-    return next(named, Pseudonyms())
+    return next(named, Pseudonyms(is_missing=bool(headers)))
 
 
 def one_each(found: Sequence[Pseudonyms], known: Collection[str]) -> list[str]:

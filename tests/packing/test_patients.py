@@ -33,6 +33,20 @@ def test_blanks_around_an_identifier_and_its_case_make_no_other_patient(tmp_path
     assert patient_of(tmp_path / "nobody", "  ") == ""
 
 
+@pytest.mark.parametrize(
+    "word",
+    ["ANONYMOUS", "Anonymized", "anonymous^patient", "<anon>", "DE-IDENTIFIED", "N/A", "0", "00000000", "XXXX", "---"],
+)
+def test_a_word_that_stands_for_everybody_is_no_patient(tmp_path: Path, word: str) -> None:
+    assert patient_of(tmp_path / "one", word) == ""
+    assert pseudonyms_of(tmp_path / "one", KEY) == Pseudonyms(is_missing=True)
+
+
+@pytest.mark.parametrize("identifier", ["ANON-001", "Anonymous 2", "Patient12", "0815", "X12", "NOID-7", "A"])
+def test_an_identifier_with_a_number_or_a_name_of_its_own_is_a_patient(tmp_path: Path, identifier: str) -> None:
+    assert patient_of(tmp_path / "one", identifier) != ""
+
+
 def test_a_patient_behind_a_link_to_a_folder_is_known(tmp_path: Path) -> None:
     patient = patient_of(tmp_path / "elsewhere", "SYN-0815")
     (tmp_path / "study").mkdir()
