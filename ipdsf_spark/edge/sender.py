@@ -27,7 +27,7 @@ from ipdsf_spark.edge.resume import IN_FLIGHT_SINCE, Resumption
 from ipdsf_spark.edge.store import Store
 from ipdsf_spark.edge.told import Told
 from ipdsf_spark.kafka import headers
-from ipdsf_spark.kafka.client import Listener, client_options, explained
+from ipdsf_spark.kafka.client import Listener, explained, producer_options
 
 logger = logging.getLogger(__name__)
 
@@ -281,15 +281,12 @@ class Sender:
     def _connected(self) -> Producer:
         if self._producer is None:
             room = max(2 * BATCH_BYTES, 2 * self._kafka.max_message_bytes)
-            options = client_options(self._kafka, self._bootstrap) | {
+            options = producer_options(self._kafka, self._bootstrap) | {
                 "enable.idempotence": True,
-                "acks": "all",
                 "message.max.bytes": self._kafka.max_message_bytes + 100_000,
                 "queue.buffering.max.kbytes": room // 1_000,
                 "message.timeout.ms": int(ACKNOWLEDGED_WITHIN_S * 900),  # see ARRIVES_WITHIN_S of edge.resume
-                "partitioner": "murmur2_random",
                 "error_cb": self._listener,
-                "log_level": 0,  # what goes wrong is heard, and told once
             }
             self._producer = Producer(options)
         return self._producer

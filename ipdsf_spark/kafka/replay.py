@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, InputError
-from ipdsf_spark.kafka.client import client_options
+from ipdsf_spark.kafka.client import producer_options
 from ipdsf_spark.kafka.quarantine import Quarantined, Values
 
 ROOM: Final = 100_000  # of a record beside its value
@@ -119,7 +119,7 @@ class _Sender:
         self._failed: list[str] = []
         self._arrived: deque[Quarantined] = deque()
         self._producer = Producer(
-            client_options(kafka, bootstrap)
+            producer_options(kafka, bootstrap)
             | {
                 "enable.idempotence": True,
                 "message.max.bytes": kafka.max_message_bytes + ROOM,
@@ -160,7 +160,8 @@ class _Sender:
         if self._failed or left:
             raise BrokerError(
                 f"{len(self._failed) + left} record(s) were not taken: "
-                f"{self._failed[0] if self._failed else 'no answer'}"
+                f"{self._failed[0] if self._failed else 'no answer'}; what arrived is marked as replayed, and the same "
+                "command sends the rest"
             )
 
     def _mark_arrived(self) -> None:

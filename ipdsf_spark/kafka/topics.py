@@ -36,7 +36,7 @@ def admin(kafka: KafkaConfig, bootstrap: str, listener: Listener | None = None) 
     """An admin client; `listener` learns why it cannot log in."""
     options: dict[str, object] = {**client_options(kafka, bootstrap)}
     if listener is not None:
-        options |= {"error_cb": listener, "log_level": 0}
+        options["error_cb"] = listener
     return AdminClient(options)  # type: ignore[arg-type]
 
 

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, InputError
 from ipdsf_spark.kafka import headers
-from ipdsf_spark.kafka.client import client_options
+from ipdsf_spark.kafka.client import producer_options
 
 logger = logging.getLogger(__name__)
 
@@ -120,13 +120,11 @@ def replay(
     Raises:
         BrokerError: Kafka took none of the files.
     """
-    options = client_options(kafka, bootstrap) | {
+    options = producer_options(kafka, bootstrap) | {
         "enable.idempotence": True,
-        "acks": "all",
         "linger.ms": 5,
         "message.max.bytes": kafka.max_message_bytes + 100_000,
         "queue.buffering.max.messages": 100_000,
-        "partitioner": "murmur2_random",  # the one of the Java clients, and of the agent
     }
     producer = Producer(options)
     is_spread = partitioning == "round_robin" and not kafka.topic_per_site
