@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, InputError
@@ -136,7 +136,7 @@ class _Sender:
             else:
                 self._arrived.append(letter)
 
-        self._produce(self._kafka.files_topic, letter.site, raw, _file_headers(letter), on_delivery)
+        self._produce(letter.file, self._kafka.files_topic, letter.site, raw, _file_headers(letter), on_delivery)
         self._mark_arrived()
 
     def mark(self, letter: Quarantined) -> None:
@@ -146,7 +146,14 @@ class _Sender:
             if error is not None:
                 self._failed.append(str(error))
 
-        self._produce(self._kafka.quarantine_topic, letter.id, b"", _mark(self._kafka, letter), on_delivery)
+        self._produce(
+            f"mark of {letter.id}",
+            self._kafka.quarantine_topic,
+            letter.id,
+            b"",
+            _mark(self._kafka, letter),
+            on_delivery,
+        )
 
     def finish(self) -> None:
         """Wait until Kafka has everything.
@@ -170,6 +177,7 @@ class _Sender:
 
     def _produce(
         self,
+        what: str,
         topic: str,
         key: str,
         value: bytes,
@@ -181,6 +189,9 @@ class _Sender:
                 self._producer.produce(topic, value, key, headers=headers, on_delivery=on_delivery)
             except BufferError:
                 self._producer.poll(0.1)
+            except KafkaException as error:  # of this record alone: it is larger than kafka.max_message_bytes
+                self._failed.append(f"{what}: {error.args[0].str()}")
+                return
             else:
                 self._producer.poll(0)
                 return

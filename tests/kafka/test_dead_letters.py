@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sqlite3
 import time
+from dataclasses import replace as dataclass_replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -254,6 +255,20 @@ def test_a_replayed_file_goes_to_the_partition_of_its_sites_other_files(kafka: E
         held = {(record.key(), record.partition()) for record in records(consumer, config.kafka.files_topic, broker)}
     assert len({partition for _, partition in held}) == 2
     assert len(held) == len(sites)
+
+
+def test_a_letter_larger_than_kafka_takes_now_is_named_and_the_others_are_sent(kafka: EmbeddedKafka) -> None:
+    config = config_for("larger", kafka)
+    broker, sender = config.kafka.bootstrap_servers, Sender(config)
+    sender.letter(("f", 0, 1), "oslo", "large.dat", bytes(300_000), "no header")
+    sender.letter(("f", 0, 2), "oslo", "small.dat", b"raw", "no header")
+    smaller = dataclass_replace(config.kafka, max_message_bytes=100_000)
+
+    with pytest.raises(BrokerError, match=r"1 record.s. were not taken: large\.dat: .*too large"):
+        replay(smaller, broker, read(config.kafka, broker))
+
+    assert [value for value, _ in files_of(config)] == [b"raw"]
+    assert [letter.file for letter in read(config.kafka, broker) if letter.replayed] == ["small.dat"]
 
 
 def test_a_replay_from_which_kafka_went_away_says_so_and_blames_no_letter(
