@@ -22,7 +22,7 @@ from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
 from ipdsf_spark.archive.tables import PARTITION, Kind, Order, Record, file_schema
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import Listener, client_options, failure, group_id
+from ipdsf_spark.kafka.client import Listener, client_options, failure, group_id, made
 from ipdsf_spark.kafka.identity import topic_identity
 from ipdsf_spark.kafka.reading import FETCH_WAIT_MS, ends_of, place
 from ipdsf_spark.kafka.topics import admin
@@ -71,7 +71,8 @@ class Feed:
         self._order = Order()
         self._next: dict[int, int] = {}
         self._held: dict[str, int] = {}
-        self._consumer = Consumer(
+        self._consumer = made(
+            Consumer,
             client_options(kafka, bootstrap)
             | {
                 "group.id": group_id(kafka, "archive"),
@@ -83,7 +84,7 @@ class Feed:
                 "fetch.wait.max.ms": FETCH_WAIT_MS,
                 "isolation.level": "read_committed",
                 "error_cb": self._listener,
-            }
+            },
         )
 
     def __enter__(self) -> Feed:

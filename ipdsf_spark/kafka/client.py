@@ -14,13 +14,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka.certificate import validity_of
+
+C = TypeVar("C")
 
 SASL_PROTOCOLS: Final = ("SASL_PLAINTEXT", "SASL_SSL")
 SSL_PROTOCOLS: Final = ("SSL", "SASL_SSL")
@@ -95,6 +97,19 @@ def producer_options(kafka: KafkaConfig, bootstrap: str) -> dict[str, str | int 
         ConfigError: a login is asked for, and what it needs is not set.
     """
     return client_options(kafka, bootstrap) | {"partitioner": "murmur2_random", "acks": "all"}
+
+
+def made(kind: Callable[[Any], C], options: Mapping[str, Any]) -> C:
+    """A client, `kind(options)`.
+
+    Raises:
+        BrokerError: the options are none that a client can be made with; a file that they name is not there.
+    """
+    try:
+        return kind(options)
+    except KafkaException as error:
+        where = options["bootstrap.servers"]
+        raise BrokerError(f"no client for {where}: {error.args[0].str()}") from error
 
 
 def spark_options(

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException, Producer
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, InputError
-from ipdsf_spark.kafka.client import producer_options
+from ipdsf_spark.kafka.client import made, producer_options
 from ipdsf_spark.kafka.quarantine import Quarantined, Values
 
 ROOM: Final = 100_000  # of a record beside its value
@@ -118,13 +118,14 @@ class _Sender:
         self._kafka = kafka
         self._failed: list[str] = []
         self._arrived: deque[Quarantined] = deque()
-        self._producer = Producer(
+        self._producer = made(
+            Producer,
             producer_options(kafka, bootstrap)
             | {
                 "enable.idempotence": True,
                 "message.max.bytes": kafka.max_message_bytes + ROOM,
                 "queue.buffering.max.messages": MOST_QUEUED,
-            }
+            },
         )
 
     def send(self, letter: Quarantined, raw: bytes) -> None:

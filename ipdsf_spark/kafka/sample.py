@@ -10,7 +10,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.kafka.client import client_options, group_id
+from ipdsf_spark.kafka.client import client_options, group_id, made
 from ipdsf_spark.kafka.reading import ends_of
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
         "queued.min.messages": 1,  # one record of each partition is wanted, not all that follow it
         "fetch.max.bytes": max(kafka.max_message_bytes, 1_048_576),
     }
-    consumer = Consumer(options)
+    consumer = made(Consumer, options)
     try:
         listed = _partitions(consumer, kafka)
         held: dict[Partition, tuple[int, int]] = {}

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, ConfigError, InputError
 from ipdsf_spark.kafka import headers
-from ipdsf_spark.kafka.client import producer_options
+from ipdsf_spark.kafka.client import made, producer_options
 from ipdsf_spark.sites import check_site_id
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,9 @@ def feeds_of(directory: Path) -> list[Feed]:
             by_folder.setdefault(path.parent, []).append(path)
     if not by_folder:
         raise InputError(f"nothing to replay: no instrument files below {directory}")
-    feeds = [Feed(str(folder.relative_to(directory)) or directory.name, files) for folder, files in by_folder.items()]
-    feeds = [Feed(directory.name if feed.site == "." else feed.site.replace("/", "."), feed.files) for feed in feeds]
+    own = directory.resolve().name  # of files that lie in the folder itself, also where it was called "."
+    feeds = [Feed(str(folder.relative_to(directory)), files) for folder, files in by_folder.items()]
+    feeds = [Feed(own if feed.site == "." else feed.site.replace("/", "."), feed.files) for feed in feeds]
     for feed in feeds:
         try:
             check_site_id(feed.site)
@@ -134,7 +135,7 @@ def replay(
         "message.max.bytes": kafka.max_message_bytes + 100_000,
         "queue.buffering.max.messages": 100_000,
     }
-    producer = Producer(options)
+    producer = made(Producer, options)
     is_spread = partitioning == "round_robin" and not kafka.topic_per_site
     tally = _Tally()
     cache: dict[Path, tuple[bytes, str]] = {}

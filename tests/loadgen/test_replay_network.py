@@ -34,6 +34,14 @@ def test_every_folder_is_a_site_and_tables_are_not_sent(tmp_path: Path) -> None:
     assert [(feed.site, len(feed.files)) for feed in feeds] == [("bergen", 2), ("oslo", 3)]
 
 
+def test_files_of_the_folder_one_stands_in_are_of_the_site_that_it_is_called_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(recorded(tmp_path, oslo=2) / "oslo")
+
+    assert [(feed.site, len(feed.files)) for feed in feeds_of(Path())] == [("oslo", 2)]
+
+
 def test_a_folder_that_is_no_networks_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     (tmp_path / "sub dir").mkdir()
     (tmp_path / "sub dir" / "a.dat").write_bytes(b"a")
