@@ -23,3 +23,8 @@ class BrokerError(IpdsfError):
 
 class InputError(IpdsfError):
     """A file or folder named by the user does not exist, cannot be read, or holds nothing usable."""
+
+
+def said_of_arrays(error: Exception) -> str:
+    """What is wrong with a file of arrays; numpy's own words on what is none advise to load it unsafely."""
+    return "no archive of arrays, or cut" if "pickle" in str(error) else str(error)

@@ -6,6 +6,7 @@ from confluent_kafka.admin import NewTopic
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.kafka.topics import STAMPED, admin, topic_settings
+from tests.waiting import await_that
 
 
 def topics_stamped_by_senders(kafka: KafkaConfig, bootstrap: str) -> None:
@@ -18,3 +19,6 @@ def topics_stamped_by_senders(kafka: KafkaConfig, bootstrap: str) -> None:
     ]
     for future in client.create_topics(wanted, operation_timeout=30.0).values():
         future.result(30.0)
+    names = {topic.topic for topic in wanted}
+    # The broker shows them a moment later.
+    await_that(lambda: names <= client.list_topics(timeout=30.0).topics.keys(), "the new topics are shown")

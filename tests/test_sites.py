@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ipdsf_spark.config import load
 from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.lidar.instruments import campbell_cs, vaisala_cl61
 from ipdsf_spark.lidar.instruments.stamps import Clock
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import load_sites, site_named, sites_of
@@ -134,3 +135,11 @@ def test_every_place_on_earth_is_read_back_exactly(
     site = load_sites(table(tmp_path_factory.mktemp("sites"), text))["here"]
 
     assert (site.latitude_deg, site.longitude_deg, site.altitude_m) == (latitude, longitude, altitude)
+
+
+def test_the_instruments_of_the_table_that_comes_along_are_called_as_their_files_are() -> None:
+    table = load_sites(Path(__file__).parents[1] / "conf" / "sites.toml")
+
+    known = {campbell_cs.INSTRUMENT, vaisala_cl61.CL61, vaisala_cl61.DA10, "Lufft CHM15k"}
+    known |= {"Vaisala CL31", "Vaisala CL51"}
+    assert {site.instrument for site in table.values()} - {""} <= known

@@ -22,9 +22,9 @@ from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
 from ipdsf_spark.archive.tables import PARTITION, Kind, Order, Record, file_schema
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import Listener, client_options, group_id
+from ipdsf_spark.kafka.client import Listener, client_options, failure, group_id, made
 from ipdsf_spark.kafka.identity import topic_identity
-from ipdsf_spark.kafka.reading import FETCH_WAIT_MS, ends_of, place, told
+from ipdsf_spark.kafka.reading import FETCH_WAIT_MS, ends_of, place
 from ipdsf_spark.kafka.topics import admin
 
 logger = logging.getLogger(__name__)
@@ -64,13 +64,15 @@ class Feed:
 
     def __init__(self, kafka: KafkaConfig, bootstrap: str, topic: str, directory: Path, kind: Kind) -> None:
         self.topic, self.directory, self.kind = topic, directory, kind
-        self._kafka, self._bootstrap, self._listener = kafka, bootstrap, Listener()
+        self._bootstrap = bootstrap
         self._identity = ""
-        self._admin = admin(kafka, bootstrap)
+        self._kafka, self._listener = kafka, Listener()
+        self._admin = admin(kafka, bootstrap, self._listener)
         self._order = Order()
         self._next: dict[int, int] = {}
         self._held: dict[str, int] = {}
-        self._consumer = Consumer(
+        self._consumer = made(
+            Consumer,
             client_options(kafka, bootstrap)
             | {
                 "group.id": group_id(kafka, "archive"),
@@ -82,8 +84,7 @@ class Feed:
                 "fetch.wait.max.ms": FETCH_WAIT_MS,
                 "isolation.level": "read_committed",
                 "error_cb": self._listener,
-                "log_level": 0,  # what goes wrong is raised, and told once
-            }
+            },
         )
 
     def __enter__(self) -> Feed:
@@ -101,11 +102,10 @@ class Feed:
         """Go to where the table ends, in the topic as it is now."""
         found = snapshot(self.directory)
         try:
-            self._consumer.list_topics(self.topic, timeout=TIMEOUT_S)  # says what is wrong with a login
-            self._identity = topic_identity(self._admin, self.topic)
+            self._identity = self._identity_now()
             bounds = self._bounds()
         except KafkaException as error:
-            raise BrokerError(told(self._consumer, error, self._kafka, self._bootstrap, self._listener)) from error
+            raise self._failure(error.args[0]) from error
         self._held = dict(found.transactions)
         self._next = {}
         for partition, (low, high) in bounds.items():
@@ -121,6 +121,20 @@ class Feed:
         places = [TopicPartition(self.topic, number, at) for number, at in self._next.items()]
         self._consumer.assign(places)
         self._consumer.pause(places)
+
+    def _identity_now(self) -> str:
+        try:
+            return topic_identity(self._admin, self.topic)
+        except BrokerError as error:
+            self._admin.poll(0.0)  # lets the listener hear
+            if self._listener.login is None:
+                raise
+            raise self._failure(self._listener.login) from error
+
+    def _failure(self, error: KafkaError) -> BrokerError:
+        self._consumer.poll(0.0)
+        self._listener.forget_older(2 * TIMEOUT_S)
+        return failure(error, self._kafka, self._bootstrap, self._listener)
 
     def _bounds(self) -> dict[int, tuple[int, int]]:
         listed = self._consumer.list_topics(self.topic, timeout=TIMEOUT_S).topics[self.topic].partitions
@@ -150,7 +164,7 @@ class Feed:
             bounds = self._look_again()
             records = self._gather(bounds, is_stopped)
         except KafkaException as error:
-            raise BrokerError(told(self._consumer, error, self._kafka, self._bootstrap, self._listener)) from error
+            raise self._failure(error.args[0]) from error
         num_faults, version = 0, -1
         if records:
             num_faults, version = self._write(records)
@@ -159,7 +173,7 @@ class Feed:
 
     def _look_again(self) -> dict[int, tuple[int, int]]:
         """Ends of the topic; begins again where it is another one or has other partitions."""
-        if topic_identity(self._admin, self.topic) != self._identity:
+        if self._identity_now() != self._identity:
             logger.warning("topic %s was made anew: the archive reads it from its beginning", self.topic)
             self.begin()
         bounds = self._bounds()

@@ -89,7 +89,7 @@ def problem_of(folder: Path, file: DataFile, *, is_whole: bool = True) -> str:
         size = path.stat().st_size
         if size != file.size:
             return f"{path} has {size} bytes, not {file.size}"
-        with pq.ParquetFile(path) as parquet:
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
             num_rows = parquet.metadata.num_rows
             if is_whole:
                 num_rows = sum(batch.num_rows for batch in batches_of(parquet))

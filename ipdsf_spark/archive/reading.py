@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
@@ -23,6 +23,10 @@ from ipdsf_spark.errors import InputError
 
 ORDER = ["published", "offset"]
 NAMED_APART = {"kind", "site", "time", "sent_ms"}
+
+CHECKED: Final = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
 
 
 def files(directory: str | Path, table: str = PRODUCTS) -> list[str]:
@@ -87,7 +91,7 @@ def _rows(
     rows = ds.dataset(
         [str(found.directory / file.path) for file in meant],
         schema=found.schema,
-        format="parquet",
+        format=CHECKED,
         partitioning=partitioning,
         partition_base_dir=str(found.directory),
     )

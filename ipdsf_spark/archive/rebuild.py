@@ -156,7 +156,7 @@ def _from_files(paths: Sequence[Path], kind: Kind) -> Iterator[dict[str, list[pa
     for path in paths:
         rows = []
         try:
-            with pq.ParquetFile(path) as parquet:
+            with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
                 for batch in parquet.iter_batches():
                     columns = [
                         batch.column(batch.schema.get_field_index(field.name)).cast(field.type)
@@ -192,7 +192,8 @@ def _add_missing(folder: Path, kind: Kind, by_day: dict[str, list[pa.RecordBatch
 def _places_of_day(found: Snapshot, day: str) -> pd.MultiIndex:
     held = found.where(**{PARTITION: (day, day)})
     parts: Sequence[pa.Table] = [
-        pq.read_table(found.directory / file.path, columns=PLACE, partitioning=None) for file in held
+        pq.read_table(found.directory / file.path, columns=PLACE, partitioning=None, page_checksum_verification=True)
+        for file in held
     ]
     return _places(pa.concat_tables(parts)) if parts else pd.MultiIndex.from_arrays([[], [], []])
 

@@ -138,7 +138,7 @@ def _by_day(found: Snapshot) -> dict[str, list[DataFile]]:
 def _batches(directory: Path, group: Sequence[DataFile], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Rows of several files, columns that an older file lacks being null."""
     for file in group:
-        with pq.ParquetFile(directory / file.path) as parquet:
+        with pq.ParquetFile(directory / file.path, page_checksum_verification=True) as parquet:
             for batch in batches_of(parquet):
                 yield pa.RecordBatch.from_arrays(
                     [

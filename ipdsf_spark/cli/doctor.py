@@ -29,6 +29,7 @@ Exit code 1 if a check fails. Nothing is changed: no topic is made, no record is
 """
 LEAST_FREE_BYTES: Final = 1_000_000_000
 MOST_AHEAD_S: Final = 60.0  # a newest record later than this clock by more: the clock is slow
+LEADERLESS: Final = "partition(s) without leader"
 SOON_DAYS: Final = 14
 ENGINES: Final = ("pyspark", "pandas", "pyarrow", "confluent_kafka", "jinja2")
 
@@ -64,9 +65,11 @@ def run(args: argparse.Namespace) -> int:
     ]
     if not args.without_kafka:
         checks += [("kafka", _kafka), ("topics", _topics), ("clock", _clock)]
-    is_good = True
+    is_good = is_answered = True
     for name, check in checks:
-        finding = found(name, check, config)
+        finding = found(name, check, config) if is_answered else Finding(name, False, "not asked: see kafka")
+        if name == "kafka":  # whoever does not answer is waited for once
+            is_answered = finding.is_good or LEADERLESS in finding.said
         is_good = is_good and finding.is_good
         line = f"{'ok  ' if finding.is_good else 'FAIL'} {name:<12} {finding.said}"
         print(json.dumps(vars(finding)) if args.json else line, flush=True)
@@ -158,6 +161,11 @@ def _checkpoint(config: Config) -> str:
     topic = seen.parameters.get("files_topic", config.kafka.files_topic)
     if topic != config.kafka.files_topic:
         raise ConfigError(f"it was written for topic {topic}, kafka.files_topic is {config.kafka.files_topic}")
+    asked = {"layers.averaging_s": config.layers.averaging_s, "stream.state_partitions": config.stream.state_partitions}
+    for key, value in asked.items():
+        held = seen.parameters.get(key.partition(".")[2], str(value))
+        if value and held != str(value):  # 0 partitions: those that it has
+            raise ConfigError(f"{key} is {value}, it was written with {held}: the job would refuse to go on with it")
     return f"batch {seen.last_committed} of {topic}, {len(seen.offsets)} partition(s)"
 
 
@@ -169,7 +177,7 @@ def _kafka(config: Config) -> str:
     seen = health(config.kafka, bootstrap, timeout_s=10.0)
     if not seen.is_sound:
         raise BrokerError(
-            f"{bootstrap}: {len(seen.leaderless)} partition(s) without leader, {len(seen.under_replicated)} with fewer "
+            f"{bootstrap}: {len(seen.leaderless)} {LEADERLESS}, {len(seen.under_replicated)} with fewer "
             "copies than they should have (`ipdsf broker status` names them)"
         )
     return f"{bootstrap} answers ({config.kafka.security_protocol})"
@@ -185,9 +193,16 @@ def _topics(config: Config) -> str:
     missing = [name for name in wanted if name not in held]
     if missing:
         raise BrokerError(f"{', '.join(missing)} not there, or not shown to this user; `ipdsf stream` makes them")
+    num, configured = held[kafka.files_topic], kafka.partitions
+    if num > configured:
+        raise ConfigError(
+            f"{kafka.files_topic} has {num}, kafka.partitions is {configured}: partitions cannot be taken away, and "
+            "the job would refuse to start"
+        )
     own = [name for name in held if name.startswith(f"{kafka.files_topic}.")]
     of_sites = f"; {len(own)} topic(s) of single sites" if kafka.topic_per_site else ""
-    return f"all five, {held[kafka.files_topic]} partition(s) of {kafka.files_topic}{of_sites}"
+    grows = f" (`ipdsf stream` makes it {configured})" if num < configured else ""
+    return f"all five, {num} partition(s) of {kafka.files_topic}{grows}{of_sites}"
 
 
 def _clock(config: Config) -> str:

@@ -18,11 +18,11 @@ from ipdsf_spark.cli.edge_config import commented
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import resolve_bootstrap
 from ipdsf_spark.edge.agent import EdgeAgent
-from ipdsf_spark.edge.alone import alone
 from ipdsf_spark.edge.metrics import serve_metrics
 from ipdsf_spark.edge.status import plan_of, status_of
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.sites import check_site_id
+from ipdsf_spark.storage.alone import alone
 
 EPILOG = """examples:
   ipdsf edge --watch /data/cl51 --site oslo              send every file once it is complete
@@ -76,7 +76,9 @@ def run(args: argparse.Namespace) -> int:
         plan = plan_of(config.edge, site, config.kafka.max_message_bytes)
         print(json.dumps(asdict(plan)) if args.json else plan.as_text())
         return 0
-    with alone(Path(config.edge.directory).expanduser() / site, site):
+    root = Path(config.edge.directory).expanduser() / site
+    # Two would number and send the same files, and clear away each other's copies.
+    with alone(root, f"another agent sends the files of {site} from {root}"):
         return _agent(args, config, site)
 
 

@@ -21,8 +21,14 @@ WILDCARDS: Final = frozenset("*?[")
 
 
 def files_of(paths: Iterable[str]) -> Iterator[str]:
-    """Every file that `paths` name, folders with all that lies below them, in order of name."""
+    """Every file that `paths` name, folders with all that lies below them, in order of name.
+
+    Raises:
+        InputError: a name is empty.
+    """
     for path in paths:
+        if not path:  # a variable of a shell that is not set: not the folder one stands in
+            raise InputError("the name of a file or folder is empty")
         if Path(path).is_dir():
             yield from (str(inner) for inner in sorted(Path(path).rglob("*")) if inner.is_file())
         elif WILDCARDS & set(path) and not Path(path).exists():

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,10 +17,12 @@ from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.edge.told import one_line
 from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.sites import site_named, sites_of
 
 if TYPE_CHECKING:
     from ipdsf_spark.kafka.quarantine import Index, Quarantined, Selection, Values
     from ipdsf_spark.kafka.replay import Look
+    from ipdsf_spark.lidar.site import Site
 
 EPILOG = """examples:
   ipdsf quarantine report                          how many, by day, site and reason
@@ -185,6 +188,8 @@ def _show(index: Index, selection: Selection, args: argparse.Namespace, config: 
 def _replay(index: Index, selection: Selection, args: argparse.Namespace, config: Config, bootstrap: str) -> int:
     from ipdsf_spark.kafka.replay import replay
 
+    sites = sites_of(config) if args.check else {}
+
     def tell(letter: Quarantined, reason: str) -> None:
         print(one_line(f"not sent: {letter.id}  {letter.site}  {letter.file}: {reason}"), file=sys.stderr)
 
@@ -192,7 +197,7 @@ def _replay(index: Index, selection: Selection, args: argparse.Namespace, config
         config.kafka,
         bootstrap,
         index.letters(selection),
-        look=_look if args.check else None,
+        look=(lambda raw, letter: _look(raw, letter, sites)) if args.check else None,
         again=args.again,
         is_rehearsal=args.dry_run,
         on_refused=tell,
@@ -217,8 +222,8 @@ def _replay(index: Index, selection: Selection, args: argparse.Namespace, config
     return code
 
 
-def _look(raw: bytes, letter: Quarantined) -> Look:
-    """Decode a file as the stream will."""
+def _look(raw: bytes, letter: Quarantined, sites: Mapping[str, Site]) -> Look:
+    """Decode a file as the stream will, with the clock of its site's logger; what counts are profiles with a time."""
     import numpy as np
 
     from ipdsf_spark.kafka.replay import Look
@@ -226,10 +231,16 @@ def _look(raw: bytes, letter: Quarantined) -> Look:
 
     sent = np.datetime64(letter.sent_ms or letter.published_ms, "ms").astype("datetime64[us]")
     try:
-        decoded = decode(raw, name=letter.file, received=sent)
+        clock = site_named(sites, letter.site).clock
+    except ConfigError as error:  # the stream would say the same
+        return Look(0, str(error))
+    try:
+        decoded = decode(raw, name=letter.file, received=sent, clock=clock)
     except Exception as error:  # a reader's mistake is one file's misfortune
         return Look(0, f"the reader failed: {type(error).__name__}: {error}")
-    return Look(decoded.num_profiles, decoded.rejected[0].reason if decoded.rejected else "")
+    num_timed = sum(int(np.count_nonzero(~np.isnat(block.time))) for block in decoded.blocks if block.range_m.size)
+    reason = decoded.rejected[0].reason if decoded.rejected else ""
+    return Look(num_timed, reason or "no profile with backscatter and a time of its own")
 
 
 def _value(values: Values, letter: Quarantined) -> tuple[bytes | None, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from pathlib import Path
 
 from ipdsf_spark.cli.arguments import add_configuration
@@ -12,6 +13,7 @@ from ipdsf_spark.config import Config, load
 from ipdsf_spark.config.checks import require
 from ipdsf_spark.config.edge import PARTITIONINGS
 from ipdsf_spark.devkafka import resolve_bootstrap
+from ipdsf_spark.errors import InputError
 from ipdsf_spark.kafka import ensure_files_topic
 from ipdsf_spark.loadgen.replay import feeds_of, replay, schedule
 from ipdsf_spark.progress import progress_bar
@@ -61,8 +63,11 @@ def send(args: argparse.Namespace, config: Config, directory: str) -> int:
 
     Raises:
         ConfigError: a number says nothing that can be done.
+        InputError: there is nothing to send.
     """
     _check(args)
+    if not directory:
+        raise InputError("the name of the folder to replay is empty")
     feeds = feeds_of(Path(directory).expanduser())
     num_sites = args.sites or len(feeds)
     rate = args.rate or num_sites / args.interval * args.speed
@@ -89,4 +94,6 @@ def send(args: argparse.Namespace, config: Config, directory: str) -> int:
         )
     answer = {"sent": done.sent, "failed": done.failed, "bytes": done.bytes, "seconds": round(done.seconds, 2)}
     print(json.dumps(answer) if args.json else ", ".join(f"{name} {value}" for name, value in answer.items()))
+    if done.failed:
+        print(f"ipdsf replay: {done.failed} of {done.sent} files were not taken: {done.reason}", file=sys.stderr)
     return 0 if not done.failed else 1

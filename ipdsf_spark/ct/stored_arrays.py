@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.errors import InputError, said_of_arrays
 
 
 def save_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
@@ -47,6 +46,5 @@ def load_arrays(path: Path, what: str) -> dict[str, NDArray[Any]]:
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; it should hold {what}") from error
     except Exception as error:  # unpacking raises whatever foreign bytes lead to
-        # numpy's own words on what is no archive advise to load it unsafely.
-        reason = str(error) if zipfile.is_zipfile(path) else "no archive of arrays, or cut"
-        raise InputError(f"{path} should hold {what} and is something else, or damaged ({reason})") from error
+        told = said_of_arrays(error)
+        raise InputError(f"{path} should hold {what} and is something else, or damaged ({told})") from error

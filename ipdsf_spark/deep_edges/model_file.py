@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ipdsf_spark.deep_edges.network import REACH, EdgeNetwork
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.errors import InputError, said_of_arrays
 
 FORMAT: Final = "ipdsf edge network 1"
 _ABOUT: Final = "about"
@@ -43,7 +43,7 @@ def from_bytes(raw: bytes, *, name: str = "model") -> tuple[EdgeNetwork, dict[st
         network = EdgeNetwork(arrays["fine.0.weight"].shape[1])
         network.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
     except (ValueError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{name} is no model of edges: {error}") from error
+        raise InputError(f"{name} is no model of edges: {said_of_arrays(error)}") from error
     return network.eval(), about
 
 

@@ -136,7 +136,7 @@ class Follower:
     def __init__(self, kafka: KafkaConfig, bootstrap: str) -> None:
         self.read = Read()
         self._takers = takers(kafka, self.read)
-        options = {"group.id": group_id(kafka, "drill-follower"), "enable.auto.commit": False, "log_level": 0}
+        options = {"group.id": group_id(kafka, "drill-follower"), "enable.auto.commit": False}
         self._consumer = Consumer(client_options(kafka, bootstrap) | options)
         listed = self._consumer.list_topics(timeout=TIMEOUT_S).topics
         places = [TopicPartition(name, part, 0) for name in self._takers for part in listed[name].partitions]

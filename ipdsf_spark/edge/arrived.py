@@ -60,7 +60,6 @@ class FilesTopic:
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "error_cb": listener or Listener(),
-            "log_level": 0,  # what goes wrong is raised, and told once
             "auto.offset.reset": "earliest",
             # Little at a time: what is read beyond the site's own records is waste.
             "fetch.message.max.bytes": FETCH_BYTES,
@@ -202,7 +201,7 @@ def _murmur2(data: bytes) -> int:
 
 def newest_timestamp_s(kafka: KafkaConfig, bootstrap: str, site: str) -> float | None:
     """The newest time of a record that Kafka has accepted where a site's files go [s]; None if there is none."""
-    admin = AdminClient(client_options(kafka, bootstrap) | {"log_level": 0})  # what goes wrong: no time is known
+    admin = AdminClient(client_options(kafka, bootstrap))
     try:
         name = kafka.files_topic_of(site)
         topic = admin.list_topics(name, timeout=TIMEOUT_S).topics[name]

@@ -27,13 +27,15 @@ from ipdsf_spark.edge.resume import IN_FLIGHT_SINCE, Resumption
 from ipdsf_spark.edge.store import Store
 from ipdsf_spark.edge.told import Told
 from ipdsf_spark.kafka import headers
-from ipdsf_spark.kafka.client import Listener, client_options, explained
+from ipdsf_spark.kafka.client import Listener, explained, producer_options
 
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 200  # records handed to Kafka at a time ...
 BATCH_BYTES: Final = 16_000_000  # ... and their bytes: bounds memory whatever has piled up
 ACKNOWLEDGED_WITHIN_S: Final = 60.0
+FLUSHED_AT_A_TIME_S: Final = 0.5
+STOPS_WITHIN_S: Final = 5.0  # of a Kafka that is away, once the agent is asked to stop
 POSTPONED_S: Final = 60.0
 
 
@@ -90,7 +92,7 @@ class Sender:
             is_all = True
             while not should_stop() and (entries := self._next(journal, after)):
                 after = entries[-1].seq
-                if not self._send(journal, entries):
+                if not self._send(journal, entries, should_stop):
                     return False
                 is_all = is_all and not self._postponed
             self._told.is_over("kafka", f"Kafka at {self._bootstrap} takes files of {self._site} again")
@@ -124,7 +126,7 @@ class Sender:
             chosen.append(entry)
         return chosen
 
-    def _send(self, journal: Journal, entries: list[Entry]) -> bool:
+    def _send(self, journal: Journal, entries: list[Entry], should_stop: Callable[[], bool]) -> bool:
         entries = self._sendable(journal, entries)
         if not entries:
             return True
@@ -143,7 +145,7 @@ class Sender:
                 handed.append(entry)
             else:
                 break
-        self._finish()
+        self._finish(should_stop)
         kept_back = [replace(entry, in_flight=False) for entry in entries if entry.seq in self._postponed]
         return self._settle(journal, handed, outcome, kept_back)
 
@@ -208,8 +210,15 @@ class Sender:
             told[headers.SUPERSEDES] = entry.supersedes
         return told
 
-    def _finish(self) -> None:
-        if self._producer is not None and self._producer.flush(ACKNOWLEDGED_WITHIN_S):
+    def _finish(self, should_stop: Callable[[], bool]) -> None:
+        if self._producer is None:
+            return
+        deadline = time.monotonic() + ACKNOWLEDGED_WITHIN_S
+        while (left := self._producer.flush(FLUSHED_AT_A_TIME_S)) and time.monotonic() < deadline:
+            if should_stop():  # what is on its way gets a moment; what does not arrive in it is looked for at the start
+                left = self._producer.flush(STOPS_WITHIN_S)
+                break
+        if left:
             # Kafka has stopped answering: what it still holds must not be sent behind our back later on.
             self.close()
 
@@ -281,15 +290,12 @@ class Sender:
     def _connected(self) -> Producer:
         if self._producer is None:
             room = max(2 * BATCH_BYTES, 2 * self._kafka.max_message_bytes)
-            options = client_options(self._kafka, self._bootstrap) | {
+            options = producer_options(self._kafka, self._bootstrap) | {
                 "enable.idempotence": True,
-                "acks": "all",
                 "message.max.bytes": self._kafka.max_message_bytes + 100_000,
                 "queue.buffering.max.kbytes": room // 1_000,
                 "message.timeout.ms": int(ACKNOWLEDGED_WITHIN_S * 900),  # see ARRIVES_WITHIN_S of edge.resume
-                "partitioner": "murmur2_random",
                 "error_cb": self._listener,
-                "log_level": 0,  # what goes wrong is heard, and told once
             }
             self._producer = Producer(options)
         return self._producer

@@ -20,7 +20,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.errors import InputError, said_of_arrays
 from ipdsf_spark.forecast.model import (
     FACTORS,
     FACTORS_SHAPE,
@@ -155,7 +155,7 @@ def _unpacked(content: bytes, file: Path, manifest: Mapping[str, Any]) -> dict[s
             shapes |= {FACTORS: FACTORS_SHAPE} if FACTORS in held.files else {}
             arrays = {name: np.ascontiguousarray(held[name], np.float32) for name in shapes}
     except (ValueError, KeyError, OSError, BadZipFile) as error:
-        raise InputError(f"{file} holds no weights of a forecast: {error}") from error
+        raise InputError(f"{file} holds no weights of a forecast: {said_of_arrays(error)}") from error
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise InputError(f"{file}: {name} must be {shape} finite numbers, got {arrays[name].shape}")

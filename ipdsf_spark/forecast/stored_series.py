@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.errors import InputError, said_of_arrays
 from ipdsf_spark.forecast.memory import PER_DAY
 from ipdsf_spark.forecast.series import Observed, Series
 
@@ -63,7 +63,7 @@ def load_series(path: Path) -> tuple[Series, str]:
             _wide(arrays["target_m"]),
         )
     except (OSError, KeyError, ValueError, BadZipFile) as error:
-        raise InputError(f"{path} holds no series of heights: {error}") from error
+        raise InputError(f"{path} holds no series of heights: {said_of_arrays(error)}") from error
     return series, hashlib.sha256(content).hexdigest()
 
 

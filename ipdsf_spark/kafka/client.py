@@ -14,13 +14,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka.certificate import validity_of
+
+C = TypeVar("C")
 
 SASL_PROTOCOLS: Final = ("SASL_PLAINTEXT", "SASL_SSL")
 SSL_PROTOCOLS: Final = ("SSL", "SASL_SSL")
@@ -72,6 +74,9 @@ def client_options(
     options: dict[str, str | int | float | bool] = {
         "bootstrap.servers": bootstrap,
         "security.protocol": kafka.security_protocol,
+        # What goes wrong is raised or heard, and told once. The client itself writes a line for every attempt to
+        # connect: twenty a second, half a gigabyte a day in the log of a job whose broker is away.
+        "log_level": 0,
     }
     if kafka.ssl_ca_location:
         options["ssl.ca.location"] = kafka.ssl_ca_location
@@ -80,6 +85,31 @@ def client_options(
     if kafka.security_protocol in SASL_PROTOCOLS:
         options |= {"sasl.mechanism": _mechanism(kafka)} | _librdkafka_login(kafka, secrets)
     return options
+
+
+def producer_options(kafka: KafkaConfig, bootstrap: str) -> dict[str, str | int | float | bool]:
+    """Options of a producer, whose records go to the partition of their key that every other writer takes.
+
+    Spark and the edge nodes choose by murmur2, as Java's clients do; librdkafka alone would choose by CRC32. What comes
+    later under a key would then lie beside what it replaces: out of order, and kept by compaction.
+
+    Raises:
+        ConfigError: a login is asked for, and what it needs is not set.
+    """
+    return client_options(kafka, bootstrap) | {"partitioner": "murmur2_random", "acks": "all"}
+
+
+def made(kind: Callable[[Any], C], options: Mapping[str, Any]) -> C:
+    """A client, `kind(options)`.
+
+    Raises:
+        BrokerError: the options are none that a client can be made with; a file that they name is not there.
+    """
+    try:
+        return kind(options)
+    except KafkaException as error:
+        where = options["bootstrap.servers"]
+        raise BrokerError(f"no client for {where}: {error.args[0].str()}") from error
 
 
 def spark_options(
@@ -168,6 +198,13 @@ def is_refusal(error: KafkaError, listener: Listener) -> bool:
     """Whether it is about this client (its login, its rights, its settings) and not about Kafka or a record."""
     is_own = error.code() in _RIGHTS_ERRORS or error.code() == KafkaError._INVALID_ARG
     return is_own or _is_login(error) or listener.login is not None
+
+
+def failure(error: KafkaError, kafka: KafkaConfig, bootstrap: str, listener: Listener) -> BrokerError:
+    """What failed, as an error of ours; where this client is refused, with what to look at."""
+    if is_refusal(error, listener):
+        return BrokerError(explained(error, kafka, bootstrap, listener))
+    return BrokerError(f"Kafka at {bootstrap}: {error.str()}")
 
 
 def _is_login(error: KafkaError) -> bool:

@@ -26,6 +26,8 @@ SAMPLED: Final = 16  # records of a partition, evenly spread, from whose size th
 MOST_REFERENCES: Final = 4  # a mark refers to a letter, which may refer to a file: no longer chains exist
 CACHE_KB: Final = 16_384
 MEGABYTE: Final = 1_000_000
+# Also checksums, in hexadecimal: else every damaged message would be a reason of its own.
+NUMBER: Final = re.compile(r"0x[0-9a-fA-F]+|\b(?=[0-9a-f]*\d)[0-9a-f]{4}\b|\d+(?:\.\d+)?")
 COLUMNS: Final = (
     *("id", "site", "file", "reason", "position", "sent_ms", "published_ms", "size", "num_stretches", "stretches"),
     *("exception", "reference", "replayed", "partition", "offset"),
@@ -341,7 +343,7 @@ def place_of(position: str) -> tuple[str, int, int] | None:
 
 def gist_of(reason: str) -> str:
     """A reason without its numbers and without the count of further ones."""
-    return re.sub(r"\d+(?:\.\d+)?", "#", re.sub(r" \(and \d+ more\)$", "", reason))
+    return NUMBER.sub("#", re.sub(r" \(and \d+ more\)$", "", reason))
 
 
 def estimated_bytes(kafka: KafkaConfig, bootstrap: str) -> int:

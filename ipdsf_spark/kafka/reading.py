@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import Listener, client_options, explained, group_id, is_refusal
+from ipdsf_spark.kafka.client import Listener, client_options, failure, group_id
 
 TIMEOUT_S: Final = 10.0
 PREFETCH_KB: Final = 16_384  # of records that the client holds beside the one in hand
@@ -19,6 +19,10 @@ FETCH_WAIT_MS: Final = 5  # a record that is asked for is there already: the cli
 # Whoever follows topics without pause asks the broker as often as it answers: at 5 ms that is as much work as a stream.
 FOLLOWED_WAIT_MS, FOLLOWED_BYTES = 1_000, 1_048_576
 BETWEEN_LEADERS: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+NOT_THERE: Final = (
+    *(KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION),
+    *(KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE),
+)
 T = TypeVar("T")
 
 NEAR: Final = 50  # records that are skipped by reading on; further ahead is a seek
@@ -49,30 +53,19 @@ def consumer_of(kafka: KafkaConfig, bootstrap: str, purpose: str, *, is_followin
         "fetch.message.max.bytes": max(kafka.max_message_bytes, 1_048_576),
         "fetch.max.bytes": max(kafka.max_message_bytes, PREFETCH_KB * 1024),
         "error_cb": listener,
-        "log_level": 0,  # what goes wrong is raised, and told once
     }
     consumer: Consumer | None = None
     try:
         consumer = Consumer(options)
         yield consumer
     except KafkaException as error:
-        raise BrokerError(told(consumer, error, kafka, bootstrap, listener)) from error
+        if consumer is not None:
+            consumer.poll(0.0)  # lets the listener hear
+        listener.forget_older(2 * TIMEOUT_S)
+        raise failure(error.args[0], kafka, bootstrap, listener) from error
     finally:
         if consumer is not None:
             consumer.close()
-
-
-def told(
-    consumer: Consumer | None, error: KafkaException, kafka: KafkaConfig, bootstrap: str, listener: Listener
-) -> str:
-    """What a call of this consumer failed of, in one line: a login that is refused looks like a time-out there."""
-    if consumer is not None:
-        consumer.poll(0.0)  # lets the listener hear
-    listener.forget_older(2 * TIMEOUT_S)
-    found = error.args[0]
-    if is_refusal(found, listener):
-        return explained(found, kafka, bootstrap, listener)
-    return f"Kafka at {bootstrap}: {found.str()}"
 
 
 def bounds(consumer: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[int, int]]:
@@ -178,11 +171,17 @@ class RecordFetcher:
         self._next: tuple[str, int, int] | None = None
 
     def fetch(self, topic: str, partition: int, offset: int) -> Message | None:
-        """The record, or None if it is not (or no longer) there."""
+        """The record, or None if it is not (or no longer) there.
+
+        Raises:
+            KafkaException: Kafka does not answer, or not to this client: that says nothing about the record.
+        """
         try:
             low, high = ends_of(self._consumer, topic, partition)
-        except KafkaException:
-            return None  # no such topic or partition
+        except KafkaException as error:
+            if error.args[0].code() in NOT_THERE:
+                return None
+            raise
         if not low <= offset < high:
             return None
         ahead = offset - self._next[2] if self._next is not None and self._next[:2] == (topic, partition) else -1
@@ -191,8 +190,12 @@ class RecordFetcher:
         self._next = None
         while True:
             message = self._consumer.poll(TIMEOUT_S)
-            if message is None or message.error() is not None:
-                return None
+            if message is None:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            if (event := message.error()) is not None:
+                if event.code() in NOT_THERE:
+                    return None
+                raise KafkaException(event)
             found = place(message)
             if message.topic() != topic or found[0] != partition or found[1] < offset:
                 continue

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, InputError
-from ipdsf_spark.kafka.client import client_options
+from ipdsf_spark.kafka.client import made, producer_options
 from ipdsf_spark.kafka.quarantine import Quarantined, Values
 
 ROOM: Final = 100_000  # of a record beside its value
@@ -118,13 +118,14 @@ class _Sender:
         self._kafka = kafka
         self._failed: list[str] = []
         self._arrived: deque[Quarantined] = deque()
-        self._producer = Producer(
-            client_options(kafka, bootstrap)
+        self._producer = made(
+            Producer,
+            producer_options(kafka, bootstrap)
             | {
                 "enable.idempotence": True,
                 "message.max.bytes": kafka.max_message_bytes + ROOM,
                 "queue.buffering.max.messages": MOST_QUEUED,
-            }
+            },
         )
 
     def send(self, letter: Quarantined, raw: bytes) -> None:
@@ -136,7 +137,7 @@ class _Sender:
             else:
                 self._arrived.append(letter)
 
-        self._produce(self._kafka.files_topic, letter.site, raw, _file_headers(letter), on_delivery)
+        self._produce(letter.file, self._kafka.files_topic, letter.site, raw, _file_headers(letter), on_delivery)
         self._mark_arrived()
 
     def mark(self, letter: Quarantined) -> None:
@@ -146,7 +147,14 @@ class _Sender:
             if error is not None:
                 self._failed.append(str(error))
 
-        self._produce(self._kafka.quarantine_topic, letter.id, b"", _mark(self._kafka, letter), on_delivery)
+        self._produce(
+            f"mark of {letter.id}",
+            self._kafka.quarantine_topic,
+            letter.id,
+            b"",
+            _mark(self._kafka, letter),
+            on_delivery,
+        )
 
     def finish(self) -> None:
         """Wait until Kafka has everything.
@@ -160,7 +168,8 @@ class _Sender:
         if self._failed or left:
             raise BrokerError(
                 f"{len(self._failed) + left} record(s) were not taken: "
-                f"{self._failed[0] if self._failed else 'no answer'}"
+                f"{self._failed[0] if self._failed else 'no answer'}; what arrived is marked as replayed, and the same "
+                "command sends the rest"
             )
 
     def _mark_arrived(self) -> None:
@@ -169,6 +178,7 @@ class _Sender:
 
     def _produce(
         self,
+        what: str,
         topic: str,
         key: str,
         value: bytes,
@@ -180,6 +190,9 @@ class _Sender:
                 self._producer.produce(topic, value, key, headers=headers, on_delivery=on_delivery)
             except BufferError:
                 self._producer.poll(0.1)
+            except KafkaException as error:  # of this record alone: it is larger than kafka.max_message_bytes
+                self._failed.append(f"{what}: {error.args[0].str()}")
+                return
             else:
                 self._producer.poll(0)
                 return

@@ -11,8 +11,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import Listener, client_options, group_id
-from ipdsf_spark.kafka.reading import ends_of, told
+from ipdsf_spark.kafka.client import Listener, client_options, failure, group_id, made
+from ipdsf_spark.kafka.reading import ends_of
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +74,9 @@ def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
         "queued.min.messages": 1,  # one record of each partition is wanted, not all that follow it
         "fetch.max.bytes": max(kafka.max_message_bytes, 1_048_576),
         "error_cb": listener,
-        "log_level": 0,  # what goes wrong is raised, and told once
     }
-    consumer: Consumer | None = None
+    consumer = made(Consumer, options)
     try:
-        consumer = Consumer(options)
         listed = _partitions(consumer, kafka)
         held: dict[Partition, tuple[int, int]] = {}
         deadline = time.monotonic() + TIMEOUT_S
@@ -96,10 +94,10 @@ def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
         }
         return [size for turn in _turns(places) for size in _sizes_at(consumer, turn)]
     except KafkaException as error:
-        raise BrokerError(told(consumer, error, kafka, bootstrap, listener)) from error
+        consumer.poll(0.0)  # lets the listener hear
+        raise failure(error.args[0], kafka, bootstrap, listener) from error
     finally:
-        if consumer is not None:
-            consumer.close()
+        consumer.close()
 
 
 def _partitions(consumer: Consumer, kafka: KafkaConfig) -> list[Partition]:

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, Producer
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import Listener, client_options, explained
+from ipdsf_spark.kafka.client import Listener, explained, made, producer_options
 from ipdsf_spark.kafka.reading import consumer_of, records
 
 TIMEOUT_S: Final = 30.0
@@ -97,7 +97,7 @@ def take_out(kafka: KafkaConfig, bootstrap: str, sites: Iterable[str]) -> None:
     """
     refused: list[KafkaError] = []
     listener = Listener()
-    producer = Producer(client_options(kafka, bootstrap) | {"error_cb": listener, "log_level": 0})
+    producer = made(Producer, producer_options(kafka, bootstrap) | {"error_cb": listener})
     for site in sites:
         producer.produce(
             kafka.sites_topic, None, site, on_delivery=lambda error, _: refused.append(error) if error else None

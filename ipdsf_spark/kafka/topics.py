@@ -20,7 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError
-from ipdsf_spark.kafka.client import Listener, client_options, explained
+from ipdsf_spark.kafka.client import Listener, client_options, explained, made
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ def admin(kafka: KafkaConfig, bootstrap: str, listener: Listener | None = None) 
     """An admin client; `listener` learns why it cannot log in."""
     options: dict[str, object] = {**client_options(kafka, bootstrap)}
     if listener is not None:
-        options |= {"error_cb": listener, "log_level": 0}
-    return AdminClient(options)  # type: ignore[arg-type]
+        options["error_cb"] = listener
+    return made(AdminClient, options)
 
 
 def num_partitions(kafka: KafkaConfig, bootstrap: str, *, timeout_s: float = TIMEOUT_S) -> dict[str, int]:

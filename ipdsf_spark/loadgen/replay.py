@@ -11,12 +11,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.errors import BrokerError, InputError
+from ipdsf_spark.errors import BrokerError, ConfigError, InputError
 from ipdsf_spark.kafka import headers
-from ipdsf_spark.kafka.client import client_options
+from ipdsf_spark.kafka.client import made, producer_options
+from ipdsf_spark.sites import check_site_id
 
 logger = logging.getLogger(__name__)
 
@@ -36,19 +37,20 @@ class Feed:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What was sent."""
+    """What was sent; `reason` is that of the last file that failed."""
 
     sent: int
     failed: int
     bytes: int
     seconds: float
+    reason: str = ""
 
 
 def feeds_of(directory: Path) -> list[Feed]:
     """One feed per folder that holds files, named after the folder; files in the order of their names.
 
     Raises:
-        InputError: there is no file to send.
+        InputError: there is no file to send, or a folder that cannot be a site: it is no recorded network.
     """
     if not directory.is_dir():
         raise InputError(f"nothing to replay: {directory} is no folder")
@@ -59,8 +61,15 @@ def feeds_of(directory: Path) -> list[Feed]:
             by_folder.setdefault(path.parent, []).append(path)
     if not by_folder:
         raise InputError(f"nothing to replay: no instrument files below {directory}")
-    feeds = [Feed(str(folder.relative_to(directory)) or directory.name, files) for folder, files in by_folder.items()]
-    return [Feed(directory.name if feed.site == "." else feed.site.replace("/", "."), feed.files) for feed in feeds]
+    own = directory.resolve().name  # of files that lie in the folder itself, also where it was called "."
+    feeds = [Feed(str(folder.relative_to(directory)), files) for folder, files in by_folder.items()]
+    feeds = [Feed(own if feed.site == "." else feed.site.replace("/", "."), feed.files) for feed in feeds]
+    for feed in feeds:
+        try:
+            check_site_id(feed.site)
+        except ConfigError as error:  # the stream would refuse its files one by one
+            raise InputError(f"the folder {feed.files[0].parent} names no site: {error}; nothing was sent") from error
+    return feeds
 
 
 def schedule(feeds: Sequence[Feed], num_sites: int, count: int | None) -> Iterator[tuple[str, Path]]:
@@ -120,15 +129,13 @@ def replay(
     Raises:
         BrokerError: Kafka took none of the files.
     """
-    options = client_options(kafka, bootstrap) | {
+    options = producer_options(kafka, bootstrap) | {
         "enable.idempotence": True,
-        "acks": "all",
         "linger.ms": 5,
         "message.max.bytes": kafka.max_message_bytes + 100_000,
         "queue.buffering.max.messages": 100_000,
-        "partitioner": "murmur2_random",  # the one of the Java clients, and of the agent
     }
-    producer = Producer(options)
+    producer = made(Producer, options)
     is_spread = partitioning == "round_robin" and not kafka.topic_per_site
     tally = _Tally()
     cache: dict[Path, tuple[bytes, str]] = {}
@@ -166,6 +173,10 @@ def replay(
                 break
             except BufferError:  # Kafka is slower than we are: wait for room
                 producer.poll(0.5)
+            except KafkaException as error:  # of this file alone: it is larger than kafka.max_message_bytes
+                tally.failed += 1
+                tally.reason = f"{path.name} of {site}: {error.args[0].str()}"
+                break
         sent += 1
         total += len(entry[0])
         if on_sent is not None and time.monotonic() >= next_report:
@@ -179,7 +190,7 @@ def replay(
         on_sent(sent, tally.failed)
     if sent and tally.failed >= sent:
         raise BrokerError(f"Kafka at {bootstrap} took none of {sent} files: {tally.reason}")
-    return Replayed(sent, tally.failed, total, time.monotonic() - started)
+    return Replayed(sent, tally.failed, total, time.monotonic() - started, tally.reason)
 
 
 class _Tally:

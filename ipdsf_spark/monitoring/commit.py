@@ -33,7 +33,7 @@ class GroupCommitter:
         self._told = ""
         self._consumer = Consumer(
             client_options(kafka, bootstrap)
-            | {"group.id": group, "enable.auto.commit": False, "log_level": 0, "on_commit": self._heard}
+            | {"group.id": group, "enable.auto.commit": False, "on_commit": self._heard}
         )
 
     def commit(self, read: Mapping[Partition, int]) -> None:

@@ -308,7 +308,7 @@ def kind_of(reason: str) -> str:
     """What a reason says less names, numbers and details, so that there are few kinds of them."""
     first = reason.partition(" (and ")[0]
     first = re.sub(r"'[^']*'|\"[^\"]*\"", "…", first)
-    first = re.sub(r"0x[0-9a-fA-F]+|[-+]?\d[\d.,:T/-]*", "N", first)
+    first = re.sub(r"0x[0-9a-fA-F]+|\b(?=[0-9a-f]*\d)[0-9a-f]{4}\b|[-+]?\d[\d.,:T/-]*", "N", first)
     return " ".join(first.split())[:80].strip(" :") or "no reason given"
 
 

@@ -212,7 +212,8 @@ def line_of(batch: Batch, totals: Totals) -> str:
     line = (
         f"batch {batch.id}: {batch.counts.get('read', 0)} files in {seconds:.2f} s, lag {batch.lag} | total "
         f"{totals.read} read = {totals.decoded - totals.both} decoded + {totals.quarantined - totals.both} quarantined "
-        f"+ {totals.both} in part, {totals.profiles} profiles, {totals.products} products, {totals.late} late"
+        f"+ {totals.both} in part + {totals.waiting} waiting for their next file, {totals.profiles} profiles, "
+        f"{totals.products} products, {totals.late} late"
     )
     return line if totals.is_balanced else f"{line} | COUNTS DO NOT ADD UP"
 

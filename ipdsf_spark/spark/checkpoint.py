@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from ipdsf_spark.config import Config
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.spark.checksums import damaged_below
 from ipdsf_spark.spark.fixed import RESTORE, held_parameters
+from ipdsf_spark.storage.alone import alone
 from ipdsf_spark.storage.location import mounted
 
 LIVE: Final = "live"
@@ -25,6 +27,22 @@ def checkpoint_directory(config: Config) -> Path:
         ConfigError: `stream.directory` is no folder of this machine.
     """
     return mounted(config.stream.directory, "stream.directory") / "checkpoint"
+
+
+@contextmanager
+def one_job(config: Config, query: str) -> Iterator[None]:
+    """Keep a second job from the checkpoint of a query while this one works with it.
+
+    Two would read the same files and publish the same products, each from its own copy of the state, until the one that
+    plans a batch second is ended by Spark. The lock lies beside the query's folder, which may be laid aside meanwhile.
+
+    Raises:
+        ConfigError: `stream.directory` is no folder of this machine.
+        InputError: another job works with it.
+    """
+    directory = checkpoint_directory(config)
+    with alone(directory / "running" / query, f"another job works with the checkpoint in {directory / query}"):
+        yield
 
 
 @dataclass(frozen=True)

@@ -7,4 +7,5 @@ hdfs        the same in HDFS, by hdfs-native
 reach       which of them reaches a place
 fetched     volumes by URL, as files of this machine
 lock        one writer at a time for a folder
+alone       one process at a time for a folder, by the kernel's lock alone
 """

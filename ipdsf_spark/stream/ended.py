@@ -17,6 +17,8 @@ OF_TOKENS: Final = (
     "the brokers refuse the job's token; either it ended while kafka.oauth_token_url was out of reach, or its iss, aud "
     "or key is not what they expect, whose log says which"
 )
+OUT_OF_TIME: Final = "org.apache.kafka.common.errors.TimeoutException"
+AWAY: Final = "Kafka did not answer; once it does, start this job again"  # it says "Topic … not present" instead
 
 
 @contextmanager
@@ -51,4 +53,6 @@ def innermost_cause(said: str) -> str:
     causes = [line.removeprefix(CAUSED_BY) for line in lines if line.startswith(CAUSED_BY)]
     said = causes[-1] if causes else lines[0].rpartition("terminated with exception: ")[2]
     cause = said.partition(" SQLSTATE")[0][:LONGEST].rstrip(". ")
-    return f"{cause}: {OF_TOKENS}" if TOKEN_REFUSED in cause else cause
+    if TOKEN_REFUSED in cause:
+        return f"{cause}: {OF_TOKENS}"
+    return f"{cause}: {AWAY}" if OUT_OF_TIME in cause else cause

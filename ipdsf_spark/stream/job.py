@@ -21,7 +21,7 @@ from ipdsf_spark.monitoring.job_metrics import TableState
 from ipdsf_spark.monitoring.monitor import Monitor
 from ipdsf_spark.monitoring.progress import Batch, LiveListener, Totals
 from ipdsf_spark.sites import sites_of
-from ipdsf_spark.spark.checkpoint import checkpoint_directory
+from ipdsf_spark.spark.checkpoint import LIVE, checkpoint_directory, one_job
 from ipdsf_spark.spark.executors import require_seen
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session, num_cores
@@ -210,10 +210,11 @@ def run(config: Config, *, on_batch: Callable[[Batch, Totals], None]) -> Totals:
     Raises:
         IpdsfError: what ended it.
     """
-    job = StreamJob(config, on_batch=on_batch)
-    stop_on_signals(job.ask_to_stop)
-    with ended.named("the live query"):
-        job.start().run_until_stopped()
+    with one_job(config, LIVE):
+        job = StreamJob(config, on_batch=on_batch)
+        stop_on_signals(job.ask_to_stop)
+        with ended.named("the live query"):
+            job.start().run_until_stopped()
     return job.listener.totals
 
 

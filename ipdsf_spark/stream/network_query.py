@@ -29,7 +29,7 @@ from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.kafka import ensure_topics, spark_options
 from ipdsf_spark.kafka.dead_letter import dead_letter
 from ipdsf_spark.lidar.averages.column import Cells
-from ipdsf_spark.spark.checkpoint import checkpoint_directory
+from ipdsf_spark.spark.checkpoint import checkpoint_directory, one_job
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session
 from ipdsf_spark.stream import ended, schemas
@@ -48,6 +48,7 @@ from ipdsf_spark.tensor import TensorSettings
 logger = logging.getLogger(__name__)
 
 NETWORK_QUERY: Final = "ipdsf-network"
+NETWORK: Final = "network"  # its folder beside that of the live query
 FULL: Final = 0.9  # of the records that a batch may have: more wait in the topic
 SILENT_DAYS: Final = 7  # after which a site is forgotten
 SECONDS_A_DAY: Final = 86_400
@@ -345,16 +346,17 @@ class NetworkQuery:
 
 def run(config: Config, *, on_batch: Callable[[NetworkBatch], None]) -> int:
     """Run the query until SIGTERM or SIGINT; returns the number of its last batch."""
-    query = NetworkQuery(config, on_batch=on_batch)
-    stop_on_signals(query.ask_to_stop)
-    with ended.named("the network query"):
-        query.start().run_until_stopped()
+    with one_job(config, NETWORK):
+        query = NetworkQuery(config, on_batch=on_batch)
+        stop_on_signals(query.ask_to_stop)
+        with ended.named("the network query"):
+            query.start().run_until_stopped()
     return query.last_batch
 
 
 def network_directory(config: Config) -> Path:
     """Where the query keeps its checkpoint and state."""
-    return checkpoint_directory(config) / "network"
+    return checkpoint_directory(config) / NETWORK
 
 
 def acknowledged(directory: Path) -> list[str]:

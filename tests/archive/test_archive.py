@@ -18,7 +18,7 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 from records import NOON_MS, average, product
 
 from ipdsf_spark.archive import feed as feed_room
@@ -31,9 +31,9 @@ from ipdsf_spark.archive.reading import files, read_averages, read_newest, read_
 from ipdsf_spark.archive.rebuild import rebuild
 from ipdsf_spark.archive.tables import PRODUCTS, TABLES
 from ipdsf_spark.cli.main import main
-from ipdsf_spark.config import Config, load
+from ipdsf_spark.config import Config, KafkaConfig, load
 from ipdsf_spark.devkafka import EmbeddedKafka
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.errors import BrokerError, InputError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.topics import admin
 from tests.conftest import REPOSITORY
@@ -426,3 +426,19 @@ def test_follow_archives_without_spark_until_it_is_told_to_stop(archive: Archive
         assert process.wait(30) == 0
 
     assert archive.heights() == {"oslo 12:00": 700.0}
+
+
+def test_an_archive_that_kafka_does_not_let_in_names_what_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Feed(KafkaConfig(), "127.0.0.1:1", "products", tmp_path / "products", TABLES[0])
+
+    def without_an_answer(*_: object) -> str:
+        feed._listener(KafkaError(KafkaError._AUTHENTICATION, "SASL authentication error"))
+        raise BrokerError("Kafka does not describe topic products: timed out")
+
+    monkeypatch.setattr("ipdsf_spark.archive.feed.topic_identity", without_an_answer)
+    with pytest.raises(
+        BrokerError, match=r"authentication failed at 127\.0\.0\.1:1: SASL authentication error: look at "
+    ):
+        feed.__enter__()

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from ipdsf_spark.cli.main import main
+from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.security import certificates
 from ipdsf_spark.spark.checksums import damage_of
 from ipdsf_spark.spark.fixed import keep_parameters
@@ -55,6 +58,56 @@ def test_kafka_that_does_not_run_is_one_of_three_lines(tmp_path: Path, capsys: p
     assert found["python"]["is_good"]
 
 
+@pytest.mark.parametrize(
+    "verb", [["doctor"], ["sites", "oslo", "--forget"], ["quarantine", "list"], ["archive", "rebuild"], ["replay", "."]]
+)
+def test_a_certificate_authority_that_is_not_there_is_named_by_every_verb(
+    verb: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "oslo").mkdir()
+    (tmp_path / "oslo" / "a.dat").write_bytes(b"a")
+    monkeypatch.chdir(tmp_path)
+    settings = ["bootstrap_servers=127.0.0.1:1", "security_protocol=SSL", "ssl_ca_location=no.pem"]
+    words = [word for setting in settings for word in ("--set", f"kafka.{setting}")]
+
+    assert main([*verb, *words, "--set", f'stream.directory="{tmp_path / "stream"}"']) == 1
+    told = capsys.readouterr()
+    assert "no client for 127.0.0.1:1: Failed to create" in told.out + told.err
+    assert "ssl.ca.location" in told.out + told.err
+
+
+@pytest.mark.parametrize(("key", "value"), [("layers.averaging_s", 600), ("stream.state_partitions", 3)])
+def test_what_the_checkpoint_cannot_change_is_found_before_the_job_is(
+    key: str, value: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = checkpoint(tmp_path)
+    held = {"files_topic": "files", "averaging_s": "300", "state_partitions": "2"}
+    keep_parameters(tmp_path / "stream" / "checkpoint", held)
+    words = ["--without-kafka", "--json", "--set", directory, "--set", "kafka.files_topic=files"]
+
+    main(["doctor", *words])
+    assert told(capsys)["checkpoint"]["is_good"]
+    assert main(["doctor", *words, "--set", f"{key}={value}"]) == 1
+    said = told(capsys)["checkpoint"]["said"]
+    assert f"{key} is {value}, it was written with {held[key.partition('.')[2]]}" in str(said)
+
+
+@pytest.mark.kafka
+def test_a_topic_that_has_more_partitions_than_configured_is_found_before_the_job_is(
+    kafka: EmbeddedKafka, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {f"{name}_topic": f"counted.{name}" for name in ("files", "averages", "products", "sites", "quarantine")}
+    ensure_topics(KafkaConfig(**names, partitions=2), kafka.bootstrap_servers)
+    settings = [f"kafka.{name}={topic}" for name, topic in names.items()]
+    settings.append(f"kafka.bootstrap_servers={kafka.bootstrap_servers}")
+    words = ["doctor", "--json", *(word for setting in settings for word in ("--set", setting))]
+
+    for partitions, expected in ((1, "counted.files has 2, kafka.partitions is 1:"), (3, "`ipdsf stream` makes it 3")):
+        main([*words, "--set", f"kafka.partitions={partitions}"])
+        topics = told(capsys)["topics"]
+        assert expected in str(topics["said"]) and topics["is_good"] == (partitions == 3)
+
+
 @pytest.mark.parametrize("key", ["stream.directory", "stream.archive_directory"])
 def test_a_file_in_the_place_of_a_folder_is_found_before_the_job_is(
     key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -70,7 +123,9 @@ def test_a_file_in_the_place_of_a_folder_is_found_before_the_job_is(
 def test_kafka_that_does_not_answer_is_told_by_the_checks_alone(capfd: pytest.CaptureFixture[str]) -> None:
     main(["doctor", "--json", "--set", "kafka.bootstrap_servers=localhost:1"])
 
-    assert "Connection refused" not in capfd.readouterr().err
+    written = capfd.readouterr()
+    assert "Connection refused" not in written.err
+    assert '"clock", "is_good": false, "said": "not asked: see kafka"' in written.out  # waited for once
 
 
 @pytest.mark.parametrize(("days", "said"), [(-1, "it expired at"), (3, "issue a new one")])

@@ -83,6 +83,17 @@ def test_a_path_that_cannot_be_read_is_named_and_the_others_are_still_told(
     assert "absent.nc" in captured.err
 
 
+def test_an_empty_name_is_not_the_folder_one_stands_in(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+
+    for verb in (["inspect"], ["layers", "--latitude", "60", "--longitude", "10"]):
+        assert main([*verb, ""]) == 1
+        told = capsys.readouterr()
+        assert (told.out, told.err) == ("", f"ipdsf {verb[0]}: the name of a file or folder is empty\n")
+
+
 def test_a_glob_without_a_match_is_a_path_that_cannot_be_read(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     assert main(["inspect", str(folder / "*.his")]) == 1
     assert "could not be read" in capsys.readouterr().out

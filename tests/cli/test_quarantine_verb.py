@@ -6,6 +6,7 @@ import json
 import re
 import resource
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from confluent_kafka import Producer
 
 from ipdsf_spark.cli.main import main
-from ipdsf_spark.cli.quarantine import _written, time_ms
+from ipdsf_spark.cli.quarantine import _look, _written, time_ms
 from ipdsf_spark.config import load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.errors import ConfigError, InputError
@@ -189,6 +190,25 @@ def test_a_replay_says_what_was_sent_and_what_is_still_rejected(
     assert command("replay", "resent.files-0-1")[0] == "sent 1 file(s) again\n"
     assert "(replayed 20" in command("list", "resent.files-0-2")[0]
     assert command("replay", "--site", "ny", "--again")[0] == "sent 1 file(s) again\n"
+
+
+def test_a_file_is_looked_at_with_its_sites_clock_as_in_the_stream(cl51_day: bytes) -> None:
+    either = cl51_day.replace(b"2021-06-21 ", b"06/07/2021 ")
+    sent_ms = round(datetime(2021, 9, 8, tzinfo=UTC).timestamp() * 1000)
+    letter = Quarantined("f-0-1", "oslo", "a.dat", "", "f-0-1", sent_ms, sent_ms, 0, 1, "[]", "", "", "", 0, 1)
+    oslo = Site("oslo", 59.94, 10.72)
+
+    still = _look(either, letter, {"oslo": oslo})
+    assert still.num_profiles == 0 and "Set the site's date_order" in still.reason
+    assert _look(either, letter, {"oslo": replace(oslo, date_order="month_first")}).num_profiles == 24
+    assert "unknown site 'oslo'; did you mean 'oslo2'" in _look(cl51_day, letter, {"oslo2": oslo}).reason
+
+
+def test_profiles_that_the_stream_cannot_use_are_no_reason_to_send_a_file_again(cl51_day: bytes) -> None:
+    bare = re.sub(rb"-2021-06-21 .*\r\n|2021-06-21 .*\r\n", b"", cl51_day)
+    letter = Quarantined("f-0-1", "oslo", "a.dat", "", "f-0-1", 1, 1, 0, 1, "[]", "", "", "", 0, 1)
+
+    assert _look(bare, letter, {"oslo": Site("oslo", 59.94, 10.72)}).num_profiles <= 1
 
 
 def test_a_letter_that_names_no_site_is_not_sent_and_a_replay_that_left_one_ends_with_1(

@@ -16,10 +16,12 @@ from edge_node import NOBODY, Node, records_of, sha256_of, topic
 
 from ipdsf_spark.config import EdgeConfig, KafkaConfig
 from ipdsf_spark.devkafka import EmbeddedKafka
+from ipdsf_spark.edge import sender
 from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.edge.arrived import ends
 from ipdsf_spark.edge.entry import PENDING
 from ipdsf_spark.edge.journal import Journal
+from ipdsf_spark.edge.sender import Sender
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.kafka import ensure_topics
 
@@ -151,3 +153,23 @@ def test_an_agent_killed_again_and_again_neither_loses_nor_repeats(tmp_path: Pat
     node = Node(tmp_path, config, kafka.bootstrap_servers)
     assert Counter(record.headers["sha256"] for record in records_of(node)) == Counter(map(sha256_of, raws))
     assert Counter(Journal(tmp_path / "edge" / "oslo" / "journal.sqlite").counts()) == Counter(delivered=300)
+
+
+def test_an_agent_that_is_asked_to_stop_does_not_wait_a_minute_for_a_kafka_that_is_away(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "STOPS_WITHIN_S", 0.1)
+    monkeypatch.setattr(sender, "FLUSHED_AT_A_TIME_S", 0.1)
+    monkeypatch.setattr(Sender, "_mark_end", lambda self, journal: None)
+    node.write("a.dat", b"a")
+    agent = node.agent()
+    agent.take_in()
+    asked = iter([False, True])
+    began = time.monotonic()
+
+    assert not agent.send_pending(should_stop=lambda: next(asked, True))
+
+    assert time.monotonic() - began < 10.0
+    (entry,) = agent.journal.in_flight()  # what became of it is asked at the next start
+    assert entry.name == "a.dat"
+    agent.close()

@@ -17,8 +17,8 @@ from ipdsf_spark.cli.edge_config import EXPLAINED, commented
 from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import Config, load, with_overrides
 from ipdsf_spark.devkafka import EmbeddedKafka
-from ipdsf_spark.edge.alone import alone
 from ipdsf_spark.kafka import ensure_topics, headers
+from ipdsf_spark.storage.alone import alone
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "edge.md").read_text(encoding="utf-8")
@@ -158,14 +158,14 @@ def test_a_second_agent_of_a_site_ends_with_1_and_leaves_the_first_its_copies(
     unfinished.parent.mkdir(parents=True)
     unfinished.write_bytes(b"half of a cop")
 
-    with alone(tmp_path / "edge" / "oslo", "oslo"):
+    with alone(tmp_path / "edge" / "oslo", "another agent"):
         ended = main(asked)
 
     assert ended == 1
     assert "another agent sends the files of oslo from" in capsys.readouterr().err
     assert unfinished.exists()
     assert [path.name for path in (tmp_path / "edge" / "oslo").iterdir()] == ["copies"]
-    with alone(tmp_path / "edge" / "oslo", "oslo"):  # and the lock is given back
+    with alone(tmp_path / "edge" / "oslo", "another agent"):  # and the lock is given back
         pass
 
 
@@ -180,7 +180,7 @@ def test_an_empty_folder_that_was_there_before_an_agent_stays(tmp_path: Path) ->
     root = tmp_path / "edge" / "oslo"
     root.mkdir(parents=True)
 
-    with alone(root, "oslo"):
+    with alone(root, "another agent"):
         pass
 
     assert root.is_dir()
@@ -189,5 +189,5 @@ def test_an_empty_folder_that_was_there_before_an_agent_stays(tmp_path: Path) ->
 def test_where_no_folder_can_be_made_an_agent_begins_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "edge").write_text("a file lies in its place")
 
-    with alone(tmp_path / "edge" / "oslo", "oslo"):
+    with alone(tmp_path / "edge" / "oslo", "another agent"):
         pass

@@ -38,10 +38,12 @@ def test_a_series_comes_back_from_its_file(series: Series, tmp_path: Path) -> No
 
 
 def test_what_is_no_series_is_named(tmp_path: Path) -> None:
-    (tmp_path / "series.npz").write_bytes(b"PK\x03\x04 but no more")
+    for raw in (b"PK\x03\x04 but no more", b"no archive at all"):
+        (tmp_path / "series.npz").write_bytes(raw)
 
-    with pytest.raises(InputError, match=r"series\.npz holds no series of heights"):
-        load_series(tmp_path / "series.npz")
+        with pytest.raises(InputError, match=r"series\.npz holds no series of heights") as told:
+            load_series(tmp_path / "series.npz")
+        assert "pickle" not in str(told.value)
 
 
 def test_no_site_and_no_time_is_trained_and_judged_on(series: Series) -> None:

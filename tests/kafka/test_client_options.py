@@ -12,6 +12,7 @@ from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka import client, client_options, spark_options
 from ipdsf_spark.kafka.client import Listener, explained, group_id
+from ipdsf_spark.kafka.topics import admin
 
 SASL = KafkaConfig(security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512", ssl_ca_location="/ca.pem")
 SECRETS = {"IPDSF_KAFKA_USERNAME": "edge", "IPDSF_KAFKA_PASSWORD": 'p"w\\d'}
@@ -21,7 +22,15 @@ def test_a_plain_client_needs_no_secret() -> None:
     assert client_options(KafkaConfig(), "host:9092", {}) == {
         "bootstrap.servers": "host:9092",
         "security.protocol": "PLAINTEXT",
+        "log_level": 0,
     }
+
+
+def test_a_client_whose_broker_is_away_writes_no_lines_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    client = admin(KafkaConfig(), "127.0.0.1:1")
+    client.poll(0.2)
+
+    assert capfd.readouterr().err == ""
 
 
 def test_both_clients_get_the_same_login() -> None:
@@ -56,6 +65,7 @@ def test_a_client_certificate_goes_to_both_clients() -> None:
     assert librdkafka == {
         "bootstrap.servers": "host:9093",
         "security.protocol": "SSL",
+        "log_level": 0,
         "ssl.endpoint.identification.algorithm": "https",
         "ssl.certificate.location": "/cert.pem",
         "ssl.key.location": "/key.pem",

@@ -5,17 +5,20 @@ from __future__ import annotations
 import resource
 import sqlite3
 import time
+from dataclasses import replace as dataclass_replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import ConfigResource
 
 from ipdsf_spark.config import Config, KafkaConfig, load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.errors import BrokerError, InputError
+from ipdsf_spark.kafka import reading
+from ipdsf_spark.kafka.client import producer_options
 from ipdsf_spark.kafka.dead_letter import DeadLetter, dead_letter
 from ipdsf_spark.kafka.quarantine import (
     Index,
@@ -218,12 +221,72 @@ def test_like_reasons_have_the_same_gist() -> None:
     assert gist_of("no header at 17.5 m (and 3 more)") == gist_of("no header at 2 m") == "no header at # m"
 
 
+def test_damaged_messages_are_one_kind_whatever_their_checksums() -> None:
+    said = [
+        gist_of(f"checksum: message says 0x{told:04x}, its bytes give 0x{told ^ 0xFFFF:04x}") for told in range(500)
+    ]
+
+    assert set(said) == {"checksum: message says #, its bytes give #"}
+    assert gist_of("checksum: message says 41be, its bytes give e13b") == said[0]  # letters of before
+    assert gist_of("Vaisala CL31 of 1.5e-3 m, not CT25K") == "Vaisala CL# of #e-# m, not CT#K"
+
+
 def files_of(config: Config) -> list[tuple[bytes, dict[str, str]]]:
     with consumer_of(config.kafka, config.kafka.bootstrap_servers, "test") as consumer:
         return [
             (record.value() or b"", {name: value.decode() for name, value in record.headers() or []})
             for record in records(consumer, config.kafka.files_topic, config.kafka.bootstrap_servers)
         ]
+
+
+def test_a_replayed_file_goes_to_the_partition_of_its_sites_other_files(kafka: EmbeddedKafka) -> None:
+    config = config_for("placed", kafka)
+    broker, sender = config.kafka.bootstrap_servers, Sender(config)
+    java = Producer(producer_options(config.kafka, broker))  # as the edge node; Spark's choice is the same
+    sites = "abcdefgh"
+    for number, site in enumerate(sites):
+        java.produce(config.kafka.files_topic, b"new", site)
+        sender.letter(("f", 0, number), site, "a.dat", b"old", "no header")
+    java.flush(20)
+
+    assert replay(config.kafka, broker, read(config.kafka, broker)).num_sent == len(sites)
+
+    with consumer_of(config.kafka, broker, "test") as consumer:
+        held = {(record.key(), record.partition()) for record in records(consumer, config.kafka.files_topic, broker)}
+    assert len({partition for _, partition in held}) == 2
+    assert len(held) == len(sites)
+
+
+def test_a_letter_larger_than_kafka_takes_now_is_named_and_the_others_are_sent(kafka: EmbeddedKafka) -> None:
+    config = config_for("larger", kafka)
+    broker, sender = config.kafka.bootstrap_servers, Sender(config)
+    sender.letter(("f", 0, 1), "oslo", "large.dat", bytes(300_000), "no header")
+    sender.letter(("f", 0, 2), "oslo", "small.dat", b"raw", "no header")
+    smaller = dataclass_replace(config.kafka, max_message_bytes=100_000)
+
+    with pytest.raises(BrokerError, match=r"1 record.s. were not taken: large\.dat: .*too large"):
+        replay(smaller, broker, read(config.kafka, broker))
+
+    assert [value for value, _ in files_of(config)] == [b"raw"]
+    assert [letter.file for letter in read(config.kafka, broker) if letter.replayed] == ["small.dat"]
+
+
+def test_a_replay_from_which_kafka_went_away_says_so_and_blames_no_letter(
+    kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for("away", kafka)
+    broker, sender = config.kafka.bootstrap_servers, Sender(config)
+    for number in range(3):
+        sender.letter(("f", 0, number), "oslo", "a.dat", b"raw", "no header")
+    letters, refused = read(config.kafka, broker), list[str]()
+
+    def away(*_: object, **__: object) -> tuple[int, int]:
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    monkeypatch.setattr(reading, "ends_of", away)
+    with pytest.raises(BrokerError, match=f"Kafka at {broker}: .*transport"):
+        replay(config.kafka, broker, letters, on_refused=lambda letter, reason: refused.append(reason))
+    assert not refused
 
 
 def test_a_replay_sends_the_file_as_it_came_with_its_own_time_and_marks_the_letter(kafka: EmbeddedKafka) -> None:

@@ -34,6 +34,47 @@ def test_every_folder_is_a_site_and_tables_are_not_sent(tmp_path: Path) -> None:
     assert [(feed.site, len(feed.files)) for feed in feeds] == [("bergen", 2), ("oslo", 3)]
 
 
+def test_files_of_the_folder_one_stands_in_are_of_the_site_that_it_is_called_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(recorded(tmp_path, oslo=2) / "oslo")
+
+    assert [(feed.site, len(feed.files)) for feed in feeds_of(Path())] == [("oslo", 2)]
+
+
+def test_a_folder_that_is_no_networks_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "sub dir").mkdir()
+    (tmp_path / "sub dir" / "a.dat").write_bytes(b"a")
+
+    with pytest.raises(InputError, match=r"the folder .*sub dir names no site: 'sub dir' is no site id"):
+        feeds_of(recorded(tmp_path, oslo=1))
+
+
+def test_an_empty_name_is_not_the_folder_one_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(recorded(tmp_path, oslo=1))
+
+    assert main(["replay", ""]) == 1
+    assert "the name of the folder to replay is empty" in capsys.readouterr().err
+
+
+@pytest.mark.kafka
+def test_a_file_larger_than_kafka_takes_is_named_and_the_others_are_sent(
+    tmp_path: Path, kafka: EmbeddedKafka, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = recorded(tmp_path, oslo=3)
+    (folder / "oslo" / "001.dat").write_bytes(bytes(300_000))
+    words = ["kafka.files_topic=large.files", f"kafka.bootstrap_servers={kafka.bootstrap_servers}"]
+    options = [word for setting in [*words, "kafka.max_message_bytes=100000"] for word in ("--set", setting)]
+
+    assert main(["replay", str(folder), "--rate", "1000", "--json", *options]) == 1
+
+    told = capsys.readouterr()
+    assert {"sent": 3, "failed": 1}.items() <= json.loads(told.out).items()
+    assert "1 of 3 files were not taken: 001.dat of oslo: " in told.err and "too large" in told.err
+
+
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no instrument files"):
         feeds_of(tmp_path)

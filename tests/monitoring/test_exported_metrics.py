@@ -245,6 +245,7 @@ def test_reasons_are_few_whatever_they_name() -> None:
         network.take_letter([("reason", f"no message of {number} bytes is known (and {number} more)".encode())])
         network.take_letter([("reason", b"key 'a%d' in the topic of site 'b'" % number)])
     assert network.reasons() == {"no message of N bytes is known": 1_000, "key … in the topic of site …": 1_000}
+    assert len({kind_of(f"checksum: message says {told}, its bytes give {told}") for told in ("0x41be", "41be")}) == 1
 
     for number in range(1_000):
         network.take_letter([("reason", "x".join("ab"[bit == "1"] for bit in f"{number:b}").encode())])

@@ -87,6 +87,8 @@ def test_what_does_not_add_up_is_said() -> None:
     batch = Batch.of(progress())
 
     assert "COUNTS" not in line_of(batch, Totals().add(batch.counts))
+    waits = line_of(batch, Totals(read=9, decoded=4, quarantined=3, both=1, waiting=3))
+    assert "total 9 read = 3 decoded + 2 quarantined + 1 in part + 3 waiting for their next file," in waits
     assert "COUNTS DO NOT ADD UP" in line_of(batch, Totals(read=1))
 
 

@@ -44,3 +44,11 @@ def test_a_token_that_brokers_refuse_is_told_with_what_to_look_at() -> None:
 
     assert "it ended while kafka.oauth_token_url was out of reach" in innermost_cause(caused)
     assert "oauth" not in innermost_cause(TRACE)
+
+
+def test_a_kafka_that_was_away_for_too_long_is_not_called_a_topic_that_is_missing() -> None:
+    for said in ("Topic ceilometer.products not present in metadata after 60000 ms.", "Expiring 2 record(s) for a-0"):
+        caused = TRACE.replace(
+            "java.io.IOException: No space left on device", f"org.apache.kafka.common.errors.TimeoutException: {said}"
+        )
+        assert innermost_cause(caused).endswith(": Kafka did not answer; once it does, start this job again")

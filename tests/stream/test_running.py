@@ -12,7 +12,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from ipdsf_spark.config import load
+from ipdsf_spark.errors import InputError
+from ipdsf_spark.spark.checkpoint import one_job
 from ipdsf_spark.spark.session import build_session
+from ipdsf_spark.stream import job, network_query
 from ipdsf_spark.stream.running import Running, end
 from tests.waiting import await_that
 
@@ -102,3 +105,20 @@ def test_a_query_that_was_stopped_by_others_is_no_request_to_stop(session: Spark
 
     assert not Running().until_stopped(lambda: [query], lambda: None)
     end(query)
+
+
+def test_a_second_job_is_kept_from_the_checkpoint_of_the_first_and_not_from_that_of_another_query(
+    tmp_path: Path,
+) -> None:
+    config = load(overrides=[f'stream.directory="{tmp_path}"', "kafka.bootstrap_servers=127.0.0.1:1"])
+
+    for query, run in (("live", job.run), ("network", network_query.run)):
+        with (
+            one_job(config, query),
+            pytest.raises(
+                InputError, match=rf"another job works with the checkpoint in .*/{query}: leave it to that one"
+            ),
+        ):
+            run(config, on_batch=lambda *_: None)
+    with one_job(config, "live"), one_job(config, "network"):  # the locks were given back, and keep nobody else out
+        pass

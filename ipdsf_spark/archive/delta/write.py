@@ -53,7 +53,12 @@ def write_file(
     try:
         with begun.open("wb") as stream:
             with pq.ParquetWriter(
-                stream, schema, compression=COMPRESSION, version="2.6", use_compliant_nested_type=True
+                stream,
+                schema,
+                compression=COMPRESSION,
+                version="2.6",
+                use_compliant_nested_type=True,
+                write_page_checksum=True,  # zstd has none here: a bit that a disk turned would be read as another value
             ) as writer:
                 for batch in batches:
                     writer.write_batch(batch, row_group_size=ROWS_PER_GROUP)

@@ -134,7 +134,7 @@ def _check(frame: Frame, place: int, lines: list[bytes]) -> None:
         return
     has_sky = frame.header[6:9].decode() in HAS_SKY
     if message_crc(frame.header, without_padding(lines, sky_width=SKY_WIDTH if has_sky else 0)) != int(checksum[1], 16):
-        raise DamagedMessage(f"checksum: message says {checksum[1].decode()}, its bytes give {given:04x}")
+        raise DamagedMessage(f"checksum: message says 0x{checksum[1].decode()}, its bytes give 0x{given:04x}")
 
 
 def _mixing_layers(line: bytes, to_m: float) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -167,7 +167,7 @@ def _check(frame: Frame, place: int, lines: list[bytes]) -> None:
     if given == expected:
         return
     if message_crc(frame.header, without_padding(as_read, sky_width=width)) != expected:
-        raise DamagedMessage(f"checksum: message says {expected:04x}, its bytes give {given:04x}")
+        raise DamagedMessage(f"checksum: message says 0x{expected:04x}, its bytes give 0x{given:04x}")
 
 
 def instrument_of(header: bytes) -> str:

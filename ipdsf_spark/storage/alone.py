@@ -1,8 +1,8 @@
-"""One agent at a time for a site: two would number and send the same files, and clear away each other's copies.
+"""One process at a time for a folder that is worked in for years: an agent's, or the checkpoint of a job.
 
 The kernel holds the lock and gives it back when the process ends, however it ends. It lies on the folder itself, so
 that a disk that is full or read-only is no hindrance; a disk without such locks, or on which there is no folder yet and
-none can be made, goes unlocked, for an agent has to begin there as well.
+none can be made, goes unlocked, for whoever is restarted by itself has to begin there as well.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def alone(root: Path, site: str) -> Iterator[None]:
-    """Keep every other agent from the folder of this one.
+def alone(root: Path, taken: str) -> Iterator[None]:
+    """Keep every other process from the folder of this one.
 
     Args:
-        root: folder of the agent.
-        site: whose files it sends.
+        root: the folder.
+        taken: what to say to whoever comes second.
 
     Raises:
         InputError: another process works there.
@@ -39,9 +39,7 @@ def alone(root: Path, site: str) -> Iterator[None]:
     except BlockingIOError as error:
         if held is not None:
             os.close(held)
-        raise InputError(
-            f"another agent sends the files of {site} from {root}: leave it to that one, or end it first"
-        ) from error
+        raise InputError(f"{taken}: leave it to that one, or end it first") from error
     except OSError as error:
         logger.debug("%s is not locked: %s", root, error)
     try:
@@ -49,6 +47,6 @@ def alone(root: Path, site: str) -> Iterator[None]:
     finally:
         if not is_found:
             with contextlib.suppress(OSError):
-                root.rmdir()  # empty: this agent has not begun
+                root.rmdir()  # empty: nothing has begun
         if held is not None:
             os.close(held)
