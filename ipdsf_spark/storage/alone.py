@@ -31,7 +31,7 @@ def alone(root: Path, taken: str) -> Iterator[None]:
     Raises:
         InputError: another process works there.
     """
-    held, is_found = None, root.exists()
+    held, missing = None, [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         held = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
@@ -45,8 +45,8 @@ def alone(root: Path, taken: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if not is_found:
-            with contextlib.suppress(OSError):
-                root.rmdir()  # empty: nothing has begun
+        with contextlib.suppress(OSError):
+            for folder in missing:
+                folder.rmdir()  # empty: nothing has begun
         if held is not None:
             os.close(held)

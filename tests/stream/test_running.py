@@ -122,3 +122,4 @@ def test_a_second_job_is_kept_from_the_checkpoint_of_the_first_and_not_from_that
             run(config, on_batch=lambda *_: None)
     with one_job(config, "live"), one_job(config, "network"):  # the locks were given back, and keep nobody else out
         pass
+    assert not any(tmp_path.iterdir())  # nothing has begun, and nothing is left
