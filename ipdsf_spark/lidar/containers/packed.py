@@ -31,6 +31,7 @@ _TAR_BLOCK: Final = 512
 _ZIP_ENTRY: Final = struct.Struct("<4s5H3I2H")  # what stands before each file of a zip archive
 _FEWEST_APPENDED: Final = 200  # bytes of text behind a compressed file that are no rubbish
 # Letters with a zero byte behind or before each: UTF-16 of either byte order, in the midst of other text.
+_FEWEST_ZEROS: Final = 32  # of a stretch in UTF-16
 _WIDE: Final = re.compile(rb"(?:[\x01-\x04\t\n\r\x20-\x7e]\0){32,}|(?:\0[\x01-\x04\t\n\r\x20-\x7e]){32,}")
 _MARKS: Final = re.compile(rb"\xff\xfe(?=[^\0]\0)|\xfe\xff(?=\0[^\0])")
 _FIRST_ZERO: Final = 64  # a file that holds a zero byte before it is binary, or in UTF-16 from its beginning
@@ -431,7 +432,9 @@ def _encoding_of(raw: bytes) -> str | None:
 def _is_wide_in_part(raw: bytes) -> bool:
     """Whether text that does not begin in UTF-16 goes on in it."""
     zero = raw.find(b"\0")
-    return zero >= _FIRST_ZERO and _WIDE.search(raw, zero - 1) is not None
+    if zero < _FIRST_ZERO or raw.count(b"\0", zero) < _FEWEST_ZEROS:  # counted sooner than searched for
+        return False
+    return _WIDE.search(raw, zero - 1) is not None
 
 
 def _in_utf8(raw: bytes) -> bytes:
