@@ -65,6 +65,15 @@ def test_every_action_below_a_verb_shows_an_example_of_its_own(verb: str) -> Non
             parser_for(verb).parse_args(each)
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_one_thing_has_one_option_at_all_verbs(verb: str) -> None:
+    for words, parser in leaves(parser_of(verb), verb):
+        options = [action.option_strings for action in parser._actions]
+        assert all(each == ["-o", "--output"] for each in options if {"-o", "--output", "--out"} & set(each)), words
+        assert ["--set"] in options or ["--config"] not in options, words
+        assert not any("" in (action.choices or ()) for action in parser._actions), words
+
+
 @pytest.mark.parametrize("words", commands_in(EXAMPLES), ids=" ".join)
 def test_the_first_examples_a_newcomer_sees_can_be_typed(words: list[str]) -> None:
     if "--help" not in words:

@@ -34,7 +34,7 @@ def test_a_day_becomes_a_cf_file_a_picture_and_a_summary(
     sion: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nc, png = tmp_path / "out" / "day.nc", tmp_path / "day.png"
-    assert main(["targets", str(sion), "--out", str(nc), "--plot", str(png)]) == 0
+    assert main(["targets", str(sion), "--output", str(nc), "--plot", str(png)]) == 0
     text = capsys.readouterr().out
 
     assert "288 profiles" in text
