@@ -57,7 +57,7 @@ class Heights:
     Attributes:
         source: what gave them.
         time: (N,) datetime64[us], UTC.
-        height_m: (N,) above ground, NaN where none.
+        height_m: (N,) as written: above the instrument or the ground, NaN where none.
         sigma_m: (N,) one standard deviation, NaN where not stated.
     """
 
