@@ -41,6 +41,7 @@ EXAMPLES: Final = """examples:
 factor times the file's backscatter is in m-1 sr-1: put it into the table of sites as "calibration". A day's value comes
 from opaque liquid cloud between 500 and 2400 m, or from the return of air on a clear night (not at 910 nm); a day
 without either has none and says so. At 910 nm without water vapour the factor is too large, and "quality" says so.
+docs/quality.md explains the words of "quality".
 """
 INTERVALS_S: Final = (60, 120, 300, 600, 900)  # the shortest that holds a profile is used
 US_PER_DAY: Final = 86_400_000_000

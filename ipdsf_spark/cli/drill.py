@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from ipdsf_spark.drill import run as do
 
     if args.list:
+        width = max(len(drill.name) for drill in DRILLS)
         for drill in DRILLS:
-            print(f"{drill.name:<24} {drill.fault}: {drill.how}")
+            print(f"{drill.name:<{width}}  {drill.fault}: {drill.how}")
         return 0
     chosen = drills.named(args.only)
     if args.short and not args.only:

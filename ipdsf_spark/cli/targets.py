@@ -42,6 +42,7 @@ EXAMPLES: Final = """examples:
 Classes: clear, liquid, ice, drizzle_or_rain, fog, aerosol, attenuated (the beam is lost below), clipped, undetermined.
 Without depolarisation ice is told by the temperature of the standard atmosphere, and "quality" says so. A signal that
 has no absolute value gives no class: give --calibration, or the site's in the table.
+docs/quality.md explains the words of "quality".
 """
 KELVIN: Final = 273.15
 TOPS_M: Final = (2000.0, 4000.0, 6000.0, 9000.0, 12_000.0, 15_000.0)
