@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -166,3 +167,12 @@ def test_a_reader_that_closes_the_pipe_early_is_no_error() -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(timeout=60) == 0
+
+
+def test_the_command_is_a_module_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["ipdsf", "--version"])
+
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("ipdsf_spark.cli", run_name="__main__")
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("ipdsf ")
