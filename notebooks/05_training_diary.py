@@ -85,8 +85,8 @@ alone = Work(settings, str(folder / "alone"), str(cubes), {**facts, "horovod": F
 by_workers = Work(settings, str(folder / "horovod"), "", {**facts, "horovod": True}, threads=1)
 job = SparkWork(by_workers, reference, config.training.cache_directory)
 without, with_horovod = train_alone(alone), train_on_spark(spark, job, int(dbutils.widgets.get("workers")))
-display(f"without: {without.samples} cubes in {without.seconds:.0f} s")
-display(f"with: {with_horovod.samples} cubes in {with_horovod.seconds:.0f} s")
+display(f"without Horovod: {without.samples} cubes in {without.seconds:.0f} s")
+display(f"with Horovod: {with_horovod.samples} cubes in {with_horovod.seconds:.0f} s")
 
 # COMMAND ----------
 
@@ -97,7 +97,7 @@ display(f"with: {with_horovod.samples} cubes in {with_horovod.seconds:.0f} s")
 
 # COMMAND ----------
 
-told = {name: read_history(folder / path) for name, path in (("without", "alone"), ("with", "horovod"))}
+told = {name: read_history(folder / path) for name, path in (("without Horovod", "alone"), ("with Horovod", "horovod"))}
 quantities = {"loss_l1": "generator, L1", "loss_d": "discriminator loss", "psnr_db": "PSNR of cubes [dB]"}
 display(
     curves_figure(
@@ -120,7 +120,7 @@ display(step_time_figure({name: history.step_times_ms() for name, history in tol
 
 models = {
     name: Generation.of(Predictor(load_model(folder / path)))
-    for name, path in (("without", "alone"), ("with", "horovod"))
+    for name, path in (("without Horovod", "alone"), ("with Horovod", "horovod"))
 }
 task, quick = Degradation("denoise"), {"num_workers": 0, "with_strong": False, "with_nodules": False}
 judged = {name: evaluate(each, chests[3], task, model=name, **quick) for name, each in models.items()}

@@ -42,12 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Type the blocks; 0 where every command did what it should."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path, help="Markdown")
-    parser.add_argument("--folder", type=Path, default=REPOSITORY, help="where to type (default: the checkout)")
+    parser.add_argument("--folder", type=Path, default=REPOSITORY, help="where to type: a checkout (default: this one)")
     parser.add_argument("--minutes", type=float, default=20.0, help="after which it has failed (default: 20)")
     args = parser.parse_args(argv)
     page = args.page.read_text(encoding="utf-8")
     if missing := missing_programs(page):
         print(f"{args.page} types what is not on the path: {', '.join(missing)}", file=sys.stderr)
+        return 2
+    if not args.folder.is_dir():
+        print(f"there is no folder {args.folder}: make it first, as a checkout of the project", file=sys.stderr)
         return 2
     script = script_of(page)
     started = time.monotonic()

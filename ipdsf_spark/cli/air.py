@@ -54,6 +54,7 @@ EXAMPLES: Final = """examples:
 Every value is indicative, estimated from lidar: no regulatory measurement. "quality" says what is assumed, and why a
 value is missing. A signal without a calibration to m-1 sr-1 gives no mass: give --calibration, or the site's in the
 table. Monitor and humidity are CSV with a header; a column "flag" may hold flags of ACTRIS and EBAS.
+docs/quality.md explains the words of "quality".
 """
 FIT: Final = "fit"
 INTERVAL_S: Final = 300

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, add_verb, examples_for
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.errors import ConfigError, InputError
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, purpose in ACTIONS.items():
-        _add_action(actions.add_parser(name, help=purpose, description=purpose), name)
+        _add_action(add_verb(actions, name, purpose, examples_for(EPILOG, "archive", name)), name)
 
 
 def _add_action(parser: argparse.ArgumentParser, name: str) -> None:
@@ -52,7 +52,9 @@ def _add_action(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "compact":
         parser.add_argument("--keep-h", type=int, metavar="H", help="remove replaced files older than so many hours")
     if name == "export":
-        parser.add_argument("--site", action="append", default=[], help="may repeat; all sites of the day by default")
+        parser.add_argument(
+            "--site", action="append", default=[], metavar="ID", help="may repeat; all sites of the day by default"
+        )
         parser.add_argument(
             "--date", action="append", required=True, metavar="DAY", help="UTC day, or yesterday; may repeat"
         )

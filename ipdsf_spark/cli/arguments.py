@@ -118,6 +118,18 @@ def check_days(args: argparse.Namespace) -> None:
         raise ConfigError(f"--since must not be after --until, is {args.since} and {args.until}")
 
 
+def examples_for(epilog: str, *words: str) -> str:
+    """Of the examples of a verb those of one action below it, with the paragraphs that end the epilog."""
+    examples, gap, rest = epilog.partition("\n\n")
+    own: list[str] = []
+    is_own = False
+    for line in examples.splitlines()[1:]:
+        if line.startswith("  ipdsf "):
+            is_own = line.split()[1 : 1 + len(words)] == list(words)
+        own += [line] if is_own else []
+    return "\n".join(["examples:", *own]) + (f"{gap}{rest}" if rest else "\n")
+
+
 def add_verb(verbs: Any, name: str, help_line: str, examples: str) -> argparse.ArgumentParser:
     """The parser of a verb below a verb."""
     parser: argparse.ArgumentParser = verbs.add_parser(

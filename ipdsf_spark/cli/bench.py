@@ -125,14 +125,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_common(verb)
     _add_common(add_verb(verbs, "all", "every experiment, one after the other", EXAMPLES))
     page = add_verb(verbs, "page", "draw what was measured again, and the page", EXAMPLES)
-    page.add_argument("-o", "--out", default="out/bench", help="folder of the results (default out/bench)")
+    page.add_argument(
+        "-o", "--output", default="out/bench", metavar="DIR", help="folder of the results (default out/bench)"
+    )
     page.add_argument("--into", type=Path, metavar="FILE", help="write the tables between the marks of a document too")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--small", action="store_true", help="a form that takes minutes; options still count")
     parser.add_argument("--again", action="store_true", help="measure again what lies in the folder")
-    parser.add_argument("-o", "--out", default="out/bench", help="folder of results and page (default out/bench)")
+    parser.add_argument(
+        "-o", "--output", default="out/bench", metavar="DIR", help="folder of results and page (default out/bench)"
+    )
     parser.add_argument("--scratch", metavar="DIR", help="for brokers and data sets (default: a temporary folder)")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override, may repeat")
     parser.add_argument("--json", action="store_true", help="the results as JSON, one object per experiment")
@@ -145,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
 
     # Whoever ends this ends brokers, consumers and trainings with it, and removes the hosts.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    out = Path(args.out).expanduser()
+    out = Path(args.output).expanduser()
     if args.bench_verb != "page":
         _measure(args, list(HELP) if args.bench_verb == "all" else [args.bench_verb], out)
     print(f"open {present(out)}", file=sys.stderr)

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
+from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, KafkaConfig, load
 from ipdsf_spark.devkafka import daemon, fetch
 from ipdsf_spark.devkafka.nodes import Node, Protection, Tokens, bootstrap_of, inner_bootstrap_of, recorded
@@ -45,16 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=actions, help="fetch only gets the jars")
     parser.add_argument("--brokers", type=int, choices=[1, 2, 3], help="brokers (default: broker.brokers)")
     parser.add_argument("--node", type=int, metavar="N", help="start, stop or restart this node of the cluster only")
-    parser.add_argument("--directory", help="data, settings and logs (default: broker.directory)")
+    parser.add_argument("--directory", metavar="DIR", help="data, settings and logs (default: broker.directory)")
     parser.add_argument("--secure", metavar="FOLDER", help="certificates and users made by `ipdsf security init`")
-    parser.add_argument("--partitions", type=int, help="partitions of the files topic (default: kafka.partitions)")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="configuration file, may repeat")
+    parser.add_argument(
+        "--partitions", type=int, metavar="N", help="partitions of the files topic (default: kafka.partitions)"
+    )
+    add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="machine-readable answer")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
-    overrides = [f"broker.brokers={args.brokers}"] if args.brokers else []
+    overrides = [*args.set, *([f"broker.brokers={args.brokers}"] if args.brokers else [])]
     overrides += [f"kafka.partitions={args.partitions}"] if args.partitions else []
     config = load(*args.config, overrides=overrides)
     if args.node is not None and args.action in ("fetch", "status"):

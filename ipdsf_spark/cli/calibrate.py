@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -35,14 +37,21 @@ from ipdsf_spark.lidar.site import Site
 EXAMPLES: Final = """examples:
   ipdsf calibrate year/*.nc --site oslo             factor by day, filtered over all days
   ipdsf calibrate day/*.DAT --water-vapour 15       at 910 nm: precipitable water of the column [mm]
+  ipdsf calibrate year/*.nc --site oslo --csv > factor.csv
+                                                    a line per day, for a spreadsheet
   ipdsf calibrate year/*.nc --plot factor.png --json
                                                     picture; one JSON object per day on stdout
 
 factor times the file's backscatter is in m-1 sr-1: put it into the table of sites as "calibration". A day's value comes
 from opaque liquid cloud between 500 and 2400 m, or from the return of air on a clear night (not at 910 nm); a day
 without either has none and says so. At 910 nm without water vapour the factor is too large, and "quality" says so.
+docs/quality.md explains the words of "quality".
 """
 INTERVALS_S: Final = (60, 120, 300, 600, 900)  # the shortest that holds a profile is used
+COLUMNS: Final = (
+    *("site", "day", "factor", "sigma", "day_factor", "day_sigma", "mean_90_days", "num_cloud_intervals"),
+    *("num_clear_nights", "num_days", "laser_percent", "window_percent", "alarm", "quality"),
+)
 US_PER_DAY: Final = 86_400_000_000
 
 
@@ -59,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     output = parser.add_argument_group("output")
     output.add_argument("--plot", metavar="PNG", help="write a picture")
-    output.add_argument("--json", action="store_true", help="one JSON object per day and line on stdout")
+    form = output.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object per day and line on stdout")
+    form.add_argument("--csv", action="store_true", help="CSV on stdout, a line per day")
     add_configuration(parser)
 
 
@@ -74,7 +85,12 @@ def run(args: argparse.Namespace) -> int:
     groups = by_site(args, args.paths)
     if len(groups) > 1 and args.plot:
         raise ConfigError(f"--plot is of one site, the files belong to {', '.join(site.id for site, _ in groups)}")
-    return for_each_site(groups, lambda site, paths: _one_site(_placed(site, args), paths, args, picture), _say)
+    first = groups[0][0]
+    return for_each_site(
+        groups,
+        lambda site, paths: _one_site(_placed(site, args), paths, args, picture, is_first=site is first),
+        _say,
+    )
 
 
 def _placed(site: Site, args: argparse.Namespace) -> Site:
@@ -86,7 +102,9 @@ def _placed(site: Site, args: argparse.Namespace) -> Site:
     return dataclasses.replace(site, **given)  # type: ignore[arg-type]
 
 
-def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, picture: Path | None) -> None:
+def _one_site(
+    site: Site, paths: Sequence[str], args: argparse.Namespace, picture: Path | None, *, is_first: bool
+) -> None:
     reader = FileReader(clock=clock_of(args, site), now=present())
     interval_s = args.average or _interval_s(paths)
     averages = averages_of_all(profiles_of(reader, paths, site.id), interval_s)
@@ -104,6 +122,8 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, pictur
     if args.json:
         for row in days:
             print(json.dumps({"site": site.id, "day": day_of(row)} | dict(row.values)))
+    elif args.csv:
+        print(to_csv(site, days, header=is_first), end="")
     else:
         print(summary_of(site, next(iter(reader.files_by_instrument)), days))
         if picture:
@@ -123,6 +143,18 @@ def _interval_s(paths: Sequence[str]) -> int:
             step_s = float(np.median(steps)) / 1e6
             return next((each for each in INTERVALS_S if each >= 0.95 * step_s), INTERVALS_S[-1])
     return INTERVALS_S[0]
+
+
+def to_csv(site: Site, days: Sequence[Row], *, header: bool) -> str:
+    """A line per day: the values of its record, flags parted by blanks, nothing where there is no value."""
+    text = io.StringIO()
+    rows = [{"site": site.id, "day": day_of(row), **row.values, "alarm": int(row.values["alarm"]),
+             "quality": " ".join(row.values["quality"])} for row in days]  # fmt: skip
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def day_of(row: Row) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_synthesize, ct_train
+from ipdsf_spark.cli.arguments import add_verb, examples_for
 from ipdsf_spark.cli.ct_reading import add_reading_arguments, named, reading_choices, remarks_of
 from ipdsf_spark.cli.ending import ended_as_by_ctrl_c
 from ipdsf_spark.errors import InputError
@@ -26,11 +27,12 @@ EXAMPLES: Final = """examples:
   ipdsf ct info study/ --series 3                             one of several series in a folder, by number or UID
   ipdsf ct info series/ --accept tilt,missing_slices          as it is read when these are accepted
   ipdsf ct info png/ --spacing 2.5 0.7 0.7 --grey -1000 400   pictures, with what they cannot say
-
   ipdsf ct pack --name chest --train a.nii.gz b/ --test c/    volumes to Petastorm cubes, by Spark
   ipdsf ct train --name chest --task denoise --workers 2      a 3-D conditional GAN, by Horovod on Spark
+  ipdsf ct export --name chest -o cubes                       cubes for a machine with numpy and torch alone
   ipdsf ct generate scan/ --model chest-denoise -o clean.nii.gz
   ipdsf ct evaluate c/ --model chest-denoise -o report        PSNR and SSIM beside the baselines, on one page
+  ipdsf ct train-synthesis --name chest --minutes 20          what makes chests that belong to nobody
   ipdsf ct synthesize --model chest-nobody --number 2 -o volumes   volumes that belong to nobody
 
 `ipdsf ct info` ends with 0 when every path holds a volume (its problems are part of the answer), 1 when one does not.
@@ -50,11 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_info(verbs: Any) -> None:
-    info = verbs.add_parser(
+    info = add_verb(
+        verbs,
         "info",
-        help="shape, spacing, HU range, padding and problems of volumes",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "shape, spacing, HU range, padding and problems of volumes",
+        examples_for(EXAMPLES, "ct", "info"),
     )
     info.add_argument("paths", nargs="+", metavar="PATH", help="DICOM folder or file, NIfTI, NRRD, MetaImage, pictures")
     info.add_argument("--json", action="store_true", help="one JSON object per path on standard output")

@@ -56,12 +56,12 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument(
         "--no-adversary", dest="alone", metavar="MODEL", help="model trained by the L1 term alone, beside them"
     )
-    parser.add_argument("-o", "--out", type=here, metavar="FOLDER", help="for the report")
+    parser.add_argument("-o", "--output", type=here, metavar="FOLDER", help="for the report")
     parser.add_argument(
         "--slices", type=int, default=0, metavar="N", help="from the middle, in whole blocks of 8 (default: all)"
     )
     parser.add_argument("--sigma", type=float, default=0.05, help="noise of denoise, share of the window (default .05)")
-    parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
+    parser.add_argument("--device", default="", choices=("cpu", "cuda"), help="(default: a GPU where there is one)")
     add_choices(parser)
     parser.add_argument(
         "--as",
@@ -95,11 +95,11 @@ def run(args: argparse.Namespace) -> int:
         require_name(name, of="volume")
         if args.names.count(name) > 1:
             raise InputError(f"two volumes cannot both be called {name!r}")
-    if not args.out:
+    if not args.output:
         return _evaluate(args, config)
-    require_report_folder(args.out, overwrites=args.overwrite)
-    with locked(location_of(str(args.out)), "evaluating"):
-        require_report_folder(args.out, overwrites=args.overwrite)  # now that no other can write into it
+    require_report_folder(args.output, overwrites=args.overwrite)
+    with locked(location_of(str(args.output)), "evaluating"):
+        require_report_folder(args.output, overwrites=args.overwrite)  # now that no other can write into it
         return _evaluate(args, config)
 
 
@@ -113,11 +113,11 @@ def _evaluate(args: argparse.Namespace, config: Config) -> int:
     with_horovod = _trained(args, config, args.horovod) if args.horovod else None
     alone = _trained(args, config, args.alone, is_adversarial=False) if args.alone else None
     cases = [case for trained in (without, with_horovod, alone) if trained for case in trained.cases]
-    if args.out:
-        with naming(f"write the report to {args.out}", _spoken, kinds=OSError):  # a full disk names no file
-            args.out.mkdir(parents=True, exist_ok=True)
-            save_cases(args.out / CASES_FILE, cases)
-            page = write_report(args.out, without, with_horovod, alone)
+    if args.output:
+        with naming(f"write the report to {args.output}", _spoken, kinds=OSError):  # a full disk names no file
+            args.output.mkdir(parents=True, exist_ok=True)
+            save_cases(args.output / CASES_FILE, cases)
+            page = write_report(args.output, without, with_horovod, alone)
     for case in cases:
         beaten = " - beats every baseline" if case.baselines and case.beats_baselines else ""
         line = f"{case.volume}, {case.model}: {case.window.psnr_db:.2f} dB / {case.window.ssim:.4f}{beaten}"
@@ -125,7 +125,7 @@ def _evaluate(args: argparse.Namespace, config: Config) -> int:
         if not args.json:
             for name, b in case.baselines.items():
                 print(f"  {name}: {b.psnr_db:.2f} dB / {b.ssim:.4f}")
-    if args.out and not args.json:
+    if args.output and not args.json:
         print(f"report: {page}")
     return 0
 

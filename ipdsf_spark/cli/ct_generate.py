@@ -44,12 +44,12 @@ def add_verb(verbs: Any) -> None:
     )
     parser.add_argument("path", metavar="PATH", help="the volume the model works on")
     parser.add_argument("--model", required=True, help="name, folder or file of a model")
-    parser.add_argument("-o", "--out", required=True, type=here, metavar="PATH", help="NIfTI file, or DICOM folder")
+    parser.add_argument("-o", "--output", required=True, type=here, metavar="PATH", help="NIfTI file, or DICOM folder")
     parser.add_argument("--format", choices=("nifti", "dicom"), default="nifti", help="(default nifti)")
     parser.add_argument("--overwrite", action="store_true", help="replace a NIfTI file, never the source")
     parser.add_argument("--overlap", type=int, metavar="VOXELS", help="of neighbouring cubes (default: as packed)")
     parser.add_argument("--batch", type=int, default=0, metavar="N", help="cubes at once (default: 16, on a GPU 128)")
-    parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
+    parser.add_argument("--device", default="", choices=("cpu", "cuda"), help="(default: a GPU where there is one)")
     add_choices(parser)
     parser.add_argument("--as", dest="name", metavar="NAME", help="of the volume (default: made from its content)")
     parser.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     if args.name:
         require_name(args.name, of="volume")
     with fetched(args.path) as path:
-        require_target(path, args.out, format_=args.format, overwrites=args.overwrite)
+        require_target(path, args.output, format_=args.format, overwrites=args.overwrite)
         generation = Generation.of(Predictor(load_model(where), args.device or None), overlap=args.overlap)
         volume = read_volume(path, study=args.name or "volume", **choices)
     study = args.name or made_name(content_of(volume.hu))
@@ -143,11 +143,11 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(total=plan.num_cubes, desc="generating", unit=" cubes") as bar:
         slabs = generation.volume(volume.hu, batch=args.batch, on_cubes=counting(bar))
         if args.format == "nifti":
-            write_nifti(args.out, volume.grid, slabs, provenance, replaces=args.overwrite)
+            write_nifti(args.output, volume.grid, slabs, provenance, replaces=args.overwrite)
         else:
-            write_dicom(args.out, volume.grid, slabs, provenance, source=volume.source)
+            write_dicom(args.output, volume.grid, slabs, provenance, source=volume.source)
     facts = {
-        "out": str(args.out),
+        "out": str(args.output),
         "study": study,
         "task": task,
         "remarks": remarks,
@@ -162,6 +162,6 @@ def run(args: argparse.Namespace) -> int:
         json.dumps(facts)
         if args.json
         else f"{shape} voxels from {plan.num_cubes} cubes in {facts['seconds']:g} s on {facts['device']}, "
-        f"{facts['peak_memory_gb']:g} GB at most: {args.out}"
+        f"{facts['peak_memory_gb']:g} GB at most: {args.output}"
     )
     return 0

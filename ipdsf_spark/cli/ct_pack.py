@@ -29,6 +29,7 @@ Volumes are packed in parallel, one Spark task each. The data set changes only w
 """
 EXPORT_EXAMPLES: Final = """examples:
   ipdsf ct export --name chest -o cubes                       for a machine with numpy and torch alone
+  ipdsf ct export --name chest --split test -o held-out --json
 """
 
 
@@ -39,7 +40,8 @@ def add_verbs(verbs: Any) -> None:
     export = add_verb(verbs, "export", "the cubes of a data set as plain files", EXPORT_EXAMPLES)
     export.add_argument("--name", required=True, help="of the data set")
     export.add_argument("--split", default="train", choices=("train", "test"), help="(default train)")
-    export.add_argument("-o", "--out", required=True, type=here, metavar="FOLDER", help="new folder for the cubes")
+    export.add_argument("-o", "--output", required=True, type=here, metavar="FOLDER", help="new folder for the cubes")
+    export.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
     add_configuration(export)
 
 
@@ -157,8 +159,9 @@ def run_export(args: argparse.Namespace) -> int:
     config = load(*args.config, overrides=args.set)
     reference = reference_of(config, args.name, split=args.split)
     with progress_bar(total=reference.num_cubes, desc="exporting", unit=" cubes") as bar:
-        num_cubes = export(reference, args.out, on_progress=counting(bar))
-    print(f"{num_cubes} cubes in {args.out}")
+        num_cubes = export(reference, args.output, on_progress=counting(bar))
+    told = f"{num_cubes} cubes in {args.output}"
+    print(json.dumps({"cubes": num_cubes, "split": args.split, "out": str(args.output)}) if args.json else told)
     return 0
 
 

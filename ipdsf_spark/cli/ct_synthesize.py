@@ -50,22 +50,22 @@ def add_verbs(verbs: Any) -> None:
     train.add_argument("--workers", type=int, default=0, metavar="K", help="Horovod processes; 0 = without (default)")
     train.add_argument("--threads", type=int, default=0, metavar="N", help="per worker on a CPU (default: its share)")
     train.add_argument("--master", help="Spark master (default: the cluster that MASTER names, else this machine)")
-    train.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
+    train.add_argument("--device", default="", choices=("cpu", "cuda"), help="(default: a GPU where there is one)")
     train.add_argument("--model", help="name of the model (default: NAME-nobody)")
-    train.add_argument("-o", "--out", type=here, metavar="FOLDER", help="(default: storage.root/models/MODEL)")
+    train.add_argument("-o", "--output", type=here, metavar="FOLDER", help="(default: storage.root/models/MODEL)")
     train.add_argument("--anew", action="store_true", help="begin both stages anew")
     train.add_argument("--json", action="store_true", help="the result as one JSON object on standard output")
     add_configuration(train)
     make = add_verb(verbs, "synthesize", "full-size volumes that belong to nobody", EXAMPLES)
     make.add_argument("--model", required=True, help="name or folder of a model of `train-synthesis`")
     make.add_argument("--number", type=int, default=1, metavar="N", help="of volumes (default 1)")
-    make.add_argument("-o", "--out", required=True, type=here, metavar="FOLDER", help="new, or of earlier volumes")
+    make.add_argument("-o", "--output", required=True, type=here, metavar="FOLDER", help="new, or of earlier volumes")
     make.add_argument(
         "--shape", type=int, nargs=3, default=DEFAULT_SHAPE, metavar=("Z", "Y", "X"), help="(default 128 256 256)"
     )
     make.add_argument("--seed", type=seed, default=0, help="of the first volume; the next have the next numbers")
     make.add_argument("--format", choices=("nifti", "dicom"), default="nifti", help="(default nifti)")
-    make.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
+    make.add_argument("--device", default="", choices=("cpu", "cuda"), help="(default: a GPU where there is one)")
     make.add_argument("--json", action="store_true", help="one JSON object per volume on standard output")
     add_configuration(make)
 
@@ -77,9 +77,9 @@ def run_train(args: argparse.Namespace) -> int:
         raise ConfigError("--workers must be 0 or more; --cubes is for one process without Spark")
     said = [f"training.minutes={float(args.minutes)}"] if args.minutes is not None else []
     config = with_overrides(load(*args.config, overrides=args.set), said)
-    if not args.out and not args.model and not args.name:
-        raise ConfigError("where does the model go? Say --out FOLDER or --model NAME")
-    folder = args.out or model_folder(config, args.model or f"{args.name}-nobody")
+    if not args.output and not args.model and not args.name:
+        raise ConfigError("where does the model go? Say --output FOLDER or --model NAME")
+    folder = args.output or model_folder(config, args.model or f"{args.name}-nobody")
     train = _by_horovod if args.workers else _alone
     with progress_bar(desc="chests", unit=" cubes") as bar:
         answer = train(args, config, folder, bar)
@@ -171,11 +171,11 @@ def run(args: argparse.Namespace) -> int:
     names = [f"nobody-{args.seed + k:04d}" for k in range(args.number)]
     suffix = ".nii.gz" if args.format == "nifti" else ""
     for name in names:
-        if (args.out / f"{name}{suffix}").exists():
-            raise InputError(f"{args.out / name}{suffix} exists: name another folder or another --seed")
-    recorded(args.out)  # what is not to be replaced is told before anything is computed
+        if (args.output / f"{name}{suffix}").exists():
+            raise InputError(f"{args.output / name}{suffix} exists: name another folder or another --seed")
+    recorded(args.output)  # what is not to be replaced is told before anything is computed
     synthesis = load_synthesis(where, args.device or None)
-    args.out.mkdir(parents=True, exist_ok=True)
+    args.output.mkdir(parents=True, exist_ok=True)
     for k, name in enumerate(names):
         started = time.monotonic()
         drawn = synthesis.drawn(shape, seed=args.seed + k)
@@ -183,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
         provenance = Provenance(
             "synthesize", datetime.now(UTC), model=where.name, enhancement=synthesis.fine.enhancement.sha256
         )
-        path = args.out / f"{name}{suffix}"
+        path = args.output / f"{name}{suffix}"
         with progress_bar(total=synthesis.fine.plan(shape).num_cubes, desc=name, unit=" cubes") as bar:
             slabs = synthesis.slabs(drawn, shape, on_cubes=counting(bar))
             if args.format == "nifti":
@@ -202,6 +202,6 @@ def run(args: argparse.Namespace) -> int:
             "seconds": round(time.monotonic() - started, 1),
         }
         # After each: what is there is told of although a later one fails.
-        record(args.out, facts, model=where.name)
+        record(args.output, facts, model=where.name)
         print(json.dumps(facts) if args.json else f"{path}: {facts['seconds']:g} s, no copy")
     return 0

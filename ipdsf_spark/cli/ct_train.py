@@ -61,11 +61,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=0, metavar="K", help="Horovod processes; 0 = without (default)")
     parser.add_argument("--elastic", action="store_true", help="go on when a worker is lost")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="per worker on a CPU (default: its share)")
-    parser.add_argument("--device", default="", choices=("", "cpu", "cuda"), help="(default: a GPU where there is one)")
+    parser.add_argument("--device", default="", choices=("cpu", "cuda"), help="(default: a GPU where there is one)")
     parser.add_argument("--minutes", type=float, metavar="M", help="of training to stop after (training.minutes)")
     parser.add_argument("--samples", type=int, default=0, metavar="N", help="cubes to stop after")
     parser.add_argument("--model", help="name of the model (default: NAME-TASK, with -l1 where there is no adversary)")
-    parser.add_argument("-o", "--out", metavar="FOLDER", help="(default: storage.root/models/MODEL)")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="(default: storage.root/models/MODEL)")
     parser.add_argument("--anew", action="store_true", help="begin anew: an earlier training in the folder is replaced")
     parser.add_argument(
         "--master", help="Spark master (default: the cluster that MASTER or spark-submit names, else this machine)"
@@ -126,13 +126,13 @@ def _config(args: argparse.Namespace) -> Config:
 def _folder(args: argparse.Namespace, config: Config) -> Path:
     if args.name:
         require_name(args.name, of="data set")
-    if args.out:
-        place = location_of(args.out)
+    if args.output:
+        place = location_of(args.output)
         if place.path is None:
             raise ConfigError(f"models are written to a folder of this machine or a mounted one, not to {place}")
         return place.path
     if args.cubes and not args.model:
-        raise ConfigError("where does the model go? Say --out FOLDER or --model NAME")
+        raise ConfigError("where does the model go? Say --output FOLDER or --model NAME")
     return model_folder(config, args.model or _default_name(args, config))
 
 
@@ -149,7 +149,7 @@ def model_folder(config: Config, name: str) -> Path:
     """
     place = location_of(config.storage.root, "models", require_name(name, of="model"))
     if place.path is None:
-        raise ConfigError(f"models are written to a mounted path, and this is {place}: say --out")
+        raise ConfigError(f"models are written to a mounted path, and this is {place}: say --output")
     return place.path
 
 

@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cubes", type=int, help=f"each training sees (default {PHANTOM_CUBES} of phantoms, {CT_CUBES} of --ct)"
     )
-    parser.add_argument("-o", "--out", default="out/demo", help="where the page goes (default out/demo)")
+    parser.add_argument(
+        "-o", "--output", default="out/demo", metavar="DIR", help="where the page goes (default out/demo)"
+    )
     add_configuration(parser)
     parser.add_argument("--json", action="store_true", help="the numbers of the page as one JSON object")
 
@@ -72,7 +74,7 @@ def _both(args: argparse.Namespace, *, has_imaging: bool) -> int:
     from ipdsf_spark.demo.page import write_page
     from ipdsf_spark.demo.run import Demonstration, report_of, stream
 
-    out = Path(args.out)
+    out = Path(args.output)
     overrides = list(args.set)
     if args.data:
         data = Path(args.data).expanduser()
@@ -116,7 +118,7 @@ def _both(args: argparse.Namespace, *, has_imaging: bool) -> int:
 def _imaging_alone(args: argparse.Namespace) -> int:
     from ipdsf_spark.demo.page import write_imaging_page
 
-    page = write_imaging_page(_imaging(args), Path(args.out))
+    page = write_imaging_page(_imaging(args), Path(args.output))
     if args.json:
         print(json.dumps({"page": str(page)}))
     print(f"open {page}", file=sys.stderr)
@@ -129,7 +131,7 @@ def _imaging(args: argparse.Namespace) -> ImagingReport:
 
     ct = Path(args.ct).expanduser() if args.ct else None
     samples = args.cubes or (CT_CUBES if ct else PHANTOM_CUBES)
-    return demonstrate(ImagingDemonstration(ct, Path(args.out) / "ct", samples))
+    return demonstrate(ImagingDemonstration(ct, Path(args.output) / "ct", samples))
 
 
 def _simulate(args: argparse.Namespace, data: Path) -> list[str]:

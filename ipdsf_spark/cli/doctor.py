@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         ("engines", _engines),
         ("certificate", _certificate),
         ("sites", _sites),
+        ("operators", _operators),
         ("disks", _disks),
         ("checkpoint", _checkpoint),
     ]
@@ -101,6 +102,12 @@ def _engines(config: Config) -> str:
     if missing:
         raise PrerequisiteError(f"no {', '.join(missing)}: pip install 'ipdsf-spark[streaming]'")
     return ", ".join(ENGINES)
+
+
+def _operators(config: Config) -> str:
+    from ipdsf_spark.stream.live import stage_of
+
+    return ", ".join(f"{operator.name} {operator.version}" for operator in stage_of(config).operators)
 
 
 def _certificate(config: Config) -> str:

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="say which drills there are, then end")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these drills (default: all)")
     parser.add_argument("--short", action="store_true", help="small loads, short faults, and of all drills only a few")
-    parser.add_argument("--output", metavar="FOLDER", help=f"write {PAGE} there")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help=f"write {PAGE} there")
     parser.add_argument("--record", metavar="FILE", help="JSON record; rows of drills that are not done now stay")
     parser.add_argument("--logs", metavar="FOLDER", help="keep the output of every process there")
     parser.add_argument("--json", action="store_true", help="one JSON object per drill on standard output")
@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from ipdsf_spark.drill import run as do
 
     if args.list:
+        width = max(len(drill.name) for drill in DRILLS)
         for drill in DRILLS:
-            print(f"{drill.name:<24} {drill.fault}: {drill.how}")
+            print(f"{drill.name:<{width}}  {drill.fault}: {drill.how}")
         return 0
     chosen = drills.named(args.only)
     if args.short and not args.only:

@@ -37,7 +37,7 @@ for the stream. Sites are split: a quarter of an archive's sites and the last 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the action."""
-    parser.add_argument("-o", "--out", required=True, metavar="FOLDER", help="of the model; made if it is not there")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="of the model; made if it is not there")
     add_data_arguments(parser)
     fit = parser.add_argument_group("training")
     fit.add_argument("--workers", type=int, default=0, metavar="K", help="Horovod processes on Spark; 0 = without")
@@ -88,9 +88,9 @@ def run(args: argparse.Namespace) -> int:
     require(args.threads >= 0, "--threads", "at least 0", args.threads)
     require(0 <= args.minutes < math.inf, "--minutes", "0 or more", args.minutes)
     check_days(args)
-    place = location_of(args.out)
+    place = location_of(args.output)
     if place.path is None:
-        raise ConfigError(f"models are written to a folder of this machine or a mounted one, not to {args.out}")
+        raise ConfigError(f"models are written to a folder of this machine or a mounted one, not to {args.output}")
     folder = place.path
     require_own(folder)
     network = None

@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     has_failed = False
     clock, now = clock_of(args, _site(args)), present()
     paths = list(files_of(args.paths))
+    if not paths:
+        raise InputError(f"no file in {' '.join(args.paths)}")
     for path in progress_bar(paths, unit="file", disable=len(paths) < 20 or not sys.stderr.isatty()):
         try:
             decoded = instruments.decode(bytes_of(path), name=Path(path).name, clock=clock, now=now, is_alone=True)

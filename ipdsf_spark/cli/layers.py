@@ -45,7 +45,8 @@ EXAMPLES: Final = """examples:
   ipdsf layers today/ --site munich --live --csv    as the stream stands now: the last hour provisional
 
 Heights are metres above the instrument, times UTC and the middle of the averaging interval. Where there is no height,
-"quality" says why. What could not be read is listed on stderr, with --json as one JSON object; the rest is used.
+"quality" says why; docs/quality.md explains its words. What could not be read is listed on stderr, with --json as one
+JSON object; the rest is used.
 """
 FAR_DEG: Final = 0.5  # between a file's own position and the site's
 

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 EPILOG = """examples:
   ipdsf network                                        beside `ipdsf stream`, on the averages that it publishes
   ipdsf network --config conf/cluster.toml --set network.rank=8
-  ipdsf network --set network.wait_intervals=12 --json slices wait an hour for sites that send late
+  ipdsf network --set network.wait_intervals=12        slices wait an hour for sites that send late
   ipdsf network --map network.svg                      sites, weights, alarms as the archive knows them
   ipdsf network --acknowledge oslo                     its window was cleaned: take it as it is from now on
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipdsf_spark.cli.arguments import add_configuration
+from ipdsf_spark.cli.arguments import add_configuration, add_verb, examples_for
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.edge.told import one_line
 from ipdsf_spark.errors import ConfigError, InputError
@@ -31,6 +31,7 @@ EPILOG = """examples:
   ipdsf quarantine show ceilometer.files-12-345    reasons and the first bytes
   ipdsf quarantine show ceilometer.files-12-345 -o bad    the file itself, into the folder bad
   ipdsf quarantine replay --site oslo --check      decode here; send what gives profiles now, dated as it was
+  ipdsf quarantine replay --since 12h --dry-run    what would be sent
 
 Times are those of quarantining, UTC: 2026-06-21, 2026-06-21T12:00, or back from now: 90m, 12h, 7d.
 """
@@ -50,12 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, purpose in ACTIONS.items():
-        _add_action(actions.add_parser(name, help=purpose, description=purpose), name)
+        _add_action(add_verb(actions, name, purpose, examples_for(EPILOG, "quarantine", name)), name)
 
 
 def _add_action(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument("id", nargs="*", help="as `list` prints it; all if none is named")
-    parser.add_argument("--site", help="only this site")
+    parser.add_argument("id", nargs="*", metavar="ID", help="as `list` prints it; all if none is named")
+    parser.add_argument("--site", metavar="ID", help="only this site")
     parser.add_argument("--reason", metavar="TEXT", help="only reasons that contain this text")
     parser.add_argument("--since", metavar="TIME", help="only what was quarantined at that time or later")
     parser.add_argument("--until", metavar="TIME", help="only what was quarantined before that time")

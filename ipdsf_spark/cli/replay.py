@@ -74,7 +74,7 @@ def send(args: argparse.Namespace, config: Config, directory: str) -> int:
     bootstrap = resolve_bootstrap(config)
     num_partitions = ensure_files_topic(config.kafka, bootstrap)
     total = args.count or sum(1 for _ in schedule(feeds, num_sites, None))
-    with progress_bar(total=total, unit="file", desc=f"{num_sites} sites at {rate:.3g}/s", disable=args.json) as bar:
+    with progress_bar(total=total, unit="file", desc=f"{num_sites} site(s) at {rate:.3g}/s", disable=args.json) as bar:
 
         def report(sent: int, failed: int) -> None:
             bar.update(sent - bar.n)

@@ -28,7 +28,8 @@ EXAMPLES: Final = """examples:
 
 Read are CSV and netCDF of this project, ARM (ceilpblht, pblhtmpl1sawyerli, pblhtsonde1mcfarl), kabl, BL-View (.his),
 E-PROFILE, models, truth files of `ipdsf simulate`, and the maker's own layers in an instrument's files; --variable
-names what is not known by its name. The reference decides which times count.
+names what is not known by its name. The reference decides which times count. The netCDF of `ipdsf layers` says where
+its site stands; for all else --site, or --latitude and --longitude, tell the hours of the sun apart.
 """
 
 
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     place = _place(args)
     heights = _read(args.paths, args.variable)
     reference = _read(args.reference, args.reference_variable)
+    if not all(map(np.isfinite, place)):
+        place = heights.latitude_deg, heights.longitude_deg  # the site's, where this project wrote the file
     pairs = paired(heights, reference, args.every)
     found = scores(pairs, *place)
     rows = table_rows(found)
@@ -73,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         print(table_of(rows))
         if not all(map(np.isfinite, place)):
             print("hours are not told apart: give --site, or --latitude and --longitude")
+        elif place == (heights.latitude_deg, heights.longitude_deg):
+            print(f"hours by the sun at {place[0]:.2f} {place[1]:.2f}, where the file says that its site stands")
     if args.output:
         for path in _write(Path(args.output), told, pairs, place):
             print(f"wrote {path}", file=sys.stderr)

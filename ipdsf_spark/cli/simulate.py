@@ -8,7 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,8 @@ EXAMPLES: Final = """examples:
   ipdsf simulate --sites 2 --noise 0.05 --seed 7 -o check      the noise level of the literature, always the same files
 
 Below -o: SITE/ with files as the instrument writes them, truth/SITE.csv with the known heights, and sites.toml, so
-that `ipdsf layers DIR --sites DIR/sites.toml -o out` retrieves what this simulated.
+that `ipdsf layers DIR --sites DIR/sites.toml -o out` retrieves what this simulated. In a folder that was simulated
+before, other days and other sites stay; files and heights of the same time are replaced.
 """
 # Places of the mid-latitudes, one after the other: the sun of every site differs.
 PLACES: Final = (
@@ -48,6 +49,7 @@ PLACES: Final = (
     (19.4, -99.1, 2240.0),
 )
 YEARS: Final = range(1985, 2200)  # those of ceilometers, as readers take them, and some to come
+TOLD: Final = ("latitude_deg", "longitude_deg", "altitude_m", "instrument", "calibration")  # of a site in its table
 TRUTH_EVERY: Final = np.timedelta64(60, "s")
 TABLE: Final = "sites.toml"
 TRUTH_COLUMNS: Final = ("time", "mixing_height_m", "residual_height_m", "cloud_base_m", "is_rain", "is_fog")
@@ -95,12 +97,13 @@ def run(args: argparse.Namespace) -> int:
     start, length = _period(args)
     _check(args)
     root = Path(args.output)
-    _check_table(root / TABLE)
+    earlier = _simulated_before(root / TABLE)
+    sites = [_site(number, args) for number in range(args.sites)]
+    _check_instruments(root, earlier, sites)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {root}: {error.strerror or error}") from error
-    sites = [_site(number, args) for number in range(args.sites)]
     slots = math.ceil(length / np.timedelta64(args.minutes, "m"))
     written = []
     with progress_bar(total=slots * len(sites), unit="file", disable=not sys.stderr.isatty()) as progress:
@@ -112,11 +115,13 @@ def run(args: argparse.Namespace) -> int:
             written.append(_write_site(site, scenario, folder, start, length, args, progress))
             if args.json:
                 print(json.dumps(vars(written[-1])), flush=True)
-    (root / TABLE).write_text(sites_table(sites), encoding="utf-8")
+    now = {site.id for site in sites}
+    others = [Site(id=name, **told) for name, told in earlier.items() if name not in now]
+    (root / TABLE).write_text(sites_table(sorted([*others, *sites], key=lambda site: site.id)), encoding="utf-8")
     if not args.json:
         total = sum(each.files for each in written)
         size = sum(each.bytes for each in written) / 1e6
-        print(f"{total} files ({size:.1f} MB) of {len(sites)} sites in {root}, known heights in truth/, sites.toml")
+        print(f"{total} files ({size:.1f} MB) of {len(sites)} site(s) in {root}, known heights in truth/, sites.toml")
     return 0
 
 
@@ -154,18 +159,42 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(str(error)) from error
 
 
-def _check_table(table: Path) -> None:
-    """Refuse a folder whose table of sites holds places that nobody simulated: it would be written over."""
+def _simulated_before(table: Path) -> dict[str, dict[str, Any]]:
+    """The sites that were simulated into the folder before: they go on standing in its table.
+
+    Raises:
+        InputError: the table holds places that nobody simulated: it would be written over.
+    """
     try:
-        names = list(toml.parsed(toml.text_of(table, "the table of sites"), str(table)))
+        listed = toml.parsed(toml.text_of(table, "the table of sites"), str(table))
     except ConfigError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
-            return
+            return {}
         raise InputError(f"{table} would be written over, and is none of simulate's: {error}") from error
-    if others := [name for name in names if not re.fullmatch(r"sim-\d+", name)]:
+
+    def is_simulated(name: str) -> bool:
+        return (
+            bool(re.fullmatch(r"sim-\d+", name))
+            and isinstance(listed[name], dict)
+            and set(TOLD[:3]) <= set(listed[name])
+        )
+
+    if others := [name for name in listed if not is_simulated(name)]:
         raise InputError(
             f"{table} would be written over, and holds {', '.join(others[:3])}: name another folder with -o"
         )
+    return {name: {key: told[key] for key in TOLD if key in told} for name, told in listed.items()}
+
+
+def _check_instruments(root: Path, earlier: Mapping[str, Mapping[str, Any]], sites: Sequence[Site]) -> None:
+    """Refuse files of another instrument in the folder of a site: those of before stay, and no verb reads both."""
+    for site in sites:
+        before = earlier.get(site.id, {}).get("instrument", site.instrument)
+        if before != site.instrument:
+            raise InputError(
+                f"{root / site.id} holds files of a {before}, and a {site.instrument} would write beside them: name "
+                "another folder with -o, or the same instrument"
+            )
 
 
 def _in_turn(wanted: str, all_of_them: Sequence[str], number: int) -> str:
@@ -201,9 +230,11 @@ def _write_site(
     plans = _Plans(site, scenario, args.seed)
     known = folder.parent / "truth" / f"{site.id}.csv"  # not beside the files: an edge agent would send it
     known.parent.mkdir(exist_ok=True)
+    before, after = _known_before(known, start, start + length)
     with known.open("w", encoding="utf-8", newline="") as truth:
         table = csv.writer(truth, lineterminator="\n")
         table.writerow(TRUTH_COLUMNS)
+        table.writerows(before)
         for times in _days(start, start + length, args.cadence):
             noise = np.random.default_rng([args.seed, _number_of(site), int(times[0].astype(np.int64)) // 10**6])
             day = simulate_times(site, times, rng=noise, noise=args.noise, cadence_s=args.cadence, plan=plans)
@@ -212,7 +243,20 @@ def _write_site(
                 num_files, num_profiles, num_bytes = num_files + 1, num_profiles + count, num_bytes + len(raw)
                 progress.update()
             table.writerows(truth_rows(day))
+        table.writerows(after)
     return Simulated(site.id, day.instrument.name, scenario, num_files, num_profiles, num_bytes, str(folder))
+
+
+def _known_before(known: Path, start: np.datetime64, stop: np.datetime64) -> tuple[list[list[str]], list[list[str]]]:
+    """Rows of an earlier truth before and after a period: files of other days stay, and so do their heights."""
+    if not known.exists():
+        return [], []
+    with known.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    if not rows or tuple(rows.pop(0)) != TRUTH_COLUMNS:
+        return [], []
+    first, last = (f"{np.datetime_as_string(time, unit='s')}Z" for time in (start, stop))
+    return [row for row in rows if row[0] < first], [row for row in rows if row[0] >= last]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from ipdsf_spark.lidar.targets.series import Series, series_of_averages, series_
 
 EXAMPLES: Final = """examples:
   ipdsf targets day/*.nc --plot day.png             classes of every profile as a picture, below the backscatter
-  ipdsf targets C5061800.DAT --out targets.nc       as CF netCDF
+  ipdsf targets C5061800.DAT -o targets.nc       as CF netCDF
   ipdsf targets day/*.nc --json                     one JSON object per profile: stretches of equal class, clouds
   ipdsf targets day/*.nc --average 300 --json       per five minutes on gates of about 50 m, as the stream does it
   ipdsf targets day/*.nc --temperature -5           where the phase is not measured: temperature near the ground [°C]
@@ -42,6 +42,7 @@ EXAMPLES: Final = """examples:
 Classes: clear, liquid, ice, drizzle_or_rain, fog, aerosol, attenuated (the beam is lost below), clipped, undetermined.
 Without depolarisation ice is told by the temperature of the standard atmosphere, and "quality" says so. A signal that
 has no absolute value gives no class: give --calibration, or the site's in the table.
+docs/quality.md explains the words of "quality".
 """
 KELVIN: Final = 273.15
 TOPS_M: Final = (2000.0, 4000.0, 6000.0, 9000.0, 12_000.0, 15_000.0)
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--average", type=int, metavar="S", help="classify averages over so many seconds instead")
     output = parser.add_argument_group("output")
     output.add_argument("--plot", metavar="PNG", help="write a picture")
-    output.add_argument("--out", metavar="NC", help="write CF netCDF")
+    output.add_argument("-o", "--output", metavar="NC", help="write CF netCDF")
     output.add_argument("--json", action="store_true", help="one JSON object per profile and line on stdout")
     add_top(output, "the picture")
     add_configuration(parser)
@@ -72,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
     check_top(args)
     picture = picture_at(args.plot) if args.plot else None
     groups = by_site(args, args.paths)
-    if len(groups) > 1 and (args.plot or args.out):
+    if len(groups) > 1 and (args.plot or args.output):
         raise ConfigError(
-            f"--plot and --out are of one site, the files belong to {', '.join(site.id for site, _ in groups)}; "
+            f"--plot and --output are of one site, the files belong to {', '.join(site.id for site, _ in groups)}; "
             "give one site at a time"
         )
     return for_each_site(groups, lambda site, paths: _one_site(site, paths, args, picture), _say)
@@ -90,7 +91,7 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, pictur
     series = found[0]
     if len(found) > 1:
         others = sum(map(len, found[1:]))
-        _say(f"{site.id}: {others} profile(s) have other gates and are left out of --plot and --out")
+        _say(f"{site.id}: {others} profile(s) have other gates and are left out of --plot and --output")
     written = _write(site, series, kept, paths, args, picture)
     if args.json:
         for each in found:
@@ -130,12 +131,12 @@ def _write(
     picture: Path | None,
 ) -> list[str]:
     written = []
-    if args.out:
+    if args.output:
         history = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} ipdsf targets"
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
         raw = cf.to_netcdf(series, site, history=history, inputs=[Path(path).name for path in paths])
-        Path(args.out).write_bytes(raw)
-        written.append(args.out)
+        Path(args.output).write_bytes(raw)
+        written.append(args.output)
     if picture:
         from ipdsf_spark.plots import save  # a second of imports that other outputs do not need
         from ipdsf_spark.plots.targets import targets_figure

@@ -164,7 +164,7 @@ def gather(files: Sequence[Path], *, pseudonym_key: bytes = b"") -> tuple[list[S
         damaged.append(Problem("unreadable", f"{len(names)} file(s) named like the slices {text}", names))
     told = {path for paths in lost.values() for path in paths}
     strange += [path.name for path in foreign if path not in told]
-    noted = [Problem("not_an_image", f"{len(strange)} file(s) hold no image", tuple(strange))] if strange else []
+    noted = [Problem("not_an_image", f"{len(strange)} file(s) hold no DICOM image", tuple(strange))] if strange else []
     return headers, [*joined(damaged), *noted, *joined(warned)]
 
 

@@ -104,7 +104,7 @@ def bias(errors: Float64) -> float:
 
 
 def latency_s(revisions: pd.DataFrame) -> Float64:
-    """Seconds from sending a file to the publication of the product it gave, after warm-up."""
+    """Seconds from sending a file to the publication of each product it gave, first and final ones, after warm-up."""
     published_ms = pd.to_datetime(revisions["published"]).to_numpy().astype("datetime64[ms]").astype(np.int64)
     sent_ms = revisions["sent_ms"].to_numpy(np.int64)
     if not sent_ms.size:

@@ -46,9 +46,9 @@ class SiteCard:
 
 @dataclass(frozen=True)
 class Latency:
-    """Send to product [s], per file, after warm-up."""
+    """Send to product [s], per product of heights, first and final, after warm-up."""
 
-    num_files: int
+    num_products: int
     p50_s: float
     p95_s: float
     p99_s: float

@@ -196,7 +196,12 @@ def report_of(
     latencies = outcome.latency_s(revisions)
     if latencies.size:
         save(latency_figure(latencies), out / "pictures" / "latency.png")
-        figures.append(Link("pictures/latency.png", "Seconds from sending a file to its product, after warm-up."))
+        figures.append(
+            Link(
+                "pictures/latency.png",
+                "Seconds from sending a file to the products it gave, first and final ones, after warm-up.",
+            )
+        )
     first_error = next((card for card in cards if not np.isnan(card.rmse_final_m)), None)
     if first_error is not None:
         figures.insert(0, Link(f"pictures/{first_error.id}-error.png", f"Tracked less known height, {first_error.id}."))

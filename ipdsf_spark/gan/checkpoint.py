@@ -45,12 +45,13 @@ def save_model(folder: Path, nets: Networks, facts: Mapping[str, Any]) -> None:
     _write(folder / FACTS_FILE, lambda part: part.write_text(text + "\n", encoding="utf-8"))
 
 
-def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
+def load_model(path: Path | str, device: torch.device | str = "cpu") -> Model:
     """Read a model from its folder or file.
 
     Raises:
         InputError: nothing is there, or it is damaged, or of another format.
     """
+    path = Path(path)
     file = path / MODEL_FILE if path.is_dir() else path
     stored = _load(file)
     try:

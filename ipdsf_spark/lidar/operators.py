@@ -124,6 +124,11 @@ def operator_named(name: str, parameters: Parameters) -> Operator:
         raise ConfigError(f"no operator {name!r}: use one of {', '.join(KNOWN)}, or module:function of your own")
     try:
         factory: Factory = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        where = (
+            "" if name in KNOWN else "; the folder of your own file must stand in PYTHONPATH, or be named by --py-files"
+        )
+        raise ConfigError(f"operator {name!r} cannot be imported: {error}{where}") from error
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"operator {name!r} cannot be imported: {error}") from error
     try:

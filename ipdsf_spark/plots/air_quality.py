@@ -78,9 +78,7 @@ def draw_mass(mass: Axes, rows: Sequence[AirRow]) -> None:
     else:
         style.say_nothing_is_there(mass, "no hour has a mean", names_of(_any_of(rows) & REASONS))
     if np.isfinite(cast).any():
-        mass.legend(
-            loc="upper right", fontsize=8, frameon=True, facecolor=style.PAPER, edgecolor="none", framealpha=0.85
-        )
+        mass.legend(loc="upper right", fontsize=8, frameon=False)  # a ground of its own would hide hours of the band
 
 
 def _any_of(rows: Sequence[AirRow]) -> int:

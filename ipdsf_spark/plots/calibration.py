@@ -13,6 +13,8 @@ from ipdsf_spark.plots import style
 
 HALF_DAY: Final = np.timedelta64(12, "h")
 YOUNG: Final = "young"  # says nothing of why
+MOST_NAMED: Final = np.timedelta64(7, "D")  # days that are named one by one
+MEAN: Final = "mean of 90 days ±5 %"
 BAND: Final = 0.05  # around the mean of 90 days
 
 
@@ -34,7 +36,9 @@ def calibration_figure(rows: Sequence[Row], *, title: str) -> Figure:
     time = np.array([row.time_us for row in rows]).astype("datetime64[us]") + HALF_DAY
     own, own_sigma = _column(rows, "day_factor"), _column(rows, "day_sigma")
     factor, sigma, mean = _column(rows, "factor"), _column(rows, "sigma"), _column(rows, "mean_90_days")
-    axes.fill_between(time, mean * (1.0 - BAND), mean * (1.0 + BAND), color=style.GRID, linewidth=0, label="±5 %")
+    power = _power_of(np.concatenate([own, factor]))
+    own, factor, mean = (each / 10.0**power for each in (own, factor, mean))
+    axes.fill_between(time, mean * (1.0 - BAND), mean * (1.0 + BAND), color=style.GRID, linewidth=0, label=MEAN)
     axes.fill_between(time, factor * (1.0 - sigma), factor * (1.0 + sigma), color=style.FINAL, alpha=0.2, linewidth=0)
     axes.errorbar(
         time, own, own * own_sigma, fmt="o", markersize=3, linewidth=0.7, color=style.FAINT_INK, label="of the day"
@@ -42,7 +46,8 @@ def calibration_figure(rows: Sequence[Row], *, title: str) -> Figure:
     axes.plot(time, factor, color=style.FINAL, linewidth=1.4, marker=".", label="filtered, ±1 σ")
     is_alarm = np.array([bool(row.values["alarm"]) for row in rows])
     axes.plot(time[is_alarm], factor[is_alarm], "v", color=style.GOAL, markersize=6, label="alarm")
-    axes.set_ylabel("factor to m$^{-1}$ sr$^{-1}$", size=8.5, color=style.INK)
+    scale = f"10$^{{{power}}}$ " if power else ""
+    axes.set_ylabel(f"factor to m$^{{-1}}$ sr$^{{-1}}$ [{scale}per unit of the file]", size=8.5, color=style.INK)
     axes.set_title(title, loc="left", size=10, weight="bold", color=style.INK)
     axes.set_title("from liquid clouds and clear nights", loc="right", size=8.5, color=style.FAINT_INK)
     axes.set_xlim(time[0] - HALF_DAY, time[-1] + HALF_DAY)
@@ -51,12 +56,23 @@ def calibration_figure(rows: Sequence[Row], *, title: str) -> Figure:
         reasons = [name for row in rows for name in row.values["quality"] if name != YOUNG]
         style.say_nothing_is_there(axes, "no day gave a factor", reasons)
     handles, labels = axes.get_legend_handles_labels()
-    shown = [(each, text) for each, text in zip(handles, labels, strict=True) if text != "alarm" or is_alarm.any()]
+    unseen = {name for name, is_seen in (("alarm", is_alarm.any()), (MEAN, np.isfinite(mean).any())) if not is_seen}
+    shown = [(each, text) for each, text in zip(handles, labels, strict=True) if text not in unseen]
     if has_factor:
         axes.legend(*zip(*shown, strict=True), loc="best", fontsize=8, frameon=False)
     style.dress(axes, size=8.0)
-    style.time_axis(axes, size=8.0)
+    if time[-1] - time[0] < MOST_NAMED:  # a day has one factor: hours would say nothing
+        axes.set_xticks(time, [f"{day.astype('datetime64[D]').item():%d %b %Y}" for day in time])
+    else:
+        style.time_axis(axes, size=8.0)
     return drawn
+
+
+def _power_of(values: Any) -> int:
+    """The power of ten to draw by: 0 for factors near 1, that of raw counts is 10^-12."""
+    known = np.abs(values[np.isfinite(values) & (values != 0.0)])
+    power = int(np.floor(np.log10(np.median(known)))) if known.size else 0
+    return power if abs(power) > 2 else 0
 
 
 def _column(rows: Sequence[Row], name: str) -> Any:

@@ -192,13 +192,13 @@ def colour_bar(figure: Figure, axes: Any, image: Any, size: Size) -> None:
 
 
 def height_axis(axes: Any, top_m: float, size: Size) -> None:
-    """Kilometres above the ground, up to `top_m`."""
+    """Kilometres above the instrument, up to `top_m`."""
     style.dress(axes, size=size.text, grid=False)
     axes.set_ylim(0.0, top_m)
     step_m = 500.0 if top_m <= 4000 and size is LARGE else 1000.0
     ticks = np.arange(0.0, top_m + 1.0, step_m)
     axes.set_yticks(ticks, [f"{tick / 1000:g}" for tick in ticks])
-    axes.set_ylabel("height above ground [km]", size=size.text, color=style.INK)
+    axes.set_ylabel("height above the instrument [km]", size=size.text, color=style.INK)
 
 
 def _frame(axes: Any, strip: Any, top_m: float, size: Size) -> None:

@@ -73,6 +73,6 @@ def handles_of(
     handles += [
         Patch(facecolor=colour, edgecolor=style.GRID, label=name)
         for name, colour in STATE
-        if colour in colours and name in ("ambiguous", "no height")
+        if colour in colours and name in ("final", "ambiguous", "no height")
     ]
     return handles

@@ -59,7 +59,7 @@ def forecast_fan(fan: FanOfHeights, *, title: str) -> Figure:
         title: above it.
     """
     figure = style.figure(9.0, 4.0)
-    axes = figure.add_axes((0.08, 0.13, 0.9, 0.74))
+    axes = figure.add_axes((0.08, 0.15, 0.9, 0.73))
     axes.plot(fan.time, fan.seen_m, ".", color=style.FINAL, markersize=3.0, label="seen")
     low, middle, high = fan.filled_m.T
     if np.isfinite(middle).any():
@@ -83,6 +83,7 @@ def forecast_fan(fan: FanOfHeights, *, title: str) -> Figure:
     axes.set_title(f"forecast made at {made} UTC", loc="right", size=8.5, color=style.FAINT_INK)
     style.dress(axes, size=8.0)
     style.time_axis(axes, size=8.0)
+    axes.set_xlabel("UTC", size=8.5, color=style.INK)
     return figure
 
 

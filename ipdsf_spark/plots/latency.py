@@ -16,7 +16,7 @@ def latency_figure(latency_s: Float64, *, title: str = "from send to product", b
     """Latencies of a run.
 
     Args:
-        latency_s: (N,) seconds, one per file; NaN is left out.
+        latency_s: (N,) seconds, one per product; NaN is left out.
         title: above the picture.
         bins: of the histogram, equal steps of the logarithm.
 
@@ -33,9 +33,9 @@ def latency_figure(latency_s: Float64, *, title: str = "from send to product", b
     figure.subplots_adjust(top=0.86, bottom=0.19)
     edges = np.geomspace(known[0] * 0.99, known[-1] * 1.01, bins + 1)
     count.hist(known, bins=edges, color=style.FINAL, linewidth=0)
-    count.set_ylabel("files", size=8.5, color=style.INK)
+    count.set_ylabel("products", size=8.5, color=style.INK)
     count.set_title(title, loc="left", size=10, weight="bold", color=style.INK)
-    count.set_title(f"{len(known):,} files", loc="right", size=8.5, color=style.FAINT_INK)
+    count.set_title(f"{len(known):,} products", loc="right", size=8.5, color=style.FAINT_INK)
     share.step(known, 100.0 * np.arange(1, len(known) + 1) / len(known), where="post", color=style.FINAL, linewidth=1.4)
     at_s = np.percentile(known, PERCENTILES)
     for value in at_s:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ipdsf_spark.lidar.products.plain import instant
 from ipdsf_spark.lidar.profiles import Time
@@ -15,6 +16,8 @@ from ipdsf_spark.plots import style
 # Okabe and Ito 2008: told apart with every kind of colour vision; dashes tell the second half from the first
 COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 DASHES: Final[tuple[Any, ...]] = ("-", (0, (4, 1.5)))
+KEYS_A_ROW: Final = 6
+ROW_SHARE: Final = 0.09  # of the height of the axes, for a row of keys
 
 
 def network_course(
@@ -52,6 +55,9 @@ def network_course(
         look = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
         course.plot(time, strengths[:, number], linewidth=1.3, label=f"component {number + 1}", **look)
         shapes.plot(np.array(profile, np.float64), heights_m / 1000.0, linewidth=1.3, **look)
+    low, high = course.get_ylim()
+    rows = -(-len(course.get_lines()) // KEYS_A_ROW)
+    course.set_ylim(low, high + ROW_SHARE * rows * (high - low))  # room for the keys, so that they lie on no line
     course.set_ylabel("strength", size=8.5, color=style.INK)
     course.set_title(title, loc="left", size=10, weight="bold", color=style.INK)
     course.tick_params(labelbottom=False)
@@ -59,14 +65,21 @@ def network_course(
     shapes.set_xlabel("change of log$_{10}$ backscatter at strength 1", size=8.5, color=style.INK)
     shapes.set_ylabel("height above the instrument [km]", size=8.5, color=style.INK)
     shapes.set_ylim(0.0)
+    shapes.xaxis.set_major_locator(MaxNLocator(4))  # more would touch
     _alarms(under, spans)
     for axes in (course, shapes, under):
         style.dress(axes, size=8.0)
     under.sharex(course)
     style.time_axis(under, size=8.0)
+    under.set_xlabel(f"UTC, {_days(time[0], time[-1])}", size=8.5, color=style.INK)
     course.set_xlim(time[0], time[-1])
     style.wrapped_legend(course, figure, course.get_lines(), {"loc": "upper left"})
     return figure
+
+
+def _days(first: np.datetime64, last: np.datetime64) -> str:
+    days = sorted({str(each.astype("datetime64[D]")) for each in (first, last)})
+    return " to ".join(days)
 
 
 def alarm_spans(alarms: Sequence[Mapping[str, Any]], until: np.datetime64) -> dict[str, list[Time]]:

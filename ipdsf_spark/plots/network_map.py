@@ -163,6 +163,8 @@ def _labels(sites: Sequence[MapSite], frame: _Frame) -> list[str]:
         beside = ((x + away, y + 4), (x - away - long, y + 4), (x - long / 2, y - away), (x - long / 2, y + away + 8))
         for left, base in beside:
             box = (left, base - 9.0, left + long, base + 2.0)
+            if box[0] < MARGIN or box[2] > WIDTH - PANEL - MARGIN:  # it would run over the edge of the map
+                continue
             if any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
                 continue
             taken.append(box)

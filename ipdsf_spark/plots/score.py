@@ -26,7 +26,7 @@ def score_figure(pairs: Pairs, classes: NDArray[np.int64], found: Mapping[str, S
     """
     figure = style.figure(8.4, 3.8)
     dots, bars = figure.subplots(1, 2, gridspec_kw={"width_ratios": (1.2, 1), "wspace": 0.28})
-    figure.subplots_adjust(left=0.09, right=0.98, top=0.88, bottom=0.14)
+    figure.subplots_adjust(left=0.09, right=0.98, top=0.88, bottom=0.16)
     both = np.isfinite(pairs.height_m) & np.isfinite(pairs.reference_m)
     top = 1.05 * float(np.max([pairs.height_m[both], pairs.reference_m[both]])) if both.any() else 1000.0
     dots.plot([0, top], [0, top], color=style.FAINT_INK, linewidth=0.8)
@@ -45,7 +45,8 @@ def score_figure(pairs: Pairs, classes: NDArray[np.int64], found: Mapping[str, S
     bars.bar(at + 0.2, [each.bias_m for each in found.values()], 0.38, color=style.PROVISIONAL, label="bias")
     bars.axhline(0.0, color=style.FAINT_INK, linewidth=0.6)
     bars.set_xticks(at, [f"{name}\n{100 * each.available:.0f} %" for name, each in found.items()])
-    bars.set_ylabel("metres; below the hours: availability", size=8.5)
+    bars.set_ylabel("RMSE and bias [m]", size=8.5)
+    bars.set_xlabel("hours, and share of the times with a height", size=8.5)
     bars.legend(fontsize=7.5, frameon=False)
     dots.set_title(title, loc="left", size=10, weight="bold", color=style.INK)
     for axes in (dots, bars):

@@ -26,11 +26,10 @@ def has_place(place: Site | None) -> bool:
 
 
 def coordinates(place: Site) -> str:
-    """Latitude, longitude and altitude, as people write them."""
+    """Latitude, longitude and altitude, as people write them; 0 is the altitude of a site of which none is told."""
     north, east = "N" if place.latitude_deg >= 0 else "S", "E" if place.longitude_deg >= 0 else "W"
-    return (
-        f"{abs(place.latitude_deg):.2f}°{north} {abs(place.longitude_deg):.2f}°{east}, {place.altitude_m:.0f} m a.s.l."
-    )
+    told = f"{abs(place.latitude_deg):.2f}°{north} {abs(place.longitude_deg):.2f}°{east}"
+    return f"{told}, {place.altitude_m:.0f} m a.s.l." if place.altitude_m else told
 
 
 def rises_and_sets(first: datetime, last: datetime, place: Site) -> Iterator[tuple[datetime, str]]:

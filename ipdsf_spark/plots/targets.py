@@ -68,7 +68,7 @@ def targets_figure(
         axes.set_ylim(0.0, top_m)
         ticks = np.arange(0.0, top_m + 1.0, next((step for step in STEPS_M if top_m <= MOST_TICKS * step), top_m))
         axes.set_yticks(ticks, [f"{tick / 1000:g}" for tick in ticks])
-        axes.set_ylabel("height above ground [km]", size=TEXT, color=style.INK)
+        axes.set_ylabel("height above the instrument [km]", size=TEXT, color=style.INK)
     above.tick_params(axis="x", labelbottom=False)
     style.time_axis(below, size=TEXT)
     above.set_title(site, loc="left", size=1.15 * TEXT, weight="bold", color=style.INK)

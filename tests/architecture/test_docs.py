@@ -57,6 +57,25 @@ def test_a_path_of_the_checkout_that_a_page_names_is_there(page: Path) -> None:
     assert missing == set()
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("lidar/products/quality.py", "Quality"),
+        ("lidar/targets/classes.py", "TargetFlag"),
+        ("lidar/aerosol/flags.py", "AirFlag"),
+        ("lidar/calibration/flags.py", "CalibrationFlag"),
+    ],
+)
+def test_every_word_of_quality_is_explained_as_the_source_explains_it(module: str, name: str) -> None:
+    source = (REPOSITORY / "ipdsf_spark" / module).read_text(encoding="utf-8")
+    (body,) = re.findall(rf"class {name}\(IntFlag\):(.*?)(?=\n\S)", source, flags=re.DOTALL)
+    words = re.findall(r"^    ([A-Z_]+) = (\d+)  # (.*)$", body, flags=re.MULTILINE)
+    page = text_of(DOCS / "quality.md")
+
+    assert len(words) == body.count(" = ")
+    assert [word for word, bit, said in words if f"| `{word.lower()}` | {bit} | {said} |" not in page] == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_verb_in_the_text_has_the_options_that_it_is_shown_with(name: str) -> None:
     for verb, rest in IN_TEXT.findall(text_of(DOCS / name)):

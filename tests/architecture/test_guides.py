@@ -84,6 +84,16 @@ def test_continuous_integration_follows_the_operators_guide_and_ends() -> None:
     assert re.search(r"scripts/follow_guide\.py docs/guide/operator\.md --minutes \d+$", stages, flags=re.MULTILINE)
 
 
+def test_a_folder_that_is_not_there_is_named(
+    follow: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- executed -->\n```bash\necho typed\n```\n", encoding="utf-8")
+
+    assert follow.main([str(page), "--folder", str(tmp_path / "absent")]) == 2
+    assert f"there is no folder {tmp_path / 'absent'}" in capsys.readouterr().err
+
+
 def test_a_page_that_marks_nothing_is_no_guide(follow: ModuleType) -> None:
     with pytest.raises(SystemExit, match="marks no block"):
         follow.script_of("```bash\nls\n```\n")

@@ -32,6 +32,12 @@ def test_every_metric_that_is_named_is_told(repository: Path) -> None:
     assert len(named) >= 10
 
 
+def test_the_number_of_rules_is_that_of_the_file(repository: Path) -> None:
+    rules = (repository / "deploy" / "monitoring" / "alerts.yml").read_text(encoding="utf-8").count("- alert:")
+
+    assert f"{rules} now)" in text_of(repository, "monitoring.md")
+
+
 def test_the_folder_of_the_guide_is_made_extended_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path / "sec")
 

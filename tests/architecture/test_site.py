@@ -50,7 +50,7 @@ def test_a_verb_below_a_verb_has_its_options_on_the_page(script: ModuleType) -> 
 
     assert "## ct pack" in page and "## ct synthesize" in page
     assert "`--test-share SHARE`\n: of the patients (default 0.2)" in page
-    assert "`-o PATH`, `--out PATH`\n" in page
+    assert "`-o PATH`, `--output PATH`\n" in page
 
 
 @pytest.mark.parametrize(

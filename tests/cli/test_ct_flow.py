@@ -197,7 +197,7 @@ def test_what_is_missing_is_named_with_what_would_make_it(trained: Trained, caps
     assert "was trained with an adversary" in error_of(capsys, *compared, *where)
     assert "nothing.nii does not exist" in error_of(capsys, "ct", "evaluate", "nothing.nii", "--model", "x", *where)
     assert "ipdsf ct pack" in error_of(capsys, "ct", "train", "--name", "unpacked", *where)
-    assert "--out FOLDER" in error_of(capsys, "ct", "train", "--cubes", trained.model, code=2)
+    assert "--output FOLDER" in error_of(capsys, "ct", "train", "--cubes", trained.model, code=2)
 
 
 def test_a_file_that_is_no_model_is_refused_by_name(

@@ -45,8 +45,17 @@ def test_a_machine_that_is_set_up_passes_without_kafka(tmp_path: Path, capsys: p
 
     found = told(capsys)
     assert code == 0
-    assert set(found) == {"python", "java", "engines", "certificate", "sites", "disks", "checkpoint"}
+    assert set(found) == {"python", "java", "engines", "certificate", "sites", "operators", "disks", "checkpoint"}
     assert all(line["is_good"] for line in found.values())
+
+
+def test_an_operator_that_cannot_be_made_is_found_before_the_job_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["--set", f'stream.directory="{tmp_path}"', "--set", 'stream.operators=["layers", "my_cloud:operator"]']
+
+    assert main(["doctor", "--without-kafka", "--json", *settings]) == 1
+    assert "operator 'my_cloud:operator' cannot be imported" in str(told(capsys)["operators"]["said"])
 
 
 def test_kafka_that_does_not_run_is_one_of_three_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import re
 import shlex
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,7 +22,7 @@ def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def commands_in(text: str) -> list[list[str]]:
     """The `ipdsf …` lines of an epilog, without their explanation or comment."""
-    lines = re.findall(r"^\s+(ipdsf .*?)(?:\s{2,}.*|\s+[#|].*)?$", text, flags=re.MULTILINE)
+    lines = re.findall(r"^[ ]+(ipdsf .*?)(?:[ ]{2,}.*|[ ]+[#|>].*)?$", text, flags=re.MULTILINE)
     return [shlex.split(line)[1:] for line in lines]
 
 
@@ -40,6 +42,38 @@ def test_every_verb_shows_examples_that_can_be_typed(capsys: pytest.CaptureFixtu
         parser_for(verb).parse_args(words)
 
 
+def leaves(parser: argparse.ArgumentParser, *words: str) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
+    """The parsers below `parser` that have no verbs below them, by the words that lead there."""
+    below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield words, parser
+    for choices in below:
+        for name, sub in choices.items():
+            yield from leaves(sub, *words, name)
+
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    return next(action.choices[verb] for action in parser_for(verb)._actions if isinstance(action.choices, dict))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_action_below_a_verb_shows_an_example_of_its_own(verb: str) -> None:
+    for words, parser in leaves(parser_of(verb), verb):
+        examples = commands_in((parser.epilog or "").partition("examples:")[2])
+        assert any(tuple(each[: len(words)]) == words for each in examples), f"{' '.join(words)} --help"
+        for each in examples:
+            parser_for(verb).parse_args(each)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_one_thing_has_one_option_at_all_verbs(verb: str) -> None:
+    for words, parser in leaves(parser_of(verb), verb):
+        options = [action.option_strings for action in parser._actions]
+        assert all(each == ["-o", "--output"] for each in options if {"-o", "--output", "--out"} & set(each)), words
+        assert ["--set"] in options or ["--config"] not in options, words
+        assert not any("" in (action.choices or ()) for action in parser._actions), words
+
+
 @pytest.mark.parametrize("words", commands_in(EXAMPLES), ids=" ".join)
 def test_the_first_examples_a_newcomer_sees_can_be_typed(words: list[str]) -> None:
     if "--help" not in words:
@@ -48,7 +82,7 @@ def test_the_first_examples_a_newcomer_sees_can_be_typed(words: list[str]) -> No
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_documents_every_argument(verb: str) -> None:
-    parser = next(action.choices[verb] for action in parser_for(verb)._actions if isinstance(action.choices, dict))
+    parser = parser_of(verb)
 
     def undocumented(parser: object) -> list[str]:
         found = []

@@ -54,6 +54,11 @@ def answers(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, A
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+def test_a_folder_without_a_file_is_said_to_have_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["inspect", str(tmp_path)]) == 1
+    assert f"ipdsf inspect: no file in {tmp_path}" in capsys.readouterr().err
+
+
 def test_a_folder_is_read_with_its_folders_in_order(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     told = answers(capsys, str(folder))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -186,3 +187,12 @@ def test_a_scheduler_that_ends_a_verb_of_ct_leaves_nothing_unfinished(
     assert ended.value.code == 128 + number
     assert not list(tmp_path.iterdir())
     assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_the_command_is_a_module_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["ipdsf", "--version"])
+
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("ipdsf_spark.cli", run_name="__main__")
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("ipdsf ")

@@ -107,6 +107,28 @@ def test_a_table_of_sites_that_nobody_simulated_is_not_written_over(
     assert [path.name for path in tmp_path.iterdir()] == ["sites.toml"]
 
 
+def test_other_days_and_sites_of_an_earlier_simulation_stay_with_their_heights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def simulated(*more: str) -> int:
+        told = ["simulate", "-o", str(tmp_path), "--minutes", "30", "--cadence", "60", "--hours", "0.5", *more]
+        return main(told)
+
+    def times() -> list[str]:
+        with (tmp_path / "truth" / "sim-01.csv").open(encoding="utf-8") as file:
+            return [row["time"] for row in csv.DictReader(file)]
+
+    assert simulated("--sites", "2", "--date", "2026-06-21") == 0
+    assert simulated("--sites", "1", "--date", "2026-06-22", "--instrument", "cl31") == 0
+    assert simulated("--sites", "1", "--date", "2026-06-22", "--start", "00:10", "--instrument", "cl31") == 0
+    assert sorted(load_sites(tmp_path / "sites.toml")) == ["sim-01", "sim-02"]
+    assert [len([time for time in times() if time.startswith(f"2026-06-{day}")]) for day in (21, 22)] == [30, 40]
+    assert times() == sorted(set(times()))
+
+    assert simulated("--sites", "1", "--date", "2026-06-23", "--instrument", "cl61") == 1
+    assert "sim-01 holds files of a Vaisala CL31, and a Vaisala CL61 would write" in capsys.readouterr().err
+
+
 def test_a_network_may_be_simulated_anew_in_its_folder(tmp_path: Path) -> None:
     again = ["simulate", "--sites", "1", "--minutes", "60", "--hours", "1", "--date", "2026-06-21", "-o", str(tmp_path)]
 

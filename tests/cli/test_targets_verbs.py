@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 from pathlib import Path
@@ -34,7 +35,7 @@ def test_a_day_becomes_a_cf_file_a_picture_and_a_summary(
     sion: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nc, png = tmp_path / "out" / "day.nc", tmp_path / "day.png"
-    assert main(["targets", str(sion), "--out", str(nc), "--plot", str(png)]) == 0
+    assert main(["targets", str(sion), "--output", str(nc), "--plot", str(png)]) == 0
     text = capsys.readouterr().out
 
     assert "288 profiles" in text
@@ -121,6 +122,20 @@ def test_stratocumulus_calibrates_a_cl61_and_vapour_lowers_the_factor(
     assert "without_water_vapour" not in moist["quality"]  # type: ignore[operator]
     assert 1.0 < moist["factor"] < 0.95 * dry["factor"] < 2.0  # type: ignore[operator]
     assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_table_of_factors_has_a_line_per_day_and_nothing_where_there_is_none(
+    sion: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--latitude", "46.2", "--longitude", "7.3"]
+    assert main(["calibrate", str(sion), *place, "--json"]) == 0
+    known = json.loads(capsys.readouterr().out)
+    assert main(["calibrate", str(sion), *place, "--csv"]) == 0
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+
+    assert list(row) == list(known)
+    assert float(row["factor"]) == known["factor"] and row["mean_90_days"] == ""
+    assert row["quality"].split() == known["quality"] and row["alarm"] == "0"
 
 
 def test_a_clear_night_calibrates_a_chm15k_and_the_table_line_is_printed(

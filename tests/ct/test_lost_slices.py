@@ -90,7 +90,7 @@ def test_what_is_no_dicom_in_the_place_of_a_slice_is_no_mere_remark(
 
     assert "1 file(s) named like the slices are no DICOM" in said(folder, "unreadable")
     assert "IM000005" in said(folder, "unreadable")
-    assert said(folder, "not_an_image") == "2 file(s) hold no image: VERSION, IM000009"
+    assert said(folder, "not_an_image") == "2 file(s) hold no DICOM image: VERSION, IM000009"
 
 
 def test_a_link_to_a_folder_above_does_not_bring_in_what_lies_beside(

@@ -31,7 +31,7 @@ def trained(width: int = 4) -> Networks:
 def test_a_model_predicts_the_same_after_it_was_saved_and_loaded(tmp_path: Path) -> None:
     nets = trained()
     save_model(tmp_path, nets, {"task": "denoise"})
-    model = load_model(tmp_path)
+    model = load_model(str(tmp_path))  # a name will do, as in the guide
     cubes = np.random.default_rng(0).uniform(-1, 1, (3, 16, 16, 16)).astype(np.float32)
 
     predicted = Predictor(model, "cpu", is_mixed=False).predict(cubes)

@@ -20,7 +20,7 @@ DAY = np.datetime64("2021-06-21", "us")
 MINUTE = np.timedelta64(60, "s")
 
 
-def arm_file(variable: str, values: list[float], *, qc: list[int] | None = None) -> bytes:
+def arm_file(variable: str, values: list[float], *, qc: list[int] | None = None, place: bool = False) -> bytes:
     """A file as the ARM archive has them: base_time, time_offset, time, qc_ with assessments bit by bit."""
     file = netCDF4.Dataset("arm.nc", "w", memory=1024)
     file.createDimension("time", len(values))
@@ -33,6 +33,8 @@ def arm_file(variable: str, values: list[float], *, qc: list[int] | None = None)
     height = file.createVariable(variable, "f4", ("time",), fill_value=-9999.0)
     height[:] = values
     height.units = "m"
+    for name, degrees in (("latitude", 46.2), ("longitude", 7.3)) if place else ():
+        file.createVariable(name, "f8")[...] = degrees
     if qc is not None:
         flags = file.createVariable(f"qc_{variable}", "i4", ("time",))
         flags[:] = qc
@@ -190,6 +192,21 @@ def test_a_radiosonde_counts_one_time_and_sees_the_mean_around_it() -> None:
 
     assert pairs.reference_m.tolist() == [1000.0]
     assert pairs.height_m[0] == pytest.approx(heights.height_m[144:150].mean())
+
+
+def test_the_site_that_layers_wrote_into_its_netcdf_tells_the_hours_apart_and_no_other_tools_position_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(variable: str) -> str:
+        path = tmp_path / f"{variable}.nc"
+        path.write_bytes(arm_file(variable, [800.0] * 144, place=True))
+        assert cli.main(["score", str(path), "--reference", str(path)]) == 0
+        return capsys.readouterr().out
+
+    own, other = told("pblh"), told("BLH")
+    assert "noon" in own
+    assert "hours by the sun at 46.20 7.30, where the file says that its site stands" in own
+    assert "hours are not told apart" in other
 
 
 def test_a_misspelt_site_does_not_lose_its_sun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,6 +116,7 @@ def test_the_legend_names_what_is_there_and_nothing_else() -> None:
 
     assert not {"fog", "rain or snow", "known height", "provisional"} & clear
     assert {"fog", "no height", "mixing height"} <= foggy
+    assert "final" in clear  # every colour of the strip is named
 
 
 def test_known_heights_are_drawn_when_they_are_known() -> None:
@@ -220,6 +221,7 @@ def test_sunrise_sunset_and_coordinates_stand_in_the_picture_of_a_known_place() 
             assert abs(60 * hour + minute - (60 * exact.hour + exact.minute)) <= 2
     assert not marked
     assert "48.15°N 11.57°E, 539 m a.s.l." in texts
+    assert plots.sun.coordinates(replace(MUNICH, altitude_m=0.0)) == "48.15°N 11.57°E"  # none was told
 
 
 def test_a_place_without_coordinates_has_no_sun_and_no_prior() -> None:

@@ -40,7 +40,7 @@ def test_a_site_without_a_single_height_still_has_its_figure() -> None:
     assert figure.axes[0].get_legend().get_texts()[0].get_text() == "final: none"
 
 
-def test_a_latency_figure_counts_every_file_and_names_the_percentiles() -> None:
+def test_a_latency_figure_counts_every_product_and_names_the_percentiles() -> None:
     latency_s = np.append(np.linspace(0.1, 2.0, 1000), np.nan)
     figure = plots.latency_figure(latency_s)
 
@@ -48,6 +48,7 @@ def test_a_latency_figure_counts_every_file_and_names_the_percentiles() -> None:
     told = figure.axes[1].texts[0].get_text()
 
     assert counted == 1000
+    assert figure.axes[0].get_ylabel() == "products"  # a file gives several
     assert "p50  1.05 s" in told
     assert "p99  1.98 s" in told
 

@@ -46,6 +46,18 @@ def test_a_site_without_a_position_is_named_and_not_drawn() -> None:
     assert "without a position: nowhere" in [text.text for text in svg.iter(f"{SVG}text")]
 
 
+def test_names_stay_inside_the_map() -> None:
+    svg = drawn(
+        [MapSite("a-long-name-in-the-east", 44.3, 26.0, 1.0), MapSite("a-long-name-in-the-west", 44.0, -88.0, 1.0)]
+    )
+    names = {text.text: float(text.get("x", "nan")) for text in svg.iter(f"{SVG}text")}
+    map_ = next(rect for rect in svg.iter(f"{SVG}rect") if rect.get("fill") == "#f7f9fa")
+    left, right = float(map_.get("x", "nan")), float(map_.get("x", "nan")) + float(map_.get("width", "nan"))
+
+    for name in ("a-long-name-in-the-east", "a-long-name-in-the-west"):
+        assert left <= names[name] <= right - 6.0 * len(name)
+
+
 def test_nothing_comes_from_elsewhere() -> None:
     text = network_map([MapSite("oslo", 59.9, 10.7, 1.0)], (1.0, -0.5), title="<script>")
 

@@ -138,3 +138,19 @@ def test_a_network_that_has_not_warmed_up_has_no_picture() -> None:
 
     with pytest.raises(ValueError, match="not warmed up"):
         network_course([cold], {"heights_m": [], "profiles_log10": []}, title="x")
+
+
+def test_the_keys_of_a_networks_components_lie_on_no_line_and_the_axis_has_a_date() -> None:
+    times = [np.datetime64("2026-06-20T18:00:00") + np.timedelta64(minute, "m") for minute in range(0, 300, 60)]
+    slices = [{"time": f"{time}Z", "is_warm": True, "strengths": [float(n) for n in range(8)]} for time in times]
+    components = {"heights_m": [100.0, 200.0], "profiles_log10": [[-1.0, 0.25]] * 8}
+    figure = network_course(slices, components, title="x")
+    course, shapes, under = figure.axes
+    figure.canvas.draw()
+
+    legend = course.get_legend()
+    assert legend is not None
+    lowest = course.transData.inverted().transform(legend.get_window_extent())[0, 1]
+    assert lowest > 7.0  # the highest strength
+    assert len(shapes.get_xticks()) <= 5
+    assert under.get_xlabel() == "UTC, 2026-06-20"

@@ -62,6 +62,19 @@ def test_days_that_gave_no_factor_are_the_axis_and_say_why() -> None:
     assert not axes.get_yticks().size
 
 
+def test_a_factor_of_a_single_day_is_drawn_by_its_date_and_its_power_of_ten_stands_in_the_label() -> None:
+    values = {"factor": 2.3e-12, "sigma": 0.1, "day_factor": 2.3e-12, "day_sigma": 0.1, "mean_90_days": 2.3e-12}
+    told = values | {"alarm": False, "quality": ["young"]}
+    drawn = calibration_figure([Row("calibration", 86_400_000_000 * 20_625, told)], title="x")
+    (axes,) = drawn.axes
+    drawn.canvas.draw()
+
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["21 Jun 2026"]
+    assert "10$^{-12}$" in axes.get_ylabel()
+    assert axes.get_ylim()[0] < 2.3 < axes.get_ylim()[1]
+    assert axes.yaxis.get_offset_text().get_text() == ""
+
+
 def test_the_factor_is_drawn_with_days_that_have_none_and_alarms() -> None:
     values = {
         "factor": 1.5,

@@ -20,13 +20,24 @@ SITES = {"oslo": Site("oslo", 59.94, 10.72)}
 
 
 def test_the_guides_operator_runs_beside_the_heights_after_one_line_of_configuration(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cl51_files: list[bytes]
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cl51_files: list[bytes],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     guide = (repository / "docs" / "operators.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"<!-- executed by .*? -->\n```python\n(.*?)```", guide, flags=re.DOTALL)
+    code, trial = re.findall(r"<!-- executed by .*? -->\n```python\n(.*?)```", guide, flags=re.DOTALL)
     (line,) = re.findall(r"^operators = .*$", guide, flags=re.MULTILINE)
     (tmp_path / "my_clouds.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "network" / "sim-01").mkdir(parents=True)
+    for number, raw in enumerate(cl51_files):
+        (tmp_path / "network" / "sim-01" / f"{number:03}.dat").write_bytes(raw)
+    exec(compile(trial, "operators.md", "exec"), {})
+    assert "kind='cloud_cover'" in capsys.readouterr().out
 
     stage = stage_of(load(overrides=[f"stream.{line.replace(' = ', '=')}"]))
     decoder = Decoder(SITES, 300, 10**6)
@@ -53,7 +64,10 @@ def test_every_known_operator_can_be_made() -> None:
     ("name", "says"),
     [
         ("layer", "no operator 'layer': use one of layers, air_quality, targets, calibration"),
-        ("nowhere:operator", "cannot be imported: No module named 'nowhere'"),
+        (
+            "nowhere:operator",
+            "cannot be imported: No module named 'nowhere'; the folder of your own file must stand in PYTH",
+        ),
         ("json:nothing", "cannot be imported: module 'json' has no attribute"),
         ("ipdsf_spark.lidar.site:Site", "must be made from Parameters"),
         ("builtins:len", "must be made from Parameters"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,12 +18,13 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.lidar import tables
 from ipdsf_spark.lidar.containers import cf, cf_time
 from ipdsf_spark.lidar.containers.container import Dataset, UnreadableFile
-from ipdsf_spark.lidar.instruments import decode, netcdf, units
+from ipdsf_spark.lidar.instruments import decode, fields, netcdf, units
 from ipdsf_spark.lidar.profiles import Float64, Time
 
+OWN: Final = "ipdsf"
 # Variable of a netCDF file, that of its standard deviation or "", and whose it is.
 VARIABLES: Final = (
-    ("pblh", "pblh_uncertainty", "ipdsf"),
+    ("pblh", "pblh_uncertainty", OWN),
     ("bl_height_1", "", "ARM ceilpblht"),
     ("pbl_height_haar", "", "ARM pblhtmpl1sawyerli"),
     ("pbl_height_liu_liang", "", "ARM pblhtsonde1mcfarl, Liu and Liang"),
@@ -57,14 +58,19 @@ class Heights:
     Attributes:
         source: what gave them.
         time: (N,) datetime64[us], UTC.
-        height_m: (N,) above ground, NaN where none.
+        height_m: (N,) as written: above the instrument or the ground, NaN where none.
         sigma_m: (N,) one standard deviation, NaN where not stated.
+        latitude_deg: north positive, of the site as this project's netCDF says it; NaN for any other file, whose
+            position is not believed.
+        longitude_deg: east positive, the same.
     """
 
     source: str
     time: Time
     height_m: Float64
     sigma_m: Float64
+    latitude_deg: float = float("nan")
+    longitude_deg: float = float("nan")
 
 
 def read_heights(raw: bytes, name: str = "", variable: str = "") -> Heights:
@@ -95,7 +101,7 @@ def joined(parts: Sequence[Heights]) -> Heights:
     rows = order[last]
     names = ("height_m", "sigma_m")
     height, sigma = (np.concatenate([getattr(part, name) for part in parts])[rows] for name in names)
-    return Heights(parts[0].source, time[rows], height, sigma)
+    return replace(parts[0], time=time[rows], height_m=height, sigma_m=sigma)
 
 
 def _from_netcdf(raw: bytes, name: str, variable: str) -> Heights:
@@ -114,7 +120,12 @@ def _from_netcdf(raw: bytes, name: str, variable: str) -> Heights:
     if of_sigma in dataset.variables:
         with contextlib.suppress(UnreadableFile):  # heights are judged without a sigma that is no length
             sigma = _column(dataset, of_sigma, len(time))
-    return _series(source, time, np.where(_is_bad(dataset, chosen, len(time)), np.nan, height), sigma)
+    series = _series(source, time, np.where(_is_bad(dataset, chosen, len(time)), np.nan, height), sigma)
+    if source != OWN:
+        return series
+    return replace(
+        series, latitude_deg=fields.scalar(dataset, "latitude"), longitude_deg=fields.scalar(dataset, "longitude")
+    )
 
 
 def _known(dataset: Dataset, variable: str) -> tuple[str, str, str] | None:
