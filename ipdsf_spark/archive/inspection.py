@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ipdsf_spark.archive.delta.log import DataFile, snapshot
+from ipdsf_spark.archive.page_checksums import CHECKED
 from ipdsf_spark.archive.tables import NEWEST, PARTITION, TABLES
 from ipdsf_spark.errors import InputError
 
@@ -89,7 +90,7 @@ def problem_of(folder: Path, file: DataFile, *, is_whole: bool = True) -> str:
         size = path.stat().st_size
         if size != file.size:
             return f"{path} has {size} bytes, not {file.size}"
-        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+        with pq.ParquetFile(path, **CHECKED) as parquet:
             num_rows = parquet.metadata.num_rows
             if is_whole:
                 num_rows = sum(batch.num_rows for batch in batches_of(parquet))

@@ -18,15 +18,14 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from ipdsf_spark.archive.delta.log import Snapshot, snapshot
+from ipdsf_spark.archive.page_checksums import CHECKED
 from ipdsf_spark.archive.tables import AVERAGES, LAYERS_KIND, NEWEST, PARTITION, PRODUCTS
 from ipdsf_spark.errors import InputError
 
 ORDER = ["published", "offset"]
 NAMED_APART = {"kind", "site", "time", "sent_ms"}
 
-CHECKED: Final = ds.ParquetFileFormat(
-    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-)
+FORMAT: Final = ds.ParquetFileFormat(default_fragment_scan_options=ds.ParquetFragmentScanOptions(**CHECKED))
 
 
 def files(directory: str | Path, table: str = PRODUCTS) -> list[str]:
@@ -91,7 +90,7 @@ def _rows(
     rows = ds.dataset(
         [str(found.directory / file.path) for file in meant],
         schema=found.schema,
-        format=CHECKED,
+        format=FORMAT,
         partitioning=partitioning,
         partition_base_dir=str(found.directory),
     )

@@ -19,6 +19,7 @@ from ipdsf_spark.archive.delta.log import DataFile, Snapshot, snapshot
 from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
 from ipdsf_spark.archive.feed import MAX_BYTES, Feed
 from ipdsf_spark.archive.inspection import problem_of
+from ipdsf_spark.archive.page_checksums import CHECKED
 from ipdsf_spark.archive.tables import AVERAGES, NEWEST, PARTITION, TABLES, Kind, Order, Record, file_schema
 from ipdsf_spark.archive.upkeep import compact
 from ipdsf_spark.config import Config
@@ -156,7 +157,7 @@ def _from_files(paths: Sequence[Path], kind: Kind) -> Iterator[dict[str, list[pa
     for path in paths:
         rows = []
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+            with pq.ParquetFile(path, **CHECKED) as parquet:
                 for batch in parquet.iter_batches():
                     columns = [
                         batch.column(batch.schema.get_field_index(field.name)).cast(field.type)
@@ -192,8 +193,7 @@ def _add_missing(folder: Path, kind: Kind, by_day: dict[str, list[pa.RecordBatch
 def _places_of_day(found: Snapshot, day: str) -> pd.MultiIndex:
     held = found.where(**{PARTITION: (day, day)})
     parts: Sequence[pa.Table] = [
-        pq.read_table(found.directory / file.path, columns=PLACE, partitioning=None, page_checksum_verification=True)
-        for file in held
+        pq.read_table(found.directory / file.path, columns=PLACE, partitioning=None, **CHECKED) for file in held
     ]
     return _places(pa.concat_tables(parts)) if parts else pd.MultiIndex.from_arrays([[], [], []])
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ipdsf_spark.archive.delta.log import DataFile
+from ipdsf_spark.archive.page_checksums import CHECKED
 
 ROWS_AT_ONCE: Final = 300_000  # about 50 MB of keys
 COLUMNS: Final = ["key", "published", "offset", "time"]
@@ -68,7 +69,7 @@ def _groups(directory: Path, held: Sequence[DataFile]) -> tuple[list[_Group], in
     num_rows = 0
     for file in held:
         path = directory / file.path
-        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+        with pq.ParquetFile(path, **CHECKED) as parquet:
             index = parquet.schema_arrow.get_field_index("time")
             for number in range(parquet.metadata.num_row_groups):
                 about = parquet.metadata.row_group(number)
@@ -95,7 +96,7 @@ def _windows(groups: Sequence[_Group], num: int) -> Iterator[tuple[int, int]]:
 
 def _rows(group: _Group, low_us: int, high_us: int) -> tuple[NDArray[np.int64], pa.Table]:
     """Places and keys of the rows of a group that lie in a window; those without a time lie in the first."""
-    with pq.ParquetFile(group.path, page_checksum_verification=True) as parquet:
+    with pq.ParquetFile(group.path, **CHECKED) as parquet:
         table = parquet.read_row_group(group.number, columns=COLUMNS)
     time_us = table.column("time").cast(pa.int64()).fill_null(BEGINNING).to_numpy()
     is_here = (time_us >= low_us) & (time_us < high_us)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ipdsf_spark.archive.delta.log import LOG, DataFile, Snapshot, snapshot
 from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
 from ipdsf_spark.archive.inspection import batches_of, problem_of
+from ipdsf_spark.archive.page_checksums import CHECKED
 from ipdsf_spark.archive.revisions import newest_rows
 from ipdsf_spark.archive.tables import NEWEST, PARTITION, PRODUCTS, PRODUCTS_SCHEMA, TABLES, file_schema
 
@@ -138,7 +139,7 @@ def _by_day(found: Snapshot) -> dict[str, list[DataFile]]:
 def _batches(directory: Path, group: Sequence[DataFile], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Rows of several files, columns that an older file lacks being null."""
     for file in group:
-        with pq.ParquetFile(directory / file.path, page_checksum_verification=True) as parquet:
+        with pq.ParquetFile(directory / file.path, **CHECKED) as parquet:
             for batch in batches_of(parquet):
                 yield pa.RecordBatch.from_arrays(
                     [

@@ -27,7 +27,7 @@ from ipdsf_spark.archive.delta.checkpoint import CHECKPOINT_EVERY
 from ipdsf_spark.archive.delta.log import LOG, snapshot
 from ipdsf_spark.archive.delta.write import ConflictError, commit, write_file
 from ipdsf_spark.archive.inspection import inspect, problem_of
-from ipdsf_spark.archive.reading import CHECKED, files, read_averages, read_newest, read_products, read_revisions
+from ipdsf_spark.archive.reading import FORMAT, files, read_averages, read_newest, read_products, read_revisions
 from ipdsf_spark.archive.rebuild import _set_aside
 from ipdsf_spark.archive.tables import (
     AVERAGES,
@@ -406,7 +406,7 @@ def test_a_bit_that_a_disk_has_turned_is_read_as_no_other_value(tmp_path: Path) 
         path.write_bytes(raw[:place] + bytes([raw[place] ^ 4]) + raw[place + 1 :])
         problem = problem_of(tmp_path, written)
         try:
-            is_same = ds.dataset([str(path)], format=CHECKED).to_table().equals(pa.Table.from_batches([rows]))
+            is_same = ds.dataset([str(path)], format=FORMAT).to_table().equals(pa.Table.from_batches([rows]))
         except (OSError, pa.ArrowException):
             is_same = True  # named
         assert is_same

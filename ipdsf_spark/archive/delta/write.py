@@ -19,6 +19,7 @@ from ipdsf_spark import __version__
 from ipdsf_spark.archive.delta import types
 from ipdsf_spark.archive.delta.checkpoint import CHECKPOINT_EVERY, write_checkpoint
 from ipdsf_spark.archive.delta.log import LOG, READER_VERSION, WRITER_VERSION, DataFile, Snapshot, snapshot
+from ipdsf_spark.archive.page_checksums import WRITTEN
 
 COMPRESSION: Final = "zstd"
 ROWS_PER_GROUP: Final = 50_000
@@ -58,7 +59,7 @@ def write_file(
                 compression=COMPRESSION,
                 version="2.6",
                 use_compliant_nested_type=True,
-                write_page_checksum=True,  # zstd has none here: a bit that a disk turned would be read as another value
+                **WRITTEN,
             ) as writer:
                 for batch in batches:
                     writer.write_batch(batch, row_group_size=ROWS_PER_GROUP)
