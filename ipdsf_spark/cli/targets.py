@@ -34,7 +34,7 @@ from ipdsf_spark.lidar.targets.series import Series, series_of_averages, series_
 
 EXAMPLES: Final = """examples:
   ipdsf targets day/*.nc --plot day.png             classes of every profile as a picture, below the backscatter
-  ipdsf targets C5061800.DAT -o targets.nc       as CF netCDF
+  ipdsf targets C5061800.DAT -o targets.nc          as CF netCDF
   ipdsf targets day/*.nc --json                     one JSON object per profile: stretches of equal class, clouds
   ipdsf targets day/*.nc --average 300 --json       per five minutes on gates of about 50 m, as the stream does it
   ipdsf targets day/*.nc --temperature -5           where the phase is not measured: temperature near the ground [°C]

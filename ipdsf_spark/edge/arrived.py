@@ -217,19 +217,3 @@ def newest_timestamp_s(kafka: KafkaConfig, bootstrap: str, site: str) -> float |
         return newest / 1000.0 if newest > 0 else None
     except KafkaException:
         return None
-
-
-def ends(kafka: KafkaConfig, bootstrap: str) -> dict[int, int]:
-    """Next offset of every partition of the files topic.
-
-    Raises:
-        KafkaException: Kafka does not answer, or there is no such topic.
-    """
-    consumer = Consumer(client_options(kafka, bootstrap) | {"group.id": group_id(kafka, "ends")})
-    try:
-        topic = consumer.list_topics(kafka.files_topic, timeout=TIMEOUT_S).topics[kafka.files_topic]
-        if topic.error is not None:
-            raise KafkaException(topic.error)
-        return {part: ends_of(consumer, kafka.files_topic, part)[1] for part in topic.partitions}
-    finally:
-        consumer.close()

@@ -18,12 +18,12 @@ from ipdsf_spark.config import EdgeConfig, KafkaConfig
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.edge import sender
 from ipdsf_spark.edge.agent import EdgeAgent
-from ipdsf_spark.edge.arrived import ends
 from ipdsf_spark.edge.entry import PENDING
 from ipdsf_spark.edge.journal import Journal
 from ipdsf_spark.edge.sender import Sender
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.kafka import ensure_topics
+from tests.topic_ends import ends
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

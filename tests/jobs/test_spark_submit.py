@@ -15,12 +15,12 @@ from confluent_kafka import Consumer, TopicPartition
 
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import EmbeddedKafka
-from ipdsf_spark.edge.arrived import ends
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.lidar.simulator import FileBank, simulate_day
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.loadgen.replay import Feed, replay
 from tests.stream.topics import await_records
+from tests.topic_ends import ends
 
 DAY = date(2026, 6, 21)
 INSTRUMENTS = ("cl51", "chm15k", "cl61")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar.instruments.stamps import Clock, Stamped, months, stamped
+from ipdsf_spark.lidar.instruments.stamps import Clock, months
+from tests.lidar.stamp_texts import MOMENTS, read
 
-PRESENT = datetime(2027, 1, 1)
-MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2026, 12, 30)).map(lambda moment: moment.replace(microsecond=0))
 DAYS = {
     "excel": datetime(1899, 12, 30),
     "excel_1904": datetime(1904, 1, 1),
@@ -36,12 +34,6 @@ def written(moment: datetime, epoch: str, decimals: int = 9) -> str:
     micros = since // timedelta(microseconds=1) + round(ADDED_DAYS.get(epoch, 0) * 86_400_000_000)
     scaled = (micros * 10**decimals + 43_200_000_000) // 86_400_000_000  # a double has too few digits
     return f"{scaled // 10**decimals}.{scaled % 10**decimals:0{decimals}d}"
-
-
-def read(texts: Sequence[str], encoding: str = "utf-8", **known: object) -> Stamped:
-    """The times of messages with a stamp line before each."""
-    talk = [text.encode(encoding) + b"\r\n\x01" for text in texts]
-    return stamped([talk[0], *(b"\r\n" + each for each in talk[1:]), b"\r\n"], **{"latest": PRESENT, **known})
 
 
 @given(

@@ -13,10 +13,10 @@ import pytest
 from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.devkafka import EmbeddedKafka
-from ipdsf_spark.edge.arrived import ends
 from ipdsf_spark.errors import BrokerError, InputError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.loadgen.replay import Feed, feeds_of, replay, schedule
+from tests.topic_ends import ends
 
 
 def recorded(tmp_path: Path, **files: int) -> Path:
