@@ -136,6 +136,7 @@ class _InTheJvm:
 
     def onQueryIdle(self, event: Any) -> None:
         """There was nothing to do."""
+        self._listener.last_run = str(event.runId())
 
     def onQueryTerminated(self, event: Any) -> None:
         """A query has ended."""
@@ -155,6 +156,7 @@ class LiveListener(StreamingQueryListener):
     on_batch: Callable[[Batch, Totals], None] | None = None
     totals: Totals = field(default_factory=Totals)
     batches: deque[Batch] = field(default_factory=lambda: deque(maxlen=BATCHES_KEPT))
+    last_run: str = ""  # that has ended a batch, or has found nothing to do
     ended_runs: deque[str] = field(default_factory=lambda: deque(maxlen=RUNS_KEPT))
     lags: Lags = field(default_factory=Lags)
     state_rows: int = 0
@@ -190,6 +192,7 @@ class LiveListener(StreamingQueryListener):
         progress = json.loads(event.progress.json)
         if progress.get("name") != self.query_name:
             return
+        self.last_run = str(progress.get("runId"))
         self.lags.take(progress, time.time())
         operators = progress.get("stateOperators") or []
         self.state_rows = sum(int(each.get("numRowsTotal") or 0) for each in operators)

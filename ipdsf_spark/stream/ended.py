@@ -18,7 +18,7 @@ OF_TOKENS: Final = (
     "or key is not what they expect, whose log says which"
 )
 OUT_OF_TIME: Final = "org.apache.kafka.common.errors.TimeoutException"
-AWAY: Final = "Kafka did not answer; once it does, start this job again"  # it says "Topic … not present" instead
+AWAY: Final = "Kafka did not answer"  # it says "Topic … not present" instead
 
 
 @contextmanager
@@ -47,12 +47,16 @@ def innermost(error: BaseException) -> BaseException:
     return error
 
 
+def causes(said: str) -> list[str]:
+    """What an exception of the JVM says of itself, then all causes that its stack trace names, the innermost last."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no reason was given"]
+    first = lines[0].rpartition("terminated with exception: ")[2]
+    return [first, *(line.removeprefix(CAUSED_BY) for line in lines if line.startswith(CAUSED_BY))]
+
+
 def innermost_cause(said: str) -> str:
     """The last cause that a JVM's stack trace names; without one, its first line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no reason was given"]
-    causes = [line.removeprefix(CAUSED_BY) for line in lines if line.startswith(CAUSED_BY)]
-    said = causes[-1] if causes else lines[0].rpartition("terminated with exception: ")[2]
-    cause = said.partition(" SQLSTATE")[0][:LONGEST].rstrip(". ")
+    cause = causes(said)[-1].partition(" SQLSTATE")[0][:LONGEST].rstrip(". ")
     if TOKEN_REFUSED in cause:
         return f"{cause}: {OF_TOKENS}"
     return f"{cause}: {AWAY}" if OUT_OF_TIME in cause else cause

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -26,6 +27,7 @@ from ipdsf_spark.spark.executors import require_seen
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session, num_cores
 from ipdsf_spark.stream import ended
+from ipdsf_spark.stream.away import Outage
 from ipdsf_spark.stream.follow import FollowedTopic, SitesFile, lay_aside
 from ipdsf_spark.stream.live import LIVE_QUERY, stage_of, start_live
 from ipdsf_spark.stream.running import POLL_S, Running, end
@@ -68,6 +70,7 @@ class StreamJob:
         self.archive = ArchiveKeeper(config, self.bootstrap) if with_archive else None
         self.monitor: Monitor | None = None
         self._running = Running()
+        self._outage = Outage("the live query", config.kafka, self.bootstrap, topics_of(config), self._running.pause)
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self._sites = SitesFile(config)
         self._topic: FollowedTopic
@@ -79,9 +82,9 @@ class StreamJob:
         Raises:
             ConfigError: the checkpoint was written with parameters that cannot change, or executors do not see it.
         """
+        self._topic = FollowedTopic(self.config, self.bootstrap, self.config.kafka.files_topic)
+        self._fix_parameters()
         config = self.config
-        self._topic = FollowedTopic(config, self.bootstrap, config.kafka.files_topic)
-        self.config = config = with_fixed_parameters(config, num_cores(self.spark), self._topic.id)
         require_seen(self.spark, checkpoint_directory(config))
         self._admitted = self._admission()
         self.spark.streams.addListener(self.listener)
@@ -112,11 +115,24 @@ class StreamJob:
     def run_until_stopped(self) -> None:
         """Wait until somebody asks to stop or a query fails, then stop cleanly.
 
+        Where brokers were away for longer than Kafka's clients wait, that is no failure: the query goes on once they
+        answer.
+
         Raises:
             StreamingQueryException: a query failed.
         """
-        if self._running.until_stopped(lambda: self.queries, self.look_again):
+        if self._running.until_stopped(lambda: self.queries, self.look_again, self._begin_again):
             self.stop()
+
+    def _begin_again(self, error: StreamingQueryException) -> bool:
+        last_run = self.listener.last_run
+        has_run = last_run == str(self.queries[0].runId)
+        if not self._outage.is_over(error, has_run=has_run, has_ever_run=bool(last_run)):
+            return False
+        if self._topic.is_another():  # a broker that came back with an empty disk
+            self._fix_parameters()
+        self.queries[0] = self._start_live()
+        return True
 
     def look_again(self) -> None:
         """Follow what has changed outside: the topic itself, the table of sites, and the size of files.
@@ -134,8 +150,11 @@ class StreamJob:
         """Begin with a files topic that was deleted and made anew, where that is allowed."""
         if self._topic.is_another():
             end(self.queries[0])
-            self.config = with_fixed_parameters(self.config, num_cores(self.spark), self._topic.id)
+            self._fix_parameters()
             self.queries[0] = self._start_live()
+
+    def _fix_parameters(self) -> None:
+        self.config = with_fixed_parameters(self.config, num_cores(self.spark), self._topic.id)
 
     def admit_by_size(self) -> None:
         """Look at the size of the files again; where it asks for other batches, go on with those.
@@ -230,17 +249,22 @@ def check(config: Config) -> str:
     archive_directory(config)
     bootstrap = resolve_bootstrap(config)
     kafka = config.kafka
-    wanted = (
-        *(kafka.files_topic, kafka.averages_topic, kafka.products_topic),
-        *(kafka.sites_topic, kafka.quarantine_topic),
-    )
-    missing = set(wanted) - set(num_partitions(kafka, bootstrap))
+    missing = set(topics_of(config)) - set(num_partitions(kafka, bootstrap))
     if missing:
         logger.warning("creating topics %s", ", ".join(sorted(missing)))
     ensure_topics(config.kafka, bootstrap)
     if warning := budget_warning(kafka, estimated_bytes(kafka, bootstrap)):
         logger.warning("%s", warning)
     return bootstrap
+
+
+def topics_of(config: Config) -> tuple[str, ...]:
+    """Those that the job reads and writes."""
+    kafka = config.kafka
+    return (
+        *(kafka.files_topic, kafka.averages_topic, kafka.products_topic),
+        *(kafka.sites_topic, kafka.quarantine_topic),
+    )
 
 
 def with_fixed_parameters(config: Config, cores: int, topic_id: str) -> Config:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
@@ -33,6 +34,7 @@ from ipdsf_spark.spark.checkpoint import checkpoint_directory, one_job
 from ipdsf_spark.spark.fixed import held_parameters, keep_parameters, require_same
 from ipdsf_spark.spark.session import build_session
 from ipdsf_spark.stream import ended, schemas
+from ipdsf_spark.stream.away import Outage
 from ipdsf_spark.stream.follow import FollowedTopic, SitesFile, lay_aside
 from ipdsf_spark.stream.live import kafka_source
 from ipdsf_spark.stream.network_columns import Columns
@@ -123,6 +125,8 @@ class NetworkQuery:
         self._on_batch = on_batch
         self._files = StateFiles(self.directory / "state")
         self._running = Running()
+        topics = (config.kafka.averages_topic, config.kafka.products_topic, config.kafka.quarantine_topic)
+        self._outage = Outage("the network query", config.kafka, self.bootstrap, topics, self._running.pause)
         self.stage, self._done, self._model_batch = NetworkStage(self.settings), -1, -1
         self._topic: FollowedTopic
         self._first = 0  # number of the first batch of the query's own checkpoint
@@ -307,13 +311,24 @@ class NetworkQuery:
         self._running.ask_to_stop()
 
     def run_until_stopped(self) -> None:
-        """Wait until somebody asks to stop or the query fails, then stop cleanly.
+        """Wait until somebody asks to stop or the query fails, then stop cleanly; an outage of Kafka is no failure.
 
         Raises:
             StreamingQueryException: the query failed.
         """
-        if self._running.until_stopped(lambda: [] if self.query is None else [self.query], self.look_again):
+        if self._running.until_stopped(self._queries, self.look_again, self._begin_again):
             self.stop()
+
+    def _queries(self) -> list[StreamingQuery]:
+        return [] if self.query is None else [self.query]
+
+    def _begin_again(self, error: StreamingQueryException) -> bool:
+        has_run = self.query is not None and self.query.lastProgress is not None
+        if not self._outage.is_over(error, has_run=has_run, has_ever_run=has_run or self._done >= 0):
+            return False
+        self._topic.is_another()  # a broker that came back with an empty disk
+        self._begin()
+        return True
 
     def look_again(self) -> None:
         """Follow what has changed outside: the topic itself, and the table of sites.

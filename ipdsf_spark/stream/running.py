@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from pyspark.errors import StreamingQueryException
 from pyspark.sql.streaming.query import StreamingQuery
 
 LONGEST_BATCH_S: Final = 60.0  # waited for; a batch that is cut off is repeated at the next start
@@ -24,28 +25,42 @@ class Running:
         """Let `until_stopped` return; may be called from a handler of signals."""
         self._stop_asked.set()
 
-    def until_stopped(self, queries: Callable[[], Sequence[StreamingQuery]], look_again: Callable[[], None]) -> bool:
+    def pause(self, seconds: float) -> bool:
+        """Wait so long; whether somebody has asked to stop, which ends it at once."""
+        return self._stop_asked.wait(seconds)
+
+    def until_stopped(
+        self,
+        queries: Callable[[], Sequence[StreamingQuery]],
+        look_again: Callable[[], None],
+        begin_again: Callable[[StreamingQueryException], bool] = lambda _: False,
+    ) -> bool:
         """Wait.
 
         Args:
             queries: those that run now.
             look_again: called every `LOOK_AGAIN_S`; may stop queries and start others.
+            begin_again: told what a query failed of; whether another runs in its place.
 
         Returns:
             Whether somebody asked; if not, a query has ended without an error.
 
         Raises:
-            StreamingQueryException: a query failed.
+            StreamingQueryException: a query failed for good.
         """
         next_look = time.monotonic() + LOOK_AGAIN_S
-        while not self._stop_asked.wait(POLL_S):
-            if time.monotonic() > next_look:
-                look_again()
-                next_look = time.monotonic() + LOOK_AGAIN_S
-            for query in queries():
-                if not query.isActive:
-                    query.awaitTermination(1)  # raises what ended it
-                    return False
+        while not self.pause(POLL_S):
+            try:
+                if time.monotonic() > next_look:
+                    look_again()
+                    next_look = time.monotonic() + LOOK_AGAIN_S
+                for query in queries():
+                    if not query.isActive:
+                        query.awaitTermination(1)  # raises what ended it
+                        return False
+            except StreamingQueryException as error:
+                if not begin_again(error) and not self._stop_asked.is_set():
+                    raise
         return True
 
 
