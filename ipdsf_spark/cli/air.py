@@ -53,7 +53,8 @@ EXAMPLES: Final = """examples:
 
 Every value is indicative, estimated from lidar: no regulatory measurement. "quality" says what is assumed, and why a
 value is missing. A signal without a calibration to m-1 sr-1 gives no mass: give --calibration, or the site's in the
-table. Monitor and humidity are CSV with a header; a column "flag" may hold flags of ACTRIS and EBAS.
+table. Monitor and humidity are CSV with a header; a unit may stand in brackets behind a column's name, or in a column
+"unit"; a column "flag" may hold flags of ACTRIS and EBAS.
 docs/quality.md explains the words of "quality".
 """
 FIT: Final = "fit"
@@ -81,7 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     air.add_argument("--humidity", metavar="CSV|PERCENT", help="relative humidity by hour, or one for all hours")
     air.add_argument("--line", metavar="JSON", help="the site's regression, written by ipdsf air fit")
     fit = parser.add_argument_group("ipdsf air fit")
-    fit.add_argument("--monitor", metavar="CSV", help="hourly PM2.5 of a monitor beside the instrument, µg/m3")
+    fit.add_argument(
+        "--monitor", metavar="CSV", help="hourly PM2.5 of a monitor beside the instrument, µg/m3 if no unit is said"
+    )
     fit.add_argument("--time-column", metavar="NAME", help="of the monitor's file (default: one of the usual names)")
     fit.add_argument("--value-column", metavar="NAME", help="of the monitor's file (default: one of the usual names)")
     output = parser.add_argument_group("output")
@@ -146,6 +149,8 @@ def _humidity(given: str | None) -> Mapping[int, float] | float:
         return read_humidity(tables.decoded(bytes_of(given)), name=given)
     if not 0.0 <= percent <= 100.0:
         raise ConfigError(f"--humidity is a file or a percentage from 0 to 100, not {given}")
+    if percent == 0.0:
+        raise ConfigError("--humidity: no air outdoors is at 0 %; leave it out where it is not known")
     if 0.0 < percent <= LARGEST_SHARE:
         raise ConfigError(f"--humidity is a percentage, and no air is as dry as {given} %: say {100 * percent:g}?")
     return percent / 100.0

@@ -138,6 +138,7 @@ def test_raw_signal_without_a_calibration_gives_no_mass_but_a_reason(
         (["x.dat", "--monitor", "m.csv"], 2, "ipdsf air fit"),
         (["x.dat", "--aerosol", "unicorn"], 2, "continental"),
         (["x.dat", "--humidity", "140"], 2, "percentage"),
+        (["x.dat", "--humidity", "0"], 2, "no air outdoors is at 0 %"),
         (["x.dat", "--calibration", "-1"], 2, "above 0"),
         (["x.dat", "--growth", "linear"], 2, "kappa"),
         (["x.dat", "--line", "none.json"], 1, "cannot read none.json"),
