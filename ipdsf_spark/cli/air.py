@@ -25,10 +25,11 @@ from ipdsf_spark.cli.sited_files import (
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar import tables
 from ipdsf_spark.lidar.aerosol.flags import AirFlag
-from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval
+from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval, known_humidity
 from ipdsf_spark.lidar.aerosol.types import AEROSOL_TYPES
 from ipdsf_spark.lidar.air_quality import records
 from ipdsf_spark.lidar.air_quality.adapter import interval_of
+from ipdsf_spark.lidar.air_quality.making import Making
 from ipdsf_spark.lidar.air_quality.mass import AirSettings
 from ipdsf_spark.lidar.air_quality.monitor import Monitor, read_humidity, read_monitor
 from ipdsf_spark.lidar.air_quality.operator import AirRow, finish, step
@@ -221,6 +222,12 @@ def _one_site(
     is_first: bool,
 ) -> None:
     intervals, reader = _intervals(site, paths, humidity, args)
+    if settings.line and settings.line.made_of and intervals:
+        differences = settings.line.made_of.differences(_making(site, intervals, settings))
+        if differences:
+            raise InputError(
+                f"{args.line} was fitted to other estimates: {'; '.join(differences)}; fit a line to these"
+            )
     rows = _hours(site, intervals, settings)
     written = _write(site, rows, Path(args.output)) if args.output else []
     if args.json:
@@ -233,6 +240,19 @@ def _one_site(
         for path in written:
             print(f"  wrote        {path}")
     sys.stdout.flush()
+
+
+def _making(site: Site, intervals: Sequence[AerosolInterval], settings: AirSettings) -> Making:
+    """How these estimates are made: what a line's file tells of those that it was fitted to."""
+    return Making(
+        site.id,
+        intervals[0].wavelength_nm,
+        settings.aerosol,
+        settings.lidar_ratio_sr,
+        settings.growth,
+        intervals[0].calibration,
+        has_humidity=any(np.isfinite(known_humidity(each.relative_humidity)) for each in intervals),
+    )
 
 
 def _write(site: Site, rows: Sequence[AirRow], folder: Path) -> list[str]:
@@ -267,6 +287,7 @@ def _fit(
     except ValueError as error:
         spans = f"estimates {_span([row.time for row in rows if row.pm2p5 is not None])}, monitor {_span(monitor.time)}"
         raise InputError(f"no line for {site.id}: {error} ({spans})") from error
+    line = dataclasses.replace(line, made_of=_making(site, intervals, settings))
     if args.json:
         print(json.dumps(json.loads(line.to_json(site.id)) | {"judged": [dataclasses.asdict(each) for each in judged]}))
     else:
@@ -332,12 +353,16 @@ def fit_summary(site: Site, line: SiteLine, judged: Sequence[Judged], monitor: M
         site.id,
         f"  monitor      {monitor.num_rows} rows, {monitor.num_invalid} excluded by flags or fill values, "
         f"{monitor.num_unreadable} unreadable",
-        f"  line         PM2.5 = {line.intercept:.2f} + {line.slope:.3f} x estimate, {line.num_hours} hours, "
+        f"  line         PM2.5 = {line.slope:.3f} x estimate {line.intercept:+.2f}, {line.num_hours} hours, "
         f"r2 {line.r2:.2f}",
         f"  period       {line.first} to {line.last}",
         "  on days that were not fitted, µg/m3:       MAE    RMSE    bias",
     ]
     lines += [f"    {each.name:<38} {each.mae:7.2f} {each.rmse:7.2f} {each.bias:7.2f}" for each in judged]
+    if line.rmse >= judged[0].rmse:
+        lines.append(
+            "  note         on unseen days this line is no better than the mean of the monitor: it tells nothing"
+        )
     return "\n".join(lines)
 
 

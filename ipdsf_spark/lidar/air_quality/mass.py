@@ -123,8 +123,11 @@ def mass_of(extinction: LayerExtinction, wavelength_nm: float, relative_humidity
         line = settings.line
         if not line.lowest <= value <= line.highest:
             flags |= AirFlag.EXTRAPOLATED
-        # What the fit left over contains the unknown optics of the site; they are not added a second time.
-        value, noise, systematic = line.at(value), abs(line.slope) * noise, line.rmse
+        # What the fit left over contains the unknown optics of the site; they are not added a second time. It does not
+        # contain a humidity that was known then and is not now.
+        is_missed = bool(flags & AirFlag.NO_HUMIDITY) and line.made_of is not None and line.made_of.has_humidity
+        missed = UNKNOWN_HUMIDITY_SIGMA * line.slope * value if is_missed else 0.0
+        value, noise, systematic = line.at(value), abs(line.slope) * noise, float(np.hypot(line.rmse, missed))
     if value > HIGHEST_MASS or value < -3.0 * float(np.hypot(noise, systematic)) - 5.0:
         flags |= AirFlag.IMPLAUSIBLE
     return Mass(value, noise, systematic, flags)
