@@ -41,7 +41,18 @@ WAVELENGTHS_NM: Final = (230.0, 1690.0)
 
 def operator(parameters: Parameters) -> Operator:
     """The operator for intervals of this length."""
-    return Operator(KIND, states.VERSION, _Calibration(parameters.interval_s))
+    return Operator(KIND, states.VERSION, _Calibration(parameters.interval_s), migrate=_migrated)
+
+
+def _migrated(version: int, raw: bytes) -> bytes:
+    """State of version 1 did not say what particles may have been aloft.
+
+    Raises:
+        ValueError: it is of another version.
+    """
+    if version != states.WITHOUT_PARTICLES:
+        raise ValueError(f"calibration state of version {version} is not known")
+    return states.pack(states.unpack(raw))
 
 
 @dataclass(frozen=True)
@@ -185,7 +196,9 @@ def _of_day(day: OpenDay) -> tuple[float, float]:
     """
     parts: list[tuple[float, float]] = []
     if day.num_rayleigh:
-        parts.append((day.rayleigh / day.rayleigh_weight, DAY_SIGMA**2 / 4.0 + 1.0 / day.rayleigh_weight))
+        particles = day.particles / day.rayleigh_weight
+        variance = DAY_SIGMA**2 / 4.0 + 1.0 / day.rayleigh_weight + particles**2
+        parts.append((day.rayleigh / day.rayleigh_weight, variance))
     if day.num and not (day.num_rayleigh and day.notes & CalibrationFlag.SATURATION_POSSIBLE):
         mean = day.total / day.num
         scatter = max(day.square / day.num - mean**2, 0.0)
