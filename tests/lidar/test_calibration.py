@@ -300,9 +300,20 @@ def test_a_day_without_a_cloud_says_why_and_the_uncertainty_grows_through_it() -
     rows = run([*cloudy_days([1.6] * 3), *clear])
 
     assert rows[-1].values["day_factor"] is None
-    assert {"no_suitable_cloud", "no_clear_night"} <= set(rows[-1].values["quality"])
+    assert "no_suitable_cloud" in rows[-1].values["quality"]
+    assert "no_clear_night" not in rows[-1].values["quality"]  # at 910 nm nights are not looked at
     assert rows[-1].values["factor"] == pytest.approx(1.6, rel=1e-3)
     assert rows[-1].values["sigma"] > rows[2].values["sigma"]
+
+
+def test_a_short_night_at_1064_nm_is_a_reason_of_its_own_and_none_where_a_cloud_gave_the_factor() -> None:
+    short = clear_night(DAY * (DAY_S // INTERVAL_S), 10)
+    clouds = cloudy_days([1.6], first_day=DAY + 1, instrument="Lufft CHM15k")
+
+    first, second = run([*short, *clouds])
+
+    assert {"no_suitable_cloud", "no_clear_night"} <= set(first.values["quality"])
+    assert not {"no_suitable_cloud", "no_clear_night"} & set(second.values["quality"])
 
 
 def test_clouds_of_a_day_make_one_final_row_with_their_factor() -> None:

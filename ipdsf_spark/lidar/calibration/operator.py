@@ -125,6 +125,7 @@ def _take(known: CalibrationState, site: Site, average: Average, interval_s: int
     if not WAVELENGTHS_NM[0] <= wavelength_nm <= WAVELENGTHS_NM[1]:
         day.notes |= CalibrationFlag.NO_WAVELENGTH
     elif not water_vapour.is_absorbing(wavelength_nm):
+        day.notes |= CalibrationFlag.NO_CLEAR_NIGHT  # until the day has a factor
         has_sample = take_night(known, site, average, beta, first_m * slant, length_m * slant, interval_s)
     sample = None
     if _is_healthy(day, average):
@@ -231,8 +232,8 @@ def _row(known: CalibrationState, *, is_final: bool) -> Row:
     value, variance = _of_day(day)
     if not math.isfinite(value):
         flags |= CalibrationFlag.NO_SUITABLE_CLOUD
-        if not flags & CalibrationFlag.SHORT_RANGE:
-            flags |= CalibrationFlag.NO_CLEAR_NIGHT
+    else:
+        flags &= ~CalibrationFlag.NO_CLEAR_NIGHT
     if not is_final:
         flags |= CalibrationFlag.PROVISIONAL
     expected, expected_variance = walk.predicted(day.day)
