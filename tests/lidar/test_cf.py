@@ -63,6 +63,18 @@ def test_an_unknown_position_is_left_out_and_settings_are_json() -> None:
     assert json.loads(file.site_settings, parse_constant=pytest.fail)["latitude_deg"] is None
 
 
+def test_an_altitude_that_nobody_told_is_said_to_be_assumed() -> None:
+    untold, told = (
+        netCDF4.Dataset("x.nc", memory=cf.to_netcdf(layers_of([500.0]), site, instrument="Lufft CHM15k"))
+        for site in (Site("oslo", 59.942, 10.720), OSLO)
+    )
+
+    for name in ("altitude", "pblh_altitude", "cloud_base_altitude"):
+        assert "no altitude was told for this site: 0 m is assumed" in untold[name].comment
+        assert not hasattr(told[name], "comment")
+    assert breaches(untold) == []
+
+
 def test_the_check_names_what_is_wrong() -> None:
     file = netCDF4.Dataset("wrong.nc", "w", memory=1024)
     file.Conventions, file.featureType = "COARDS", "timeSeries"
