@@ -25,10 +25,11 @@ from ipdsf_spark.cli.sited_files import (
 from ipdsf_spark.errors import ConfigError, InputError
 from ipdsf_spark.lidar import tables
 from ipdsf_spark.lidar.aerosol.flags import AirFlag
-from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval
+from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval, known_humidity
 from ipdsf_spark.lidar.aerosol.types import AEROSOL_TYPES
 from ipdsf_spark.lidar.air_quality import records
 from ipdsf_spark.lidar.air_quality.adapter import interval_of
+from ipdsf_spark.lidar.air_quality.making import Making
 from ipdsf_spark.lidar.air_quality.mass import AirSettings
 from ipdsf_spark.lidar.air_quality.monitor import Monitor, read_humidity, read_monitor
 from ipdsf_spark.lidar.air_quality.operator import AirRow, finish, step
@@ -53,7 +54,8 @@ EXAMPLES: Final = """examples:
 
 Every value is indicative, estimated from lidar: no regulatory measurement. "quality" says what is assumed, and why a
 value is missing. A signal without a calibration to m-1 sr-1 gives no mass: give --calibration, or the site's in the
-table. Monitor and humidity are CSV with a header; a column "flag" may hold flags of ACTRIS and EBAS.
+table. Monitor and humidity are CSV with a header; a unit may stand in brackets behind a column's name, or in a column
+"unit"; a column "flag" may hold flags of ACTRIS and EBAS.
 docs/quality.md explains the words of "quality".
 """
 FIT: Final = "fit"
@@ -81,7 +83,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     air.add_argument("--humidity", metavar="CSV|PERCENT", help="relative humidity by hour, or one for all hours")
     air.add_argument("--line", metavar="JSON", help="the site's regression, written by ipdsf air fit")
     fit = parser.add_argument_group("ipdsf air fit")
-    fit.add_argument("--monitor", metavar="CSV", help="hourly PM2.5 of a monitor beside the instrument, µg/m3")
+    fit.add_argument(
+        "--monitor", metavar="CSV", help="hourly PM2.5 of a monitor beside the instrument, µg/m3 if no unit is said"
+    )
     fit.add_argument("--time-column", metavar="NAME", help="of the monitor's file (default: one of the usual names)")
     fit.add_argument("--value-column", metavar="NAME", help="of the monitor's file (default: one of the usual names)")
     output = parser.add_argument_group("output")
@@ -146,6 +150,8 @@ def _humidity(given: str | None) -> Mapping[int, float] | float:
         return read_humidity(tables.decoded(bytes_of(given)), name=given)
     if not 0.0 <= percent <= 100.0:
         raise ConfigError(f"--humidity is a file or a percentage from 0 to 100, not {given}")
+    if percent == 0.0:
+        raise ConfigError("--humidity: no air outdoors is at 0 %; leave it out where it is not known")
     if 0.0 < percent <= LARGEST_SHARE:
         raise ConfigError(f"--humidity is a percentage, and no air is as dry as {given} %: say {100 * percent:g}?")
     return percent / 100.0
@@ -216,6 +222,12 @@ def _one_site(
     is_first: bool,
 ) -> None:
     intervals, reader = _intervals(site, paths, humidity, args)
+    if settings.line and settings.line.made_of and intervals:
+        differences = settings.line.made_of.differences(_making(site, intervals, settings))
+        if differences:
+            raise InputError(
+                f"{args.line} was fitted to other estimates: {'; '.join(differences)}; fit a line to these"
+            )
     rows = _hours(site, intervals, settings)
     written = _write(site, rows, Path(args.output)) if args.output else []
     if args.json:
@@ -228,6 +240,19 @@ def _one_site(
         for path in written:
             print(f"  wrote        {path}")
     sys.stdout.flush()
+
+
+def _making(site: Site, intervals: Sequence[AerosolInterval], settings: AirSettings) -> Making:
+    """How these estimates are made: what a line's file tells of those that it was fitted to."""
+    return Making(
+        site.id,
+        intervals[0].wavelength_nm,
+        settings.aerosol,
+        settings.lidar_ratio_sr,
+        settings.growth,
+        intervals[0].calibration,
+        has_humidity=any(np.isfinite(known_humidity(each.relative_humidity)) for each in intervals),
+    )
 
 
 def _write(site: Site, rows: Sequence[AirRow], folder: Path) -> list[str]:
@@ -262,6 +287,7 @@ def _fit(
     except ValueError as error:
         spans = f"estimates {_span([row.time for row in rows if row.pm2p5 is not None])}, monitor {_span(monitor.time)}"
         raise InputError(f"no line for {site.id}: {error} ({spans})") from error
+    line = dataclasses.replace(line, made_of=_making(site, intervals, settings))
     if args.json:
         print(json.dumps(json.loads(line.to_json(site.id)) | {"judged": [dataclasses.asdict(each) for each in judged]}))
     else:
@@ -327,12 +353,16 @@ def fit_summary(site: Site, line: SiteLine, judged: Sequence[Judged], monitor: M
         site.id,
         f"  monitor      {monitor.num_rows} rows, {monitor.num_invalid} excluded by flags or fill values, "
         f"{monitor.num_unreadable} unreadable",
-        f"  line         PM2.5 = {line.intercept:.2f} + {line.slope:.3f} x estimate, {line.num_hours} hours, "
+        f"  line         PM2.5 = {line.slope:.3f} x estimate {line.intercept:+.2f}, {line.num_hours} hours, "
         f"r2 {line.r2:.2f}",
         f"  period       {line.first} to {line.last}",
         "  on days that were not fitted, µg/m3:       MAE    RMSE    bias",
     ]
     lines += [f"    {each.name:<38} {each.mae:7.2f} {each.rmse:7.2f} {each.bias:7.2f}" for each in judged]
+    if line.rmse >= judged[0].rmse:
+        lines.append(
+            "  note         on unseen days this line is no better than the mean of the monitor: it tells nothing"
+        )
     return "\n".join(lines)
 
 

@@ -124,7 +124,7 @@ def _of_files(site: Site, paths: list[str], args: argparse.Namespace, config: Co
     from ipdsf_spark.sites import layer_settings
 
     reader = FileReader(clock=clock_of(args, site), now=present())
-    found = replay(watched(reader, paths, site, None), site, layer_settings(config))
+    found = replay(watched(reader, paths, site, None, _say), site, layer_settings(config))
     report_rejected(reader, site.id, _say)
     if not len(found.issued):
         why = f": {reader.rejected[0].reason}" if reader.rejected else ""

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -81,7 +81,7 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, config
     settings = layer_settings(config)
     reader = FileReader(clock=clock_of(args, site), now=present())
     kept: list[Profiles] = []
-    blocks = watched(reader, paths, site, kept if args.output else None)
+    blocks = watched(reader, paths, site, kept if args.output else None, _say)
     layers = replay(blocks, site, settings).latest if args.live else retrieve(blocks, site, settings)
     report_rejected(reader, site.id, _say)
     if args.json:
@@ -115,25 +115,27 @@ def _one_site(site: Site, paths: Sequence[str], args: argparse.Namespace, config
     sys.stdout.flush()
 
 
-def watched(reader: FileReader, paths: Sequence[str], site: Site, kept: list[Profiles] | None) -> Iterator[Profiles]:
+def watched(
+    reader: FileReader, paths: Sequence[str], site: Site, kept: list[Profiles] | None, say: Callable[[str], None]
+) -> Iterator[Profiles]:
     """Profiles of all files; says what does not fit the table of sites, and keeps what a picture needs."""
     is_first = True
     for block in profiles_of(reader, paths, site.id):
         if is_first:
             is_first = False
-            _check(site, block)
+            _check(site, block, say)
         if kept is not None:
             kept.append(_below(block, 2.0 * site.max_height_m))
         yield block
 
 
-def _check(site: Site, block: Profiles) -> None:
+def _check(site: Site, block: Profiles, say: Callable[[str], None]) -> None:
     """Say what does not fit between the table of sites and the file."""
     if site.instrument and site.instrument != block.instrument:
-        _say(f"{site.id} should have a {site.instrument}, the files are of a {block.instrument}")
+        say(f"{site.id} should have a {site.instrument}, the files are of a {block.instrument}")
     off_deg = max(abs(block.latitude_deg - site.latitude_deg), abs(block.longitude_deg - site.longitude_deg))
     if off_deg > FAR_DEG and (block.latitude_deg, block.longitude_deg) != (0.0, 0.0):
-        _say(
+        say(
             f"{site.id} stands at {site.latitude_deg:.3f} {site.longitude_deg:.3f}, the files say "
             f"{block.latitude_deg:.3f} {block.longitude_deg:.3f}; the site's position is used"
         )

@@ -82,7 +82,8 @@ def foretold(series: Series, model: ForecastModel, at: np.datetime64 | None = No
         if not np.isfinite(seen.height_m[0]):
             filled_m[step] = found_m[0]
     index = series.start + num - 1
-    quality = quality_of(int(seen.flags[0]), has_data=bool(seen.has_data[0]))
+    has_bound = bool(np.isfinite(seen.below_m[0]))
+    quality = quality_of(int(seen.flags[0]), has_data=bool(seen.has_data[0]), has_bound=has_bound)
     values = values_of(index, seen, quality, found_m, model, is_warm=num >= PER_DAY)
     first = max(num - SHOWN_STEPS, 0)
     after = np.arange(num, min(num + AFTER_STEPS, len(series)))

@@ -12,10 +12,14 @@ from ipdsf_spark.forecast.model import ForecastModel
 from ipdsf_spark.forecast.series import (
     AMBIGUOUS,
     CAPPED,
+    CLIPPED,
     FOG,
     INTERVAL_S,
     LEADS_MIN,
+    LOW_SNR,
+    NO_EDGE,
     RAIN,
+    RESIDUAL,
     Observed,
     Series,
 )
@@ -30,7 +34,12 @@ BITS: Final = {
     "fog": FOG,
     "cloud_capped": CAPPED,
     "ambiguous": AMBIGUOUS,
+    "low_snr": LOW_SNR,
+    "no_edge": NO_EDGE,
+    "residual_layer": RESIDUAL,
+    "clipped": CLIPPED,
 }
+BOUND: Final = "near_range_edge"  # told by the bound itself
 _NAMES: Final = ("p10_m", "p50_m", "p90_m")
 MICROSECONDS: Final = 1_000_000
 
@@ -40,9 +49,11 @@ def flags_of(quality: Iterable[str]) -> int:
     return sum({BITS[name] for name in quality if name in BITS})
 
 
-def quality_of(flags: int, *, has_data: bool) -> list[str]:
-    """Names of `Quality` from bits of `series`."""
-    return [name for name, bit in BITS.items() if flags & bit] if has_data else ["no_data"]
+def quality_of(flags: int, *, has_data: bool, has_bound: bool) -> list[str]:
+    """Names of `Quality` from bits of `series`, and whether an upper bound stands for a height."""
+    if not has_data:
+        return ["no_data"]
+    return [*(name for name, bit in BITS.items() if flags & bit), *([BOUND] if has_bound else [])]
 
 
 def observed_of(values: Mapping[str, Any]) -> Observed:

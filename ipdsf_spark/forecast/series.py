@@ -18,7 +18,8 @@ LEADS_MIN: Final = (0, 10, 30, 60, 180)  # 0: what the height is now, where noth
 LEAD_STEPS: Final = tuple(60 * lead // INTERVAL_S for lead in LEADS_MIN)
 QUANTILES: Final = (0.1, 0.5, 0.9)
 
-RAIN, FOG, CAPPED, AMBIGUOUS = 1, 2, 4, 8  # bits of `Observed.flags`
+RAIN, FOG, CAPPED, AMBIGUOUS = 1, 2, 4, 8  # bits of `Observed.flags` that the network sees
+LOW_SNR, NO_EDGE, RESIDUAL, CLIPPED = 16, 32, 64, 128  # further ones, that only say why there is no height
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class Observed:
         below_m: upper bound where the top lies too low to be seen, else NaN.
         cloud_m: lowest cloud base, NaN where none.
         residual_m: top of the residual layer, NaN where unknown.
-        flags: bits RAIN, FOG, CAPPED (by a cloud) and AMBIGUOUS.
+        flags: bits RAIN, FOG, CAPPED (by a cloud), AMBIGUOUS, and why there is no height.
         has_data: anything was measured at all.
     """
 

@@ -14,6 +14,9 @@ import numpy as np
 SEPARATORS: Final = "\t;,"  # of as many in a header the first: "Datum;PM2,5" has a decimal comma
 EXAMPLE: Final = "2026-06-21T09:00Z"
 
+UNIT_NAMES: Final = ("unit", "units", "unit_of_measure", "units_of_measure", "units of measure", "uom")
+_IN_BRACKETS: Final = re.compile(r"(.*\S)\s*(?:\[([^\[\]]*)\]|\(([^()]*)\))")
+
 _INSTANT: Final = re.compile(
     r"(?P<date>\d{4}-\d{1,2}-\d{1,2})"
     r"(?:[T ]*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
@@ -47,6 +50,18 @@ def rows_of(text: str) -> tuple[list[str], list[list[str]], str]:
     except csv.Error as error:
         raise ValueError(f"it is no CSV: {error}") from error
     return [name.strip().strip('"').lower() for name in table[0]], table[1:], separator
+
+
+def without_unit(name: str) -> tuple[str, str]:
+    """A column's name and the unit in brackets behind it, empty where there is none: "PM2.5 (µg/m³)"."""
+    match = _IN_BRACKETS.fullmatch(name)
+    return (match[1], (match[2] or match[3] or "").strip()) if match else (name, "")
+
+
+def units_of(names: list[str], rows: list[list[str]]) -> list[str]:
+    """What a column of units says of every row; empty where there is none."""
+    at = next((names.index(name) for name in UNIT_NAMES if name in names), None)
+    return ["" if at is None or at >= len(row) else row[at].strip() for row in rows]
 
 
 def number(text: str, separator: str = ",") -> float:

@@ -62,7 +62,7 @@ def time_axis(axes: Any, *, size: float, num_ticks: int = 9) -> None:
     formatter = build.ConciseDateFormatter(
         locator,
         formats=["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"],
-        zero_formats=["", "%Y", "%b", "%H:%M\n%d %b", "%H:%M", "%H:%M"],
+        zero_formats=["", "%Y", "%d %b", "%H:%M\n%d %b", "%H:%M", "%H:%M"],
         offset_formats=["", "", "", "", "", ""],
         show_offset=False,
     )

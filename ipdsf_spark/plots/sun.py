@@ -18,6 +18,7 @@ from ipdsf_spark.plots import style
 
 PRIOR_STEP: Final = np.timedelta64(300, "s")
 LABEL_ROOM: Final = 0.09  # of the width that a label takes: nearer to the right edge it stands left of its line
+MOST_DAYS: Final = 7  # whose sunrises and sunsets are marked; of more they would be a fence
 
 
 def has_place(place: Site | None) -> bool:
@@ -43,7 +44,7 @@ def rises_and_sets(first: datetime, last: datetime, place: Site) -> Iterator[tup
 
 
 def draw_sun(axes: Any, edges: Time, place: Site, *, text: float, with_times: bool = True) -> None:
-    """A thin line at every sunrise and sunset, with its time at the upper edge.
+    """A thin line at every sunrise and sunset, with its time at the upper edge where there is room for it.
 
     Args:
         axes: with time along x.
@@ -54,11 +55,19 @@ def draw_sun(axes: Any, edges: Time, place: Site, *, text: float, with_times: bo
     """
     first, last = (stamp.astype("datetime64[us]").item() for stamp in edges)
     ink = [withStroke(linewidth=1.6, foreground=style.INK)]
+    if last - first > MOST_DAYS * ONE_DAY:
+        return
+    labelled_to = -math.inf
     for at, name in rises_and_sets(first, last, place):
         axes.axvline(at, color="white", linewidth=0.8, linestyle=(0, (1, 2)), path_effects=ink)
         if not with_times:
             continue
-        is_near_end = (last - at) / (last - first) < LABEL_ROOM
+        where = (at - first) / (last - first)
+        is_near_end = 1.0 - where < LABEL_ROOM
+        begin = where - LABEL_ROOM if is_near_end else where
+        if begin < labelled_to:
+            continue
+        labelled_to = begin + LABEL_ROOM
         axes.annotate(
             f"{name} {at:%H:%M}",
             (at, 1.0),

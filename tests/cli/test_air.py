@@ -106,12 +106,32 @@ def test_a_line_is_fitted_to_a_monitor_and_then_used(
     line = json.loads((tmp_path / "sim-01_line.json").read_text())
     main(["air", str(station), "--line", str(tmp_path / "sim-01_line.json"), "--json"])
     with_line = rows_of(capsys)
+    assert main(["air", str(station), "--line", str(tmp_path / "sim-01_line.json"), "--aerosol", "dust"]) == 1
+    of_other = capsys.readouterr().err
 
+    assert "fitted to other estimates: aerosol continental, here dust; fit a line to these" in of_other
+    assert "tells nothing" not in told
     assert "1 excluded by flags" in told and "line, robust" in told and "MAE" in told
     assert line["slope"] == pytest.approx(0.5, abs=0.05) and line["intercept"] == pytest.approx(4.0, abs=0.5)
     expected = line["intercept"] + line["slope"] * float(str(estimates[10][1]))
     assert with_line[10]["pm2p5_ug_m3"] == pytest.approx(expected, abs=0.02)
     assert "without_regression" not in with_line[10]["quality"]  # type: ignore[operator]
+
+
+def test_a_line_that_is_no_better_than_the_mean_of_the_monitor_says_so(
+    station: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    main(["air", str(station), "--json"])
+    rows = rows_of(capsys)
+    estimates = np.array([float(str(row["pm2p5_ug_m3"])) for row in rows])
+    measured = np.random.default_rng(4).uniform(5.0, 30.0, len(rows)) + 0.01 * estimates
+    lines = [f"{row['time']},{value:.3f}" for row, value in zip(rows, measured, strict=True)]
+    monitor = tmp_path / "pm25.csv"
+    monitor.write_text("\n".join(["time,pm25", *lines]) + "\n", encoding="utf-8")
+
+    assert main(["air", "fit", str(station), "--monitor", str(monitor)]) == 0
+    assert "no better than the mean of the monitor: it tells nothing" in capsys.readouterr().out
 
 
 def test_raw_signal_without_a_calibration_gives_no_mass_but_a_reason(
@@ -138,6 +158,7 @@ def test_raw_signal_without_a_calibration_gives_no_mass_but_a_reason(
         (["x.dat", "--monitor", "m.csv"], 2, "ipdsf air fit"),
         (["x.dat", "--aerosol", "unicorn"], 2, "continental"),
         (["x.dat", "--humidity", "140"], 2, "percentage"),
+        (["x.dat", "--humidity", "0"], 2, "no air outdoors is at 0 %"),
         (["x.dat", "--calibration", "-1"], 2, "above 0"),
         (["x.dat", "--growth", "linear"], 2, "kappa"),
         (["x.dat", "--line", "none.json"], 1, "cannot read none.json"),

@@ -47,6 +47,19 @@ def test_files_become_a_forecast_and_a_picture(tmp_path: Path, capsys: pytest.Ca
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_files_of_another_place_are_told_by_the_verb_that_was_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["simulate", "--sites", "1", "--hours", "1", "--date", "2026-06-21", "--cadence", "60", "--minutes", "60",
+          "--instrument", "chm15k", "-o", str(tmp_path)])  # fmt: skip
+    capsys.readouterr()
+
+    assert main(["forecast", "show", str(tmp_path / "sim-01"), "--latitude", "-78", "--longitude", "179.9"]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("ipdsf forecast: site stands at -78.000 179.900, the files say 59.900 10.700")
+    assert "no_data" not in told.out
+
+
 def test_a_site_that_gives_nothing_costs_no_other_its_forecast(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def test_an_exchanged_instrument_begins_a_new_hour() -> None:
     rows, _ = air.step(SITE, News(closed=[second], has_new_source=True), state)
 
     assert rows[-1].values["num_intervals"] <= 1
+
+
+def test_a_mass_whose_noise_nobody_knows_says_so() -> None:
+    day = simulate_day(SITE, date(2026, 6, 21), rng=np.random.default_rng(1), instrument="cl51", scenario="clear")
+    seen = averages_of(day.profiles, 300)[0]
+    air = operator_named("air_quality", Parameters())
+
+    (known,), _ = air.step(SITE, News(closed=[seen]), b"")
+    (unknown,), _ = air.step(SITE, News(closed=[replace(seen, variance=0.0, num_noise=0)]), b"")
+
+    assert known.values["pm2p5_ug_m3"] == unknown.values["pm2p5_ug_m3"] is not None
+    assert "noise_unknown" not in known.values["quality"]
+    assert "noise_unknown" in unknown.values["quality"]
 
 
 def test_rain_that_the_instrument_does_not_tell_is_no_particulate_matter() -> None:

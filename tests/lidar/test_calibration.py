@@ -173,6 +173,37 @@ def test_the_return_of_air_gives_the_factor_whatever_the_aerosol_below(
     assert found.aerosol_depth == pytest.approx(float(aerosol.sum()) * LENGTH_M, rel=0.03)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.25])
+def test_particles_aloft_that_noise_hides_are_in_the_uncertainty(share: float) -> None:
+    air = molecular_profiles(1064.0, HEIGHT_M, 480.0)
+    aloft = share * np.exp(-(HEIGHT_M - 4000.0) / 4800.0) * air[0] * 50.0
+    beta = attenuated_backscatter(aloft, 50.0, *air, HEIGHT_M)
+    noise = 8e-10 * np.square(HEIGHT_M / 4000.0)
+    rng = np.random.default_rng(7)
+    found = [rayleigh_sample(beta + rng.normal(0.0, noise), noise, HEIGHT_M, *air, lowest_m=200.0) for _ in range(40)]
+    off = np.array([np.log(each.factor) / each.sigma for each in found if each])
+
+    assert off.size > 10
+    assert np.quantile(np.abs(off), 0.9) < 2.0
+
+
+def test_nights_of_which_noise_hides_the_particles_have_them_in_the_uncertainty_of_their_day() -> None:
+    midnight = DAY * (DAY_S // INTERVAL_S)
+    quiet, noisy = (run(clear_night(midnight, 60, noise=noise))[-1].values for noise in (2e-4, 2e-2))
+
+    assert quiet["day_sigma"] == pytest.approx(np.hypot(0.045, 0.03), abs=0.004)
+    assert noisy["num_clear_nights"] == 1
+    assert noisy["day_sigma"] > 2.0 * quiet["day_sigma"]
+
+
+def test_a_night_without_noise_and_particles_is_nearly_certain() -> None:
+    air = molecular_profiles(1064.0, HEIGHT_M, 480.0)
+    beta = attenuated_backscatter(np.zeros(HEIGHT_M.size), 50.0, *air, HEIGHT_M)
+    found = rayleigh_sample(beta, 1e-3 * beta, HEIGHT_M, *air, lowest_m=0.0)
+
+    assert found is not None and found.sigma < 0.01
+
+
 def test_a_night_in_which_air_cannot_be_seen_gives_no_factor() -> None:
     air = molecular_profiles(1064.0, HEIGHT_M, 480.0)
     beta = attenuated_backscatter(np.zeros(HEIGHT_M.size), 50.0, *air, HEIGHT_M)
@@ -199,12 +230,12 @@ def test_a_clear_night_calibrates_a_photon_counter_in_the_stream() -> None:
     assert "rayleigh" in rows[-1].values["quality"]
 
 
-def clear_night(first: int, num: int) -> list[Average]:
+def clear_night(first: int, num: int, noise: float = 2e-2) -> list[Average]:
     """Clear intervals of an instrument that needs a factor of 3e-12."""
     air = molecular_profiles(1064.0, HEIGHT_M, 480.0)
     beta = attenuated_backscatter(np.zeros(HEIGHT_M.size), 50.0, *air, HEIGHT_M) / 3e-12
     return [
-        average_of(first + number, beta, instrument="Lufft CHM15k", noise=2e-2, is_calibrated=False)
+        average_of(first + number, beta, instrument="Lufft CHM15k", noise=noise, is_calibrated=False)
         for number in range(num)
     ]
 
@@ -269,9 +300,20 @@ def test_a_day_without_a_cloud_says_why_and_the_uncertainty_grows_through_it() -
     rows = run([*cloudy_days([1.6] * 3), *clear])
 
     assert rows[-1].values["day_factor"] is None
-    assert {"no_suitable_cloud", "no_clear_night"} <= set(rows[-1].values["quality"])
+    assert "no_suitable_cloud" in rows[-1].values["quality"]
+    assert "no_clear_night" not in rows[-1].values["quality"]  # at 910 nm nights are not looked at
     assert rows[-1].values["factor"] == pytest.approx(1.6, rel=1e-3)
     assert rows[-1].values["sigma"] > rows[2].values["sigma"]
+
+
+def test_a_short_night_at_1064_nm_is_a_reason_of_its_own_and_none_where_a_cloud_gave_the_factor() -> None:
+    short = clear_night(DAY * (DAY_S // INTERVAL_S), 10)
+    clouds = cloudy_days([1.6], first_day=DAY + 1, instrument="Lufft CHM15k")
+
+    first, second = run([*short, *clouds])
+
+    assert {"no_suitable_cloud", "no_clear_night"} <= set(first.values["quality"])
+    assert not {"no_suitable_cloud", "no_clear_night"} & set(second.values["quality"])
 
 
 def test_clouds_of_a_day_make_one_final_row_with_their_factor() -> None:
@@ -380,6 +422,21 @@ def test_a_state_of_another_version_or_cut_short_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="were expected"):
         states.unpack(state[:-3])
     assert states.pack(states.unpack(state)) == state
+
+
+def test_a_state_of_before_goes_on_where_it_stood() -> None:
+    averages = [*cloudy_days([1.1, 1.3]), *clear_night((DAY + 2) * 288, 20)]
+    _, state = step(SITE, averages, b"", interval_s=INTERVAL_S)
+    known = states.unpack(state)
+    begin = 12 + 8 * (3 + 7 + 3) + 8 * (3 + 6)  # head, whole numbers, other numbers before the one that is new
+    before = bytes([1]) + state[1:begin] + state[begin + 8 :]
+    operator = operator_named("calibration", Parameters())
+
+    assert operator.version == 2 and operator.migrate is not None
+    assert operator.migrate(1, before) == state
+    assert known.night.num > 0
+    with pytest.raises(ValueError, match="version 7"):
+        operator.migrate(7, before)
 
 
 def test_unknown_wavelength_and_short_range_are_named() -> None:

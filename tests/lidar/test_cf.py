@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import netCDF4
 import numpy as np
 import pytest
+from cf_rules import breaches
 
 from ipdsf_spark.lidar.layers.mixing_height import Layers, LayerSettings
 from ipdsf_spark.lidar.products import cf
@@ -16,25 +16,6 @@ from ipdsf_spark.lidar.products.quality import Quality
 from ipdsf_spark.lidar.site import Site
 
 OSLO = Site("oslo", 59.942, 10.720, 96.0)
-
-# Standard name → canonical unit, from version 83 of the CF table (only the names that are used).
-STANDARD_NAMES = {
-    "time": None,
-    "latitude": "degrees_north",
-    "longitude": "degrees_east",
-    "altitude": "m",
-    "height": "m",
-    "atmosphere_boundary_layer_thickness": "m",
-    "altitude_at_top_of_atmosphere_boundary_layer_defined_by_ambient_aerosol_particles_backwards_scattering_"
-    "by_ranging_instrument": "m",
-    "cloud_base_altitude": "m",
-    "quality_flag": "1",
-    "status_flag": "1",
-    "volume_attenuated_backwards_scattering_function_in_air": "m-1 sr-1",
-    "number_of_observations": "1",
-}
-MODIFIERS = {"standard_error", "detection_minimum", "status_flag"}
-TYPES_OF_1_8 = {"S1", "int8", "int16", "int32", "float32", "float64"}  # unsigned and 64-bit integers came with CF-1.9
 
 
 def layers_of(heights_m: list[float], quality: list[int] | None = None) -> Layers:
@@ -60,77 +41,6 @@ def opened(layers: Layers, **more: Any) -> netCDF4.Dataset:
     return netCDF4.Dataset("memory.nc", memory=raw)
 
 
-def breaches(file: Any) -> list[str]:
-    """Sentences that name every breach of CF-1.8 that can be told from the file's structure."""
-    found = []
-    if not re.fullmatch(r"CF-1\.\d+(, ACDD-1\.3)?", getattr(file, "Conventions", "")):
-        found.append("Conventions is not CF-1.x")
-    for name in ("title", "source", "history", "references", "comment"):
-        if not str(getattr(file, name, "")).strip():
-            found.append(f"global attribute {name} is missing")
-    bounds = {v.bounds for v in file.variables.values() if hasattr(v, "bounds")}
-    roles = [v for v in file.variables.values() if getattr(v, "cf_role", "") == "timeseries_id"]
-    if getattr(file, "featureType", "") != "timeSeries" or len(roles) != 1:
-        found.append(f"no timeSeries: {len(roles)} variables have the cf_role timeseries_id")
-    for name, variable in file.variables.items():
-        found += [f"{name}: {breach}" for breach in _variable_breaches(file, variable, is_bounds=name in bounds)]
-    return found
-
-
-def _variable_breaches(file: Any, variable: Any, *, is_bounds: bool) -> list[str]:
-    found = []
-    attributes = {key: variable.getncattr(key) for key in variable.ncattrs()}
-    is_text = variable.dtype is str
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", variable.name):
-        found.append("name has other signs than letters, digits and underscores")
-    if not is_text and str(variable.dtype) not in TYPES_OF_1_8:
-        found.append(f"type {variable.dtype} is not of CF-1.8")
-    if is_bounds:
-        return found + [f"bounds carry {key}" for key in attributes if key not in ("_FillValue",)]
-    if not {"long_name", "standard_name"} & set(attributes):
-        found.append("neither long_name nor standard_name")
-    if not is_text and "units" not in attributes:
-        found.append("no units")
-    if "standard_name" in attributes:
-        words = str(attributes["standard_name"]).split()
-        if words[0] not in STANDARD_NAMES or not set(words[1:]) <= MODIFIERS:
-            found.append(f"standard name {attributes['standard_name']!r} is not in the table")
-        elif (unit := STANDARD_NAMES[words[0]]) is not None and attributes["units"] != unit:
-            found.append(f"unit {attributes['units']!r} where the table says {unit!r}")
-    if "_FillValue" in attributes and np.asarray(attributes["_FillValue"]).dtype != variable.dtype:
-        found.append("_FillValue has another type")
-    if "_FillValue" in attributes and variable.dimensions == (variable.name,):
-        found.append("a coordinate has no missing values")
-    own = {*variable.dimensions, *str(attributes.get("coordinates", "")).split()} & set(file.variables)
-    vertical = sorted(name for name in own if getattr(file[name], "positive", "") or name == "altitude")
-    if len(vertical) > 1:
-        found.append(f"has several vertical coordinates: {', '.join(vertical)}")
-    for key in ("flag_masks", "flag_values"):
-        if key in attributes:
-            flags = np.atleast_1d(attributes[key])
-            if flags.dtype != variable.dtype:
-                found.append(f"{key} has another type than the variable")
-            if len(flags) != len(str(attributes["flag_meanings"]).split()):
-                found.append(f"{key} and flag_meanings differ in number")
-            if key == "flag_masks" and (len(set(flags.tolist())) != len(flags) or not flags.all()):
-                found.append("flag_masks are not distinct bits")
-    for key in ("coordinates", "ancillary_variables"):
-        found += [
-            f"{key} names {other}" for other in str(attributes.get(key, "")).split() if other not in file.variables
-        ]
-    if "bounds" in attributes:
-        of = file.variables.get(attributes["bounds"])
-        if of is None or of.dimensions[:-1] != variable.dimensions or of.shape[-1] != 2:
-            found.append("bounds do not fit")
-    if "cell_methods" in attributes and not re.fullmatch(
-        r"(\w+: (mean|minimum|maximum|sum) ?)+", variable.cell_methods
-    ):
-        found.append(f"cell_methods {variable.cell_methods!r}")
-    if attributes.get("axis") == "T" and not re.match(r"\w+ since \d{4}-\d\d-\d\d", attributes["units"]):
-        found.append("time units have no reference date")
-    return found
-
-
 @pytest.mark.parametrize("heights", [[800.0, 820.0, np.nan], [500.0], []])
 def test_a_file_of_heights_breaks_no_rule_of_cf(heights: list[float]) -> None:
     assert breaches(opened(layers_of(heights))) == []
@@ -151,6 +61,18 @@ def test_an_unknown_position_is_left_out_and_settings_are_json() -> None:
     assert not {"latitude", "longitude"} & set(file.variables)
     assert file["pblh"].coordinates == "station altitude"
     assert json.loads(file.site_settings, parse_constant=pytest.fail)["latitude_deg"] is None
+
+
+def test_an_altitude_that_nobody_told_is_said_to_be_assumed() -> None:
+    untold, told = (
+        netCDF4.Dataset("x.nc", memory=cf.to_netcdf(layers_of([500.0]), site, instrument="Lufft CHM15k"))
+        for site in (Site("oslo", 59.942, 10.720), OSLO)
+    )
+
+    for name in ("altitude", "pblh_altitude", "cloud_base_altitude"):
+        assert "no altitude was told for this site: 0 m is assumed" in untold[name].comment
+        assert not hasattr(told[name], "comment")
+    assert breaches(untold) == []
 
 
 def test_the_check_names_what_is_wrong() -> None:

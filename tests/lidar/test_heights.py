@@ -85,6 +85,32 @@ def test_a_columns_name_says_its_unit(column: str, factor: float) -> None:
     np.testing.assert_allclose(found.height_m, [2.0 * factor])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time,blh_km\n2021-06-21T12:00Z,0.8\n",
+        "time,MLH [km]\n2021-06-21T12:00Z,0.8\n",
+        "time,blh,unit\n2021-06-21T12:00Z,0.8,km\n",
+        "time;mlh;units\n2021-06-21T12:00Z;800;m AGL\n",
+    ],
+)
+def test_a_known_column_is_found_with_its_unit_behind_it_or_in_a_column_of_units(text: str) -> None:
+    np.testing.assert_allclose(read_heights(text.encode()).height_m, [800.0])
+
+
+def test_a_column_of_units_that_are_no_lengths_is_refused() -> None:
+    with pytest.raises(InputError, match=r"blh is no height: its unit is 'hPa'"):
+        read_heights(b"time,blh,unit\n2021-06-21T12:00Z,900,hPa\n")
+
+
+def test_heights_that_are_all_of_some_metres_are_asked_whether_they_are_kilometres() -> None:
+    lines = "".join(f"2021-06-21T{hour:02d}:00Z,{0.2 + hour / 12:.2f}\n" for hour in range(24))
+    with pytest.raises(InputError, match=r"none of 24 heights reaches 8 m: .*kilometres"):
+        read_heights(f"time,blh\n{lines}".encode())
+
+    np.testing.assert_allclose(read_heights(f"time,blh_km\n{lines}".encode()).height_m.max(), 2120.0)
+
+
 def test_times_that_cannot_be_read_are_shown_with_what_would_be_right() -> None:
     with pytest.raises(InputError, match=r"time says '06/21/2021 12:00', wanted is ISO 8601"):
         read_heights(b"time,blh\n06/21/2021 12:00,800\n")

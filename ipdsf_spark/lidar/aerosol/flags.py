@@ -31,6 +31,7 @@ class AirFlag(IntFlag):
     IMPLAUSIBLE = 524288  # a value outside any measured one, a negative mean beyond its noise included
     DROPLETS = 1048576  # below a low cloud the signal is as of drizzle or of swollen droplets, and no air is known dry
     BELOW_LOW_CLOUD = 2097152  # a low cloud above: the air may be humid, the particles swollen
+    NOISE_UNKNOWN = 4194304  # the profile does not show its noise: the uncertainty lacks it, and weak signal passes
 
 
 REASONS: Final = AirFlag(255) | AirFlag.DROPLETS  # with one of these there is no value

@@ -31,6 +31,7 @@ LOW_CLOUD_M: Final = 1500.0  # from a base up to here drizzle reaches the ground
 DRIZZLE_BETA: Final = 5e-6  # m-1 sr-1; of a layer below a low cloud, where particles would be 100 ug/m3 and more
 LEAST_SNR: Final = 3.0  # of the mean signal of the layer
 CLIPPED_SHARE: Final = 0.5  # of the layer's gates exactly zero: the firmware clips weak signal
+MOST_HUMIDITY: Final = 1.1  # of a hygrometer in fog; more is no humidity, and neither is 0
 STRONGEST_PER_M: Final = 3e-3  # extinction; visibility below 1 km is fog whatever the instrument says
 NOTHING: Final = AirFlag(0)
 WATER_VAPOUR_NM: Final = (895.0, 930.0)  # lasers of Vaisala and Campbell ceilometers lie in an absorption band
@@ -52,7 +53,7 @@ class AerosolInterval:
         cloud_base_m: lowest cloud base of the interval, NaN where none.
         is_fog, is_precipitation: in most profiles of the interval.
         mixing_height_m: NaN where unknown.
-        relative_humidity: near the ground, 0 to 1; NaN where unknown.
+        relative_humidity: near the ground, 0 to 1; NaN where unknown, and what no air has counts as unknown.
         pressure_hpa, temperature_k: near the ground; NaN where unknown.
         flags: what is already known about the data, e.g. `AirFlag.FACTORY_CALIBRATION`.
     """
@@ -120,7 +121,7 @@ def near_surface(
             flags |= AirFlag.ABOVE_MIXING_LAYER
         else:
             top_m = mixing_m
-    is_dry = interval.relative_humidity < DRY
+    is_dry = known_humidity(interval.relative_humidity) < DRY
     if interval.cloud_base_m < LOW_CLOUD_M:
         flags |= AirFlag.BELOW_LOW_CLOUD
     clear_m = interval.cloud_base_m - (BELOW_CLOUD_M if is_dry else HUMID_BELOW_CLOUD_M)
@@ -160,6 +161,11 @@ def near_surface(
     if found.mean < -3.0 * found.noise - 0.5 * float(air[1][0]):
         flags |= AirFlag.IMPLAUSIBLE  # less than air alone scatters: the calibration or the offset is wrong
     return NearSurface(found, float(height_m[gates][0]), float(height_m[gates][-1]), flags)
+
+
+def known_humidity(relative_humidity: float) -> float:
+    """The relative humidity, 0 to 1, or NaN for what no air outdoors has: a sensor that says 0 says nothing."""
+    return relative_humidity if 0.0 < relative_humidity <= MOST_HUMIDITY else float("nan")
 
 
 def _weather(interval: AerosolInterval) -> AirFlag:

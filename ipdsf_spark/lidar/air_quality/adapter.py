@@ -55,6 +55,9 @@ def interval_of(
         has_level=is_certain or factor != 1.0,
     )
     is_factory = site.calibration is None and average.instrument.startswith(FACTORY_SCALED)
+    flags = AirFlag.FACTORY_CALIBRATION if is_factory else AirFlag(0)
+    if not 0.0 < average.sigma_unit < float("inf"):
+        flags |= AirFlag.NOISE_UNKNOWN
     start = np.datetime64(average.index * interval_s, "s")
     return AerosolInterval(
         start=start,
@@ -70,7 +73,7 @@ def interval_of(
         is_precipitation=bool(wet[0]),
         mixing_height_m=mixing_height_m,
         relative_humidity=relative_humidity,
-        flags=AirFlag.FACTORY_CALIBRATION if is_factory else AirFlag(0),
+        flags=flags,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ipdsf_spark.lidar.aerosol.flags import AirFlag
 from ipdsf_spark.lidar.aerosol.inversion import LayerExtinction
+from ipdsf_spark.lidar.aerosol.near_surface import known_humidity
 from ipdsf_spark.lidar.aerosol.types import AerosolType, aerosol_type
 from ipdsf_spark.lidar.air_quality.humidity import DEFAULT_GAMMA, HIGH_HUMIDITY, growth_gamma, growth_kappa
 from ipdsf_spark.lidar.air_quality.regression import SiteLine
@@ -100,8 +102,8 @@ def mass_of(extinction: LayerExtinction, wavelength_nm: float, relative_humidity
         settings: type of aerosol, growth, regression.
     """
     flags, spread = AirFlag(0), settings.kind.efficiency_sigma
-    humidity = relative_humidity
-    if not 0.0 <= humidity <= 1.1:
+    humidity = known_humidity(relative_humidity)
+    if math.isnan(humidity):
         humidity, flags = settings.assumed_humidity, flags | AirFlag.NO_HUMIDITY
         spread = float(np.hypot(spread, UNKNOWN_HUMIDITY_SIGMA))
     elif humidity > HIGH_HUMIDITY:
@@ -121,8 +123,11 @@ def mass_of(extinction: LayerExtinction, wavelength_nm: float, relative_humidity
         line = settings.line
         if not line.lowest <= value <= line.highest:
             flags |= AirFlag.EXTRAPOLATED
-        # What the fit left over contains the unknown optics of the site; they are not added a second time.
-        value, noise, systematic = line.at(value), abs(line.slope) * noise, line.rmse
+        # What the fit left over contains the unknown optics of the site; they are not added a second time. It does not
+        # contain a humidity that was known then and is not now.
+        is_missed = bool(flags & AirFlag.NO_HUMIDITY) and line.made_of is not None and line.made_of.has_humidity
+        missed = UNKNOWN_HUMIDITY_SIGMA * line.slope * value if is_missed else 0.0
+        value, noise, systematic = line.at(value), abs(line.slope) * noise, float(np.hypot(line.rmse, missed))
     if value > HIGHEST_MASS or value < -3.0 * float(np.hypot(noise, systematic)) - 5.0:
         flags |= AirFlag.IMPLAUSIBLE
     return Mass(value, noise, systematic, flags)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.lidar import tables
+from ipdsf_spark.lidar.air_quality.mass_units import WANTED, micrograms
 from ipdsf_spark.lidar.profiles import Float64, Time
 
 OVERRIDES: Final = 100  # checked by the originator: valid, whatever other flags say
@@ -83,35 +84,40 @@ def read_monitor(text: str, *, time: str | None = None, value: str | None = None
     """A monitor's file: CSV with a header line, comma, semicolon or tab.
 
     Several values of one hour are averaged; an hour's stamp is its begin. Where a column tells what a row measures, the
-    rows of PM2.5 count, unless `value` names the column.
+    rows of PM2.5 count, unless `value` names the column. A unit counts in brackets behind the column's name or in a
+    column of units.
 
     Args:
         text: the file.
         time: name of the column of times, ISO 8601, UTC where no offset is given; None = one of the usual names.
-        value: name of the column of PM2.5 in µg/m3; None = one of the usual names.
+        value: name of the column of PM2.5, in µg/m3 where no unit is said; None = one of the usual names.
         name: of the file, for errors.
 
     Raises:
-        InputError: a column is missing, times are days or cannot be read, or no row has a valid value.
+        InputError: a column is missing, times are days or cannot be read, a unit is none of mass in air, or there is no
+            valid value.
     """
     header, rows, separator = _table(text, name)
     at_time = _column(header, time, TIME_NAMES, name, "times")
-    at_value = _column(header, value, VALUE_NAMES, name, "PM2.5")
+    at_value = _measured(header, value, VALUE_NAMES, name, "PM2.5")
     rows = rows if value else _of_pm2p5(header, rows, name)
     _check_stamps(header, rows, at_time, name)
-    at_flag, at_humidity = (_optional(header, names) for names in (FLAG_NAMES, HUMIDITY_NAMES))
+    at_flag = _optional(header, FLAG_NAMES)
+    at_humidity = _optional([tables.without_unit(each)[0] for each in header], HUMIDITY_NAMES)
+    factors = _factors(header, rows, at_value, name)
     humidity_of = _humidities(header, rows, at_humidity, separator)
     stamps: list[int] = []
     values: list[float] = []
     humidities: list[float] = []
     num_invalid = num_unreadable = 0
-    for row, row_humidity in zip(rows, humidity_of, strict=True):
-        stamp, number = _hour_of(_cell(row, at_time)), tables.number(_cell(row, at_value), separator)
+    for row, row_humidity, factor in zip(rows, humidity_of, factors, strict=True):
+        stamp, written = _hour_of(_cell(row, at_time)), tables.number(_cell(row, at_value), separator)
+        number = written * factor
         valid = is_valid(_cell(row, at_flag)) if at_flag is not None else True
         has_number = bool(np.isfinite(number))
         if stamp is None or valid is None or (not has_number and not _is_missing(_cell(row, at_value))):
             num_unreadable += 1
-        elif not valid or not FILL_BELOW < number < HIGHEST:  # NaN lies nowhere
+        elif not (valid and written > FILL_BELOW and FILL_BELOW < number < HIGHEST):  # NaN lies nowhere
             num_invalid += 1
         else:
             stamps.append(stamp)
@@ -143,7 +149,7 @@ def read_humidity(text: str, *, name: str = "humidity") -> dict[int, float]:
     header, rows, separator = _table(text, name)
     at_time = _column(header, None, TIME_NAMES, name, "times")
     _check_stamps(header, rows, at_time, name)
-    at_humidity = _column(header, None, HUMIDITY_NAMES, name, "relative humidity")
+    at_humidity = _measured(header, None, HUMIDITY_NAMES, name, "relative humidity")
     found: dict[int, list[float]] = {}
     for row, humidity in zip(rows, _humidities(header, rows, at_humidity, separator), strict=True):
         hour = _hour_of(_cell(row, at_time))
@@ -197,6 +203,32 @@ def _column(header: list[str], given: str | None, usual: tuple[str, ...], name: 
     raise InputError(f"{name} has no column of {what}: wanted {wanted}; it has {', '.join(header)}")
 
 
+def _measured(header: list[str], given: str | None, usual: tuple[str, ...], name: str, what: str) -> int:
+    """A column of numbers, behind whose name a unit may stand in brackets."""
+    if (given or "").lower() in header or any(each in header for each in usual if not given):
+        return _column(header, given, usual, name, what)
+    bare = [tables.without_unit(each)[0] for each in header]
+    found = _optional(bare, (given.lower(),) if given else usual)
+    return found if found is not None else _column(header, given, usual, name, what)
+
+
+def _factors(header: list[str], rows: list[list[str]], at_value: int, name: str) -> list[float]:
+    """Of every row from the unit that is said to µg/m3.
+
+    Raises:
+        InputError: a unit is none of mass in air.
+    """
+    behind = tables.without_unit(header[at_value])[1]
+    said = [unit or behind for unit in tables.units_of(header, rows)]
+    known = {unit: micrograms(unit) for unit in said}
+    for unit, factor in known.items():
+        if factor is None:
+            raise InputError(
+                f"{name}: its PM2.5 is in {unit[:60]!r}, which is no mass of particles in air; wanted {WANTED}"
+            )
+    return [known[unit] or 1.0 for unit in said]
+
+
 def _optional(header: list[str], names: tuple[str, ...]) -> int | None:
     return next((header.index(name) for name in names if name in header), None)
 
@@ -213,15 +245,17 @@ def _cell(row: list[str], at: int) -> str:
 def _humidities(header: list[str], rows: list[list[str]], at: int | None, separator: str) -> list[float]:
     """0 to 1 of every row, NaN where there is none.
 
-    The column tells whether it holds percent, not the single number: the 0.9 % of a sensor that fails is not 90 %.
+    The column tells whether it holds percent, not the single number: the 0.9 % of a sensor that fails is not 90 %. No
+    air outdoors is at 0: that is a sensor that says nothing.
     """
     if at is None:
         return [float("nan")] * len(rows)
     found = np.array([tables.number(_cell(row, at), separator) for row in rows])
-    known = found[(found >= 0.0) & (found <= MOST_PERCENT)]
-    is_percent = "percent" in header[at] or (known.size > 0 and float(np.median(known)) > LARGEST_SHARE)
+    known = found[(found > 0.0) & (found <= MOST_PERCENT)]
+    says_percent = "percent" in header[at] or "%" in header[at]
+    is_percent = says_percent or (known.size > 0 and float(np.median(known)) > LARGEST_SHARE)
     share = found / 100.0 if is_percent else found
-    return [float(each) for each in np.where((share >= 0.0) & (share <= MOST_PERCENT / 100.0), share, np.nan)]
+    return [float(each) for each in np.where((share > 0.0) & (share <= MOST_PERCENT / 100.0), share, np.nan)]
 
 
 def _hour_of(text: str) -> int | None:

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from ipdsf_spark.lidar.aerosol.flags import REASONS, AirFlag
-from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval, NearSurface, near_surface
+from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval, NearSurface, known_humidity, near_surface
 from ipdsf_spark.lidar.air_quality import nowcast, state
 from ipdsf_spark.lidar.air_quality.european_index import EuropeanIndex, european_index
 from ipdsf_spark.lidar.air_quality.mass import AirSettings, Mass, mass_of
@@ -149,7 +149,7 @@ def _count(hour: OpenHour, site: Site, interval: AerosolInterval, settings: AirS
     hour.noise_variance += mass.noise**2
     hour.systematic += mass.systematic
     hour.extinction += found.extinction.mean
-    if 0.0 <= interval.relative_humidity <= 1.1:
+    if np.isfinite(known_humidity(interval.relative_humidity)):
         hour.num_humidity += 1
         hour.humidity += interval.relative_humidity
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ipdsf_spark.lidar.air_quality.making import Making
 from ipdsf_spark.lidar.profiles import Float64, Time
 
 HUBER: Final = 1.345  # 95 % of the efficiency of least squares on Gaussian residuals
@@ -37,6 +38,7 @@ class SiteLine:
         mae: of blocked cross-validation [µg/m3].
         lowest, highest: range of the estimate in the fit [µg/m3].
         first, last: hours of the fit, UTC.
+        made_of: how the estimates were made; None where the file does not say it.
     """
 
     intercept: float
@@ -49,6 +51,7 @@ class SiteLine:
     highest: float
     first: str
     last: str
+    made_of: Making | None = None
 
     def at(self, estimate: float) -> float:
         """The line's value for an estimate [µg/m3]."""
@@ -73,6 +76,7 @@ class SiteLine:
                 num_hours=int(read["num_hours"]),
                 first=str(read["first"]),
                 last=str(read["last"]),
+                made_of=None if read.get("made_of") is None else Making.from_values(read["made_of"]),
                 **{name: float(read[name]) for name in NUMBERS},
             )
         except (KeyError, TypeError, json.JSONDecodeError) as error:
@@ -177,7 +181,8 @@ def fit_site(time: Time, estimate: Float64, monitor: Float64) -> tuple[SiteLine,
         monitor: (N,) hourly means of a monitor [µg/m3].
 
     Raises:
-        ValueError: fewer than 48 common hours on three days, or an estimate that does not vary.
+        ValueError: fewer than 48 common hours on three days, an estimate or a monitor that does not vary, or a monitor
+            that falls where the estimate rises.
     """
     is_common = np.isfinite(estimate) & np.isfinite(monitor)
     time, x, y = time[is_common], estimate[is_common], monitor[is_common]
@@ -185,6 +190,8 @@ def fit_site(time: Time, estimate: Float64, monitor: Float64) -> tuple[SiteLine,
         raise ValueError(f"{x.size} hours have both an estimate and a monitor's value; a fit needs {LEAST_HOURS}")
     if not np.ptp(x) > 0.0:
         raise ValueError("the estimate is the same in all hours: there is nothing to fit a line to")
+    if not np.ptp(y) > 0.0:
+        raise ValueError("the monitor says the same in all hours: there is nothing to fit a line to")
     fold = blocks_of(time)
     judged = [
         cross_validated(
@@ -195,8 +202,13 @@ def fit_site(time: Time, estimate: Float64, monitor: Float64) -> tuple[SiteLine,
         cross_validated("line, robust", by_line(robust_line), x, y, fold),
     ]
     intercept, slope = robust_line(x, y)
+    if slope <= 0.0:
+        raise ValueError(
+            f"the monitor's values fall where the estimates rise (slope {slope:.2g}), as no mass of particles does; "
+            "are its times, unit and column right?"
+        )
     own = judged[-1]
-    r2 = float(np.corrcoef(x, y)[0, 1] ** 2) if np.ptp(y) > 0.0 else 0.0
+    r2 = float(np.corrcoef(x, y)[0, 1] ** 2)
     first, last = (str(stamp.astype("datetime64[h]")) + ":00Z" for stamp in (time.min(), time.max()))
     line = SiteLine(intercept, slope, int(x.size), r2, own.rmse, own.mae, float(x.min()), float(x.max()), first, last)
     return line, judged

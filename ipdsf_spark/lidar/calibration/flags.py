@@ -9,7 +9,7 @@ class CalibrationFlag(IntFlag):
     """Notes on the calibration of a day."""
 
     NO_SUITABLE_CLOUD = 1  # no opaque liquid cloud between 500 and 2400 m that stayed long enough
-    NO_CLEAR_NIGHT = 2  # too little clear night, or too much noise, to see the return of air
+    NO_CLEAR_NIGHT = 2  # too little clear night, or too much noise, to see the return of air; not at 910 nm
     WITHOUT_WATER_VAPOUR = 4  # about 910 nm and no precipitable water known: the factor is too large by 6 to 30 %
     ASSUMED_SCATTERING = 8  # no table of multiple scattering for this instrument: a typical one, 15 % uncertain
     SATURATION_POSSIBLE = 16  # a photon counter may saturate in liquid cloud: the factor may be too large

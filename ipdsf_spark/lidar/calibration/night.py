@@ -105,10 +105,12 @@ def end_of_night(known: CalibrationState, site: Site, interval_s: int) -> bool:
     )
     if sample is None:
         return False
-    weight = 1.0 / (sample.sigma**2 + OVERLAP_SIGMA**2)
+    # Particles aloft are much the same in the nights of a day: they make none of them count less.
+    weight = 1.0 / (sample.sigma**2 - sample.particles**2 + OVERLAP_SIGMA**2)
     day = known.day
     day.num_rayleigh += 1
     day.rayleigh += weight * math.log(sample.factor)
     day.rayleigh_weight += weight
+    day.particles += weight * sample.particles
     day.notes |= CalibrationFlag.RAYLEIGH
     return True

@@ -41,7 +41,18 @@ WAVELENGTHS_NM: Final = (230.0, 1690.0)
 
 def operator(parameters: Parameters) -> Operator:
     """The operator for intervals of this length."""
-    return Operator(KIND, states.VERSION, _Calibration(parameters.interval_s))
+    return Operator(KIND, states.VERSION, _Calibration(parameters.interval_s), migrate=_migrated)
+
+
+def _migrated(version: int, raw: bytes) -> bytes:
+    """State of version 1 did not say what particles may have been aloft.
+
+    Raises:
+        ValueError: it is of another version.
+    """
+    if version != states.WITHOUT_PARTICLES:
+        raise ValueError(f"calibration state of version {version} is not known")
+    return states.pack(states.unpack(raw))
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,7 @@ def _take(known: CalibrationState, site: Site, average: Average, interval_s: int
     if not WAVELENGTHS_NM[0] <= wavelength_nm <= WAVELENGTHS_NM[1]:
         day.notes |= CalibrationFlag.NO_WAVELENGTH
     elif not water_vapour.is_absorbing(wavelength_nm):
+        day.notes |= CalibrationFlag.NO_CLEAR_NIGHT  # until the day has a factor
         has_sample = take_night(known, site, average, beta, first_m * slant, length_m * slant, interval_s)
     sample = None
     if _is_healthy(day, average):
@@ -185,7 +197,9 @@ def _of_day(day: OpenDay) -> tuple[float, float]:
     """
     parts: list[tuple[float, float]] = []
     if day.num_rayleigh:
-        parts.append((day.rayleigh / day.rayleigh_weight, DAY_SIGMA**2 / 4.0 + 1.0 / day.rayleigh_weight))
+        particles = day.particles / day.rayleigh_weight
+        variance = DAY_SIGMA**2 / 4.0 + 1.0 / day.rayleigh_weight + particles**2
+        parts.append((day.rayleigh / day.rayleigh_weight, variance))
     if day.num and not (day.num_rayleigh and day.notes & CalibrationFlag.SATURATION_POSSIBLE):
         mean = day.total / day.num
         scatter = max(day.square / day.num - mean**2, 0.0)
@@ -218,8 +232,8 @@ def _row(known: CalibrationState, *, is_final: bool) -> Row:
     value, variance = _of_day(day)
     if not math.isfinite(value):
         flags |= CalibrationFlag.NO_SUITABLE_CLOUD
-        if not flags & CalibrationFlag.SHORT_RANGE:
-            flags |= CalibrationFlag.NO_CLEAR_NIGHT
+    else:
+        flags &= ~CalibrationFlag.NO_CLEAR_NIGHT
     if not is_final:
         flags |= CalibrationFlag.PROVISIONAL
     expected, expected_variance = walk.predicted(day.day)

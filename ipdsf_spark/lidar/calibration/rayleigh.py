@@ -7,6 +7,9 @@ Meas. Tech. 5, 1953):
 
 T_a is what aerosol below takes away. It follows from the same profile by the forward inversion, whose calibration is
 the factor that is looked for: a few repetitions settle both.
+
+Particles in the stretch itself would make the factor too small. Theirs is a share of the return that falls with height,
+as they thin out faster than air; what fall the noise leaves possible bounds that share, and it is in the uncertainty.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ LIDAR_RATIO_SR: Final = 50.0
 LIDAR_RATIO_SIGMA: Final = 0.4
 MOST_DEPTH: Final = 0.4  # optical depth of aerosol beyond which a night is not clear
 REPETITIONS: Final = 12
+THINNING_M: Final = 4800.0  # particles to 1/e in 3 km, air in 8 km: the share of particles in the return to 1/e in this
+MOST_PARTICLES: Final = 0.3  # assumed: more than this share of the return of air is rare in the cleanest air of a night
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,10 @@ class RayleighSample:
 
     Attributes:
         factor: from the file's unit to m-1 sr-1.
-        sigma: relative standard deviation.
+        sigma: relative standard deviation: noise, aerosol below, and particles in the stretch that noise may hide.
         bottom_m, top_m: of the stretch of clean air.
         aerosol_depth: optical depth of aerosol below it.
+        particles: share of the return there that particles may have; it is in `sigma`.
     """
 
     factor: float
@@ -47,6 +53,7 @@ class RayleighSample:
     bottom_m: float
     top_m: float
     aerosol_depth: float
+    particles: float
 
 
 def rayleigh_sample(
@@ -72,7 +79,7 @@ def rayleigh_sample(
     found = _clean(beta / expected, sigma / expected, height_m)
     if found is None:
         return None
-    bottom, top, ratio, ratio_sigma = found
+    bottom, top, ratio, ratio_sigma, particles = found
     first = int(np.searchsorted(height_m, lowest_m))
     gates = slice(first, bottom)
     factor, depth = 1.0 / ratio, 0.0
@@ -84,14 +91,19 @@ def rayleigh_sample(
         if not np.isfinite(depth) or depth > MOST_DEPTH:
             return None
         factor = float(np.exp(-2.0 * depth)) / ratio
-    relative = float(np.hypot(ratio_sigma / ratio, 2.0 * max(depth, 0.0) * LIDAR_RATIO_SIGMA))
-    return RayleighSample(factor, relative, float(height_m[bottom]), float(height_m[top - 1]), depth)
+    parts = ratio_sigma / ratio, 2.0 * max(depth, 0.0) * LIDAR_RATIO_SIGMA, particles
+    relative = float(np.linalg.norm(parts))
+    return RayleighSample(factor, relative, float(height_m[bottom]), float(height_m[top - 1]), depth, particles)
 
 
-def _clean(ratio: Float64, sigma: Float64, height_m: Float64) -> tuple[int, int, float, float] | None:
-    """First gate, end, mean ratio and its deviation of the stretch with the smallest ratio that does not change."""
+def _clean(ratio: Float64, sigma: Float64, height_m: Float64) -> tuple[int, int, float, float, float] | None:
+    """The stretch with the smallest ratio that does not change.
+
+    Returns:
+        its first gate, its end, the mean ratio and its deviation, and the share of the return that particles may have.
+    """
     spacing_m = float(height_m[1] - height_m[0]) if height_m.size > 1 else float("inf")
-    best: tuple[int, int, float, float] | None = None
+    best: tuple[int, int, float, float, float] | None = None
     for depth_m in DEPTHS_M:
         gates = round(depth_m / spacing_m) if np.isfinite(spacing_m) else 0
         if gates < 8:
@@ -111,7 +123,8 @@ def _clean(ratio: Float64, sigma: Float64, height_m: Float64) -> tuple[int, int,
             is_flat = abs(slope) < MOST_TREND / np.sqrt(spread) and abs(change) < MOST_SLOPE * mean
             is_seen = mean > LEAST_SNR * mean_sigma
             if is_flat and is_seen and (best is None or mean + mean_sigma < best[2] + best[3]):
-                best = first, first + gates, mean, mean_sigma
+                fall = float(np.hypot(max(-change, 0.0), depth_m / np.sqrt(spread))) / mean
+                best = first, first + gates, mean, mean_sigma, min(THINNING_M / depth_m * fall, MOST_PARTICLES)
         if best is not None:
             return best
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +17,8 @@ import numpy as np
 
 from ipdsf_spark.lidar.profiles import Float32, Float64
 
-VERSION: Final = 1
+VERSION: Final = 2
+WITHOUT_PARTICLES: Final = 1  # the version before
 NOTHING: Final = -(2**31)
 DAYS: Final = 90
 PROCESS_VARIANCE: Final = 0.005**2  # per day; factors of good instruments stay within 5 % over a year
@@ -105,6 +107,7 @@ class OpenDay:
         num, total, square: accepted cloud samples, sums of their logarithms and of their squares.
         num_rayleigh, rayleigh, rayleigh_weight: nights accepted, sum of their logarithms weighted with 1 / variance,
             sum of the weights.
+        particles: sum of the shares of particles that the nights may have in their air, weighted likewise.
         notes: flags.
         laser, num_laser, window, num_window: sums of housekeeping [percent].
         num_intervals: seen.
@@ -117,6 +120,7 @@ class OpenDay:
     num_rayleigh: int = 0
     rayleigh: float = 0.0
     rayleigh_weight: float = 0.0
+    particles: float = 0.0
     notes: int = 0
     laser: float = 0.0
     num_laser: int = 0
@@ -169,11 +173,18 @@ _WHOLE: Final = {
 }
 _OTHER: Final = {
     "walk": ("value", "variance", "outlier_mean"),
-    "day": ("total", "square", "rayleigh", "rayleigh_weight", "laser", "window"),
+    "day": ("total", "square", "rayleigh", "rayleigh_weight", "laser", "window", "particles"),
     "night": ("variance", "first_m", "length_m", "wavelength_nm", "lowest_m"),
 }
 _HEAD: Final = struct.Struct("<BBH q")
-_BODY: Final = struct.Struct(f"<{sum(map(len, _WHOLE.values()))}q{sum(map(len, _OTHER.values()))}d")
+_BEFORE: Final = _OTHER | {"day": _OTHER["day"][:-1]}
+
+
+def _body(other: Mapping[str, tuple[str, ...]]) -> struct.Struct:
+    return struct.Struct(f"<{sum(map(len, _WHOLE.values()))}q{sum(map(len, other.values()))}d")
+
+
+_BODY: Final = _body(_OTHER)
 
 
 def pack(state: CalibrationState) -> bytes:
@@ -187,7 +198,7 @@ def pack(state: CalibrationState) -> bytes:
 
 
 def unpack(raw: bytes) -> CalibrationState:
-    """The inverse of `pack`; no bytes are an empty state.
+    """The inverse of `pack`, also of the version before; no bytes are an empty state.
 
     Raises:
         ValueError: the bytes were written by another version, or end early.
@@ -195,18 +206,20 @@ def unpack(raw: bytes) -> CalibrationState:
     state = CalibrationState()
     if not raw:
         return state
-    if raw[0] != VERSION or len(raw) < _HEAD.size:
+    if raw[0] not in (VERSION, WITHOUT_PARTICLES) or len(raw) < _HEAD.size:
         raise ValueError(f"calibration state of {len(raw)} bytes and version {raw[0]}; this is version {VERSION}")
-    _, num_run, num_gates, state.last_index = _HEAD.unpack_from(raw)
-    size = _HEAD.size + _BODY.size + 4 * DAYS + 8 * (num_run + num_gates)
+    version, num_run, num_gates, state.last_index = _HEAD.unpack_from(raw)
+    other = _OTHER if version == VERSION else _BEFORE
+    body = _body(other)
+    size = _HEAD.size + body.size + 4 * DAYS + 8 * (num_run + num_gates)
     if len(raw) != size:
         raise ValueError(f"calibration state of {len(raw)} bytes, {size} were expected")
-    values = iter(_BODY.unpack_from(raw, _HEAD.size))
-    for table in (_WHOLE, _OTHER):
+    values = iter(body.unpack_from(raw, _HEAD.size))
+    for table in (_WHOLE, other):
         for part, fields in table.items():
             for name in fields:
                 setattr(getattr(state, part), name, next(values))
-    at = _HEAD.size + _BODY.size
+    at = _HEAD.size + body.size
     state.walk.last_days = np.frombuffer(raw, np.float32, DAYS, at).copy()
     state.run = np.frombuffer(raw, np.float64, num_run, at + 4 * DAYS).tolist()
     state.night.total = np.frombuffer(raw, np.float64, num_gates, at + 4 * DAYS + 8 * num_run).copy()

@@ -49,6 +49,7 @@ SIGMAS: Final = ("uncertainty_m", "sigma_m", "pblh_uncertainty", "std_m")
 HOUR_S: Final = 3600.0  # models count whole hours
 NO_UNITS: Final = ("", "1", "-", "none", "unitless", "unknown", "n/a")
 LOWEST_M, HIGHEST_M = 0.0, 20_000.0
+KILOMETRES, ENOUGH = 8.0, 10  # so many heights of which none is greater are kilometres: models begin at 10 m
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +219,8 @@ def _from_table(raw: bytes, variable: str) -> Heights | None:
         return None
     at_time = next((names.index(name) for name in TIMES if name in names), None)
     wanted = (variable.lower(),) if variable else COLUMNS
-    at_height = next((names.index(name) for name in wanted if name in names), None)
+    bare = [_without_unit(name) for name in names]
+    at_height = next((listed.index(name) for listed in (names, bare) for name in wanted if name in listed), None)
     if at_time is None:
         return None
     if at_height is None:
@@ -238,7 +240,12 @@ def _from_table(raw: bytes, variable: str) -> Heights | None:
         written = [row[at] if at is not None and at < len(row) else "" for row in table]
         return np.array([tables.number(text, separator) for text in written], float)
 
-    height = column(at_height) * _metres_of(names[at_height])
+    if bare[at_height] != names[at_height]:
+        height = column(at_height) * _metres_of(names[at_height])
+    else:
+        said = tables.units_of(names, table)
+        of_unit = {unit: _factor(names[at_height], unit) for unit in set(said)}
+        height = column(at_height) * np.array([of_unit[unit] for unit in said], float)
     return _series(names[at_height], time, height, column(at_sigma))
 
 
@@ -246,6 +253,15 @@ def _metres_of(column: str) -> float:
     """The length that a column's numbers count, by the unit at the end of its name: blh_km, "height [ft]"."""
     unit = re.split(r"[_(\[ ]", column.rstrip(")] "))[-1]
     return units.metres(unit) or 1.0
+
+
+def _without_unit(column: str) -> str:
+    """The name of a column without the unit at its end."""
+    bare, in_brackets = tables.without_unit(column)
+    if in_brackets:
+        return bare if units.metres(in_brackets) else column
+    head, _, tail = column.rpartition("_")
+    return head if head and units.metres(tail) else column
 
 
 def _from_instrument(raw: bytes, name: str) -> Heights:
@@ -264,7 +280,14 @@ def _series(source: str, time: Time, height_m: Float64, sigma_m: Float64) -> Hei
     if not known.any():
         raise InputError(f"{source}: not one of {len(time)} rows has a time that can be read")
     order = np.flatnonzero(known)[np.argsort(time[known], kind="stable")]
-    return Heights(source, time[order].astype("datetime64[us]"), _sane(height_m[order]), _sane(sigma_m[order]))
+    height_m = _sane(height_m[order])
+    seen_m = height_m[np.isfinite(height_m)]
+    if seen_m.size >= ENOUGH and seen_m.max() < KILOMETRES:
+        raise InputError(
+            f"{source}: none of {seen_m.size} heights reaches {KILOMETRES:g} m: if they are kilometres, say it in the "
+            f"units or behind the name, as in {source.split(',')[0]}_km"
+        )
+    return Heights(source, time[order].astype("datetime64[us]"), height_m, _sane(sigma_m[order]))
 
 
 def _sane(values: Float64) -> Float64:

@@ -20,6 +20,7 @@ FURTHEST_RIPPLE_M: Final = 1500.0  # an instrument's ripple grows with range² u
 FURTHEST_STEP_M: Final = 2500.0  # and its steps up to here
 LOWEST_M: Final = 80.0  # from the lowest trustworthy height: what the ground gives gathers here ...
 ABOVE_M: Final = (200.0, 400.0)  # ... and not here, when the layer has become shallow
+LEAST_REFERENCE_M: Final = 100.0  # of the reference, above the lowest trustworthy height however high that is
 CLEAR_OF_CLOUD_M: Final = 100.0  # below a cloud's base its own signal begins
 
 
@@ -116,7 +117,9 @@ def grid_of(
         slant=slant,
         columns=screening.Columns.of(height_m),
         work=slice(start, stop),
-        reference=_between(worked_m, *settings.reference_m),
+        reference=_between(
+            worked_m, settings.reference_m[0], max(settings.reference_m[1], min_height_m + LEAST_REFERENCE_M)
+        ),
         step_m=step_m,
         edge_m=edge_m,
         windows=windows,

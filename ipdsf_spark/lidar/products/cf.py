@@ -24,6 +24,7 @@ METHODS: Final = ("none", "edge", "cloud_base")
 NONE, EDGE, CLOUD_BASE = 0, 1, 2
 PLACE: Final = "station latitude longitude altitude"
 POSITION: Final = ("latitude", "longitude")
+UNTOLD: Final = "no altitude was told for this site: 0 m is assumed"  # 0 is that of a site of which none is told
 PLACE_OF_PROFILES: Final = "station latitude longitude"  # whose vertical coordinate is their axis of heights
 REFERENCES: Final = (
     "Brooks (2003) J. Atmos. Ocean. Technol. 20, 1092; Steyn, Baldi, Hoff (1999) J. Atmos. Ocean. Technol. 16, 944; "
@@ -94,6 +95,7 @@ def to_netcdf(
             array = np.asarray(values)
             variable[...] = np.where(np.isnan(array), fill, array) if fill is not None else array
 
+    assumed = {} if site.altitude_m else {"comment": UNTOLD}
     half = settings.averaging_s / 2
     seconds = (layers.time - np.datetime64(0, "us")) / np.timedelta64(1, "s")
     put("station", str, (), site.id, long_name="site", cf_role="timeseries_id")
@@ -125,6 +127,7 @@ def to_netcdf(
         units="m",
         positive="up",
         axis="Z",
+        **assumed,
     )
     put(
         "time",
@@ -181,6 +184,7 @@ def to_netcdf(
         cell_methods="time: mean",
         coordinates=PLACE,
         ancillary_variables="pblh_uncertainty pblh_qc pblh_method num_profiles",
+        **assumed,
     )
     put(
         "pblh_qc",
@@ -265,6 +269,7 @@ def to_netcdf(
         units="m",
         cell_methods="time: minimum",
         coordinates=PLACE,
+        **assumed,
     )
     if curtain is not None:
         file.createDimension("height", len(curtain.height_m))

@@ -49,12 +49,15 @@ def to_netcdf(series: Series, site: Site, *, history: str = "", inputs: Sequence
 
     seconds = (series.time - np.datetime64(0, "us")) / np.timedelta64(1, "s")
     place = _put_place(put, site)
+    # The vertical coordinate of what has gates is their axis; a second one would be ambiguous.
+    place_of_gates = {name: text.removesuffix(" altitude") for name, text in place.items()}
     put(
         "time",
         "f8",
         ("time",),
         seconds,
         standard_name="time",
+        long_name="time of the profile, or middle of the averaging interval",
         units="seconds since 1970-01-01 00:00:00 UTC",
         calendar="standard",
         axis="T",
@@ -82,7 +85,7 @@ def to_netcdf(series: Series, site: Site, *, history: str = "", inputs: Sequence
         flag_values=np.array([int(target) for target in Target], np.int8),
         flag_meanings=" ".join(target.name.lower() for target in Target),
         ancillary_variables="target_quality",
-        **place,
+        **place_of_gates,
     )
     put(
         "target_quality",
@@ -103,6 +106,7 @@ def to_netcdf(series: Series, site: Site, *, history: str = "", inputs: Sequence
         ("maker_cloud_base_height", series.maker_base_m, "lowest cloud base that the instrument reports"),
     ):
         attributes = {"standard_name": "height", "long_name": f"{meaning}, above the instrument", "units": "m"}
+        attributes["positive"] = "up"
         put(name, "f4", ("time",), values, ancillary_variables="target_quality", **attributes, **place)
     return bytes(file.close())
 
@@ -116,7 +120,7 @@ def _put_place(put: Any, site: Site) -> dict[str, str]:
         ("altitude", site.altitude_m, "m", {"positive": "up"}),
     ):
         if np.isfinite(value) and (name != "altitude" or known):
-            put(name, "f8", (), value, standard_name=name, units=units, **more)
+            put(name, "f8", (), value, standard_name=name, long_name=f"{name} of the instrument", units=units, **more)
             known.append(name)
     return {"coordinates": " ".join(known)} if known else {}
 

@@ -156,6 +156,8 @@ def test_near_a_base_the_air_is_humid_unless_a_hygrometer_says_that_it_is_dry() 
     assert near_surface(low, CONTINENTAL).flags & AirFlag.CLOUD
     assert near_surface(replace(low, relative_humidity=0.95), CONTINENTAL).flags & AirFlag.CLOUD
     assert near_surface(replace(low, relative_humidity=0.6), CONTINENTAL).extinction is not None
+    for broken in (0.0, -9.99):  # a hygrometer that says nothing does not say that the air is dry
+        assert near_surface(replace(low, relative_humidity=broken), CONTINENTAL).flags & AirFlag.CLOUD
 
 
 @given(

@@ -39,7 +39,7 @@ def test_without_humidity_a_typical_one_is_assumed_and_said() -> None:
     assert unknown.systematic > known.systematic
 
 
-@pytest.mark.parametrize("humidity", [-0.2, 55.0, float("inf")])
+@pytest.mark.parametrize("humidity", [-0.2, 0.0, 55.0, float("inf")])
 def test_an_impossible_humidity_is_an_unknown_one(humidity: float) -> None:
     assert mass_of(TWENTY_PER_MM, 910.0, humidity, AirSettings()).flags & AirFlag.NO_HUMIDITY
 
