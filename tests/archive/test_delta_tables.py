@@ -134,6 +134,25 @@ def test_a_checkpoint_that_is_damaged_is_passed_over_and_a_hole_in_the_log_is_na
         read_products(tmp_path)
 
 
+def test_a_checkpoint_of_which_a_part_is_not_there_is_passed_over(tmp_path: Path) -> None:
+    """Other writers of the format cut large checkpoints; half of one knows half of the files."""
+    for number in range(CHECKPOINT_EVERY + 2):
+        append(tmp_path, record(product("oslo", 5 * number, 700.0), offset=number))
+    (whole,) = (tmp_path / PRODUCTS / LOG).glob("*.checkpoint.parquet")
+    rows, version = pq.read_table(whole), whole.name.partition(".")[0]
+    whole.unlink()
+    first, second = (whole.with_name(f"{version}.checkpoint.{part:010d}.{2:010d}.parquet") for part in (1, 2))
+
+    pq.write_table(rows.slice(0, 4), first)
+    half = snapshot(tmp_path / PRODUCTS)
+    pq.write_table(rows.slice(4), second)
+    both = snapshot(tmp_path / PRODUCTS)
+
+    assert half.num_commits == CHECKPOINT_EVERY + 2
+    assert both.num_commits == 2
+    assert both.files == half.files and len(half.files) == CHECKPOINT_EVERY + 2
+
+
 @pytest.mark.parametrize("action", ["add", "remove"])
 @pytest.mark.parametrize("place", ["../../precious.txt", "ABSOLUTE", "date=2026-06-21/%2e%2e/%2e%2e/../precious.txt"])
 def test_a_log_that_names_a_file_outside_the_table_is_refused_and_that_file_stays(
@@ -326,8 +345,10 @@ def test_a_column_that_is_new_is_added_to_the_table_and_null_in_older_rows(tmp_p
     folder = tmp_path / PRODUCTS
     commit(folder, schema=older, partition_columns=[PARTITION],
            adds=[write_file(folder, reduced, columns, {PARTITION: "2026-06-21"})])  # fmt: skip
+    before = snapshot(folder).metadata
     append(tmp_path, record(product("oslo", 5, 800.0), offset=1))
 
+    assert snapshot(folder).metadata["id"] == before["id"]  # the same table, by which its readers know it
     assert read_products(tmp_path)["num_profiles"].isna().tolist() == [True, False]
     compact(tmp_path, keep_h=1)
     assert read_products(tmp_path)["num_profiles"].isna().tolist() == [True, False]
