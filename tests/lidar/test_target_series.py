@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from erf_profiles import pieces_of
-from test_targets import SITE, aerosol, profiles_of, with_cloud
+from test_targets import RANGE_M, SITE, aerosol, profiles_of, with_cloud
 
 from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.profiles import Profiles
@@ -45,8 +45,17 @@ def test_a_series_holds_the_classes_of_its_profiles_and_the_lowest_base_that_the
     assert found.records == ()
 
 
-def test_pieces_give_the_series_of_the_whole(whole: Profiles) -> None:
-    assert_same(series_of_profiles(pieces_of(whole, [1, 20, 47]), SITE)[0], series_of_profiles([whole], SITE)[0])
+def test_faint_signal_of_files_that_follow_one_another_is_seen_as_in_one() -> None:
+    faint = np.where((RANGE_M > 6500.0) & (RANGE_M < 7500.0), 2.5e-7, aerosol())
+    made = profiles_of(faint, num=60, rng=3)
+    layer = slice(655, 745)
+
+    (one,), (pieced,) = (series_of_profiles(blocks, SITE) for blocks in ([made], pieces_of(made, [*range(1, 60)])))
+
+    assert_same(pieced, one)
+    assert np.mean(one.classes[:, layer] == Target.AEROSOL) > 0.9
+    alone = series_of_profiles(pieces_of(made, [1])[:1], SITE)[0].classes[0, layer]
+    assert np.mean(alone == Target.AEROSOL) < 0.5
 
 
 def test_files_that_come_twice_and_out_of_order_count_once_in_time_order(
