@@ -283,6 +283,22 @@ def test_a_copy_that_was_delivered_is_known_as_delivered_by_its_place_when_the_j
     assert again.store.read(kept) == b"a.dat"
 
 
+def test_a_copy_of_a_delivered_record_that_still_lies_among_the_waiting_is_brought_to_its_place(node: Node) -> None:
+    agent = node.agent()
+    node.write("a.dat", b"a")
+    agent.take_in()
+    (waiting,) = agent.journal.pending(9)
+    delivered = replace(waiting, state=DELIVERED, copy=agent.store.dated(waiting, 1_790_000_000.0))
+    agent.journal.put([delivered])  # and the power went before the copy was moved
+    agent.close()
+
+    again = node.agent()
+
+    assert again.store.read(delivered) == b"a"
+    assert list(again.store.waiting()) == []
+    assert again.journal.counts()["delivered"] == 1
+
+
 @pytest.mark.parametrize(
     ("code", "is_wrong"),
     [

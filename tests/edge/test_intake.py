@@ -266,6 +266,41 @@ def test_a_file_that_cannot_be_read_once_is_only_delayed(node: Node, monkeypatch
     assert agent.told.matters == ()
 
 
+def test_a_file_that_cannot_be_read_holds_up_no_other(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = open
+    monkeypatch.setattr("builtins.open", lambda path, *how, **more: refused(path) or real(path, *how, **more))
+
+    def refused(path: object) -> None:
+        if str(path).endswith("a.dat"):
+            raise OSError(errno.EIO, "Input/output error")
+
+    node.write("a.dat", b"a", age_s=60.0)
+    node.write("b.dat", b"b", age_s=50.0)
+    agent = node.agent()
+
+    assert agent.take_in() == 1
+    node.write("c.dat", b"c", age_s=40.0)
+    assert agent.take_in() == 1
+
+    assert [entry.name for entry in agent.journal.pending(9)] == ["b.dat", "c.dat"]
+
+
+def test_a_file_that_was_removed_is_forgotten_at_the_next_pruning_and_one_that_is_there_is_not(node: Node) -> None:
+    agent = node.agent()
+    node.write("a.dat", b"a")
+    node.write("b.dat", b"b")
+    agent.take_in()
+    agent.prune()  # from now on this folder is known as the one that is watched
+    (node.watched / "a.dat").unlink()
+    node.clocks.passes(100.0)
+    agent.take_in()
+
+    agent.prune()
+
+    assert [source.name for source in agent.journal.sources()] == ["b.dat"]
+    assert [entry.name for entry in agent.journal.pending(9)] == ["a.dat", "b.dat"]  # what was taken in is still sent
+
+
 def test_a_name_that_is_no_utf8_is_taken_in(node: Node) -> None:
     agent = node.agent()
     (node.watched / os.fsdecode(b"\xff.dat")).write_bytes(b"odd")
