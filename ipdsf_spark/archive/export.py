@@ -111,7 +111,7 @@ def layers_of(rows: pd.DataFrame) -> Layers:
         time=rows["time"].to_numpy().astype("datetime64[us]"),
         mixing_height_m=rows["mixing_height_m"].to_numpy(float),
         uncertainty_m=rows["uncertainty_m"].to_numpy(float),
-        provisional=rows["provisional"].fillna(False).to_numpy(bool),
+        provisional=rows["provisional"].eq(True).to_numpy(bool),
         quality=np.array(quality, np.uint16),
         candidates_m=_padded(rows["candidates_m"]),
         candidate_strength=_padded(rows["candidate_strength"]),

@@ -44,7 +44,7 @@ def series_of_archive(
     revisions = read_revisions(directory, since=since, until=until)
     if revisions.empty:
         raise InputError(f"the archive {directory} holds no heights in this time")
-    is_provisional = revisions["provisional"].fillna(True).astype(bool)
+    is_provisional = revisions["provisional"].ne(False)  # also where it is not said
     final = newest_of(revisions[~is_provisional])
     seen = pd.concat([final, newest_of(revisions[is_provisional])]).drop_duplicates("key", keep="last")
     names = tuple(sorted(seen["site"].unique()))

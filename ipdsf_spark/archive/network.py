@@ -63,7 +63,7 @@ def network_now(directory: str | Path, name: str) -> NetworkNow | None:
     if slices.empty or fits.empty:
         return None
     alarms = {row["site"]: row for row in _newest(read_products(directory, kind="network_alarm"))}
-    warm = slices[slices["is_warm"].fillna(False).astype(bool)]
+    warm = slices[slices["is_warm"].eq(True)]
     strengths = () if warm.empty else tuple(float(value) for value in warm.iloc[-1]["strengths"])
     sites = tuple(SiteNow(row["site"], _weights(row), _standing(alarms.get(row["site"]))) for row in _newest(fits))
     return NetworkNow(name, slices.iloc[-1]["time"], strengths, sites)

@@ -80,7 +80,7 @@ def sampled_sizes(kafka: KafkaConfig, bootstrap: str) -> list[int]:
         listed = _partitions(consumer, kafka)
         held: dict[Partition, tuple[int, int]] = {}
         deadline = time.monotonic() + TIMEOUT_S
-        for partition in listed[:: -(-len(listed) // MAX_PARTITIONS)]:
+        for partition in listed[:: max(1, -(-len(listed) // MAX_PARTITIONS))]:  # of none where no site has a topic yet
             try:
                 low, high = ends_of(consumer, *partition, within_s=deadline - time.monotonic())
             except KafkaException:

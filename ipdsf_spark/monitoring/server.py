@@ -46,8 +46,8 @@ class PageServer:
     """
 
     def __init__(self, listen: str, pages: Mapping[str, Page]) -> None:
-        host, colon, port = listen.rpartition(":")
-        if not (colon and host and port.isdecimal() and int(port) < 65_536):
+        host, _, port = listen.rpartition(":")
+        if not (host and port.isdecimal() and int(port) < 65_536):
             raise ConfigError(f"an address to listen on is host:port, got {listen!r}")
         host = host.strip("[]")
         kind = _IPv6Server if ":" in host else ThreadingHTTPServer

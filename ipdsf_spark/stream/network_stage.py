@@ -267,7 +267,7 @@ class NetworkStage:
         hold, rows = 3600 // self.settings.interval_s, []
         for site in taken.sites:
             held, up = self.standing.get(site, {}), now.get(site, {})
-            found = {name: times for name, times in held.items() if name in up or taken.index - times[1] < hold}
+            found = {name: times for name, times in held.items() if taken.index - times[1] < hold}
             found |= {name: [held[name][0] if name in held else taken.index, taken.index] for name in up}
             if found:
                 self.standing[site] = found

@@ -53,3 +53,21 @@ def test_heights_of_other_intervals_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="needs heights by five minutes"):
         series_of_archive(tmp_path, SITES)
+
+
+def test_a_time_without_heights_is_named(tmp_path: Path) -> None:
+    append(tmp_path, published(0, "oslo", 0, 500.0, provisional=False))
+
+    with pytest.raises(InputError, match="holds no heights in this time"):
+        series_of_archive(tmp_path, SITES, since="2026-06-22")
+
+
+def test_a_height_that_does_not_say_whether_it_is_final_is_seen_and_is_no_truth_to_learn_from(tmp_path: Path) -> None:
+    append(tmp_path, published(0, "oslo", 0, 500.0, provisional=False))
+    _, value = product("oslo", 0, 650.0, time="2026-06-21T12:07:30Z", provisional=None)
+    append(tmp_path, record(("oslo|layers|2026-06-21T12:07:30Z", value), offset=1))
+
+    series = series_of_archive(tmp_path, SITES)
+
+    np.testing.assert_array_equal(series.observed.height_m[:, 0], [500.0, 650.0])
+    np.testing.assert_array_equal(series.target_m[:, 0], [500.0, np.nan])

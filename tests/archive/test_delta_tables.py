@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from records import NOON_MS, average, product, record
 
+from ipdsf_spark.archive import upkeep
 from ipdsf_spark.archive.delta import types, write
 from ipdsf_spark.archive.delta.checkpoint import CHECKPOINT_EVERY
 from ipdsf_spark.archive.delta.log import LOG, snapshot
@@ -61,6 +64,11 @@ def append(directory: Path, *records: Record, writer: str = "w", schema: pa.Sche
 def heights(directory: Path) -> dict[str, float]:
     found = read_products(directory)
     return {f"{row.site} {row.time:%H:%M}": row.mixing_height_m for row in found.itertuples()}
+
+
+def read_file_heights(path: Path) -> list[float]:
+    rows: list[float] = pq.read_table(path, columns=["mixing_height_m"], partitioning=None)[0].to_pylist()
+    return rows
 
 
 def test_an_archive_that_holds_nothing_yet_is_named(tmp_path: Path) -> None:
@@ -126,6 +134,25 @@ def test_a_checkpoint_that_is_damaged_is_passed_over_and_a_hole_in_the_log_is_na
         read_products(tmp_path)
 
 
+def test_a_checkpoint_of_which_a_part_is_not_there_is_passed_over(tmp_path: Path) -> None:
+    """Other writers of the format cut large checkpoints; half of one knows half of the files."""
+    for number in range(CHECKPOINT_EVERY + 2):
+        append(tmp_path, record(product("oslo", 5 * number, 700.0), offset=number))
+    (whole,) = (tmp_path / PRODUCTS / LOG).glob("*.checkpoint.parquet")
+    rows, version = pq.read_table(whole), whole.name.partition(".")[0]
+    whole.unlink()
+    first, second = (whole.with_name(f"{version}.checkpoint.{part:010d}.{2:010d}.parquet") for part in (1, 2))
+
+    pq.write_table(rows.slice(0, 4), first)
+    half = snapshot(tmp_path / PRODUCTS)
+    pq.write_table(rows.slice(4), second)
+    both = snapshot(tmp_path / PRODUCTS)
+
+    assert half.num_commits == CHECKPOINT_EVERY + 2
+    assert both.num_commits == 2
+    assert both.files == half.files and len(half.files) == CHECKPOINT_EVERY + 2
+
+
 @pytest.mark.parametrize("action", ["add", "remove"])
 @pytest.mark.parametrize("place", ["../../precious.txt", "ABSOLUTE", "date=2026-06-21/%2e%2e/%2e%2e/../precious.txt"])
 def test_a_log_that_names_a_file_outside_the_table_is_refused_and_that_file_stays(
@@ -146,6 +173,66 @@ def test_a_log_that_names_a_file_outside_the_table_is_refused_and_that_file_stay
     _set_aside(archive, "products", archive / "damaged")
 
     assert precious.read_text() == "another's"
+
+
+def test_a_damaged_file_is_set_aside_and_its_table_goes_on_without_it(tmp_path: Path) -> None:
+    for number in range(3):
+        append(tmp_path, record(product("oslo", 5 * number, 700.0 + number), offset=number))
+    damaged = next(path for path in map(Path, files(tmp_path)) if 701.0 in read_file_heights(path))
+    damaged.write_bytes(damaged.read_bytes()[:-8])
+
+    assert _set_aside(tmp_path, PRODUCTS, tmp_path / "damaged") == (1, False)
+
+    assert list((tmp_path / "damaged").rglob("*.parquet")) == [
+        tmp_path / "damaged" / PRODUCTS / damaged.relative_to(tmp_path / PRODUCTS)
+    ]
+    assert sorted(read_products(tmp_path)["mixing_height_m"]) == [700.0, 702.0]
+    assert _set_aside(tmp_path, PRODUCTS, tmp_path / "damaged") == (0, False)
+
+
+def test_a_table_whose_log_cannot_be_read_is_set_aside_as_a_whole(tmp_path: Path) -> None:
+    for number in range(3):
+        append(tmp_path, record(product("oslo", 5 * number, 700.0 + number), offset=number))
+    (tmp_path / PRODUCTS / LOG / f"{1:020d}.json").write_text("no line of a log")
+
+    assert _set_aside(tmp_path, PRODUCTS, tmp_path / "damaged" / "now") == (3, True)
+
+    assert not (tmp_path / PRODUCTS).exists()
+    assert len(list((tmp_path / "damaged" / "now" / PRODUCTS).rglob("*.parquet"))) == 3
+    assert _set_aside(tmp_path, PRODUCTS, tmp_path / "damaged" / "now") == (0, True)
+
+
+def test_a_file_that_has_other_rows_than_its_log_says_is_named_and_one_of_which_it_says_none_is_not(
+    tmp_path: Path,
+) -> None:
+    append(tmp_path, record(product("oslo", 0, 700.0), offset=0))
+    (file,) = snapshot(tmp_path / PRODUCTS).files.values()
+
+    problems = [problem_of(tmp_path / PRODUCTS, replace(file, num_rows=num)) for num in (1, 0, 7, -1)]
+
+    assert [problem.partition(" has ")[2] for problem in problems] == ["", "1 rows, not 0", "1 rows, not 7", ""]
+
+
+def test_tables_are_inspected_though_another_one_is_empty_or_not_there(tmp_path: Path) -> None:
+    (tmp_path / PRODUCTS).mkdir()
+    append(tmp_path, record(average("oslo", 0), offset=0), schema=AVERAGES_SCHEMA)
+
+    assert [(state.name, state.num_files, state.num_rows) for state in inspect(tmp_path)] == [(AVERAGES, 1, 1)]
+
+    shutil.rmtree(tmp_path / AVERAGES / LOG)
+    (state,) = inspect(tmp_path)
+    assert state.problems == (f"{tmp_path / AVERAGES} has files and no transaction log",)
+
+
+def test_a_file_that_is_large_enough_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        append(tmp_path, record(product("oslo", 5 * number, 700.0), offset=number))
+    sizes = sorted(file.size for file in snapshot(tmp_path / PRODUCTS).files.values())
+    monkeypatch.setattr(upkeep, "TARGET_BYTES", 2 * sizes[0])  # no file is smaller than half of it
+
+    done = compact(tmp_path, keep_h=168)
+
+    assert (done.num_joined, done.num_written) == (0, 0)
 
 
 def test_compaction_changes_no_row_and_makes_the_newest_view(tmp_path: Path) -> None:
@@ -258,8 +345,10 @@ def test_a_column_that_is_new_is_added_to_the_table_and_null_in_older_rows(tmp_p
     folder = tmp_path / PRODUCTS
     commit(folder, schema=older, partition_columns=[PARTITION],
            adds=[write_file(folder, reduced, columns, {PARTITION: "2026-06-21"})])  # fmt: skip
+    before = snapshot(folder).metadata
     append(tmp_path, record(product("oslo", 5, 800.0), offset=1))
 
+    assert snapshot(folder).metadata["id"] == before["id"]  # the same table, by which its readers know it
     assert read_products(tmp_path)["num_profiles"].isna().tolist() == [True, False]
     compact(tmp_path, keep_h=1)
     assert read_products(tmp_path)["num_profiles"].isna().tolist() == [True, False]
@@ -281,8 +370,11 @@ def test_records_that_are_not_ours_are_kept_as_text_or_named() -> None:
 
 @given(st.binary(max_size=200), st.integers(0, 2**63 - 1))
 def test_no_value_whatever_stops_the_archive(raw: bytes, published_ms: int) -> None:
-    product_rows([Record(raw, raw, published_ms, 0, 0)])
-    average_rows([Record(raw, raw, published_ms, 0, 0)])
+    by_day, faults = product_rows([Record(raw, raw, published_ms, 0, 0)])
+    assert sum(batch.num_rows for batches in by_day.values() for batch in batches) == bool(raw)
+    assert len(faults) <= 1
+    by_day, faults = average_rows([Record(raw, raw, published_ms, 0, 0)])
+    assert (by_day, len(faults)) == ({}, int(bool(raw)))  # no message of Arrow is found by chance
 
 
 @given(st.integers(0, 400), st.integers(0, 255))

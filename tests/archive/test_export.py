@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -14,9 +16,11 @@ import pytest
 
 from ipdsf_spark.archive import averages
 from ipdsf_spark.archive.delta.write import commit, write_file
-from ipdsf_spark.archive.export import netcdf_of
+from ipdsf_spark.archive.export import curtain_of, layers_of, netcdf_of
+from ipdsf_spark.archive.reading import read_products
 from ipdsf_spark.archive.tables import PARTITION, TABLES, Record, file_schema
 from ipdsf_spark.cli.main import main
+from ipdsf_spark.lidar.averages.average import Average
 from ipdsf_spark.lidar.averages.build import averages_of
 from ipdsf_spark.lidar.layers.mixing_height import retrieve
 from ipdsf_spark.lidar.layers.settings import LayerSettings
@@ -38,9 +42,13 @@ def profiles() -> Profiles:
 @pytest.fixture(scope="module")
 def archive(profiles: Profiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the stream would have archived of the day; averages of two hours are missing."""
-    folder = tmp_path_factory.mktemp("archive")
     rows = [{"kind": "layers", **row} for row in products_of("oslo", retrieve([profiles], SITE))]
     kept = [average for average in averages_of(profiles, 300) if not 120 <= average.index % 288 < 144]
+    return archived(tmp_path_factory.mktemp("archive"), rows, kept)
+
+
+def archived(folder: Path, rows: list[dict[str, Any]], kept: list[Average]) -> Path:
+    """The archive of these records."""
     values = {
         "products": [json.dumps(row).encode() for row in rows],
         "averages": [averages.to_message("oslo", average, interval_s=300) for average in kept],
@@ -71,6 +79,22 @@ def test_backscatter_stands_beside_the_heights_at_their_times(archive: Path, pro
     (expected,) = [average for average in averages_of(profiles, 300) if average.index % 288 == 156]
     np.testing.assert_allclose(seen[at_noon], 2.0 * expected.block_mean(), rtol=1e-5)
     assert file.wigos_station_id == "0-20000-0-01492"
+
+
+def test_backscatter_of_a_tilted_beam_stands_at_its_height_and_other_gates_are_left_out(
+    profiles: Profiles, tmp_path: Path
+) -> None:
+    early, tilted = averages_of(profiles, 300)[:6], replace(profiles, tilt_deg=np.full(len(profiles), 12.0, np.float32))
+    kept = [*averages_of(tilted, 300)[:6], *(replace(each, index=each.index + 6) for each in early[:2])]
+    rows = [{"kind": "layers", **row} for row in products_of("oslo", retrieve([profiles], SITE))[:8]]
+    archive = archived(tmp_path, rows, kept)
+
+    found = curtain_of(archive, SITE, DAY, layers_of(read_products(archive)), 300)
+
+    assert found is not None
+    np.testing.assert_allclose(found.height_m, early[0].block_range_m * np.cos(np.radians(12.0)), rtol=1e-6)
+    assert np.isfinite(found.beta).any(axis=1).tolist() == [True] * 6 + [False] * 2
+    np.testing.assert_allclose(found.beta[3], 2.0 * kept[3].block_mean(), rtol=1e-5)
 
 
 def exported(archive: Path, output: Path, *dates: str, sites: tuple[str, ...] = ()) -> int:

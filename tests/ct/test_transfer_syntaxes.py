@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,9 @@ from pydicom.uid import (
 )
 from synthetic_dicom import packed_by_itk, save, slice_dataset, with_frames
 
-from ipdsf_spark.ct.dicom_header import read_headers
-from ipdsf_spark.ct.dicom_pixels import read_hu
+from ipdsf_spark.ct import dicom_pixels
+from ipdsf_spark.ct.dicom_header import SliceHeader, read_headers
+from ipdsf_spark.ct.dicom_pixels import PixelReader, read_hu
 from ipdsf_spark.ct.reading import survey
 from ipdsf_spark.errors import InputError
 
@@ -219,3 +221,40 @@ def test_codecs_keep_their_doubts_to_themselves(tmp_path: Path) -> None:
 
     assert json.loads(said.stdout)["shape"] == [1, 1024, 256]
     assert said.stderr == ""
+
+
+def decoding_to(monkeypatch: pytest.MonkeyPatch, words: NDArray[np.int16], lines: tuple[str, ...] = ()) -> PixelReader:
+    """A reader whose decoder gives these words of a slice and says these lines."""
+
+    def opened(header: SliceHeader) -> Callable[[SliceHeader, list[str]], NDArray[np.int16]]:
+        def frame(header: SliceHeader, said: list[str]) -> NDArray[np.int16]:
+            said += lines
+            return words
+
+        return frame
+
+    monkeypatch.setattr(dicom_pixels, "_opened", opened)
+    return PixelReader()
+
+
+def test_what_a_decoder_says_of_a_slice_stands_among_the_remarks_three_lines_of_it(
+    hu: NDArray[np.int16], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = save(slice_dataset(hu, slope=0.5, intercept=-100), tmp_path / "a.dcm")
+    (header,) = read_headers(file)
+    reader = decoding_to(monkeypatch, np.full(hu.shape, 7, np.int16), ("first", "second", "third", "fourth"))
+
+    values, noted = reader.read_hu(header)
+
+    assert (values == 0.5 * 7 - 100).all()
+    assert noted == [("library_warning", f"its decoder says {line!r}") for line in ("first", "second", "third")]
+
+
+def test_a_decoder_that_gives_other_rows_or_columns_than_were_announced_is_not_believed(
+    hu: NDArray[np.int16], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = save(slice_dataset(hu), tmp_path / "a.dcm")
+    (header,) = read_headers(file)
+
+    with pytest.raises(InputError, match=r"a\.dcm: \(48, 64\) values where 64 × 48 were announced"):
+        decoding_to(monkeypatch, hu.T).read_hu(header)

@@ -18,7 +18,7 @@ from ipdsf_spark.config import EdgeConfig, KafkaConfig
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.edge import sender
 from ipdsf_spark.edge.agent import EdgeAgent
-from ipdsf_spark.edge.entry import PENDING
+from ipdsf_spark.edge.entry import MISSING, PENDING, REFUSED
 from ipdsf_spark.edge.journal import Journal
 from ipdsf_spark.edge.sender import Sender
 from ipdsf_spark.errors import ConfigError, InputError
@@ -50,6 +50,48 @@ def test_days_without_network_keep_every_file(node: Node) -> None:
 
     assert agent.journal.counts() == {"pending": 5, "delivered": 0, "refused": 0, "missing": 0}
     assert [agent.store.read(entry) for entry in agent.journal.pending(9)] == [b"%d" % number for number in range(5)]
+
+
+def test_what_a_broker_refused_waits_again_once_as_much_is_allowed_and_its_copy_is_there(node: Node) -> None:
+    agent = node.agent()
+    for name, num_bytes in (("a-small.dat", 900), ("b-large.dat", 3_000), ("c-without-copy.dat", 800), ("d-gone", 700)):
+        node.write(name, bytes(num_bytes))
+    agent.take_in()
+    states = {"d-gone": MISSING}
+    agent.journal.put(
+        replace(entry, state=states.get(entry.name, REFUSED), copy="" if "without" in entry.name else entry.copy)
+        for entry in agent.journal.pending(9)
+    )
+    agent.close()
+    node.kafka = replace(node.kafka, max_message_bytes=1_000)
+
+    again = node.agent()
+
+    assert [(entry.name, entry.reason) for entry in again.journal.pending(9)] == [("a-small.dat", "")]
+    assert again.journal.counts() == {"pending": 1, "delivered": 0, "refused": 2, "missing": 1}
+
+
+def test_records_are_handed_over_in_batches_that_fit_into_memory_the_oldest_first(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "BATCH", 4)
+    monkeypatch.setattr(sender, "BATCH_BYTES", 1_000)
+    agent = node.agent()
+    sizes = [400, 500, 200, 5_000, 1, 2, 3, 4, 5]
+    for number, size in enumerate(sizes):
+        node.write(f"{number}.dat", bytes([number]) * size)
+    agent.take_in()
+    before_kafka_said_its_time = agent.sender._next(agent.journal, 0)
+    agent.sender._has_asked_time = True
+    agent.clock.heard(node.clocks.wall_s)
+
+    batches, after = [], 0
+    while batch := agent.sender._next(agent.journal, after):
+        after = batch[-1].seq
+        batches.append([entry.bytes for entry in batch])
+
+    assert [entry.bytes for entry in before_kafka_said_its_time] == [400]
+    assert batches == [[400, 500], [200], [5_000], [1, 2, 3, 4], [5]]
 
 
 @pytest.mark.kafka

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 from collections import Counter
@@ -27,7 +28,7 @@ from test_growth import MESSAGE, STAMP, log
 from ipdsf_spark.edge import repair, resume, sender
 from ipdsf_spark.edge.arrived import FilesTopic, Meter, partition_of
 from ipdsf_spark.edge.entry import DELIVERED, PENDING, Entry
-from ipdsf_spark.edge.journal import Journal
+from ipdsf_spark.edge.journal import DamagedJournalError, Journal
 from ipdsf_spark.edge.resume import IN_FLIGHT_SINCE
 from ipdsf_spark.edge.status import status_of
 from ipdsf_spark.errors import InputError
@@ -229,6 +230,98 @@ def test_a_journal_that_was_deleted_is_written_anew_from_the_copies(node: Node, 
 
     assert [entry.name for entry in again.journal.pending(9)] == ["a.dat"]
     assert again.take_in() == 0
+    assert again.journal.fact(repair.MUST_ASK) == repair.FROM_START  # nothing says from where on to look in Kafka
+
+
+def test_a_backup_of_a_journal_says_from_where_on_kafka_is_asked_what_has_arrived_since(node: Node) -> None:
+    agent = node.agent()
+    agent.journal.put([], marks={2: 17})
+    agent._keep_journal()
+    agent.close()
+    (node.home / repair.NAME).unlink()
+
+    again = node.agent()
+
+    assert (again.journal.marks(), again.journal.fact(repair.MUST_ASK)) == ({2: 17}, repair.FROM_MARKS)
+
+
+def test_a_start_without_the_room_in_reserve_asks_kafka_what_the_journal_may_not_know(node: Node) -> None:
+    agent = node.agent()
+    agent.close()
+    assert (node.home / repair.RESERVE).stat().st_size == repair.RESERVE_BYTES
+    again = node.agent()
+    assert not again.journal.fact(repair.MUST_ASK)
+    again.close()
+    repair.release_reserve(node.home)
+
+    last = node.agent()
+
+    assert last.journal.fact(repair.MUST_ASK) == repair.FROM_MARKS
+    assert not (node.home / repair.RESERVE).exists()  # kept again once Kafka has answered
+    last.journal.put_facts(**{repair.MUST_ASK: ""})
+    last._keep_journal()
+    assert (node.home / repair.RESERVE).exists()
+
+
+def test_a_copy_that_was_delivered_is_known_as_delivered_by_its_place_when_the_journal_is_lost(node: Node) -> None:
+    agent = node.agent()
+    for name in ("a.dat", "b.dat"):
+        node.write(name, name.encode())
+    agent.take_in()
+    first, _ = agent.journal.pending(9)
+    dated = replace(first, state=DELIVERED, copy=agent.store.dated(first, 1_790_000_000.0))  # 2026-09-21T14:13:20Z
+    agent.store.move(dated.copy)
+    agent.journal.put([dated])
+    agent.close()
+    (node.home / repair.NAME).unlink()
+
+    again = node.agent()
+
+    assert [entry.name for entry in again.journal.pending(9)] == ["b.dat"]
+    (kept,) = again.journal.kept(9)
+    assert (kept.name, kept.copy[:10], kept.delivered_s) == ("a.dat", "2026/09/21", 1_789_948_800.0)
+    assert again.store.read(kept) == b"a.dat"
+
+
+def test_a_copy_of_a_delivered_record_that_still_lies_among_the_waiting_is_brought_to_its_place(node: Node) -> None:
+    agent = node.agent()
+    node.write("a.dat", b"a")
+    agent.take_in()
+    (waiting,) = agent.journal.pending(9)
+    delivered = replace(waiting, state=DELIVERED, copy=agent.store.dated(waiting, 1_790_000_000.0))
+    agent.journal.put([delivered])  # and the power went before the copy was moved
+    agent.close()
+
+    again = node.agent()
+
+    assert again.store.read(delivered) == b"a"
+    assert list(again.store.waiting()) == []
+    assert again.journal.counts()["delivered"] == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "is_wrong"),
+    [
+        (sqlite3.SQLITE_CORRUPT, True),
+        (sqlite3.SQLITE_CORRUPT | 3 << 8, True),  # extended: an index
+        (sqlite3.SQLITE_NOTADB, True),
+        (sqlite3.SQLITE_BUSY, False),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_IOERR | 1 << 8, False),  # extended: of reading
+    ],
+)
+def test_a_journal_is_damaged_where_the_file_is_wrong_and_not_where_disk_or_somebody_else_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, is_wrong: bool
+) -> None:
+    def fails(self: Journal, **_: object) -> None:
+        error = sqlite3.OperationalError("said by SQLite")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr(Journal, "_open", fails)
+
+    with pytest.raises(DamagedJournalError if is_wrong else sqlite3.OperationalError, match="said by SQLite"):
+        Journal(tmp_path / "journal.sqlite")
 
 
 def test_a_folder_in_the_place_of_the_journal_is_set_aside_as_often_as_it_comes(
@@ -256,8 +349,6 @@ def test_a_folder_in_the_place_of_the_journal_is_set_aside_as_often_as_it_comes(
 
 
 def test_the_journal_of_the_first_version_is_taken_over(node: Node) -> None:
-    import sqlite3
-
     node.home.mkdir(parents=True)
     (node.home / "copies" / "2026" / "01" / "01").mkdir(parents=True)
     old = sqlite3.connect(node.home / repair.NAME)

@@ -100,3 +100,12 @@ def test_a_log_written_in_any_steps_is_sent_whole_and_never_ends_inside_a_messag
             position = piece.stop
     assert b"".join(sent) == raw
     assert all(part.endswith(b"\x04\r\n") or not part.count(b"\x01") > part.count(b"\x04") for part in sent)
+
+
+@pytest.mark.parametrize("start", [0, 40, 196])
+def test_no_record_reaches_beyond_the_size_that_was_looked_at_though_the_file_goes_on_growing(start: int) -> None:
+    raw = b"1,2\n" * 100
+
+    pieces = list(pieces_of(io.BytesIO(raw), start, 200, habit_of(raw), limit=1_000, is_quiet=True))
+
+    assert [(piece.start, piece.stop) for piece in pieces] == [(start, 200)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from netCDF4 import Dataset
 from test_growth import MESSAGE, STAMP, TABLE, log
 
 from ipdsf_spark.edge import folder as folder_module
+from ipdsf_spark.edge import store
 from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.edge.entry import APPENDED, REWRITTEN, WHOLE, Entry
 from ipdsf_spark.edge.folder import Folder, is_ignored
@@ -41,6 +44,60 @@ def test_a_file_is_taken_in_only_when_it_has_stopped_changing(node: Node) -> Non
 
     (entry,) = agent.journal.pending(9)
     assert entry.sha256 == sha256_of(b"begun, and finished")
+
+
+def test_a_file_that_has_lain_there_longer_than_files_take_to_settle_is_taken_in_at_the_first_look(node: Node) -> None:
+    node.settings["settle_s"] = 5.0
+    node.write("old.dat", b"old", age_s=5.5)
+    node.write("young.dat", b"young", age_s=4.5)
+    agent = node.agent()
+
+    assert agent.take_in() == 1
+    assert [entry.name for entry in agent.journal.pending(9)] == ["old.dat"]
+
+
+def test_what_is_still_written_or_hidden_is_not_taken_in_from_a_folder(node: Node) -> None:
+    for name in ("a.part", "b.TMP", ".hidden", "day/.c.dat", ".trash/d.dat", "day/e.dat"):
+        node.write(name, name.encode(), age_s=100.0)
+    agent = node.agent()
+
+    agent.take_in()
+
+    assert [entry.name for entry in agent.journal.pending(9)] == ["day/e.dat"]
+
+
+def test_a_file_over_the_limit_that_cannot_be_cut_is_refused_once_and_its_neighbours_wait_for_kafka(node: Node) -> None:
+    node.kafka = replace(node.kafka, max_message_bytes=1_000)
+    node.write("a.nc", b"CDF\x01" + bytes(1_000))
+    node.write("b.nc", b"CDF\x01" + bytes(900))
+
+    for _ in range(2):
+        agent = node.agent()
+        agent.take_in()
+
+    assert agent.journal.counts() == {"pending": 1, "delivered": 0, "refused": 1, "missing": 0}
+    assert agent.journal.refused()[0].reason == "1004 bytes, kafka.max_message_bytes allows 1000: write shorter files"
+
+
+def test_a_copy_that_the_disk_did_not_take_at_the_last_moment_is_not_counted_on(
+    node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = store._placed
+
+    def refusing(partial: Path, target: Path) -> OSError | None:
+        return OSError(errno.ENOSPC, "No space left on device") if "a.dat" in target.name else real(partial, target)
+
+    monkeypatch.setattr(store, "_placed", refusing)
+    node.write("a.dat", b"a")
+    node.write("b.dat", b"b")
+    agent = node.agent()
+
+    assert agent.take_in() == 2
+
+    copies = {entry.name: entry.copy for entry in agent.journal.pending(9)}
+    assert copies["a.dat"] == ""
+    assert agent.store.place(copies["b.dat"]).read_bytes() == b"b"
+    assert "no local copies are kept" in caplog.text
 
 
 @pytest.mark.parametrize("jump_s", [-DAY_S, 3_652 * DAY_S])
@@ -209,6 +266,41 @@ def test_a_file_that_cannot_be_read_once_is_only_delayed(node: Node, monkeypatch
     assert agent.told.matters == ()
 
 
+def test_a_file_that_cannot_be_read_holds_up_no_other(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = open
+    monkeypatch.setattr("builtins.open", lambda path, *how, **more: refused(path) or real(path, *how, **more))
+
+    def refused(path: object) -> None:
+        if str(path).endswith("a.dat"):
+            raise OSError(errno.EIO, "Input/output error")
+
+    node.write("a.dat", b"a", age_s=60.0)
+    node.write("b.dat", b"b", age_s=50.0)
+    agent = node.agent()
+
+    assert agent.take_in() == 1
+    node.write("c.dat", b"c", age_s=40.0)
+    assert agent.take_in() == 1
+
+    assert [entry.name for entry in agent.journal.pending(9)] == ["b.dat", "c.dat"]
+
+
+def test_a_file_that_was_removed_is_forgotten_at_the_next_pruning_and_one_that_is_there_is_not(node: Node) -> None:
+    agent = node.agent()
+    node.write("a.dat", b"a")
+    node.write("b.dat", b"b")
+    agent.take_in()
+    agent.prune()  # from now on this folder is known as the one that is watched
+    (node.watched / "a.dat").unlink()
+    node.clocks.passes(100.0)
+    agent.take_in()
+
+    agent.prune()
+
+    assert [source.name for source in agent.journal.sources()] == ["b.dat"]
+    assert [entry.name for entry in agent.journal.pending(9)] == ["a.dat", "b.dat"]  # what was taken in is still sent
+
+
 def test_a_name_that_is_no_utf8_is_taken_in(node: Node) -> None:
     agent = node.agent()
     (node.watched / os.fsdecode(b"\xff.dat")).write_bytes(b"odd")
@@ -254,7 +346,9 @@ def test_a_link_to_a_folder_is_told_once_and_not_followed(node: Node, caplog: py
     assert [entry.name for entry in agent.journal.pending(9)] == ["days/a.dat"]
 
 
-@pytest.mark.parametrize(("place", "is_refused"), [("instrument/edge", True), ("instrument/.edge", False)])
+@pytest.mark.parametrize(
+    ("place", "is_refused"), [("instrument/edge", True), ("instrument/.edge", False), ("instrument/.edge/day", False)]
+)
 def test_copies_within_the_watched_folder_are_refused_unless_hidden(node: Node, place: str, is_refused: bool) -> None:
     node.settings["directory"] = str(node.root / place)
     if is_refused:

@@ -89,6 +89,32 @@ def test_a_partition_that_was_the_sites_once_and_has_no_leader_stops_nothing() -
 
     found: Any = Topic()
     assert _starts(found, {1: 4, 2: 3}, 1) == {1: 4}
+    with pytest.raises(resume.KafkaException):  # of the partition that is the site's now nothing can be left out
+        _starts(found, {2: 3}, 2)
+
+
+@pytest.mark.parametrize(
+    ("marks", "starts"),
+    [
+        ({1: 10}, {1: 10}),
+        ({1: 11}, {1: 0}),  # beyond the end: the topic was made anew
+        ({}, {1: 0}),
+        ({2: 3}, {1: 0, 2: 3}),  # the topic has grown: what was in flight may lie in the partition of before
+        ({1: 4, 7: 3}, {1: 4}),  # a partition that the topic does not have any more
+        ({1: 4, 0: 1, 2: 2, 3: 3}, {1: 4, 0: 1, 2: 2, 3: 3}),
+        ({1: 4, 0: 1, 2: 2, 3: 3, 4: 4}, {1: 4}),  # more of them than are looked into
+    ],
+)
+def test_records_in_flight_are_looked_for_where_they_can_be(marks: dict[int, int], starts: dict[int, int]) -> None:
+    class Topic:
+        def __contains__(self, partition: int) -> bool:
+            return partition < 5
+
+        def end(self, partition: int) -> int:
+            return 10
+
+    found: Any = Topic()
+    assert _starts(found, marks, 1) == starts
 
 
 @pytest.mark.kafka

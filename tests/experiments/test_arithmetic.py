@@ -30,6 +30,7 @@ def test_percentiles_are_in_order_and_within_what_was_measured(seconds: list[flo
 @given(st.permutations([float(second) for second in range(1, 101)]))
 def test_half_of_a_hundred_files_are_faster_than_the_median(seconds: list[float]) -> None:
     assert spread_of(seconds).p50_s == 50.5
+    assert spread_of(seconds).p90_s == pytest.approx(90.1)
     assert spread_of(seconds).p99_s == pytest.approx(99.01)
 
 
@@ -81,7 +82,8 @@ def test_a_drain_is_timed_from_the_end_of_its_warm_up(batches: list[int], data: 
     found = between(marks, warm_up, totals[-1])
 
     assert found.is_complete
-    assert found.files <= totals[-1] - warm_up
+    begun = min(second for second, files in enumerate(totals) if files >= warm_up)
+    assert (found.files, found.seconds) == (totals[-1] - totals[begun], len(batches) - 1 - begun)
     assert found.cpu_s == pytest.approx(0.5 * found.seconds)
 
 
@@ -89,6 +91,13 @@ def test_a_drain_that_was_stopped_is_not_complete() -> None:
     found = between([Mark(10, 1.0, 0.0), Mark(40, 3.0, 0.0)], 10, 100)
 
     assert (found.files, found.files_per_s, found.is_complete) == (30, 15.0, False)
+
+
+def test_a_drain_that_never_began_is_nothing_in_no_time() -> None:
+    found = between([], 10, 100)
+
+    assert (found.files, found.seconds, found.cpu_s, found.files_per_s, found.is_complete) == (0, 0.0, 0.0, 0.0, False)
+    assert between([Mark(40, 3.0, 1.0)], 50, 100).seconds == 0.0
 
 
 def test_the_presentations_hours_are_no_factor_of_four() -> None:

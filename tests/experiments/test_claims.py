@@ -30,6 +30,8 @@ def timed(*total_s: float) -> tuple[Table, ...]:
         ((400.0, 300.0, 250.0), False),
         ((90.5, 90.4, 90.6), False),  # the sending is all that takes time
         ((math.nan, 150.0, 95.0), None),
+        ((400.0, 205.0, math.nan), False),
+        ((400.0,), None),
     ],
 )
 def test_time_is_nearly_linear_in_consumers_only_above_the_time_of_sending(
@@ -71,8 +73,14 @@ def test_more_partitions_must_bring_more_than_one_run_differs_from_the_next() ->
     assert (same.holds, more.holds) == (False, True)
 
 
-def spread(rows: list[hosts.HostsRow], deaths: list[hosts.DeathRow]) -> list[Claim]:
-    fills = [hosts.FillRow("one broker", 50, 1000, 500.0, 0.0), hosts.FillRow("two brokers", 50, 1000, 300.0, 60.0)]
+def spread(
+    rows: list[hosts.HostsRow], deaths: list[hosts.DeathRow], written_mb: tuple[float, float] = (0.0, 60.0)
+) -> list[Claim]:
+    one_mb, two_mb = written_mb
+    fills = [
+        hosts.FillRow("one broker", 50, 1000, 500.0, one_mb),
+        hosts.FillRow("two brokers", 50, 1000, 300.0, two_mb),
+    ]
     tables = (
         Table.of("hosts", "", rows, kind=hosts.HostsRow),
         Table.of("writing", "", fills),
@@ -97,6 +105,31 @@ def test_a_second_broker_relieves_the_link_only_for_who_reads_the_own_copy() -> 
     assert (safe.holds, lossy.holds) == (True, False)
 
 
+def host(brokers: str, consumers: int, files_per_s: float, link_mb: float) -> hosts.HostsRow:
+    half = files_per_s / 2
+    return hosts.HostsRow(brokers, 50, consumers, 1000, 1000 / files_per_s, files_per_s, half, half, link_mb, 0.95)
+
+
+@pytest.mark.parametrize(("most", "falls"), [(440.0, True), (460.0, False), (600.0, False)])
+def test_throughput_falls_with_consumers_where_it_loses_a_tenth(most: float, falls: bool) -> None:
+    rows = [host(hosts.ONE, 2, 500.0, 20.0), host(hosts.ONE, 4, most, 20.0),
+            host(hosts.LEADERS, 4, 500.0, 20.0), host(hosts.NEAREST, 4, 500.0, 20.0)]  # fmt: skip
+
+    assert spread(rows, [])[0].holds is falls
+
+
+@pytest.mark.parametrize(("read_mb", "holds"), [(5.0, True), (7.0, False)])
+def test_two_brokers_use_much_less_bandwidth_below_two_thirds_of_what_one_uses(read_mb: float, holds: bool) -> None:
+    """One: 50 MB to write and 40 to read; two: 54 MB to write, and each reads its own copy."""
+    rows = [host(hosts.ONE, 2, 400.0, 70.0), host(hosts.ONE, 4, 500.0, 40.0), host(hosts.LEADERS, 4, 500.0, 40.0),
+            host(hosts.NEAREST, 4, 500.0, read_mb)]  # fmt: skip
+
+    found = spread(rows, [], written_mb=(50.0, 54.0))
+
+    assert found[4].holds is holds
+    assert "one broker: 50 MB to write and 40 to read" in found[4].found  # of the fastest run
+
+
 def test_hosts_that_could_not_be_made_prove_nothing() -> None:
     assert spread([], []) == []
 
@@ -112,12 +145,24 @@ def test_thousands_of_sites_are_carried_when_none_waits_and_files_are_fast(
     assert claim.holds is holds
 
 
+@pytest.mark.parametrize(("number", "holds"), [(999, None), (1_000, True)])
+def test_thousands_are_a_thousand_and_more_and_of_fewer_nothing_can_be_said(number: int, holds: bool | None) -> None:
+    rows = [sites.SitesRow(number, 50.0, 1500, 1500, 0.5, 1.0, 1.5, 0, True, 5.0)]
+
+    (claim,) = sites.claims(sites.SitesSettings(sites=(number,)), (Table.of("sites", "", rows),))
+
+    assert claim.holds is holds
+
+
 def trainings(best_db: float) -> tuple[Claim, ...]:
     rows = [
         training.TrainingRow(training.WITHOUT, 1, 800, 40.0, 20.0, 1.0, 1.0, 1.0, 300.0, 0.0, 5.0),
         training.TrainingRow(training.named(2), 2, 800, 21.0, 39.0, 1.95, 0.975, 1.0, 150.0, 5.0, 5.0),
     ]
-    quality = [training.QualityRow("phantom-3", training.named(2), 30.0, 0.9, 0.05, best_db)]
+    quality = [
+        training.QualityRow("phantom-3", training.WITHOUT, 20.0, 0.7, 9.0, best_db),  # another training's
+        training.QualityRow("phantom-3", training.named(2), 30.0, 0.9, 0.05, best_db),
+    ]
     tables = (
         Table.of("training", "", rows),
         Table.of("reach", "", [], kind=training.ReachRow),

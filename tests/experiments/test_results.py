@@ -114,7 +114,9 @@ def test_the_page_can_be_drawn_again_without_measuring(
 
     assert main(["bench", "page", "-o", str(tmp_path)]) == 0
     assert "index.html" in capsys.readouterr().err
-    assert "| consumers | 2 |" in (tmp_path / "experiments.md").read_text(encoding="utf-8")
+    text, at = (tmp_path / "experiments.md").read_text(encoding="utf-8"), result.provenance
+    assert "| consumers | 2 |" in text
+    assert f"{at.date}, {at.machine}, load {at.load:.1f} before, commit {at.commit}" in text
 
 
 def test_the_tables_go_between_the_marks_of_a_document_however_often(result: Result, tmp_path: Path) -> None:
@@ -132,16 +134,17 @@ def test_the_tables_go_between_the_marks_of_a_document_however_often(result: Res
     assert "former" not in once and "| four times faster | 1.42 times | does not hold |" in once
 
 
+@pytest.mark.parametrize("text", ["text\n", f"text\n{BEGIN}\nand no end\n", f"{END}\ntext\n{BEGIN}\n"])
 def test_a_document_without_marks_is_left_alone(
-    result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     write_result(result, tmp_path)
     document = tmp_path / "guide.md"
-    document.write_text("text\n", encoding="utf-8")
+    document.write_text(text, encoding="utf-8")
 
     assert main(["bench", "page", "-o", str(tmp_path), "--into", str(document)]) == 1
     assert "experiments: begin" in capsys.readouterr().err
-    assert document.read_text(encoding="utf-8") == "text\n"
+    assert document.read_text(encoding="utf-8") == text
 
 
 def test_the_guide_has_a_place_for_the_tables(repository: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,65 @@ from hypothesis import strategies as st
 
 from ipdsf_spark.lidar.averages import average_bytes
 from ipdsf_spark.lidar.averages.average import Average
-from ipdsf_spark.lidar.averages.build import averages_of
+from ipdsf_spark.lidar.averages.build import BELOW_CLOUD_M, averages_of
+from ipdsf_spark.lidar.profiles import Profiles
 
 DAY = steady(num_profiles=60, noise=0.1)
+
+
+def everything() -> Profiles:
+    """Sixty profiles with whatever a file may tell, and some without: gaps, clouds, a cross-polar channel, alarms."""
+    rng = np.random.default_rng(3)
+    beta = DAY.beta.copy()
+    beta[4, 20:40] = np.nan
+    beta[50:, 700:] = np.nan
+    bases = np.full((60, 3), np.nan, np.float32)
+    bases[::7, 0], bases[::14, 1] = 1205.0, 3000.0
+    visibility = np.full(60, np.nan, np.float32)
+    visibility[::9] = np.arange(7) * 10.0
+    clipped = np.full(60, np.nan, np.float32)
+    clipped[30:34] = 2500.0
+    laser = np.where(np.arange(60) % 5 == 0, np.nan, np.arange(60.0))
+    return replace(
+        DAY,
+        beta=beta,
+        cloud_base_m=bases,
+        vertical_visibility_m=visibility,
+        maker_layer_height_m=np.stack([visibility + 700.0, visibility + 900.0], axis=1),
+        is_fog=np.arange(60) % 11 == 0,
+        is_precipitation=np.arange(60) % 13 == 0,
+        tilt_deg=np.full(60, 3.0, np.float32),
+        depolarisation=rng.uniform(0.0, 0.5, beta.shape).astype(np.float32),
+        alarms=tuple(("dirty window",) if row == 31 else () for row in range(60)),
+        health={"laser_energy_percent": laser},
+        latitude_deg=48.125,
+        longitude_deg=11.5625,
+        altitude_m=539.0,
+        identity="TUB120011",
+        clipped_from_m=clipped,
+    )
+
+
+def pieces_of_everything(cuts: list[int]) -> list[Profiles]:
+    """The profiles of `everything` cut before each of `cuts`, with what a piece has in tuples and mappings."""
+    whole, found, begin = everything(), [], 0
+    for piece in pieces_of(replace(whole, alarms=(), health={}), cuts):
+        rows = slice(begin, begin + len(piece))
+        laser = whole.health["laser_energy_percent"][rows]
+        found.append(replace(piece, alarms=whole.alarms[rows], health={"laser_energy_percent": laser}))
+        begin += len(piece)
+    return found
+
+
+def assert_all_the_same(one: Average, other: Average, *, rtol: float) -> None:
+    for name in (field.name for field in fields(Average)):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if isinstance(mine, np.ndarray):
+            np.testing.assert_allclose(mine, theirs, rtol=rtol, atol=0, err_msg=name)
+        elif isinstance(mine, float):
+            assert mine == pytest.approx(theirs, rel=1e-9, abs=0), name
+        else:
+            assert mine == theirs, name
 
 
 def merged(averages: list[Average]) -> dict[int, Average]:
@@ -48,6 +105,40 @@ def test_any_pieces_in_any_order_give_the_average_of_the_whole(cuts: list[int], 
     assert len(whole) == 3
     for average in whole:
         assert_same(found[average.index], average)
+
+
+@given(st.lists(st.integers(1, 59), max_size=6), st.randoms())
+def test_whatever_profiles_tell_is_the_same_in_the_average_of_pieces_and_of_the_whole(
+    cuts: list[int], random: object
+) -> None:
+    parts = [average for piece in pieces_of_everything(cuts) for average in averages_of(piece, 300)]
+    random.shuffle(parts)  # type: ignore[attr-defined]
+    found = merged(parts)
+
+    whole = averages_of(everything(), 300)
+
+    assert len(found) == len(whole) == 3
+    for average in whole:
+        assert_all_the_same(found[average.index], average, rtol=1e-4)
+
+
+def test_the_depolarisation_of_a_block_is_cross_polar_over_total_backscatter() -> None:
+    made = everything()
+    blocks = averages_of(made, 3600)[0]
+
+    size = blocks.block_gates
+    num = made.beta.shape[1] // size
+    assert made.depolarisation is not None
+    beta, ratio = (
+        each[:, : num * size].reshape(60, num, size).astype(np.float64) for each in (made.beta, made.depolarisation)
+    )
+    is_whole = np.isfinite(beta).all(axis=2, keepdims=True)
+    cross, total = (np.where(is_whole, each, 0.0).sum(axis=(0, 2)) for each in (beta * ratio, beta))
+
+    found = blocks.block_depolarisation()
+    assert found is not None
+    np.testing.assert_allclose(found[:24], (cross / total)[:24], rtol=1e-4)  # above, noise makes it any number
+    assert averages_of(DAY, 300)[0].block_depolarisation() is None
 
 
 def test_a_tilt_that_is_not_told_counts_as_vertical() -> None:
@@ -126,6 +217,15 @@ def test_a_passing_cloud_leaves_the_clear_air_of_the_others() -> None:
     np.testing.assert_array_equal(average.cloud_base_m, [1500.0] * 3)
 
 
+@pytest.mark.parametrize(("above_m", "is_cut"), [(BELOW_CLOUD_M - 6.0, True), (BELOW_CLOUD_M + 6.0, False)])
+def test_a_cloud_just_above_the_last_gate_takes_the_gates_near_its_base_with_it(above_m: float, is_cut: bool) -> None:
+    bases = np.full((20, 1), 3995.0 + above_m, np.float32)  # the last of 400 gates has its centre at 3995 m
+    mean = averages_of(profiles_of(np.full((20, 400), 1e-6), cloud_base_m=bases), 300)[0].mean()
+
+    assert np.isnan(mean[-1]) == is_cut
+    assert np.isfinite(mean[:-11]).all()
+
+
 def test_under_a_deck_the_gates_above_its_base_are_missing() -> None:
     bases = np.full((20, 1), 1500.0, np.float32)
     mean = averages_of(profiles_of(np.full((20, 400), 1e-6), cloud_base_m=bases), 300)[0].mean()
@@ -171,6 +271,19 @@ def test_another_instrument_in_the_interval_does_not_mix() -> None:
     assert other.merge(one) is one
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"instrument": "Lufft CHM15k"}, {"num_gates": 700}, {"is_calibrated": False}, {"identity": "another unit"}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_is_not_alike_does_not_mix_although_no_profile_is_of_the_same_time(changes: dict[str, Any]) -> None:
+    (one,) = averages_of(steady(num_profiles=8), 300)
+    (other,) = averages_of(steady(num_profiles=4, start=NOON + np.timedelta64(200, "s"), **changes), 300)
+
+    assert one.merge(other) is one
+    assert other.merge(one) is one
+
+
 @given(st.lists(st.integers(1, 59), max_size=4))
 def test_bytes_bring_back_what_was_packed(cuts: list[int]) -> None:
     bases = np.full((60, 2), np.nan, np.float32)
@@ -185,6 +298,14 @@ def test_bytes_bring_back_what_was_packed(cuts: list[int]) -> None:
         assert_same(one, other)
         assert one.likeness == other.likeness
     assert [index for index, _ in average_bytes.split(raw)] == [average.index for average in averages]
+
+
+@pytest.mark.parametrize("interval_s", [300, 3600])
+def test_bytes_bring_back_whatever_profiles_tell(interval_s: int) -> None:
+    for average in averages_of(everything(), interval_s):
+        assert_all_the_same(average_bytes.from_bytes(average_bytes.to_bytes(average)), average, rtol=0)
+        short, raw = average_bytes.rounded(average)
+        assert_all_the_same(average_bytes.from_bytes(raw), short, rtol=0)
 
 
 def test_a_file_of_one_minute_is_a_few_kilobytes() -> None:

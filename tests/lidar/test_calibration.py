@@ -16,11 +16,11 @@ from ipdsf_spark.lidar.aerosol.inversion import attenuated_backscatter
 from ipdsf_spark.lidar.aerosol.molecular import molecular_profiles
 from ipdsf_spark.lidar.averages.average import Average, Sum
 from ipdsf_spark.lidar.calibration import state as states
-from ipdsf_spark.lidar.calibration.cloud import LIDAR_RATIO_SR, cloud_sample
+from ipdsf_spark.lidar.calibration.cloud import LIDAR_RATIO_SIGMA, LIDAR_RATIO_SR, cloud_sample
 from ipdsf_spark.lidar.calibration.flags import CalibrationFlag, names
 from ipdsf_spark.lidar.calibration.operator import DAY_S, finish, step
 from ipdsf_spark.lidar.calibration.rayleigh import rayleigh_sample
-from ipdsf_spark.lidar.calibration.scattering import eta
+from ipdsf_spark.lidar.calibration.scattering import TYPICAL_SIGMA, eta
 from ipdsf_spark.lidar.calibration.state import PROCESS_VARIANCE, Walk
 from ipdsf_spark.lidar.calibration.water_vapour import precipitable_mm, transmission_squared
 from ipdsf_spark.lidar.operators import News, Parameters, Row, operator_named
@@ -323,7 +323,49 @@ def test_clouds_of_a_day_make_one_final_row_with_their_factor() -> None:
     assert rows[0].values["day_factor"] == pytest.approx(1.6, rel=1e-4)
     assert rows[0].values["num_cloud_intervals"] == 4
     assert {"without_water_vapour", "liquid_cloud", "young"} <= set(rows[0].values["quality"])
+    assert not {"step", "outlier"} & {name for row in rows for name in row.values["quality"]}
+    assert [row.values["alarm"] for row in rows] == [False, False]
     assert rows[1].values["sigma"] < rows[0].values["sigma"]
+
+
+def test_clouds_of_a_day_that_differ_make_its_value_as_uncertain_as_they_scatter() -> None:
+    """Half of the samples say 1, half of them 2: logarithms with a standard deviation of ln 2 / 2."""
+    (first, *_), (second, *_) = (cloudy_days([factor], per_day=1) for factor in (1.0, 2.0))
+    averages = [dataclasses.replace(first, index=first.index + number) for number in range(3)]
+    averages += [dataclasses.replace(second, index=second.index + 20 + number) for number in range(3)]
+
+    (row,) = run(averages)
+
+    assert row.values["day_factor"] == pytest.approx(2.0**0.5, rel=1e-3)
+    assert row.values["day_sigma"] == pytest.approx(math.hypot(math.log(2.0) / 2.0, LIDAR_RATIO_SIGMA), abs=1e-3)
+
+
+def test_an_instrument_whose_multiple_scattering_is_not_known_is_given_the_usual_one_and_that_is_said() -> None:
+    known, unknown = (run(cloudy_days([1.0], instrument=each)) for each in ("Vaisala CL31", "Campbell CS135"))
+
+    assert "assumed_scattering" not in known[0].values["quality"]
+    assert "assumed_scattering" in unknown[0].values["quality"]
+    assert unknown[0].values["day_sigma"] == pytest.approx(
+        math.sqrt(known[0].values["day_sigma"] ** 2 + TYPICAL_SIGMA**2), abs=1e-3
+    )
+
+
+def test_a_cloud_that_is_too_cold_to_be_liquid_gives_no_factor_at_a_high_site() -> None:
+    """A peak 1.5 km above the instrument lies above 5.4 km, -20 °C, from an altitude of 3.9 km on."""
+    factors = [
+        run(cloudy_days([1.6]), dataclasses.replace(SITE, altitude_m=altitude_m))[0].values["day_factor"]
+        for altitude_m in (3700.0, 4100.0)
+    ]
+
+    assert factors == [pytest.approx(1.6, rel=1e-3), None]
+
+
+def test_an_interval_without_a_sample_gives_no_row_of_its_own() -> None:
+    clear = [average_of(DAY * 288 + 140 + number, np.full(HEIGHT_M.size, 1e-7)) for number in range(5)]
+
+    rows, _ = step(SITE, clear, b"", interval_s=INTERVAL_S)
+
+    assert rows == []
 
 
 def test_a_cloud_that_passes_is_not_long_enough_and_samples_that_disagree_are_no_cloud() -> None:

@@ -201,6 +201,34 @@ def test_state_as_bytes_goes_on_where_it_stood(times: list[int]) -> None:
     assert restored.to_bytes() == held.to_bytes()
 
 
+def test_a_state_as_bytes_knows_the_single_instrument_and_what_was_closed() -> None:
+    def of_unit(unit: str, seconds: Sequence[float]) -> list[Average]:
+        return [replace(part, identity=unit) for part in parts(seconds)]
+
+    held = intervals()
+    for minute in range(0, 300, 60):
+        held.add(of_unit("unit 1", [minute + s for s in (0, 15, 30, 45)]))
+
+    restored = intervals().load(held.to_bytes())
+    again, other = restored.add(of_unit("unit 1", [0, 15, 300])), restored.add(of_unit("unit 2", [305]))
+
+    assert restored.source == ("Vaisala CL51", "unit 1")
+    assert (again.num_duplicate, again.num_used, again.num_foreign) == (2, 1, 0)
+    assert (other.num_foreign, other.foreign_source) == (1, ("Vaisala CL51", "unit 2"))
+
+
+def test_another_instrument_is_foreign_until_the_newest_of_all_that_was_closed_is_long_past() -> None:
+    held = intervals()
+    for begin in (0, 500):  # two stretches, ten minutes of silence take over from the end of the second
+        held.add(parts([begin, begin + 15]))
+    held.close_all()
+
+    early, late = held.add(parts([1114], instrument="Lufft CHM15k")), held.add(parts([1115], instrument="Lufft CHM15k"))
+
+    assert (early.num_foreign, early.has_new_source) == (1, False)
+    assert (late.num_used, late.has_new_source) == (1, True)
+
+
 @given(st.binary(max_size=200))
 def test_foreign_bytes_are_refused_by_name(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"intervals|average|buffer|decode|requires"):

@@ -240,6 +240,43 @@ def test_a_streak_that_evaporates_below_a_cloud_is_drizzle_above_aerosol() -> No
     assert at(targets, 600.0) is Target.AEROSOL
 
 
+@pytest.mark.parametrize(("strength", "target"), [(2e-5, Target.DRIZZLE_OR_RAIN), (6e-6, Target.AEROSOL)])
+def test_below_a_low_cloud_only_a_strong_column_is_rain(strength: float, target: Target) -> None:
+    """Between 10^-5.5 and 10^-5 m-1 sr-1 it is rain below a cloud of 1.3 km and more, and haze below a lower one."""
+    targets = classes_of_profile(profiles_of(with_cloud(np.where(RANGE_M < 700.0, strength, 2e-8), 700.0)))
+
+    assert {at(targets, height) for height in (300.0, 500.0)} == {target}
+    assert at(targets, 730.0) is Target.LIQUID
+
+
+def test_above_rain_without_a_cloud_nothing_is_known() -> None:
+    targets = classes_of_profile(profiles_of(np.where(RANGE_M < 2500.0, 1e-5, 1e-9)))
+
+    assert {at(targets, height) for height in (300.0, 1500.0, 2400.0)} == {Target.DRIZZLE_OR_RAIN}
+    assert {at(targets, height) for height in (2600.0, 5000.0, 11_000.0)} == {Target.ATTENUATED}
+
+
+def test_ice_that_reaches_the_ground_is_ice_and_no_fog() -> None:
+    dust = np.where(RANGE_M < 600.0, 5e-6, 2e-8)
+    targets = classes_of_profile(profiles_of(dust), surface_temperature_k=245.0)
+
+    assert {at(targets, height) for height in (15.0, 300.0, 550.0)} == {Target.ICE}
+    assert not (targets.flags & TargetFlag.FOG).any()
+
+
+@pytest.mark.parametrize("beside", [(4000.0, 4600.0), (4620.0, 5400.0)], ids=["below", "above"])
+def test_ice_that_hangs_together_with_a_liquid_layer_does_not_take_its_gates(beside: tuple[float, float]) -> None:
+    ice = np.where((beside[0] < RANGE_M) & (beside[1] > RANGE_M), 4e-6, aerosol())
+    shape = 8e-5 * np.exp(-(((RANGE_M - 4600.0) / 35.0) ** 2))
+    targets = classes_of_profile(profiles_of(ice + shape, instrument="Lufft CHM15k"))
+
+    (liquid,) = (each for each in targets.clouds[5] if each.is_liquid)
+    (frozen,) = (each for each in targets.clouds[5] if not each.is_liquid)
+    assert frozen.last == liquid.first - 1 if beside[0] < 4600.0 else frozen.first == liquid.last + 1
+    assert at(targets, 4600.0) is Target.LIQUID
+    assert at(targets, sum(beside) / 2) is Target.ICE
+
+
 def test_haze_that_brightens_towards_the_ground_is_no_rain() -> None:
     haze = 1e-4 * np.exp(-RANGE_M / 350.0) + 1e-8
     targets = classes_of_profile(profiles_of(with_cloud(haze, 700.0)))

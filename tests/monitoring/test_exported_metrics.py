@@ -6,7 +6,9 @@ import itertools
 import json
 import math
 import re
+import subprocess
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from ipdsf_spark.config import Config
 from ipdsf_spark.edge.metrics import edge_samples
 from ipdsf_spark.edge.status import Status
+from ipdsf_spark.monitoring import network as followed
 from ipdsf_spark.monitoring.job_metrics import TableState, job_samples
 from ipdsf_spark.monitoring.lag import Lags
 from ipdsf_spark.monitoring.network import HEIGHTS_KEPT, REASONS, Network, kind_of
@@ -89,6 +92,35 @@ def test_the_lag_of_every_partition_is_told_under_the_names_people_know() -> Non
     assert value(found, "kafka_partition_latest_offset", cluster_name="here", topic="files", partition="0") == 14
 
 
+def test_figures_of_a_job_are_told_in_seconds_and_bytes(tmp_path: Path) -> None:
+    certificates.make_authority(tmp_path, "a CA")
+    report = progress({"0": 1}, {"0": 2})
+
+    found = samples(listened(report, report), Network(), certificate=str(tmp_path / "ca.pem"))
+
+    assert value(found, "ipdsf_batch_seconds", phase="triggerExecution") == 0.8
+    assert value(found, "ipdsf_batch_seconds", phase="addBatch") == 0.6
+    assert value(found, "ipdsf_last_batch_timestamp_seconds") == 1_782_043_200.0  # 2026-06-21T12:00:00Z
+    assert (value(found, "ipdsf_state_rows"), value(found, "ipdsf_state_bytes")) == (5, 4_000)
+    counts = ("files_read", "files_decoded", "files_quarantined", "batches")
+    assert [value(found, f"ipdsf_{name}_total") for name in counts] == [24, 22, 2, 2]
+    ends = subprocess.run(["openssl", "x509", "-enddate", "-noout", "-in", str(tmp_path / "ca.pem")],
+                          capture_output=True, text=True, check=True).stdout  # fmt: skip
+    end = datetime.strptime(ends.strip(), "notAfter=%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
+    assert value(found, "ipdsf_certificate_expiry_timestamp_seconds") == end.timestamp()
+
+
+@given(st.lists(st.floats(), max_size=5))
+def test_a_number_is_read_back_as_it_was_and_a_whole_one_has_no_point(values: list[float]) -> None:
+    values = [*values, 0.0, 1.5, -2.25, 3.0, 1e14, 1e15, 1e300, math.inf, -math.inf, math.nan]
+
+    lines = render([Sample("ipdsf_sites", value) for value in values]).decode().splitlines()[2:]
+
+    words = [line.removeprefix("ipdsf_sites ") for line in lines]
+    assert [float(word) for word in words] == pytest.approx(values, rel=0, abs=0, nan_ok=True)
+    assert words[-7:] == ["3", "100000000000000", "1000000000000000.0", "1e+300", "+Inf", "-Inf", "NaN"]
+
+
 def test_a_lag_that_nobody_knows_yet_is_not_a_lag_of_zero() -> None:
     found = samples(LiveListener("live"), Network(), tables=[TableState("layers", None, 40.0, False)])
 
@@ -138,12 +170,14 @@ def test_freshness_is_told_of_the_stalest_sites_only_and_of_all_as_quantiles() -
     for number in range(50):
         network.take_status(status(f"site-{number}", sent_ms=int((NOW_S - number) * 1000), is_silent=number == 49))
 
+    network.take_status(status("new"))  # nothing of it was seen yet, so nobody knows how old that is
+
     found = samples(listened(), network, max_sites=3)
 
     told = {each.labels["site"]: each.value for each in found if each.name == "ipdsf_site_freshness_seconds"}
     assert told == {"site-49": 49.0, "site-48": 48.0, "site-47": 47.0}
     assert value(found, "ipdsf_site_freshness_quantile_seconds", quantile="0.99") == 48.0
-    assert (value(found, "ipdsf_sites", state="live"), value(found, "ipdsf_sites", state="silent")) == (49, 1)
+    assert (value(found, "ipdsf_sites", state="live"), value(found, "ipdsf_sites", state="silent")) == (50, 1)
 
 
 # What kafka-lag-exporter's own dashboard asks for (grafana/Kafka_Lag_Exporter_Dashboard.json), less its JVM panels.
@@ -267,6 +301,27 @@ def test_a_site_keeps_a_day_of_heights_in_order() -> None:
 
     assert times == sorted(times)
     assert len(times) == HEIGHTS_KEPT
+
+
+def test_of_more_sites_than_have_a_history_only_the_newest_height_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(followed, "SITES_WITH_HISTORY", 2)
+    network = Network()
+
+    for site in ("oslo", "rome", "kyiv"):
+        for minute in (0, 5, 10):
+            network.take_product(product(site, f"2026-06-21T12:{minute:02}:00Z", minute), 0)
+
+    assert {site: len(view.heights) for site, view in network.sites().items()} == {"oslo": 3, "rome": 3, "kyiv": 1}
+    assert list(network.sites()["kyiv"].heights) == ["2026-06-21T12:10:00Z"]
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-06-21T12:00:00", "2026-06-31T12:00:00Z", "", 5])
+def test_a_product_whose_time_is_none_or_names_no_zone_is_passed_over(time: str | int) -> None:
+    network = Network()
+
+    network.take_product(json.dumps({"kind": "layers", "site": "oslo", "time": time}).encode(), 0)
+
+    assert network.sites() == {}
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[1]", b'{"site": 3}', b'{"site": "a", "time": null}', None])

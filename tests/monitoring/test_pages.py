@@ -18,7 +18,7 @@ from test_exported_metrics import NOW_S, calibration, listened, product, progres
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring import page
-from ipdsf_spark.monitoring.chart import MAP_WIDTH, Dot, map_of
+from ipdsf_spark.monitoring.chart import LETTER, MAP_WIDTH, NAME_HEIGHT, Dot, map_of
 from ipdsf_spark.monitoring.curtains import Curtains
 from ipdsf_spark.monitoring.files import PageFiles
 from ipdsf_spark.monitoring.job_metrics import TableState
@@ -139,6 +139,22 @@ def test_every_site_lies_on_the_map(places: list[tuple[float, float]]) -> None:
     assert all(south[1] >= north[1] for south, north in itertools.pairwise(norths))
 
 
+@given(st.lists(st.tuples(st.floats(40, 60), st.floats(0, 20), st.integers(1, 30)), min_size=1, max_size=15))
+def test_names_on_the_map_stay_on_it_and_cover_no_other(places: list[tuple[float, float, int]]) -> None:
+    drawn = map_of([Dot("x" * letters, north, east, "live") for north, east, letters in places])
+
+    assert drawn is not None
+    boxes = []
+    for x, y, dot, anchor in drawn.dots:
+        length = LETTER * len(dot.site)
+        if anchor:
+            boxes.append((y, x - length if anchor == "end" else x, x if anchor == "end" else x + length))
+    assert boxes
+    assert all(left >= 0 and right <= MAP_WIDTH for _, left, right in boxes)
+    for (y, left, right), (other_y, other_left, other_right) in itertools.combinations(boxes, 2):
+        assert abs(y - other_y) > NAME_HEIGHT or right < other_left or left > other_right
+
+
 @pytest.fixture
 def server() -> Iterator[PageServer]:
     def broken(rest: str, query: Query) -> tuple[str, bytes]:
@@ -169,6 +185,29 @@ def test_a_server_answers_what_it_has_and_nothing_else(server: PageServer) -> No
     assert asked(server, "/../etc/passwd")[0] == 404
 
 
+def test_no_answer_is_kept_by_a_browser_or_runs_what_a_page_does_not_hold(server: PageServer) -> None:
+    for path in ("/", "/nothing"):
+        try:
+            answer = urllib.request.urlopen(server.address + path, timeout=10.0)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+            assert answer.headers["Content-Type"].startswith("text/plain")
+            assert int(answer.headers["Content-Length"]) == len(answer.read())
+
+
+def test_an_address_is_free_again_once_a_server_is_closed() -> None:
+    first = PageServer("127.0.0.1:0", {})
+    first.close()
+
+    second = PageServer(first.address.removeprefix("http://"), {})
+    second.close()
+
+    assert second.address == first.address
+
+
 def test_a_page_that_fails_is_said_to_fail_and_the_server_goes_on(
     server: PageServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -189,7 +228,7 @@ def test_an_address_that_is_taken_keeps_nobody_from_working(
     assert "the page is not served at 127.0.0.1" in caplog.text
 
 
-@pytest.mark.parametrize("listen", ["localhost", ":80", "host:http", "host:99999"])
+@pytest.mark.parametrize("listen", ["localhost", "80", ":80", "host:http", "host:65536"])
 def test_what_is_no_address_is_refused(listen: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="an address to listen on is host:port"):
         PageServer(listen, {})

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipdsf_spark.monitoring.progress import (
+    BATCHES_JUDGED,
     BATCHES_KEPT,
     COUNTS_OF_TASKS,
     RUNS_KEPT,
@@ -24,13 +25,15 @@ from ipdsf_spark.monitoring.progress import (
 COUNTS = {"read": 12, "decoded": 9, "quarantined": 4, "both": 2, "waiting": 1, "profiles": 80}
 
 
-def progress(number: int = 0, *, name: str = "live", counts: dict[str, Any] | None = None, rows: int = 12) -> dict:
+def progress(number: int = 0, *, name: str = "live", counts: dict[str, Any] | None = None, rows: int = 12,
+             num_bytes: int | None = 120_000) -> dict:  # fmt: skip
     """As Spark reports it."""
+    observed = {"files": COUNTS if counts is None else counts}
     return {
         "id": "0", "runId": "1", "name": name, "batchId": number, "timestamp": "2026-06-21T12:00:00.000Z",
         "numInputRows": rows,
         "durationMs": {"triggerExecution": 812, "addBatch": 700},
-        "observedMetrics": {"files": COUNTS if counts is None else counts, "bytes": {"bytes": 120_000}},
+        "observedMetrics": observed | ({} if num_bytes is None else {"bytes": {"bytes": num_bytes}}),
         "sources": [
             {
                 "endOffset": {"files": {"0": 10, "1": 20, "2": 5}},
@@ -54,7 +57,7 @@ def test_a_count_that_spark_leaves_out_is_none() -> None:
     assert (batch.counts["read"], batch.counts["decoded"]) == (0, 3)
 
 
-def part_of(task: int, number: int, **counts: int) -> dict[str, int]:
+def part_of(task: int, number: int, **counts: int | None) -> dict[str, int | None]:
     return {"task": task, "number": number, **counts}
 
 
@@ -66,6 +69,33 @@ def test_what_a_repeated_task_counts_differently_counts_once_as_well() -> None:
 
     assert batch.counts["read"] == 10
     assert "task" not in batch.counts
+
+
+def test_counts_of_tasks_are_added_to_each_other_and_what_a_task_does_not_say_is_none() -> None:
+    parts = [part_of(0, 0, read=5, late=1), part_of(1, 0, read=3, late=None), part_of(1, 1, read=0, late=2)]
+
+    batch = Batch.of(progress(counts={"decoded": 7, "quarantined": None, COUNTS_OF_TASKS: parts}))
+
+    told = {name: count for name, count in batch.counts.items() if name not in ("bytes", "batches")}
+    assert told == {"decoded": 7, "quarantined": 0, "read": 8, "late": 3}
+    assert Totals(read=1, late=1).add(batch.counts) == Totals(read=9, decoded=7, late=4, batches=1)
+
+
+def test_a_report_without_figures_is_a_batch_of_nothing() -> None:
+    bare = {"batchId": 3, "timestamp": "2026-06-21T12:00:00.000Z", "durationMs": None, "observedMetrics": None}
+
+    assert Batch.of(bare) == Batch(3, {"batches": 1}, {}, 0, "2026-06-21T12:00:00.000Z")
+
+
+def test_rows_and_bytes_of_a_state_are_those_of_all_its_operators() -> None:
+    listener = LiveListener("live")
+    operators = [{"numRowsTotal": 5, "memoryUsedBytes": 1_000}, {"numRowsTotal": None}, {"memoryUsedBytes": 20}]
+
+    listener.onQueryProgress(
+        SimpleNamespace(progress=SimpleNamespace(json=json.dumps(progress() | {"stateOperators": operators})))
+    )
+
+    assert (listener.state_rows, listener.state_bytes) == (5, 1_020)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
@@ -133,6 +163,10 @@ def test_the_typical_file_is_of_the_larger_half_of_recent_batches() -> None:
     listener = LiveListener("live")
     assert listener.typical_bytes is None
 
-    listener.onQueryProgress(event())
+    for read, num_bytes in ((4, 4_000), (2, 40_000), (5, 100), (1, 10_000), (3, 0), (0, 900_000)):
+        listener.onQueryProgress(event(counts={"read": read, "bytes": num_bytes}, num_bytes=None))
 
-    assert listener.typical_bytes == pytest.approx(10_000)
+    assert listener.typical_bytes == pytest.approx((20_000 + 10_000) / 2)  # of 20, 1 000, 10 000 and 20 000 bytes
+    for _ in range(BATCHES_JUDGED):
+        listener.onQueryProgress(event(counts={"read": 2, "bytes": 600}, num_bytes=None))
+    assert listener.typical_bytes == pytest.approx(300)

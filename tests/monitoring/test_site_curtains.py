@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import re
 import struct
@@ -9,6 +10,7 @@ import threading
 import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from ipdsf_spark.archive.tables import AVERAGES, AVERAGES_SCHEMA, PARTITION, fil
 from ipdsf_spark.config import load
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.monitoring import curtains as curtain_room
+from ipdsf_spark.monitoring import monitor as monitor_room
 from ipdsf_spark.monitoring.curtains import BUSY, KEPT_S, NO_ARCHIVE, Curtains
 from ipdsf_spark.monitoring.day import Frame, day_of
 from ipdsf_spark.monitoring.files import PageFiles
@@ -95,7 +98,7 @@ def test_a_page_of_a_site_shows_the_backscatter_of_its_day_and_the_heights_over_
     text = body.decode()
     assert kind.startswith("text/html")
     assert '<image class="cells" href="oslo/curtain.png"' in text
-    assert "2026-06-20 11:55 to 2026-06-21 12:00 UTC" in text or "2026-06-20 12:00 to 2026-06-21 12:00 UTC" in text
+    assert "2026-06-20 12:00 to 2026-06-21 12:00 UTC" in text
     assert "to -5.25 (m" in text
     (line,) = re.findall(r'<polyline class="line over" points="[\d.]+,([\d.]+) ', text)
     assert float(line) == pytest.approx(400.0 * (1 - LAYER_M / 2_000.0), abs=0.1)
@@ -163,6 +166,66 @@ def test_a_curtain_is_drawn_once_a_minute_however_many_look(archive: Path) -> No
     now = KEPT_S + 1.0
 
     assert curtains.of("oslo", END.isoformat()) is not first
+
+
+def test_of_many_sites_the_curtains_that_were_drawn_last_are_kept(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curtain_room, "NUM_KEPT", 1)
+    curtains = Curtains(archive, lambda: SITES, clock=lambda: 0.0)
+    first = curtains.of("oslo", END.isoformat())
+
+    second = curtains.of("a/b", END.isoformat())
+
+    assert curtains.of("a/b", END.isoformat()) is second
+    assert curtains.of("oslo", END.isoformat()) is not first
+
+
+def test_a_curtain_that_fails_is_said_to_fail_and_no_page_is_lost(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: Any) -> list[Any]:
+        raise RuntimeError("of a kind that nobody knows")
+
+    monkeypatch.setattr(curtain_room, "rows_of", fails)
+    running = monitor_of(archive)
+
+    text = (running._site("oslo", {}) or ("", b""))[1].decode()
+
+    assert "The curtain could not be drawn; the job's log says why." in html.unescape(text)
+    assert "of a kind that nobody knows" in caplog.text
+    assert running._site("oslo/curtain.png", {}) is None
+
+
+def test_what_is_shown_is_made_once_in_five_seconds_however_many_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1_000.0
+    monkeypatch.setattr(monitor_room, "time", SimpleNamespace(monotonic=lambda: now_s, time=lambda: 1_800_000_000.0))
+    running = monitor_of(None)
+
+    first = running.view()
+    now_s += 4.9
+    assert running.view() is first
+    now_s += 0.2
+
+    assert running.view() is not first
+
+
+def test_the_lag_is_told_under_the_group_that_is_committed_to_and_else_under_the_streams() -> None:
+    assert monitor_of(None, "monitoring.commit_group=lags").group == "lags"
+    assert monitor_of(None, "kafka.group_prefix=north-").group == "north-stream"
+
+
+def test_labels_of_a_day_stand_at_their_hours_and_heights() -> None:
+    begin = datetime(2026, 6, 20, 10, 30, tzinfo=UTC).timestamp()
+
+    low, high = (day_of([], Frame(begin, begin + 86_400.0, 0.0, top_m)) for top_m in (2_000.0, 4_000.0))
+
+    assert low is not None and high is not None
+    assert low.metres == [(100.0, "0"), (75.0, "500"), (50.0, "1000"), (25.0, "1500"), (0.0, "2000")]
+    assert high.metres == [(100.0, "0"), (75.0, "1000"), (50.0, "2000"), (25.0, "3000"), (0.0, "4000")]
+    assert low.hours == [
+        (pytest.approx((hour - 10.5) / 0.24, abs=0.005), f"{hour % 24:02}:00") for hour in range(12, 34, 3)
+    ]
 
 
 def test_while_one_is_drawn_others_are_told_to_come_again_and_numbers_are_still_given(

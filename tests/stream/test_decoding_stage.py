@@ -82,6 +82,17 @@ def test_bytes_travel_only_where_something_is_rejected(cl51_file: bytes) -> None
     assert bad.raw == gzip.compress(b"nothing an instrument would say")  # as it came, packed
 
 
+@pytest.mark.parametrize("half", ["head", "tail"])
+def test_half_a_message_waits_for_the_other_half_and_is_not_rejected(cl51_file: bytes, half: str) -> None:
+    end = cl51_file.index(b"\x04\r\n") + 3  # of the first message
+    raw = cl51_file[end - 2_000 : end] if half == "head" else cl51_file[: end - 2_000]
+
+    ((_, piece, num_profiles, num_rejected),) = pieces(raw)
+
+    assert (num_profiles, num_rejected) == (0, 0)
+    assert piece.head if half == "head" else piece.tail
+
+
 def test_a_value_that_the_quarantine_cannot_take_is_left_where_it_is() -> None:
     small = Decoder(DECODER.sites, 300, max_bytes=decode.ROOM + 10)
 

@@ -132,6 +132,18 @@ def test_a_stage_that_was_kept_and_loaded_goes_on_as_if_nothing_had_been(
     assert as_text(again) == as_text(said)
 
 
+@pytest.mark.parametrize("changed", [{"rank": 2}, {"warm_up": 25}])
+def test_a_model_of_other_components_than_are_asked_for_is_refused(
+    morning: list[Arrived], changed: dict[str, int]
+) -> None:
+    stage = NetworkStage(SETTINGS)
+    stage.step(morning[:61])
+    other = dataclasses.replace(SETTINGS, tensor=dataclasses.replace(SETTINGS.tensor, **changed))
+
+    with pytest.raises(ValueError, match="other cells or components than the configuration"):
+        NetworkStage(other).load(stage.small_bytes(), stage.model.to_bytes())
+
+
 def test_a_site_that_comes_late_is_named_and_the_slice_is_not_given_twice(morning: list[Arrived]) -> None:
     stage = NetworkStage(SETTINGS)
     late = [row for row in morning if row.site == "site-5" and row.interval == FIRST + 50]
@@ -213,7 +225,11 @@ def test_a_site_that_loses_half_of_its_light_is_named_within_hours_and_ends_when
     assert begin.site == "site-2"
     assert [alarm["feature"] for alarm in begin.values["alarms"]] == ["level"]
     assert [alarm["direction"] for alarm in begin.values["alarms"]] == [-1]
-    assert 580 < begin.time_us // 1_000_000 // INTERVAL_S - FIRST <= 625
+    interval = begin.time_us // 1_000_000 // INTERVAL_S
+    assert 580 < interval - FIRST <= 625
+    ((alarm,), said) = (begin.values["alarms"], begin.values)
+    assert alarm["score"] > 1.0  # of the threshold of its kind
+    assert (said["is_standing"], said["ended"], alarm["since_s"]) == (True, [], interval * INTERVAL_S)
     (end,) = stage.follow(["site-9", "site-2"])
     assert (end.site, end.values["is_standing"], end.values["reason"]) == ("site-2", False, "acknowledged")
     assert stage.follow(["site-9", "site-2"]) == []  # once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from ipdsf_spark.lidar.operators import Case, News, Operator, Parameters, Result
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.stream.decode import Decoder
 from ipdsf_spark.stream.piece import Piece
-from ipdsf_spark.stream.site_stage import Outcome, Record, Share, SiteStage, Topics
+from ipdsf_spark.stream.site_stage import Outcome, Record, Share, SiteStage, Timing, Topics
 from ipdsf_spark.stream.site_state import Counts, SiteState
 
 OSLO = Site("oslo", 59.94, 10.72)
@@ -160,6 +161,22 @@ def test_a_message_that_two_files_share_comes_back_as_a_file_of_its_own(cl51_fil
     assert letters(third) == []
     assert counts(third).used == 20
     assert_alike(products(third), products(step(STAGE, [piece_of(cl51_file)])))
+
+
+def test_a_file_shares_a_message_with_the_one_before_and_another_with_the_one_behind(cl51_file: bytes) -> None:
+    cuts = [0, 4_000, len(cl51_file) - 9_000, len(cl51_file)]
+    after, shared = Outcome(), []
+    for number, (start, stop) in enumerate(itertools.pairwise(cuts)):
+        after = step(STAGE, [piece_of(cl51_file[start:stop], number)], after)
+        assert letters(after) == []
+        shared += [record for record in after.records if record.topic == "files"]
+
+    assert len(shared) == 2
+    for number, record in enumerate(shared, 3):
+        joined = dict(record.headers or [])["joined"].decode()
+        after = step(STAGE, [piece_of(record.value, number, joined=joined)], after)
+        assert letters(after) == []
+    assert counts(after).used == 20
 
 
 def joined_of(outcome: Outcome, number: int) -> Piece:
@@ -428,6 +445,35 @@ def test_a_second_instrument_under_one_id_is_named_and_not_averaged_away(cl51_fi
     )
     assert counts(after).foreign == 20
     assert counts(after).is_balanced
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "file by file"])
+def test_an_instrument_that_takes_the_place_of_a_silent_one_is_said_once_and_begins_anew(
+    cl51_files: list[bytes], together: bool
+) -> None:
+    stage = replace(STAGE, operators=(Operator("count", 1, counting),), timing=Timing(silence_s=600))
+    before = step(stage, [piece_of(raw, number) for number, raw in enumerate(cl51_files[:2])])
+    others = [piece_of(cl51_files[number], number) for number in (12, 13, 14)]
+    others = [each._replace(averages=each.averages.replace(b"Vaisala CL51", b"Vaisala CL31")) for each in others]
+
+    said, after = [], before
+    for batch in [others] if together else [[each] for each in others]:
+        after = step(stage, batch, after)
+        said += [flag for status in products(after, "site").values() for flag in status["flags"]]
+
+    assert said == ["instrument_exchanged"]
+    assert (counts(after).used, counts(after).foreign) == (100, 0)
+    (status,) = products(step(stage, [], after, silent=True), "site").values()
+    assert status["instrument"] == "Vaisala CL31"
+
+
+def test_averages_are_published_only_where_that_is_asked_for(cl51_files: list[bytes]) -> None:
+    pieces = [piece_of(raw, number) for number, raw in enumerate(cl51_files[:4])]
+
+    told, quiet = (step(replace(STAGE, publishes_averages=asked), pieces).records for asked in (True, False))
+
+    assert [record for record in told if record.topic != "averages"] == quiet
+    assert len(told) - len(quiet) >= 2
 
 
 @settings(max_examples=40)

@@ -107,6 +107,24 @@ def test_a_failure_on_the_standard_error_of_one_worker_is_kept_and_all_else_goes
         raise RuntimeError("Horovod detected …:\nProcess name: 0\nExit code: -15\n")
 
 
+def test_lines_and_failures_that_come_together_are_each_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    told(raising(InputError("the disk is full")), rank=1)
+    spoken = capsys.readouterr().err
+    passed_on = io.StringIO()
+    said = Overheard(passed_on)
+    num = said.write(text := f"first\n{spoken}[1]<stderr>:{MARK}half\nsecond\n{spoken}third\n")
+
+    assert num == len(text)
+    assert passed_on.getvalue() == f"first\n[1]<stderr>:{MARK}half\nsecond\nthird\n"
+    assert [failure.text for failure in said.failures] == ["the disk is full"] * 2
+
+
+def test_the_result_is_that_of_the_first_worker_that_has_one() -> None:
+    assert first_of([{}, {"step": 7}, {"step": 8}]) == {"step": 7}
+    with pytest.raises(InputError, match="the disk is full"):
+        first_of([{}, {"step": 7}, told(raising(InputError("the disk is full")), rank=2)])
+
+
 def test_a_failure_that_was_cut_in_writing_and_a_line_without_an_end_go_on_as_they_are() -> None:
     passed_on = io.StringIO()
     said = Overheard(passed_on)

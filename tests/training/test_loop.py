@@ -99,6 +99,26 @@ def test_steps_after_the_last_checkpoint_are_taken_again_and_stand_once_in_the_h
     assert [int(r["step"]) for r in rows(tmp_path)] == list(range(1, 21))
 
 
+@pytest.mark.parametrize(("every_s", "is_saved"), [(0.0, True), (1e6, False)])
+def test_checkpoints_are_written_while_it_trains_as_often_as_is_asked_for(
+    phantom_cubes: CubeSet, tmp_path: Path, every_s: float, is_saved: bool
+) -> None:
+    class PulledThePlug(Exception):
+        pass
+
+    def pull(step: Step) -> None:
+        if step.step == 5:
+            raise PulledThePlug
+
+    settings = dataclasses.replace(SMALL, checkpoint_every_s=every_s)
+    with pytest.raises(PulledThePlug):
+        Trainer(phantom_cubes, settings, tmp_path, on_step=pull).run()
+    again = Trainer(phantom_cubes, settings, tmp_path)
+
+    assert again.resume() == is_saved
+    assert again.progress.step == (5 if is_saved else 0)
+
+
 def test_a_training_that_has_ended_does_not_go_on_when_it_is_started_again(
     phantom_cubes: CubeSet, tmp_path: Path
 ) -> None:
@@ -219,8 +239,9 @@ def test_a_row_of_the_history_that_is_none_is_left_out_and_the_training_goes_on(
     for name in ("history.csv", "validation.csv"):
         with (tmp_path / name).open("ab") as file:
             file.write(damage)
-    with (tmp_path / "history.csv").open("ab") as file:  # and one in which nothing but a number is wrong
-        file.write(b"x" + (tmp_path / "history.csv").read_bytes().splitlines()[1] + b"\n")
+    first = (tmp_path / "history.csv").read_bytes().splitlines()[1]
+    with (tmp_path / "history.csv").open("ab") as file:  # and some in which nothing but a number is wrong
+        file.write(b"x" + first + b"\n" + b"0." + first + b"\n" + b"-" + first + b"\n")
 
     again = Trainer(phantom_cubes, dataclasses.replace(SMALL, samples=40), tmp_path)
     again.resume()
