@@ -20,6 +20,12 @@ OF_TOKENS: Final = (
 OUT_OF_TIME: Final = "org.apache.kafka.common.errors.TimeoutException"
 AWAY: Final = "Kafka did not answer; once it does, start this job again"  # it says "Topic … not present" instead
 
+OF_KEYS: Final = (
+    "this Java cannot read the encrypted key at kafka.ssl_key_location: make a PKCS12 file of key and certificate by "
+    "`openssl pkcs12 -export` and name it in kafka.ssl_keystore_location, or leave the key without a password"
+)
+WAYS_ON: Final = {TOKEN_REFUSED: OF_TOKENS, OUT_OF_TIME: AWAY, "PBES2 SecretKeyFactory": OF_KEYS}
+
 
 @contextmanager
 def named(what: str) -> Iterator[None]:
@@ -53,6 +59,4 @@ def innermost_cause(said: str) -> str:
     causes = [line.removeprefix(CAUSED_BY) for line in lines if line.startswith(CAUSED_BY)]
     said = causes[-1] if causes else lines[0].rpartition("terminated with exception: ")[2]
     cause = said.partition(" SQLSTATE")[0][:LONGEST].rstrip(". ")
-    if TOKEN_REFUSED in cause:
-        return f"{cause}: {OF_TOKENS}"
-    return f"{cause}: {AWAY}" if OUT_OF_TIME in cause else cause
+    return next((f"{cause}: {way_on}" for words, way_on in WAYS_ON.items() if words in cause), cause)

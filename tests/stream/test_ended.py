@@ -52,3 +52,12 @@ def test_a_kafka_that_was_away_for_too_long_is_not_called_a_topic_that_is_missin
             "java.io.IOException: No space left on device", f"org.apache.kafka.common.errors.TimeoutException: {said}"
         )
         assert innermost_cause(caused).endswith(": Kafka did not answer; once it does, start this job again")
+
+
+def test_an_encrypted_key_that_this_java_cannot_read_is_told_with_what_to_do() -> None:
+    caused = TRACE.replace(
+        "java.io.IOException: No space left on device",
+        "java.security.NoSuchAlgorithmException: PBES2 SecretKeyFactory not available",
+    )
+
+    assert "openssl pkcs12 -export" in innermost_cause(caused)
