@@ -42,6 +42,8 @@ REASONS: Final = 30  # kinds of reasons told apart; the rest is "other"
 AT_ONCE: Final = 500
 POLL_S: Final = 0.5
 RETRY_S: Final = 10.0
+QUIET_S: Final = 10.0  # without a record: then Kafka is asked whether it is there, which no record says
+ANSWER_S: Final = 5.0
 MOST_WRONG_S: Final = 120.0  # that this clock and the brokers' may be apart
 LOOKS: Final = 3  # in turn that must find them so: a record may lie a while where a broker was away
 APART_S: Final = 5.0  # between two looks
@@ -277,9 +279,14 @@ class Follower:
         consumer.assign(places)
         self.network.problem = ""
         has_all = False
+        heard_s = time.monotonic()
         while not self._stopped.is_set():
             newest_ms = 0
             messages = consumer.consume(AT_ONCE, POLL_S)
+            if not messages and time.monotonic() > heard_s + QUIET_S:
+                consumer.list_topics(kafka.sites_topic, timeout=ANSWER_S)  # a consumer waits for ever, without a word
+            if messages or time.monotonic() > heard_s + QUIET_S:
+                heard_s = time.monotonic()
             for message in messages:
                 error = message.error()
                 if error is None:

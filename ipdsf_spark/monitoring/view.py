@@ -20,6 +20,7 @@ from ipdsf_spark.monitoring.progress import LiveListener
 from ipdsf_spark.monitoring.prometheus import quantile
 
 STALE_S: Final = 900.0  # instruments write a file every one to five minutes
+SILENT_S: Final = 120.0  # a query with nothing to do says so every 10 s
 ORDER: Final = ("silent", "stale", "waiting", "live")  # what needs somebody stands first
 
 
@@ -102,6 +103,7 @@ class View:
         tables: of the archive.
         state_rows, state_bytes: of the stream's state.
         problem: why the topics cannot be looked into now; empty if they can.
+        silent_s: for how long the query has told nothing of itself; NaN before it ever did.
     """
 
     made: str
@@ -118,6 +120,12 @@ class View:
     state_rows: int
     state_bytes: int
     problem: str
+    silent_s: float = math.nan
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether the query has said nothing for longer than a batch should take."""
+        return self.silent_s > SILENT_S
 
     @cached_property
     def states(self) -> Counter[str]:
@@ -189,6 +197,7 @@ def view_of(
         state_rows=listener.state_rows,
         state_bytes=listener.state_bytes,
         problem=network.problem,
+        silent_s=listener.silent_s(now_s),
     )  # fmt: skip
 
 
