@@ -9,6 +9,7 @@ from typing import Final
 from pyspark.errors import StreamingQueryException
 
 from ipdsf_spark.errors import IpdsfError
+from ipdsf_spark.spark.jvm import end_told_by
 
 CAUSED_BY: Final = "Caused by: "
 LONGEST: Final = 600
@@ -35,7 +36,7 @@ def named(what: str) -> Iterator[None]:
         what: the query is, for the message.
 
     Raises:
-        IpdsfError: the query failed; with the innermost cause.
+        IpdsfError: the query failed, with the innermost cause; or its JVM has ended.
     """
     try:
         yield
@@ -43,6 +44,13 @@ def named(what: str) -> Iterator[None]:
         raise IpdsfError(
             f"{what} ended: {innermost_cause(str(innermost(error)))}. What was not finished is done at the next start; "
             "`ipdsf doctor` and `ipdsf checkpoint inspect` say what else is wrong"
+        ) from error
+    except Exception as error:
+        if not (said := end_told_by(error)):
+            raise
+        raise IpdsfError(
+            f"{what} ended, because the JVM of Spark {said}: the kernel ends what takes too much memory by SIGKILL "
+            "(`dmesg` says so), and its own log is above. What was not finished is done at the next start"
         ) from error
 
 
