@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import signal
 import sys
 import tempfile
@@ -162,10 +163,11 @@ def _measure(args: argparse.Namespace, experiments: list[str], out: Path) -> Non
     from ipdsf_spark.experiments.bench import Bench
     from ipdsf_spark.experiments.run import has_same_settings, perform, present
 
+    chosen = {experiment: _settings(args, experiment) for experiment in experiments}
+    out.mkdir(parents=True, exist_ok=True)  # minutes before there is something to write
     with tempfile.TemporaryDirectory(prefix="ipdsf-bench-") as temporary:
         bench = Bench(Path(args.scratch or temporary), is_quiet=args.json, overrides=args.set)
-        for experiment in experiments:
-            settings = _settings(args, experiment)
+        for experiment, settings in chosen.items():
             words = ["ipdsf", *sys.argv[1:]]
             result, is_new = perform(experiment, settings, bench, out, words=words, again=args.again)
             if is_new:
@@ -186,10 +188,11 @@ def _settings(args: argparse.Namespace, experiment: str) -> Any:
     settings = settings_class(experiment)()
     if args.small:
         settings = dataclasses.replace(settings, **SMALL[experiment])
-    given = {option.setting: value for option in OPTIONS[experiment] if (value := getattr(args, option.setting, None))}
+    told = {option.setting: getattr(args, option.setting, None) for option in OPTIONS[experiment]}
+    given = {name: value for name, value in told.items() if value is not None}  # 0 is no way of saying nothing
     for name, value in given.items():
         numbers = value if isinstance(value, list) else [value]
-        if any(not isinstance(number, str) and number <= 0 for number in numbers):
+        if any(not isinstance(number, str) and not 0 < number < math.inf for number in numbers):
             raise ConfigError(f"{name} must be above 0, got {value}")
     return dataclasses.replace(
         settings, **{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
+from ipdsf_spark.edge.told import one_line
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.spark.checkpoint import Inspected, inspected
 
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(seen) | ({"sites": states} if args.state else {})))
     elif states:
-        print("\n".join(map(_line, states)))
+        print("\n".join(one_line(_line(state)) for state in states))
     return 1 if seen.problems or any("problem" in state for state in states) else 0
 
 

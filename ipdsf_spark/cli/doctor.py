@@ -83,6 +83,8 @@ def found(name: str, check: Callable[[Config], str], config: Config) -> Finding:
         return Finding(name, True, check(config))
     except (IpdsfError, ModuleNotFoundError, OSError) as error:
         return Finding(name, False, str(error))
+    except Exception as error:  # a mistake of ours in one check must not hide what the others find
+        return Finding(name, False, f"this check itself failed: {type(error).__name__}: {error}")
 
 
 def _python(config: Config) -> str:

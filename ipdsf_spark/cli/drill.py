@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         chosen = [drill for drill in chosen if drill.is_short]
     record = Path(args.record).expanduser() if args.record else None
     held = outcome.read_record(record) if record else []
+    for folder in (*([record.parent] if record else []), *(Path(each).expanduser() for each in [args.output] if each)):
+        folder.mkdir(parents=True, exist_ok=True)  # minutes before there is something to write
     order = [drill.name for drill in DRILLS]
     done: list[Outcome] = []
 

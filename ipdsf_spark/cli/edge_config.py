@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
-from ipdsf_spark.config import Config
+from ipdsf_spark.config import Config, toml
 
 # Section and key -> what a person beside an instrument has to know of it.
 EXPLAINED: Final[dict[str, dict[str, str]]] = {
@@ -61,5 +60,5 @@ def commented(config: Config) -> str:
         lines += ["", f"[{section}]"]
         values = getattr(config, section)
         for key, meaning in keys.items():
-            lines += [f"# {meaning}", f"{key} = {json.dumps(getattr(values, key), ensure_ascii=False)}"]
+            lines += [f"# {meaning}", f"{key} = {toml.written(getattr(values, key))}"]
     return "\n".join(lines) + "\n"

@@ -68,14 +68,13 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "add":
         if not args.site:
             raise ConfigError("--site is missing: which site gets a user?")
-        made = [str(folder.add(site, kafka)) for site in dict.fromkeys(args.site)]
+        made = list(map(str, folder.add_all(list(dict.fromkeys(args.site)), kafka)))
         text = f"made {', '.join(made)}; `ipdsf security apply {path}` tells a Kafka that runs"
         return _say(args, {"made": made}, text)
     if args.action == "remove":
         if not args.site:
             raise ConfigError("--site is missing: whose user is removed?")
-        for site in dict.fromkeys(args.site):
-            folder.remove(site)
+        folder.remove_all(args.site)
         text = f"removed {', '.join(args.site)}; `ipdsf security apply {path}` tells a Kafka that runs"
         return _say(args, {"removed": args.site}, text)
     if args.action == "renew":

@@ -13,6 +13,7 @@ from typing import Final
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import resolve_bootstrap
+from ipdsf_spark.edge.told import one_line
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka.sites import SiteStatus, read_sites, take_out, total_of
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     total = total_of(shown)
     is_balanced = all(site.is_balanced for site in shown)
     for site in shown:
-        print(json.dumps(asdict(site)) if args.json else line_of(site))
+        print(json.dumps(asdict(site)) if args.json else one_line(line_of(site)))
     if args.json:
         print(json.dumps({"sites": len(shown), **total, "is_balanced": is_balanced}))
     else:
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             f"{num['foreign']}; {total['rejected']} stretch(es) rejected"
         )
         if not is_balanced:
-            print("COUNTS DO NOT ADD UP: " + ", ".join(site.site for site in shown if not site.is_balanced))
+            print(one_line("COUNTS DO NOT ADD UP: " + ", ".join(site.site for site in shown if not site.is_balanced)))
     return 0 if is_balanced and not unheard else 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,15 @@ def parsed(text: str, where: str) -> dict[str, Any]:
         raise ConfigError(f"{where} holds a number that nobody needs: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"{where} is nested too deep") from error
+
+
+def written(value: object) -> str:
+    """A text, number, truth or list as TOML has it: as JSON, which may hold one letter that TOML forbids.
+
+    Raises:
+        ConfigError: a text is not Unicode, such as a path of other bytes.
+    """
+    said = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if any("\ud800" <= letter <= "\udfff" for letter in said):
+        raise ConfigError(f"{value!r} cannot stand in a configuration, which is UTF-8: choose another name")
+    return said

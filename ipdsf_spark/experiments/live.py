@@ -197,7 +197,11 @@ def _sending(config: Config, load: Load, *, rate: float, begin: int, count: int)
 def _warm_up(config: Config, load: Load) -> None:
     if load.warm_up:
         with _sending(config, load, rate=load.warm_rate, begin=0, count=load.warm_up) as sender:
-            sender.wait(load.limit_s)
+            limit_s = load.limit_s + load.warm_up / load.warm_rate
+            try:
+                sender.wait(limit_s)
+            except subprocess.TimeoutExpired as error:
+                raise IpdsfError(f"{load.warm_up} files of the warm-up were not sent within {limit_s:.0f} s") from error
             _answer_of(sender)
 
 

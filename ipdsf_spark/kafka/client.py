@@ -32,8 +32,10 @@ SYSTEM_CERTIFICATES: Final = (
     "/etc/ssl/ca-bundle.pem",  # SUSE
     "/etc/ssl/cert.pem",  # macOS
 )
+BLANKS: Final = " \t\n\v\f\r"
 _JAAS: Final = "org.apache.kafka.common.security"
 NO_TOKEN: Final = "OAUTHBEARER token"  # in the words of librdkafka where it could not get one
+TLS_FILES: Final = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location")
 _TLS_ERRORS: Final = frozenset({KafkaError._SSL})
 _LOGIN_ERRORS: Final = _TLS_ERRORS | frozenset(
     {
@@ -108,8 +110,8 @@ def made(kind: Callable[[Any], C], options: Mapping[str, Any]) -> C:
     try:
         return kind(options)
     except KafkaException as error:
-        where = options["bootstrap.servers"]
-        raise BrokerError(f"no client for {where}: {error.args[0].str()}") from error
+        where, said = options["bootstrap.servers"], error.args[0].str()
+        raise BrokerError(f"no client for {where}: {said}{_files_to_look_at(said, options)}") from error
 
 
 def spark_options(
@@ -190,8 +192,23 @@ def explained(error: KafkaError, kafka: KafkaConfig, bootstrap: str, listener: L
     if code == KafkaError.INVALID_TIMESTAMP:
         return f"Kafka at {bootstrap} refuses the time of this machine: set its clock"
     if code == KafkaError._INVALID_ARG:
-        return f"no client for {bootstrap}: {error.str()}"
+        files = {option: getattr(kafka, _key_of(option)) for option in TLS_FILES}
+        return f"no client for {bootstrap}: {error.str()}{_files_to_look_at(error.str(), files)}"
     return f"no Kafka answers at {bootstrap} ({error.str()})"
+
+
+def _files_to_look_at(said: str, files: Mapping[str, Any]) -> str:
+    """Keys and paths of the files that librdkafka cannot use, which says their options alone."""
+    named = [
+        f"kafka.{_key_of(option)} ({files[option]})" for option in TLS_FILES if option in said and files.get(option)
+    ]
+    if not named:
+        return ""
+    return f": look at {' and '.join(named)}: is it there, readable, whole, with its password, and does the key fit?"
+
+
+def _key_of(option: str) -> str:
+    return option.replace(".", "_")
 
 
 def is_refusal(error: KafkaError, listener: Listener) -> bool:
@@ -230,7 +247,7 @@ class _Secrets:
     def login(self) -> tuple[str, str]:
         """User and password, or OAuth client and secret."""
         kafka = self._kafka
-        username = kafka.sasl_username or self._environment.get(kafka.sasl_username_env, "")
+        username = kafka.sasl_username or bare(self._environment.get(kafka.sasl_username_env, ""))
         password = self._of(kafka.sasl_password_env, kafka.sasl_password_file)
         missing = [] if username else [kafka.sasl_username_env]
         missing += [] if password else [kafka.sasl_password_env]
@@ -245,8 +262,40 @@ class _Secrets:
         return self._of(self._kafka.ssl_key_password_env, self._kafka.ssl_key_password_file)
 
     def _of(self, variable: str, file: str) -> str:
-        held = self._environment.get(variable, "")
-        return held if held or not file else self.read(file).rstrip("\r\n")
+        held = bare(self._environment.get(variable, ""))
+        if held or not file:
+            return _usable(held, variable)
+        return _usable(_stated(bare(self.read(file)), file), file)
+
+
+def secret_of(path: str) -> str:
+    """The secret in a file, as every client takes it.
+
+    Raises:
+        ConfigError: the file cannot be read, is empty, or holds what no client can be given.
+    """
+    return _usable(_stated(bare(_text_of(path)), path), path)
+
+
+def bare(secret: str) -> str:
+    """Less what editors and `echo` put around it: the mark of UTF-8, and the end of the line."""
+    return secret.removeprefix("\ufeff").rstrip("\r\n")
+
+
+def _stated(secret: str, path: str) -> str:
+    if not secret:
+        raise ConfigError(f"{path} is empty: it must hold the secret, on one line")
+    return secret
+
+
+def _usable(secret: str, where: str) -> str:
+    """Blanks at the beginning of what it is told librdkafka leaves out, and Java's client does not."""
+    if secret and secret[0] in BLANKS:
+        raise ConfigError(
+            f"the secret in {where} begins with a blank, which edge nodes and tools (librdkafka) would leave out: "
+            "take it away, or choose another secret"
+        )
+    return secret
 
 
 def _mechanism(kafka: KafkaConfig) -> str:
@@ -282,6 +331,11 @@ def _java_tls(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
     options = {"ssl.endpoint.identification.algorithm": "https" if kafka.ssl_check_hostname else ""}
     password = secrets.key_password()
     if kafka.ssl_keystore_location:
+        if not password.isascii():
+            raise ConfigError(
+                f"the password of {kafka.ssl_keystore_location} has other letters than those of ASCII, with which "
+                "Java opens no keystore: make the file again with another, by `openssl pkcs12`"
+            )
         options |= {
             "ssl.keystore.type": _keystore_type(kafka),
             "ssl.keystore.location": kafka.ssl_keystore_location,

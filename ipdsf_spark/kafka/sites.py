@@ -86,7 +86,11 @@ def status_of(value: bytes | str) -> SiteStatus | None:
     if not isinstance(said, dict) or not isinstance(said.get("site"), str):
         return None
     plain = asdict(SiteStatus("", time=""))
-    return SiteStatus(**{name: said[name] for name, like in plain.items() if type(said.get(name)) is type(like)})
+    known = {name: said[name] for name, like in plain.items() if type(said.get(name)) is type(like)}
+    words = {
+        name: [word for word in each if isinstance(word, str)] for name, each in known.items() if type(each) is list
+    }
+    return SiteStatus(**known | words)
 
 
 def take_out(kafka: KafkaConfig, bootstrap: str, sites: Iterable[str]) -> None:

@@ -37,7 +37,7 @@ class PageFiles:
         """Write what there is time for, the first page always; pages of sites that are gone are removed.
 
         Raises:
-            OSError: the disk refuses.
+            OSError: the disk refuses one of them; the others were written.
         """
         (self._folder / "site").mkdir(parents=True, exist_ok=True)
         num_pages = page.excerpt(view, page.Asked()).num_pages
@@ -47,13 +47,19 @@ class PageFiles:
             *(lambda row=row: self._site(view, row) for row in view.rows),
             *(lambda number=number: self._index(view, number) for number in range(2, num_pages + 1)),
         ]
-        begun_s = time.monotonic()
-        for done in range(len(waiting)):
-            waiting[(self._next + done) % len(waiting)]()
+        begun_s, failed = time.monotonic(), None
+        for _ in range(len(waiting)):
+            at, self._next = self._next % len(waiting), (self._next + 1) % len(waiting)
+            try:
+                waiting[at]()
+            except Exception as error:  # whatever is wrong with one, the others are written
+                failed = failed or error
             if time.monotonic() - begun_s > self._work_s:
-                self._next = (self._next + done + 1) % len(waiting)
-                return
-        self._next = 0
+                break
+        else:
+            self._next = 0
+        if failed is not None:
+            raise failed
 
     def _remove_old(self, view: View, num_pages: int) -> None:
         """Pages that nothing leads to any more would say for ever what was true when they were written."""

@@ -57,7 +57,7 @@ def job_samples(
         certificate: this client's, PEM; empty if it has none.
     """
     yield from _lags(listener, group, cluster, now_s)
-    yield from _counts(listener, network)
+    yield from _counts(listener, network, now_s)
     yield from _sites(network.sites(), max_sites, now_s)
     delays = network.delays()
     for share in QUANTILES:
@@ -97,7 +97,7 @@ def _lags(listener: LiveListener, group: str, cluster: str, now_s: float) -> Ite
     yield Sample("kafka_consumergroup_group_sum_lag", lags.total, told)
 
 
-def _counts(listener: LiveListener, network: Network) -> Iterator[Sample]:
+def _counts(listener: LiveListener, network: Network, now_s: float) -> Iterator[Sample]:
     totals = listener.totals
     yield Sample("ipdsf_files_read_total", totals.read)
     yield Sample("ipdsf_files_decoded_total", totals.decoded)
@@ -116,6 +116,9 @@ def _counts(listener: LiveListener, network: Network) -> Iterator[Sample]:
         yield Sample("ipdsf_last_batch_timestamp_seconds", batch.started_s)
         for phase, duration_ms in sorted(batch.duration_ms.items()):
             yield Sample("ipdsf_batch_seconds", duration_ms / 1000, {"phase": phase})
+    if math.isfinite(silent_s := listener.silent_s(now_s)):
+        yield Sample("ipdsf_query_silent_seconds", silent_s)
+    yield Sample("ipdsf_topics_are_seen", not network.problem)
     yield Sample("ipdsf_clock_ahead_seconds", round(network.clock_ahead_s, 1))
     yield Sample("ipdsf_state_rows", listener.state_rows)
     yield Sample("ipdsf_state_bytes", listener.state_bytes)

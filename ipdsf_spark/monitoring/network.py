@@ -42,9 +42,12 @@ REASONS: Final = 30  # kinds of reasons told apart; the rest is "other"
 AT_ONCE: Final = 500
 POLL_S: Final = 0.5
 RETRY_S: Final = 10.0
+QUIET_S: Final = 10.0  # without a record: then Kafka is asked whether it is there, which no record says
+ANSWER_S: Final = 5.0
 MOST_WRONG_S: Final = 120.0  # that this clock and the brokers' may be apart
 LOOKS: Final = 3  # in turn that must find them so: a record may lie a while where a broker was away
 APART_S: Final = 5.0  # between two looks
+MOST_NAME: Final = 200  # letters of a site's id, as the stream has it
 HEIGHTS: Final = "layers"
 CALIBRATION: Final = "calibration"
 OF_ALL: Final = ("network", "network_components")  # kinds of records about all sites at once, under no site's name
@@ -171,7 +174,7 @@ class Network:
                 self._taken_out.add(site)
             return
         said = _parsed(value)
-        if isinstance(named := said.get("site"), str):
+        if (named := _site_of(said)) is not None:
             status = _status_of(said)
             with self._lock:
                 self._taken_out.discard(named)
@@ -198,8 +201,8 @@ class Network:
             published_ms: when it was written [ms since 1970].
         """
         said = _parsed(value)
-        site, time, kind = said.get("site"), said.get("time"), said.get("kind")
-        if not isinstance(site, str) or not _is_time(time) or kind in OF_ALL:
+        site, time, kind = _site_of(said), said.get("time"), said.get("kind")
+        if site is None or not _is_time(time) or kind in OF_ALL:
             return
         sent_ms = _whole(said.get("sent_ms"))
         with self._lock:
@@ -277,9 +280,14 @@ class Follower:
         consumer.assign(places)
         self.network.problem = ""
         has_all = False
+        heard_s = time.monotonic()
         while not self._stopped.is_set():
             newest_ms = 0
             messages = consumer.consume(AT_ONCE, POLL_S)
+            if not messages and time.monotonic() > heard_s + QUIET_S:
+                consumer.list_topics(kafka.sites_topic, timeout=ANSWER_S)  # a consumer waits for ever, without a word
+            if messages or time.monotonic() > heard_s + QUIET_S:
+                heard_s = time.monotonic()
             for message in messages:
                 error = message.error()
                 if error is None:
@@ -321,6 +329,14 @@ def _parsed(value: bytes | None) -> dict[str, Any]:
 
 
 # Anybody whom Kafka lets may write a record. One that is not as the stream writes it must not cost the page.
+
+
+def _site_of(said: Mapping[str, Any]) -> str | None:
+    """Whose record it is; None where it says no id that the stream would have read under."""
+    site = said.get("site")
+    if not isinstance(site, str) or len(site) > MOST_NAME:
+        return None
+    return site.encode(errors="replace").decode()  # half a letter of UTF-16 stands in no address
 
 
 def _status_of(said: Mapping[str, Any]) -> dict[str, Any]:

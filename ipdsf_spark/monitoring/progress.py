@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -129,6 +130,7 @@ class _InTheJvm:
 
     def onQueryStarted(self, event: Any) -> None:
         """A query has begun."""
+        self._listener.hear()
 
     def onQueryProgress(self, event: Any) -> None:
         """A batch has ended."""
@@ -136,6 +138,7 @@ class _InTheJvm:
 
     def onQueryIdle(self, event: Any) -> None:
         """There was nothing to do."""
+        self._listener.hear()
         self._listener.last_run = str(event.runId())
 
     def onQueryTerminated(self, event: Any) -> None:
@@ -161,6 +164,15 @@ class LiveListener(StreamingQueryListener):
     lags: Lags = field(default_factory=Lags)
     state_rows: int = 0
     state_bytes: int = 0
+    heard_s: float = math.nan  # when the query last told of itself [s since 1970]
+
+    def hear(self) -> None:
+        """The query has told of itself: it began, a batch has ended, or there was nothing to do."""
+        self.heard_s = time.time()
+
+    def silent_s(self, now_s: float) -> float:
+        """For how long it has not [s]; NaN before it ever did."""
+        return max(0.0, now_s - self.heard_s) if math.isfinite(self.heard_s) else math.nan
 
     @property
     def typical_bytes(self) -> float | None:
@@ -192,8 +204,9 @@ class LiveListener(StreamingQueryListener):
         progress = json.loads(event.progress.json)
         if progress.get("name") != self.query_name:
             return
+        self.hear()
         self.last_run = str(progress.get("runId"))
-        self.lags.take(progress, time.time())
+        self.lags.take(progress, self.heard_s)
         operators = progress.get("stateOperators") or []
         self.state_rows = sum(int(each.get("numRowsTotal") or 0) for each in operators)
         self.state_bytes = sum(int(each.get("memoryUsedBytes") or 0) for each in operators)

@@ -40,6 +40,11 @@ METRICS: Final[dict[str, tuple[str, str]]] = {
     "ipdsf_batches_total": ("counter", "Micro-batches since the job started."),
     "ipdsf_batch_seconds": ("gauge", "Duration of the last micro-batch, by phase."),
     "ipdsf_last_batch_timestamp_seconds": ("gauge", "When the last micro-batch with files began."),
+    "ipdsf_query_silent_seconds": (
+        "gauge",
+        "Since the query last told of itself: a batch, or that there is nothing to do; absent before.",
+    ),
+    "ipdsf_topics_are_seen": ("gauge", "1 where the job sees its topics; 0 where Kafka is away or lets it in no more."),
     "ipdsf_clock_ahead_seconds": ("gauge", "The job's clock less the brokers'; negative: behind."),
     "ipdsf_state_rows": ("gauge", "Sites that the stream remembers."),
     "ipdsf_state_bytes": ("gauge", "Memory of the stores of their state."),

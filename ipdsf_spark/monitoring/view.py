@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -20,6 +21,8 @@ from ipdsf_spark.monitoring.progress import LiveListener
 from ipdsf_spark.monitoring.prometheus import quantile
 
 STALE_S: Final = 900.0  # instruments write a file every one to five minutes
+SILENT_S: Final = 120.0  # a query with nothing to do says so every 10 s
+LONGEST_STEM: Final = 200  # of a file's name; disks take 255 bytes
 ORDER: Final = ("silent", "stale", "waiting", "live")  # what needs somebody stands first
 
 
@@ -76,12 +79,20 @@ class Row:
     @property
     def file(self) -> str:
         """Name of its page among the files."""
-        return f"{quote(self.site, safe='')}.html"
+        return f"{self._stem}.html"
 
     @property
     def picture(self) -> str:
         """Name of its curtain's picture among the files."""
-        return f"{quote(self.site, safe='')}.png"
+        return f"{self._stem}.png"
+
+    @property
+    def _stem(self) -> str:
+        """The site's id as a file may be called; of one that is too long how it begins, and what tells it apart."""
+        stem = quote(self.site, safe="")
+        if len(stem) <= LONGEST_STEM:
+            return stem
+        return f"{stem[: LONGEST_STEM - 17]}-{sha256(self.site.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,7 @@ class View:
         tables: of the archive.
         state_rows, state_bytes: of the stream's state.
         problem: why the topics cannot be looked into now; empty if they can.
+        silent_s: for how long the query has told nothing of itself; NaN before it ever did.
     """
 
     made: str
@@ -118,6 +130,12 @@ class View:
     state_rows: int
     state_bytes: int
     problem: str
+    silent_s: float = math.nan
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether the query has said nothing for longer than a batch should take."""
+        return self.silent_s > SILENT_S
 
     @cached_property
     def states(self) -> Counter[str]:
@@ -189,6 +207,7 @@ def view_of(
         state_rows=listener.state_rows,
         state_bytes=listener.state_bytes,
         problem=network.problem,
+        silent_s=listener.silent_s(now_s),
     )  # fmt: skip
 
 

@@ -15,19 +15,19 @@ machine gets, beside ca.pem.
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
-import tomllib
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.config import KafkaConfig, toml
+from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
+from ipdsf_spark.kafka.client import secret_of
 from ipdsf_spark.security import certificates, roles
+from ipdsf_spark.storage.alone import alone
 
 SCRAM: Final = "SCRAM-SHA-512"
 OAUTH: Final = "OAUTHBEARER"
@@ -64,14 +64,22 @@ class SecurityFolder:
         """
         if kafka.sasl_mechanism == OAUTH and not kafka.oauth_token_url:
             raise ConfigError(f"kafka.sasl_mechanism is {OAUTH}, but kafka.oauth_token_url is not set")
-        _require_finished(path)
-        if (path / "ca.key").exists():
-            raise InputError(f"{path} holds a CA already: add sites to it with `ipdsf security add {path} --site ID`")
         sites = list(dict.fromkeys(sites))
         users = [roles.user_of(site) for site in sites]
         roles.check_apart(kafka, sites)
         for host in hosts:
             certificates.check_host(host)
+        toml.written(str(path))  # it stands in what every party is told
+        with _alone(path):
+            return cls._made(path, sites=sites, users=users, hosts=hosts, kafka=kafka)
+
+    @classmethod
+    def _made(
+        cls, path: Path, *, sites: Sequence[str], users: Sequence[str], hosts: Sequence[str], kafka: KafkaConfig
+    ) -> SecurityFolder:
+        _require_finished(path)
+        if (path / "ca.key").exists():
+            raise InputError(f"{path} holds a CA already: add sites to it with `ipdsf security add {path} --site ID`")
         parties = (roles.BROKER, roles.ADMIN, roles.STREAM, roles.READER, *users)
         made = [path / name for name in (*CA_FILES, *parties) if not (path / name).exists()]
         path.mkdir(parents=True, exist_ok=True)
@@ -116,8 +124,14 @@ class SecurityFolder:
     @property
     def _decided(self) -> dict[str, Any]:
         """What the administrator's clients are told."""
-        told = tomllib.loads((self.path / roles.ADMIN / "kafka.toml").read_text(encoding="utf-8"))
-        return dict(told["kafka"])
+        file = self.path / roles.ADMIN / "kafka.toml"
+        told = toml.parsed(toml.text_of(file, "configuration"), str(file)).get("kafka")
+        if not isinstance(told, dict) or not {"topic_per_site", "sasl_mechanism"} <= told.keys():
+            raise ConfigError(
+                f"{file} does not say kafka.topic_per_site and kafka.sasl_mechanism, as `ipdsf security init` wrote "
+                "them and sites are added by: restore it"
+            )
+        return told
 
     @property
     def users(self) -> list[str]:
@@ -128,31 +142,58 @@ class SecurityFolder:
         """A user for one more site; returns its folder.
 
         Raises:
-            InputError: it has one, or openssl refuses.
+            InputError: it has one, openssl refuses, or another process changes the folder.
             ConfigError: a topic cannot be named after it, or not beside those of the others.
         """
-        user = roles.user_of(site)
-        if site in self.sites:
-            raise InputError(f"site {site} has a user already: {self.path / user}")
-        roles.check_apart(kafka, [*self.sites, site])
-        decided = self._decided
-        login = {key: decided[key] for key in ("sasl_mechanism", *PROVIDER) if key in decided}
-        self._make_party(user, replace(kafka, **login))
-        self._remember([*self.sites, site])
-        self._note_removed([each for each in self.removed if each != site])
-        return self.path / user
+        return self.add_all([site], kafka)[0]
+
+    def add_all(self, sites: Sequence[str], kafka: KafkaConfig) -> list[Path]:
+        """Users for more sites; where one cannot have one none is made. Returns their folders.
+
+        Raises:
+            InputError, ConfigError: as of `add`; where something fails on the way, with those that were made before.
+        """
+        users = {site: roles.user_of(site) for site in sites}
+        with _alone(self.path):
+            for site in users.keys() & set(self.sites):
+                raise InputError(f"site {site} has a user already: {self.path / users[site]}; nothing was added")
+            roles.check_apart(kafka, [*self.sites, *users])
+            decided = self._decided
+            login = {key: decided[key] for key in ("sasl_mechanism", *PROVIDER) if key in decided}
+            done: list[str] = []
+            for site, user in users.items():
+                with _told("added", site, done), ExitStack() as unfinished:
+                    unfinished.callback(_remove, [each for each in [self.path / user] if not each.exists()])
+                    self._make_party(user, replace(kafka, **login))
+                    self._remember([*self.sites, site])
+                    unfinished.pop_all()
+                    self._note_removed([each for each in self.removed if each != site])
+        return [self.path / user for user in users.values()]
 
     def remove(self, site: str) -> None:
         """Take a site's user away, certificate, key and password with it.
 
         Raises:
-            InputError: it has none.
+            InputError: it has none, or another process changes the folder.
         """
-        if site not in self.sites:
-            raise InputError(f"site {site} has no user in {self.path}")
-        self._note_removed([*self.removed, site])
-        self._remember([each for each in self.sites if each != site])
-        shutil.rmtree(self.path / roles.user_of(site), ignore_errors=True)
+        self.remove_all([site])
+
+    def remove_all(self, sites: Sequence[str]) -> None:
+        """The same of several; where one has none all stay.
+
+        Raises:
+            InputError: as of `remove`; where something fails on the way, with those that were removed before.
+        """
+        with _alone(self.path):
+            for site in sites:
+                if site not in self.sites:
+                    raise InputError(f"site {site} has no user in {self.path}; nothing was removed")
+            done: list[str] = []
+            for site in dict.fromkeys(sites):
+                with _told("removed", site, done):
+                    self._note_removed([*(each for each in self.removed if each != site), site])
+                    self._remember([each for each in self.sites if each != site])
+                    shutil.rmtree(self.path / roles.user_of(site), ignore_errors=True)
 
     @property
     def removed(self) -> list[str]:
@@ -174,13 +215,21 @@ class SecurityFolder:
         for name in parties:
             if not (self.path / name / certificates.CERTIFICATE).is_file():
                 raise InputError(f"{self.path} holds no certificate of {name}")
+        with _alone(self.path):
+            self._renew(parties, hosts)
+
+    def _renew(self, parties: Sequence[str], hosts: Sequence[str]) -> None:
         for name in parties:
             held = certificates.hosts_of(self.path / name / certificates.CERTIFICATE) if name == roles.BROKER else []
             certificates.issue(self.path, self.path / name, name, hosts=(hosts or held) if name == roles.BROKER else ())
 
     def password(self, user: str) -> str:
-        """Of a user."""
-        return (self.path / user / "password").read_text()
+        """Of a user, as its clients read it.
+
+        Raises:
+            ConfigError: the file cannot be read, or is empty.
+        """
+        return secret_of(str(self.path / user / "password"))
 
     def rights(self, kafka: KafkaConfig) -> list[roles.Right]:
         """What all users may do."""
@@ -223,20 +272,48 @@ class SecurityFolder:
             "group_prefix": kafka.group_prefix,
             "topic_per_site": kafka.topic_per_site,
         }
-        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in said.items()]
+        lines = [f"{key} = {toml.written(value)}" for key, value in said.items()]
         keystore = [
             "# The same certificate as PKCS12, instead of the two lines above it:",
-            f"# ssl_keystore_location = {json.dumps(str(folder / certificates.PKCS12), ensure_ascii=False)}",
-            f"# ssl_key_password_file = {json.dumps(str(folder / 'key-password'), ensure_ascii=False)}",
+            f"# ssl_keystore_location = {toml.written(str(folder / certificates.PKCS12))}",
+            f"# ssl_key_password_file = {toml.written(str(folder / 'key-password'))}",
         ]
         return "\n".join([f"# Login of {name}, for --config.", "", "[kafka]", *lines, *keystore, ""])
 
     def _note_removed(self, sites: Sequence[str]) -> None:
         if sites or self.removed:
-            (self.path / REMOVED_FILE).write_text("".join(f"{site}\n" for site in sites))
+            _list(self.path / REMOVED_FILE, sites)
 
     def _remember(self, sites: Sequence[str]) -> None:
-        (self.path / SITES_FILE).write_text("".join(f"{site}\n" for site in sites))
+        _list(self.path / SITES_FILE, sites)
+
+
+def _alone(path: Path) -> AbstractContextManager[None]:
+    """Two that change a folder at once would each write a list of sites without the other's."""
+    return alone(path, f"another `ipdsf security` changes {path}")
+
+
+@contextmanager
+def _told(verb: str, site: str, done: list[str]) -> Iterator[None]:
+    """Where one of several sites fails on the way, say which were done."""
+    try:
+        yield
+    except (IpdsfError, OSError) as error:
+        if not done:
+            raise
+        raise InputError(f"site {site}: {error}; {verb} before it: {', '.join(done)}") from error
+    done.append(site)
+
+
+def _list(path: Path, sites: Sequence[str]) -> None:
+    """Replace a list as a whole: half of one would be sites that have no user any more."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_text("".join(f"{site}\n" for site in sites))
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _require_finished(path: Path) -> None:

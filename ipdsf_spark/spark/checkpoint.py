@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from ipdsf_spark.config import Config
 from ipdsf_spark.errors import ConfigError
@@ -17,6 +17,7 @@ from ipdsf_spark.storage.alone import alone
 from ipdsf_spark.storage.location import mounted
 
 LIVE: Final = "live"
+LAST_MS: Final = 4_102_444_800_000  # 2100-01-01: no batch was planned beyond it
 VERSION: Final = "v1"  # first line of every entry of Spark's logs
 
 
@@ -79,7 +80,7 @@ def inspected(config: Config) -> Inspected | None:
         return None
     problems: list[str] = []
     planned, committed = _entries(live / "offsets"), _entries(live / "commits")
-    metadata, offsets = _planned(live / "offsets", planned, problems)
+    plan = _planned(live / "offsets", planned, problems)
     _commit(live / "commits", committed, problems)
     if committed and (not planned or max(committed) > max(planned)):
         problems.append(f"batch {max(committed)} is committed, but {live / 'offsets'} does not know it")
@@ -93,10 +94,10 @@ def inspected(config: Config) -> Inspected | None:
         parameters=_parameters(home, problems),
         last_planned=max(planned, default=-1),
         last_committed=max(committed, default=-1),
-        planned_ms=int(metadata.get("batchTimestampMs") or 0),
-        offsets=offsets,
+        planned_ms=plan.planned_ms,
+        offsets=plan.offsets,
         state_partitions=sum(path.name.isdecimal() for path in state.iterdir()) if state.is_dir() else 0,
-        settings={str(name): str(value) for name, value in (metadata.get("conf") or {}).items()},
+        settings=plan.settings,
         problems=tuple(problems),
     )
 
@@ -112,8 +113,10 @@ def _entry(log: Path, numbers: list[int], problems: list[str]) -> list[str]:
     path = log / str(max(numbers))
     try:
         first, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"{path} cannot be read: {error}")
+    except UnicodeDecodeError:
+        first = ""
+    except OSError as error:
+        problems.append(f"{path} cannot be read: {error.strerror or error}")
         return []
     if first != VERSION:
         problems.append(
@@ -192,11 +195,19 @@ def _with_commit(path: Path) -> str:
     return f"it and {commit}" if commit != path and commit.exists() else "it"
 
 
-def _planned(log: Path, numbers: list[int], problems: list[str]) -> tuple[dict[str, Any], dict[str, int]]:
-    """Metadata and offsets of the newest batch."""
+class _Plan(NamedTuple):
+    """What a plan says: when it was made, Spark's settings, and the next offset of every partition."""
+
+    planned_ms: int
+    settings: dict[str, str]
+    offsets: dict[str, int]
+
+
+def _planned(log: Path, numbers: list[int], problems: list[str]) -> _Plan:
+    """Of the newest batch; an empty one where it cannot be read."""
     lines = _entry(log, numbers, problems)
     if not lines:
-        return {}, {}
+        return _Plan(0, {}, {})
     try:
         metadata, *sources = (json.loads(line) for line in lines if line != "-")
         offsets = {
@@ -205,11 +216,15 @@ def _planned(log: Path, numbers: list[int], problems: list[str]) -> tuple[dict[s
             for topic, parts in source.items()
             for number, offset in sorted(parts.items(), key=lambda item: int(item[0]))
         }
-    except (ValueError, AttributeError, TypeError) as error:
+        planned_ms = int(metadata.get("batchTimestampMs") or 0)
+        if not 0 <= planned_ms < LAST_MS:
+            raise ValueError(f"planned {planned_ms} ms after 1970")
+        settings = {str(name): str(value) for name, value in (metadata.get("conf") or {}).items()}
+        return _Plan(planned_ms, settings, offsets)
+    except (ValueError, AttributeError, TypeError, OverflowError) as error:
         path = log / str(max(numbers))
         problems.append(f"{path} is damaged ({error}): remove {_with_commit(path)}, and the batch is planned again")
-        return {}, {}
-    return metadata, offsets
+        return _Plan(0, {}, {})
 
 
 def _parameters(home: Path, problems: list[str]) -> dict[str, str]:

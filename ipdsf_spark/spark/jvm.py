@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from typing import Any, Final
 
 from pyspark import SparkContext
@@ -9,6 +11,7 @@ from pyspark import SparkContext
 from ipdsf_spark.storage.naming import first_line
 
 JVM_STOP_S: Final = 30
+JVM_ENDED_S: Final = 3  # within which one that answers no more has ended
 
 
 def has_jvm() -> bool:
@@ -29,6 +32,22 @@ def end_jvm() -> None:
     gateway.shutdown()
     gateway.proc.stdin.close()
     gateway.proc.wait(JVM_STOP_S)
+
+
+def end_told_by(error: Exception) -> str:
+    """How the JVM of this process ended, where an error says only that nobody answers there; empty where it has not."""
+    contexts: Any = SparkContext
+    proc = getattr(contexts._gateway, "proc", None)
+    is_of_the_line = isinstance(error, OSError | EOFError) or type(error).__module__.startswith("py4j")
+    if proc is None or not is_of_the_line:
+        return ""
+    try:
+        code = proc.wait(JVM_ENDED_S)
+    except subprocess.TimeoutExpired:
+        return ""
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"has ended with exit code {code}"
 
 
 def reason_of(error: Exception) -> str:

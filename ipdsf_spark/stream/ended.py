@@ -9,6 +9,7 @@ from typing import Final
 from pyspark.errors import StreamingQueryException
 
 from ipdsf_spark.errors import IpdsfError
+from ipdsf_spark.spark.jvm import end_told_by
 
 CAUSED_BY: Final = "Caused by: "
 LONGEST: Final = 600
@@ -20,6 +21,12 @@ OF_TOKENS: Final = (
 OUT_OF_TIME: Final = "org.apache.kafka.common.errors.TimeoutException"
 AWAY: Final = "Kafka did not answer"  # it says "Topic … not present" instead
 
+OF_KEYS: Final = (
+    "this Java cannot read the encrypted key at kafka.ssl_key_location: make a PKCS12 file of key and certificate by "
+    "`openssl pkcs12 -export` and name it in kafka.ssl_keystore_location, or leave the key without a password"
+)
+WAYS_ON: Final = {TOKEN_REFUSED: OF_TOKENS, OUT_OF_TIME: AWAY, "PBES2 SecretKeyFactory": OF_KEYS}
+
 
 @contextmanager
 def named(what: str) -> Iterator[None]:
@@ -29,7 +36,7 @@ def named(what: str) -> Iterator[None]:
         what: the query is, for the message.
 
     Raises:
-        IpdsfError: the query failed; with the innermost cause.
+        IpdsfError: the query failed, with the innermost cause; or its JVM has ended.
     """
     try:
         yield
@@ -37,6 +44,13 @@ def named(what: str) -> Iterator[None]:
         raise IpdsfError(
             f"{what} ended: {innermost_cause(str(innermost(error)))}. What was not finished is done at the next start; "
             "`ipdsf doctor` and `ipdsf checkpoint inspect` say what else is wrong"
+        ) from error
+    except Exception as error:
+        if not (said := end_told_by(error)):
+            raise
+        raise IpdsfError(
+            f"{what} ended, because the JVM of Spark {said}: the kernel ends what takes too much memory by SIGKILL "
+            "(`dmesg` says so), and its own log is above. What was not finished is done at the next start"
         ) from error
 
 
@@ -57,6 +71,4 @@ def causes(said: str) -> list[str]:
 def innermost_cause(said: str) -> str:
     """The last cause that a JVM's stack trace names; without one, its first line."""
     cause = causes(said)[-1].partition(" SQLSTATE")[0][:LONGEST].rstrip(". ")
-    if TOKEN_REFUSED in cause:
-        return f"{cause}: {OF_TOKENS}"
-    return f"{cause}: {AWAY}" if OUT_OF_TIME in cause else cause
+    return next((f"{cause}: {way_on}" for words, way_on in WAYS_ON.items() if words in cause), cause)

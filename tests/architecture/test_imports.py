@@ -43,7 +43,7 @@ DOORS = {
     "deep_edges": doors("errors", "torch numpy"),
     # Adapters around one engine each.
     "kafka": doors("errors config", "confluent_kafka"),
-    "security": doors("errors config kafka", "confluent_kafka"),
+    "security": doors("errors config kafka storage", "confluent_kafka"),  # storage: one process at a time in a folder
     "devkafka": doors("errors config kafka", "confluent_kafka psutil tqdm"),
     "spark": doors("errors logs config storage", "pyspark pyarrow psutil"),
     "storage": doors("errors config", "pyarrow hdfs_native"),

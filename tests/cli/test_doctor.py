@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ipdsf_spark.cli import doctor
 from ipdsf_spark.cli.main import main
-from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.config import Config, KafkaConfig
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.security import certificates
@@ -321,3 +322,40 @@ def test_a_commit_without_its_plan_is_a_problem(tmp_path: Path, capsys: pytest.C
 def test_where_no_job_has_run_there_is_nothing_to_inspect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["checkpoint", "inspect", "--set", f'stream.directory="{tmp_path}"']) == 1
     assert "no checkpoint in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        b'v1\n{"batchTimestampMs":1e400}\n{"files":{"2":5}}',
+        b'v1\n{"batchTimestampMs":99999999999999999}\n{"files":{"2":5}}',
+        b'v1\n{"batchTimestampMs":-5}\n{"files":{"2":5}}',
+        b'v1\n{"batchTimestampMs":"noon"}\n{"files":{"2":5}}',
+        b'v1\n{"conf":3}\n{"files":{"2":5}}',
+        b'v1\n[1]\n{"files":{"2":5}}',
+        b'v1\n{}\n{"files":{"2":1e400}}',
+        b"v1\n\xff\xfe\x00",
+    ],
+)
+def test_a_plan_that_is_json_of_another_kind_is_damaged_too(
+    plan: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    override = checkpoint(tmp_path)
+    newest = tmp_path / "stream" / "checkpoint" / "live" / "offsets" / "1"
+    newest.write_bytes(plan)
+
+    assert main(["checkpoint", "inspect", "--json", "--set", override]) == 1
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert problem.startswith(f"{newest} ")
+    assert "remove it" in problem
+    assert main(["doctor", "--without-kafka", "--json", "--set", override]) == 1
+    assert str(newest) in str(told(capsys)["checkpoint"]["said"])
+
+
+def test_a_check_that_stumbles_is_one_line_like_the_others() -> None:
+    def stumbling(config: Config) -> str:
+        raise KeyError("conf")
+
+    found = doctor.found("checkpoint", stumbling, Config())
+
+    assert (found.is_good, found.said) == (False, "this check itself failed: KeyError: 'conf'")

@@ -88,6 +88,22 @@ def test_what_is_no_status_costs_nobody_the_others(kafka: EmbeddedKafka, setting
     assert (listed[0]["used"], listed[0]["sent_ms"], listed[0]["alarms"]) == (30, 0, [])
 
 
+def test_what_strangers_call_a_site_is_one_line_and_moves_no_cursor(kafka: EmbeddedKafka, settings: list[str]) -> None:
+    strange = {"site": "\x1b[2J\nall is well", "flags": [1, None, "a\r\nb"], "alarms": [{}], "is_balanced": False}
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    producer.produce("status.sites", json.dumps(strange).encode(), "strange")
+    producer.flush(30)
+
+    listed = run_ipdsf("sites", *settings, check=False).stdout
+    producer.produce("status.sites", None, strange["site"])
+    producer.flush(30)
+
+    assert "\x1b" not in listed
+    assert "\r" not in listed
+    (line,) = [line for line in listed.splitlines() if line.startswith("\\x1b[2J\\nall is well")]
+    assert line.endswith("used  a\\r\\nb")
+
+
 def test_a_site_that_was_taken_down_can_be_forgotten(settings: list[str]) -> None:
     ended = run_ipdsf("sites", "bergen", "nowhere", "--forget", *settings, check=False)
 

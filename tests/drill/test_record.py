@@ -205,3 +205,15 @@ def test_drills_have_names_of_their_own_and_unknown_ones_are_refused(capsys: pyt
     assert main(["drill", "--list"]) == 0
     listed = capsys.readouterr().out
     assert all(drill.name in listed for drill in DRILLS)
+
+
+@pytest.mark.parametrize("option", ["--output", "--record"])
+def test_a_file_in_the_place_of_a_folder_is_refused_before_anything_is_broken(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipdsf_spark.drill.run", lambda *_, **__: pytest.fail("it was begun"))
+    (tmp_path / "file").write_text("mine")
+    named = tmp_path / "file" / ("drills.json" if option == "--record" else "")
+
+    assert main(["drill", "--only", "poison-10", option, str(named)]) == 1
+    assert str(tmp_path / "file") in capsys.readouterr().err

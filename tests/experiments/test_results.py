@@ -12,7 +12,9 @@ import pytest
 
 from ipdsf_spark.cli.bench import HELP, SMALL, _settings
 from ipdsf_spark.cli.main import main, parser_for
-from ipdsf_spark.errors import InputError
+from ipdsf_spark.config import Config, KafkaConfig
+from ipdsf_spark.errors import InputError, IpdsfError
+from ipdsf_spark.experiments import live
 from ipdsf_spark.experiments.bench import Bench
 from ipdsf_spark.experiments.latency import LatencyRow, LatencySettings
 from ipdsf_spark.experiments.page import BEGIN, END
@@ -175,3 +177,30 @@ def test_a_page_of_nothing_names_what_to_do(tmp_path: Path, capsys: pytest.Captu
 def test_no_consumers_are_refused_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "latency", "--consumers", "0", "-o", str(tmp_path)]) == 2
     assert "consumers must be above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--files", "0"], ["--rate", "nan"], ["--rate", "inf"], ["--consumers", "1", "0"]])
+def test_a_number_that_says_nothing_is_refused_before_anything_starts(
+    wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipdsf_spark.experiments.run.perform", lambda *_, **__: pytest.fail("it was begun"))
+
+    assert main(["bench", "latency", *wrong, "-o", str(tmp_path)]) == 2
+    assert "must be above 0" in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_the_results_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipdsf_spark.experiments.run.perform", lambda *_, **__: pytest.fail("it was begun"))
+    (tmp_path / "out").write_text("mine")
+
+    assert main(["bench", "latency", "-o", str(tmp_path / "out")]) == 1
+    assert "a file lies there, and a folder is needed" in capsys.readouterr().err
+
+
+def test_a_network_that_cannot_send_its_warm_up_is_told_in_words(tmp_path: Path) -> None:
+    load = live.Load(tmp_path, sites=1, files_per_s=1.0, files=1, warm_up=1, limit_s=0.0, warm_up_per_s=1e9)
+
+    with pytest.raises(IpdsfError, match="1 files of the warm-up were not sent within 0 s"):
+        live._warm_up(Config(kafka=KafkaConfig(bootstrap_servers="127.0.0.1:1")), load)

@@ -9,10 +9,12 @@ import pytest
 from confluent_kafka import KafkaError
 
 from ipdsf_spark.config import KafkaConfig
-from ipdsf_spark.errors import ConfigError
+from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka import client, client_options, spark_options
 from ipdsf_spark.kafka.client import Listener, explained, group_id
+from ipdsf_spark.kafka.reading import consumer_of
 from ipdsf_spark.kafka.topics import admin
+from ipdsf_spark.security.certificates import make_authority
 
 SASL = KafkaConfig(security_protocol="SASL_SSL", sasl_mechanism="SCRAM-SHA-512", ssl_ca_location="/ca.pem")
 SECRETS = {"IPDSF_KAFKA_USERNAME": "edge", "IPDSF_KAFKA_PASSWORD": 'p"w\\d'}
@@ -287,3 +289,66 @@ def test_a_refusal_of_long_ago_explains_nothing(monkeypatch: pytest.MonkeyPatch)
     now_s = 121.0
     listener.forget_older(20.0)
     assert not client.is_refusal(away, listener)
+
+
+@pytest.mark.parametrize("secret", ["p", "p\n", "p\r\n", "\ufeffp\n"])
+def test_what_editors_and_echo_put_around_a_secret_is_no_part_of_it(secret: str) -> None:
+    of_environment = SECRETS | {"IPDSF_KAFKA_USERNAME": "edge\n", "IPDSF_KAFKA_PASSWORD": secret}
+    in_file = replace(SASL, sasl_password_file="/secret")
+
+    for options in (
+        client_options(SASL, "host:9092", of_environment),
+        client_options(in_file, "host:9092", {"IPDSF_KAFKA_USERNAME": "edge"}, {"/secret": secret}.__getitem__),
+    ):
+        assert (options["sasl.username"], options["sasl.password"]) == ("edge", "p")
+
+
+def test_a_secret_whose_first_blanks_one_client_would_leave_out_is_refused_by_its_name() -> None:
+    with pytest.raises(ConfigError, match="secret in IPDSF_KAFKA_PASSWORD begins with a blank") as raised:
+        client_options(SASL, "host:9092", SECRETS | {"IPDSF_KAFKA_PASSWORD": "\tsecret"})
+    assert "\tsecret" not in str(raised.value)
+
+    in_file = replace(TLS, ssl_key_password_file="/password")
+    for options_of in (client_options, spark_options):
+        with pytest.raises(ConfigError, match="secret in /password begins with a blank"):
+            options_of(in_file, "host:9092", {}, (FILES | {"/password": " k"}).__getitem__)
+
+
+def test_an_empty_file_in_the_place_of_a_secret_is_named() -> None:
+    in_file = replace(SASL, sasl_password_file="/secret")
+
+    with pytest.raises(ConfigError, match="/secret is empty"):
+        client_options(in_file, "host:9092", {"IPDSF_KAFKA_USERNAME": "edge"}, {"/secret": "\n"}.__getitem__)
+
+
+def test_a_keystore_whose_password_java_cannot_take_is_refused_for_spark_alone() -> None:
+    kafka = KafkaConfig(security_protocol="SSL", ssl_keystore_location="/k.p12")
+    secrets = {"IPDSF_KAFKA_KEY_PASSWORD": "schlüssel"}
+
+    assert client_options(kafka, "host:9092", secrets)["ssl.keystore.password"] == "schlüssel"
+    with pytest.raises(ConfigError, match=r"password of /k\.p12 has other letters than those of ASCII"):
+        spark_options(kafka, "host:9092", secrets)
+
+
+@pytest.mark.parametrize(
+    ("key", "others"),
+    [
+        ("ssl_ca_location", {}),
+        ("ssl_certificate_location", {}),
+        ("ssl_keystore_location", {}),
+        ("ssl_key_location", {"ssl_certificate_location": "/certificate"}),
+    ],
+)
+def test_a_file_that_a_client_cannot_use_is_named_with_its_key(
+    key: str, others: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no certificate, no key")
+    if others:
+        make_authority(tmp_path, "somebody")
+        others = {name: str(tmp_path / "ca.pem") for name in others}
+    kafka = replace(KafkaConfig(security_protocol="SSL"), **{key: str(tmp_path / "file")}, **others)
+
+    with pytest.raises(BrokerError, match=rf"look at kafka\.{key} \({tmp_path / 'file'}\)"):
+        admin(kafka, "127.0.0.1:1")
+    with pytest.raises(BrokerError, match=rf"look at kafka\.{key} "), consumer_of(kafka, "127.0.0.1:1", "test"):
+        pass

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from ipdsf_spark.monitoring.curtains import Curtains
 from ipdsf_spark.monitoring.files import PageFiles
 from ipdsf_spark.monitoring.network import Network
 from ipdsf_spark.monitoring.page import ROWS, STATES, Asked
+from ipdsf_spark.monitoring.progress import LiveListener
 from ipdsf_spark.monitoring.view import View, view_of
 
 NUM_SITES = 10_000
@@ -142,3 +145,38 @@ def test_pages_of_what_is_gone_are_removed_and_nobody_elses(tmp_path: Path) -> N
     assert {path.name for path in tmp_path.glob("*.html")} == {"index.html"}
     assert len(list((tmp_path / "site").iterdir())) == 91
     assert (tmp_path / "site" / "mine.html").exists()
+
+
+@pytest.mark.parametrize("longest", ["山" * 200, "<&\"'%/.. \x00\n" * 18, "x" * 200])
+def test_a_site_whose_name_no_file_can_have_has_its_page_beside_those_of_the_others(
+    longest: str, tmp_path: Path
+) -> None:
+    network = Network()
+    for name in ("aosta", longest, longest[:-1], "zug"):
+        network.take_status(status(name, sent_ms=int((NOW_S - 20) * 1000)))
+    view = view_of(LiveListener("live"), network, {}, (), now_s=NOW_S)
+
+    PageFiles(tmp_path, Curtains(None, dict), work_s=60.0).write(view)
+
+    links = re.findall(r'href="(site/[^"]*)"', (tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert len(links) == len(set(links)) == len(list((tmp_path / "site").iterdir())) == 4
+    assert all((tmp_path / unquote(link)).is_file() for link in links)
+
+
+def test_a_page_that_cannot_be_written_keeps_no_other_from_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = page.site
+
+    def stumbling(view: View, name: str, **more: Any) -> str | None:
+        if name == "site-00007":
+            raise ZeroDivisionError
+        return made(view, name, **more)
+
+    monkeypatch.setattr(page, "site", stumbling)
+    view, files = network_of(20), PageFiles(tmp_path, Curtains(None, dict), work_s=60.0)
+
+    with pytest.raises(ZeroDivisionError):
+        files.write(view)
+
+    assert len(list((tmp_path / "site").iterdir())) == 19

@@ -189,3 +189,15 @@ def test_pages_are_served_at_addresses_of_both_kinds() -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", serves("127.0.0.1:0"))
     refused = refusal_of(socket.AF_INET6, "::1")  # a system without IPv6 refuses us as it refuses everybody
     assert re.fullmatch(refused or r"http://\[::1\]:\d+", serves("[::1]:0"))
+
+
+def test_half_a_letter_in_a_sites_name_costs_no_page_and_a_name_longer_than_a_key_is_no_site() -> None:
+    network = Network()
+    for name in ("oslo", "\ud800", "x" * 201):
+        network.take_status(status(site=name))
+        network.take_product(json.dumps({"kind": "layers", "site": name, "time": TIME}).encode(), 5)
+
+    shown = page.index(view_of(LiveListener("live"), network, {}, (), now_s=NOW_S), site_link="site/{}")
+
+    assert set(network.sites()) == {"oslo", "?"}
+    assert "site/%3F" in shown

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from ipdsf_spark.config import KafkaConfig
+from ipdsf_spark.config import KafkaConfig, load
 from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
 from ipdsf_spark.security import certificates
 from ipdsf_spark.security.folder import SecurityFolder
 from ipdsf_spark.sites import check_site_id
+from ipdsf_spark.storage.alone import alone
 
 OWN = KafkaConfig(topic_per_site=True)
 LONG = "x" * 64
@@ -163,3 +165,104 @@ def test_a_site_that_was_removed_has_nothing_left_and_may_come_back(tmp_path: Pa
         folder.remove("oslo")
     folder.add("oslo", OWN)
     assert (folder.sites, folder.removed) == (["bern", "oslo"], [])
+
+
+@pytest.mark.parametrize("change", ["make", "add", "remove", "renew"])
+def test_a_folder_is_changed_by_one_process_at_a_time(tmp_path: Path, change: str) -> None:
+    folder = made(tmp_path / "sec", sites=("oslo",))
+    changes = {
+        "make": lambda: made(tmp_path / "sec"),
+        "add": lambda: folder.add("bern", OWN),
+        "remove": lambda: folder.remove("oslo"),
+        "renew": lambda: folder.renew(["edge-oslo"]),
+    }
+
+    with alone(folder.path, "first"), pytest.raises(InputError, match="another `ipdsf security` changes"):
+        changes[change]()
+
+    assert folder.sites == ["oslo"]
+
+
+def test_of_several_sites_of_which_one_is_wrong_none_is_added_and_none_removed(tmp_path: Path) -> None:
+    folder = made(tmp_path, sites=("oslo", "bern"))
+
+    with pytest.raises(InputError, match=r"site bern has a user already.* nothing was added"):
+        folder.add_all(["quito", "bern"], OWN)
+    with pytest.raises(InputError, match=r"site quito has no user in .*; nothing was removed"):
+        folder.remove_all(["oslo", "quito"])
+
+    assert (folder.sites, folder.removed) == (["oslo", "bern"], [])
+    assert not (tmp_path / "edge-quito").exists()
+
+
+def test_sites_added_before_a_disk_was_full_are_named_and_the_others_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, issue = made(tmp_path, sites=("oslo",)), certificates.issue
+
+    def on_a_full_disk(authority: Path, where: Path, name: str, **more: object) -> None:
+        if name == "edge-quito":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        issue(authority, where, name, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(certificates, "issue", on_a_full_disk)
+    with pytest.raises(InputError, match=r"site quito: .*No space left on device; added before it: bern"):
+        folder.add_all(["bern", "quito"], OWN)
+
+    assert folder.sites == ["oslo", "bern"]
+    assert not (tmp_path / "edge-quito").exists()
+
+
+def test_a_list_of_sites_that_cannot_be_written_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, write = made(tmp_path, sites=("oslo", "bern")), Path.write_text
+
+    def on_a_full_disk(path: Path, text: str, *more: str, **named: str) -> int:
+        if path.stem == "sites":
+            write(path, "")  # the file is opened, and its first byte finds no room
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, text, *more, **named)
+
+    monkeypatch.setattr(Path, "write_text", on_a_full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        folder.add("quito", OWN)
+
+    assert folder.sites == ["oslo", "bern"]
+    assert sorted(path.name for path in tmp_path.iterdir() if "sites" in path.name) == ["sites.txt"]
+
+
+def test_a_password_that_was_written_by_an_editor_is_brought_to_kafka_as_its_client_sends_it(tmp_path: Path) -> None:
+    folder = made(tmp_path, sites=("oslo",))
+    (tmp_path / "edge-oslo" / "password").write_bytes("\ufeffdrawn by hand\r\n".encode())
+
+    assert folder.password("edge-oslo") == "drawn by hand"
+
+    for wrong, says in (("\n", "is empty"), (" blank", "begins with a blank")):
+        (tmp_path / "edge-oslo" / "password").write_text(wrong)
+        with pytest.raises(ConfigError, match=rf"edge-oslo/password.* {says}"):
+            folder.password("edge-oslo")
+
+
+@pytest.mark.parametrize("name", ['quo"te', "back\\slash", "new\nline", "ü", "del\x7f", "%20 $HOME #"])
+def test_a_folder_may_be_called_anything_that_a_configuration_can_say(tmp_path: Path, name: str) -> None:
+    made(tmp_path / name)
+
+    assert load(tmp_path / name / "reader" / "kafka.toml").kafka.ssl_ca_location == str(tmp_path / name / "ca.pem")
+    assert SecurityFolder.at(tmp_path / name).is_per_site
+
+
+def test_a_folder_that_no_configuration_can_name_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="choose another name"):
+        made(tmp_path / "\udcff")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["[kafka", "kafka = 3", "[kafka]\n"])
+def test_a_damaged_file_of_the_administrator_is_named(tmp_path: Path, text: str) -> None:
+    folder = made(tmp_path)
+    (tmp_path / "admin" / "kafka.toml").write_text(text)
+
+    with pytest.raises(ConfigError, match=r"admin/kafka\.toml"):
+        folder.add("oslo", OWN)
+    assert folder.sites == []

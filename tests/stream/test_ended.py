@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ipdsf_spark.stream.ended import innermost, innermost_cause
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from pyspark import SparkContext
+
+from ipdsf_spark.errors import IpdsfError
+from ipdsf_spark.stream.ended import innermost, innermost_cause, named
 
 TRACE = """[STREAM_FAILED] Query [id = 1, runId = 2] terminated with exception: Writing job aborted SQLSTATE: XXKST
 === Streaming Query ===
@@ -52,3 +60,32 @@ def test_a_kafka_that_was_away_for_too_long_is_not_called_a_topic_that_is_missin
             "java.io.IOException: No space left on device", f"org.apache.kafka.common.errors.TimeoutException: {said}"
         )
         assert innermost_cause(caused).endswith(": Kafka did not answer")
+
+
+def test_an_encrypted_key_that_this_java_cannot_read_is_told_with_what_to_do() -> None:
+    caused = TRACE.replace(
+        "java.io.IOException: No space left on device",
+        "java.security.NoSuchAlgorithmException: PBES2 SecretKeyFactory not available",
+    )
+
+    assert "openssl pkcs12 -export" in innermost_cause(caused)
+
+
+def test_a_jvm_that_the_kernel_ended_is_told_and_no_refused_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    monkeypatch.setattr(SparkContext, "_gateway", SimpleNamespace(proc=killed))
+
+    with pytest.raises(IpdsfError, match="the JVM of Spark was ended by SIGKILL"), named("the live query"):
+        raise ConnectionRefusedError(111, "Connection refused")
+
+
+def test_an_error_beside_a_jvm_that_lives_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    living = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    monkeypatch.setattr(SparkContext, "_gateway", SimpleNamespace(proc=living))
+    monkeypatch.setattr("ipdsf_spark.spark.jvm.JVM_ENDED_S", 0.01)
+    try:
+        for error in (OSError(28, "No space left on device"), ValueError("a mistake of ours")):
+            with pytest.raises(type(error)), named("the live query"):
+                raise error
+    finally:
+        living.communicate(b"\n")
