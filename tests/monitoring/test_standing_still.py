@@ -108,7 +108,7 @@ def test_before_a_query_has_begun_nobody_says_for_how_long_it_has_been_silent() 
 def test_a_query_is_heard_when_it_begins_when_a_batch_ends_and_when_there_is_nothing_to_do() -> None:
     for tell in (
         lambda heard: heard.onQueryStarted(None),
-        lambda heard: heard.onQueryIdle(None),
+        lambda heard: heard.onQueryIdle(SimpleNamespace(runId=lambda: "run")),
         lambda heard: heard.onQueryProgress(
             SimpleNamespace(
                 progress=lambda: SimpleNamespace(json=lambda: '{"name": "live", "batchId": 0, "timestamp": ""}')
