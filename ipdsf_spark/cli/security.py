@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
         return _say(args, {"removed": args.site}, text)
     if args.action == "renew":
         parties = [roles.user_of(site) for site in args.site] or [roles.BROKER, *folder.users]
+        if args.host and roles.BROKER not in parties:
+            raise ConfigError("--host is of the brokers, whose certificate is not renewed with --site: leave out one")
         folder.renew(parties, args.host)
         again = ", the brokers with `ipdsf broker restart`" if roles.BROKER in parties else ""
         text = f"new certificates of {', '.join(parties)}: give each machine its own and start it again{again}"

@@ -194,7 +194,8 @@ def explained(error: KafkaError, kafka: KafkaConfig, bootstrap: str, listener: L
     if code == KafkaError._INVALID_ARG:
         files = {option: getattr(kafka, _key_of(option)) for option in TLS_FILES}
         return f"no client for {bootstrap}: {error.str()}{_files_to_look_at(error.str(), files)}"
-    return f"no Kafka answers at {bootstrap} ({error.str()})"
+    # A client without TLS at a listener with it, or the other way round, hears no more than that somebody hung up.
+    return f"no Kafka answers at {bootstrap} ({error.str()}; kafka.security_protocol is {kafka.security_protocol})"
 
 
 def _files_to_look_at(said: str, files: Mapping[str, Any]) -> str:

@@ -352,3 +352,9 @@ def test_a_file_that_a_client_cannot_use_is_named_with_its_key(
         admin(kafka, "127.0.0.1:1")
     with pytest.raises(BrokerError, match=rf"look at kafka\.{key} "), consumer_of(kafka, "127.0.0.1:1", "test"):
         pass
+
+
+def test_where_nobody_answers_the_protocol_that_was_spoken_is_told() -> None:
+    hung_up = KafkaError(KafkaError._TRANSPORT, "Failed to get metadata")
+
+    assert "kafka.security_protocol is PLAINTEXT" in explained(hung_up, KafkaConfig(), "host:9093")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import KafkaConfig, load
 from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
 from ipdsf_spark.security import certificates
@@ -266,3 +267,12 @@ def test_a_damaged_file_of_the_administrator_is_named(tmp_path: Path, text: str)
     with pytest.raises(ConfigError, match=r"admin/kafka\.toml"):
         folder.add("oslo", OWN)
     assert folder.sites == []
+
+
+def test_names_of_brokers_beside_a_site_are_refused_and_not_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(tmp_path, sites=("oslo",))
+
+    assert main(["security", "renew", str(tmp_path), "--site", "oslo", "--host", "kafka-2.example.org"]) == 2
+    assert "--host is of the brokers" in capsys.readouterr().err
