@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -111,6 +113,18 @@ def test_a_site_without_a_place_is_on_no_map_and_in_the_table(view: View) -> Non
     assert "adrift" in page.index(view, site_link="site/{}")
 
 
+def test_a_site_of_which_only_products_have_come_is_shown_without_blame_and_on_no_map() -> None:
+    network = Network()
+    network.take_product(product("unlisted", "2027-01-15T08:00:00Z", int(NOW_S * 1000) - 60_000, 812.0), 0)
+
+    view = view_of(listened(), network, SITES, (), now_s=NOW_S)
+
+    (row,) = (each for each in view.rows if each.site == "unlisted")
+    assert (row.state, row.is_balanced, row.age_s, row.height_m) == ("live", True, 60.0, 812.0)
+    assert (row.latitude_deg, row.longitude_deg) == (None, None)
+    assert "unlisted" not in {dot.site for dot in view.dots}
+
+
 def test_files_replace_what_was_there_and_every_link_leads_to_one(view: View, tmp_path: Path) -> None:
     files = PageFiles(tmp_path, Curtains(None, lambda: SITES))
     files.write(view)
@@ -139,9 +153,32 @@ def test_every_site_lies_on_the_map(places: list[tuple[float, float]]) -> None:
     assert all(south[1] >= north[1] for south, north in itertools.pairwise(norths))
 
 
-@given(st.lists(st.tuples(st.floats(40, 60), st.floats(0, 20), st.integers(1, 30)), min_size=1, max_size=15))
-def test_names_on_the_map_stay_on_it_and_cover_no_other(places: list[tuple[float, float, int]]) -> None:
-    drawn = map_of([Dot("x" * letters, north, east, "live") for north, east, letters in places])
+@pytest.mark.parametrize("latitude_deg", [0.0, 51.0, -70.0])
+def test_the_map_is_true_to_angles_at_its_middle(latitude_deg: float) -> None:
+    """A degree of longitude is as long as the cosine of the latitude of one of latitude."""
+    places = {"corner": (-1.0, 0.0), "east": (-1.0, 2.0), "north": (1.0, 0.0)}
+
+    drawn = map_of([Dot(name, latitude_deg + up, 10.0 + right, "live") for name, (up, right) in places.items()])
+
+    assert drawn is not None
+    at = {dot.site: (x, y) for x, y, dot, _ in drawn.dots}
+    east, north = at["east"][0] - at["corner"][0], at["corner"][1] - at["north"][1]
+    assert east / north == pytest.approx(math.cos(math.radians(latitude_deg)), abs=0.005)
+
+
+@pytest.mark.parametrize("width_deg", [0.1, 1.0, 7.0, 40.0, 150.0])
+def test_a_map_has_a_few_meridians_however_wide_it_is(width_deg: float) -> None:
+    drawn = map_of([Dot("west", 50.0, -width_deg / 2, "live"), Dot("east", 50.0, width_deg / 2, "live")])
+
+    assert drawn is not None
+    assert 2 <= len(drawn.meridians) <= 9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_names_on_the_map_stay_on_it_and_cover_no_other(seed: int) -> None:
+    rng = Random(seed)
+    dots = [Dot("x" * rng.randint(1, 30), rng.uniform(45, 55), rng.uniform(0, 20), "live") for _ in range(60)]
+    drawn = map_of(dots)
 
     assert drawn is not None
     boxes = []

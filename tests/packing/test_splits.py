@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipdsf_spark.ct.enhancement import Enhancement
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.errors import InputError
-from ipdsf_spark.packing.manifest import Manifest, Parameters, Study
+from ipdsf_spark.packing.identities import sorted_out
+from ipdsf_spark.packing.manifest import FORMAT, Manifest, Parameters, Study
 from ipdsf_spark.packing.pack import wanted_volumes
 from ipdsf_spark.packing.patients import require_whole_patients
+from ipdsf_spark.packing.reference import ENHANCEMENT_FILE, enhancement_at
 from ipdsf_spark.packing.volumes import Packed, Wanted, packed_cubes, split_of
+from ipdsf_spark.storage.files import LocalFiles
+from ipdsf_spark.storage.location import location_of
 
 pytestmark = pytest.mark.training
 PARAMETERS = Parameters(32, 8, (-1000, 400), 0.3, 0.1, 0)
@@ -82,3 +89,71 @@ def test_a_manifest_is_read_back_as_it_was_written_and_damage_is_named() -> None
             Manifest.from_json(damaged, origin="x")
     with pytest.raises(InputError, match="no volume in the split 'test'"):
         manifest.of_split("test")
+
+
+def test_a_manifest_of_another_format_is_refused_by_its_format() -> None:
+    text = (
+        Manifest("set", PARAMETERS, "0" * 64, {}).to_json().replace(f'"format": {json.dumps(FORMAT)}', '"format": 99')
+    )
+
+    with pytest.raises(InputError, match="the set is of format 99; this version reads"):
+        Manifest.from_json(text, origin="the set")
+
+
+def test_an_enhancement_of_another_data_set_is_refused(tmp_path: Path) -> None:
+    own, other = Enhancement.straight((-1000, 400)), Enhancement.straight((-1000, 1000))
+    manifest = Manifest("set", PARAMETERS, own.sha256, {})
+    place = location_of(str(tmp_path))
+    (tmp_path / ENHANCEMENT_FILE).write_text(own.to_json())
+    assert enhancement_at(LocalFiles(), place, manifest) == own
+
+    (tmp_path / ENHANCEMENT_FILE).write_text(other.to_json())
+
+    with pytest.raises(InputError, match="is not the one the data set was packed with"):
+        enhancement_at(LocalFiles(), place, manifest)
+
+
+KNOWN = Study("known", "p1", "train", (30, 512, 512), (2.5, 0.7, 0.7), 7, 3, "a.parquet", 9, content="c1")
+
+
+def packed(path: str, content: str, **more: Any) -> Packed:
+    told: dict[str, Any] = {"study": path, "patient": f"of {path}", "split": "train", "num_cubes": 5}
+    return Packed(path, content=content, **(told | more))
+
+
+def test_of_volumes_those_that_are_new_are_packed_and_of_the_others_it_is_said_why_not() -> None:
+    found = sorted_out(
+        [packed("new", "c2"), packed("again", "c2"), packed("copy", "c1"), packed("air", "c3", num_cubes=0)], [KNOWN]
+    )
+
+    assert [each.path for each in found.good] == ["new"]
+    assert found.left_out == ("air: shows nothing but air, of which no cube is kept",)
+    assert found.skipped == (
+        "again is in the data set already, as 'new' (train)",
+        "copy is in the data set already, as 'known' (train)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("volume", "reason"),
+    [
+        (packed("bad", "", error="bad: cannot be read"), "cannot pack: bad: cannot be read"),
+        (packed("copy", "c1", split="test", split_is_given=True), "copy is 'known', which is for train"),
+        (packed("other", "c9", study="known"), "the name 'known' belongs to another volume, the data set"),
+        (packed("other", "c9", study="new"), "the name 'new' belongs to another volume, new"),
+        (packed("other", "c9", patient="p1", split="test"), "would be in both splits: known"),
+    ],
+)
+def test_a_volume_that_would_spoil_the_data_set_stops_all_of_them(volume: Packed, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        sorted_out([packed("new", "c2"), volume], [KNOWN])
+
+
+def test_what_cannot_be_read_is_left_out_where_that_is_asked_for_unless_nothing_is_left() -> None:
+    bad = packed("bad", "", error="bad: cannot be read")
+
+    found = sorted_out([packed("new", "c2"), bad], [KNOWN], skips_bad=True)
+
+    assert ([each.path for each in found.good], found.left_out) == (["new"], ("bad: cannot be read",))
+    with pytest.raises(InputError, match="none of the volumes can be packed: bad: cannot be read"):
+        sorted_out([bad], [KNOWN], skips_bad=True)
