@@ -138,6 +138,13 @@ def test_whatever_an_override_says_is_taken_or_refused_by_name(value: str) -> No
         ("stream.directory=~nobody-here/x", r"stream\.directory must be a path, .* nobody here is called so"),
         ("ct.seed=-1", r"ct\.seed must be 0 or more, got -1"),
         ("kafka.partitions=5\nx = 3", r"kafka\.partitions must be a whole number, got '5\\nx = 3'"),
+        ("stream.directory=", r"stream\.directory must be a folder, got ''"),
+        ("edge.directory='  '", r"edge\.directory must be a folder, got '  '"),
+        ("broker.directory=", r"broker\.directory must be a folder, got ''"),
+        ("kafka.bootstrap_servers=localhost", r"bootstrap_servers must be host:port of brokers, separated by commas"),
+        ("kafka.bootstrap_servers=https://kafka:9092", r"bootstrap_servers must be host:port of brokers"),
+        ("kafka.bootstrap_servers='a:9092;b:9092'", r"bootstrap_servers must be host:port of brokers"),
+        ("kafka.bootstrap_servers='a:9092,'", r"bootstrap_servers must be host:port of brokers"),
         ("kafka.files_topic=", r"kafka\.files_topic must be a topic's name: up to 249 letters"),
         ("kafka.files_topic=..", r"kafka\.files_topic must be a topic's name"),
         ("kafka.sites_topic=ceilometer/sites", r"kafka\.sites_topic must be a topic's name"),
@@ -148,6 +155,14 @@ def test_whatever_an_override_says_is_taken_or_refused_by_name(value: str) -> No
 def test_a_value_that_would_fail_far_from_here_is_refused(override: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load(overrides=[override])
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["node-1:9092", "a.example.org:9092, b_2:9093", "[::1]:9092", "[fe80::1%eth0]:9092", "SASL_SSL://10.0.0.1:443"],
+)
+def test_brokers_are_named_as_kafkas_clients_take_them(said: str) -> None:
+    assert load(overrides=[f"kafka.bootstrap_servers='{said}'"]).kafka.bootstrap_servers == said
 
 
 def test_bytes_of_a_batch_may_be_more_than_32_bits_tell() -> None:

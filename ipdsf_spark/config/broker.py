@@ -21,5 +21,6 @@ class BrokerConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        require(bool(self.directory.strip()), "broker.directory", "a folder", self.directory)
         require(1 <= self.brokers <= 3, "broker.brokers", "1, 2 or 3", self.brokers)
         require(self.heap_mb >= 128, "broker.heap_mb", "at least 128", self.heap_mb)

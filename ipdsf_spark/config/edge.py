@@ -28,6 +28,7 @@ class EdgeConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        require(bool(self.directory.strip()), "edge.directory", "a folder", self.directory)
         require(0 <= self.every_s <= 3_600, "edge.every_s", "between 0 and 3600", self.every_s)
         require(0 < self.poll_s <= 3_600, "edge.poll_s", "above 0, 3600 at most", self.poll_s)
         require(self.settle_s >= 0, "edge.settle_s", "0 or more", self.settle_s)

@@ -14,6 +14,10 @@ LARGEST_MESSAGE: Final = 900_000_000  # bytes; Kafka's clients take 1,000,000,00
 PATHS: Final = ("_location", "_file", "_keytab")
 TOPICS: Final = ("files_topic", "averages_topic", "products_topic", "sites_topic", "quarantine_topic")
 TOPIC: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # what Kafka takes for the name of one
+# What both kinds of clients take: host:port, IPv6 in brackets; a protocol of Kafka may stand in front.
+BROKER: Final = re.compile(
+    rf"(?:(?:{'|'.join(PROTOCOLS)})://)?(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w.-]+):[0-9]{{1,5}}", re.ASCII
+)
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI")
 
 
@@ -60,6 +64,13 @@ class KafkaConfig:
             said = getattr(self, field.name)
             if field.name.endswith(PATHS) and said.startswith("~/"):
                 object.__setattr__(self, field.name, str(Path(said).expanduser()))
+        require(
+            not self.bootstrap_servers
+            or all(map(BROKER.fullmatch, re.split(r"\s*,\s*", self.bootstrap_servers.strip()))),
+            "kafka.bootstrap_servers",
+            "host:port of brokers, separated by commas, or empty for the broker of this machine",
+            self.bootstrap_servers,
+        )
         self._check_topics()
         require(self.partitions >= 1, "kafka.partitions", "at least 1", self.partitions)
         require(self.replication_factor >= 1, "kafka.replication_factor", "at least 1", self.replication_factor)

@@ -35,6 +35,7 @@ class StreamConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        require(bool(self.directory.strip()), "stream.directory", "a folder", self.directory)
         require(
             self.starting_offsets in ("earliest", "latest"),
             "stream.starting_offsets",
