@@ -147,7 +147,11 @@ def test_the_bundle_names_jobs_notebooks_parameters_and_variables_that_exist(rep
             assert {"storage", "archive", "keep"} & declared <= set(given), notebook.name
         else:
             python = task["spark_python_task"]
-            require_job(repository, (deploy / python["python_file"]).resolve(), python["parameters"])
+            given = [
+                re.sub(r"\$\{var\.(\w+)\}", lambda found: str(bundle["variables"][found[1]]["default"]), each)
+                for each in python["parameters"]
+            ]
+            require_job(repository, (deploy / python["python_file"]).resolve(), given)
     assert {path.stem for path in (repository / "jobs").glob("*.py")} - {"network_tensor"} <= {
         task["task_key"] for task in tasks
     }
