@@ -21,6 +21,7 @@ from confluent_kafka import KafkaError, KafkaException
 from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import BrokerError, ConfigError
 from ipdsf_spark.kafka.certificate import validity_of
+from ipdsf_spark.kafka.secrets import Secrets, text_of
 
 C = TypeVar("C")
 
@@ -32,7 +33,6 @@ SYSTEM_CERTIFICATES: Final = (
     "/etc/ssl/ca-bundle.pem",  # SUSE
     "/etc/ssl/cert.pem",  # macOS
 )
-BLANKS: Final = " \t\n\v\f\r"
 _JAAS: Final = "org.apache.kafka.common.security"
 NO_TOKEN: Final = "OAUTHBEARER token"  # in the words of librdkafka where it could not get one
 TLS_FILES: Final = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location")
@@ -72,7 +72,7 @@ def client_options(
     Raises:
         ConfigError: a login is asked for, and what it needs is not set.
     """
-    secrets = _Secrets(kafka, os.environ if environment is None else environment, read or _text_of)
+    secrets = Secrets(kafka, os.environ if environment is None else environment, read or text_of)
     options: dict[str, str | int | float | bool] = {
         "bootstrap.servers": bootstrap,
         "security.protocol": kafka.security_protocol,
@@ -128,7 +128,7 @@ def spark_options(
     Raises:
         ConfigError: a login is asked for, and what it needs is not set.
     """
-    secrets = _Secrets(kafka, os.environ if environment is None else environment, read or _text_of)
+    secrets = Secrets(kafka, os.environ if environment is None else environment, read or text_of)
     options = {"bootstrap.servers": bootstrap, "security.protocol": kafka.security_protocol}
     if kafka.ssl_ca_location:
         trusted = secrets.read(kafka.ssl_ca_location)
@@ -239,66 +239,6 @@ def _is_tls(error: KafkaError) -> bool:
     return error.code() in _TLS_ERRORS or is_alert
 
 
-class _Secrets:
-    """Where secrets lie; each is looked up only when it is needed."""
-
-    def __init__(self, kafka: KafkaConfig, environment: Mapping[str, str], read: Callable[[str], str]) -> None:
-        self._kafka, self._environment, self.read = kafka, environment, read
-
-    def login(self) -> tuple[str, str]:
-        """User and password, or OAuth client and secret."""
-        kafka = self._kafka
-        username = kafka.sasl_username or bare(self._environment.get(kafka.sasl_username_env, ""))
-        password = self._of(kafka.sasl_password_env, kafka.sasl_password_file)
-        missing = [] if username else [kafka.sasl_username_env]
-        missing += [] if password else [kafka.sasl_password_env]
-        if missing:
-            raise ConfigError(
-                f"kafka.security_protocol is {kafka.security_protocol}, but {' and '.join(missing)} is not set"
-            )
-        return username, password
-
-    def key_password(self) -> str:
-        """Of the private key or the PKCS12 file; empty if there is none."""
-        return self._of(self._kafka.ssl_key_password_env, self._kafka.ssl_key_password_file)
-
-    def _of(self, variable: str, file: str) -> str:
-        held = bare(self._environment.get(variable, ""))
-        if held or not file:
-            return _usable(held, variable)
-        return _usable(_stated(bare(self.read(file)), file), file)
-
-
-def secret_of(path: str) -> str:
-    """The secret in a file, as every client takes it.
-
-    Raises:
-        ConfigError: the file cannot be read, is empty, or holds what no client can be given.
-    """
-    return _usable(_stated(bare(_text_of(path)), path), path)
-
-
-def bare(secret: str) -> str:
-    """Less what editors and `echo` put around it: the mark of UTF-8, and the end of the line."""
-    return secret.removeprefix("\ufeff").rstrip("\r\n")
-
-
-def _stated(secret: str, path: str) -> str:
-    if not secret:
-        raise ConfigError(f"{path} is empty: it must hold the secret, on one line")
-    return secret
-
-
-def _usable(secret: str, where: str) -> str:
-    """Blanks at the beginning of what it is told librdkafka leaves out, and Java's client does not."""
-    if secret and secret[0] in BLANKS:
-        raise ConfigError(
-            f"the secret in {where} begins with a blank, which edge nodes and tools (librdkafka) would leave out: "
-            "take it away, or choose another secret"
-        )
-    return secret
-
-
 def _mechanism(kafka: KafkaConfig) -> str:
     if not kafka.sasl_mechanism:
         raise ConfigError(f"kafka.security_protocol is {kafka.security_protocol}, but kafka.sasl_mechanism is not set")
@@ -307,7 +247,7 @@ def _mechanism(kafka: KafkaConfig) -> str:
     return kafka.sasl_mechanism
 
 
-def _librdkafka_tls(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str | int | float | bool]:
+def _librdkafka_tls(kafka: KafkaConfig, secrets: Secrets) -> dict[str, str | int | float | bool]:
     options: dict[str, str | int | float | bool] = {
         "ssl.endpoint.identification.algorithm": "https" if kafka.ssl_check_hostname else "none"
     }
@@ -328,7 +268,7 @@ def _librdkafka_tls(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str | in
     return options
 
 
-def _java_tls(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
+def _java_tls(kafka: KafkaConfig, secrets: Secrets) -> dict[str, str]:
     options = {"ssl.endpoint.identification.algorithm": "https" if kafka.ssl_check_hostname else ""}
     password = secrets.key_password()
     if kafka.ssl_keystore_location:
@@ -368,7 +308,7 @@ def _pkcs8(path: str, key: str) -> str:
     )
 
 
-def _librdkafka_login(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str | int | float | bool]:
+def _librdkafka_login(kafka: KafkaConfig, secrets: Secrets) -> dict[str, str | int | float | bool]:
     options: dict[str, str | int | float | bool]
     if kafka.sasl_mechanism == "GSSAPI":
         options = {"sasl.kerberos.service.name": kafka.kerberos_service}
@@ -402,7 +342,7 @@ def system_certificates() -> str:
     return own or next((path for path in SYSTEM_CERTIFICATES if Path(path).is_file()), "")
 
 
-def _java_login(kafka: KafkaConfig, secrets: _Secrets) -> dict[str, str]:
+def _java_login(kafka: KafkaConfig, secrets: Secrets) -> dict[str, str]:
     if kafka.sasl_mechanism == "GSSAPI":
         options = (
             {"useKeyTab": "true", "storeKey": "true", "keyTab": kafka.kerberos_keytab}
@@ -478,10 +418,3 @@ def _own(kafka: KafkaConfig) -> str:
     validity = validity_of(kafka.ssl_certificate_location)
     said = validity.said(datetime.now(UTC)) if validity else "no certificate can be read there"
     return f"{kafka.ssl_certificate_location}: {said}" if said else kafka.ssl_certificate_location
-
-
-def _text_of(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from ipdsf_spark.config import KafkaConfig, toml
 from ipdsf_spark.errors import ConfigError, InputError, IpdsfError
-from ipdsf_spark.kafka.client import secret_of
+from ipdsf_spark.kafka.secrets import secret_of
 from ipdsf_spark.security import certificates, roles
 from ipdsf_spark.storage.alone import alone
 
