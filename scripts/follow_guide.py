@@ -105,6 +105,7 @@ def typed(script: str, folder: Path, *, limit_s: float, environment: Mapping[str
         finally:
             end(marked(mark))
             shell.wait()
+            end(marked(mark))  # a process that was just becoming another program showed no environment
 
 
 def marked(mark: str) -> list[psutil.Process]:

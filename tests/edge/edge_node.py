@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,12 @@ def records_of(node: Node) -> list[Record]:
         found.append(Record(message.key().decode(), message.value(), headers))
     consumer.close()
     return found
+
+
+def arrived(node: Node) -> Counter[bytes]:
+    """How often each value was read."""
+    return Counter(record.value for record in records_of(node))
+
+
+def once(*values: bytes) -> Counter[bytes]:
+    return Counter(dict.fromkeys(values, 1))
