@@ -23,6 +23,11 @@ QUIET_FILE: Final = "log4j2.properties"  # of the configuration's folder
 SPARK_JSON: Final = "org/apache/spark/log4j2-json-layout.properties"  # on the class path of every Spark from 4.0
 
 
+def one_line(text: str) -> str:
+    """Names that strangers chose may hold line ends and commands to a terminal: these are written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class JsonFormatter(logging.Formatter):
     """A record as one line with the fields of Spark's own."""
 

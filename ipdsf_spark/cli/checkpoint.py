@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
-from ipdsf_spark.edge.told import one_line
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.logs import one_line
 from ipdsf_spark.spark.checkpoint import Inspected, inspected
 
 EPILOG: Final = """examples:

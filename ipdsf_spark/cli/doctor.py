@@ -198,8 +198,7 @@ def _topics(config: Config) -> str:
 
     kafka = config.kafka
     held = num_partitions(kafka, resolve_bootstrap(config), timeout_s=10.0)
-    wanted = (kafka.files_topic, kafka.averages_topic, kafka.products_topic, kafka.sites_topic, kafka.quarantine_topic)
-    missing = [name for name in wanted if name not in held]
+    missing = [name for name in kafka.topics if name not in held]
     if missing:
         raise BrokerError(f"{', '.join(missing)} not there, or not shown to this user; `ipdsf stream` makes them")
     num, configured = held[kafka.files_topic], kafka.partitions

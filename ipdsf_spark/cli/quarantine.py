@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipdsf_spark.cli.arguments import add_configuration, add_verb, examples_for
 from ipdsf_spark.config import Config, load
-from ipdsf_spark.edge.told import one_line
 from ipdsf_spark.errors import ConfigError, InputError
+from ipdsf_spark.logs import one_line
 from ipdsf_spark.sites import site_named, sites_of
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Final
 from ipdsf_spark.cli.arguments import add_configuration
 from ipdsf_spark.config import Config, load
 from ipdsf_spark.devkafka import resolve_bootstrap
-from ipdsf_spark.edge.told import one_line
 from ipdsf_spark.errors import ConfigError
 from ipdsf_spark.kafka.sites import SiteStatus, read_sites, take_out, total_of
+from ipdsf_spark.logs import one_line
 
 EPILOG: Final = """examples:
   ipdsf sites                       one line per site: newest profile, counts, what is wrong

@@ -110,6 +110,11 @@ class KafkaConfig:
             right = f"no topic below {self.files_topic}., where those of the sites are (kafka.topic_per_site)"
             require(not is_a_sites, f"kafka.{key}", right, name)
 
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All that the stream reads and writes, but those of single sites."""
+        return tuple(getattr(self, key) for key in TOPICS)
+
     def files_topic_of(self, site: str) -> str:
         """The topic that a site's files go to."""
         return f"{self.files_topic}.{site}" if self.topic_per_site else self.files_topic

@@ -17,8 +17,9 @@ from ipdsf_spark.edge.intake import Intake
 from ipdsf_spark.edge.journal import DamagedJournalError, Journal
 from ipdsf_spark.edge.prune import superfluous
 from ipdsf_spark.edge.store import Store
-from ipdsf_spark.edge.told import Told, one_line
+from ipdsf_spark.edge.told import Told
 from ipdsf_spark.errors import InputError
+from ipdsf_spark.logs import one_line
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from ipdsf_spark.logs import one_line
+
 logger = logging.getLogger("ipdsf_spark.edge")
 
 
@@ -36,8 +38,3 @@ class Told:
         """Say that it is over, if it was said."""
         if self._matters.pop(matter, None) is not None and sentence:
             logger.warning("%s", one_line(sentence))
-
-
-def one_line(text: str) -> str:
-    """Names of files may hold line ends and commands to a terminal: these are written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

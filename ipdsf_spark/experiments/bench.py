@@ -111,7 +111,6 @@ class Bench:
     def drop(self, config: Config) -> None:
         """Give the disk back what a run's topics hold."""
         kafka = config.kafka
-        names = [kafka.files_topic, kafka.averages_topic, kafka.products_topic, kafka.sites_topic]
         client = admin(kafka, kafka.bootstrap_servers)
-        for done in client.delete_topics([*names, kafka.quarantine_topic]).values():
+        for done in client.delete_topics(list(kafka.topics)).values():
             done.result(30.0)

@@ -31,6 +31,7 @@ from ipdsf_spark.config import KafkaConfig
 from ipdsf_spark.errors import IpdsfError
 from ipdsf_spark.kafka.headers import REPLAYED, header_of
 from ipdsf_spark.kafka.reading import bounds, consumer_of
+from ipdsf_spark.sites import LONGEST_ID
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,6 @@ ANSWER_S: Final = 5.0
 MOST_WRONG_S: Final = 120.0  # that this clock and the brokers' may be apart
 LOOKS: Final = 3  # in turn that must find them so: a record may lie a while where a broker was away
 APART_S: Final = 5.0  # between two looks
-MOST_NAME: Final = 200  # letters of a site's id, as the stream has it
 HEIGHTS: Final = "layers"
 CALIBRATION: Final = "calibration"
 OF_ALL: Final = ("network", "network_components")  # kinds of records about all sites at once, under no site's name
@@ -284,9 +284,10 @@ class Follower:
         while not self._stopped.is_set():
             newest_ms = 0
             messages = consumer.consume(AT_ONCE, POLL_S)
-            if not messages and time.monotonic() > heard_s + QUIET_S:
+            is_quiet = not messages and time.monotonic() > heard_s + QUIET_S
+            if is_quiet:
                 consumer.list_topics(kafka.sites_topic, timeout=ANSWER_S)  # a consumer waits for ever, without a word
-            if messages or time.monotonic() > heard_s + QUIET_S:
+            if messages or is_quiet:
                 heard_s = time.monotonic()
             for message in messages:
                 error = message.error()
@@ -334,7 +335,7 @@ def _parsed(value: bytes | None) -> dict[str, Any]:
 def _site_of(said: Mapping[str, Any]) -> str | None:
     """Whose record it is; None where it says no id that the stream would have read under."""
     site = said.get("site")
-    if not isinstance(site, str) or len(site) > MOST_NAME:
+    if not isinstance(site, str) or len(site) > LONGEST_ID:
         return None
     return site.encode(errors="replace").decode()  # half a letter of UTF-16 stands in no address
 

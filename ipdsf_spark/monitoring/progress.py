@@ -138,8 +138,7 @@ class _InTheJvm:
 
     def onQueryIdle(self, event: Any) -> None:
         """There was nothing to do."""
-        self._listener.hear()
-        self._listener.last_run = str(event.runId())
+        self._listener.hear(str(event.runId()))
 
     def onQueryTerminated(self, event: Any) -> None:
         """A query has ended."""
@@ -166,9 +165,10 @@ class LiveListener(StreamingQueryListener):
     state_bytes: int = 0
     heard_s: float = math.nan  # when the query last told of itself [s since 1970]
 
-    def hear(self) -> None:
-        """The query has told of itself: it began, a batch has ended, or there was nothing to do."""
+    def hear(self, run: str = "") -> None:
+        """The query has told of itself: it began, or this run of it has ended a batch or found nothing to do."""
         self.heard_s = time.time()
+        self.last_run = run or self.last_run
 
     def silent_s(self, now_s: float) -> float:
         """For how long it has not [s]; NaN before it ever did."""
@@ -204,8 +204,7 @@ class LiveListener(StreamingQueryListener):
         progress = json.loads(event.progress.json)
         if progress.get("name") != self.query_name:
             return
-        self.hear()
-        self.last_run = str(progress.get("runId"))
+        self.hear(str(progress.get("runId")))
         self.lags.take(progress, self.heard_s)
         operators = progress.get("stateOperators") or []
         self.state_rows = sum(int(each.get("numRowsTotal") or 0) for each in operators)

@@ -28,6 +28,7 @@ from ipdsf_spark.lidar.site import Site
 
 POSITION: Final = ("latitude_deg", "longitude_deg")
 DEFAULT: Final = "default"
+LONGEST_ID: Final = 200  # letters read as the id of a site, [default]'s included: a key is no place for data
 
 # Kafka keys, file names and table partitions are made of site ids, so they keep to what all three accept.
 _SITE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -29,7 +29,7 @@ from ipdsf_spark.lidar.instruments.framing import ends_a_message
 from ipdsf_spark.lidar.instruments.stamps import UNDECIDED
 from ipdsf_spark.lidar.profiles import Decoded
 from ipdsf_spark.lidar.site import Site
-from ipdsf_spark.sites import site_named
+from ipdsf_spark.sites import LONGEST_ID, site_named
 from ipdsf_spark.stream.limits import TooLongError, at_most
 from ipdsf_spark.stream.piece import Piece, Stretch
 
@@ -41,7 +41,6 @@ COLUMNS: Final = (
     *("seq", "preamble"),
 )
 MOST_PROFILES: Final = 6_000  # of one interval: twenty a second, which no ceilometer measures
-MOST_NAME: Final = 200  # letters of a site id: a key is no place for data
 MOST_PATH: Final = 4_096  # letters of a file's name
 MOST_BYTES: Final = 64 * 2**20  # of a record once Kafka has unpacked it: topics bound what is packed only
 LAST_MS: Final = 4_102_444_800_000  # 2100-01-01: a clock beyond it is none
@@ -111,7 +110,7 @@ class Decoder:
             0,
             b"",
             is_joined=joined is not None,
-            key=site_id[:MOST_NAME],
+            key=site_id[:LONGEST_ID],
             seq=seq,
         )
         if joined is not None:
@@ -185,10 +184,10 @@ class Decoder:
         """Why a record is not even looked into; empty if it is."""
         own = topic.removeprefix(f"{self.files_topic}.")
         if self.files_topic and own != topic and own != site_id:
-            return f"key {site_id[:MOST_NAME]!r} in the topic of site {own!r}, whose sender may use its own key only"
-        if len(site_id) > MOST_NAME or len(file) > MOST_PATH:
+            return f"key {site_id[:LONGEST_ID]!r} in the topic of site {own!r}, whose sender may use its own key only"
+        if len(site_id) > LONGEST_ID or len(file) > MOST_PATH:
             return (
-                f"a site id of {len(site_id)} and a file name of {len(file)} letters: at most {MOST_NAME}, {MOST_PATH}"
+                f"a site id of {len(site_id)} and a file name of {len(file)} letters: at most {LONGEST_ID}, {MOST_PATH}"
             )
         if len(raw) > MOST_BYTES:
             return f"{len(raw)} bytes in one record: at most {MOST_BYTES} are read"

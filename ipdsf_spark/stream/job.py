@@ -70,7 +70,7 @@ class StreamJob:
         self.archive = ArchiveKeeper(config, self.bootstrap) if with_archive else None
         self.monitor: Monitor | None = None
         self._running = Running()
-        self._outage = Outage("the live query", config.kafka, self.bootstrap, topics_of(config), self._running.pause)
+        self._outage = Outage("the live query", config.kafka, self.bootstrap, config.kafka.topics, self._running.pause)
         self._admitted = Admission(config.stream.max_files_per_batch, 0)
         self._sites = SitesFile(config)
         self._topic: FollowedTopic
@@ -249,22 +249,13 @@ def check(config: Config) -> str:
     archive_directory(config)
     bootstrap = resolve_bootstrap(config)
     kafka = config.kafka
-    missing = set(topics_of(config)) - set(num_partitions(kafka, bootstrap))
+    missing = set(kafka.topics) - set(num_partitions(kafka, bootstrap))
     if missing:
         logger.warning("creating topics %s", ", ".join(sorted(missing)))
     ensure_topics(config.kafka, bootstrap)
     if warning := budget_warning(kafka, estimated_bytes(kafka, bootstrap)):
         logger.warning("%s", warning)
     return bootstrap
-
-
-def topics_of(config: Config) -> tuple[str, ...]:
-    """Those that the job reads and writes."""
-    kafka = config.kafka
-    return (
-        *(kafka.files_topic, kafka.averages_topic, kafka.products_topic),
-        *(kafka.sites_topic, kafka.quarantine_topic),
-    )
 
 
 def with_fixed_parameters(config: Config, cores: int, topic_id: str) -> Config:

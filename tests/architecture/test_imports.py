@@ -48,7 +48,7 @@ DOORS = {
     "spark": doors("errors logs config storage", "pyspark pyarrow psutil"),
     "storage": doors("errors config", "pyarrow hdfs_native"),
     # The stream.
-    "edge": doors("errors config sites lidar kafka monitoring", "confluent_kafka tqdm"),
+    "edge": doors("errors logs config sites lidar kafka monitoring", "confluent_kafka tqdm"),
     "loadgen": doors("errors config sites lidar kafka", "confluent_kafka tqdm numpy"),
     "stream": doors(
         "errors config sites lidar forecast tensor kafka devkafka spark archive monitoring",

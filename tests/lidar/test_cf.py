@@ -70,7 +70,7 @@ def test_an_altitude_that_nobody_told_is_said_to_be_assumed() -> None:
     )
 
     for name in ("altitude", "pblh_altitude", "cloud_base_altitude"):
-        assert "no altitude was told for this site: 0 m is assumed" in untold[name].comment
+        assert "0 m above sea level, told so or assumed where no altitude is told" in untold[name].comment
         assert not hasattr(told[name], "comment")
     assert breaches(untold) == []
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ipdsf_spark.lidar.averages import average_bytes
 from ipdsf_spark.lidar.site import Site
+from ipdsf_spark.sites import LONGEST_ID
 from ipdsf_spark.stream import decode
 from ipdsf_spark.stream.decode import COLUMNS, NO_SITE, Decoder, believable_ms
 from ipdsf_spark.stream.piece import Piece
@@ -138,7 +139,7 @@ def test_a_key_is_no_place_for_data_and_a_record_has_its_limit(
 ) -> None:
     anybody = Decoder({"default": Site("default", float("nan"), float("nan"))}, 300, 1_000_000)
     ((group, piece, *_),) = pieces(cl51_file, site="x" * 100_000, decoder=anybody)
-    assert (group, len(piece.key)) == (NO_SITE, decode.MOST_NAME)
+    assert (group, len(piece.key)) == (NO_SITE, LONGEST_ID)
     assert "a site id of 100000" in piece.rejected[0].reason
 
     monkeypatch.setattr(decode, "MOST_BYTES", 1_000)

@@ -18,6 +18,7 @@ from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.errors import IpdsfError
 from ipdsf_spark.kafka import ensure_topics
 from ipdsf_spark.kafka.client import spark_options
+from ipdsf_spark.kafka.sites import read_sites
 from ipdsf_spark.stream import ended, live
 from ipdsf_spark.stream.away import LONGEST_PAUSE_S, Outage, is_passing
 from ipdsf_spark.stream.job import StreamJob
@@ -177,6 +178,8 @@ def test_the_job_outlives_an_outage_that_ends_its_query_and_loses_and_repeats_no
 
             await_that(lambda: job.listener.totals.read == 6, "six files read", timeout_s=120.0)
             assert job.listener.totals.profiles == 6 * 20
+            (site,) = read_sites(config.kafka, kafka.bootstrap_servers)
+            assert (site.files, site.used, site.duplicate, site.late) == (6, 6 * 20, 0, 0)
             assert job.queries[0] is not before
         finally:
             job.ask_to_stop()

@@ -24,7 +24,7 @@ METHODS: Final = ("none", "edge", "cloud_base")
 NONE, EDGE, CLOUD_BASE = 0, 1, 2
 PLACE: Final = "station latitude longitude altitude"
 POSITION: Final = ("latitude", "longitude")
-UNTOLD: Final = "no altitude was told for this site: 0 m is assumed"  # 0 is that of a site of which none is told
+AT_SEA_LEVEL: Final = "0 m above sea level, told so or assumed where no altitude is told"
 PLACE_OF_PROFILES: Final = "station latitude longitude"  # whose vertical coordinate is their axis of heights
 REFERENCES: Final = (
     "Brooks (2003) J. Atmos. Ocean. Technol. 20, 1092; Steyn, Baldi, Hoff (1999) J. Atmos. Ocean. Technol. 16, 944; "
@@ -95,7 +95,7 @@ def to_netcdf(
             array = np.asarray(values)
             variable[...] = np.where(np.isnan(array), fill, array) if fill is not None else array
 
-    assumed = {} if site.altitude_m else {"comment": UNTOLD}
+    assumed = {} if site.altitude_m else {"comment": AT_SEA_LEVEL}
     half = settings.averaging_s / 2
     seconds = (layers.time - np.datetime64(0, "us")) / np.timedelta64(1, "s")
     put("station", str, (), site.id, long_name="site", cf_role="timeseries_id")
