@@ -27,6 +27,7 @@ def python(script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_a_stream_finds_its_connector_after_a_packing(packed_chest: PackedChest, tmp_path: Path) -> None:
     words = ["ct", "pack", "--name", "one", "--train", str(packed_chest.volumes / "train-1.nii.gz"),
              "--set", f"storage.root={tmp_path}"]  # fmt: skip

@@ -37,6 +37,7 @@ def files(monkeypatch: pytest.MonkeyPatch, packed_chest: PackedChest) -> Iterato
         yield ObjectFiles()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.training
