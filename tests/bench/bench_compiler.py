@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,21 +85,26 @@ def one_side(side: str, bank: Path, rate: float, minutes: int) -> None:
             command = sender_command(config, bank, sites=SITES, rate=rate, count=count, begin=minute * count)
             subprocess.run(command, check=True, capture_output=True)
             read = max(job.listener.totals.read - num_read, 1)
-            seconds = np.array(latencies_s(config, since_ms=1000 * (started + SETTLED_S)))
+            seconds = latencies_s(config, since_ms=1000 * (started + SETTLED_S))
             cpu = {name: 1000 * (s - before[name]) / read for name, s in cpu_of_stream(others).items()}
             said: dict[str, Any] = {
                 "side": side,
                 "minute": minute,
                 "batches": len(batches) - num_batches,
-                "median_batch_ms": round(float(np.median(batches[num_batches:] or [np.nan]))),
-                "p50_s": round(float(np.percentile(seconds, 50)), 2),
-                "p99_s": round(float(np.percentile(seconds, 99)), 2),
+                "median_batch_ms": _at(50, batches[num_batches:], 0),
+                "p50_s": _at(50, seconds, 2),
+                "p99_s": _at(99, seconds, 2),
                 "cpu_ms": {name: round(ms, 2) for name, ms in cpu.items()},
             }
             line = json.dumps(said)
             print(line, flush=True)
             print(line, file=sys.stderr, flush=True)
         job.stop()
+
+
+def _at(percentile: float, values: Sequence[float], digits: int) -> float | None:
+    """None of nothing: the first minute of a stream may end before its first batch does."""
+    return round(float(np.percentile(values, percentile)), digits) if len(values) else None
 
 
 def cpu_of_stream(others: set[int]) -> dict[str, float]:
