@@ -16,6 +16,7 @@ from ipdsf_spark.lidar import instruments
 def mini_mpl_file(*, month: float = 6.0) -> bytes:
     def write(file: Any) -> None:
         file.card_type = "MiniMPL"
+        file.device_serial_number = np.int32(5030)  # a number, as the maker's software writes it
         lengths = {"time": 1, "range_nrb": 4, "number_of_clouds": 2, "number_of_cloud_outlines": 3}
         for name, length in lengths.items():
             file.createDimension(name, length)
@@ -38,6 +39,7 @@ def test_mini_mpl_gives_total_signal_layers_and_clouds_in_metres() -> None:
 
     (read,) = decoded.blocks
     assert (decoded.instrument, read.message_type, read.is_calibrated) == ("Sigma MiniMPL", "netcdf NRB", False)
+    assert read.identity == "5030"
     assert str(read.time[0].astype("datetime64[s]")) == "2016-06-01T00:05:09"
     assert read.range_m == pytest.approx([120.0, 150.0, 180.0, 210.0])
     assert read.beta.tolist() == [[6.0, 4.0, 2.5, 1.0]]
