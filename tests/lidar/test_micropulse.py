@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_files import add, written
+from network_files import mplnet_nrb
 
 from ipdsf_spark.lidar import instruments
 
@@ -90,3 +91,15 @@ def test_the_real_raw_file_is_recognised(real_ceilometer_data: Path) -> None:
 
     assert decoded.instrument == "Sigma MiniMPL"
     assert "102 records" in decoded.rejected[0].reason
+
+
+@pytest.mark.parametrize("axes", [("altitude", "wavelength"), ("altitude", "time")])
+def test_mplnet_files_as_the_network_hands_them_out_are_read(axes: tuple[str, ...]) -> None:
+    (plain,) = instruments.decode(mplnet_nrb()).blocks
+
+    (read,) = instruments.decode(mplnet_nrb(axes=axes, ratio="vol_depol_ratio")).blocks
+
+    np.testing.assert_array_equal(read.range_m, plain.range_m)
+    np.testing.assert_array_equal(read.beta, plain.beta)
+    assert read.depolarisation is not None
+    assert read.depolarisation == pytest.approx(np.full(read.beta.shape, 0.02))
