@@ -80,14 +80,18 @@ def ncas_backscatter(*, ground: str = "191 m (WGS84)", first_m: float = 196.0) -
     return written(write, layout="NETCDF4_CLASSIC")
 
 
-def mplnet_nrb(*, ground_km: float = 0.05) -> bytes:
+def mplnet_nrb(*, ground_km: float = 0.05, axes: tuple[str, ...] = ("altitude",), ratio: str = "") -> bytes:
     """An MPLNET version 3 NRB file; its axis begins 30 m above the sea."""
 
     def write(file: Any) -> None:
         file.setncatts({"title": "MPLNET NRB", "level": "L15", "instrument": "MPL44258"})
         dimensions(file, wavelength=1, time=NUM_PROFILES, altitude=NUM_GATES)
         add(file, "time", ("time",), UNIX_S / 86400.0 + 2440587.5, units="julian date")
-        add(file, "altitude", ("altitude",), (0.03 + 0.03 * np.arange(NUM_GATES)).astype("f4"), units="km")
+        altitude = np.broadcast_to((0.03 + 0.03 * np.arange(NUM_GATES)).astype("f4"), (NUM_PROFILES, NUM_GATES))
+        one = {("altitude",): altitude[0], ("altitude", "wavelength"): altitude[:1].T, ("altitude", "time"): altitude.T}
+        add(file, "altitude", axes, one[axes], units="km")
+        if ratio:
+            add(file, ratio, ("wavelength", "time", "altitude"), np.full((1, NUM_PROFILES, NUM_GATES), 0.02, "f4"))
         add(file, "surface_altitude", ("time",), np.full(NUM_PROFILES, ground_km, "f4"), units="km")
         zenith = {"units": "degrees", "scale_factor": np.float32(-1), "add_offset": np.float32(180)}
         add(file, "zenith", ("time",), np.zeros(NUM_PROFILES, "f4"), **zenith)

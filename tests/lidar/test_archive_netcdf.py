@@ -70,9 +70,11 @@ def test_the_number_of_gates_tells_a_cl31_from_a_cl51() -> None:
     assert only_block(cl2nc_file(770)).instrument == "Vaisala CL31"
 
 
-def test_counts_are_1e_8_whatever_the_unit_says_and_visibility_is_no_cloud() -> None:
+@pytest.mark.parametrize("name_of_bases", ["cloud_base", "cloud_data"])  # of version 1.0, and since 1.1
+def test_counts_are_1e_8_whatever_the_unit_says_and_visibility_is_no_cloud(name_of_bases: str) -> None:
     def write(file: Any) -> None:
         file.source = "Vaisala CL51 ceilometer"
+        file.serial_number = "r1350815"
         for name, length in (("time", 2), ("range", 3), ("cloud_layer", 3)):
             file.createDimension(name, length)
         add(file, "time", ("time",), np.array([0, 36], "i8"), units="seconds since 2020-01-01 00:00:00")
@@ -81,10 +83,11 @@ def test_counts_are_1e_8_whatever_the_unit_says_and_visibility_is_no_cloud() -> 
         add(file, "backscatter_profile", ("time", "range"), counts, units="10e-9 m^-1 sr^-1")
         add(file, "cloud_status", ("time",), np.array([1.0, 4.0], "f4"))
         bases = np.array([[1500.0, -999.0, -999.0], [120.0, 300.0, -999.0]], "f4")
-        add(file, "cloud_base", ("time", "cloud_layer"), bases, units="m")
+        add(file, name_of_bases, ("time", "cloud_layer"), bases, units="m")
 
     read = only_block(written(write))
 
+    assert (read.instrument, read.identity) == ("Vaisala CL51", "r1350815")
     assert read.beta[0] == pytest.approx([1e-6, 2e-6, 3e-6])
     assert np.array_equal(read.cloud_base_m, [[1500.0, np.nan, np.nan], [np.nan] * 3], equal_nan=True)
     assert np.array_equal(read.vertical_visibility_m, [np.nan, 120.0], equal_nan=True)

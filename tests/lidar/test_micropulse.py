@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_files import add, written
+from network_files import mplnet_nrb
 
 from ipdsf_spark.lidar import instruments
 
@@ -16,6 +17,7 @@ from ipdsf_spark.lidar import instruments
 def mini_mpl_file(*, month: float = 6.0) -> bytes:
     def write(file: Any) -> None:
         file.card_type = "MiniMPL"
+        file.device_serial_number = np.int32(5030)  # a number, as the maker's software writes it
         lengths = {"time": 1, "range_nrb": 4, "number_of_clouds": 2, "number_of_cloud_outlines": 3}
         for name, length in lengths.items():
             file.createDimension(name, length)
@@ -38,6 +40,7 @@ def test_mini_mpl_gives_total_signal_layers_and_clouds_in_metres() -> None:
 
     (read,) = decoded.blocks
     assert (decoded.instrument, read.message_type, read.is_calibrated) == ("Sigma MiniMPL", "netcdf NRB", False)
+    assert read.identity == "5030"
     assert str(read.time[0].astype("datetime64[s]")) == "2016-06-01T00:05:09"
     assert read.range_m == pytest.approx([120.0, 150.0, 180.0, 210.0])
     assert read.beta.tolist() == [[6.0, 4.0, 2.5, 1.0]]
@@ -88,3 +91,15 @@ def test_the_real_raw_file_is_recognised(real_ceilometer_data: Path) -> None:
 
     assert decoded.instrument == "Sigma MiniMPL"
     assert "102 records" in decoded.rejected[0].reason
+
+
+@pytest.mark.parametrize("axes", [("altitude", "wavelength"), ("altitude", "time")])
+def test_mplnet_files_as_the_network_hands_them_out_are_read(axes: tuple[str, ...]) -> None:
+    (plain,) = instruments.decode(mplnet_nrb()).blocks
+
+    (read,) = instruments.decode(mplnet_nrb(axes=axes, ratio="vol_depol_ratio")).blocks
+
+    np.testing.assert_array_equal(read.range_m, plain.range_m)
+    np.testing.assert_array_equal(read.beta, plain.beta)
+    assert read.depolarisation is not None
+    assert read.depolarisation == pytest.approx(np.full(read.beta.shape, 0.02))

@@ -331,30 +331,6 @@ def test_thousands_of_impossible_times_are_counted_and_not_listed() -> None:
     assert sum(int(stretch.reason.split()[0]) for stretch in decoded.rejected if "more" in stretch.reason) > 34_000
 
 
-NAMED = {
-    "ARM ceilometer layer heights": ("bl_height_1", "time"),
-    "ARM micropulse lidar": ("signal_return_co_pol", "time"),
-    "MPLNET micropulse lidar": ("extinction", "surface_altitude"),
-    "NCAS ceilometer": ("cloud_base_altitude", "layer_index"),
-    "Doppler lidar": ("radial_velocity", "time"),
-}
-
-
-@pytest.mark.parametrize(("instrument", "names"), NAMED.items())
-def test_products_without_profiles_are_named_by_instrument_and_product(instrument: str, names: tuple[str, ...]) -> None:
-    def write(file: Any) -> None:
-        made.dimensions(file, x=2)
-        for name in names:
-            add(file, name, ("x",), np.arange(2.0))
-
-    raw = written(write)
-    decoded = instruments.decode(raw)
-
-    assert (decoded.instrument, decoded.blocks) == (instrument, ())
-    assert instruments.recognise(raw) == instrument
-    assert len(decoded.rejected[0].reason) > 30
-
-
 @pytest.mark.parametrize(
     ("beta", "reason"),
     [

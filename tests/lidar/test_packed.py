@@ -217,6 +217,10 @@ def test_files_of_a_tar_archive_do_not_vanish_behind_a_damaged_header(
         (b"History file\r\nCREATEDATE, UNIXTIME\r\n", "BL-View history file"),
         (LOG.replace(b"\x01CL020221", b"\x01C?020221"), "headers are damaged"),
         (b"<!DOCTYPE html><html><body>login</body></html>", "HTML page"),
+        (b"HeaderSize=40\r\nVersion=1.1.15\r\nID System=WLS7-111\r\n", "Windcube text file of a Doppler lidar"),
+        (b"Filename:\tStare_91_20170612_00.hpl\r\nSystem ID:\t91\r\n", "Halo Photonics text file of a Doppler lidar"),
+        (b"ovl\n1e-05\t1e-05\t0.000160387\n", "Lufft overlap function"),
+        (b" RM1762107.03\r\n SITE     21/06/2017 07:02:30 21/06/2017 07:03:00 0200\r\n\x01\x02", "Licel raw data"),
     ],
 )
 def test_a_file_is_named_for_what_it_is(raw: bytes, reason: str) -> None:

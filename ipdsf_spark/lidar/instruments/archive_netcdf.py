@@ -3,7 +3,7 @@
 Cloudnet (netCDF convention of the data portal): `beta_raw` [m-1 sr-1] on gate centres, hours since the day began,
 maker and model in `source`; neither cloud bases nor status. cl2nc (README): Vaisala messages variable by variable,
 backscatter per km, gates told by `vertical_resolution`. NOAA: counts of 1e-8 m-1 sr-1 under a unit that says
-``10e-9 m^-1 sr^-1``, cloud bases that mean visibility under status 4.
+``10e-9 m^-1 sr^-1``, cloud bases (`cloud_base`, since version 1.1 `cloud_data`) that mean visibility under status 4.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ FULL_OBSCURATION: Final = 4
 NEAR_GATES: Final = 100
 _SIGNALS: Final = ("beta_raw", "backscatter", "backscatter_profile")
 _ASSUMED: Final = {"backscatter": 1e-3, "backscatter_profile": vaisala_cl.UNIT_PER_COUNT}  # m-1 sr-1: where no unit is
+_BASES: Final = ("cloud_base", "cloud_data")
 _MAKERS: Final = ("Vaisala", "Lufft", "Campbell", "Sigma")
 _HEALTH: Final = {
     "window_transmission": "window_transmission_percent",
@@ -41,7 +42,7 @@ def recognise(dataset: Dataset) -> str | None:
         return source if source.startswith(_MAKERS) else "Cloudnet lidar"
     if "backscatter" in names and "vertical_resolution" in names and "cbh_1" in names:
         return "Vaisala CL31" if dataset.require("backscatter").shape[-1:] == (770,) else "Vaisala CL51"
-    if "backscatter_profile" in names and "cloud_base" in names and "range" in names:
+    if "backscatter_profile" in names and "range" in names and any(name in names for name in _BASES):
         return source if source.startswith(_MAKERS) else "Vaisala CL51"
     return None
 
@@ -94,6 +95,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         latitude_deg=fields.scalar(dataset, "latitude"),
         longitude_deg=fields.scalar(dataset, "longitude"),
         altitude_m=fields.scalar(dataset, "altitude"),
+        identity=fields.identity(dataset, "serial_number"),
     )
 
 
@@ -130,8 +132,9 @@ def _is_obscured(dataset: Dataset, num_profiles: int) -> NDArray[np.bool_]:
 
 def _clouds(dataset: Dataset, num_profiles: int, is_obscured: NDArray[np.bool_]) -> tuple[Float32, Float32]:
     """Cloud bases and vertical visibility [m], never one for the other."""
-    if "cloud_base" in dataset.variables:
-        found = fields.layers_m(dataset, "cloud_base", num_profiles)
+    name = next((name for name in _BASES if name in dataset.variables), None)
+    if name is not None:
+        found = fields.layers_m(dataset, name, num_profiles)
         bases = np.where(is_obscured[:, None], np.float32(np.nan), found)
         return bases, np.where(is_obscured, found[:, 0], np.float32(np.nan))
     layers = [fields.layers_m(dataset, f"cbh_{layer}", num_profiles)[:, 0] for layer in (1, 2, 3)]

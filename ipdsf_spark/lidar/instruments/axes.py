@@ -102,5 +102,6 @@ def regular_grid(values: Float64) -> tuple[float, float]:
     steps = values[1:] - values[:-1]
     farthest = max(float(steps.max()) - spacing, spacing - float(steps.min()))
     if not 0.1 < spacing < 1000.0 or farthest > 0.05 * spacing:
-        raise NotUnderstood("the range axis does not grow in equal steps")
+        told = f"the range axis does not grow in equal steps: they are of {steps.min():.4g} to {steps.max():.4g} m"
+        raise NotUnderstood(told)
     return float(values[0]), spacing

@@ -92,9 +92,9 @@ def in_degrees(dataset: Dataset, name: str, values: Any) -> Any:
 
 
 def identity(dataset: Dataset, *keys: str) -> str:
-    """The serial number that one of some global attributes gives, empty if none looks like one."""
+    """The serial number that one of some global attributes gives, as text or number; empty if none looks like one."""
     for key in keys:
-        told = dataset.text(key).strip()
+        told = dataset.text(key).strip("[] ").removesuffix(".")  # a number is stored as a list of one
         if _SERIAL.fullmatch(told):
             return told
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from ipdsf_spark.lidar.containers.container import Dataset
@@ -10,17 +11,35 @@ MODEL: Final = "NWP model column"
 HITS: Final = "airport ceilometer hits csv"
 RADIOMETER: Final = "microwave radiometer"
 HISTORY: Final = "Vaisala BL-View history file"
+WINDCUBE: Final = "Leosphere Windcube text file"
+HALO: Final = "Halo Photonics text file"
+OVERLAP: Final = "Lufft overlap function"
+LICEL: Final = "Licel raw data file"
 _TEXTS: Final = (
     (b"ceilo,dt,height,type", HITS),
     (b"history file", HISTORY),
+    (b"headersize=", WINDCUBE),
+    (b"headerlength=", WINDCUBE),
+    (b"filename:\t", HALO),
+    (b"ovl\n", OVERLAP),
+    (b"ovl\r\n", OVERLAP),
     (b"<!doctype html", "HTML page"),
     (b"<html", "HTML page"),
     (b"<?xml", "XML document"),
     (b"{\\rtf", "RTF document"),
 )
+# The second line of a Licel header: place, begin and end of the measurement.
+_LICEL: Final = re.compile(
+    rb"[^\n]{1,200}\n[^\n]{0,100}?\s\d\d/\d\d/\d{4} \d\d:\d\d:\d\d \d\d/\d\d/\d{4} \d\d:\d\d:\d\d\s"
+)
+_DOPPLER: Final = "of a Doppler lidar: its signal has no calibration and its range no ceilometer"
 _TEXT_REASONS: Final = {
     HITS: f"{HITS}: a list of cloud hits of an airport's ceilometers, without backscatter profiles",
     HISTORY: f"{HISTORY}: recognised, but no profile is taken from it",
+    WINDCUBE: f"{WINDCUBE} {_DOPPLER}",
+    HALO: f"{HALO} {_DOPPLER}",
+    OVERLAP: f"{OVERLAP} of a CHM, which lies beside its files: there is no backscatter in it",
+    LICEL: f"{LICEL} of a lidar of many channels: photon counts that need its own corrections, and no ceilometer",
     "HTML page": "HTML page, such as a server sends instead of a file, and no ceilometer file",
 }
 _BARE_DIMENSION: Final = "This is a netCDF dimension but not a netCDF variable"
@@ -32,7 +51,8 @@ def netcdf_kind(dataset: Dataset) -> str | None:
     names = set(dataset.variables)
     if "sfc_bl_height" in names or {"level", "pressure", "temperature"} <= names:
         return MODEL
-    if names & {"RPG_time", "brightness_temperatures", "TBs", "rpg_data_version"} or "RPG" in dataset.text("Source"):
+    told = dataset.text("Source") + dataset.text("radiometer_system")
+    if names & {"RPG_time", "brightness_temperatures", "TBs", "rpg_data_version"} or "RPG" in told:
         return RADIOMETER
     return None
 
@@ -57,7 +77,8 @@ def _is_bare_dimension(dataset: Dataset, name: str) -> bool:
 def text_kind(raw: bytes) -> str | None:
     """What a text file without instrument messages is, if it is known."""
     start = raw[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return next((kind for first_words, kind in _TEXTS if start.startswith(first_words)), None)
+    known = next((kind for first_words, kind in _TEXTS if start.startswith(first_words)), None)
+    return known or (LICEL if _LICEL.match(start) else None)
 
 
 def text_reason(kind: str) -> str:

@@ -94,6 +94,7 @@ def profiles(dataset: Dataset, damage: list[Damage]) -> Profiles:
         latitude_deg=fields.scalar(dataset, "latitude"),
         longitude_deg=fields.scalar(dataset, "longitude"),
         altitude_m=fields.scalar(dataset, "altitude"),
+        identity=fields.identity(dataset, "device_serial_number"),
     )
 
 

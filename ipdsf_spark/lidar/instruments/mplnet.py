@@ -24,7 +24,12 @@ KM_M: Final = 1000.0
 LIGHT_M_S: Final = 299_792_458.0
 _JULIAN: Final = (2.44e6, 2.52e6)  # days, 1968 to 2187
 _JULIAN_UNIT: Final = "days since -4712-01-01 12:00:00"
-_DEPOLARISATION: Final = ("volume_depolarization_ratio", "volume_depol_ratio", "depolarization_ratio")
+_DEPOLARISATION: Final = (
+    "volume_depolarization_ratio",
+    "volume_depol_ratio",
+    "vol_depol_ratio",
+    "depolarization_ratio",
+)
 _HEALTH: Final = {
     "energy": "laser_energy_uj",
     "energy_monitor": "laser_energy_uj",

@@ -5,6 +5,7 @@ Each reason says where the profiles are. What is neither these nor of a reader i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +13,16 @@ from ipdsf_spark.lidar.containers.container import Dataset
 
 _Test = Callable[[Dataset, frozenset[str]], bool]
 _DOPPLER: Final = frozenset(("radial_velocity", "doppler", "radial_velocity_of_scatterers_away_from_instrument"))
+_RAMAN: Final = frozenset(
+    (
+        "attenuated_backscatter_355nm",
+        "volume_depolarization_ratio_355nm",
+        "nitrogen_counts_low",
+        "nitrogen_counts_high",
+        "water_counts_high",
+        "depolarization_counts_high",
+    )
+)
 
 
 def _told(dataset: Dataset) -> str:
@@ -55,8 +66,14 @@ PRODUCTS: Final[tuple[tuple[str, _Test, str], ...]] = (
         "NCAS product cloud-base or cloud-coverage: the profiles are in the product aerosol-backscatter",
     ),
     (
+        "NCAS lidar",
+        lambda _, names: "range_squared_corrected_backscatter_power" in names,
+        "NCAS product whose only signal is an uncalibrated logarithm (range_squared_corrected_backscatter_power): "
+        "attenuated_aerosol_backscatter_coefficient is needed",
+    ),
+    (
         "Doppler lidar",
-        lambda _, names: bool(names & _DOPPLER),
+        lambda dataset, names: bool(names & _DOPPLER) or "doppler" in dataset.text("cloudnet_file_type").lower(),
         "file of a Doppler lidar: its signal has no calibration and its range no ceilometer",
     ),
     (
@@ -78,7 +95,17 @@ PRODUCTS: Final[tuple[tuple[str, _Test, str], ...]] = (
     (
         "Cloudnet product",
         lambda dataset, _: bool(dataset.text("cloudnet_file_type")),
-        "Cloudnet product that is not of a lidar: the profiles are in the file of type lidar",
+        "Cloudnet product of another type than lidar: the profiles are in the file of type lidar",
+    ),
+    (
+        "Raman lidar",
+        lambda _, names: bool(names & _RAMAN),
+        "file of a Raman lidar of several wavelengths (PollyXT, ARM rl), which is no ceilometer: it is not read",
+    ),
+    (
+        "cloud radar",
+        lambda dataset, _: "radar" in _told(dataset) and not re.search("lidar|ceilo", _told(dataset)),
+        "file of a cloud radar, not of a ceilometer: there is no backscatter of light in it",
     ),
     (
         "E-PROFILE ceilometer",

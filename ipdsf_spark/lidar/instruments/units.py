@@ -38,6 +38,8 @@ _TOKEN: Final = re.compile(
 _RAISED: Final = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _LOWERED: Final = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
 _WITHOUT_TEX: Final = str.maketrans("{}", "()", "$")
+# Signs of a product and of a minus that look alike: the CL61 of 2022 writes 1/(m∙sr) with a bullet operator.
+_SIGNS: Final = str.maketrans(dict.fromkeys("·∙⋅•‧∗×", " ") | dict.fromkeys("−–‐‑", "-") | {"∕": "/", "⁄": "/"})
 _NO_UNITS: Final = frozenset(
     ("", "a.u", "au", "count", "counts", "n/a", "none", "unitless", "dimensionless", "unknown")
 )
@@ -59,8 +61,8 @@ def per_metre_steradian(unit: str) -> float | None:
     Read are products and quotients with powers in any of the usual spellings: ``1/(m*sr)``, ``m^-1.sr^-1``,
     ``Mm-1 sr-1``, ``1E-6*1/(m*sr)``, ``1/(sr*km*10000)``, ``(100000 srad km)^-1``, ``10^-9 m^-1 sr^-1``.
     """
-    text = _RAISED.sub(lambda match: "^" + match.group().translate(_LOWERED), unit.replace("−", "-"))
-    text = text.replace("**", "^").replace("·", " ").replace("×", " ").translate(_WITHOUT_TEX)
+    text = _RAISED.sub(lambda match: "^" + match.group().translate(_LOWERED), unit.translate(_SIGNS))
+    text = text.replace("**", "^").translate(_WITHOUT_TEX)
     text = re.sub(r"10\s*\^\s*(?:\(\s*([+-]?\d+)\s*\)|([+-]?\d+))", r"1e\1\2", text)
     text = re.sub(r"\b10([+-]\d+)\b", r"1e\1", text)
     text = re.sub(r"(?:(?<=\d)|^)\s*[x*]\s*(?=1e)", " ", text)
