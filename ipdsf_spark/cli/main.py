@@ -19,6 +19,7 @@ from typing import Final
 from ipdsf_spark import __version__
 from ipdsf_spark.cli.arguments import begin_logging
 from ipdsf_spark.cli.ending import ended_as_by_ctrl_c
+from ipdsf_spark.cli.full_disk import file_of
 from ipdsf_spark.errors import ConfigError, IpdsfError, PrerequisiteError
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -124,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _spoken(error: OSError) -> str:
-    where = error.filename2 or error.filename
+    where = error.filename2 or error.filename or file_of(error)
     why = error.strerror or str(error) or type(error).__name__
     if isinstance(error, FileExistsError) and where is not None and os.path.isfile(where):
         why = "a file lies there, and a folder is needed"
