@@ -19,7 +19,8 @@ TEXT, JSON = "text", "json"
 FORM_VARIABLE, LEVEL_VARIABLE = "IPDSF_LOG_FORMAT", "IPDSF_LOG_LEVEL"
 LINE: Final = "%(asctime)s %(levelname)s %(message)s"
 SPARK_LEVELS: Final = {"DEBUG": "DEBUG", "INFO": "INFO", "WARNING": "WARN", "ERROR": "ERROR"}
-QUIET_FILE: Final = "log4j2.properties"  # of the configuration's folder
+TEXT_FILE: Final = "log4j2.properties"  # of the configuration's folder
+QUIET_FILE: Final = "log4j2-quiet.properties"  # beside it: what is not logged, in both forms
 SPARK_JSON: Final = "org/apache/spark/log4j2-json-layout.properties"  # on the class path of every Spark from 4.0
 
 
@@ -73,15 +74,17 @@ def begin_as_told(environment: Mapping[str, str] = os.environ) -> None:
     begin(environment.get(FORM_VARIABLE, TEXT), environment.get(LEVEL_VARIABLE, "WARNING"))
 
 
-def spark_log_settings(form: str, level: str, *, quiet_file: Path | None = None) -> dict[str, str]:
-    """What a session must be built with so that its JVMs and Python workers log so too; no host needs a file.
+def spark_log_settings(
+    form: str, level: str, *, text_file: Path | None = None, quiet_file: Path | None = None
+) -> dict[str, str]:
+    """What a session must be built with so that its JVMs and Python workers log so too; no executor needs a file.
 
     Args:
         form: "text" or "json".
         level: name of the least level that is written.
-        quiet_file: of log4j, for the driver's JVM in the form "text".
+        text_file: of log4j, the form "text" for the driver's JVM.
+        quiet_file: of log4j, what the driver's JVM does not log.
     """
-    of_json = f"-Dlog4j2.configurationFile={SPARK_JSON}"
     settings = {
         "spark.log.level": SPARK_LEVELS[level.upper()],
         "spark.executor.syncLogLevel.enabled": "true",
@@ -91,8 +94,10 @@ def spark_log_settings(form: str, level: str, *, quiet_file: Path | None = None)
     }
     if form == JSON:
         # A named layout, because the default one is announced by a line that is no JSON.
-        settings |= {"spark.driver.defaultJavaOptions": of_json, "spark.executor.defaultJavaOptions": of_json}
-    elif quiet_file is not None:
-        # As an address: options are cut at spaces, and a folder may have some.
-        settings["spark.driver.defaultJavaOptions"] = f"-Dlog4j2.configurationFile={quiet_file.resolve().as_uri()}"
+        settings["spark.executor.defaultJavaOptions"] = f"-Dlog4j2.configurationFile={SPARK_JSON}"
+    # As addresses: options are cut at spaces, and a folder may have some. Log4j reads one beside the other.
+    of_driver = [SPARK_JSON] if form == JSON else [text_file.resolve().as_uri()] if text_file is not None else []
+    of_driver += [quiet_file.resolve().as_uri()] if of_driver and quiet_file is not None else []
+    if of_driver:
+        settings["spark.driver.defaultJavaOptions"] = f"-Dlog4j2.configurationFile={','.join(of_driver)}"
     return settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,13 +35,17 @@ def look(batches):
 
 
 if __name__ == "__main__":
-    told = ["monitoring.log_format=json", "monitoring.log_level=warning"]
+    told = ["monitoring.log_format=" + sys.argv[2], "monitoring.log_level=warning"]
     begin_logging(Namespace(config=[], set=told), otherwise="info")
     connected = session.spark_settings
     session.spark_settings = lambda config: connected(config) | {"spark.jars.packages": ""}
     spark = session.build_session(load(overrides=told), app_name="probe", master="local[1]")
     logging.getLogger("probe.driver").warning("from the driver")
-    spark.sparkContext._jvm.org.slf4j.LoggerFactory.getLogger("probe.jvm").warn("from the JVM")
+    logger_of = spark.sparkContext._jvm.org.slf4j.LoggerFactory.getLogger
+    logger_of("probe.jvm").warn("from the JVM")
+    logger_of("org.apache.kafka.clients.NetworkClient").warn("a broker is away")
+    logger_of("org.apache.kafka.clients.NetworkClient").error("a broker is somebody else's")
+    logger_of("org.apache.spark.TaskContextImpl").error("a task was cancelled")
     with described(spark, "what a person calls it"):
         spark.range(1).mapInArrow(look, "id long").collect()
     assert spark.sparkContext.getLocalProperty("spark.job.description") is None
@@ -59,12 +64,15 @@ PLAIN = ("WARNING: Using incubator modules", "Setting ", "To adjust logging leve
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    return probed(tmp_path_factory.mktemp("probe"), "json")
+
+
+def probed(folder: Path, form: str) -> subprocess.CompletedProcess[str]:
     """A real session that logs, runs a job and a query, and says what its jobs are called."""
-    folder = tmp_path_factory.mktemp("probe")
     (folder / "lines").mkdir()
     script = folder / "probe.py"
     script.write_text(PROBE)
-    command = [sys.executable, str(script), str(folder / "lines")]
+    command = [sys.executable, str(script), str(folder / "lines"), form]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
 
 
@@ -78,6 +86,24 @@ def test_driver_jvm_and_python_workers_write_lines_of_one_form(probe: subprocess
         assert told[words]["level"] == "WARN"
         assert told[words]["ts"][10] == "T"
         assert told[words]["ts"].endswith("Z")
+
+
+def require_quiet(said: str) -> None:
+    assert "a broker is somebody else's" in said
+    assert "a broker is away" not in said
+    assert "a task was cancelled" not in said
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_json_is_as_quiet_about_what_nobody_can_act_on_as_text(
+    probe: subprocess.CompletedProcess[str], tmp_path: Path
+) -> None:
+    as_text = probed(tmp_path, "text").stderr
+
+    assert re.search(r"^[-0-9]{10} [:0-9]{8} WARN .*from the JVM$", as_text, flags=re.MULTILINE)
+    require_quiet(as_text)
+    require_quiet(probe.stderr)
 
 
 @pytest.mark.spark
@@ -116,16 +142,19 @@ def test_an_exception_is_told_by_class_words_and_place() -> None:
 
 
 def test_no_host_of_a_cluster_needs_a_file_for_it() -> None:
-    settings = spark_log_settings("json", "info", quiet_file=Path("conf/log4j2.properties"))
+    settings = spark_log_settings("json", "info", quiet_file=Path("conf/log4j2-quiet.properties"))
 
     assert settings["spark.log.level"] == "INFO"
     assert settings["spark.executor.defaultJavaOptions"].endswith("=org/apache/spark/log4j2-json-layout.properties")
-    assert "conf/" not in " ".join(settings.values())
-    assert "spark.executor.defaultJavaOptions" not in spark_log_settings("text", "info", quiet_file=Path("x"))
+    assert "conf/" not in " ".join(
+        value for name, value in settings.items() if name != "spark.driver.defaultJavaOptions"
+    )
+    assert "spark.executor.defaultJavaOptions" not in spark_log_settings("text", "info", text_file=Path("x"))
 
 
 def test_a_checkout_may_lie_in_a_folder_with_spaces() -> None:
-    options = spark_log_settings("text", "info", quiet_file=Path("/home/a person/conf/log4j2.properties"))
+    folder = Path("/home/a person/conf")
+    options = spark_log_settings("text", "info", text_file=folder / "text", quiet_file=folder / "quiet")
 
     assert " " not in options["spark.driver.defaultJavaOptions"]
 

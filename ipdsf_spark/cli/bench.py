@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import math
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -148,8 +147,6 @@ def run(args: argparse.Namespace) -> int:
     from ipdsf_spark.experiments.page import write_into
     from ipdsf_spark.experiments.run import present
 
-    # Whoever ends this ends brokers, consumers and trainings with it, and removes the hosts.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     out = Path(args.output).expanduser()
     if args.bench_verb != "page":
         _measure(args, list(HELP) if args.bench_verb == "all" else [args.bench_verb], out)

@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
@@ -90,7 +92,8 @@ def _start(
     if node is not None:
         print(f"starting Kafka node {node} ...", file=sys.stderr)
         daemon.start_node(directory, node, heap_mb=config.broker.heap_mb, protection=protection)
-        _await_copies(config, directory)
+        with _ended_by(lambda: daemon.stop_node(directory, node)):
+            _await_copies(config, directory)
         return
     print("starting Kafka ...", file=sys.stderr)
     brokers = config.broker.brokers
@@ -98,9 +101,20 @@ def _start(
     # As many copies as there are brokers: one copy on two brokers would lose half the partitions with either of them.
     copies = max(config.kafka.replication_factor, min(brokers, MOST_COPIES))
     kafka = _administered(replace(config.kafka, replication_factor=copies), security)
-    topics.ensure_topics(kafka, inner_bootstrap_of(nodes))
-    if security is not None:
-        rights.bring(security, kafka, inner_bootstrap_of(nodes))
+    with _ended_by(lambda: daemon.stop_daemon(directory)):
+        topics.ensure_topics(kafka, inner_bootstrap_of(nodes))
+        if security is not None:
+            rights.bring(security, kafka, inner_bootstrap_of(nodes))
+
+
+@contextmanager
+def _ended_by(stop: Callable[[], object]) -> Iterator[None]:
+    """Who interrupts a start wants nothing of it, also where the broker runs and topics are being made."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        stop()
+        raise
 
 
 def _security(directory: Path, named: str | None) -> SecurityFolder | None:

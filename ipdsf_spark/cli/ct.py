@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from ipdsf_spark.cli import ct_evaluate, ct_generate, ct_pack, ct_synthesize, ct_train
 from ipdsf_spark.cli.arguments import add_verb, examples_for
 from ipdsf_spark.cli.ct_reading import add_reading_arguments, named, reading_choices, remarks_of
-from ipdsf_spark.cli.ending import ended_as_by_ctrl_c
 from ipdsf_spark.errors import InputError
 from ipdsf_spark.progress import progress_bar
 from ipdsf_spark.storage.fetched import fetched
@@ -89,8 +88,7 @@ def run(args: argparse.Namespace) -> int:
         "train-synthesis": ct_synthesize.run_train,
         "synthesize": ct_synthesize.run,
     }
-    with ended_as_by_ctrl_c():
-        return runs[args.ct_verb](args)
+    return runs[args.ct_verb](args)
 
 
 def _info(args: argparse.Namespace) -> int:

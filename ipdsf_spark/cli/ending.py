@@ -1,6 +1,7 @@
 """Signals by which schedulers, `timeout` and closed terminals end a verb, taken as Ctrl-C: nothing unfinished stays.
 
-Left to themselves they end the process where it stands, and private copies of volumes and parts of files stay.
+Left to themselves they end the process where it stands: private copies of volumes and parts of files stay, and brokers
+and verbs that it has started go on.
 """
 
 from __future__ import annotations

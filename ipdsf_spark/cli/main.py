@@ -1,7 +1,8 @@
 """The `ipdsf` command: one verb per task.
 
 A verb is a module with `add_arguments(parser)` and `run(args) -> int`; its help line stands here, so that
-`ipdsf --help` loads no engine. Exit codes: 0 done, 1 a named error, 2 wrong usage or configuration, 130 interrupted.
+`ipdsf --help` loads no engine. Exit codes: 0 done, 1 a named error, 2 wrong usage or configuration, 130 interrupted,
+128 and its number for another signal that ended the verb.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Final
 
 from ipdsf_spark import __version__
 from ipdsf_spark.cli.arguments import begin_logging
+from ipdsf_spark.cli.ending import ended_as_by_ctrl_c
+from ipdsf_spark.cli.full_disk import file_of
 from ipdsf_spark.errors import ConfigError, IpdsfError, PrerequisiteError
 
 VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -93,7 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser_for(verb).parse_args(arguments)
         is_verbose = args.verbose
         begin_logging(args, otherwise="info" if is_verbose else "warning")
-        return int(importlib.import_module(VERBS[args.verb][0]).run(args))
+        with ended_as_by_ctrl_c():
+            return int(importlib.import_module(VERBS[args.verb][0]).run(args))
     except (IpdsfError, ModuleNotFoundError) as error:
         named = _missing_engine(error) if isinstance(error, ModuleNotFoundError) else error
         if is_verbose:
@@ -121,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _spoken(error: OSError) -> str:
-    where = error.filename2 or error.filename
+    where = error.filename2 or error.filename or file_of(error)
     why = error.strerror or str(error) or type(error).__name__
     if isinstance(error, FileExistsError) and where is not None and os.path.isfile(where):
         why = "a file lies there, and a folder is needed"

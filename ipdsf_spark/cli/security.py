@@ -25,6 +25,8 @@ EPILOG = """examples:
                                         apply takes its password and its rights as well
   ipdsf security renew ~/ipdsf-security
                                         new keys and certificates of everybody, or of a --site; passwords stay
+  ipdsf security renew ~/ipdsf-security --ca
+                                        a new ca.pem for the same key; certificates of before and after hold with both
   ipdsf security apply ~/ipdsf-security --config ~/ipdsf-security/admin/kafka.toml
                                         users, ACLs and the sites' topics of a Kafka that runs
   ipdsf security show ~/ipdsf-security  settings and commands for a Kafka that somebody else looks after
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", action="append", default=[], metavar="ID", help="a site with a user, may repeat")
     parser.add_argument("--host", action="append", default=[], metavar="NAME",
                         help="name or address of the brokers, may repeat (default: localhost)")  # fmt: skip
+    parser.add_argument("--ca", action="store_true", help="renew: the CA's own certificate, and nobody else's")
     parser.add_argument("--shared-topic", action="store_true",
                         help="one topic for all sites: who may write to it may write under any site's key")  # fmt: skip
     add_configuration(parser)
@@ -55,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do it."""
     config = load(*args.config, overrides=args.set)
+    if args.ca and args.action != "renew":
+        raise ConfigError(f"--ca goes with renew, not with {args.action}")
     path = Path(args.folder).expanduser().absolute()
     if args.action == "init":
         kafka = replace(config.kafka, topic_per_site=not args.shared_topic)
@@ -77,6 +82,16 @@ def run(args: argparse.Namespace) -> int:
         folder.remove_all(args.site)
         text = f"removed {', '.join(args.site)}; `ipdsf security apply {path}` tells a Kafka that runs"
         return _say(args, {"removed": args.site}, text)
+    if args.action == "renew" and args.ca:
+        if args.site or args.host:
+            raise ConfigError("--ca is renewed for itself, whose certificates all stay: leave out --site and --host")
+        folder.renew_authority()
+        ca = folder.path / "ca.pem"
+        text = (
+            f"new certificate of the CA, until {certificates.end_of(ca)}: give {ca} to every machine before the old "
+            "one ends, and start brokers and clients again; until then either is understood, and all certificates hold"
+        )
+        return _say(args, {"renewed": ["ca"], "ca": str(ca)}, text)
     if args.action == "renew":
         parties = [roles.user_of(site) for site in args.site] or [roles.BROKER, *folder.users]
         if args.host and roles.BROKER not in parties:

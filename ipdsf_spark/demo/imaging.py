@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +20,13 @@ from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.ct.provenance import Provenance
 from ipdsf_spark.ct.writing import write_volume
 from ipdsf_spark.demo import synthesis
+from ipdsf_spark.demo.steps import Steps
 from ipdsf_spark.demo.synthesis import SynthesisReport
-from ipdsf_spark.errors import InputError, IpdsfError
+from ipdsf_spark.errors import InputError
 from ipdsf_spark.imaging.cases import CASES_FILE, load_cases
 from ipdsf_spark.imaging.tables import Table, baseline_table, quality_table
 
 NAME: Final = "chest"
-IPDSF: Final = (sys.executable, "-m", "ipdsf_spark.cli.main")
 NUM_WORKERS: Final = 2
 PHANTOM_SHAPE: Final = (48, 128, 128)
 PHANTOM_SPACING_MM: Final = (6.0, 2.8, 2.8)
@@ -100,13 +99,14 @@ def run(demonstration: ImagingDemonstration) -> ImagingReport:
         return ["ct", *map(str, step), *where]
 
     nobody = [said(step) for step in synthesis.steps(NAME, out)]
-    _ipdsf(said(pack))
-    with ThreadPoolExecutor(1) as beside:  # the single worker computes on one core: the chest of nobody on another
-        chest = beside.submit(_ipdsf_quietly, nobody)
-        _ipdsf(said(alone))
+    # The single worker computes on one core: the chest of nobody on another.
+    with ThreadPoolExecutor(1) as beside, Steps() as steps:
+        steps.run(said(pack))
+        chest = beside.submit(steps.run_quietly, nobody)
+        steps.run(said(alone))
         sys.stderr.write(chest.result())
-    _ipdsf(said(with_horovod))
-    _ipdsf(said(evaluate))
+        steps.run(said(with_horovod))
+        steps.run(said(evaluate))
     shown = [shlex.join(["ipdsf", *words]) for words in (*map(said, (pack, alone, with_horovod, evaluate)), *nobody)]
     cases = load_cases(out / "report" / CASES_FILE)
     of_alone, of_horovod = ([c for c in cases if c.model == name] for name in ("alone", "horovod"))
@@ -146,23 +146,3 @@ def _phantoms(folder: Path) -> tuple[list[Path], list[Path]]:
         volume = chest_phantom(PHANTOM_SHAPE, seed=seed, spacing_mm=PHANTOM_SPACING_MM).volume
         paths.append(write_volume(folder / f"phantom-{seed + 1}.nii.gz", volume, provenance))
     return paths[:3], paths[3:]
-
-
-def _ipdsf(words: Sequence[str]) -> None:
-    ended = subprocess.run([*IPDSF, *words], check=False)
-    if ended.returncode:
-        raise IpdsfError(f"`{shlex.join(['ipdsf', *words])}` failed; its reason stands above")
-
-
-def _ipdsf_quietly(steps: Sequence[Sequence[str]]) -> str:
-    """One after the other; what they said, without the bars that move."""
-    told = []
-    for words in steps:
-        ended = subprocess.run(
-            [*IPDSF, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        lines = [line.rsplit("\r", 1)[-1] for line in ended.stdout.split("\n")]
-        told.append("\n".join(lines))
-        if ended.returncode:
-            raise IpdsfError(f"`{shlex.join(['ipdsf', *words])}` failed: {lines[-2:]}")
-    return "".join(told)

@@ -11,7 +11,7 @@ from ipdsf_spark.config import Config
 from ipdsf_spark.devkafka import fetch
 from ipdsf_spark.devkafka.embedded import STOP_TIMEOUT_S, EmbeddedKafka, await_node
 from ipdsf_spark.devkafka.nodes import STATE_FILE, Node, Protection, bootstrap_of, recorded, remember
-from ipdsf_spark.devkafka.processes import is_running, launch, send_signal
+from ipdsf_spark.devkafka.processes import end, is_running, launch, send_signal
 from ipdsf_spark.errors import BrokerError
 
 
@@ -55,7 +55,7 @@ def stop_node(directory: str | Path, node_id: int) -> int:
 
 
 def start_node(directory: str | Path, node_id: int, *, heap_mb: int, protection: Protection | None = None) -> None:
-    """Start one node again and wait until it answers.
+    """Start one node again and wait until it answers; one that does not is ended.
 
     Raises:
         BrokerError: there is no such node, it runs, or it did not come up.
@@ -65,8 +65,13 @@ def start_node(directory: str | Path, node_id: int, *, heap_mb: int, protection:
     if is_running(node):
         raise BrokerError(f"node {node_id} in {directory} runs already (pid {node.pid})")
     process = launch(node, fetch.class_path(), heap_mb, is_daemon=True)
-    remember(path, [replace(each, pid=process.pid) if each.id == node_id else each for each in recorded(path)])
-    await_node(node, lambda: process.poll() is None, protection)
+    try:
+        remember(path, [replace(each, pid=process.pid) if each.id == node_id else each for each in recorded(path)])
+        await_node(node, lambda: process.poll() is None, protection)
+    except BaseException:
+        send_signal(process.pid, signal.SIGTERM)
+        end(process, STOP_TIMEOUT_S)
+        raise
 
 
 def _named(directory: str | Path, node_id: int) -> Node:

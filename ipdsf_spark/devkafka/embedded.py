@@ -124,11 +124,11 @@ class EmbeddedKafka:
             write_settings(node, self.nodes, self._logins, self._protection)
             if not (Path(node.directory) / "data" / "meta.properties").exists():
                 format_storage(node, class_path, cluster_id)
-        for node in self.nodes:
-            self._processes[node.id] = launch(node, class_path, self.heap_mb, is_daemon=is_daemon)
-        self.nodes = [replace(node, pid=self._processes[node.id].pid) for node in self.nodes]
-        remember(self.directory, self.nodes)
         try:
+            for node in self.nodes:
+                self._processes[node.id] = launch(node, class_path, self.heap_mb, is_daemon=is_daemon)
+            self.nodes = [replace(node, pid=self._processes[node.id].pid) for node in self.nodes]
+            remember(self.directory, self.nodes)
             self._await_brokers()
         except BaseException:
             self.stop()

@@ -12,7 +12,7 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import conf_file
-from ipdsf_spark.logs import FORM_VARIABLE, LEVEL_VARIABLE, QUIET_FILE, TEXT, spark_log_settings
+from ipdsf_spark.logs import FORM_VARIABLE, LEVEL_VARIABLE, QUIET_FILE, TEXT, TEXT_FILE, spark_log_settings
 from ipdsf_spark.spark.executors import await_executors
 from ipdsf_spark.spark.jvm import end_jvm, has_jvm
 from ipdsf_spark.spark.master import given_master
@@ -67,4 +67,4 @@ def _log_settings() -> dict[str, str]:
     """As this process logs; errors alone where nobody has said."""
     form = os.environ.get(FORM_VARIABLE, TEXT)
     level = "ERROR" if form == TEXT else os.environ.get(LEVEL_VARIABLE, "ERROR")
-    return spark_log_settings(form, level, quiet_file=conf_file(QUIET_FILE))
+    return spark_log_settings(form, level, text_file=conf_file(TEXT_FILE), quiet_file=conf_file(QUIET_FILE))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -45,6 +46,25 @@ def make_authority(folder: Path, name: str) -> None:
         _openssl("req", "-x509", *KEY, "-noenc", "-keyout", folder / "ca.key", "-out", folder / "ca.pem",
                  "-days", str(CA_DAYS), "-subj", f"/CN={name}", *extensions)  # fmt: skip
     (folder / "ca.pem").chmod(0o644)
+
+
+def renew_authority(folder: Path) -> None:
+    """A new `ca.pem` for the same key and name: what the CA has signed holds with either, as long as both do.
+
+    Args:
+        folder: of the CA.
+
+    Raises:
+        PrerequisiteError: there is no openssl.
+        InputError: openssl refuses; `ca.pem` is as it was.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as work:
+        made = Path(work) / "ca.pem"
+        # With a number of its own: two certificates of one name and number are refused by some clients.
+        _openssl("x509", "-in", folder / "ca.pem", "-signkey", folder / "ca.key", "-days", str(CA_DAYS),
+                 "-set_serial", f"0x{secrets.token_hex(16)}", "-out", made)  # fmt: skip
+        made.chmod(0o644)
+        made.replace(folder / "ca.pem")
 
 
 def issue(authority: Path, folder: Path, name: str, *, hosts: Sequence[str] = (), days: int = DAYS) -> None:

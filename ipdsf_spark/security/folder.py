@@ -218,6 +218,15 @@ class SecurityFolder:
         with _alone(self.path):
             self._renew(parties, hosts)
 
+    def renew_authority(self) -> None:
+        """A new certificate of the CA for its own key; keys and certificates of everybody stay, and hold with it.
+
+        Raises:
+            InputError: openssl refuses, and all is as it was; or another process changes the folder.
+        """
+        with _alone(self.path):
+            certificates.renew_authority(self.path)
+
     def _renew(self, parties: Sequence[str], hosts: Sequence[str]) -> None:
         for name in parties:
             held = certificates.hosts_of(self.path / name / certificates.CERTIFICATE) if name == roles.BROKER else []

@@ -17,7 +17,7 @@ from ipdsf_spark.storage.alone import alone
 from ipdsf_spark.storage.location import mounted
 
 LIVE: Final = "live"
-LAST_MS: Final = 4_102_444_800_000  # 2100-01-01: no batch was planned beyond it
+LAST_MS: Final = 4_102_444_800_000  # 2100-01-01: a clock beyond it is none, and no batch was planned by it
 VERSION: Final = "v1"  # first line of every entry of Spark's logs
 
 

@@ -9,7 +9,7 @@ import sys
 from pyspark.sql import SparkSession
 
 from ipdsf_spark.config import Config, conf_file
-from ipdsf_spark.logs import QUIET_FILE, spark_log_settings
+from ipdsf_spark.logs import QUIET_FILE, TEXT_FILE, spark_log_settings
 from ipdsf_spark.spark.executors import await_executors, cores_of
 from ipdsf_spark.spark.master import given_master, has_context, is_cluster
 from ipdsf_spark.spark.shipping import ship, shipping_settings
@@ -97,7 +97,9 @@ def spark_settings(config: Config) -> dict[str, str]:
 def log_settings(config: Config) -> dict[str, str]:
     """How the JVMs and the Python workers of a session log."""
     told = config.monitoring
-    return spark_log_settings(told.log_format, told.log_level or "warning", quiet_file=conf_file(QUIET_FILE))
+    return spark_log_settings(
+        told.log_format, told.log_level or "warning", text_file=conf_file(TEXT_FILE), quiet_file=conf_file(QUIET_FILE)
+    )
 
 
 def kafka_package(config: Config, master: str = "") -> str:

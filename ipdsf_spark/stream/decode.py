@@ -30,6 +30,7 @@ from ipdsf_spark.lidar.instruments.stamps import UNDECIDED
 from ipdsf_spark.lidar.profiles import Decoded
 from ipdsf_spark.lidar.site import Site
 from ipdsf_spark.sites import LONGEST_ID, site_named
+from ipdsf_spark.spark.checkpoint import LAST_MS
 from ipdsf_spark.stream.limits import TooLongError, at_most
 from ipdsf_spark.stream.piece import Piece, Stretch
 
@@ -43,7 +44,6 @@ COLUMNS: Final = (
 MOST_PROFILES: Final = 6_000  # of one interval: twenty a second, which no ceilometer measures
 MOST_PATH: Final = 4_096  # letters of a file's name
 MOST_BYTES: Final = 64 * 2**20  # of a record once Kafka has unpacked it: topics bound what is packed only
-LAST_MS: Final = 4_102_444_800_000  # 2100-01-01: a clock beyond it is none
 AHEAD_MS: Final = 86_400_000  # a sender's clock further ahead of the broker's is not believed
 COUNTED: Final = ("task", "number", "read", "bytes", "decoded", "quarantined", "both", "waiting", "profiles")
 RESULT: Final = pa.schema(

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from ipdsf_spark.cli.main import main
 from ipdsf_spark.config import EdgeConfig, KafkaConfig, load
+from ipdsf_spark.devkafka.daemon import stopped_nodes
+from ipdsf_spark.devkafka.nodes import Node, recorded
+from ipdsf_spark.devkafka.processes import is_running
 from ipdsf_spark.edge.agent import EdgeAgent
 from ipdsf_spark.edge.arrived import partition_of
 from ipdsf_spark.kafka import num_partitions
@@ -80,6 +84,57 @@ def test_a_broker_is_started_asked_and_stopped(directory: Path) -> None:
     assert (status["leaderless"], status["under_replicated"], status["stopped_nodes"]) == ([], [], [])
     cmdline = Path(f"/proc/{node['pid']}/cmdline")  # empty once it has ended and waits to be reaped
     assert not cmdline.exists() or not cmdline.read_bytes()
+
+
+@contextlib.contextmanager
+def beginning(directory: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """`ipdsf broker start` as a scheduler runs it; whatever a test does, it ends."""
+    command = [sys.executable, "-m", "ipdsf_spark.cli.main", *command_of(directory, "start", *words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def launched(directory: Path, starting: subprocess.Popen[str], *, besides: int = 0) -> Node:
+    """The node that is being started, as soon as its process is there; long before it answers."""
+    while starting.poll() is None:
+        for node in recorded(directory):
+            if node.pid not in {0, besides}:
+                return node
+        time.sleep(0.01)
+    raise AssertionError(starting.stderr and starting.stderr.read())
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_start_that_is_ended_before_it_is_done_leaves_no_broker(directory: Path, number: signal.Signals) -> None:
+    with beginning(directory) as starting:
+        node = launched(directory, starting)
+        starting.send_signal(number)
+        code = starting.wait(60.0)
+
+    assert code == (130 if number == signal.SIGINT else 128 + number)
+    assert not is_running(node)
+    assert recorded(directory) == []
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_node_whose_start_is_ended_does_not_run_and_is_told_as_stopped(directory: Path) -> None:
+    _, first, _ = ipdsf_broker(directory, "start")
+    ipdsf_broker(directory, "stop", "--node", "1")
+
+    with beginning(directory, "--node", "1") as starting:
+        node = launched(directory, starting, besides=first["nodes"][0]["pid"])
+        starting.send_signal(signal.SIGTERM)
+        code = starting.wait(60.0)
+
+    assert code == 128 + signal.SIGTERM
+    assert not is_running(node)
+    assert [each.id for each in stopped_nodes(directory)] == [1]
 
 
 @pytest.mark.kafka

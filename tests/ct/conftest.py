@@ -10,11 +10,20 @@ import pytest
 from numpy.typing import NDArray
 from synthetic_dicom import WriteSeries, save, slice_dataset
 
+from ipdsf_spark.ct.phantom import chest_phantom
+
 
 @pytest.fixture
 def chest(rng: np.random.Generator) -> NDArray[np.int16]:
     """hu[z, y, x] without any symmetry."""
     return rng.integers(-1000, 400, (6, 16, 20)).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def body() -> NDArray[np.int16]:
+    """hu[z, y, x] with air, lung, fat, soft tissue and bone."""
+    hu = chest_phantom((8, 40, 40), seed=5, spacing_mm=(30, 9, 9)).volume.hu
+    return np.clip(hu, -1024, 3000).astype(np.int16)
 
 
 @pytest.fixture

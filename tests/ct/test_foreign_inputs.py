@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -11,11 +10,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from asked import kinds_at
 from numpy.typing import NDArray
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedCTImageStorage, SecondaryCaptureImageStorage
@@ -25,27 +24,10 @@ from ipdsf_spark.cli.main import main, parser_for
 from ipdsf_spark.ct.phantom import chest_phantom
 from ipdsf_spark.ct.pictures import PictureScale
 from ipdsf_spark.ct.plausibility import value_problems
-from ipdsf_spark.ct.reading import read_volume, study_name, survey
+from ipdsf_spark.ct.reading import read_volume, survey
 from ipdsf_spark.errors import InputError
 
 Chest = NDArray[np.int16]
-AFFINE = np.diag([-0.7, -0.7, 2.5, 1.0])
-
-
-@pytest.fixture(scope="module")
-def body() -> Chest:
-    """hu[z, y, x] with air, lung, fat, soft tissue and bone."""
-    hu = chest_phantom((8, 40, 40), seed=5, spacing_mm=(30, 9, 9)).volume.hu
-    return np.clip(hu, -1024, 3000).astype(np.int16)
-
-
-def nifti(path: Path, hu: NDArray[Any], affine: NDArray[np.float64] = AFFINE) -> Path:
-    nib.Nifti1Image(hu.T, affine).to_filename(path)
-    return path
-
-
-def kinds(path: Path) -> dict[str, bool]:
-    return {p.kind: p.is_serious for p in survey(path).problems}
 
 
 def element(path: Path, keyword: str, vr: bytes, value: bytes) -> None:
@@ -120,13 +102,13 @@ def test_real_series_of_one_slice_each_are_not_joined(body: Chest, write_series:
     for k in range(3):
         folder = write_series(body[k : k + 1], first_mm=10.0, prefix=f"s{k}", series_uid=f"1.2.{k}")[0].parent
 
-    assert kinds(folder)["several_series"]
+    assert kinds_at(folder)["several_series"]
 
 
 def test_a_stated_tilt_of_slices_that_stand_straight_is_told(body: Chest, write_series: WriteSeries) -> None:
     folder = write_series(body, GantryDetectorTilt="15")[0].parent
 
-    assert kinds(folder) == {"geometry_conflict": False}
+    assert kinds_at(folder) == {"geometry_conflict": False}
 
 
 def test_a_single_slice_is_as_thick_as_it_says(body: Chest, write_series: WriteSeries) -> None:
@@ -148,7 +130,7 @@ def test_a_page_of_text_that_calls_itself_a_ct_slice_is_set_aside(body: Chest, w
     save(page, folder / "protocol.dcm")
 
     np.testing.assert_array_equal(read_volume(folder).hu, body)
-    assert kinds(folder) == {"set_aside": False}
+    assert kinds_at(folder) == {"set_aside": False}
 
 
 @pytest.mark.parametrize("series_uid", ["1.2.3.4", "1.2.77"])
@@ -160,7 +142,7 @@ def test_an_overview_that_no_image_type_names_is_known_by_its_plane(
     save(scout, folder / "scout.dcm")
 
     np.testing.assert_array_equal(read_volume(folder).hu, body)
-    assert kinds(folder) == {"scout": False}
+    assert kinds_at(folder) == {"scout": False}
     assert read_volume(folder, series=0 if series_uid == "1.2.77" else 1).hu.shape[0] > 0
 
 
@@ -172,7 +154,7 @@ def test_a_second_reconstruction_in_another_plane_is_no_overview(body: Chest, wr
         )
         save(coronal, folder / f"coronal{k}.dcm")
 
-    assert kinds(folder) == {"mixed_acquisitions": True}
+    assert kinds_at(folder) == {"mixed_acquisitions": True}
 
 
 def test_a_localizer_among_the_frames_of_one_file_is_set_aside(body: Chest, tmp_path: Path) -> None:
@@ -197,7 +179,7 @@ def test_a_localizer_among_the_frames_of_one_file_is_set_aside(body: Chest, tmp_
     path = save(dataset, tmp_path / "enhanced.dcm")
 
     np.testing.assert_array_equal(read_volume(path).hu, body)
-    assert kinds(path) == {"scout": False}
+    assert kinds_at(path) == {"scout": False}
 
 
 def test_a_dose_sheet_in_colour_is_set_aside(body: Chest, write_series: WriteSeries) -> None:
@@ -232,7 +214,7 @@ def test_two_energies_in_one_series_are_never_mixed(body: Chest, write_series: W
             made = {"first_mm": 2.5 * k, "first_instance": 2 * k + number, "KVP": kvp, "prefix": f"{k}{name}"}
             folder = write_series(values[None] + number * 30, **made)[0].parent
 
-    assert kinds(folder)["mixed_acquisitions"]
+    assert kinds_at(folder)["mixed_acquisitions"]
     difference = read_volume(folder, accept=["mixed_acquisitions"]).hu - body
     assert len(np.unique(difference)) == 1
 
@@ -252,13 +234,13 @@ def test_a_rescale_of_each_slices_own_is_a_remark(body: Chest, write_series: Wri
         folder = write_series(values[None], first_mm=2.5 * k, intercept=-1024 - k, prefix=f"s{k}")[0].parent
 
     np.testing.assert_array_equal(read_volume(folder).hu, body)
-    assert kinds(folder) == {"header_field": False}
+    assert kinds_at(folder) == {"header_field": False}
 
 
 def test_colours_of_a_palette_are_no_hu(body: Chest, write_series: WriteSeries) -> None:
     folder = write_series(body, PhotometricInterpretation="PALETTE COLOR")[0].parent
 
-    assert kinds(folder)["not_ct"]
+    assert kinds_at(folder)["not_ct"]
 
 
 # Rounding
@@ -282,7 +264,7 @@ def test_a_slice_missing_among_fine_ones_is_missed(body: Chest, write_series: Wr
     for k in (0, 1, 2, 4, 5, 6, 7):
         folder = write_series(body[k : k + 1], first_mm=round(step * k, 1), prefix=f"s{k}")[0].parent
 
-    assert any(kinds(folder).values())
+    assert any(kinds_at(folder).values())
 
 
 def test_direction_cosines_rounded_to_two_digits_are_no_tilt(body: Chest, write_series: WriteSeries) -> None:
@@ -292,7 +274,7 @@ def test_direction_cosines_rounded_to_two_digits_are_no_tilt(body: Chest, write_
         made = {"position": tuple(np.round(2.5 * k * normal, 3)), "orientation": (1, 0, 0, 0, 0.82, 0.57)}
         folder = write_series(values[None], prefix=f"s{k}", **made)[0].parent
 
-    assert not kinds(folder)
+    assert not kinds_at(folder)
 
 
 # Values
@@ -336,140 +318,6 @@ def test_hu_with_padding_noise_or_a_narrow_window_are_hu(body: Chest, made: Any)
     hu = np.rint(made(body)).astype(np.int16)
 
     assert not value_problems(hu)
-
-
-# Files
-
-
-@pytest.mark.parametrize(("packed", "name"), [(True, "v.nii"), (False, "v.nii.gz"), (True, "V.NII.GZ")])
-def test_a_nifti_file_is_packed_or_not_whatever_its_ending(
-    body: Chest, tmp_path: Path, packed: bool, name: str
-) -> None:
-    whole = nifti(tmp_path / "whole.nii", body).read_bytes()
-    path = tmp_path / name
-    path.write_bytes(gzip.compress(whole) if packed else whole)
-
-    np.testing.assert_array_equal(read_volume(path).hu, body)
-    assert study_name(path).lower() == "v"
-
-
-@pytest.mark.parametrize("name", ["v.nii.gz", "v.nii"])
-def test_a_nifti_file_that_a_server_packed_once_more_says_so(body: Chest, tmp_path: Path, name: str) -> None:
-    whole = nifti(tmp_path / "whole.nii", body).read_bytes()
-    (tmp_path / name).write_bytes(gzip.compress(gzip.compress(whole)))
-
-    with pytest.raises(InputError, match=f"{name} is packed twice"):
-        read_volume(tmp_path / name)
-
-
-def nrrd(path: Path, body: Chest, *lines: str) -> Path:
-    """As scripts write it: the least that a header needs, and these lines."""
-    z, y, x = body.shape
-    header = ["NRRD0004", "type: short", "dimension: 3", f"sizes: {x} {y} {z}", "endian: little", *lines]
-    path.write_bytes("\n".join([*header, "", ""]).encode() + body.tobytes())
-    return path
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("encoding: bzip2", "encoding bzip2 is not read here"),
-        ("encoding: raw\nspace: RPS\nspace directions: (1,0,0) (0,1,0) (0,0,1)", "space RPS is not read here"),
-    ],
-)
-def test_a_form_of_nrrd_that_is_not_read_is_not_called_damage(
-    body: Chest, tmp_path: Path, line: str, words: str
-) -> None:
-    with pytest.raises(InputError, match=words):
-        read_volume(nrrd(tmp_path / "scan.nrrd", body, *line.split("\n")))
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["spacings: .7 .7 2.5"],
-        ["space dimension: 3", "space directions: (.7,0,0) (0,.7,0) (0,0,2.5)"],
-        ["space: scanner-xyz", "space directions: (.7,0,0) (0,.7,0) (0,0,2.5)"],
-    ],
-)
-def test_a_volume_whose_header_does_not_tell_left_from_right_is_remarked(
-    body: Chest, tmp_path: Path, lines: list[str]
-) -> None:
-    def said(path: Path) -> str:
-        return "; ".join(str(p) for p in read_volume(path).problems if p.kind == "no_geometry")
-
-    assert "left and right are not said" in said(nrrd(tmp_path / "scan.nrrd", body, "encoding: raw", *lines))
-    told = nrrd(
-        tmp_path / "told.nrrd", body, "encoding: raw", "space: LPS", "space directions: (1,0,0) (0,1,0) (0,0,1)"
-    )
-    assert said(told) == ""
-    sitk.WriteImage(sitk.GetImageFromArray(body), str(tmp_path / "scan.mha"))
-    assert said(tmp_path / "scan.mha") == ""
-    header = (tmp_path / "scan.mha").read_bytes()
-    (tmp_path / "scan.mha").write_bytes(header.replace(b"TransformMatrix", b"SomethingOfOurs"))
-    assert "left and right are not said" in said(tmp_path / "scan.mha")
-
-
-def test_a_nifti_pair_in_a_folder_is_one_volume(body: Chest, tmp_path: Path) -> None:
-    nib.Nifti1Pair(body.T, AFFINE).to_filename(tmp_path / "v.hdr")
-
-    np.testing.assert_array_equal(read_volume(tmp_path).hu, body)
-
-
-def test_analyze_is_refused_because_it_does_not_tell_left_from_right(body: Chest, tmp_path: Path) -> None:
-    nib.AnalyzeImage(body.T, AFFINE).to_filename(tmp_path / "v.hdr")
-
-    with pytest.raises(InputError, match="is Analyze, which does not say left from right"):
-        read_volume(tmp_path / "v.hdr")
-
-
-def test_a_sheared_volume_is_put_upright_where_a_tilt_is_accepted(tmp_path: Path) -> None:
-    """A field that is linear in the room, on axes that slant by 13°, comes back: interpolation is exact."""
-    affine = np.diag([-0.7, -0.7, 2.5, 1.0])
-    affine[1, 2] = 0.6
-    index = np.moveaxis(np.indices((30, 30, 8)), 0, -1)
-    left, back, head = np.moveaxis(index @ affine[:3, :3].T * (-1, -1, 1), -1, 0)
-
-    def field(x: Any, y: Any, z: Any) -> Any:
-        return -500 + 9 * x + 14 * y + 20 * z
-
-    path = tmp_path / "v.nii"
-    nib.Nifti1Image(np.rint(field(left, back, head)).astype(np.int16), affine).to_filename(path)
-
-    volume = read_volume(path, accept=["tilt", "not_hu"])
-
-    inside = np.s_[:, 12:-12, 2:-2]
-    places = volume.grid.world_mm(np.moveaxis(np.indices(volume.hu.shape), 0, -1)[inside].astype(float))
-    assert volume.grid.spacing_mm == pytest.approx((2.5, 0.7, 0.7))
-    assert np.abs(volume.hu[inside] - field(*np.moveaxis(places, -1, 0))).max() <= 1.5
-
-
-@pytest.mark.parametrize(("factor", "told"), [(1e-3, True), (100.0, True), (1.0, False)])
-def test_voxels_of_no_scanner_are_told(body: Chest, tmp_path: Path, factor: float, told: bool) -> None:
-    path = nifti(tmp_path / "v.nii", body, np.diag([*(np.diag(AFFINE)[:3] * factor), 1.0]))
-
-    assert ("unusual_geometry" in kinds(path)) is told
-
-
-@pytest.mark.parametrize("name", ["v.mhd", "v.nhdr"])
-def test_a_header_without_the_file_of_its_voxels_names_it(body: Chest, tmp_path: Path, name: str) -> None:
-    sitk.WriteImage(sitk.GetImageFromArray(body), str(tmp_path / name))
-    assert read_volume(tmp_path).hu.shape == body.shape
-    for path in tmp_path.glob("v.*raw*"):
-        path.unlink()
-
-    with pytest.raises(InputError, match=r"names v\.\w+ as the file of its voxels, which is not there"):
-        read_volume(tmp_path / name)
-
-
-@pytest.mark.parametrize("said", ["the voxels.raw", "LIST 2", "slice%02d.raw 1 6 1 2"])
-def test_a_header_names_the_first_of_the_files_that_are_not_there(body: Chest, tmp_path: Path, said: str) -> None:
-    header = f"NRRD0004\ntype: short\ndimension: 3\nsizes: 20 16 6\nendian: little\nencoding: raw\ndata file: {said}\n"
-    (tmp_path / "scan.nhdr").write_text(header + "slice01.raw\nslice02.raw\n" * said.startswith("LIST"))
-    name = "the voxels" if "voxels" in said else "slice01"
-
-    with pytest.raises(InputError, match=f"scan.nhdr names {name}.raw as the file of its voxels, which is not there"):
-        read_volume(tmp_path / "scan.nhdr")
 
 
 def test_archives_are_called_archives(body: Chest, write_series: WriteSeries, tmp_path: Path) -> None:
@@ -523,31 +371,6 @@ def test_the_report_of_odd_names_is_printed(
     assert main(["ct", "info", str(files[0].parent)]) == 0
     assert main(["ct", "info", "--json", str(files[0].parent)]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["is_usable"] is False
-
-
-def test_a_gzip_checksum_that_does_not_fit_is_damage_and_what_follows_the_end_is_nobodys(tmp_path: Path) -> None:
-    raw = np.arange(-1000, 1000, dtype=np.int16)[:1000].reshape(10, 10, 10)
-    path = tmp_path / "v.nii.gz"
-    nib.save(nib.Nifti1Image(raw, np.diag([-1.0, -1.0, 1.0, 1.0])), path)
-    whole = path.read_bytes()
-
-    for content in (whole, whole + b"what a copier left"):
-        path.write_bytes(content)
-        np.testing.assert_array_equal(survey(path).hu, raw.T)
-    path.write_bytes(whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:])
-    with pytest.raises(InputError, match=r"v.nii.gz is damaged: its gzip checksum"):
-        survey(path)
-
-
-def test_a_header_that_keeps_silent_about_the_size_of_voxels_is_told(tmp_path: Path) -> None:
-    image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
-    image.SetSpacing((0.7, 0.7, 2.5))
-    for name in ("v.nrrd", "v.mha"):
-        path = tmp_path / name
-        sitk.WriteImage(image, str(path))
-        assert "no_geometry" not in {p.kind for p in survey(path).problems}
-        path.write_bytes(re.sub(rb"(space directions:|ElementSpacing =)[^\n]*\n", b"", path.read_bytes()))
-        assert "says no spacing" in "; ".join(str(p) for p in survey(path).problems if p.kind == "no_geometry")
 
 
 def test_hu_with_their_sign_turned_round_are_no_hu() -> None:

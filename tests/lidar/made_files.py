@@ -10,6 +10,7 @@ from typing import Any
 import netCDF4
 import numpy as np
 
+from ipdsf_spark.lidar import instruments
 from ipdsf_spark.lidar.containers import hdf5
 from ipdsf_spark.lidar.containers.container import Damage
 from ipdsf_spark.lidar.profiles import Profiles
@@ -118,3 +119,12 @@ def eprofile_l2(
         add(file, "station_longitude", (), np.array(10.72))
 
     return written(write)
+
+
+def only_block(raw: bytes, *, remarks: int = 0) -> Profiles:
+    """The one block of profiles of a file, whose remarks are counted."""
+    decoded = instruments.decode(raw)
+    assert len(decoded.rejected) == remarks, decoded.rejected
+    (block,) = decoded.blocks
+    assert instruments.recognise(raw) == decoded.instrument == block.instrument
+    return block

@@ -11,6 +11,7 @@ from ipdsf_spark.lidar.instruments.stamps import Stamped, stamped
 
 PRESENT = datetime(2027, 1, 1)
 MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2026, 12, 30)).map(lambda moment: moment.replace(microsecond=0))
+ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "America/St_Johns", "-03:30", ""]
 
 
 def read(texts: Sequence[str], encoding: str = "utf-8", **known: object) -> Stamped:
