@@ -263,3 +263,12 @@ def test_a_series_that_is_not_there_is_refused_with_those_that_are(slice_: Slice
     with pytest.raises(InputError, match=r"no series number 7 here; there are \[3\]"):
         group_slices(headers, series=7)
     assert len(group_slices(headers, series=3).headers) == 4
+
+
+@pytest.mark.parametrize(("apart_mm", "kind"), [(3.5, "geometry_conflict"), (4.5, "missing_slices")])
+def test_two_slices_are_neighbours_up_to_one_and_a_half_of_the_larger_distance_said(
+    slice_: SliceHeader, apart_mm: float, kind: str
+) -> None:
+    first, second = stack(slice_, [0.0, apart_mm], between_mm=2.0, thickness_mm=2.5)
+
+    assert [each for each, _ in told([first, replace(second, instance=4)])] == [kind]

@@ -173,3 +173,9 @@ def test_padding_at_the_white_end_fills_all_corners_of_half_of_the_slices(
         hu[4, 0, 0] = value  # the median of all corners is padding
 
     assert bool(padding_problems(hu)) == is_told
+
+
+def test_air_that_was_set_to_zero_is_told_where_no_other_value_is_near_it() -> None:
+    ((kind, text),) = said(np.concatenate([np.zeros(3000), np.linspace(120, 590, 7000)]))
+
+    assert kind == "not_hu" and "air was set to 0" in text
