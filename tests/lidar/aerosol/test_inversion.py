@@ -236,3 +236,15 @@ def test_the_gate_at_the_top_belongs_to_the_layer() -> None:
     assert inside is not None and outside is not None
     true = haze(0.5, 800.0)
     assert (inside.mean, outside.mean) == pytest.approx((true[:3].mean(), true[:2].mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("gate", [0, 3, 9])
+def test_the_noise_of_a_gate_without_signal_is_that_of_one_with_hardly_any(gate: int) -> None:
+    seen = attenuated_backscatter(haze(1.0), 50.0, *AIR, RANGE_M)
+    told = []
+    for signal in (0.0, 1e-15, -1e-15):
+        seen[gate] = signal
+        told.append(layer_mean(seen, np.full(seen.size, 1e-16), RANGE_M, 450.0, 50.0, 20.0, 0.1, *AIR))
+
+    nothing, little, negative = (each.noise for each in told if each is not None)
+    assert nothing == pytest.approx(little, rel=1e-6) == pytest.approx(negative, rel=1e-6)
