@@ -172,11 +172,10 @@ def test_gates_begin_with_lower_edge_centre_or_upper_edge_and_else_far_away(firs
 @pytest.mark.parametrize(("off", "is_regular"), [(0.04, True), (0.06, False), (-0.06, False)])
 def test_a_grid_is_regular_to_a_twentieth_of_a_gate(off: float, is_regular: bool) -> None:
     values = np.arange(200) * 10.0
-    values[100:] += off * 10.0
-    values[-1] = 1990.0
+    values[100:] += off * 10.0  # one step is another
 
     if is_regular:
-        assert axes.regular_grid(values) == (0.0, 10.0)
+        assert axes.regular_grid(values) == pytest.approx((0.0, 10.0), rel=1e-3)
     else:
         with pytest.raises(NotUnderstood, match="equal steps"):
             axes.regular_grid(values)
@@ -202,3 +201,42 @@ def test_what_a_maker_writes_is_read_back_in_its_units() -> None:
 
     np.testing.assert_allclose(block.beta, made.beta, atol=0.6e-8)
     np.testing.assert_allclose(block.tilt_deg, np.rint(made.tilt_deg))
+
+
+def test_each_status_bit_of_a_ct25k_has_its_name() -> None:
+    parameters = b"100 N 101 -24  74  201 -12    5 LF7HN1 125"
+    block = ct25k_with(b"10 03500 ///// ///// 80208100", parameters)
+
+    assert set(block.alarms[0]) == {
+        "alarm: laser temperature shut-off", "warning: laser power low", "status: blower on"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("head", [b"116", b"026", b"017"])
+def test_a_profile_line_of_a_ct25k_that_is_not_the_next_is_named(head: bytes) -> None:
+    raw = ct25k(1).replace(b"\r\n016", b"\r\n" + head)
+
+    decoded = instruments.decode(raw)
+
+    assert decoded.blocks == ()
+    assert "profile line 2 should begin with 016" in decoded.rejected[0].reason
+
+
+def test_blanks_around_the_profile_lines_of_a_ct25k_are_no_damage() -> None:
+    raw = ct25k(1).replace(b"\r\n016", b"\r\n 016")
+
+    np.testing.assert_array_equal(instruments.decode(raw).blocks[0].beta, instruments.decode(ct25k(1)).blocks[0].beta)
+
+
+def test_a_ct25k_message_whose_file_ends_in_its_profile_says_where() -> None:
+    raw = ct25k(1)
+    decoded = instruments.decode(raw[: raw.index(b"\r\n064") + 30])
+
+    assert "file ends inside profile line 5 of 16" in " ".join(each.reason for each in decoded.rejected)
+
+
+def test_of_two_telegrams_of_an_ld40_nobody_can_tell_which_is_damaged_and_both_are_kept() -> None:
+    parts = [b"2026-06-21 09:%02d:00\r\n" % minute + ld40_telegram() + b"\r\n" for minute in range(2)]
+    (block,) = instruments.decode(parts[0] + parts[1].replace(b"00875", b"00975")).blocks
+
+    np.testing.assert_allclose(block.cloud_base_m[:, 0], [850 * FOOT_M, 950 * FOOT_M], rtol=1e-6)
