@@ -95,6 +95,17 @@ def test_a_wild_cell_is_held_to_a_million_times_the_median_and_hides_no_other() 
     assert np.isnan(kept[8])
 
 
+@pytest.mark.parametrize("tilt_deg", [0.0, 20.0])
+def test_noise_of_a_cell_is_that_of_the_gates_in_it_along_a_slanted_beam(tilt_deg: float) -> None:
+    averages = averages_with([900.0] * 2, num_gates=400, tilt_deg=np.full(2, tilt_deg, np.float32))
+    columns = columns_of(averages, Site("a", 0.0, 0.0), CELLS, SETTINGS)
+
+    # a gate of 10 m is 10 m cos(tilt) high, and a height lies 1 / cos(tilt) further along the beam
+    slant = np.cos(np.radians(tilt_deg))
+    expected = averages[0].sigma_unit * np.sqrt(10.0 * slant / 30.0) / slant**2
+    assert columns["noise"][0] == pytest.approx(expected, rel=1e-5)
+
+
 # Maxima
 
 
@@ -150,7 +161,21 @@ def test_the_slope_of_an_edge_is_that_of_its_line_and_needs_three_columns(slope_
 
     assert found.slope_m_per_h == pytest.approx(slope_m_per_h, abs=3.0)  # heights are kept in quarters of a metre
     assert found.id == "0-1500" and (found.first_index, found.last_index, found.num_columns) == (0, 7, 8)
+    assert found.height_m == pytest.approx(line[-1], abs=0.125)
     assert np.isnan(short.slope_m_per_h)
+
+
+def test_a_slope_is_that_of_half_an_hour_also_where_the_newest_column_is_not_decided() -> None:
+    linker = Linker(SETTINGS, 4)
+    heights_m = [1000.0 + column**2 for column in range(10)]
+    tracks = pushed(heights_m, linker)
+    steep = np.polyfit(np.arange(7), heights_m[-7:], 1)[0] * 12.0  # the newest column and six before it
+
+    (decided,) = linker.edges_at(tracks, -1)
+    (open_,) = linker.provisional(tracks, peaks_at(1095.0), 10, 1)
+
+    assert decided.slope_m_per_h == open_.slope_m_per_h == pytest.approx(steep, rel=1e-6)
+    assert (open_.height_m, open_.last_index, open_.num_columns) == (1095.0, 10, 11)
 
 
 @pytest.mark.parametrize(("leap_m", "num"), [(100.0, 1), (110.0, 2), (-100.0, 1), (-110.0, 2)])
