@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from edge_images import SETTINGS, averages_with
@@ -97,12 +99,14 @@ def test_a_wild_cell_is_held_to_a_million_times_the_median_and_hides_no_other() 
 
 @pytest.mark.parametrize("tilt_deg", [0.0, 20.0])
 def test_noise_of_a_cell_is_that_of_the_gates_in_it_along_a_slanted_beam(tilt_deg: float) -> None:
-    averages = averages_with([900.0] * 2, num_gates=400, tilt_deg=np.full(2, tilt_deg, np.float32))
+    made = averages_with([900.0] * 2, num_gates=400, tilt_deg=np.full(2, tilt_deg, np.float32))
+    averages = [replace(each, variance=4e-26, num_noise=1) for each in made]
     columns = columns_of(averages, Site("a", 0.0, 0.0), CELLS, SETTINGS)
 
     # a gate of 10 m is 10 m cos(tilt) high, and a height lies 1 / cos(tilt) further along the beam
     slant = np.cos(np.radians(tilt_deg))
     expected = averages[0].sigma_unit * np.sqrt(10.0 * slant / 30.0) / slant**2
+    assert expected > 0.0
     assert columns["noise"][0] == pytest.approx(expected, rel=1e-5)
 
 

@@ -240,3 +240,10 @@ def test_of_two_telegrams_of_an_ld40_nobody_can_tell_which_is_damaged_and_both_a
     (block,) = instruments.decode(parts[0] + parts[1].replace(b"00875", b"00975")).blocks
 
     np.testing.assert_allclose(block.cloud_base_m[:, 0], [850 * FOOT_M, 950 * FOOT_M], rtol=1e-6)
+
+
+def test_backscatter_below_any_air_in_every_unit_that_can_be_meant_is_taken_and_said() -> None:
+    factor, remark = units.backscatter_factor("x", "km-1 sr-1", np.full((4, 4), 5e-10), assumed=1e-3)
+
+    assert factor == 1e-3
+    assert "5.0e-13 m-1 sr-1 near the ground, which no air has; taken as it is" in remark
