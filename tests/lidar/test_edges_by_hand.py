@@ -107,7 +107,7 @@ def test_noise_of_a_cell_is_that_of_the_gates_in_it_along_a_slanted_beam(tilt_de
     slant = np.cos(np.radians(tilt_deg))
     expected = averages[0].sigma_unit * np.sqrt(10.0 * slant / 30.0) / slant**2
     assert expected > 0.0
-    assert columns["noise"][0] == pytest.approx(expected, rel=1e-5)
+    assert columns["noise"][0] == pytest.approx(expected, rel=1e-5, abs=0.0)
 
 
 # Maxima
