@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from ipdsf_spark.lidar.aerosol.flags import AirFlag
 from ipdsf_spark.lidar.air_quality.adapter import interval_of
 from ipdsf_spark.lidar.air_quality.mass import AirSettings
 from ipdsf_spark.lidar.air_quality.operator import measure
+from ipdsf_spark.lidar.averages.average import Average
 from ipdsf_spark.lidar.averages.build import averages_of, averages_of_all
 from ipdsf_spark.lidar.instruments import decode
 from ipdsf_spark.lidar.operators import News, Parameters, operator_named
@@ -21,10 +23,16 @@ from ipdsf_spark.lidar.site import Site
 SITE = Site("munich", 48.1, 11.6, calibration=1.0)
 
 
-def test_hours_of_a_day_are_final_once_and_the_last_one_when_the_site_falls_silent() -> None:
+@lru_cache(maxsize=1)
+def clear_day() -> list[Average]:
+    """Five-minute averages of a simulated day without rain."""
     rng = np.random.default_rng(1)
     day = simulate_day(SITE, date(2026, 6, 21), rng=rng, instrument="cl51", scenario="clear")
-    averages = averages_of(day.profiles, 300)[: 12 * 5 + 4]
+    return averages_of(day.profiles, 300)
+
+
+def test_hours_of_a_day_are_final_once_and_the_last_one_when_the_site_falls_silent() -> None:
+    averages = clear_day()[: 12 * 5 + 4]
     air = operator_named("air_quality", Parameters())
     state, rows = b"", []
 
@@ -45,9 +53,7 @@ def test_hours_of_a_day_are_final_once_and_the_last_one_when_the_site_falls_sile
 
 
 def test_an_exchanged_instrument_begins_a_new_hour() -> None:
-    rng = np.random.default_rng(1)
-    day = simulate_day(SITE, date(2026, 6, 21), rng=rng, instrument="cl51", scenario="clear")
-    first, second = averages_of(day.profiles, 300)[:2]
+    first, second = clear_day()[:2]
     air = operator_named("air_quality", Parameters())
     _, state = air.step(SITE, News(closed=[first]), b"")
 
@@ -57,8 +63,7 @@ def test_an_exchanged_instrument_begins_a_new_hour() -> None:
 
 
 def test_a_mass_whose_noise_nobody_knows_says_so() -> None:
-    day = simulate_day(SITE, date(2026, 6, 21), rng=np.random.default_rng(1), instrument="cl51", scenario="clear")
-    seen = averages_of(day.profiles, 300)[0]
+    seen = clear_day()[0]
     air = operator_named("air_quality", Parameters())
 
     (known,), _ = air.step(SITE, News(closed=[seen]), b"")
@@ -97,3 +102,45 @@ def test_a_real_cl31_under_stratus_and_drizzle_gives_no_particle_mass(real_ceilo
 
     assert mass is None
     assert found.flags & (AirFlag.DROPLETS | AirFlag.CLOUD)
+
+
+def test_an_average_becomes_what_the_inversion_needs_up_to_a_kilometre_above_the_lowest_height() -> None:
+    seen = clear_day()[100]
+    tilted = replace(seen, tilt_sum_deg=20.0 * seen.num_profiles)
+    site = replace(SITE, min_height_m=150.0)
+
+    found = interval_of(tilted, site, interval_s=300, wavelength_nm=910.0)
+
+    range_m = seen.first_m + seen.resolution_m * np.arange(found.height_m.size)
+    assert range_m[-1] < 1150.0 <= range_m[-1] + seen.resolution_m
+    assert found.start == np.datetime64("2026-06-21T08:20")
+    assert found.min_height_m == 150.0
+    np.testing.assert_allclose(found.height_m, range_m * np.cos(np.radians(20.0)))
+    # noise of a range-corrected signal grows with the square of the range, its variance with the fourth power
+    np.testing.assert_allclose(found.variance, (seen.sigma_unit * range_m**2) ** 2)
+    np.testing.assert_allclose(found.beta, seen.mean()[: range_m.size])
+
+
+def test_only_a_makers_own_scale_is_doubted_by_half_and_a_raw_signal_has_none() -> None:
+    seen = clear_day()[0]
+    uncalibrated = replace(SITE, calibration=None)
+
+    def told(site: Site, **changed: object) -> tuple[float | None, float, bool]:
+        average = replace(seen, **changed)  # type: ignore[arg-type]
+        found = interval_of(average, site, interval_s=300, wavelength_nm=910.0)
+        return found.calibration, found.calibration_sigma, bool(found.flags & AirFlag.FACTORY_CALIBRATION)
+
+    assert told(SITE) == (1.0, 0.1, False)
+    assert told(uncalibrated) == (1.0, 0.5, True)
+    assert told(uncalibrated, instrument="Lufft CHM15k", is_calibrated=False) == (None, 0.1, False)
+    assert told(replace(SITE, calibration=2.5), instrument="Lufft CHM15k", is_calibrated=False) == (2.5, 0.1, False)
+
+
+def test_the_wavelength_of_the_site_goes_before_that_of_the_file_and_the_lowest_cloud_counts() -> None:
+    seen = replace(clear_day()[0], cloud_base_m=np.array([800.0, 950.0], np.float32))
+
+    of_file = interval_of(seen, SITE, interval_s=300, wavelength_nm=905.0)
+    of_site = interval_of(seen, replace(SITE, wavelength_nm=910.55), interval_s=300, wavelength_nm=905.0)
+
+    assert (of_file.wavelength_nm, of_site.wavelength_nm) == (905.0, 910.55)
+    assert of_file.cloud_base_m == 800.0

@@ -172,3 +172,10 @@ def test_the_only_profile_of_a_file_takes_the_time_of_sending_and_several_never_
     both = instruments.decode(b"".join(messages), received=SENT)
     assert both.num_profiles == 0
     assert [stretch.reason for stretch in both.rejected] == ["no time stamp"] * 2
+
+
+def test_a_first_profile_without_a_time_leaves_those_behind_it_their_own() -> None:
+    found = believed(decoded_at(with_time(0, "NaT")), received=SENT)
+
+    np.testing.assert_array_equal(found.blocks[0].time, EVERY_FIVE_MINUTES[1:].astype("datetime64[us]"))
+    assert [each.reason for each in found.rejected] == ["profile 1 of 12: no time stamp"]

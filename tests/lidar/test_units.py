@@ -107,3 +107,17 @@ def test_no_beam_is_tilted_by_more_than_an_instrument_can_be(angle: float) -> No
 @pytest.mark.parametrize("fill", [-999.9, 4.6e19, np.nan, np.inf, -99.0, 9.97e36, 180.0])
 def test_fill_values_are_no_angles(fill: float) -> None:
     assert units.tilt(np.array([fill, 3.0])).tolist() == [0.0, 3.0]
+
+
+@pytest.mark.parametrize("num", [1, 1000])
+def test_sixty_degrees_are_still_an_angle_of_one_beam_and_of_many(num: int) -> None:
+    assert set(units.tilt(np.full(num, 60.0)).tolist()) == {60.0}
+    assert set(units.tilt(np.full(num, -60.0)).tolist()) == {-60.0}
+    assert set(units.tilt(np.full(num, 60.1)).tolist()) == {0.0}
+
+
+def test_an_axis_of_one_gate_is_no_grid() -> None:
+    made = netcdf3.to_bytes({"range": 1}, {}, [("range", ("range",), np.array([15.0]), {"units": "m"})], record="range")
+
+    with pytest.raises(NotUnderstood, match="at least two numbers"):
+        axes.range_axis(open_bytes(made), "range")

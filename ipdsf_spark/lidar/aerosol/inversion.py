@@ -190,7 +190,9 @@ def layer_mean(
     found = invert(beta[gates], range_m[gates], lidar_ratio_sr, air, molecular[gates])
     if not np.isfinite(found.extinction).all():
         return None
-    noise, by_ratio, by_calibration = _derivatives(found, beta[gates], variance[gates], lidar_ratio_sr, air)
+    noise, by_ratio, by_calibration = _derivatives(
+        found, beta[gates], variance[gates], lidar_ratio_sr, air, molecular[gates]
+    )
     return LayerExtinction(
         mean=float(np.mean(found.extinction)),
         noise=noise,
@@ -200,7 +202,12 @@ def layer_mean(
 
 
 def _derivatives(
-    found: Extinction, beta: Float64, variance: Float64, lidar_ratio_sr: float, molecular_backscatter: Float64
+    found: Extinction,
+    beta: Float64,
+    variance: Float64,
+    lidar_ratio_sr: float,
+    molecular_backscatter: Float64,
+    molecular: Float64,
 ) -> tuple[float, float, float]:
     """Of the mean extinction: standard deviation by noise, derivative by S, derivative by the logarithm of the factor.
 
@@ -220,12 +227,16 @@ def _derivatives(
         found.extinction.tolist(), molecular_backscatter.tolist(), beta.tolist(), variance.tolist(), strict=True
     )
     length_m, adds_m = step_m + 2.0 * blind_m, step_m + blind_m
-    for alpha, air, signal, noise in gates:
+    for gate, (alpha, air, signal, noise) in enumerate(gates):
         both = alpha + lidar_ratio_sr * air
         attenuated = max(1.0 - length_m * both, 1e-3)
         gain = both / attenuated
-        # both / beta is S over the transmission, which has no zero: the signal itself may have one
-        own = noise * (gain / signal) ** 2 if signal else noise * (lidar_ratio_sr / attenuated) ** 2
+        per_signal = gain / signal if signal else 0.0
+        if not signal:  # b / β is S over the transmission, which has no zero: the signal itself may have one
+            below = float(found.depth[gate - 1]) if gate else 0.0
+            air_squared = float(transmission_squared(molecular, found.range_m)[gate])
+            per_signal = lidar_ratio_sr * math.exp(alpha * length_m + 2.0 * below) / air_squared / attenuated
+        own = noise * per_signal**2
         twice = 2.0 * gain
         var_sum += own + twice**2 * var_depth + 2.0 * twice * covariance
         covariance = (1.0 + adds_m * twice) * (covariance + twice * var_depth) + adds_m * own

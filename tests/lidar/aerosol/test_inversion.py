@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipdsf_spark.lidar.aerosol.inversion import attenuated_backscatter, invert, layer_mean
+from ipdsf_spark.lidar.aerosol.inversion import LayerExtinction, attenuated_backscatter, invert, layer_mean
 from ipdsf_spark.lidar.aerosol.molecular import molecular_profiles
 from ipdsf_spark.lidar.aerosol.types import AEROSOL_TYPES, aerosol_type
 
@@ -164,3 +164,87 @@ def test_an_unknown_type_of_aerosol_is_refused_with_the_list() -> None:
     with pytest.raises(ValueError, match="continental") as refused:
         aerosol_type("unicorn")
     assert all(name in str(refused.value) for name in AEROSOL_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("name", "at_532", "at_1064"),
+    [
+        ("clean continental", (53.0, 24.0), (30.0, 17.0)), ("polluted", (70.0, 25.0), (30.0, 14.0)),
+        ("smoke", (70.0, 16.0), (30.0, 18.0)), ("dust", (44.0, 9.0), (44.0, 13.0)),
+        ("marine", (23.0, 5.0), (23.0, 5.0)),
+    ],
+)  # fmt: skip
+def test_lidar_ratios_are_those_of_calipso_version_4(
+    name: str, at_532: tuple[float, float], at_1064: tuple[float, float]
+) -> None:
+    # Kim et al. 2018, Table 2: clean continental, polluted continental, elevated smoke, dust, marine
+    kind = aerosol_type(name)
+
+    assert kind.lidar_ratio_at(532.0) == pytest.approx(at_532)
+    assert kind.lidar_ratio_at(1064.0) == kind.lidar_ratio_at(1550.0) == pytest.approx(at_1064)
+    halfway = tuple((one + two) / 2 for one, two in zip(at_532, at_1064, strict=True))
+    assert kind.lidar_ratio_at(np.sqrt(532.0 * 1064.0)) == pytest.approx(halfway)
+
+
+@pytest.mark.parametrize(("name", "efficiency"), [("continental", 4.0), ("marine", 1.7), ("dust", 1.0), ("smoke", 3.1)])
+def test_mass_extinction_efficiencies_at_550_nm_are_those_of_improve(name: str, efficiency: float) -> None:
+    # Pitchford et al. 2007: fine mixture, sea salt, fine soil; and smoke
+    assert aerosol_type(name).efficiency_at(550.0) == efficiency
+
+
+def test_the_profile_ends_behind_an_optical_depth_of_three() -> None:
+    true = np.full(RANGE_M.size, 1e-3)
+    nothing = np.zeros_like(true)
+    seen = attenuated_backscatter(true, 50.0, nothing, nothing, RANGE_M)
+
+    found = invert(seen, RANGE_M, 50.0, nothing, nothing)
+
+    last = int(np.flatnonzero(np.isfinite(found.extinction))[-1])
+    assert found.depth[last - 1] <= 3.0 < found.depth[last]
+    np.testing.assert_allclose(found.extinction[: last + 1], 1e-3, rtol=1e-6)
+    assert np.isnan(found.extinction[last + 1 :]).all() and np.isnan(found.depth[last + 1 :]).all()
+    assert not found.diverged
+
+
+@given(alpha=st.floats(-1e-4, 2.4e-2), range_m=st.floats(20.0, 40.0), lidar_ratio_sr=st.floats(20.0, 100.0))
+def test_a_single_gate_is_inverted_up_to_the_strongest_signal_that_it_can_give(
+    alpha: float, range_m: float, lidar_ratio_sr: float
+) -> None:
+    # of one gate, seen from the ground: alpha exp(-2 alpha z) has its maximum at 1 / (2 z)
+    at, air = np.array([range_m]), np.zeros(1)
+    peak = np.exp(-1.0) / (2.0 * range_m) / lidar_ratio_sr
+    seen = attenuated_backscatter(np.array([min(alpha, 0.999 / (2 * range_m))]), lidar_ratio_sr, air, air, at)
+
+    found = invert(seen, at, lidar_ratio_sr, air, air)
+
+    assert found.extinction[0] == pytest.approx(min(alpha, 0.999 / (2 * range_m)), rel=1e-5, abs=1e-12)
+    assert found.depth[0] == pytest.approx(found.extinction[0] * 2 * range_m)
+    assert invert(np.array([1.001 * peak]), at, lidar_ratio_sr, air, air).diverged
+    assert not invert(np.array([0.999 * peak]), at, lidar_ratio_sr, air, air).diverged
+
+
+def test_all_parts_of_an_uncertainty_add_in_squares() -> None:
+    assert LayerExtinction(1e-4, 2e-6, 3e-6, 6e-6).sigma == pytest.approx(7e-6)
+
+
+def test_the_gate_at_the_top_belongs_to_the_layer() -> None:
+    seen = attenuated_backscatter(haze(0.5, 800.0), 50.0, *AIR, RANGE_M)
+    inside, outside = (
+        layer_mean(seen, np.zeros_like(seen), RANGE_M, top_m, 50.0, 20.0, 0.1, *AIR) for top_m in (175.0, 174.9)
+    )
+
+    assert inside is not None and outside is not None
+    true = haze(0.5, 800.0)
+    assert (inside.mean, outside.mean) == pytest.approx((true[:3].mean(), true[:2].mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("gate", [0, 3, 9])
+def test_the_noise_of_a_gate_without_signal_is_that_of_one_with_hardly_any(gate: int) -> None:
+    seen = attenuated_backscatter(haze(1.0), 50.0, *AIR, RANGE_M)
+    told = []
+    for signal in (0.0, 1e-15, -1e-15):
+        seen[gate] = signal
+        told.append(layer_mean(seen, np.full(seen.size, 1e-16), RANGE_M, 450.0, 50.0, 20.0, 0.1, *AIR))
+
+    nothing, little, negative = (each.noise for each in told if each is not None)
+    assert nothing == pytest.approx(little, rel=1e-6) == pytest.approx(negative, rel=1e-6)

@@ -63,3 +63,25 @@ def test_measured_pressure_and_temperature_scale_the_density_at_the_ground() -> 
 def test_a_wavelength_without_a_known_refractive_index_is_refused(wavelength_nm: float) -> None:
     with pytest.raises(ValueError, match="230 to 1690"):
         cross_section_m2(wavelength_nm)
+
+
+def test_the_refractive_index_behind_the_cross_section_is_that_of_peck_and_reeder() -> None:
+    # (n - 1) of standard air at 0.6440 um is 2.7656e-4 (Peck and Reeder 1972); King factor 1.05
+    n, wavelength_m = 1.0 + 2.7656e-4, 0.6440e-6
+    polarisability = (n**2 - 1.0) / (n**2 + 2.0)
+    expected = 24.0 * np.pi**3 * polarisability**2 / (wavelength_m**4 * 2.546899e25**2) * 1.05
+
+    assert cross_section_m2(644.0) == pytest.approx(expected, rel=5e-4)
+
+
+@pytest.mark.parametrize("wavelength_nm", [230.0, 1690.0])
+def test_the_ends_of_the_dispersion_formula_belong_to_it(wavelength_nm: float) -> None:
+    assert cross_section_m2(wavelength_nm) > 0.0
+
+
+def test_a_station_above_the_tropopause_and_an_impossible_temperature_give_numbers() -> None:
+    for kind in ({"station_altitude_m": 12_000.0}, {"surface_temperature_k": 160.0}, {"surface_temperature_k": 5.0}):
+        pressure, temperature = standard_atmosphere(np.array([0.0, 500.0, 9000.0]), **kind)
+        assert np.isfinite(pressure).all() and (temperature >= 150.0).all()
+    above = standard_atmosphere(np.array([0.0, 1000.0]), station_altitude_m=12_000.0)[1]
+    np.testing.assert_allclose(above, 216.65)

@@ -15,7 +15,7 @@ from ipdsf_spark.lidar.aerosol.molecular import molecular_profiles
 from ipdsf_spark.lidar.aerosol.near_surface import AerosolInterval
 from ipdsf_spark.lidar.air_quality import records
 from ipdsf_spark.lidar.air_quality.mass import AirSettings
-from ipdsf_spark.lidar.air_quality.operator import AirRow, finish, step
+from ipdsf_spark.lidar.air_quality.operator import AirRow, finish, measure, step
 from ipdsf_spark.lidar.air_quality.us_index import index_of
 from ipdsf_spark.lidar.site import Site
 
@@ -186,3 +186,51 @@ def test_an_hour_told_when_its_site_fell_silent_is_not_told_again_when_it_goes_o
     assert [row.time for row in last] == [MIDNIGHT + np.timedelta64(1, "h")]
     assert [row.time for row in more] == [MIDNIGHT + np.timedelta64(3, "h")]
     assert more[0].us is None and more[0].flags & AirFlag.NO_NOWCAST
+
+
+def test_within_an_hour_noise_averages_out_and_what_is_systematic_does_not() -> None:
+    noisy = [interval(number, variance=np.full(HEIGHT_M.size, 1e-14)) for number in range(12)]
+    mass = measure(SITE, noisy[0], AirSettings())[1]
+    assert mass is not None and mass.noise > 0.02 * mass.systematic
+    rows = {num: run(noisy[12 - num :])[0] for num in (12, 9)}
+
+    for num, row in rows.items():
+        assert row.uncertainty == pytest.approx(np.sqrt(mass.noise**2 / num + mass.systematic**2), rel=1e-9)
+
+
+def test_extinction_and_humidity_of_an_hour_are_means_of_the_intervals_that_have_them() -> None:
+    dry, unknown, foggy = {"relative_humidity": 0.2}, {"relative_humidity": float("nan")}, {"is_fog": True}
+    kinds = [dry] * 3 + [{}] * 3 + [unknown] * 4 + [foggy] * 2
+    (row,) = run([interval(number, **kind) for number, kind in enumerate(kinds)])
+
+    assert row.extinction == pytest.approx(20.0 * PER_MASS, rel=1e-6)
+    assert row.relative_humidity == pytest.approx((0.2 + 0.3) / 2)
+    assert (row.num_intervals, row.num_expected) == (10, 12)
+    assert row.flags & AirFlag.NO_HUMIDITY and not row.flags & AirFlag.FOG
+
+
+@pytest.mark.parametrize(("num_rainy", "has_mean"), [(1, True), (2, False)])
+def test_an_open_hour_needs_three_quarters_of_the_intervals_that_have_passed(num_rainy: int, has_mean: bool) -> None:
+    intervals = [interval(number, is_precipitation=number < num_rainy) for number in range(4)]
+    (row,), _ = step(SITE, intervals, b"")
+
+    assert row.flags & AirFlag.PROVISIONAL
+    assert (row.pm2p5 is not None) == has_mean
+
+
+def test_intervals_of_a_batch_may_come_in_any_order_and_those_of_the_past_are_left_out(
+    rng: np.random.Generator,
+) -> None:
+    intervals = [interval(number, mass=5.0 + number) for number in range(24)]
+    in_order, state = step(SITE, intervals, b"")
+    shuffled, same = step(SITE, [intervals[at] for at in rng.permutation(24)], b"")
+
+    assert list(map(records.record_of, shuffled)) == list(map(records.record_of, in_order))
+    assert same == state
+    assert step(SITE, [interval(3, mass=400.0)], state) == ([], state)
+
+
+def test_the_layer_near_the_ground_ends_at_300_metres_unless_the_site_says_otherwise() -> None:
+    usual, lower = (measure(SITE, interval(0), AirSettings(**top))[0] for top in ({}, {"layer_top_m": 200.0}))
+
+    assert (usual.top_m, lower.top_m) == (295.0, 195.0)

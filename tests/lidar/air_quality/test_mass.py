@@ -85,9 +85,81 @@ def test_beyond_what_the_regression_was_fitted_to_the_value_is_flagged() -> None
     "wrong",
     [
         {"aerosol": "unicorn"}, {"growth": "linear"}, {"assumed_humidity": 70.0}, {"completeness": 0.0},
-        {"interval_s": 7}, {"interval_s": 0}, {"lidar_ratio_sr": 0.0},
+        {"interval_s": 7}, {"interval_s": 0}, {"lidar_ratio_sr": 0.0}, {"interval_s": 50}, {"interval_s": 7200},
+        {"lidar_ratio_sr": 4.9}, {"lidar_ratio_sr": 201.0}, {"assumed_humidity": -0.1}, {"completeness": 1.1},
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused_before_the_first_file(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         AirSettings(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "possible",
+    [
+        {"assumed_humidity": 0.0}, {"assumed_humidity": 1.0}, {"completeness": 1 / 12}, {"completeness": 1.0},
+        {"interval_s": 60}, {"interval_s": 3600}, {"lidar_ratio_sr": 5.0}, {"lidar_ratio_sr": 200.0},
+    ],
+)  # fmt: skip
+def test_settings_at_either_end_of_what_is_possible_are_taken(possible: dict[str, object]) -> None:
+    AirSettings(**possible)  # type: ignore[arg-type]
+
+
+def test_growth_is_followed_up_to_95_percent_and_no_further() -> None:
+    # ((1 - .95) / (1 - .4)) ** -.5 = sqrt(12)
+    assert growth_gamma(0.95) == growth_gamma(0.99) == pytest.approx(np.sqrt(12.0))
+    assert growth_gamma(0.94) < growth_gamma(0.95)
+    assert growth_kappa(0.99, 0.3) == pytest.approx(((1 + 0.3 * 19) / 1.2) ** (2 / 3))
+
+
+@pytest.mark.parametrize(("humidity", "of_humidity"), [(0.4, 0.0), (float("nan"), 0.35)])
+def test_what_is_uncertain_adds_in_squares_lidar_ratio_calibration_efficiency_and_humidity(
+    humidity: float, of_humidity: float
+) -> None:
+    found = mass_of(TWENTY_PER_MM, 1064.0, humidity, AirSettings())
+
+    # of 20 per Mm 8 by the lidar ratio and 2 by the calibration; three tenths by the efficiency of continental aerosol
+    assert found.systematic / found.value == pytest.approx(np.sqrt(0.4**2 + 0.1**2 + 0.3**2 + of_humidity**2))
+    assert found.noise / found.value == pytest.approx(1 / 20)
+
+
+def test_the_slope_of_a_site_scales_the_noise_as_well() -> None:
+    general, of_site = (mass_of(TWENTY_PER_MM, 910.0, 0.6, AirSettings(line=line)) for line in (None, LINE))
+
+    assert of_site.noise == pytest.approx(1.5 * general.noise)
+
+
+@pytest.mark.parametrize(
+    ("mass", "noise", "is_implausible"),
+    [
+        (4900.0, 0.0, False), (5100.0, 0.0, True),
+        # without noise: three times the spread of the efficiency, .3, and 5 ug/m3 of a monitor's own
+        (-45.0, 0.0, False), (-55.0, 0.0, True),
+        (-60.0, 10.0, False), (-200.0, 10.0, True),
+    ],
+)  # fmt: skip
+def test_more_than_was_ever_measured_and_less_than_noise_explains_are_implausible(
+    mass: float, noise: float, is_implausible: bool
+) -> None:
+    per_mass = AirSettings().kind.efficiency_at(1064.0) * 1e-6
+    found = mass_of(LayerExtinction(mass * per_mass, noise * per_mass, 0.0, 0.0), 1064.0, 0.4, AirSettings())
+
+    assert found.value == pytest.approx(mass)
+    assert bool(found.flags & AirFlag.IMPLAUSIBLE) == is_implausible
+
+
+@pytest.mark.parametrize("estimate", [0.0, 40.0])
+def test_the_ends_of_the_fit_belong_to_it(estimate: float) -> None:
+    per_mass = AirSettings().kind.efficiency_at(1064.0) * 1e-6
+    inside = LayerExtinction(estimate * per_mass * (1 - 1e-12), 1e-6, 8e-6, 2e-6)
+    beyond = LayerExtinction((estimate * 1.05 - 0.1 * (estimate == 0)) * per_mass, 1e-6, 8e-6, 2e-6)
+
+    assert not mass_of(inside, 1064.0, 0.4, AirSettings(line=LINE)).flags & AirFlag.EXTRAPOLATED
+    assert mass_of(beyond, 1064.0, 0.4, AirSettings(line=LINE)).flags & AirFlag.EXTRAPOLATED
+
+
+@pytest.mark.parametrize(("humidity", "is_flagged"), [(0.85, False), (0.9, False), (0.91, True)])
+def test_humidity_is_called_high_above_ninety_percent_only(humidity: float, is_flagged: bool) -> None:
+    found = mass_of(TWENTY_PER_MM, 910.0, humidity, AirSettings())
+
+    assert bool(found.flags & AirFlag.HIGH_HUMIDITY) == is_flagged

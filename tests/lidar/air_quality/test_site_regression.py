@@ -212,3 +212,57 @@ def test_the_column_tells_whether_humidity_is_percent_and_not_the_single_number(
     assert list(read_humidity(table).values()) == pytest.approx(shares)
     of_monitor = read_monitor(table).relative_humidity
     assert of_monitor[np.isfinite(of_monitor)] == pytest.approx(shares)
+
+
+def test_forty_eight_hours_on_three_days_are_enough_for_a_line(rng: np.random.Generator) -> None:
+    time = HOURS[12:60]  # noon to noon
+    estimate = rng.gamma(3.0, 5.0, 48)
+    line, _ = fit_site(time, estimate, 3.0 + 0.6 * estimate + rng.normal(0.0, 0.1, 48))
+
+    assert line.slope == pytest.approx(0.6, abs=0.05)
+    assert len(np.unique(blocks_of(time))) == 3
+    with pytest.raises(ValueError, match="47 hours"):
+        fit_site(time[1:], estimate[1:], estimate[1:])
+
+
+def test_a_line_tells_the_hours_the_range_and_the_correlation_that_it_was_fitted_to(rng: np.random.Generator) -> None:
+    estimate, monitor = history(rng)
+    monitor[[0, -1]] = np.nan
+    line, judged = fit_site(HOURS, estimate, monitor)
+    used = estimate[1:-1]
+
+    assert (line.num_hours, line.lowest, line.highest) == (718, used.min(), used.max())
+    assert (line.first, line.last) == ("2026-01-01T01:00Z", "2026-01-30T22:00Z")
+    # the share of the monitor's variance that the estimate explains: of a slope of .6 and noise of 1
+    assert line.r2 == pytest.approx(1.0 / (1.0 + 1.0 / (0.6**2 * used.var())), abs=0.02)
+    assert line.rmse == pytest.approx(1.0, rel=0.1)
+    by_name = {each.name: each for each in judged}
+    assert by_name["estimate without regression"].bias == pytest.approx(np.mean(used - monitor[1:-1]))
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_the_robust_line_is_where_hubers_loss_is_least_in_any_unit(unit: float, rng: np.random.Generator) -> None:
+    estimate, monitor = history(rng, outliers=60)
+    intercept, slope = robust_line(estimate, unit * monitor)
+    residual = unit * monitor - intercept - slope * estimate
+    # Huber 1964: bounded residuals are in balance, the bound 1.345 standard deviations, here 1.4826 median deviations
+    bound = 1.345 * 1.4826 * np.median(np.abs(residual - np.median(residual)))
+    bounded = np.clip(residual, -bound, bound)
+
+    assert bounded.sum() == pytest.approx(0.0, abs=1e-4 * np.abs(bounded).sum())
+    assert bounded @ estimate == pytest.approx(0.0, abs=1e-4 * np.abs(bounded) @ estimate)
+
+
+def test_a_monitor_that_barely_varies_still_has_a_line() -> None:
+    estimate = np.linspace(5.0, 30.0, 96)
+    line, _ = fit_site(HOURS[:96], estimate, 4.0 + 0.01 * estimate)
+
+    assert line.slope == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("written", "share"), [("55", 0.55), ("0.55", 0.55), ("1.4", 0.014), ("110", 1.1)])
+def test_a_single_row_tells_by_its_size_or_its_columns_name_whether_it_is_percent(written: str, share: float) -> None:
+    name = "relative_humidity_percent" if written == "1.4" else "rh"
+    found = read_humidity(f"time,{name}\n2026-06-21T00:00Z,{written}\n")
+
+    assert list(found.values()) == pytest.approx([share])
