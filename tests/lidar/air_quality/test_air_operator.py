@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from ipdsf_spark.lidar.air_quality import records
 from ipdsf_spark.lidar.air_quality.mass import AirSettings
 from ipdsf_spark.lidar.air_quality.operator import AirRow, finish, step
 from ipdsf_spark.lidar.air_quality.us_index import index_of
+from ipdsf_spark.lidar.products.plain import rounded
 from ipdsf_spark.lidar.site import Site
 
 SITE = Site("munich", 48.15, 11.57)
@@ -186,3 +188,18 @@ def test_an_hour_told_when_its_site_fell_silent_is_not_told_again_when_it_goes_o
     assert [row.time for row in last] == [MIDNIGHT + np.timedelta64(1, "h")]
     assert [row.time for row in more] == [MIDNIGHT + np.timedelta64(3, "h")]
     assert more[0].us is None and more[0].flags & AirFlag.NO_NOWCAST
+
+
+def test_a_mass_of_nothing_below_zero_is_written_as_zero_without_a_sign() -> None:
+    row = replace(run([interval(number) for number in range(36)])[0], pm2p5=-0.004, nowcast=-0.0004, extinction=-0.0)
+
+    record = records.record_of(row)
+
+    assert "-0.0" not in json.dumps(record)
+    assert "-0.0" not in records.to_csv([row])
+
+
+@pytest.mark.parametrize(("value", "digits", "told"), [(-0.04, 1, "0.0"), (-0.06, 1, "-0.1"), (0.04, 1, "0.0")])
+def test_no_number_of_a_product_is_a_negative_zero(value: float, digits: int, told: str) -> None:
+    assert str(rounded(value, digits)) == told
+    assert rounded(float("nan"), digits) is None
