@@ -329,7 +329,7 @@ def summary_of(site: Site, instrument: str, num_profiles: int, rows: Sequence[Ai
         mass = np.array([row.pm2p5 for row in known], np.float64)
         sigma = np.array([row.uncertainty for row in known])
         lines.append(
-            f"  PM2.5        {mass.min():.1f} to {mass.max():.1f} µg/m3, median {np.median(mass):.1f} ± "
+            f"  PM2.5        {mass.min():z.1f} to {mass.max():z.1f} µg/m3, median {np.median(mass):z.1f} ± "
             f"{np.median(sigma):.1f}"
         )
         for row in reversed(rows):

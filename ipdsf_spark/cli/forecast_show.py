@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     at = _time(args.at)
     picture = picture_at(args.plot) if args.plot else None
     if args.archive:
-        _show(_archived(args, config), model, at, picture, is_json=args.json)
+        series, highest_m = _archived(args, config)
+        _show(series, model, at, highest_m, picture, is_json=args.json)
         return 0
     groups = by_placed_site(args, config)
     first = groups[0][0]
@@ -79,20 +81,27 @@ def run(args: argparse.Namespace) -> int:
         of_site = picture
         if picture and site is not first:
             of_site = picture.with_stem(f"{picture.stem}_{site.id}")
-        _show(_of_files(site, paths, args, config), model, at, of_site, is_json=args.json)
+        series = _of_files(site, paths, args, config)
+        _show(series, model, at, site.max_height_m, of_site, is_json=args.json)
 
     return for_each_site(groups, handle, _say)
 
 
 def _show(
-    series: Series, model: ForecastModel, at: np.datetime64 | None, picture: Path | None, *, is_json: bool
+    series: Series,
+    model: ForecastModel,
+    at: np.datetime64 | None,
+    highest_m: float,
+    picture: Path | None,
+    *,
+    is_json: bool,
 ) -> None:
     """The forecast of one site, as text or JSON and as a picture."""
     from ipdsf_spark.forecast.foretold import foretold
 
     site = series.sites[0]
     try:
-        found = foretold(series, model, at)
+        found = foretold(series, model, at, highest_m)
     except ValueError as error:
         raise InputError(f"{site}: {error}") from error
     if is_json:
@@ -132,7 +141,8 @@ def _of_files(site: Site, paths: list[str], args: argparse.Namespace, config: Co
     return series_of_layers(site, found.issued, found.latest)
 
 
-def _archived(args: argparse.Namespace, config: Config) -> Series:
+def _archived(args: argparse.Namespace, config: Config) -> tuple[Series, float]:
+    """Of the site that is named: its series, and its `max_height_m`, infinite where it is in no table of sites."""
     from ipdsf_spark.archive.heights import series_of_archive
     from ipdsf_spark.forecast.stored_series import part_of
     from ipdsf_spark.sites import load_sites, sites_of
@@ -143,7 +153,8 @@ def _archived(args: argparse.Namespace, config: Config) -> Series:
     series = series_of_archive(args.archive, sites, since=args.since, until=args.until)
     if args.site not in series.sites:
         raise InputError(f"the archive holds no heights of {args.site}; it has {', '.join(series.sites)}")
-    return part_of(series, np.array([series.sites.index(args.site)]), 0, len(series))
+    highest_m = sites[args.site].max_height_m if args.site in sites else math.inf
+    return part_of(series, np.array([series.sites.index(args.site)]), 0, len(series)), highest_m
 
 
 def _say(message: str) -> None:

@@ -115,7 +115,7 @@ def table_of(rows: list[dict[str, Any]]) -> str:
     """The table for a terminal."""
     lines = [("hours", "times", "with height", "bias", "RMSE", "r²", "p90 step", "≤ 1 σ", "≤ 2 σ")]
     for row in rows:
-        metres = [_cell(row[name], "{:+.0f} m" if name == "bias_m" else "{:.0f} m") for name in ("bias_m", "rmse_m")]
+        metres = [_cell(row[name], "{:+z.0f} m" if name == "bias_m" else "{:.0f} m") for name in ("bias_m", "rmse_m")]
         shares = [_cell(row[f"within_{n}_sigma"], "{:.0%}") for n in (1, 2)]
         step = _cell(row["p90_step_m"], "{:.0f} m")
         lines.append((row["hours"], str(row["num"]), _cell(row["available"], "{:.0%}"), *metres,

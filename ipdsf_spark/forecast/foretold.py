@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -54,13 +55,16 @@ class Foretold:
     fan: Fan
 
 
-def foretold(series: Series, model: ForecastModel, at: np.datetime64 | None = None) -> Foretold:
+def foretold(
+    series: Series, model: ForecastModel, at: np.datetime64 | None = None, highest_m: float = math.inf
+) -> Foretold:
     """Walk through a series of one site.
 
     Args:
         series: of one site.
         model: whose forecast.
         at: UTC; the last interval that is over by then is the newest that is known. None = all is known.
+        highest_m: the site's `max_height_m`; nothing is foretold above it.
 
     Raises:
         ValueError: nothing is known by then.
@@ -78,7 +82,7 @@ def foretold(series: Series, model: ForecastModel, at: np.datetime64 | None = No
         seen = series.observed.at(step)
         told = memory.step(series.start + step, seen)
         said, hidden = model.step(told.features, hidden)
-        found_m = model.quantiles_m(said, told.features, told.last_m, told.usual_m)[0]
+        found_m = model.quantiles_m(said, told.features, told.last_m, told.usual_m, highest_m)[0]
         if not np.isfinite(seen.height_m[0]):
             filled_m[step] = found_m[0]
     index = series.start + num - 1

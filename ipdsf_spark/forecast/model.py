@@ -10,6 +10,7 @@ do not know.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -97,7 +98,8 @@ class ForecastModel:
         said = x @ self.head_weights.T + self.head_bias
         return said.reshape(len(said), -1, NUM_OUTPUTS), new
 
-    def quantiles_m(self, said: Array, features: NDArray[Any], last_m: Float64, usual_m: Float64) -> Float64:
+    def quantiles_m(self, said: Array, features: NDArray[Any], last_m: Float64, usual_m: Float64,
+                    highest_m: float = math.inf) -> Float64:  # fmt: skip
         """(S, L, 3) quantiles of a step; those of filled gaps widened. Other arguments as `quantiles_m` below.
 
         Args:
@@ -105,8 +107,10 @@ class ForecastModel:
             features: (S, F) that it was made of.
             last_m: (S,).
             usual_m: (S, L).
+            highest_m: the highest mixing height that is searched for at the sites; no quantile lies above it.
         """
-        return widened(quantiles_m(said, last_m, usual_m), features, self.filled_factors, LOWEST_M)
+        found = widened(quantiles_m(said, last_m, usual_m), features, self.filled_factors, LOWEST_M)
+        return np.asarray(np.minimum(found, highest_m))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to a worker once per query; a worker keeps one model however many tasks it runs."""

@@ -7,6 +7,7 @@ some numpy on a few thousand weights: no torch, and no other site has to be wait
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -84,17 +85,19 @@ class Followed:
         hidden: state of the network.
         last_index: newest interval, None at a start.
         since: interval at which the site began to be followed, or was taken up again after a long gap.
+        highest_m: the site's `max_height_m`; nothing is foretold above it.
     """
 
     memory: Memory
     hidden: Array
     last_index: int | None = None
     since: int = field(default=0)
+    highest_m: float = math.inf
 
     @classmethod
     def begun(cls, site: Site, model: ForecastModel) -> Followed:
         """A site of which nothing is known."""
-        return cls(_memory_of(site), model.start(1))
+        return cls(_memory_of(site), model.start(1), highest_m=site.max_height_m)
 
     def step(self, index: int, values: Any, model: ForecastModel) -> Row:
         """One interval that has closed, after those that are missing.
@@ -116,7 +119,7 @@ class Followed:
         seen = Observed.nothing(1) if values is None else observed_of(values)
         told = self.memory.step(index, seen)
         said, self.hidden = model.step(told.features, self.hidden)
-        quantiles = model.quantiles_m(said, told.features, told.last_m, told.usual_m)[0]
+        quantiles = model.quantiles_m(said, told.features, told.last_m, told.usual_m, self.highest_m)[0]
         quality = ("no_data",) if values is None else values.get("quality", ())
         is_warm = index - self.since >= PER_DAY
         found = values_of(index, seen, quality, quantiles, model, is_warm=is_warm)
@@ -171,7 +174,7 @@ class Followed:
             hidden = np.frombuffer(raw, np.float32, hidden.size, size).reshape(hidden.shape)
         else:
             since = last_index
-        return cls(memory, hidden, None if last_index < 0 else last_index, since)
+        return cls(memory, hidden, None if last_index < 0 else last_index, since, site.max_height_m)
 
 
 def _memory_of(site: Site) -> Memory:

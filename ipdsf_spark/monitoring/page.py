@@ -191,7 +191,7 @@ def _template(name: str) -> Template:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True)  # fmt: skip
     environment.filters |= {"age": age, "count": count,
-                            "metres": lambda number: "–" if number is None else f"{number:.0f}\u202fm",
+                            "metres": lambda number: "–" if number is None else f"{number:z.0f}\u202fm",
                             "seconds": seconds, "bytes": lambda number: f"{number / 1e6:.1f} MB"}  # fmt: skip
     return environment.get_template(name)
 

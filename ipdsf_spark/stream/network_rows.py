@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.averages.column import Cells
+from ipdsf_spark.lidar.products.plain import rounded
 from ipdsf_spark.tensor.alarms import LEAST_CELLS
 from ipdsf_spark.tensor.components import Components
 from ipdsf_spark.tensor.network import NetworkTensor, SliceSeen
@@ -56,14 +57,14 @@ def slice_values(taken: Slice, seen: SliceSeen, model: NetworkTensor, parts: Com
         "num_sites": len(taken.sites),
         "num_known_sites": len(model.sites),
         "num_cells": num_cells,
-        "share_present": _rounded(present.mean() if present.size else np.nan, 3),
-        "share_outliers": _rounded(seen.is_outlier.sum() / num_cells if num_cells and is_warm else np.nan, 4),
+        "share_present": rounded(present.mean() if present.size else np.nan, 3),
+        "share_outliers": rounded(seen.is_outlier.sum() / num_cells if num_cells and is_warm else np.nan, 4),
         "is_warm": is_warm,
         "strengths": _list(seen.strengths * parts.scale, 4) if is_warm else None,
-        "error_log10": _rounded(np.median(seen.error_scale), 4) if is_warm else None,
+        "error_log10": rounded(np.median(seen.error_scale), 4) if is_warm else None,
         "filling_offered": bool(model.filling.is_offered),
-        "filling_error_log10": _rounded(ours, 4),
-        "climatology_error_log10": _rounded(theirs, 4),
+        "filling_error_log10": rounded(ours, 4),
+        "climatology_error_log10": rounded(theirs, 4),
         "alarmed_sites": sorted({alarm.site for alarm in seen.alarms})[:MOST_NAMED],
         "num_alarmed_sites": len({alarm.site for alarm in seen.alarms}),
     }
@@ -88,9 +89,9 @@ def site_rows(
     for line, site in enumerate(taken.sites):
         values = {
             "weights": _list(parts.weights[model.row_of[site]], 4),
-            "share_present": _rounded(np.isfinite(taken.values[line]).mean(), 3),
-            "residual_log10": _rounded(_median(taken.values[line] - seen.before[line]), 4),
-            "error_log10": _rounded(np.median(seen.error_scale[line]), 4),
+            "share_present": rounded(np.isfinite(taken.values[line]).mean(), 3),
+            "residual_log10": rounded(_median(taken.values[line] - seen.before[line]), 4),
+            "error_log10": rounded(np.median(seen.error_scale[line]), 4),
             "alarms": sorted(alarmed.get(site, [])),
         }
         yield NetworkRow(SITE_KIND, site, time_us, values)
@@ -105,7 +106,7 @@ def fill_rows(
     """
     if not model.filling.is_offered:
         return
-    error = _rounded(model.filling.errors[0], 4)
+    error = rounded(model.filling.errors[0], 4)
     heights_m = cells.height_m
     for line, site in enumerate(taken.sites):
         missing = ~np.isfinite(taken.values[line])
@@ -120,11 +121,7 @@ def fill_rows(
 
 
 def _list(values: NDArray[Any] | Sequence[float], digits: int) -> list[float | None]:
-    return [_rounded(value, digits) for value in np.asarray(values, np.float64).tolist()]
-
-
-def _rounded(value: Any, digits: int) -> float | None:
-    return round(float(value), digits) if np.isfinite(value) else None
+    return [rounded(value, digits) for value in np.asarray(values, np.float64).tolist()]
 
 
 def _median(values: NDArray[np.float64]) -> float:

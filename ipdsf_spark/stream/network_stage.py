@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.averages.average import MICROSECONDS
 from ipdsf_spark.lidar.averages.column import Cells
+from ipdsf_spark.lidar.products.plain import rounded
 from ipdsf_spark.stream.network_rows import (
     ALARM_KIND,
     COMPONENTS_KIND,
@@ -284,7 +285,7 @@ class NetworkStage:
                 "feature": name,
                 "meaning": MEANING[name],
                 "direction": up[name].direction if name in up else None,
-                "score": round(up[name].score, 2) if name in up else None,
+                "score": rounded(up[name].score, 2) if name in up else None,
                 "off_h": up[name].off_h if name in up else None,
                 "since_s": found[name][0] * self.settings.interval_s,
             }

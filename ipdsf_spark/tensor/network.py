@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ipdsf_spark.tensor import alarms, clocks, days, state
 from ipdsf_spark.tensor.alarms import Alarm, ResidualAlarms
-from ipdsf_spark.tensor.batch import masked_cp, refined, window_equations
+from ipdsf_spark.tensor.batch import Factors, masked_cp, refined, window_equations
 from ipdsf_spark.tensor.filling import FillingJudge
 from ipdsf_spark.tensor.products import outer_rows, solve_rows
 from ipdsf_spark.tensor.robust import SIGMA_PER_MEDIAN, SMALLEST_SCALE, bisquare, bounded_square, huber, inflation
@@ -40,6 +40,7 @@ SMALLEST_SPREAD: Final = 1e-9
 LEAST_SHARE: Final = 0.02  # of a slice's cells must be present for the factors to learn from it
 REFRESH_ROUNDS: Final = 3
 OUTLIER_WEIGHT: Final = 1.345 / 5.0  # of Huber's: five scales off
+SMALLEST_LENGTH: Final = 1e-12  # root mean square of a column of a factor
 CLIP: Final = 50.0  # scaled values beyond are kept at that: no single number may overflow the sums
 
 
@@ -361,10 +362,21 @@ class NetworkTensor:
         (s, a, b), weights = refined(
             values, self.scale, factors, factors, rounds=REFRESH_ROUNDS, ridge=self.settings.ridge
         )
+        s, a, b = self._balanced(s, a, b)
         self.strengths[is_used], self.a, self.b = s, a, b
         self.matrices_a, self.rights_a, self.matrices_b, self.rights_b = window_equations(
             values, weights, (s, a, b), self.settings.forgetting
         )
+
+    def _balanced(self, s: Float64, a: Float64, b: Float64) -> Factors:
+        """The same model with columns of a and b of root mean square 1.
+
+        Nothing else keeps in bounds what one gains and the other loses, where all sites come and go.
+        """
+        of_a, of_b = (np.maximum(np.sqrt(np.mean(np.square(each), axis=0)), SMALLEST_LENGTH) for each in (a, b))
+        self.strengths *= of_a * of_b
+        self.season.rescale(of_a * of_b)
+        return s * (of_a * of_b), a / of_a, b / of_b
 
     def _strengths(
         self,

@@ -75,3 +75,7 @@ class Season:
             self.daily[slot] += season_gain * (strength - self.level - self.daily[slot])
         self.is_known[slot] = True
         self.last, self.last_index = strength.copy(), index
+
+    def rescale(self, factor: Float64) -> None:
+        """Strengths in another unit: all that is known times (R,) `factor`."""
+        self.level, self.daily, self.last = self.level * factor, self.daily * factor, self.last * factor

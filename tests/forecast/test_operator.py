@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from closed_intervals import SITE, START, heights_row, news_of
@@ -125,3 +127,20 @@ def test_silence_and_provisional_news_foretell_nothing(model: ForecastModel) -> 
     rows, _ = walked(model, [news_of(*course(3)), News(is_silent=True), News()])
 
     assert len(rows) == 3
+
+
+@pytest.mark.parametrize("highest_m", [320.0, 4000.0])
+def test_nothing_is_foretold_or_filled_in_above_the_highest_height_of_the_site(
+    model: ForecastModel, highest_m: float
+) -> None:
+    site = replace(SITE, max_height_m=highest_m)
+    closed = [(START + at, heights_row(START + at, highest_m if at < 6 else None)) for at in range(12)]
+
+    rows, _ = walked(replace(model, filled_factors=np.full_like(model.filled_factors, 20.0)), [news_of(*closed)], site)
+
+    for row in rows:
+        told = [*row.values["forecast"], *([row.values["filled"]] if row.values["is_filled"] else [])]
+        for at in told:
+            assert 0.0 < at["p10_m"] <= at["p50_m"] <= at["p90_m"] <= highest_m
+        if row.values["is_filled"]:
+            assert row.values["mixing_height_m"] == row.values["filled"]["p50_m"]

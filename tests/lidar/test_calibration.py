@@ -295,6 +295,47 @@ def test_the_uncertainty_of_the_filtered_factor_is_that_of_its_errors() -> None:
     assert 0.75 < np.mean(scaled) < 1.3
 
 
+@pytest.mark.parametrize("stay", [1, 10, 60])
+def test_two_sigma_hold_the_factor_in_nine_of_ten_however_long_the_same_particles_stay(stay: int) -> None:
+    rng = np.random.default_rng(stay)
+    particles, alone, num = 0.17, 0.05, 300
+    is_held = []
+    for _ in range(num):
+        walk = Walk()
+        for day in range(60):
+            if day % stay == 0:
+                hidden = rng.normal(0.0, particles)
+            walk.update(day, hidden + rng.normal(0.0, alone), alone**2 + particles**2, particles)
+        is_held.append(abs(walk.value) < 2.0 * math.sqrt(walk.told_variance(59)))
+
+    assert np.mean(is_held) > 0.9
+
+
+def test_clouds_take_the_error_of_the_nights_away_and_no_more_than_their_share() -> None:
+    walk = Walk()
+    for day in range(40):
+        walk.update(day, 0.0, 0.05**2 + 0.17**2, 0.17)
+    assert math.sqrt(walk.told_variance(39)) > 0.17  # forty nights are no better than one
+    for day in range(40, 80):
+        walk.update(day, 0.0, 0.1**2)
+
+    assert walk.common < 0.02
+    assert math.sqrt(walk.told_variance(79)) == pytest.approx(math.sqrt(walk.variance), rel=0.3)
+
+
+def test_an_instrument_that_loses_a_sixth_alarms_though_its_nights_hide_particles_and_a_steady_one_does_not() -> None:
+    alarms = {}
+    for lost in (0.0, 0.18):
+        rng, walk = np.random.default_rng(3), Walk()
+        alarms[lost] = False
+        for day in range(180):
+            value = 0.15 + lost * min(max(day - 120, 0) / 20.0, 1.0) + rng.normal(0.0, 0.05)
+            walk.update(day, value, 0.05**2 + 0.17**2, 0.17)
+            alarms[lost] |= walk.is_drifting
+
+    assert alarms == {0.0: False, 0.18: True}
+
+
 def test_a_day_without_a_cloud_says_why_and_the_uncertainty_grows_through_it() -> None:
     clear = [average_of((DAY + 30) * 288 + 140 + number, np.full(HEIGHT_M.size, 1e-7)) for number in range(3)]
     rows = run([*cloudy_days([1.6] * 3), *clear])
@@ -466,16 +507,22 @@ def test_a_state_of_another_version_or_cut_short_is_refused_by_name() -> None:
     assert states.pack(states.unpack(state)) == state
 
 
-def test_a_state_of_before_goes_on_where_it_stood() -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_state_of_before_goes_on_where_it_stood(version: int) -> None:
     averages = [*cloudy_days([1.1, 1.3]), *clear_night((DAY + 2) * 288, 20)]
     _, state = step(SITE, averages, b"", interval_s=INTERVAL_S)
     known = states.unpack(state)
-    begin = 12 + 8 * (3 + 7 + 3) + 8 * (3 + 6)  # head, whole numbers, other numbers before the one that is new
-    before = bytes([1]) + state[1:begin] + state[begin + 8 :]
+    walk = 12 + 8 * (3 + 7 + 3) + 8 * 3  # head, whole numbers, the walk's other numbers before the two of version 3
+    particles = walk + 8 * (2 + 6)  # the day's, of version 2
+    of_2 = state[walk + 16 : particles + 8] if version == 2 else state[walk + 16 : particles]
+    before = bytes([version]) + state[1:walk] + of_2 + state[particles + 8 :]
     operator = operator_named("calibration", Parameters())
 
-    assert operator.version == 2 and operator.migrate is not None
-    assert operator.migrate(1, before) == state
+    assert operator.version == 3 and operator.migrate is not None
+    moved = states.unpack(operator.migrate(version, before))
+    assert moved.walk.alone == known.walk.variance and moved.walk.common == 0.0  # all days were independent
+    moved.walk.alone = known.walk.alone
+    assert states.pack(moved) == state
     assert known.night.num > 0
     with pytest.raises(ValueError, match="version 7"):
         operator.migrate(7, before)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ipdsf_spark.lidar.layers.chain import CONVECTIVE, STABLE, nodes_up_to
-from ipdsf_spark.lidar.layers.decision import decide
-from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, QUARTERS, ROW
+from ipdsf_spark.lidar.layers.decision import decide, residual_top
+from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, QUARTERS, ROW, in_metres
 from ipdsf_spark.lidar.layers.neighbours import Neighbours
 
 NODES_M = nodes_up_to(4000.0)
@@ -29,3 +29,18 @@ def test_the_height_of_a_stable_layer_that_is_still_being_filled_is_uncertain_by
     assert sigma_m(400.0, STABLE, young=1.0) >= 100.0
     assert sigma_m(400.0, STABLE, young=0.0) < 60.0
     assert sigma_m(800.0, CONVECTIVE, young=1.0) == sigma_m(800.0, CONVECTIVE, young=0.0)
+
+
+@pytest.mark.parametrize(("edges_m", "top_m"), [((3650.0, 1180.0), 1180.0), ((3650.0, 940.0), np.nan)])
+def test_an_edge_far_aloft_does_not_take_the_place_of_the_residual_layers_that_is_not_seen_for_once(
+    edges_m: tuple[float, float], top_m: float
+) -> None:
+    rows = np.zeros(1, ROW)
+    rows["height"] = NO_HEIGHT
+    rows["height"][0, :2], rows["evidence"][0, :2] = np.array(edges_m) * QUARTERS, 255
+    memory = np.zeros((1, NODES_M.size), np.float16)
+    memory[0, np.abs(NODES_M - 1170.0).argmin()] = 0.96
+    memory[0, np.abs(NODES_M - 3650.0).argmin()] = 0.66
+    memory[0, np.abs(NODES_M - 940.0).argmin()] = 0.6
+
+    assert in_metres(residual_top(rows, memory, NODES_M))[0] == pytest.approx(top_m, nan_ok=True)

@@ -59,6 +59,13 @@ def test_oslo_stays_below_the_aerosol_aloft_and_out_of_the_night_fog(oslo: Layer
     assert 1000.0 < np.nanmedian(afternoon) < 1300.0  # the drop that the eye sees in the curtain
 
 
+def test_the_residual_layer_over_oslo_lies_no_higher_than_the_day_has_mixed(oslo: Layers) -> None:
+    highest_m = np.nanmax(oslo.mixing_height_m + 2.0 * oslo.uncertainty_m)
+
+    assert np.isfinite(oslo.residual_height_m).sum() > 20
+    assert np.nanmax(oslo.residual_height_m) < highest_m
+
+
 @pytest.mark.parametrize("averaging_s", [300, 900, 3600])
 def test_norunda_has_no_layer_top_to_see_at_night_and_none_is_made_up(
     real_ceilometer_data: Path, averaging_s: int

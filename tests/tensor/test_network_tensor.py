@@ -173,3 +173,32 @@ def test_filling_is_offered_where_it_beats_the_hourly_climatology_and_only_there
     assert coupled.filling.is_offered
     assert coupled.filling.errors[0] < 0.7 * coupled.filling.errors[1]
     assert not alone.filling.is_offered
+
+
+@pytest.mark.slow
+def test_on_noise_without_structure_the_factors_stay_bounded_while_all_sites_come_and_go() -> None:
+    rng = np.random.default_rng(0)
+    model = NetworkTensor(TensorSettings(rank=6, most_silent=20), 8)
+    longest = []
+    for index in range(2400):
+        present = np.flatnonzero(rng.random(3) < 0.6)
+        sites = [f"s{index // 30}-{number}" for number in present]
+        model.update(index, sites, rng.normal(size=(len(sites), 8)))
+        if model.is_warm:
+            longest.append(float(np.sqrt(np.mean(np.square(model.b), axis=0)).max()))
+
+    assert max(longest) < 10.0
+    assert max(longest[-400:]) < 3.0 * max(longest[:400])
+    assert np.isfinite(model.a).all() and np.isfinite(model.season.daily).all()
+
+
+def test_balanced_factors_are_the_same_model(rng: np.random.Generator) -> None:
+    network = synthetic_network(3, (80, 6, 10), rng, missing=0.3, outliers=0.0)
+    model, _ = run(network, 3)
+    s, a, b = model.strengths.copy(), model.a * 7.0, model.b / 3.0
+    forecast = model.season.forecast(80)
+
+    of_s, of_a, of_b = model._balanced(s, a, b)
+
+    np.testing.assert_allclose(rebuilt(of_s, of_a, of_b), rebuilt(s, a, b), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose((of_a * model.season.forecast(80)) @ of_b.T, (a * forecast) @ b.T, rtol=1e-9, atol=1e-12)

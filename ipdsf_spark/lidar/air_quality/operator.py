@@ -171,7 +171,7 @@ def _row(site: Site, known: AirState, settings: AirSettings, *, is_final: bool) 
     mean, sigma, extinction = float("nan"), float("nan"), float("nan")
     if hour.num_valid and hour.num_valid >= needed - 1e-9:
         count = hour.num_valid
-        mean = round(hour.mass / count, MEAN_DECIMALS)
+        mean = round(hour.mass / count, MEAN_DECIMALS) + 0.0
         sigma = float(np.sqrt(hour.noise_variance / count**2 + (hour.systematic / count) ** 2))
         extinction = hour.extinction / count
     else:

@@ -13,7 +13,7 @@ from ipdsf_spark.lidar.aerosol.flags import AirFlag, names
 from ipdsf_spark.lidar.air_quality.european_index import EuropeanIndex
 from ipdsf_spark.lidar.air_quality.operator import AirRow
 from ipdsf_spark.lidar.air_quality.us_index import Index
-from ipdsf_spark.lidar.products.plain import instant, number
+from ipdsf_spark.lidar.products.plain import instant, number, rounded
 
 NOTE: Final = "indicative, estimated from lidar"
 NOWCAST_SCHEME: Final = "US EPA AQI of the NowCast"
@@ -25,13 +25,13 @@ def record_of(row: AirRow) -> dict[str, Any]:
     return {
         "site": row.site,
         "time": f"{np.datetime_as_string(row.time, unit='s')}Z",
-        "pm2p5_ug_m3": None if row.pm2p5 is None else round(row.pm2p5, 2),
-        "uncertainty_ug_m3": _rounded(row.uncertainty, 2),
-        "extinction_per_m": None if not np.isfinite(row.extinction) else float(f"{row.extinction:.4g}"),
-        "relative_humidity": _rounded(row.relative_humidity, 3),
+        "pm2p5_ug_m3": None if row.pm2p5 is None else rounded(row.pm2p5, 2),
+        "uncertainty_ug_m3": rounded(row.uncertainty, 2),
+        "extinction_per_m": None if not np.isfinite(row.extinction) else float(f"{row.extinction:.4g}") + 0.0,
+        "relative_humidity": rounded(row.relative_humidity, 3),
         "num_intervals": row.num_intervals,
         "completeness": round(row.num_intervals / row.num_expected, 3),
-        "nowcast_pm2p5_ug_m3": None if row.nowcast is None else round(row.nowcast, 3),
+        "nowcast_pm2p5_ug_m3": None if row.nowcast is None else rounded(row.nowcast, 3),
         "us_aqi": None if us is None else us.value,
         "us_aqi_category": None if us is None else us.category,
         "us_aqi_scheme": None if us is None else NOWCAST_SCHEME,
@@ -95,7 +95,3 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
     return "" if value is None else value
-
-
-def _rounded(value: float, digits: int) -> float | None:
-    return round(float(value), digits) if np.isfinite(value) else None

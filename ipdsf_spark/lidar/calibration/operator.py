@@ -45,12 +45,12 @@ def operator(parameters: Parameters) -> Operator:
 
 
 def _migrated(version: int, raw: bytes) -> bytes:
-    """State of version 1 did not say what particles may have been aloft.
+    """State of version 1 did not say what particles may have been aloft, 2 not what nights have in common.
 
     Raises:
         ValueError: it is of another version.
     """
-    if version != states.WITHOUT_PARTICLES:
+    if version not in (states.WITHOUT_PARTICLES, states.WITHOUT_COMMON):
         raise ValueError(f"calibration state of version {version} is not known")
     return states.pack(states.unpack(raw))
 
@@ -190,12 +190,13 @@ def _take_cloud(
     return True
 
 
-def _of_day(day: OpenDay) -> tuple[float, float]:
-    """Logarithm and variance of a day's samples; NaN where there is none.
+def _of_day(day: OpenDay) -> tuple[float, float, float]:
+    """Logarithm and variance of a day's samples, and what of its deviation all nights share; NaN where there is none.
 
     Where air was seen, clouds of a photon counter do not count: they may saturate it.
     """
     parts: list[tuple[float, float]] = []
+    particles = 0.0
     if day.num_rayleigh:
         particles = day.particles / day.rayleigh_weight
         variance = DAY_SIGMA**2 / 4.0 + 1.0 / day.rayleigh_weight + particles**2
@@ -208,17 +209,18 @@ def _of_day(day: OpenDay) -> tuple[float, float]:
             variance += TYPICAL_SIGMA**2
         parts.append((mean, variance))
     if not parts:
-        return float("nan"), float("nan")
+        return float("nan"), float("nan"), 0.0
     weights = [1.0 / variance for _, variance in parts]
-    return sum(w * value for w, (value, _) in zip(weights, parts, strict=True)) / sum(weights), 1.0 / sum(weights)
+    value = sum(w * value for w, (value, _) in zip(weights, parts, strict=True)) / sum(weights)
+    return value, 1.0 / sum(weights), particles * weights[0] / sum(weights)  # that of the nights stands first
 
 
 def _end_of_day(known: CalibrationState) -> list[Row]:
     if known.day.day == states.NOTHING or not known.day.num_intervals:
         return []
-    value, variance = _of_day(known.day)
+    value, variance, common = _of_day(known.day)
     if math.isfinite(value):
-        is_used, is_step = known.walk.update(known.day.day, value, variance)
+        is_used, is_step = known.walk.update(known.day.day, value, variance, common)
         if not is_used:
             known.day.notes |= CalibrationFlag.OUTLIER
         if is_step:
@@ -229,14 +231,14 @@ def _end_of_day(known: CalibrationState) -> list[Row]:
 def _row(known: CalibrationState, *, is_final: bool) -> Row:
     day, walk = known.day, known.walk
     flags = CalibrationFlag(day.notes)
-    value, variance = _of_day(day)
+    value, variance, _ = _of_day(day)
     if not math.isfinite(value):
         flags |= CalibrationFlag.NO_SUITABLE_CLOUD
     else:
         flags &= ~CalibrationFlag.NO_CLEAR_NIGHT
     if not is_final:
         flags |= CalibrationFlag.PROVISIONAL
-    expected, expected_variance = walk.predicted(day.day)
+    expected, _ = walk.predicted(day.day)
     mean = walk.mean_of_days
     if not math.isfinite(mean):
         flags |= CalibrationFlag.YOUNG
@@ -244,7 +246,7 @@ def _row(known: CalibrationState, *, is_final: bool) -> Row:
         flags |= CalibrationFlag.DRIFT
     values: dict[str, Any] = {
         "factor": _exp(expected),
-        "sigma": _relative(expected_variance),
+        "sigma": _relative(walk.told_variance(day.day)),
         "day_factor": _exp(value),
         "day_sigma": _relative(variance),
         "mean_90_days": _exp(mean),

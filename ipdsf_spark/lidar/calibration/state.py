@@ -3,6 +3,10 @@
 The logarithm of the factor is a random walk that is seen through the noise of single days (Kalman 1960, J. Basic Eng.
 82, 35): predict P + q Δt, gain K = P / (P + R), update x + K (z - x), P (1 - K). A day beyond three standard deviations
 of what is expected is left out; five such days that agree are a step of the instrument, and the walk begins anew there.
+
+The particles that clear nights may hide are the same for weeks and do not average out: what of the factor comes from
+such nights carries their error on, (1 - K) c + K d, as a bias that is not estimated does in the filter of Schmidt
+(1966, Adv. Control Syst. 3, 293). It is in the published uncertainty, not in the gain nor in the judgement of a drift.
 """
 
 from __future__ import annotations
@@ -17,8 +21,9 @@ import numpy as np
 
 from ipdsf_spark.lidar.profiles import Float32, Float64
 
-VERSION: Final = 2
-WITHOUT_PARTICLES: Final = 1  # the version before
+VERSION: Final = 3
+WITHOUT_PARTICLES: Final = 1  # of nights
+WITHOUT_COMMON: Final = 2  # error of nights
 NOTHING: Final = -(2**31)
 DAYS: Final = 90
 PROCESS_VARIANCE: Final = 0.005**2  # per day; factors of good instruments stay within 5 % over a year
@@ -36,7 +41,9 @@ class Walk:
 
     Attributes:
         day: of the last update, since 1970.
-        value, variance: of the logarithm; NaN before the first day.
+        value, variance: of the logarithm, as if days were independent; NaN before the first day.
+        alone: the part of its variance that is independent from day to day.
+        common: standard deviation of the part that is the same in all nights.
         num_days: days used.
         num_outliers: consecutive days left out, and the mean of their logarithms.
         outlier_mean: see there.
@@ -50,6 +57,8 @@ class Walk:
     num_outliers: int = 0
     outlier_mean: float = 0.0
     last_days: Float32 = field(default_factory=lambda: np.full(DAYS, np.nan, np.float32))
+    alone: float = float("nan")
+    common: float = 0.0
 
     def predicted(self, day: int) -> tuple[float, float]:
         """Logarithm and variance expected on a day; NaN before the first."""
@@ -57,13 +66,28 @@ class Walk:
             return float("nan"), float("nan")
         return self.value, self.variance + PROCESS_VARIANCE * max(day - self.day, 0)
 
-    def update(self, day: int, value: float, variance: float) -> tuple[bool, bool]:
-        """Take in the logarithm of a day; whether it was used, and whether it is a step."""
+    def told_variance(self, day: int) -> float:
+        """Of the logarithm on a day, with what nights have in common; NaN before the first."""
+        if self.day == NOTHING:
+            return float("nan")
+        return self.alone + self.common**2 + PROCESS_VARIANCE * max(day - self.day, 0)
+
+    def update(self, day: int, value: float, variance: float, common: float = 0.0) -> tuple[bool, bool]:
+        """Take in the logarithm of a day; whether it was used, and whether it is a step.
+
+        Args:
+            day: since 1970.
+            value: of the day.
+            variance: of it, all together.
+            common: standard deviation of the part of it that is the same in all nights.
+        """
         expected, expected_variance = self.predicted(day)
+        alone = variance - common**2
         if self.day == NOTHING:
             self._set(day, value, variance)
+            self.alone, self.common = alone, common
             return True, False
-        if (value - expected) ** 2 > GATE**2 * (expected_variance + variance):
+        if (value - expected) ** 2 > GATE**2 * (max(expected_variance, self.told_variance(day)) + variance):
             agrees = self.num_outliers > 0 and abs(value - self.outlier_mean) < STEP_AGREE
             held = self.num_outliers if agrees else 0
             self.outlier_mean = (self.outlier_mean * held + value) / (held + 1)
@@ -71,8 +95,12 @@ class Walk:
             if self.num_outliers < STEP_DAYS:
                 return False, False
             self._set(day, self.outlier_mean, variance / STEP_DAYS)
+            self.alone, self.common = alone / STEP_DAYS, common
             return True, True
         gain = expected_variance / (expected_variance + variance)
+        grown = self.alone + PROCESS_VARIANCE * max(day - self.day, 0)
+        self.alone = (1.0 - gain) ** 2 * grown + gain**2 * alone
+        self.common = (1.0 - gain) * self.common + gain * common
         self._set(day, expected + gain * (value - expected), (1.0 - gain) * expected_variance)
         return True, False
 
@@ -172,12 +200,14 @@ _WHOLE: Final = {
     "night": ("first_index", "last_index", "num"),
 }
 _OTHER: Final = {
-    "walk": ("value", "variance", "outlier_mean"),
+    "walk": ("value", "variance", "outlier_mean", "alone", "common"),
     "day": ("total", "square", "rayleigh", "rayleigh_weight", "laser", "window", "particles"),
     "night": ("variance", "first_m", "length_m", "wavelength_nm", "lowest_m"),
 }
 _HEAD: Final = struct.Struct("<BBH q")
-_BEFORE: Final = _OTHER | {"day": _OTHER["day"][:-1]}
+_OF_2: Final = _OTHER | {"walk": _OTHER["walk"][:-2]}
+_OF_1: Final = _OF_2 | {"day": _OTHER["day"][:-1]}
+_OTHERS: Final = {VERSION: _OTHER, WITHOUT_COMMON: _OF_2, WITHOUT_PARTICLES: _OF_1}
 
 
 def _body(other: Mapping[str, tuple[str, ...]]) -> struct.Struct:
@@ -198,7 +228,9 @@ def pack(state: CalibrationState) -> bytes:
 
 
 def unpack(raw: bytes) -> CalibrationState:
-    """The inverse of `pack`, also of the version before; no bytes are an empty state.
+    """The inverse of `pack`, also of the versions before; no bytes are an empty state.
+
+    What nights had in common was not kept before: it is learnt from the next ones.
 
     Raises:
         ValueError: the bytes were written by another version, or end early.
@@ -206,10 +238,10 @@ def unpack(raw: bytes) -> CalibrationState:
     state = CalibrationState()
     if not raw:
         return state
-    if raw[0] not in (VERSION, WITHOUT_PARTICLES) or len(raw) < _HEAD.size:
+    if raw[0] not in _OTHERS or len(raw) < _HEAD.size:
         raise ValueError(f"calibration state of {len(raw)} bytes and version {raw[0]}; this is version {VERSION}")
     version, num_run, num_gates, state.last_index = _HEAD.unpack_from(raw)
-    other = _OTHER if version == VERSION else _BEFORE
+    other = _OTHERS[version]
     body = _body(other)
     size = _HEAD.size + body.size + 4 * DAYS + 8 * (num_run + num_gates)
     if len(raw) != size:
@@ -219,6 +251,8 @@ def unpack(raw: bytes) -> CalibrationState:
         for part, fields in table.items():
             for name in fields:
                 setattr(getattr(state, part), name, next(values))
+    if version != VERSION:
+        state.walk.alone = state.walk.variance
     at = _HEAD.size + body.size
     state.walk.last_days = np.frombuffer(raw, np.float32, DAYS, at).copy()
     state.run = np.frombuffer(raw, np.float64, num_run, at + 4 * DAYS).tolist()

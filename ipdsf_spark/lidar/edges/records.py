@@ -12,6 +12,7 @@ import numpy as np
 from ipdsf_spark.lidar.edges.tracker import EdgeRow
 from ipdsf_spark.lidar.edges.tracks import Edge
 from ipdsf_spark.lidar.layers.evidence import NO_HEIGHT, QUARTERS
+from ipdsf_spark.lidar.products.plain import rounded
 from ipdsf_spark.lidar.products.quality import names
 
 SIGNS: Final = {-1: "decrease", 1: "increase"}  # of backscatter with height
@@ -39,10 +40,10 @@ def _plain(edge: Edge, index: int, averaging_s: int) -> dict[str, Any]:
         "id": edge.id,
         "sign": SIGNS[edge.sign],
         "height_m": round(edge.height_m, 1),
-        "slope_m_per_h": round(edge.slope_m_per_h, 1) if np.isfinite(edge.slope_m_per_h) else None,
+        "slope_m_per_h": rounded(edge.slope_m_per_h, 1),
         "probability": round(edge.probability, 3),
-        "contrast": round(edge.contrast, 3),
-        "snr": round(edge.snr, 1),
+        "contrast": rounded(edge.contrast, 3),
+        "snr": rounded(edge.snr, 1),
         "first_time": time_of(edge.first_index, averaging_s),
         "last_time": time_of(edge.last_index, averaging_s),
         "age_s": (index - edge.first_index + 1) * averaging_s,

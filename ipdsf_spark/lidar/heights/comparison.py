@@ -18,6 +18,7 @@ from ipdsf_spark.errors import InputError
 from ipdsf_spark.lidar.heights.series import Heights
 from ipdsf_spark.lidar.layers.ceiling import daylight
 from ipdsf_spark.lidar.layers.scoring import Score, failures, score
+from ipdsf_spark.lidar.products.plain import rounded
 from ipdsf_spark.lidar.profiles import Float64, Time
 
 CLASSES: Final = ("night", "growth", "noon", "evening")
@@ -143,5 +144,5 @@ def _binned(time: Time, values: Float64, every_s: int) -> tuple[NDArray[np.int64
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
-        return round(value, 3) if np.isfinite(value) else None
+        return rounded(value, 3)
     return value

@@ -32,6 +32,7 @@ DECK: Final = 0.5  # evidence of a cloud's base as the top, from which on no bou
 CAPPED_M: Final = 300.0  # a cloud base this close to the height is the layer's
 BEYOND_SEEN: Final = 1  # nodes above those that show an edge if there is one; farther up noise makes edges of its own
 REMEMBERED: Final = 0.4  # of a residual layer's edge, for its height to be given
+CONTINUES: Final = 0.8  # of the best remembered edge: one that is known less well is another one, not it moved
 CLEAR_M: Final = 30.0  # localisation of an edge without noise: it is where it is seen
 LEAST_M: Final = 15.0  # no retrieval is better than its grid
 MODEL_SHARE: Final = 0.03  # of the height, and ...
@@ -171,6 +172,9 @@ def decide(
 def residual_top(rows: Rows, residual: Float, nodes_m: Float64) -> NDArray[np.uint16]:
     """(N,) the candidate at the best remembered edge, in quarters of a metre, `NO_HEIGHT` where none is remembered.
 
+    A residual layer is what the day has left and goes on: in an interval that does not show its edge, an edge of some
+    other layer, such as aerosol far aloft that is there for a while too, does not take its place.
+
     Args:
         rows: (N,) records.
         residual: (N, K) memory of the residual layer's edge.
@@ -183,7 +187,8 @@ def residual_top(rows: Rows, residual: Float, nodes_m: Float64) -> NDArray[np.ui
     known = np.where((tops != NO_HEIGHT) & (rows["evidence"] > 0), known, 0.0)
     best = known.argmax(axis=1)
     line = np.arange(len(tops))
-    return np.where(known[line, best] >= REMEMBERED, tops[line, best], np.uint16(NO_HEIGHT))
+    least = np.maximum(REMEMBERED, CONTINUES * residual.max(axis=1))
+    return np.where(known[line, best] >= least, tops[line, best], np.uint16(NO_HEIGHT))
 
 
 def _reasons(

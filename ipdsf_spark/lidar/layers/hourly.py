@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipdsf_spark.lidar.layers.product import Layers
+from ipdsf_spark.lidar.products.plain import rounded
 from ipdsf_spark.lidar.products.quality import Quality
 
 KIND: Final = "layers_hourly"
@@ -171,12 +172,12 @@ def hour_values(rows: NDArray[Any], interval_s: int) -> dict[str, Any]:
     heights = np.array([height for height, _ in parts])
     sigmas = np.array([sigma for _, sigma in parts])
     return {
-        "mixing_height_m": _rounded(heights.mean()) if is_complete else None,
+        "mixing_height_m": rounded(heights.mean(), 1) if is_complete else None,
         # Errors of neighbouring heights have the same causes: the mean is no more certain than its parts.
-        "uncertainty_m": _rounded(np.sqrt(np.mean(sigmas**2))) if is_complete else None,
-        "spread_m": _rounded(heights.std()) if is_complete else None,
-        "residual_height_m": _rounded(np.mean(residual)) if len(residual) >= needed else None,
-        "nocturnal_height_m": _rounded(np.mean(nocturnal)) if len(nocturnal) >= needed else None,
+        "uncertainty_m": rounded(np.sqrt(np.mean(sigmas**2)), 1) if is_complete else None,
+        "spread_m": rounded(heights.std(), 1) if is_complete else None,
+        "residual_height_m": rounded(np.mean(residual), 1) if len(residual) >= needed else None,
+        "nocturnal_height_m": rounded(np.mean(nocturnal), 1) if len(nocturnal) >= needed else None,
         "num_parts": len(parts),
         "completeness": round(len(parts) / num_parts, 3),
         "dropped": dropped,
@@ -189,7 +190,3 @@ def hour_values(rows: NDArray[Any], interval_s: int) -> dict[str, Any]:
 def _mean_of(values: NDArray[np.float32], expected: int) -> list[float]:
     known = values[np.isfinite(values)].astype(float)
     return [float(known.mean())] if known.size and known.size >= COMPLETENESS * expected else []
-
-
-def _rounded(value: Any) -> float | None:
-    return round(float(value), 1) if np.isfinite(value) else None

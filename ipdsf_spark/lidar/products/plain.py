@@ -19,6 +19,11 @@ def number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
+def rounded(value: Any, digits: int) -> float | None:
+    """A finite number to so many decimals, never -0.0, which would be written with its sign; None for any other."""
+    return round(float(value), digits) + 0.0 if math.isfinite(value) else None
+
+
 def without_nan(value: Any) -> Any:
     """The same with None for NaN and infinity, which are no JSON, and lists for arrays, however deep."""
     if hasattr(value, "tolist"):

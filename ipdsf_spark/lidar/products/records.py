@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from ipdsf_spark.lidar.layers.mixing_height import Layers
+from ipdsf_spark.lidar.products.plain import rounded
 from ipdsf_spark.lidar.products.quality import names
 
 CSV_COLUMNS: Final = (
@@ -38,18 +39,18 @@ def values_of(layers: Layers, line: int) -> dict[str, Any]:
         line: which row.
     """
     return {
-        "mixing_height_m": _rounded(layers.mixing_height_m[line]),
-        "uncertainty_m": _rounded(layers.uncertainty_m[line]),
+        "mixing_height_m": rounded(layers.mixing_height_m[line], 1),
+        "uncertainty_m": rounded(layers.uncertainty_m[line], 1),
         "provisional": bool(layers.provisional[line]),
         "quality": names(int(layers.quality[line])),
         "candidates_m": [round(float(h), 1) for h in layers.candidates_m[line] if np.isfinite(h)],
         "candidate_strength": [round(float(s), 3) for s in layers.candidate_strength[line] if np.isfinite(s)],
-        "cloud_base_m": _rounded(layers.cloud_base_m[line]),
+        "cloud_base_m": rounded(layers.cloud_base_m[line], 1),
         "num_profiles": int(layers.num_profiles[line]),
-        "below_m": _rounded(layers.below_m[line]),
-        "residual_height_m": _rounded(layers.residual_height_m[line]),
-        "nocturnal_height_m": _rounded(layers.nocturnal_height_m[line]),
-        "entrainment_m": _rounded(layers.entrainment_m[line]),
+        "below_m": rounded(layers.below_m[line], 1),
+        "residual_height_m": rounded(layers.residual_height_m[line], 1),
+        "nocturnal_height_m": rounded(layers.nocturnal_height_m[line], 1),
+        "entrainment_m": rounded(layers.entrainment_m[line], 1),
     }
 
 
@@ -75,7 +76,3 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
     return "" if value is None else value
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 1) if np.isfinite(value) else None

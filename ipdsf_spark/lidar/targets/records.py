@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ipdsf_spark.lidar.products.plain import rounded
 from ipdsf_spark.lidar.profiles import Float64
 from ipdsf_spark.lidar.targets.classes import NAMES, Target, names
 from ipdsf_spark.lidar.targets.column import Column
@@ -49,21 +50,17 @@ def values_of(column: Column, targets: Targets, row: int) -> dict[str, Any]:
     """One profile or interval; heights above the instrument in metres, what is missing is None."""
     return {
         "classes": stretches(targets.classes[row], edges_of(column)),
-        "cloud_base_m": _rounded(targets.base_m[row]),
-        "cloud_bottom_m": _rounded(targets.bottom_m[row]),
-        "cloud_top_m": _rounded(targets.top_m[row]),
+        "cloud_base_m": rounded(targets.base_m[row], 1),
+        "cloud_bottom_m": rounded(targets.bottom_m[row], 1),
+        "cloud_top_m": rounded(targets.top_m[row], 1),
         "clouds": [
             {
-                "base_m": _rounded(cloud.base_m * column.slant),
-                "bottom_m": _rounded(cloud.bottom_m * column.slant),
-                "top_m": _rounded(cloud.top_m * column.slant),
+                "base_m": rounded(cloud.base_m * column.slant, 1),
+                "bottom_m": rounded(cloud.bottom_m * column.slant, 1),
+                "top_m": rounded(cloud.top_m * column.slant, 1),
                 "phase": "liquid" if cloud.is_liquid else "ice",
             }
             for cloud in targets.clouds[row]
         ],
         "quality": names(int(targets.flags[row])),
     }
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 1) if np.isfinite(value) else None

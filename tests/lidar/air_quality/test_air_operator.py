@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from ipdsf_spark.lidar.air_quality import records
 from ipdsf_spark.lidar.air_quality.mass import AirSettings
 from ipdsf_spark.lidar.air_quality.operator import AirRow, finish, measure, step
 from ipdsf_spark.lidar.air_quality.us_index import index_of
+from ipdsf_spark.lidar.products.plain import rounded
 from ipdsf_spark.lidar.site import Site
 
 SITE = Site("munich", 48.15, 11.57)
@@ -234,3 +236,18 @@ def test_the_layer_near_the_ground_ends_at_300_metres_unless_the_site_says_other
     usual, lower = (measure(SITE, interval(0), AirSettings(**top))[0] for top in ({}, {"layer_top_m": 200.0}))
 
     assert (usual.top_m, lower.top_m) == (295.0, 195.0)
+
+
+def test_a_mass_of_nothing_below_zero_is_written_as_zero_without_a_sign() -> None:
+    row = replace(run([interval(number) for number in range(36)])[0], pm2p5=-0.004, nowcast=-0.0004, extinction=-0.0)
+
+    record = records.record_of(row)
+
+    assert "-0.0" not in json.dumps(record)
+    assert "-0.0" not in records.to_csv([row])
+
+
+@pytest.mark.parametrize(("value", "digits", "told"), [(-0.04, 1, "0.0"), (-0.06, 1, "-0.1"), (0.04, 1, "0.0")])
+def test_no_number_of_a_product_is_a_negative_zero(value: float, digits: int, told: str) -> None:
+    assert str(rounded(value, digits)) == told
+    assert rounded(float("nan"), digits) is None
