@@ -89,7 +89,9 @@ def test_a_broker_is_started_asked_and_stopped(directory: Path) -> None:
 @contextlib.contextmanager
 def beginning(directory: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """`ipdsf broker start` as a scheduler runs it; whatever a test does, it ends."""
-    command = [sys.executable, "-m", "ipdsf_spark.cli.main", *command_of(directory, "start", *words)]
+    # A shell starts what stands in its background with Ctrl-C ignored, and so would the tests it starts there be.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "ipdsf_spark.cli.main"]
+    command += command_of(directory, "start", *words)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         try:
             yield started

@@ -56,15 +56,6 @@ def test_files_of_other_instruments_are_named_by_what_they_say(kind: str, attrib
     assert "not of a lidar" not in decoded.rejected[0].reason
 
 
-def test_a_log_without_a_message_leaves_open_whose_it_is() -> None:
-    raw = b"-Ceilometer Logfile\r\n-File created: 27/04/2016 22:20:27\r\n"
-
-    decoded = instruments.decode(raw)
-
-    assert instruments.recognise(raw) == decoded.instrument == "Vaisala CL31 or CL51"
-    assert "without a single message" in decoded.rejected[0].reason
-
-
 def test_the_steps_of_an_axis_of_which_gates_were_left_out_are_said() -> None:
     def write(file: Any) -> None:
         file.instrument_type = "CL31"

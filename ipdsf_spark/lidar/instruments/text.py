@@ -29,11 +29,11 @@ _RECOGNISED_FIRST: Final = _RECOGNISED_WITHIN - 64  # a header that begins befor
 
 
 def recognise(raw: bytes) -> str | None:
-    """Maker and model of the first message; what a log's header leaves open where there is none yet; or None."""
+    """Maker and model of the first message, or None."""
     header = framing.HEADER.search(raw, 0, _RECOGNISED_WITHIN)
     if header is not None:
         return _model_of(header.group())
-    return "Vaisala CL31 or CL51" if _LOG_HEADER.search(raw, 0, 512) else None
+    return "Vaisala CL31" if _LOG_HEADER.search(raw, 0, 512) else None
 
 
 def _model_of(header: bytes) -> str:
