@@ -23,6 +23,7 @@ def follow() -> ModuleType:
     return module
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_physicists_guide_can_be_followed_from_a_simulated_day_to_a_score(
     follow: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -334,6 +334,7 @@ def test_a_file_damaged_inside_is_made_whole_from_the_topic(archive: Archive) ->
     assert archive.heights() == whole
 
 
+@pytest.mark.long
 @pytest.mark.spark
 @pytest.mark.slow
 def test_spark_pandas_and_duckdb_read_the_tables_while_they_are_written(

@@ -39,6 +39,7 @@ class KnownByFolder(dict[str, Client]):
         return Client(name, secret.read_text()) if secret.is_file() else None
 
 
+@pytest.mark.long
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_the_commands_of_the_page_run_in_their_order(provider: Provider, instrument: Path, tmp_path: Path) -> None:

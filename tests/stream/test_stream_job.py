@@ -137,6 +137,7 @@ def test_a_checkpoint_refuses_parameters_that_cannot_change(kafka: EmbeddedKafka
     other.stop()
 
 
+@pytest.mark.long
 def test_what_a_checkpoint_remembers_of_every_site_is_told_and_a_damaged_state_is_named(
     kafka: EmbeddedKafka, tmp_path: Path, cl51_files: list[bytes]
 ) -> None:
