@@ -153,7 +153,7 @@ def test_no_host_of_a_cluster_needs_a_file_for_it() -> None:
 
 
 def test_a_checkout_may_lie_in_a_folder_with_spaces() -> None:
-    folder = Path("/home/a person/conf")
+    folder = Path("a person/conf").absolute()
     options = spark_log_settings("text", "info", text_file=folder / "text", quiet_file=folder / "quiet")
 
     assert " " not in options["spark.driver.defaultJavaOptions"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from records import product, record
-from test_delta_tables import append
+from written_tables import append
 
 from ipdsf_spark.archive.heights import series_of_archive
 from ipdsf_spark.archive.tables import Record

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from recording import append, entry_of
 from ipdsf_spark.config import load
 from ipdsf_spark.devkafka import EmbeddedKafka
 from ipdsf_spark.experiments.bank import sender_command, write_bank
+from ipdsf_spark.experiments.cpu import processes_of
 from ipdsf_spark.experiments.live import latencies_s
 from ipdsf_spark.monitoring.progress import Batch, Totals
 from ipdsf_spark.stream.job import StreamJob
@@ -73,7 +74,7 @@ def one_side(side: str, bank: Path, rate: float, minutes: int) -> None:
         batches.append(batch.duration_ms.get("triggerExecution", 0.0))
 
     with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder, "kafka")) as kafka:
-        others = {child.pid for child in psutil.Process().children(recursive=True)}
+        others = processes_of(kafka)
         overrides = [f"kafka.bootstrap_servers={kafka.bootstrap_servers}", f"kafka.partitions={PARTITIONS}"]
         overrides += [f'stream.directory="{folder}/stream"', 'monitoring.listen=""', *SIDES[side]]
         config = load(overrides=overrides)
@@ -107,7 +108,7 @@ def _at(percentile: float, values: Sequence[float], digits: int) -> float | None
     return round(float(np.percentile(values, percentile)), digits) if len(values) else None
 
 
-def cpu_of_stream(others: set[int]) -> dict[str, float]:
+def cpu_of_stream(others: Collection[int]) -> dict[str, float]:
     """CPU seconds of the JVM and of the Python workers; the broker is not counted."""
     seconds = {"jvm": 0.0, "python": 0.0}
     for child in psutil.Process().children(recursive=True):

@@ -25,7 +25,7 @@ import psutil
 from recording import append, entry_of
 
 from ipdsf_spark.experiments.training_commands import Command, begin, history_of, phantoms
-from ipdsf_spark.imaging.history import SETTLING_STEPS, TrainingHistory
+from ipdsf_spark.imaging.history import HISTORY_FILE, SETTLING_STEPS, TrainingHistory
 
 STOPPED = 1.6  # times the median step: it was stopped meanwhile, or has just been continued
 START_S = 300.0
@@ -128,7 +128,7 @@ def told(pids: Sequence[int], number: signal.Signals) -> None:
 
 
 def num_steps(folder: Path) -> int:
-    history = folder / "history.csv"
+    history = folder / HISTORY_FILE
     return max(history.read_bytes().count(b"\n") - 1, 0) if history.is_file() else 0
 
 

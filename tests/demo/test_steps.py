@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ipdsf_spark.cli.ending import ended_as_by_ctrl_c
-from ipdsf_spark.demo.steps import Steps
+from ipdsf_spark.demo.steps import IPDSF, Steps
 from ipdsf_spark.errors import IpdsfError
 
 # A step that tidies up when it is asked to end, as every verb does.
@@ -95,6 +95,6 @@ def test_what_quiet_steps_say_is_kept_without_the_bars_that_move() -> None:
 
 
 def test_the_command_is_ipdsf() -> None:
-    done = subprocess.run([*Steps()._command, "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run([*IPDSF, "--version"], capture_output=True, text=True, check=True)
 
     assert done.stdout.startswith("ipdsf ")

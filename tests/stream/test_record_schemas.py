@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from network_records import network_beta
+from site_pieces import piece_of
 from test_network_stage import SETTINGS, SITES, as_cells
-from test_site_stage import piece_of
 
 from ipdsf_spark.archive.averages import from_message
 from ipdsf_spark.forecast.series import LEADS_MIN
